@@ -1,0 +1,1 @@
+//! HTTP in front of the store. Holds no rule of its own.

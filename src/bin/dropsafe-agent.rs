@@ -1,0 +1,2 @@
+//! The boot agent.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The store's server and the operator's command line.
+fn main() {}

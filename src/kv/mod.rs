@@ -1,0 +1,1 @@
+//! Ordered bytes to bytes. Never sees a name or a value.

@@ -1,0 +1,45 @@
+//! dropsafe: a write-only secret store, and the boot agent that puts its secrets into a workload's environment.
+//!
+//! The map. A room may import only the rooms its row names (`tests/layering.rs` holds the sources to this table).
+//!
+//! | room | holds | may import |
+//! |---|---|---|
+//! | [`domain`] | names, values, scopes, roles and decisions, resolution with provenance, receipts, audit events: pure, no clock, no I/O | – |
+//! | [`settings`] | a named setting from flag, environment or file; parsers that collect every fault | – |
+//! | [`wire`] | bodies and error codes of the API | domain |
+//! | [`crypto`] | record, deposit and release keys, sealing, key slots; randomness is an argument | domain |
+//! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
+//! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
+//! | [`client`] | talking to a store; sealing before sending | domain, wire, crypto |
+//! | `api` | HTTP in front of `store`, one file per resource | domain, wire, store |
+//! | `agent` | the boot agent: configuration → identity → fetch → layers → environment → become the workload | domain, settings, wire, crypto, client |
+//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, crypto, kv, store, api |
+//! | `cli` | one file per noun; the only room that prints | domain, settings, wire, crypto, client, agent, server |
+//!
+//! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain
+//! name or value; the agent's own build holds no server code; no parser's message leaves the place that called it.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod client;
+pub mod crypto;
+pub mod domain;
+pub mod settings;
+pub mod wire;
+
+#[cfg(feature = "agent")]
+pub mod agent;
+
+#[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
+pub mod kv;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod store;
+
+#[cfg(all(feature = "server", feature = "agent"))]
+pub mod cli;
