@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 use super::error::{Error, Failure};
 use super::reencrypt::Progress;
 use super::{Caller, Store};
-use crate::crypto::slot::{Argon2Params, SlotKind};
+use crate::crypto::passphrase::Params;
+use crate::crypto::slot::SlotKind;
+use crate::domain::name::Label;
 use crate::domain::id::{MemberId, OrgId, SlotId, StoreId};
 use crate::domain::time::Timestamp;
 
@@ -23,11 +25,11 @@ pub struct NewKeyslot {
     pub credential: bool,
     /// What will open it.
     pub secret: UnlockSecret,
-    /// For people, at most 100 bytes.
-    pub label: Option<String>,
+    /// For people.
+    pub label: Option<Label>,
     /// Cost of the derivation, for a passphrase; absent: the default. Below RFC 9106's second recommended set is refused
     /// (except in tests).
-    pub argon2: Option<Argon2Params>,
+    pub argon2: Option<Params>,
 }
 
 /// A key slot as shown.
@@ -38,7 +40,7 @@ pub struct Keyslot {
     /// What opens it.
     pub kind: SlotKind,
     /// For people.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -7,7 +7,7 @@ use super::{Caller, Store};
 use crate::crypto::value::SealedValue;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
-use crate::domain::scope::ScopeKind;
+use crate::domain::secret::ScopeKind;
 use crate::domain::secret::SecretMeta;
 use crate::domain::value::{Delivery, Hint, Kind, SecretValue, ValueWarning};
 

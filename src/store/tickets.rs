@@ -8,8 +8,8 @@ use super::page::{Page, PageAsk};
 use super::{Caller, Store};
 use crate::domain::credential::Credential;
 use crate::domain::id::TicketId;
-use crate::domain::name::{MemberName, PluginName};
-use crate::domain::network::Network;
+use crate::domain::name::{Label, MemberName, PluginName};
+use crate::domain::cidr::Cidr;
 use crate::domain::time::Timestamp;
 
 /// A ticket to be made.
@@ -24,9 +24,9 @@ pub struct NewTicket {
     /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
     pub plugins: Option<BTreeSet<PluginName>>,
     /// Networks it may be used from; empty: any.
-    pub sources: Vec<Network>,
-    /// For people, at most 100 bytes.
-    pub label: Option<String>,
+    pub sources: Vec<Cidr>,
+    /// For people.
+    pub label: Option<Label>,
 }
 
 /// A ticket as shown.
@@ -39,7 +39,7 @@ pub struct Ticket {
     /// Who made it.
     pub author: MemberName,
     /// For people.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working.
@@ -53,7 +53,7 @@ pub struct Ticket {
     /// The plugins it is restricted to.
     pub plugins: Option<BTreeSet<PluginName>>,
     /// The networks it is restricted to.
-    pub sources: Vec<Network>,
+    pub sources: Vec<Cidr>,
     /// Whether it would be accepted now, the source apart.
     pub usable: bool,
 }

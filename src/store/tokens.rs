@@ -7,7 +7,7 @@ use super::page::{Page, PageAsk};
 use super::{Caller, Store};
 use crate::domain::credential::Credential;
 use crate::domain::id::TokenId;
-use crate::domain::name::MemberName;
+use crate::domain::name::{Label, MemberName};
 use crate::domain::time::Timestamp;
 
 /// A token to be made.
@@ -17,8 +17,8 @@ pub struct NewToken {
     pub member: Option<MemberName>,
     /// How long it lives; absent: until revoked.
     pub ttl: Option<Duration>,
-    /// For people, at most 100 bytes.
-    pub label: Option<String>,
+    /// For people.
+    pub label: Option<Label>,
 }
 
 /// A token as shown.
@@ -29,7 +29,7 @@ pub struct Token {
     /// Whose it is; none: the operator's.
     pub member: Option<MemberName>,
     /// For people.
-    pub label: Option<String>,
+    pub label: Option<Label>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working.
