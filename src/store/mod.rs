@@ -116,6 +116,12 @@ impl Store {
         self.records().kv.close().await;
     }
 
+    /// As [`close`](Self::close), while another process of the same test goes on with the byte store.
+    #[cfg(test)]
+    async fn close_journal_only(&self) {
+        self.journal().close().await;
+    }
+
     /// Starts the work of this process on a byte store that holds this store.
     fn start(
         kv: Arc<dyn Kv>,
