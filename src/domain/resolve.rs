@@ -69,21 +69,26 @@ pub struct Chosen {
 
 /// A secret that lost its exported name to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Shadowed {
     /// The secret.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its name.
     pub name: SecretName,
     /// Its scope.
     pub scope_kind: ScopeKind,
     /// The version of its value.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
 }
 
 /// A secret that the boot does not get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Skipped {
     /// The secret.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its name.
     pub name: SecretName,
@@ -92,6 +97,7 @@ pub struct Skipped {
     /// Its scope.
     pub scope_kind: ScopeKind,
     /// The version of its value.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
     /// Why not.
     pub reason: SkipReason,

@@ -35,9 +35,9 @@ where
     deserializer.deserialize_str(Text(expected, PhantomData))
 }
 
-/// serde for a type whose `Display` and `FromStr` are inverse: the text, in every format.
+/// serde, and the API's schema, for a type whose `Display` and `FromStr` are inverse: the text, in every format.
 macro_rules! serde_as_text {
-    ($Type:ty, $expected:literal) => {
+    ($Type:ty, $expected:literal $(, [$( $word:literal, )+])?) => {
         impl serde::Serialize for $Type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -49,6 +49,20 @@ macro_rules! serde_as_text {
                 $crate::domain::text::deserialize(deserializer, $expected)
             }
         }
+
+        #[cfg(feature = "server")]
+        impl utoipa::PartialSchema for $Type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some($expected))
+                    $( .enum_values(Some([$( $word, )+])) )?
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "server")]
+        impl utoipa::ToSchema for $Type {}
     };
 }
 
@@ -95,7 +109,7 @@ macro_rules! text_enum {
             }
         }
 
-        $crate::domain::text::serde_as_text!($Type, $expected);
+        $crate::domain::text::serde_as_text!($Type, $expected, [$( $text, )+]);
     };
 }
 
