@@ -19,6 +19,9 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;
 use crate::domain::value::Kind;
 
+#[cfg(test)]
+mod tests;
+
 /// What a boot was given, what was skipped and why, and the state of the store that decided it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

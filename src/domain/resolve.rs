@@ -20,6 +20,9 @@ use crate::domain::value::Delivery;
 use crate::domain::value::Kind;
 use crate::domain::value::fits_variable;
 
+#[cfg(test)]
+mod tests;
+
 /// What a boot asks for. The texts match a secret's name or its exported name, exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

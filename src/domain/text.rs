@@ -35,12 +35,20 @@ where
     deserializer.deserialize_str(Text(expected, PhantomData))
 }
 
-/// serde, and the API's schema, for a type whose `Display` and `FromStr` are inverse: the text, in every format.
+/// serde, and the API's schema, for a type whose `Display` and `FromStr` are inverse: the text, in every format. With
+/// `as_str` for a type that holds its text and need not format it; with a list for one of few texts.
 macro_rules! serde_as_text {
-    ($Type:ty, $expected:literal $(, [$( $word:literal, )+])?) => {
+    (as_str $Type:ty, $expected:literal $(, $words:tt)?) => {
+        $crate::domain::text::serde_as_text!($Type, $expected, |of, to| to.serialize_str(of.as_str()) $(, $words)?);
+    };
+    ($Type:ty, $expected:literal) => {
+        $crate::domain::text::serde_as_text!($Type, $expected, |of, to| to.collect_str(of));
+    };
+    ($Type:ty, $expected:literal, |$of:ident, $to:ident| $write:expr $(, [$( $word:literal, )+])?) => {
         impl serde::Serialize for $Type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+            fn serialize<S: serde::Serializer>(&self, $to: S) -> Result<S::Ok, S::Error> {
+                let $of = self;
+                $write
             }
         }
 
@@ -109,7 +117,7 @@ macro_rules! text_enum {
             }
         }
 
-        $crate::domain::text::serde_as_text!($Type, $expected, [$( $text, )+]);
+        $crate::domain::text::serde_as_text!(as_str $Type, $expected, [$( $text, )+]);
     };
 }
 
