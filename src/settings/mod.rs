@@ -2,6 +2,7 @@
 //! its source, so that all of it can be told at once. Opens no file, reads no environment, and never quotes what it
 //! could not parse: a file of settings may hold secrets, and a mistyped variable may be one.
 
+pub mod envfile;
 mod fault;
 mod form;
 mod key;
