@@ -70,6 +70,11 @@ impl std::fmt::Debug for Content {
 }
 
 impl File {
+    /// A file in which nothing is set.
+    pub fn empty() -> Self {
+        Self { path: "".into(), root: Vec::new() }
+    }
+
     /// Parses `text`, the content of the file `path`. What is wrong goes to `faults`; a file that is not YAML, or not a
     /// mapping, counts as empty.
     pub fn parse(path: &str, text: &str, faults: &mut Faults) -> Self {
