@@ -11,8 +11,8 @@ use tracing::level_filters::LevelFilter;
 use super::flags::Options;
 use super::machine::Files;
 use super::machine::ReadError;
-use super::own::Own;
 use super::own::Layer;
+use super::own::Own;
 use super::wanted::Wanted;
 use crate::domain::name::EnvName;
 use crate::domain::name::PluginName;
@@ -159,7 +159,11 @@ pub struct Settings {
 ///
 /// # Errors
 /// Every fault of flags, environment, configuration file and defaults file.
-pub fn read(options: &Options, environment: &Environment, files: &dyn Files) -> Result<(Settings, Own), Faults> {
+pub fn read(
+    options: &Options,
+    environment: &Environment,
+    files: &dyn Files,
+) -> Result<(Settings, Own), Faults> {
     let mut faults = Faults::default();
     let (file, warning) = configuration_file(options, environment, files, &mut faults);
     let sources: [&dyn Source; 3] = [options, environment, &file];
@@ -184,7 +188,9 @@ pub fn read(options: &Options, environment: &Environment, files: &dyn Files) -> 
     let log = log(&mut reader);
 
     if let Some(exclude) = &exclude {
-        for name in require.iter().chain(&include).filter(|name| exclude.value.iter().any(|out| out.same(name))) {
+        for name in
+            require.iter().chain(&include).filter(|name| exclude.value.iter().any(|out| out.same(name)))
+        {
             faults.push(exclude.origin.clone(), format_args!("{name} is excluded and asked for at once"));
         }
     }
@@ -222,8 +228,9 @@ fn configuration_file(
     files: &dyn Files,
     faults: &mut Faults,
 ) -> (File, Option<String>) {
-    let asked = (options.config.as_deref().map(|path| (path, Origin::Flag("--config"))))
-        .or_else(|| Some((environment.variable("DROPSAFE_CONFIG")?, Origin::Variable("DROPSAFE_CONFIG".into()))));
+    let asked = (options.config.as_deref().map(|path| (path, Origin::Flag("--config")))).or_else(|| {
+        Some((environment.variable("DROPSAFE_CONFIG")?, Origin::Variable("DROPSAFE_CONFIG".into())))
+    });
     let path = asked.as_ref().map_or(Path::new(DEFAULT_FILE), |(path, _)| Path::new(path));
     let shown = path.display().to_string();
     match files.text(path, 1 << 20) {
@@ -289,7 +296,9 @@ fn log(reader: &mut Reader<'_>) -> Log {
         ("trace", LevelFilter::TRACE),
     ];
     Log {
-        format: reader.one(&key::LOG, |text| form::word(text, &formats)).map_or(LogFormat::Text, |set| set.value),
+        format: reader
+            .one(&key::LOG, |text| form::word(text, &formats))
+            .map_or(LogFormat::Text, |set| set.value),
         level: reader
             .one(&key::LOG_LEVEL, |text| form::word(&text.to_ascii_lowercase(), &levels))
             .map_or(LevelFilter::WARN, |set| set.value),
@@ -323,10 +332,18 @@ pub fn is_ours(name: &[u8]) -> bool {
 /// orchestrators for a service of that name, and `DROPSAFE_URL` is the command line's.
 fn near_misses(environment: &Environment) -> Vec<String> {
     let known: Vec<&str> = key::ALL.iter().map(|key| key.variable).collect();
-    let also = ["DROPSAFE_CONFIG", "DROPSAFE_TICKET", "DROPSAFE_URL", "DROPSAFE_TOKEN", "DROPSAFE_CA", "DROPSAFE_PORT"];
-    let odd = environment.iter().filter_map(|(name, _)| name.to_str()).filter(|name| {
-        name.starts_with("DROPSAFE_") && !known.contains(name) && !also.contains(name)
-    });
+    let also = [
+        "DROPSAFE_CONFIG",
+        "DROPSAFE_TICKET",
+        "DROPSAFE_URL",
+        "DROPSAFE_TOKEN",
+        "DROPSAFE_CA",
+        "DROPSAFE_PORT",
+    ];
+    let odd = environment
+        .iter()
+        .filter_map(|(name, _)| name.to_str())
+        .filter(|name| name.starts_with("DROPSAFE_") && !known.contains(name) && !also.contains(name));
     odd.filter_map(|name| {
         let meant = nearest(&name[9..], known.iter().map(|known| &known[9..]))?;
         Some(format!("{name} is no setting; did you mean DROPSAFE_{meant}?"))

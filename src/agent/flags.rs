@@ -166,8 +166,10 @@ mod tests {
     #[test]
     fn every_setting_with_a_flag_is_found_and_named() {
         let command = command();
-        let flags: Vec<String> =
-            command.get_arguments().filter_map(|arg| arg.get_long().map(|long| format!("--{long}"))).collect();
+        let flags: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
+            .collect();
         for key in key::ALL.iter().filter(|key| !key.flag.is_empty()) {
             assert!(flags.contains(&key.flag.to_owned()), "{} has no flag", key.flag);
             let value: &[&str] = if key.flag == "--delete-ticket-file" { &[] } else { &["x"] };

@@ -128,7 +128,8 @@ pub fn decide(inputs: Inputs<'_>) -> Result<Plan, Obstacles> {
     }
     let missing = |wanted: &&Wanted| !plan.provides(wanted, inputs.receipt);
     for wanted in inputs.require.iter().filter(missing) {
-        obstacles.push(Obstacle::Missing { wanted: wanted.clone(), skipped: skipped(wanted, inputs.receipt) });
+        obstacles
+            .push(Obstacle::Missing { wanted: wanted.clone(), skipped: skipped(wanted, inputs.receipt) });
     }
     plan.missing_optional = inputs.optional.iter().filter(missing).cloned().collect();
     obstacles.or(plan)
@@ -215,13 +216,18 @@ fn resolve(own: &Given, receipt: &Receipt, obstacles: &mut Obstacles) -> Option<
         return Some(Some(entry));
     }
     let reason = Wanted::parse(secret.as_str()).ok().and_then(|wanted| skipped(&wanted, receipt));
-    obstacles.push(Obstacle::Unresolved { variable: own.name.clone(), secret: secret.clone(), skipped: reason });
+    obstacles.push(Obstacle::Unresolved {
+        variable: own.name.clone(),
+        secret: secret.clone(),
+        skipped: reason,
+    });
     None
 }
 
 /// The entry that the store chose for a reference: by exported name, else by the secret's own name; the member's own first.
 fn referred(secret: &SecretName, receipt: &Receipt) -> Option<usize> {
-    let usable = || receipt.entries.iter().enumerate().filter(|(_, entry)| entry.delivery == Delivery::Variable);
+    let usable =
+        || receipt.entries.iter().enumerate().filter(|(_, entry)| entry.delivery == Delivery::Variable);
     let by_env = usable().find(|(_, entry)| entry.env.as_str() == secret.as_str());
     let (_, found) = by_env.or_else(|| {
         usable().filter(|(_, entry)| entry.name == *secret).min_by_key(|(_, entry)| (entry.scope, &entry.env))
@@ -231,7 +237,11 @@ fn referred(secret: &SecretName, receipt: &Receipt) -> Option<usize> {
 }
 
 fn skipped(wanted: &Wanted, receipt: &Receipt) -> Option<crate::domain::resolve::SkipReason> {
-    receipt.skipped.iter().find(|skipped| wanted.is_secret(&skipped.name, &skipped.env)).map(|skipped| skipped.reason)
+    receipt
+        .skipped
+        .iter()
+        .find(|skipped| wanted.is_secret(&skipped.name, &skipped.env))
+        .map(|skipped| skipped.reason)
 }
 
 #[cfg(test)]

@@ -60,9 +60,10 @@ impl Files for RealFiles {
     fn text(&self, path: &Path, limit: usize) -> Result<Text, ReadError> {
         let mut file = File::open(path).map_err(|error| ReadError::of(&error))?;
         let metadata = file.metadata().map_err(|error| ReadError::of(&error))?;
-        // Reserved in full and one more, so that reading to the end grows nothing: what grows leaves a copy behind.
-        let expected = usize::try_from(metadata.len()).unwrap_or(usize::MAX).clamp(4096, limit.saturating_add(1));
-        let mut bytes = Zeroizing::new(Vec::with_capacity(expected.saturating_add(1)));
+        // Reserved in full and a little more, so that reading to the end grows nothing: what grows leaves a copy behind.
+        let expected =
+            usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(4096).min(limit);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(expected.saturating_add(64)));
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         (&mut file).take(most).read_to_end(&mut bytes).map_err(|error| ReadError::of(&error))?;
         if bytes.len() > limit {
@@ -104,7 +105,8 @@ pub fn identity(files: &dyn Files, machine: Option<String>) -> Identity {
         Some(text.text.trim().to_owned()).filter(|line| !line.is_empty())
     };
     Identity {
-        machine: machine.or_else(|| line("/etc/machine-id").filter(|id| id.len() == 32).map(|id| hashed(&id))),
+        machine: machine
+            .or_else(|| line("/etc/machine-id").filter(|id| id.len() == 32).map(|id| hashed(&id))),
         kernel_boot: line("/proc/sys/kernel/random/boot_id").filter(|id| id.len() <= 64),
         host: line("/proc/sys/kernel/hostname").map(|host| host.chars().take(128).collect()),
     }
@@ -131,15 +133,18 @@ pub mod fake {
 
     use super::*;
 
+    /// Path to content, and whether others may read it.
     #[derive(Default)]
     pub struct FakeFiles(BTreeMap<String, (String, bool)>);
 
     impl FakeFiles {
+        /// And this file, its owner's alone.
         pub fn with(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), false));
             self
         }
 
+        /// And this file, that others may read.
         pub fn with_open(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), true));
             self

@@ -70,13 +70,21 @@ impl fmt::Display for Obstacle {
 impl Obstacle {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Malformed { .. } => "write dropsafe:NAME, or list the variable in `literal` if its value is meant as it is",
+            Self::Malformed { .. } => {
+                "write dropsafe:NAME, or list the variable in `literal` if its value is meant as it is"
+            }
             Self::Unresolved { skipped: None, .. } => {
                 "deposit it, or list the variable in `literal` if its value is meant as it is"
             }
-            Self::Missing { skipped: None, .. } => "deposit it, or set it in the environment or the defaults file",
-            Self::Unresolved { .. } | Self::Missing { .. } => "`dropsafe-agent explain` shows what was left out and why",
-            Self::Refused { .. } => "list it in `allow_names` to permit it here, or in `exclude` to do without it",
+            Self::Missing { skipped: None, .. } => {
+                "deposit it, or set it in the environment or the defaults file"
+            }
+            Self::Unresolved { .. } | Self::Missing { .. } => {
+                "`dropsafe-agent explain` shows what was left out and why"
+            }
+            Self::Refused { .. } => {
+                "list it in `allow_names` to permit it here, or in `exclude` to do without it"
+            }
             Self::Collision { .. } => "rename one of the secrets, or leave one out with `exclude`",
         }
     }

@@ -44,7 +44,8 @@ pub enum Layer {
 
 impl Layer {
     /// The order unless the configuration says otherwise.
-    pub const ALL: [Self; 5] = [Self::Private, Self::Shared, Self::Secrets, Self::Environment, Self::Defaults];
+    pub const ALL: [Self; 5] =
+        [Self::Private, Self::Shared, Self::Secrets, Self::Environment, Self::Defaults];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -146,7 +147,9 @@ impl Own {
                 continue;
             }
             match &entry.value.content {
-                Content::Text(text) => self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true),
+                Content::Text(text) => {
+                    self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true)
+                }
                 Content::Null => faults.push(origin, "no value; write \"\" for an empty one"),
                 Content::List(_) | Content::Map(_) => faults.push(origin, "not a single value"),
             }
@@ -164,18 +167,25 @@ impl Own {
     fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut Faults) {
         let text = match files.text(&path.value, MAX_DEFAULTS) {
             Ok(text) => text.text,
-            Err(error) => return faults.push(path.origin.clone(), format_args!("the defaults file: {error}")),
+            Err(error) => {
+                return faults.push(path.origin.clone(), format_args!("the defaults file: {error}"));
+            }
         };
         let file = Arc::<str>::from(path.value.display().to_string());
         let origin = |line| Origin::Line { file: file.clone(), line, field: "".into() };
         let assignments = match import::parse(text.as_bytes()) {
             Ok(assignments) => assignments,
-            Err(wrong) => return wrong.into_iter().for_each(|fault| faults.push(origin(fault.line), fault.kind)),
+            Err(wrong) => {
+                return wrong.into_iter().for_each(|fault| faults.push(origin(fault.line), fault.kind));
+            }
         };
         for assignment in assignments {
             let name = assignment.name.export();
             if is_ours(name.as_str().as_bytes()) {
-                faults.push(origin(assignment.line), "DROPSAFE_ names are the agent's own and are never passed on");
+                faults.push(
+                    origin(assignment.line),
+                    "DROPSAFE_ names are the agent's own and are never passed on",
+                );
             } else {
                 self.add(Layer::Defaults, name.as_str(), assignment.value, true);
             }
@@ -185,8 +195,8 @@ impl Own {
     /// `refers`: whether the value may be a reference.
     fn add(&mut self, layer: Layer, name: impl Into<OsString>, value: SecretValue, refers: bool) {
         let named = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| refers);
-        let reference =
-            named.map(|name| str::from_utf8(name).map_err(drop).and_then(|n| SecretName::parse(n).map_err(drop)));
+        let reference = named
+            .map(|name| str::from_utf8(name).map_err(drop).and_then(|n| SecretName::parse(n).map_err(drop)));
         self.given.push(Given { layer, name: name.into(), reference });
         self.values.push(value);
     }
