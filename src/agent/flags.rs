@@ -108,12 +108,18 @@ pub struct Options {
     /// A file of NAME=VALUE lines, the last resort for a name [env: DROPSAFE_DEFAULTS_FILE]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     defaults_file: Option<OsString>,
+    /// Where secrets go that are delivered as files, on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    files_dir: Option<OsString>,
     /// The order of the layers [env: DROPSAFE_LAYERS] [default: private,shared,secrets,environment,defaults]
     #[arg(long, global = true, value_name = "LIST")]
     layers: Option<OsString>,
     /// What this machine calls itself [env: DROPSAFE_MACHINE] [default: derived from /etc/machine-id]
     #[arg(long, global = true, value_name = "NAME")]
     machine: Option<OsString>,
+    /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ca: Option<OsString>,
     /// Form of messages: text or json; DROPSAFE_LOG sets their level [env: DROPSAFE_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORM")]
     log: Option<OsString>,
@@ -141,8 +147,10 @@ impl Source for Options {
             key::ALLOW_NAMES => many(&self.allow_name),
             key::LITERAL => many(&self.literal),
             key::DEFAULTS_FILE => one(&self.defaults_file),
+            key::FILES_DIR => one(&self.files_dir),
             key::LAYERS => one(&self.layers),
             key::MACHINE => one(&self.machine),
+            key::AUTHORITIES => one(&self.ca),
             key::LOG => one(&self.log),
             _ => None,
         };

@@ -68,7 +68,8 @@ impl fmt::Display for Obstacle {
 }
 
 impl Obstacle {
-    fn hint(&self) -> &'static str {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => {
                 "write dropsafe:NAME, or list the variable in `literal` if its value is meant as it is"
