@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::feed::Feed;
 use super::{
-    BoxFuture, CommitError, Entry, Event, Health, Kv, Limits, Outage, Page, Precondition, ReadError,
+    BoxFuture, CommitError, Entry, Event, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError,
     Revision, Trouble, Watch, Write,
 };
 
@@ -82,10 +82,7 @@ impl Default for Memory {
 }
 
 impl Kv for Memory {
-    fn get<'a>(
-        &'a self,
-        keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
         Box::pin(async move {
             self.read(|state| {
                 let found = keys.iter().map(|key| state.entries.get_key_value(key).map(entry)).collect();
@@ -177,5 +174,26 @@ impl State {
             }
         }
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::conformance::{Place, suite};
+
+    #[derive(Default)]
+    struct Fresh;
+
+    impl Place for Fresh {
+        const KEEPS: bool = false;
+
+        fn open(&self) -> BoxFuture<'_, Arc<dyn Kv>> {
+            Box::pin(async { Arc::new(Memory::new()) as Arc<dyn Kv> })
+        }
+    }
+
+    mod conformance {
+        super::suite!(crate::kv::memory::tests::Fresh);
     }
 }

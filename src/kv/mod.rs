@@ -3,10 +3,13 @@
 //! Never sees a plain name or value (its keys are keyed hashes, its values sealed records), and never prints what it holds:
 //! neither errors nor `Debug` show a key or a value. One suite, `conformance`, holds every backend to what [`Kv`] says.
 
+#[cfg(test)]
+mod conformance;
 mod error;
 mod feed;
 mod limits;
 pub mod memory;
+pub mod sqlite;
 mod url;
 
 pub use error::{CommitError, Outage, Part, ReadError, WatchError};
@@ -15,12 +18,16 @@ pub use url::{Url, UrlError};
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// The number of a commit. Each commit that changes something has a greater one than every commit before it.
 pub type Revision = u64;
 
 /// A future behind a pointer, so that [`Kv`] can be used as `dyn Kv`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What [`Kv::get`] found: an entry or `None` for each key, and the revision of the snapshot.
+pub type Found = (Vec<Option<Entry>>, Revision);
 
 /// Ordered bytes to bytes.
 ///
@@ -29,10 +36,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Kv: Send + Sync {
     /// The entries of `keys`, in the order asked (`None` where there is none), and the revision of the one snapshot that
     /// all of them come from.
-    fn get<'a>(
-        &'a self,
-        keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>>;
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>>;
 
     /// The first entries, in ascending order of key, whose key starts with `prefix` and is greater than `after` (a whole
     /// key, which need not exist): at most `limit` of them, all from one snapshot.
@@ -77,6 +81,14 @@ pub trait Kv: Send + Sync {
 
     /// The backend's name, for people: "memory", "sqlite".
     fn name(&self) -> &'static str;
+}
+
+/// Opens the store that a URL names, and makes it if it does not exist.
+pub fn open(url: &Url) -> Result<Arc<dyn Kv>, sqlite::OpenError> {
+    Ok(match url {
+        Url::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
+        Url::Memory => Arc::new(memory::Memory::new()),
+    })
 }
 
 /// One key and what is stored there.
