@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, SecretName};
+use crate::domain::role::Denied;
+use crate::domain::value::ValueError;
+use crate::kv::{CommitError, ReadError};
 
 /// A stable code for programs, beside the message for people.
 pub trait Coded: std::error::Error {
@@ -49,11 +52,8 @@ pub enum Failure {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The caller may not.
-    #[error("not allowed to this credential")]
-    Forbidden {
-        /// Why, in words of the rules.
-        why: String,
-    },
+    #[error(transparent)]
+    Forbidden(#[from] Denied),
     /// It is not there, or not visible to the caller.
     #[error("there is no such {what} here")]
     NotFound {
@@ -66,7 +66,7 @@ pub enum Error {
         /// Name of the field as in the API.
         field: &'static str,
         /// What is wrong with it.
-        why: String,
+        why: &'static str,
     },
     /// Another secret of the same owner and scope has this name or is exported under it.
     #[error("the secret {name} of this scope is already exported as {env}")]
@@ -92,20 +92,9 @@ pub enum Error {
         /// What it would change.
         why: &'static str,
     },
-    /// The value could not be exported.
-    #[error("the value cannot be exported: {why}")]
-    ValueInvalid {
-        /// Why; never a part of it.
-        why: String,
-    },
-    /// The value is over a limit.
-    #[error("the value has {len} bytes, and {limit} are the limit")]
-    ValueTooLarge {
-        /// Its length.
-        len: u64,
-        /// The limit.
-        limit: u64,
-    },
+    /// The value could not be exported, or is over a limit.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// `if_match` names another version.
     #[error("the secret has another version")]
     VersionMismatch,
@@ -138,4 +127,122 @@ pub enum Error {
     /// The store could not.
     #[error(transparent)]
     Failure(#[from] Failure),
+}
+
+// === impl Coded ===
+
+impl Coded for Failure {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::Full => "store_full",
+            Self::Corrupt => "corrupt",
+            Self::Conflict => "conflict",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Overloaded | Self::Unavailable | Self::Conflict => "try again",
+            Self::Full => "the operator makes room where the byte store is kept",
+            Self::Corrupt => "the operator restores the latest backup",
+            Self::Internal => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded | Self::Conflict => Some(Duration::from_secs(1)),
+            Self::Unavailable => Some(Duration::from_secs(2)),
+            Self::Full => Some(Duration::from_secs(30)),
+            Self::Corrupt | Self::Internal => None,
+        }
+    }
+}
+
+impl Coded for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "forbidden",
+            Self::NotFound { .. } => "not_found",
+            Self::Invalid { .. } => "invalid_request",
+            Self::NameTaken { .. } | Self::Taken { .. } => "name_taken",
+            Self::NameRefused { .. } => "name_refused",
+            Self::Value(error) => value_code(error),
+            Self::VersionMismatch => "version_mismatch",
+            Self::StaleGeneration { .. } => "stale_generation",
+            Self::Locked => "locked",
+            Self::LastKeyslot => "last_keyslot",
+            Self::LastAdmin => "last_admin",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::Conflict { .. } => "conflict",
+            Self::Failure(failure) => failure.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Forbidden(denied) => denied.hint()?,
+            Self::Value(error) => error.hint()?,
+            Self::NameTaken { .. } => "replace that secret's value, or export this one under another name",
+            Self::NameRefused { .. } => "export it under another name; an admin may allow this one",
+            Self::VersionMismatch => "read the secret again and repeat with its version",
+            Self::StaleGeneration { .. } => "fetch the deposit key again and seal anew",
+            Self::Locked => "the operator unlocks the store",
+            Self::LastKeyslot => "add another key slot first",
+            Self::LastAdmin => "make another member an admin first",
+            Self::IdempotencyMismatch => "use a new idempotency key for a new request",
+            Self::Failure(failure) => return failure.hint(),
+            Self::NotFound { .. } | Self::Invalid { .. } | Self::Taken { .. } | Self::Conflict { .. } => {
+                return None;
+            }
+        };
+        Some(hint.to_owned())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Failure(failure) => failure.retry_after(),
+            Self::Locked => Some(RETRY_LOCKED),
+            _ => None,
+        }
+    }
+}
+
+/// A person has to unlock it, so there is no point in asking often.
+pub(super) const RETRY_LOCKED: Duration = Duration::from_secs(5);
+
+fn value_code(error: &ValueError) -> &'static str {
+    match error {
+        ValueError::Nul | ValueError::NotText => "value_invalid",
+        ValueError::VariableTooLong { .. } | ValueError::AboveCeiling { .. } | ValueError::FileTooLong { .. } => {
+            "value_too_large"
+        }
+    }
+}
+
+// === from the byte store ===
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt => Self::Corrupt,
+            ReadError::Unavailable(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict { .. } => Self::Conflict,
+            CommitError::Full => Self::Full,
+            CommitError::Corrupt => Self::Corrupt,
+            CommitError::ReadOnly | CommitError::Unavailable(_) => Self::Unavailable,
+            CommitError::TooLarge { .. } | CommitError::EmptyKey | CommitError::DuplicateKey => Self::Internal,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::super::audit::chain::{Chain, Links};
 use super::super::clock::Clock;
 use super::super::error::Failure;
 use super::super::records::Records;
-use super::tx::{Base, Changes, Tx};
+use super::tx::{Base, Changes, Known, Tx};
 use super::{Operation, Ran};
 use crate::domain::audit::AuditEvent;
 use crate::domain::time::Timestamp;
@@ -145,12 +145,10 @@ impl Writer {
 
     async fn write(&mut self, draft: Draft, base: &Base, now: Timestamp) -> Result<Revision, Failure> {
         let links = self.chain.extend(&self.records, draft.events, now).await?;
-        let preconditions = draft.relied_on.into_iter().filter_map(|key| {
-            let found = base.get(&key)?;
-            Some(match found {
-                Some((_, revision)) => Precondition::At(key, *revision),
-                None => Precondition::Absent(key),
-            })
+        let preconditions = draft.relied_on.into_iter().filter_map(|key| match base.get(&key)? {
+            Known::Present(_, revision) => Some(Precondition::At(key, *revision)),
+            Known::Absent => Some(Precondition::Absent(key)),
+            Known::Damaged => None,
         });
         let preconditions = preconditions.collect();
         let writes = draft.changes.into_iter().map(|(key, change)| match change {
@@ -170,6 +168,7 @@ impl Writer {
         mut preconditions: Vec<Precondition>,
         mut writes: Vec<Write>,
     ) -> Result<Revision, Failure> {
+        let own = preconditions.len();
         preconditions.extend(links.preconditions);
         writes.extend(links.writes);
         match self.records.kv.commit(preconditions, writes).await {
@@ -178,8 +177,10 @@ impl Writer {
                 Ok(revision)
             }
             Err(error) => {
-                if error.outcome_unknown() || matches!(error, CommitError::Conflict { .. }) {
-                    self.chain.forget();
+                let about_the_chain =
+                    matches!(&error, CommitError::Conflict { failed } if failed.iter().any(|i| *i >= own));
+                if error.outcome_unknown() || about_the_chain {
+                    self.chain.forget(links.next);
                 }
                 Err(error.into())
             }
@@ -190,11 +191,14 @@ impl Writer {
         let keys: Vec<Vec<u8>> = keys.into_iter().collect();
         let (entries, revision) = self.records.kv.get(&keys).await?;
         for (key, entry) in keys.into_iter().zip(entries) {
-            let found = match entry {
-                Some(entry) => Some((self.records.unseal(&key, &entry.value)?, entry.revision)),
-                None => None,
+            let known = match entry {
+                None => Known::Absent,
+                Some(entry) => match self.records.unseal(&key, &entry.value) {
+                    Ok(plain) => Known::Present(plain, entry.revision),
+                    Err(_) => Known::Damaged,
+                },
             };
-            base.insert(key, found);
+            base.insert(key, known);
         }
         Ok(revision)
     }

@@ -41,8 +41,18 @@ impl<E> From<Failure> for Stop<E> {
     }
 }
 
-/// What is known of a key: its record and when it was written, or that there is none.
-pub(super) type Base = BTreeMap<Vec<u8>, Option<(SecretBytes, Revision)>>;
+/// What is known of the keys that were read.
+pub(super) type Base = BTreeMap<Vec<u8>, Known>;
+
+/// What is known of a key.
+pub(super) enum Known {
+    /// There is no record.
+    Absent,
+    /// Its plaintext, and the commit that wrote it.
+    Present(SecretBytes, Revision),
+    /// It does not open. Only the operations that ask for it fail, not their whole batch.
+    Damaged,
+}
 
 /// Changes by key: a record's plaintext, or its deletion.
 pub(super) type Changes = BTreeMap<Vec<u8>, Option<SecretBytes>>;
@@ -95,9 +105,14 @@ impl<'a> Tx<'a> {
                 self.missing.insert(key.to_vec());
                 Err(Halt::Missing)
             }
-            Some(found) => {
+            Some(Known::Damaged) => Err(Halt::Failed(Failure::Corrupt)),
+            Some(Known::Absent) => {
                 self.read.insert(key.to_vec());
-                found.as_ref().map(|(plain, _)| decode(plain)).transpose().map_err(Halt::Failed)
+                Ok(None)
+            }
+            Some(Known::Present(plain, _)) => {
+                self.read.insert(key.to_vec());
+                decode(plain).map(Some).map_err(Halt::Failed)
             }
         }
     }
@@ -140,5 +155,11 @@ impl<'a> Tx<'a> {
     pub(super) fn keep_denials(&mut self) {
         self.changes.clear();
         self.events.retain(|event| event.outcome != Outcome::Allowed);
+    }
+}
+
+impl From<super::super::error::Error> for Stop<super::super::error::Error> {
+    fn from(error: super::super::error::Error) -> Self {
+        Self::Refused(error)
     }
 }
