@@ -7,18 +7,20 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::Store;
 use super::audit::{Tell, target};
 use super::error::{Coded, Error, Failure};
 use super::keyspace;
 use super::members::MemberRecord;
 use super::tickets::TicketRecord;
 use super::tokens::TokenRecord;
-use super::Store;
-use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target};
+use crate::domain::audit::{
+    Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target,
+};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TicketId};
 use crate::domain::name::{MemberName, OrgName};
-use crate::domain::role::{Action, OrgPolicy, Principal, Role, decide};
+use crate::domain::role::{Action, Denied, OrgPolicy, Principal, Role, decide};
 
 /// A principal that has proved itself, and where it asks from. As of that moment: nothing of it is looked up again but
 /// what a commit must be sure of.
@@ -98,15 +100,15 @@ impl Caller {
         self.ticket.as_ref()
     }
 
-    /// The organization, which every member and ticket has; the operator is refused.
+    /// The organization, which every member and ticket has.
     pub(super) fn own_org(&self) -> Result<OrgId, Error> {
-        self.principal.org().ok_or(Error::Forbidden(crate::domain::role::Denied::OperatorOutside))
+        self.principal.org().ok_or(Error::Forbidden(Denied::OperatorOutside))
     }
 
     /// As [`own_org`](Self::own_org), with the member.
     pub(super) fn own_member(&self) -> Result<(OrgId, MemberId), Error> {
         let member = self.principal.member();
-        let member = member.ok_or(Error::Forbidden(crate::domain::role::Denied::OperatorOutside))?;
+        let member = member.ok_or(Error::Forbidden(Denied::OperatorOutside))?;
         Ok((self.own_org()?, member))
     }
 
@@ -304,6 +306,21 @@ impl Store {
         let Err(denied) = decide(&caller.principal, &action, &caller.policy) else { return Ok(()) };
         self.record_denial(caller.event(told).target(target).denied(denied.code())).await;
         Err(denied.into())
+    }
+
+    /// The caller's organization and member; the operator has neither, and its attempt is recorded.
+    pub(super) async fn insider(
+        &self,
+        caller: &Caller,
+        told: AuditAction,
+    ) -> Result<(OrgId, MemberId), Error> {
+        match caller.own_member() {
+            Ok(inside) => Ok(inside),
+            Err(error) => {
+                self.record_denial(caller.event(told).denied(Denied::OperatorOutside.code())).await;
+                Err(error)
+            }
+        }
     }
 
     /// Records a denial, unless there were too many lately. That it could not be stored does not make it less of one.

@@ -1,16 +1,31 @@
 //! Boots: the one place where values leave, and the record of who was given what.
 
-use std::net::IpAddr;
+mod list;
+mod open;
+mod record;
+mod release;
+mod report;
 
-use super::error::{Error, Failure};
-use super::page::{Page, PageAsk};
-use super::{Caller, Store};
+pub(super) use record::{BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::error::{Coded, Error, Failure, RETRY_LOCKED};
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
 use crate::domain::name::{EnvName, MemberName, OrgName};
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::Request;
+use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
+
+/// Bytes of what a machine says of itself.
+const MAX_TEXT: usize = 128;
+/// Names and plugins that one boot may list.
+const MAX_NAMES: usize = 1000;
+/// Bytes of one such name: the longest exported one.
+const MAX_NAME: usize = 201;
 
 /// What a machine asks for. Texts over 128 bytes, or with control characters, are refused.
 #[derive(Clone, Debug, Default)]
@@ -156,9 +171,9 @@ pub struct BootFilter {
 /// Why nothing was released. No use of the ticket was spent.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// Not a ticket.
-    #[error("only a boot ticket can boot")]
-    NotATicket,
+    /// Not a ticket, or that of a member who may not.
+    #[error(transparent)]
+    Forbidden(#[from] Denied),
     /// No release key in memory.
     #[error("the store is locked")]
     Locked,
@@ -177,53 +192,86 @@ pub enum BootError {
         /// Name of the field as in the API.
         field: &'static str,
         /// What is wrong with it.
-        why: String,
+        why: &'static str,
     },
     /// The store could not.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
-impl Store {
-    /// The release. The ticket's use, the record of the boot and its audit entry are durable before this returns; when
-    /// anything fails, nothing is released and nothing spent.
-    pub async fn boot(&self, caller: &Caller, ask: BootAsk) -> Result<Released, BootError> {
-        let _ = (caller, ask);
-        todo!()
+impl BootAsk {
+    /// Refuses what would only fill the trail and the lists.
+    fn check(&self) -> Result<(), BootError> {
+        let texts = [
+            ("machine", &self.machine),
+            ("kernel_boot", &self.kernel_boot),
+            ("host", &self.host),
+            ("agent", &self.agent),
+        ];
+        for (field, text) in texts {
+            let Some(text) = text else { continue };
+            if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+                let why = "it must be 1 to 128 bytes without control characters";
+                return Err(BootError::Invalid { field, why });
+            }
+        }
+        let Request { plugins, include, exclude, references } = &self.request;
+        if plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_NAMES) {
+            return Err(BootError::Invalid { field: "plugins", why: "there are more than 1000" });
+        }
+        for (field, names) in [("include", include), ("exclude", exclude), ("references", references)] {
+            if names.len() > MAX_NAMES {
+                return Err(BootError::Invalid { field, why: "there are more than 1000" });
+            }
+            if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
+                return Err(BootError::Invalid { field, why: "a name has 1 to 201 bytes" });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Error> for BootError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Forbidden(denied) => Self::Forbidden(denied),
+            Error::Failure(failure) => Self::Failure(failure),
+            Error::NotFound { .. } => Self::Revoked,
+            Error::Locked => Self::Locked,
+            _ => Self::Failure(Failure::Internal),
+        }
+    }
+}
+
+impl Coded for BootError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden(_) => "forbidden",
+            Self::Locked => "locked",
+            Self::TicketSpent => "ticket_spent",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Invalid { .. } => "invalid_request",
+            Self::Failure(failure) => failure.code(),
+        }
     }
 
-    /// What a boot would be given, and why. Spends nothing, opens nothing, works locked. For a ticket.
-    pub async fn explain(&self, caller: &Caller, ask: BootAsk) -> Result<Explained, BootError> {
-        let _ = (caller, ask);
-        todo!()
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Forbidden(denied) => denied.hint()?,
+            Self::Locked => "the operator unlocks the store",
+            Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
+            Self::Invalid { .. } => return None,
+            Self::Failure(failure) => return failure.hint(),
+        };
+        Some(hint.to_owned())
     }
 
-    /// The agent's report on its own boot. Repeating it changes nothing. A digest that is not the boot's is a conflict.
-    pub async fn report(&self, caller: &Caller, boot: BootId, report: Report) -> Result<(), Error> {
-        let _ = (caller, boot, report);
-        todo!()
-    }
-
-    /// One boot.
-    pub async fn boot_record(&self, caller: &Caller, boot: BootId) -> Result<Boot, Error> {
-        let _ = (caller, boot);
-        todo!()
-    }
-
-    /// Boots that the caller may see, newest first.
-    pub async fn list_boots(
-        &self,
-        caller: &Caller,
-        filter: &BootFilter,
-        page: PageAsk,
-    ) -> Result<Page<Boot>, Error> {
-        let _ = (caller, filter, page);
-        todo!()
-    }
-
-    /// The boots that hold a version of a secret, newest first, among the organization's newest 10,000 boots.
-    pub async fn holders(&self, caller: &Caller, secret: SecretId) -> Result<Vec<Holder>, Error> {
-        let _ = (caller, secret);
-        todo!()
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Locked => Some(RETRY_LOCKED),
+            Self::Failure(failure) => failure.retry_after(),
+            _ => None,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::SystemTime;
 
+use crate::crypto::random::{Kernel, Random};
 use crate::domain::time::Timestamp;
 
 /// What time it is.
@@ -34,3 +35,9 @@ pub trait Entropy: Send + Sync {
 /// The kernel's randomness, asked at each use.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KernelEntropy;
+
+impl Entropy for KernelEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        Kernel.fill(bytes);
+    }
+}

@@ -218,9 +218,9 @@ pub(super) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 fn value_code(error: &ValueError) -> &'static str {
     match error {
         ValueError::Nul | ValueError::NotText => "value_invalid",
-        ValueError::VariableTooLong { .. } | ValueError::AboveCeiling { .. } | ValueError::FileTooLong { .. } => {
-            "value_too_large"
-        }
+        ValueError::VariableTooLong { .. }
+        | ValueError::AboveCeiling { .. }
+        | ValueError::FileTooLong { .. } => "value_too_large",
     }
 }
 
@@ -242,7 +242,9 @@ impl From<CommitError> for Failure {
             CommitError::Full => Self::Full,
             CommitError::Corrupt => Self::Corrupt,
             CommitError::ReadOnly | CommitError::Unavailable(_) => Self::Unavailable,
-            CommitError::TooLarge { .. } | CommitError::EmptyKey | CommitError::DuplicateKey => Self::Internal,
+            CommitError::TooLarge { .. } | CommitError::EmptyKey | CommitError::DuplicateKey => {
+                Self::Internal
+            }
         }
     }
 }

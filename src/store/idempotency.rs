@@ -102,7 +102,8 @@ impl Repeatable {
             return Err(Error::IdempotencyMismatch.into());
         }
         let Some(Bytes(answer)) = before.answer else {
-            let why = "this was already done, and its credential cannot be shown again: revoke it and make another";
+            let why =
+                "this was already done, and its credential cannot be shown again: revoke it and make another";
             return Err(Error::Conflict { why }.into());
         };
         Ok(Some(postcard::from_bytes(&answer).map_err(|_| Failure::Corrupt)?))

@@ -21,7 +21,6 @@ use super::clock::Clock;
 use super::error::Failure;
 use super::records::Records;
 use crate::domain::audit::AuditEvent;
-use crate::kv::Revision;
 
 /// Operations that may wait. A boot is a few KiB while it waits, so this bounds memory to some tens of MiB; at the
 /// rate of one disk it is less than a second of work.
@@ -42,12 +41,6 @@ enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// What an operation came to, and the commit that made it so (or, when it wrote nothing, one not older than its view).
-pub(super) struct Committed<T> {
-    pub(super) value: T,
-    pub(super) revision: Revision,
-}
-
 /// A closure and whoever waits for its answer, without their types.
 trait Operation: Send {
     /// Keys that it will ask for, as far as known.
@@ -57,7 +50,7 @@ trait Operation: Send {
     /// Runs it against a view. It may be run again against another.
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran;
     /// Gives the answer of the last run.
-    fn finish(self: Box<Self>, committed: Result<Revision, Failure>);
+    fn finish(self: Box<Self>, committed: Result<(), Failure>);
 }
 
 /// How a run went.
@@ -75,7 +68,7 @@ struct Pending<F, T, E> {
     reads: Vec<Vec<u8>>,
     operation: F,
     answer: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<Committed<T>, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
 }
 
 impl Journal {
@@ -89,7 +82,7 @@ impl Journal {
 
     /// Runs `operation` and answers once its writes are durable. `reads` are the keys it is known to need; others cost
     /// another round. It may be run several times, so that it must not keep anything of an earlier run.
-    pub(super) async fn run<T, E, F>(&self, reads: Vec<Vec<u8>>, operation: F) -> Result<Committed<T>, E>
+    pub(super) async fn run<T, E, F>(&self, reads: Vec<Vec<u8>>, operation: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
@@ -116,7 +109,6 @@ impl Journal {
             Ok::<_, Stop<Failure>>(())
         })
         .await
-        .map(|_| ())
     }
 
     /// How many operations wait.
@@ -208,12 +200,12 @@ where
         }
     }
 
-    fn finish(self: Box<Self>, committed: Result<Revision, Failure>) {
+    fn finish(self: Box<Self>, committed: Result<(), Failure>) {
         let answer = match (committed, self.answer) {
-            (Ok(revision), Some(Ok(value))) => Ok(Committed { value, revision }),
+            (Ok(()), Some(Ok(value))) => Ok(value),
             // A refusal stays one, whether or not its entry could be stored.
             (_, Some(Err(error))) => Err(error),
-            (Ok(_), None) => Err(Failure::Internal.into()),
+            (Ok(()), None) => Err(Failure::Internal.into()),
             (Err(failure), _) => Err(failure.into()),
         };
         let _ = self.reply.send(answer);

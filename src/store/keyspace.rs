@@ -5,6 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::Identity;
 use super::audit::chain::{Cover, Entry, Head, Registry};
 use super::boots::{BootRecord, MachineRecord, ReceiptRecord};
 use super::idempotency::Answer;
@@ -13,10 +14,10 @@ use super::members::{MemberRecord, RemovalRecord};
 use super::orgs::OrgRecord;
 use super::records::Records;
 use super::reencrypt::RunRecord;
-use super::secrets::{BodyRecord, SecretRecord};
+use super::secrets::{BodyRecord, SecretRecord, Unsettled};
 use super::tickets::TicketRecord;
 use super::tokens::TokenRecord;
-use super::Identity;
+use crate::crypto::record::RecordKey;
 use crate::domain::digest::Digest;
 use crate::domain::id::{BootId, MemberId, OrgId, SecretId, TicketId, TokenId};
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
@@ -25,6 +26,41 @@ use crate::domain::time::Timestamp;
 
 /// The one key whose value is not sealed: what kind of store this is, and under which record key.
 pub(super) const HEADER: &[u8] = b"\0dropsafe";
+
+const MAGIC: &[u8; 16] = b"dropsafe store\n\0";
+/// The format that this program writes, and the newest it reads.
+pub(super) const FORMAT: u16 = 1;
+
+/// What the header is found to be.
+pub(super) enum Header {
+    Ours,
+    OtherRecordKey,
+    Newer(u16),
+    Foreign,
+}
+
+/// The header of a store of this record key.
+pub(super) fn header(key: &RecordKey) -> Vec<u8> {
+    [MAGIC.as_slice(), &FORMAT.to_be_bytes(), &key_check(key)].concat()
+}
+
+pub(super) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
+    let Some((format, check)) = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<2>())
+    else {
+        return Header::Foreign;
+    };
+    match u16::from_be_bytes(*format) {
+        0 => Header::Foreign,
+        FORMAT if check == key_check(key) => Header::Ours,
+        FORMAT => Header::OtherRecordKey,
+        newer => Header::Newer(newer),
+    }
+}
+
+/// Tells record keys apart, and nothing else of them.
+pub(super) fn key_check(key: &RecordKey) -> [u8; 16] {
+    key.key_hash("record key", &[])
+}
 
 /// Where one record of type `T` is kept.
 pub(super) struct Key<T> {
@@ -136,6 +172,20 @@ pub(super) fn removal(member: MemberId) -> Key<RemovalRecord> {
 
 pub(super) fn all_secrets() -> Prefix<SecretRecord> {
     Prefix::new(b"s".to_vec())
+}
+
+/// The secrets whose data keys are to be settled.
+pub(super) fn all_unsettled() -> Prefix<Unsettled> {
+    Prefix::new(b"u".to_vec())
+}
+
+pub(super) fn unsettled(secret: &Key<SecretRecord>) -> Key<Unsettled> {
+    all_unsettled().key(&secret.bytes()[1..])
+}
+
+/// The secret that a marker is for.
+pub(super) fn marked(marker: &[u8]) -> Key<SecretRecord> {
+    all_secrets().key(&marker[1..])
 }
 
 pub(super) fn answers() -> Prefix<Answer> {

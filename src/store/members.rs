@@ -102,7 +102,7 @@ impl Store {
                 Ok(member)
             })
         });
-        Ok(made.await?.value.0.into())
+        Ok(made.await?.0.into())
     }
 
     /// Members of the caller's organization, ascending by id.
@@ -140,7 +140,7 @@ impl Store {
             tx.audit(event.clone().detail(DetailKey::Previous, before));
             Ok::<_, Stop<Error>>(member)
         });
-        Ok(changed.await?.value.into())
+        Ok(changed.await?.into())
     }
 
     /// Removes a member (an admin): in one commit its tokens and tickets stop working and its private secrets are gone;
@@ -162,7 +162,7 @@ impl Store {
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(member)
         });
-        let removed = removed.await?.value;
+        let removed = removed.await?;
         self.inner.chores.notify_one();
         Ok(removed.into())
     }

@@ -8,16 +8,26 @@ mod audit;
 mod auth;
 mod backup;
 mod boots;
+mod chores;
 mod clock;
+mod denials;
 mod error;
+mod idempotency;
+mod init;
+mod journal;
 mod keys;
+mod keyspace;
 mod members;
 mod orgs;
 mod page;
+mod records;
 mod reencrypt;
 mod secrets;
 mod tickets;
 mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 pub use audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
 pub use auth::{AuthError, Caller};
@@ -27,6 +37,7 @@ pub use boots::{
 };
 pub use clock::{Clock, Entropy, KernelEntropy, SystemClock};
 pub use error::{Coded, Error, Failure};
+pub use init::{Init, InitError, Initialized, OpenError};
 pub use keys::{DepositInfo, Keyslot, NewKeyslot, Status, UnlockError, UnlockSecret, Unlocked};
 pub use members::{Member, NewMember};
 pub use orgs::{NewOrg, Org, OrgCreated, PolicyChange};
@@ -39,13 +50,20 @@ pub use secrets::{
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+use self::boots::SeenReceipts;
+use self::denials::Denials;
+use self::journal::Journal;
+use self::keys::{Release, UNLOCKS_WAITING};
+use self::records::{Record, Records};
 use crate::crypto::record::RecordKey;
-use crate::domain::credential::Credential;
 use crate::domain::id::StoreId;
-use crate::domain::name::{MemberName, OrgName};
-use crate::kv::Kv;
+use crate::domain::time::Timestamp;
+use crate::kv::{Kv, Revision};
 
 /// The store of one process. Clones share everything.
 #[derive(Clone)]
@@ -54,103 +72,105 @@ pub struct Store {
 }
 
 struct Inner {
-    _todo: (),
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+    journal: Journal,
+    identity: Identity,
+    started_at: Timestamp,
+    /// Tells this process from others.
+    process: [u8; 16],
+    /// Known to this process only.
+    process_secret: [u8; 32],
+    /// The release key, while unlocked.
+    release: RwLock<Option<Arc<Release>>>,
+    /// Held while the keys change.
+    keys_change: Mutex<()>,
+    unlocks: Semaphore,
+    denials: Denials,
+    seen_receipts: SeenReceipts,
+    /// Rung when there is background work.
+    chores: Arc<Notify>,
 }
 
-/// What [`Store::init`] is told.
-pub struct Init {
-    /// The first key slots; at least one.
-    pub slots: Vec<NewKeyslot>,
-    /// Name of the first organization, usually `default`.
-    pub org: OrgName,
-    /// Name of its first admin, usually `admin`.
-    pub admin: MemberName,
+/// Which store it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Identity {
+    id: StoreId,
+    created_at: Timestamp,
+    /// Added to the byte store's revisions, so that a restored store goes on from its backup.
+    revision_base: u64,
 }
 
-/// What [`Store::init`] made. The credentials exist nowhere else: the store keeps hashes.
-pub struct Initialized {
-    /// The store, unlocked.
-    pub store: Store,
-    /// The operator's token (`dso_…`).
-    pub operator_token: Credential,
-    /// The first admin's token (`dsm_…`).
-    pub admin_token: Credential,
-}
-
-/// Why a store was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// The byte store already holds one.
-    #[error("the byte store already holds a store")]
-    AlreadyInitialised,
-    /// No key slot was given, or one could not be made.
-    #[error("at least one key slot is needed")]
-    NoKeyslot,
-    /// A key slot could not be made.
-    #[error("the key slot could not be made")]
-    Keyslot,
-    /// The byte store failed.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
-
-/// Why a store was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The byte store is empty.
-    #[error("the byte store holds no store yet")]
-    NotInitialised,
-    /// The record key is not the one that this store was made with.
-    #[error("the record key is not this store's")]
-    WrongRecordKey,
-    /// Written by a newer version of this program.
-    #[error("the store has format {found}, and this program knows up to {known}")]
-    NewerFormat {
-        /// The store's.
-        found: u16,
-        /// The newest that is known here.
-        known: u16,
-    },
-    /// The byte store holds something else, or is damaged.
-    #[error("the byte store holds something that is no store of this program")]
-    Foreign,
-    /// The byte store failed.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-}
+impl Record for Identity {}
 
 impl Store {
-    /// Makes a new store in an empty byte store, and opens it unlocked.
-    pub async fn init(
-        kv: Arc<dyn Kv>,
-        record_key: RecordKey,
-        init: Init,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Entropy>,
-    ) -> Result<Initialized, InitError> {
-        let _ = (kv, record_key, init, clock, random);
-        todo!()
-    }
-
-    /// Opens a store, locked. Costs the same whatever it holds.
-    pub async fn open(
-        kv: Arc<dyn Kv>,
-        record_key: RecordKey,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Entropy>,
-    ) -> Result<Self, OpenError> {
-        let _ = (kv, record_key, clock, random);
-        todo!()
-    }
-
     /// Its id: what values are bound to.
     pub fn id(&self) -> StoreId {
-        todo!()
+        self.inner.identity.id
     }
 
     /// Finishes what was begun, ends this process's audit chain and closes the byte store. Later operations fail with
     /// `unavailable`.
     pub async fn close(&self) {
-        todo!()
+        self.set_release(None);
+        self.journal().close().await;
+        self.records().kv.close().await;
+    }
+
+    /// Starts the work of this process on a byte store that holds this store.
+    fn start(
+        kv: Arc<dyn Kv>,
+        record_key: RecordKey,
+        identity: Identity,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Entropy>,
+    ) -> Self {
+        let records = Arc::new(Records { kv, key: record_key, random });
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
+        let now = clock.now();
+        let inner = Arc::new(Inner {
+            process: records.random_bytes(),
+            process_secret: records.random_bytes(),
+            records,
+            clock,
+            journal,
+            identity,
+            started_at: now,
+            release: RwLock::new(None),
+            keys_change: Mutex::new(()),
+            unlocks: Semaphore::new(UNLOCKS_WAITING),
+            denials: Denials::new(now),
+            seen_receipts: SeenReceipts::default(),
+            chores: Arc::new(Notify::new()),
+        });
+        Self { inner }
+    }
+
+    fn tend_in_background(&self) {
+        tokio::spawn(chores::tend(Arc::downgrade(&self.inner), Arc::clone(&self.inner.chores)));
+    }
+
+    fn records(&self) -> &Records {
+        &self.inner.records
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The store's revision, from the byte store's.
+    fn revision(&self, of_bytes: Revision) -> u64 {
+        self.inner.identity.revision_base + of_bytes
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The background task waits with nothing but the bell in hand, and ends when it finds the store gone.
+        self.chores.notify_one();
     }
 }

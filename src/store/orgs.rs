@@ -93,7 +93,7 @@ impl Store {
         let made = self.journal().run(reads, move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| found.run(tx, event.clone()))
         });
-        Ok(OrgCreated { org: made.await?.value, admin_token })
+        Ok(OrgCreated { org: made.await?, admin_token })
     }
 
     /// All organizations, ascending by id (the operator).
@@ -124,7 +124,7 @@ impl Store {
             tx.audit(event.clone().about(target::org(org.id, &org.name)));
             Ok::<_, Stop<Error>>(org)
         });
-        Ok(changed.await?.value.into())
+        Ok(changed.await?.into())
     }
 }
 

@@ -53,7 +53,6 @@ pub(super) struct Scanned<T> {
 /// Some keys as they were at one revision.
 pub(super) struct Snapshot {
     entries: Vec<Option<kv::Entry>>,
-    pub(super) revision: Revision,
 }
 
 impl Records {
@@ -73,8 +72,8 @@ impl Records {
 
     /// The entries at keys of any types, of one snapshot.
     pub(super) async fn snapshot(&self, keys: Vec<Vec<u8>>) -> Result<Snapshot, Failure> {
-        let (entries, revision) = self.kv.get(&keys).await?;
-        Ok(Snapshot { entries, revision })
+        let (entries, _) = self.kv.get(&keys).await?;
+        Ok(Snapshot { entries })
     }
 
     /// A page of the records under `prefix` after the key `after`.

@@ -1,14 +1,20 @@
 //! Secrets: deposit, replace, edit, delete, list. Values go in here and never come out, type `plain` apart.
 
+mod change;
+mod deposit;
+mod prepare;
+mod read;
+mod record;
+
+pub(super) use record::{BodyRecord, SecretRecord, Stored, Unsettled, Whole};
+
+use serde::{Deserialize, Serialize};
+
 use super::boots::Holder;
-use super::error::Error;
-use super::page::{Page, PageAsk};
-use super::{Caller, Store};
 use crate::crypto::value::SealedValue;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
-use crate::domain::secret::ScopeKind;
-use crate::domain::secret::SecretMeta;
+use crate::domain::secret::{ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Hint, Kind, SecretValue, ValueWarning};
 
 /// A value on its way in.
@@ -78,7 +84,7 @@ pub struct Replacement {
 }
 
 /// What to change of a secret; what is absent stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretChange {
     /// Whether every boot in scope gets it.
     pub auto_install: Option<bool>,
@@ -142,87 +148,4 @@ pub struct SecretFilter {
     pub category: Option<Category>,
     /// On or off.
     pub auto_install: Option<bool>,
-}
-
-impl Store {
-    /// Deposits a new secret; works locked. With a repeated idempotency key (24 h) and the same body the first answer.
-    pub async fn create_secret(
-        &self,
-        caller: &Caller,
-        new: NewSecret,
-        idempotency: Option<&str>,
-    ) -> Result<Written, Error> {
-        let _ = (caller, new, idempotency);
-        todo!()
-    }
-
-    /// Replaces the value; works locked.
-    pub async fn replace_secret(
-        &self,
-        caller: &Caller,
-        id: SecretId,
-        if_match: Option<VersionId>,
-        new: Replacement,
-    ) -> Result<Written, Error> {
-        let _ = (caller, id, if_match, new);
-        todo!()
-    }
-
-    /// Changes attributes; the version stays.
-    pub async fn change_secret(
-        &self,
-        caller: &Caller,
-        id: SecretId,
-        if_match: Option<VersionId>,
-        change: SecretChange,
-    ) -> Result<Secret, Error> {
-        let _ = (caller, id, if_match, change);
-        todo!()
-    }
-
-    /// One secret, by id.
-    pub async fn secret(&self, caller: &Caller, id: SecretId) -> Result<Secret, Error> {
-        let _ = (caller, id);
-        todo!()
-    }
-
-    /// The secret of that name, or else exported under it, in one scope of one owner (absent: the caller).
-    pub async fn find_secret(
-        &self,
-        caller: &Caller,
-        name: &str,
-        scope: ScopeKind,
-        owner: Option<&MemberName>,
-    ) -> Result<Secret, Error> {
-        let _ = (caller, name, scope, owner);
-        todo!()
-    }
-
-    /// Secrets that the caller may see, ascending by id.
-    pub async fn list_secrets(
-        &self,
-        caller: &Caller,
-        filter: &SecretFilter,
-        page: PageAsk,
-    ) -> Result<Page<Secret>, Error> {
-        let _ = (caller, filter, page);
-        todo!()
-    }
-
-    /// Deletes a secret: future boots do not get it. Says which boots still hold it.
-    pub async fn delete_secret(
-        &self,
-        caller: &Caller,
-        id: SecretId,
-        if_match: Option<VersionId>,
-    ) -> Result<Deleted, Error> {
-        let _ = (caller, id, if_match);
-        todo!()
-    }
-
-    /// Seals one secret's value again: same value and version, fresh key and nonces. Unlocked only.
-    pub async fn reencrypt_secret(&self, caller: &Caller, id: SecretId) -> Result<Secret, Error> {
-        let _ = (caller, id);
-        todo!()
-    }
 }

@@ -153,7 +153,7 @@ impl Store {
                 Ok(ticket)
             })
         });
-        let ticket = made.await?.value;
+        let ticket = made.await?;
         Ok(TicketIssued { ticket: self.show_ticket(ticket).await?, credential })
     }
 
@@ -202,7 +202,7 @@ impl Store {
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(ticket)
         });
-        let ticket = revoked.await?.value;
+        let ticket = revoked.await?;
         self.show_ticket(ticket).await
     }
 

@@ -104,7 +104,8 @@ impl Store {
         idempotency: Option<&str>,
     ) -> Result<TokenIssued, Error> {
         let member = self.token_owner(caller, new.member.as_ref()).await?;
-        let action = member.as_ref().map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(*id));
+        let action =
+            member.as_ref().map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(*id));
         let about = member.as_ref().map(|(_, id, name)| target::member(*id, name));
         self.permit(caller, action, AuditAction::TokenCreate, about).await?;
 
@@ -120,7 +121,8 @@ impl Store {
                 if let Some((org, id, _)) = &member {
                     tx.get_member(*org, *id)?;
                 }
-                let mut token = TokenRecord::new(&mint, member.as_ref().map(|(org, id, _)| (*org, *id)), tx.now());
+                let mut token =
+                    TokenRecord::new(&mint, member.as_ref().map(|(org, id, _)| (*org, *id)), tx.now());
                 token.label = new.label.clone();
                 token.expires_at = new.ttl.map(|ttl| tx.now().plus(ttl));
                 token.put_new(tx)?;
@@ -135,7 +137,7 @@ impl Store {
                 Ok(token)
             })
         });
-        Ok(TokenIssued { token: record.await?.value.shown(name), credential })
+        Ok(TokenIssued { token: record.await?.shown(name), credential })
     }
 
     /// Tokens that the caller may see and that are not revoked, ascending by id: a member its own, an admin its
@@ -205,7 +207,7 @@ impl Store {
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(record)
         });
-        let record = revoked.await?.value;
+        let record = revoked.await?;
         let name = match record.member {
             Some((org, id)) => self.member_names(org, [id]).await?.remove(&id),
             None => None,
@@ -235,9 +237,8 @@ impl Store {
         let others = ids.iter().filter_map(|found| index.id(&found.key)).map(TokenId::from_bytes);
         let keys: Vec<_> = others.filter(|id| *id != but).map(keyspace::token).collect();
         let now = self.now();
-        let works = |token: &TokenRecord| {
-            token.revoked_at.is_none() && token.expires_at.is_none_or(|at| at > now)
-        };
+        let works =
+            |token: &TokenRecord| token.revoked_at.is_none() && token.expires_at.is_none_or(|at| at > now);
         Ok(self.records().get_all(&keys).await?.iter().flatten().any(works))
     }
 }

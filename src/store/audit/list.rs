@@ -128,8 +128,9 @@ impl AuditFilter {
             let target = event.target.iter().filter_map(|target| target.name.as_ref());
             event.actor.name.iter().chain(target).map(|text| text.as_str())
         };
-        let is_action =
-            |wanted: &str| action.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let is_action = |wanted: &str| {
+            action.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         let is_actor = |wanted: &str| {
             [&event.actor.name, &event.actor.id].into_iter().flatten().any(|text| text.as_str() == wanted)
                 || event.actor.kind.as_str() == wanted

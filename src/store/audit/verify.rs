@@ -263,11 +263,11 @@ impl Walk {
     }
 
     fn report(mut self, chain: &ChainId) -> ChainReport {
-        let length = self.head.as_ref().map_or(0, |head| head.length);
+        let (met, length) = (self.met, self.head.as_ref().map_or(0, |head| head.length));
         if let Some((expected, _)) = self.expected {
             self.fail(|| format!("entries 0 to {expected} are missing"));
-        } else if self.head.is_some() && self.met != length {
-            self.fail(|| format!("{} of its {length} entries are there", self.met));
+        } else if self.head.is_some() && met != length {
+            self.fail(|| format!("{met} of its {length} entries are there"));
         } else if self.head.is_none() {
             self.fail(|| "its head is missing".to_owned());
         }

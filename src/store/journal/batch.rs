@@ -12,7 +12,7 @@ use super::tx::{Base, Changes, Known, Tx};
 use super::{Operation, Ran};
 use crate::domain::audit::AuditEvent;
 use crate::domain::time::Timestamp;
-use crate::kv::{CommitError, Precondition, Revision, Write};
+use crate::kv::{CommitError, Precondition, Write};
 
 /// Conflicts with other processes that are put up with before giving up. Each means that another process got on.
 const ATTEMPTS: u32 = 32;
@@ -36,6 +36,7 @@ struct Draft {
     changes: Changes,
     relied_on: BTreeSet<Vec<u8>>,
     events: Vec<AuditEvent>,
+    unsealed: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
 
@@ -51,12 +52,13 @@ impl Writer {
             return;
         }
         let mut base = Base::new();
-        let mut wanted: BTreeSet<Vec<u8>> = batch.iter_mut().flat_map(|operation| operation.reads()).collect();
+        let mut wanted: BTreeSet<Vec<u8>> =
+            batch.iter_mut().flat_map(|operation| operation.reads()).collect();
         let mut tried = 0;
         let (count, outcome) = loop {
             tried += 1;
             match self.attempt(batch, &mut base, &mut wanted).await {
-                Ok((count, revision)) => break (count, Ok(revision)),
+                Ok(count) => break (count, Ok(())),
                 Err((_, Failure::Conflict)) if tried < ATTEMPTS => {
                     wanted.extend(std::mem::take(&mut base).into_keys());
                     back_off(tried).await;
@@ -82,15 +84,15 @@ impl Writer {
         batch: &mut VecDeque<Box<dyn Operation>>,
         base: &mut Base,
         wanted: &mut BTreeSet<Vec<u8>>,
-    ) -> Result<(usize, Revision), (usize, Failure)> {
+    ) -> Result<usize, (usize, Failure)> {
         let whole = batch.len();
         let fail = |failure| (whole, failure);
         let now = self.now();
-        let mut seen = self.load(base, std::mem::take(wanted)).await.map_err(fail)?;
+        self.load(base, std::mem::take(wanted)).await.map_err(fail)?;
         for _ in 0..ROUNDS {
             let (count, draft, missing) = self.run(batch, base, now);
             if !missing.is_empty() {
-                seen = self.load(base, missing).await.map_err(fail)?;
+                self.load(base, missing).await.map_err(fail)?;
                 continue;
             }
             if count == 0 {
@@ -98,10 +100,10 @@ impl Writer {
                 return Err((1, Failure::Internal));
             }
             if draft.changes.is_empty() && draft.events.is_empty() {
-                return Ok((count, seen));
+                return Ok(count);
             }
             let committed = self.write(draft, base, now).await;
-            return committed.map(|revision| (count, revision)).map_err(|failure| (count, failure));
+            return committed.map(|()| count).map_err(|failure| (count, failure));
         }
         Err((whole, Failure::Internal))
     }
@@ -122,15 +124,21 @@ impl Writer {
             if ran == Ran::Refused {
                 tx.keep_denials();
             }
-            let Tx { changes, read, missing: lacks, events, .. } = tx;
+            let Tx { changes, read, missing: lacks, events, unsealed, .. } = tx;
             missing.extend(lacks);
             if ran == Ran::Missing || !missing.is_empty() {
                 // Later ones are still run, to learn all that is missing in one round.
                 continue;
             }
-            if !draft.take(changes, if ran == Ran::Done { read } else { BTreeSet::new() }, events, self.room()) {
+            if !draft.take(
+                changes,
+                if ran == Ran::Done { read } else { BTreeSet::new() },
+                events,
+                self.room(),
+            ) {
                 break;
             }
+            draft.unsealed.extend(unsealed);
             count += 1;
         }
         (count, draft, missing)
@@ -140,10 +148,14 @@ impl Writer {
     fn room(&self) -> Room {
         let limits = self.records.kv.limits();
         let writes = limits.max_writes_per_commit.saturating_sub(self.chain.overhead(&limits));
-        Room { writes, preconditions: limits.max_writes_per_commit.saturating_sub(2), bytes: limits.max_commit * 3 / 4 }
+        Room {
+            writes,
+            preconditions: limits.max_writes_per_commit.saturating_sub(2),
+            bytes: limits.max_commit * 3 / 4,
+        }
     }
 
-    async fn write(&mut self, draft: Draft, base: &Base, now: Timestamp) -> Result<Revision, Failure> {
+    async fn write(&mut self, draft: Draft, base: &Base, now: Timestamp) -> Result<(), Failure> {
         let links = self.chain.extend(&self.records, draft.events, now).await?;
         let preconditions = draft.relied_on.into_iter().filter_map(|key| match base.get(&key)? {
             Known::Present(_, revision) => Some(Precondition::At(key, *revision)),
@@ -158,7 +170,8 @@ impl Writer {
             }
             None => Write::Delete(key),
         });
-        let writes = writes.collect();
+        let unsealed = draft.unsealed.into_iter().map(|(key, bytes)| Write::Put(key, bytes));
+        let writes = writes.chain(unsealed).collect();
         self.store(links, preconditions, writes).await
     }
 
@@ -167,14 +180,14 @@ impl Writer {
         links: Links,
         mut preconditions: Vec<Precondition>,
         mut writes: Vec<Write>,
-    ) -> Result<Revision, Failure> {
+    ) -> Result<(), Failure> {
         let own = preconditions.len();
         preconditions.extend(links.preconditions);
         writes.extend(links.writes);
         match self.records.kv.commit(preconditions, writes).await {
             Ok(revision) => {
                 self.chain.committed(links.next, revision);
-                Ok(revision)
+                Ok(())
             }
             Err(error) => {
                 let about_the_chain =
@@ -187,9 +200,12 @@ impl Writer {
         }
     }
 
-    async fn load(&self, base: &mut Base, keys: BTreeSet<Vec<u8>>) -> Result<Revision, Failure> {
+    async fn load(&self, base: &mut Base, keys: BTreeSet<Vec<u8>>) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let keys: Vec<Vec<u8>> = keys.into_iter().collect();
-        let (entries, revision) = self.records.kv.get(&keys).await?;
+        let (entries, _) = self.records.kv.get(&keys).await?;
         for (key, entry) in keys.into_iter().zip(entries) {
             let known = match entry {
                 None => Known::Absent,
@@ -200,7 +216,7 @@ impl Writer {
             };
             base.insert(key, known);
         }
-        Ok(revision)
+        Ok(())
     }
 
     fn now(&self) -> Timestamp {
@@ -229,7 +245,9 @@ impl Draft {
         let writes = self.changes.len() + fresh + self.events.len() + events.len();
         let relied = self.relied_on.len() + read.iter().filter(|key| !self.relied_on.contains(*key)).count();
         let size = |(key, plain): (&Vec<u8>, &Option<_>)| {
-            OVERHEAD + key.len() + plain.as_ref().map_or(0, |plain: &crate::crypto::SecretBytes| plain.len() + SEAL)
+            OVERHEAD
+                + key.len()
+                + plain.as_ref().map_or(0, |plain: &crate::crypto::SecretBytes| plain.len() + SEAL)
         };
         let bytes = self.bytes
             + changes.iter().map(size).sum::<usize>()

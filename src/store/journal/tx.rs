@@ -68,6 +68,7 @@ pub(in super::super) struct Tx<'a> {
     pub(super) read: BTreeSet<Vec<u8>>,
     pub(super) missing: BTreeSet<Vec<u8>>,
     pub(super) events: Vec<AuditEvent>,
+    pub(super) unsealed: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Tx<'a> {
@@ -81,6 +82,7 @@ impl<'a> Tx<'a> {
             read: BTreeSet::new(),
             missing: BTreeSet::new(),
             events: Vec::new(),
+            unsealed: Vec::new(),
         }
     }
 
@@ -147,6 +149,26 @@ impl<'a> Tx<'a> {
         self.changes.insert(key.to_vec(), None);
     }
 
+    /// Whether nothing is stored at `key`, which need not be a sealed record.
+    pub(in super::super) fn is_absent(&mut self, key: &[u8]) -> Result<bool, Halt> {
+        match self.base.get(key) {
+            None => {
+                self.missing.insert(key.to_vec());
+                Err(Halt::Missing)
+            }
+            Some(Known::Absent) => {
+                self.read.insert(key.to_vec());
+                Ok(true)
+            }
+            Some(Known::Present(..) | Known::Damaged) => Ok(false),
+        }
+    }
+
+    /// Stores bytes as they are: for the header only, which is read before the record key is known to be right.
+    pub(in super::super) fn put_unsealed(&mut self, key: &[u8], bytes: &[u8]) {
+        self.unsealed.push((key.to_vec(), bytes.to_vec()));
+    }
+
     /// Adds an entry to the audit trail, in the same commit. When the operation refuses, only denials and failures stay.
     pub(in super::super) fn audit(&mut self, event: AuditEvent) {
         self.events.push(event);
@@ -154,7 +176,14 @@ impl<'a> Tx<'a> {
 
     pub(super) fn keep_denials(&mut self) {
         self.changes.clear();
+        self.unsealed.clear();
         self.events.retain(|event| event.outcome != Outcome::Allowed);
+    }
+}
+
+impl From<super::super::boots::BootError> for Stop<super::super::boots::BootError> {
+    fn from(error: super::super::boots::BootError) -> Self {
+        Self::Refused(error)
     }
 }
 
