@@ -13,6 +13,7 @@ use super::init::InitOptions;
 use super::init::MakeError;
 use super::init::prepare_serving;
 use crate::crypto::keyfile::KeyFileError;
+use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::kv;
 use crate::store;
@@ -89,7 +90,7 @@ async fn fill(
     }
     let url = options.store.unwrap_or_else(|| kv::Url::Sqlite(data.file(datadir::STORE)));
     let kv = kv::open(&url).map_err(MakeError::Kv)?;
-    let restored = store::restore(Arc::clone(&kv), &key, backup, progress).await;
+    let restored = store::restore(Arc::clone(&kv), &key, backup, &mut Kernel, progress).await;
     kv.close().await;
     let restored = restored?;
     data.complete()?;
