@@ -1,0 +1,133 @@
+//! Identifiers: 16 random bytes, written as a prefix and 26 characters of base32. Never made here: randomness is an argument.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE32_NOPAD;
+
+use crate::domain::text;
+
+const ENCODED_LEN: usize = 26;
+
+/// Why a text is not an identifier of the kind asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text has another prefix, or none.
+    #[error("expected an identifier that starts with `{prefix}`")]
+    Prefix {
+        /// The prefix of the kind asked for.
+        prefix: &'static str,
+    },
+    /// The part after the prefix is not 26 characters of lower-case base32.
+    #[error("the identifier is damaged: 26 characters of a-z and 2-7 must follow `{prefix}`")]
+    Body {
+        /// The prefix of the kind asked for.
+        prefix: &'static str,
+    },
+}
+
+macro_rules! ids {
+    ($( $(#[$meta:meta])* $Id:ident = $prefix:literal, )+) => { $(
+        $(#[$meta])*
+        ///
+        /// Text: the prefix and 26 characters of lower-case base32 (RFC 4648, section 6, without padding). serde: the
+        /// text in human-readable formats, 16 bytes in others.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $Id([u8; 16]);
+
+        impl $Id {
+            /// What the text form starts with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// The identifier of these 16 bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $Id {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write(formatter, $prefix, &self.0)
+            }
+        }
+
+        impl fmt::Debug for $Id {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write(formatter, $prefix, &self.0)
+            }
+        }
+
+        impl FromStr for $Id {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                read($prefix, text).map(Self)
+            }
+        }
+
+        impl serde::Serialize for $Id {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $Id {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    text::deserialize(deserializer, concat!("an identifier that starts with ", $prefix))
+                } else {
+                    <[u8; 16]>::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+    )+ };
+}
+
+ids! {
+    /// An organization.
+    OrgId = "org_",
+    /// A member of an organization.
+    MemberId = "mem_",
+    /// A secret, through all its versions.
+    SecretId = "sec_",
+    /// One version of a secret's value.
+    VersionId = "ver_",
+    /// A bearer token of the operator or of a member.
+    TokenId = "tok_",
+    /// A boot ticket.
+    TicketId = "tkt_",
+    /// One boot: one use of a ticket.
+    BootId = "boot_",
+    /// A store.
+    StoreId = "sto_",
+    /// A key slot.
+    SlotId = "slot_",
+}
+
+fn write(formatter: &mut fmt::Formatter<'_>, prefix: &str, bytes: &[u8; 16]) -> fmt::Result {
+    let mut encoded = [0_u8; ENCODED_LEN];
+    BASE32_NOPAD.encode_mut(bytes, &mut encoded);
+    encoded.make_ascii_lowercase();
+    formatter.write_str(prefix)?;
+    formatter.write_str(str::from_utf8(&encoded).map_err(|_| fmt::Error)?)
+}
+
+fn read(prefix: &'static str, text: &str) -> Result<[u8; 16], IdError> {
+    let body = text.strip_prefix(prefix).ok_or(IdError::Prefix { prefix })?.as_bytes();
+    let damaged = IdError::Body { prefix };
+    let mut upper: [u8; ENCODED_LEN] = body.try_into().map_err(|_| damaged)?;
+    if upper.iter().any(u8::is_ascii_uppercase) {
+        return Err(damaged);
+    }
+    upper.make_ascii_uppercase();
+    let mut bytes = [0_u8; 16];
+    match BASE32_NOPAD.decode_mut(&upper, &mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(damaged),
+    }
+}

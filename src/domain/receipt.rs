@@ -1,0 +1,121 @@
+//! What a boot was given, and the digest by which store and agent agree on it. Holds no value.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::digest::Digest;
+use crate::domain::id::SecretId;
+use crate::domain::id::VersionId;
+use crate::domain::name::EnvName;
+use crate::domain::name::SecretName;
+use crate::domain::resolve::Chosen;
+use crate::domain::resolve::Resolution;
+use crate::domain::resolve::Shadowed;
+use crate::domain::resolve::Skipped;
+use crate::domain::resolve::Why;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+
+/// What a boot was given, what was skipped and why, and the state of the store that decided it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The entries that were released.
+    pub entries: Vec<ReceiptEntry>,
+    /// The secrets that were in scope and not released.
+    pub skipped: Vec<Skipped>,
+    /// The revision of the store.
+    pub revision: u64,
+}
+
+/// One released secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptEntry {
+    /// The name it is exported as; for a reference, the name it would be.
+    pub env: EnvName,
+    /// Its name.
+    pub name: SecretName,
+    /// The secret.
+    pub id: SecretId,
+    /// Its scope.
+    pub scope: ScopeKind,
+    /// The version that was released.
+    pub version: VersionId,
+    /// Whether the value may be shown.
+    pub kind: Kind,
+    /// How it is delivered.
+    pub delivery: Delivery,
+    /// Why the boot got it.
+    pub by: Why,
+    /// What it overrides.
+    pub shadows: Vec<Shadowed>,
+}
+
+impl Receipt {
+    /// The receipt of a resolution that is released whole. A secret that several references mean, or that is also
+    /// exported, is one entry.
+    pub fn of(resolution: Resolution, revision: u64) -> Self {
+        let Resolution { variables, references, skipped } = resolution;
+        let mut entries: Vec<ReceiptEntry> = variables.into_values().map(ReceiptEntry::from).collect();
+        let mut seen: BTreeSet<SecretId> = entries.iter().map(|entry| entry.id).collect();
+        entries.extend(
+            references
+                .into_values()
+                .flatten()
+                .filter(|chosen| seen.insert(chosen.id))
+                .map(ReceiptEntry::from),
+        );
+        entries.sort_by(|a, b| a.order().cmp(&b.order()));
+        Self { entries, skipped, revision }
+    }
+
+    /// The number of entries released.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// SHA-256 over a label, the number of entries and, for each, exported name, id, version, scope, delivery and
+    /// reason, every part with its length in front. The order of the entries does not matter.
+    pub fn digest(&self) -> Digest {
+        let mut entries: Vec<&ReceiptEntry> = self.entries.iter().collect();
+        entries.sort_by(|a, b| a.order().cmp(&b.order()));
+        let count = (entries.len() as u64).to_be_bytes();
+        let head: [&[u8]; 2] = [b"dropsafe receipt v1", &count];
+        Digest::of_parts(head.into_iter().chain(entries.into_iter().flat_map(ReceiptEntry::parts)))
+    }
+}
+
+impl ReceiptEntry {
+    fn order(&self) -> (&EnvName, Why, &SecretId, &VersionId, ScopeKind, Delivery) {
+        (&self.env, self.by, &self.id, &self.version, self.scope, self.delivery)
+    }
+
+    fn parts(&self) -> [&[u8]; 6] {
+        [
+            self.env.as_str().as_bytes(),
+            self.id.as_bytes(),
+            self.version.as_bytes(),
+            self.scope.as_str().as_bytes(),
+            self.delivery.as_str().as_bytes(),
+            self.by.as_str().as_bytes(),
+        ]
+    }
+}
+
+impl From<Chosen> for ReceiptEntry {
+    fn from(chosen: Chosen) -> Self {
+        Self {
+            env: chosen.env,
+            name: chosen.name,
+            id: chosen.id,
+            scope: chosen.scope_kind,
+            version: chosen.version,
+            kind: chosen.kind,
+            delivery: chosen.delivery,
+            by: chosen.by,
+            shadows: chosen.shadows,
+        }
+    }
+}

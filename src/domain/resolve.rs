@@ -1,0 +1,297 @@
+//! What one boot gets: which secret becomes which variable, what it shadows, and why everything else is left out.
+//! Never looks at a value, and the answer does not depend on the order of the candidates.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::id::SecretId;
+use crate::domain::id::VersionId;
+use crate::domain::name::EnvName;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::name::refused;
+use crate::domain::secret::ScopeKind;
+use crate::domain::secret::SecretMeta;
+use crate::domain::text;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+use crate::domain::value::fits_variable;
+
+/// What a boot asks for. The texts match a secret's name or its exported name, exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The plugins that run; `None` if the boot does not restrict them. Neither `include` nor `references` reach past this.
+    pub plugins: Option<BTreeSet<PluginName>>,
+    /// Wanted although `auto_install` is off.
+    pub include: BTreeSet<String>,
+    /// Not wanted. Wins over `auto_install` and over `include`; does not stop a reference.
+    pub exclude: BTreeSet<String>,
+    /// Asked for inside another value, so delivered but not exported under its own name for that.
+    pub references: BTreeSet<String>,
+}
+
+/// What a boot gets. Every candidate is in it: chosen, referred to, or skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// The exported names, each once.
+    pub variables: BTreeMap<EnvName, Chosen>,
+    /// The references as they were asked; `None` if nothing in scope matches.
+    pub references: BTreeMap<String, Option<Chosen>>,
+    /// What is neither exported nor referred to, ordered by exported name, scope and id.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A secret that the boot gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The secret.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// The name it is exported as.
+    pub env: EnvName,
+    /// Its scope.
+    pub scope_kind: ScopeKind,
+    /// The version of its value.
+    pub version: VersionId,
+    /// Whether the value may be shown.
+    pub kind: Kind,
+    /// How the value is delivered.
+    pub delivery: Delivery,
+    /// What would have been exported under the same name otherwise.
+    pub shadows: Vec<Shadowed>,
+    /// Why the boot gets it.
+    pub by: Why,
+}
+
+/// A secret that lost its exported name to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadowed {
+    /// The secret.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// Its scope.
+    pub scope_kind: ScopeKind,
+    /// The version of its value.
+    pub version: VersionId,
+}
+
+/// A secret that the boot does not get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The secret.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// The name it would be exported as.
+    pub env: EnvName,
+    /// Its scope.
+    pub scope_kind: ScopeKind,
+    /// The version of its value.
+    pub version: VersionId,
+    /// Why not.
+    pub reason: SkipReason,
+}
+
+text::text_enum! {
+    /// Why a boot gets a secret.
+    pub enum Why, "a reason: auto, included or reference" {
+        /// `auto_install` is on.
+        Auto = "auto",
+        /// The boot named it.
+        Included = "included",
+        /// Another value refers to it.
+        Reference = "reference",
+    }
+}
+
+text::text_enum! {
+    /// Why a boot does not get a secret.
+    pub enum SkipReason, "a reason to skip a secret" {
+        /// `auto_install` is off and the boot did not name it.
+        AutoInstallOff = "auto_install_off",
+        /// The boot excluded it.
+        Excluded = "excluded",
+        /// It is tied to a plugin that this boot does not run.
+        PluginNotRunning = "plugin_not_running",
+        /// Another secret has the same exported name and comes first.
+        Shadowed = "shadowed",
+        /// Its exported name is refused and was not allowed.
+        Refused = "refused",
+        /// It is delivered as a file and was asked for inside a value.
+        FileOnly = "file_only",
+        /// It cannot be delivered: too long for a variable, or the store could not open it.
+        Unusable = "unusable",
+    }
+}
+
+/// Resolves a boot. `candidates` are the secrets in the boot's scope: the organization's shared ones and the private
+/// ones of the one member that the boot acts for. No others may be among them.
+///
+/// Only secrets that would be installed compete for a name, so a private secret that is off, excluded or of another
+/// plugin shadows nothing: the workload would start without either. Among those that compete private comes before
+/// shared; two of the same scope, which the store does not let in, are decided by the smaller id.
+pub fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &Request) -> Resolution {
+    let mut pool: Vec<Candidate<'a>> =
+        candidates.into_iter().map(|meta| Candidate::judge(meta, request)).collect();
+    // Precedence within a name is the order of the pool from here on, whatever order the candidates came in.
+    pool.sort_unstable_by_key(Candidate::precedence);
+    pool.dedup_by_key(|candidate| candidate.meta.id);
+
+    let references: BTreeMap<String, Option<Chosen>> =
+        request.references.iter().map(|asked| (asked.clone(), refer(&pool, asked))).collect();
+    let referred: BTreeSet<SecretId> = references.values().flatten().map(|chosen| chosen.id).collect();
+
+    let mut resolution = Resolution { references, ..Resolution::default() };
+    for rivals in pool.chunk_by(|a, b| a.meta.env == b.meta.env) {
+        export(rivals, request, &referred, &mut resolution);
+    }
+    resolution
+}
+
+/// A secret with the first reason, if any, not to export it.
+struct Candidate<'a> {
+    meta: &'a SecretMeta,
+    verdict: Result<Why, SkipReason>,
+}
+
+impl<'a> Candidate<'a> {
+    fn judge(meta: &'a SecretMeta, request: &Request) -> Self {
+        let verdict = if named(meta, &request.exclude) {
+            Err(SkipReason::Excluded)
+        } else if !plugin_runs(meta, request) {
+            Err(SkipReason::PluginNotRunning)
+        } else if !meta.allow_refused && refused(&meta.env).is_some() {
+            Err(SkipReason::Refused)
+        } else if !deliverable(meta) {
+            Err(SkipReason::Unusable)
+        } else if meta.auto_install {
+            Ok(Why::Auto)
+        } else if named(meta, &request.include) {
+            Ok(Why::Included)
+        } else {
+            Err(SkipReason::AutoInstallOff)
+        };
+        Self { meta, verdict }
+    }
+
+    fn precedence(&self) -> (&'a EnvName, ScopeKind, SecretId, VersionId) {
+        (&self.meta.env, self.meta.scope.kind(), self.meta.id, self.meta.version)
+    }
+}
+
+/// Gives the name that all `rivals` share to the first that would be installed.
+fn export(
+    rivals: &[Candidate<'_>],
+    request: &Request,
+    referred: &BTreeSet<SecretId>,
+    resolution: &mut Resolution,
+) {
+    let mut winner: Option<Chosen> = None;
+    for candidate in rivals {
+        let reason = match (candidate.verdict, &mut winner) {
+            (Ok(why), None) => {
+                winner = Some(chosen(candidate.meta, why));
+                continue;
+            }
+            (Ok(_), Some(winner)) => {
+                winner.shadows.push(shadowed(candidate.meta));
+                SkipReason::Shadowed
+            }
+            (Err(reason), _) => reason,
+        };
+        if !referred.contains(&candidate.meta.id) {
+            resolution.skipped.push(skipped(candidate.meta, file_only(candidate.meta, reason, request)));
+        }
+    }
+    if let Some(winner) = winner {
+        resolution.variables.insert(winner.env.clone(), winner);
+    }
+}
+
+/// The secret that a reference means: the exported name decides as everywhere, so a reference by the name of a shared
+/// secret yields the private one that overrides it. Off and excluded secrets take part, as a reference names them.
+/// So do refused names: the value is delivered under another.
+fn refer(pool: &[Candidate<'_>], asked: &str) -> Option<Chosen> {
+    let usable = |candidate: &&Candidate<'_>| referable(candidate);
+    let by_env = pool.iter().filter(usable).find(|candidate| candidate.meta.env.as_str() == asked);
+    let named = || {
+        pool.iter()
+            .filter(usable)
+            .filter(|candidate| candidate.meta.name.as_str() == asked)
+            .min_by_key(|candidate| (candidate.meta.scope.kind(), candidate.precedence()))
+    };
+    let env = &by_env.or_else(named)?.meta.env;
+    let mut rivals = pool.iter().filter(usable).filter(|candidate| candidate.meta.env == *env);
+    let mut chosen = chosen(rivals.next()?.meta, Why::Reference);
+    chosen.shadows.extend(rivals.map(|candidate| shadowed(candidate.meta)));
+    Some(chosen)
+}
+
+fn referable(candidate: &Candidate<'_>) -> bool {
+    let barred = matches!(candidate.verdict, Err(SkipReason::PluginNotRunning | SkipReason::Unusable));
+    !barred && candidate.meta.delivery == Delivery::Variable
+}
+
+fn named(meta: &SecretMeta, names: &BTreeSet<String>) -> bool {
+    !names.is_empty() && (names.contains(meta.name.as_str()) || names.contains(meta.env.as_str()))
+}
+
+fn plugin_runs(meta: &SecretMeta, request: &Request) -> bool {
+    match (&meta.plugin, &request.plugins) {
+        (Some(plugin), Some(running)) => running.contains(plugin),
+        (None, _) | (_, None) => true,
+    }
+}
+
+/// Deposits are checked already; this holds when a limit became smaller since.
+fn deliverable(meta: &SecretMeta) -> bool {
+    let len = usize::try_from(meta.value_len).unwrap_or(usize::MAX);
+    match meta.delivery {
+        Delivery::Variable => fits_variable(&meta.env, len),
+        Delivery::File => len <= crate::domain::value::MAX_FILE,
+    }
+}
+
+/// A file that was asked for inside a value is skipped for that, not because it is off.
+fn file_only(meta: &SecretMeta, reason: SkipReason, request: &Request) -> SkipReason {
+    let off = reason == SkipReason::AutoInstallOff;
+    if off && meta.delivery == Delivery::File && named(meta, &request.references) {
+        SkipReason::FileOnly
+    } else {
+        reason
+    }
+}
+
+fn chosen(meta: &SecretMeta, by: Why) -> Chosen {
+    Chosen {
+        id: meta.id,
+        name: meta.name.clone(),
+        env: meta.env.clone(),
+        scope_kind: meta.scope.kind(),
+        version: meta.version,
+        kind: meta.kind,
+        delivery: meta.delivery,
+        shadows: Vec::new(),
+        by,
+    }
+}
+
+fn shadowed(meta: &SecretMeta) -> Shadowed {
+    Shadowed { id: meta.id, name: meta.name.clone(), scope_kind: meta.scope.kind(), version: meta.version }
+}
+
+fn skipped(meta: &SecretMeta, reason: SkipReason) -> Skipped {
+    Skipped {
+        id: meta.id,
+        name: meta.name.clone(),
+        env: meta.env.clone(),
+        scope_kind: meta.scope.kind(),
+        version: meta.version,
+        reason,
+    }
+}

@@ -1,0 +1,94 @@
+//! What the store knows of a secret beside its value. Holds no value, so it may be listed, logged and compared.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::hint::Hint;
+use crate::domain::id::MemberId;
+use crate::domain::id::SecretId;
+use crate::domain::id::VersionId;
+use crate::domain::name::Category;
+use crate::domain::name::EnvName;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::text;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+
+/// Whose boots a secret reaches.
+///
+/// Binary formats store the position of the variant: add at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Every boot of the organization.
+    Shared,
+    /// The boots of this member only.
+    Private(MemberId),
+}
+
+impl Scope {
+    /// The scope without its owner.
+    pub fn kind(self) -> ScopeKind {
+        match self {
+            Self::Shared => ScopeKind::Shared,
+            Self::Private(_) => ScopeKind::Private,
+        }
+    }
+
+    /// The member whose secret it is, if it is one member's.
+    pub fn owner(self) -> Option<MemberId> {
+        match self {
+            Self::Shared => None,
+            Self::Private(owner) => Some(owner),
+        }
+    }
+}
+
+text::text_enum! {
+    /// A scope without its owner. The order is that of precedence: what comes first overrides.
+    pub enum ScopeKind, "a scope: private or shared" {
+        /// One member's.
+        Private = "private",
+        /// The organization's.
+        Shared = "shared",
+    }
+}
+
+/// Everything about a secret but its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretMeta {
+    /// The secret, through all its versions.
+    pub id: SecretId,
+    /// The name as its depositor wrote it.
+    pub name: SecretName,
+    /// The name it is exported as.
+    pub env: EnvName,
+    /// Whose boots it reaches.
+    pub scope: Scope,
+    /// Whether the value may be shown.
+    pub kind: Kind,
+    /// How the value reaches the workload.
+    pub delivery: Delivery,
+    /// Whether every boot in scope gets it, or only those that name it.
+    pub auto_install: bool,
+    /// The plugin that needs it, if only boots that run that plugin shall get it.
+    pub plugin: Option<PluginName>,
+    /// The category it is listed under.
+    pub category: Option<Category>,
+    /// The current version of the value.
+    pub version: VersionId,
+    /// The redacted display of the value, if there is one and the organization keeps them.
+    pub hint: Option<Hint>,
+    /// Whether an admin allowed an exported name that is refused otherwise.
+    pub allow_refused: bool,
+    /// Length of the value, in bytes.
+    pub value_len: u32,
+    /// When it was first deposited.
+    pub created_at: Timestamp,
+    /// When its value or metadata last changed.
+    pub updated_at: Timestamp,
+    /// Who last changed it.
+    pub author: MemberId,
+}
