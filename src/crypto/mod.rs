@@ -1,1 +1,35 @@
-//! Keys, sealing and key slots. Randomness is an argument; nothing here does I/O.
+//! Keys, sealing and key slots. Free functions over small types, in the terms of the standards they follow.
+//!
+//! Randomness is an argument everywhere ([`random::Random`]); nothing here reads a file, a clock or the environment, and
+//! no key is ever printed, cloned or serialized in the clear. There are no ciphers of our own: XChaCha20-Poly1305
+//! (draft-irtf-cfrg-xchacha-03), HPKE (RFC 9180), HKDF-SHA256 (RFC 5869) and Argon2id (RFC 9106), all from RustCrypto.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`aead`], [`aad`] | one sealing function, and associated data that cannot be read two ways |
+//! | [`kdf`] | subkeys of keys |
+//! | [`memory`] | where keys live: locked, wiped, kept out of core dumps |
+//! | [`random`] | the kernel's randomness |
+//! | [`cache`] | the agent's outage cache, under its ticket |
+//! | `record` | every record of the store, and keyed hashes |
+//! | `deposit`, `value` | the deposit and release keys, and values sealed to them |
+//! | `ring`, `slot` | the release keys of all generations, and what unlocks them |
+
+pub mod aad;
+pub mod aead;
+pub mod cache;
+pub mod kdf;
+pub mod memory;
+pub mod random;
+
+#[cfg(feature = "server")]
+pub mod deposit;
+#[cfg(feature = "server")]
+pub mod record;
+#[cfg(feature = "server")]
+mod serial;
+#[cfg(feature = "server")]
+pub mod value;
+
+/// Plaintext of a value, wiped when dropped.
+pub type SecretBytes = zeroize::Zeroizing<Vec<u8>>;

@@ -1,1 +1,260 @@
-//! Ordered bytes to bytes. Never sees a name or a value.
+//! The byte store: ordered bytes to bytes, atomic and durable, one trait for every backend.
+//!
+//! Never sees a plain name or value (its keys are keyed hashes, its values sealed records), and never prints what it holds:
+//! neither errors nor `Debug` show a key or a value. One suite, `conformance`, holds every backend to what [`Kv`] says.
+
+#[cfg(test)]
+mod conformance;
+mod error;
+mod feed;
+mod limits;
+pub mod memory;
+pub mod sqlite;
+mod url;
+
+pub use error::{CommitError, Outage, Part, ReadError, WatchError};
+pub use limits::Limits;
+pub use url::{Url, UrlError};
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The number of a commit. Each commit that changes something has a greater one than every commit before it.
+pub type Revision = u64;
+
+/// A future behind a pointer, so that [`Kv`] can be used as `dyn Kv`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What [`Kv::get`] found: an entry or `None` for each key, and the revision of the snapshot.
+pub type Found = (Vec<Option<Entry>>, Revision);
+
+/// Ordered bytes to bytes.
+///
+/// Keys compare as bytes, are never empty, and have at most one entry each. All reads and commits are linearizable: what a
+/// commit answered with success wrote is in every read that starts afterwards.
+pub trait Kv: Send + Sync {
+    /// The entries of `keys`, in the order asked (`None` where there is none), and the revision of the one snapshot that
+    /// all of them come from.
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>>;
+
+    /// The first entries, in ascending order of key, whose key starts with `prefix` and is greater than `after` (a whole
+    /// key, which need not exist): at most `limit` of them, all from one snapshot.
+    ///
+    /// A page may hold fewer than `limit` and still have [`Page::more`], because a backend bounds the bytes of a page too;
+    /// it holds at least one if `limit` is not 0 and there is one. The next page starts after the last key of this one
+    /// and may come from a later snapshot: compare [`Page::revision`] where that matters.
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadError>>;
+
+    /// Makes all `writes` durable at once if every precondition holds, and changes nothing otherwise.
+    ///
+    /// Answers with the commit's revision, which its writes bear. A commit that changes nothing (no writes, or only
+    /// deletions of keys that have no entry) checks its preconditions, takes no revision and answers with the current one.
+    /// A key may be written once in a commit; preconditions may name any keys, any number of times.
+    ///
+    /// A future that is dropped before it is ready leaves all of the commit done or nothing of it, and the same holds for
+    /// an error for which [`CommitError::outcome_unknown`] says so.
+    fn commit(
+        &self,
+        preconditions: Vec<Precondition>,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>>;
+
+    /// The commits after revision `from` that touch keys starting with `prefix`, each once and in order: those that
+    /// already happened, then those to come. To miss nothing, read a page first and watch from its revision.
+    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>>;
+
+    /// What a commit may hold.
+    fn limits(&self) -> Limits;
+
+    /// Whether reads and commits work, as far as the backend knows. Never an error: an unhealthy store says so inside.
+    fn health(&self) -> BoxFuture<'_, Health>;
+
+    /// Finishes what was accepted, then releases files and connections. Reads and commits that start afterwards answer
+    /// [`Outage::Closed`]; watches end. Closing twice is closing once.
+    fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// The backend's name, for people: "memory", "sqlite".
+    fn name(&self) -> &'static str;
+}
+
+/// Opens the store that a URL names, and makes it if it does not exist.
+pub fn open(url: &Url) -> Result<Arc<dyn Kv>, sqlite::OpenError> {
+    Ok(match url {
+        Url::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
+        Url::Memory => Arc::new(memory::Memory::new()),
+    })
+}
+
+/// One key and what is stored there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The whole key.
+    pub key: Vec<u8>,
+    /// The bytes stored there.
+    pub value: Vec<u8>,
+    /// The revision of the commit that wrote this value. An entry deleted and made again has that of its making.
+    pub revision: Revision,
+}
+
+/// What must hold for a commit to happen.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// The key has no entry.
+    Absent(Vec<u8>),
+    /// The key's entry was written by the commit of this revision. Never holds for revision 0.
+    At(Vec<u8>, Revision),
+}
+
+/// One change of a commit.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Stores a value at a key, replacing what is there.
+    Put(Vec<u8>, Vec<u8>),
+    /// Removes the key's entry, if there is one.
+    Delete(Vec<u8>),
+}
+
+/// A part of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In ascending order of key.
+    pub entries: Vec<Entry>,
+    /// Whether the snapshot holds further entries after the last of these.
+    pub more: bool,
+    /// The store's revision in the snapshot that the page comes from.
+    pub revision: Revision,
+}
+
+/// What one commit changed under a watched prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The commit's revision.
+    pub revision: Revision,
+    /// What it stored.
+    pub puts: Vec<Entry>,
+    /// The keys whose entries it removed.
+    pub deletes: Vec<Vec<u8>>,
+}
+
+/// The commits that [`Kv::watch`] asked for.
+pub struct Watch(Box<dyn Events>);
+
+/// Where a backend's [`Watch`] takes its events from.
+pub trait Events: Send {
+    /// As [`Watch::next`].
+    fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>>;
+}
+
+/// The state of a store, as far as its backend knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What keeps commits from succeeding; `None` when nothing does. What the last commit met, unless one succeeded since.
+    pub trouble: Option<Trouble>,
+    /// The newest revision; `None` if it cannot be read.
+    pub revision: Option<Revision>,
+    /// Bytes that the store takes where it is kept, if the backend can tell.
+    pub bytes: Option<u64>,
+}
+
+/// Why a store does not accept commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// No room.
+    #[error("no room is left for the byte store")]
+    Full,
+    /// Damaged.
+    #[error("the byte store is damaged")]
+    Corrupt,
+    /// Not writable by this process.
+    #[error("the byte store cannot be written by this process")]
+    ReadOnly,
+    /// Not available.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// A watch over a backend's events.
+    pub fn new(events: impl Events + 'static) -> Watch {
+        Watch(Box::new(events))
+    }
+
+    /// The next commit under the prefix, as soon as there is one. Dropping the future loses nothing.
+    ///
+    /// After an error there is nothing more to come: read anew and watch from there.
+    pub async fn next(&mut self) -> Result<Event, WatchError> {
+        self.0.next().await
+    }
+}
+
+// === impl Write, Precondition ===
+
+impl Write {
+    /// The key it changes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Write::Put(key, _) | Write::Delete(key) => key,
+        }
+    }
+}
+
+impl Precondition {
+    /// The key it speaks of.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Precondition::Absent(key) | Precondition::At(key, _) => key,
+        }
+    }
+
+    /// Whether it holds for a key whose entry has this revision, or that has no entry.
+    pub fn holds(&self, found: Option<Revision>) -> bool {
+        match self {
+            Precondition::Absent(_) => found.is_none(),
+            Precondition::At(_, revision) => *revision != 0 && found == Some(*revision),
+        }
+    }
+}
+
+// === impl Debug: sizes, never contents ===
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key_len", &self.key.len())
+            .field("value_len", &self.value.len())
+            .field("revision", &self.revision)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Precondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Precondition::Absent(_) => f.write_str("Absent"),
+            Precondition::At(_, revision) => f.debug_tuple("At").field(revision).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Write::Put(_, value) => f.debug_struct("Put").field("value_len", &value.len()).finish(),
+            Write::Delete(_) => f.write_str("Delete"),
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}

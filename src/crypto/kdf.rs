@@ -1,0 +1,21 @@
+//! Subkeys of keys: HKDF-SHA256 (RFC 5869).
+//!
+//! Each use of a key has its own label, so that no key ever serves two purposes. For passwords this is the wrong tool:
+//! those go through Argon2id in `slot`.
+
+use super::aad::Aad;
+use super::memory::Key32;
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+/// The subkey of `key` for the purpose that `info` names.
+pub fn derive(key: &Key32, info: &Aad) -> Key32 {
+    derive_salted(&[], key.expose(), info)
+}
+
+/// As [`derive`], with a salt, from key material of any length that already has 256 bits of strength.
+#[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8160 bytes")]
+pub fn derive_salted(salt: &[u8], material: &[u8], info: &Aad) -> Key32 {
+    let hkdf = Hkdf::<Sha256>::new(Some(salt), material);
+    Key32::fill_with(|out| hkdf.expand(info.as_bytes(), out).expect("32 bytes are fewer than 8160"))
+}

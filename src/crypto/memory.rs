@@ -1,0 +1,171 @@
+//! Where keys live: pages that are locked against swap and left out of core dumps, each key wiped when dropped.
+//!
+//! The only file of this program with `unsafe` for memory. Locking is best effort (RLIMIT_MEMLOCK is 8 MiB by default and
+//! may be 0), so keys share pages: 512 of them cost 16 KiB of it. A key is never cloned, printed, compared other than in
+//! constant time, or moved: what moves is the reference to it.
+#![expect(unsafe_code, reason = "mmap, mlock and madvise; every call has its SAFETY comment")]
+
+use super::random::Random;
+use nix::errno::Errno;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::MmapAdvise;
+use nix::sys::mman::ProtFlags;
+use nix::sys::mman::madvise;
+use nix::sys::mman::mlock;
+use nix::sys::mman::mmap_anonymous;
+use nix::sys::prctl;
+use nix::sys::resource::Resource;
+use nix::sys::resource::setrlimit;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// A 32-byte key in locked memory.
+pub struct Key32(ManuallyDrop<&'static mut Cell>);
+
+impl Key32 {
+    /// A copy of `bytes`; wiping the original is the caller's.
+    pub fn copy_of(bytes: &[u8; 32]) -> Self {
+        Self::fill_with(|key| *key = *bytes)
+    }
+
+    /// A fresh random key.
+    pub fn random(rng: &mut dyn Random) -> Self {
+        Self::fill_with(|key| rng.fill(key))
+    }
+
+    /// A key that `fill` writes where it will stay. It starts as zeros.
+    pub fn fill_with(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut key = Self(ManuallyDrop::new(free_cells().take()));
+        fill(&mut key.0);
+        key
+    }
+
+    /// The bytes. The only way to them.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether both keys are the same, in constant time.
+    pub fn is(&self, other: &[u8; 32]) -> bool {
+        self.0.ct_eq(other).into()
+    }
+}
+
+impl Drop for Key32 {
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is not used again: this is `drop`.
+        let cell = unsafe { ManuallyDrop::take(&mut self.0) };
+        cell.zeroize();
+        free_cells().0.push(cell);
+    }
+}
+
+impl fmt::Debug for Key32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Keeps this process out of core dumps and out of reach of other processes of its user: RLIMIT_CORE 0 and
+/// PR_SET_DUMPABLE 0, which also closes ptrace(2) and /proc/PID/mem. For the store.
+pub fn harden_process() -> Result<(), Errno> {
+    forbid_core_dumps()?;
+    prctl::set_dumpable(false)
+}
+
+/// RLIMIT_CORE 0, which execve(2) keeps. For the agent, whose dumpable flag execve would set again, and for whose
+/// workload it would be no business of ours.
+pub fn forbid_core_dumps() -> Result<(), Errno> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+}
+
+type Cell = [u8; 32];
+
+/// Cells in one mapping: four pages of 4 KiB, or one of 16.
+const CELLS: usize = 512;
+
+/// Cells that no key uses, all zero. Mappings are never returned: the most keys ever held at once is what stays.
+struct FreeCells(Vec<&'static mut Cell>);
+
+impl FreeCells {
+    fn take(&mut self) -> &'static mut Cell {
+        loop {
+            match self.0.pop() {
+                Some(cell) => return cell,
+                None => self.0.extend(map_cells()),
+            }
+        }
+    }
+}
+
+fn free_cells() -> MutexGuard<'static, FreeCells> {
+    static FREE: Mutex<FreeCells> = Mutex::new(FreeCells(Vec::new()));
+    // Nothing between lock and unlock leaves the list half changed.
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn map_cells() -> &'static mut [Cell; CELLS] {
+    const LENGTH: NonZeroUsize = NonZeroUsize::new(size_of::<[Cell; CELLS]>()).unwrap();
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a new anonymous mapping, at an address of the kernel's choice, touches no memory in use.
+    let Ok(start) = (unsafe { mmap_anonymous(None, LENGTH, protection, MapFlags::MAP_PRIVATE) }) else {
+        // Out of mappings: keys on the heap are still wiped, and a program without keys is no safer.
+        return Box::leak(Box::new([[0; 32]; CELLS]));
+    };
+    // SAFETY: the range is the mapping just made; neither call changes what it holds. Both may fail (old kernel, memory
+    // lock limit), which leaves a key where swap or a core dump can take it: `harden_process` covers the latter.
+    unsafe {
+        let _ = mlock(start, LENGTH.get());
+        let _ = madvise(start, LENGTH.get(), MmapAdvise::MADV_DONTDUMP);
+    }
+    // SAFETY: the mapping is zeroed, page-aligned, exactly this long, never unmapped, and this is the only reference.
+    unsafe { start.cast::<[Cell; CELLS]>().as_mut() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_key_leaves_zeros_and_its_cell_is_used_again() {
+        let key = Key32::copy_of(&[7; 32]);
+        assert_eq!(key.expose(), &[7; 32]);
+        drop(key);
+        assert!(free_cells().0.iter().all(|cell| **cell == [0; 32]));
+    }
+
+    #[test]
+    fn more_keys_than_one_mapping_holds() {
+        let keys: Vec<Key32> = (0..CELLS as u32 * 2 + 1)
+            .map(|n| Key32::fill_with(|key| key[..4].copy_from_slice(&n.to_be_bytes())))
+            .collect();
+        for (n, key) in keys.iter().enumerate() {
+            assert_eq!(key.expose()[..4], (n as u32).to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn keys_come_and_go_on_many_threads() {
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                scope.spawn(move || {
+                    for _ in 0..1000 {
+                        let key = Key32::copy_of(&[n; 32]);
+                        assert!(key.is(&[n; 32]) && !key.is(&[n + 1; 32]));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_key_prints_nothing() {
+        assert_eq!(format!("{:?}", Key32::copy_of(&[7; 32])), "[redacted]");
+    }
+}

@@ -1,0 +1,53 @@
+//! Byte fields as base64 (RFC 4648 section 5, no padding) in text formats and as bytes in binary ones.
+//! Never for key material.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serializer;
+use serde::de::Error;
+use serde::de::Visitor;
+use std::fmt;
+
+/// `#[serde(with = "serial::bytes")]` for `Vec<u8>` and `[u8; N]`.
+pub(super) mod bytes {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&BASE64URL_NOPAD.encode(bytes.as_ref()))
+        } else {
+            serializer.serialize_bytes(bytes.as_ref())
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        let bytes = if deserializer.is_human_readable() {
+            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+            BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64url"))?
+        } else {
+            deserializer.deserialize_byte_buf(Bytes)?
+        };
+        T::try_from(bytes).map_err(|_| D::Error::custom("wrong number of bytes"))
+    }
+}
+
+struct Bytes;
+
+impl<'de> Visitor<'de> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
+
+    fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,110 @@
+//! What every backend must do, whatever it is made of: one suite, run on each. A case knows only the trait.
+
+pub(super) mod closing;
+pub(super) mod commits;
+pub(super) mod concurrency;
+pub(super) mod limits;
+pub(super) mod model;
+pub(super) mod preconditions;
+pub(super) mod reads;
+pub(super) mod watching;
+
+use std::sync::Arc;
+
+use super::{BoxFuture, Entry, Kv, Page, Precondition, Revision, Write};
+
+/// A place for one store, gone with this value.
+pub(super) trait Place: Default + Send + Sync {
+    /// Whether a store that was closed is there again when it is opened.
+    const KEEPS: bool;
+
+    /// Opens the store of this place; empty when it is opened first.
+    fn open(&self) -> BoxFuture<'_, Arc<dyn Kv>>;
+}
+
+/// The suite as tests of the module that calls it, on the stores of a [`Place`].
+macro_rules! suite {
+    ($place:ty) => {
+        $crate::kv::conformance::suite! { $place;
+            reads: finds_what_was_asked_in_that_order, orders_keys_as_bytes, keeps_to_the_prefix,
+                starts_after_the_given_key, says_whether_there_is_more, pages_through_everything,
+                bounds_the_bytes_of_a_page, reads_what_was_acknowledged;
+            commits: numbers_only_what_changes_something, gives_entries_the_revision_of_their_last_write,
+                stores_empty_values, applies_all_writes_of_a_commit;
+            preconditions: judges_each_kind_in_each_state, names_all_that_fail, writes_nothing_when_one_fails,
+                may_name_other_keys_than_the_writes, are_checked_without_writes;
+            limits: takes_what_is_at_the_limit, refuses_what_is_beyond, refuses_empty_keys_and_keys_named_twice;
+            concurrency: loses_no_increment_of_64_writers, has_one_winner_of_many, shows_whole_commits_only,
+                gives_all_keys_from_one_snapshot, leaves_all_or_nothing_of_an_abandoned_commit;
+            watching: gives_each_commit_once_in_order, starts_with_what_already_happened, keeps_to_its_prefix,
+                loses_nothing_when_abandoned, replays_to_the_same_state, tells_of_what_changed_only;
+            closing: refuses_what_comes_after, ends_watches, finishes_what_was_accepted, is_healthy_until_then;
+        }
+
+        #[test]
+        fn behaves_as_its_model() {
+            $crate::kv::conformance::model::run::<$place>();
+        }
+    };
+    ($place:ty; $($chapter:ident: $($case:ident),+;)+) => {
+        $(mod $chapter {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                let place = <$place>::default();
+                let kv = $crate::kv::conformance::Place::open(&place).await;
+                $crate::kv::conformance::$chapter::$case(kv).await;
+            })+
+        })+
+    };
+}
+pub(in crate::kv) use suite;
+
+pub(super) fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write {
+    Write::Put(key.as_ref().to_vec(), value.as_ref().to_vec())
+}
+
+pub(super) fn delete(key: impl AsRef<[u8]>) -> Write {
+    Write::Delete(key.as_ref().to_vec())
+}
+
+pub(super) fn absent(key: impl AsRef<[u8]>) -> Precondition {
+    Precondition::Absent(key.as_ref().to_vec())
+}
+
+pub(super) fn at(key: impl AsRef<[u8]>, revision: Revision) -> Precondition {
+    Precondition::At(key.as_ref().to_vec(), revision)
+}
+
+/// Commits without preconditions.
+pub(super) async fn write(kv: &dyn Kv, writes: Vec<Write>) -> Revision {
+    kv.commit(vec![], writes).await.unwrap()
+}
+
+pub(super) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<Entry> {
+    kv.get(&[key.as_ref().to_vec()]).await.unwrap().0.remove(0)
+}
+
+/// The keys of one page.
+pub(super) async fn keys(
+    kv: &dyn Kv,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> (Vec<Vec<u8>>, bool) {
+    let page = kv.scan(prefix, after, limit).await.unwrap();
+    (page.entries.into_iter().map(|entry| entry.key).collect(), page.more)
+}
+
+/// All entries under a prefix, page by page.
+pub(super) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<Entry>, Vec<Page>) {
+    let (mut all, mut pages) = (Vec::<Entry>::new(), Vec::new());
+    loop {
+        let after = all.last().map(|entry| entry.key.clone());
+        let page = kv.scan(prefix, after.as_deref(), limit).await.unwrap();
+        all.extend(page.entries.iter().cloned());
+        pages.push(page);
+        if !pages.last().unwrap().more {
+            return (all, pages);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! How reads, commits and watches fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
+
+/// Why a read failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// What is stored is damaged.
+    #[error("the byte store is damaged")]
+    Corrupt,
+    /// Nothing can be said about what is stored.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+/// Why a commit did not happen, or may not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Some preconditions do not hold. Nothing was written.
+    #[error("the byte store changed meanwhile")]
+    Conflict {
+        /// Indices of the preconditions that do not hold, ascending; never empty.
+        failed: Vec<usize>,
+    },
+    /// The commit is beyond [`Kv::limits`](super::Kv::limits). Nothing was written.
+    #[error("{part} of a commit: {size} is more than {limit}")]
+    TooLarge {
+        /// What is too large.
+        part: Part,
+        /// How large it is.
+        size: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// A key is empty: the caller's mistake. Nothing was written.
+    #[error("a key of a commit is empty")]
+    EmptyKey,
+    /// Two writes name the same key: the caller's mistake. Nothing was written.
+    #[error("two writes of a commit name the same key")]
+    DuplicateKey,
+    /// No room is left. Nothing was written and nothing is lost; later commits succeed when there is room again.
+    #[error("no room is left for the byte store")]
+    Full,
+    /// What is stored is damaged. Nothing was written.
+    #[error("the byte store is damaged")]
+    Corrupt,
+    /// This process may not write. Nothing was written.
+    #[error("the byte store cannot be written by this process")]
+    ReadOnly,
+    /// The store did not answer as it should; see [`CommitError::outcome_unknown`].
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+/// Why a store does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Outage {
+    /// Another process kept it locked for too long.
+    #[error("another process holds the byte store")]
+    Busy,
+    /// The medium or the system failed; the log has the code.
+    #[error("reading or writing the byte store failed")]
+    Io,
+    /// It was closed.
+    #[error("the byte store is closed")]
+    Closed,
+    /// It is on another machine that did not answer.
+    #[error("the byte store cannot be reached")]
+    Unreachable,
+}
+
+/// Why a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WatchError {
+    /// Commits happened that are no longer kept: read anew and watch from there.
+    #[error("commits were missed")]
+    Lagged,
+    /// The store did not answer, or was closed.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+/// What of a commit can be too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The number of writes.
+    Writes,
+    /// The number of preconditions.
+    Preconditions,
+    /// The bytes of one key.
+    Key,
+    /// The bytes of one value.
+    Value,
+    /// The bytes of all keys and values together.
+    Whole,
+}
+
+const RESTORE: &str = "stop the server, keep the damaged files, and restore the latest backup";
+
+// === impl ReadError, CommitError, Outage ===
+
+impl ReadError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            ReadError::Corrupt => Some(RESTORE),
+            ReadError::Unavailable(outage) => outage.hint(),
+        }
+    }
+}
+
+impl CommitError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            CommitError::Full => Some("make room on the store's file system, then try again"),
+            CommitError::Corrupt => Some(RESTORE),
+            CommitError::ReadOnly => {
+                Some("give the server's user write permission on the store's file and folder")
+            }
+            CommitError::Unavailable(outage) => outage.hint(),
+            CommitError::Conflict { .. }
+            | CommitError::TooLarge { .. }
+            | CommitError::EmptyKey
+            | CommitError::DuplicateKey => None,
+        }
+    }
+
+    /// Whether all of the commit may have happened nonetheless: an answer can be lost, and a failed `fsync` leaves what was
+    /// written to the system. Every other error means that nothing happened.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, CommitError::Unavailable(Outage::Io | Outage::Unreachable))
+    }
+}
+
+impl Outage {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Outage::Busy => Some("end the other process that has the store open for writing"),
+            Outage::Io => Some("look for faults of the disk in the system's log"),
+            Outage::Closed => None,
+            Outage::Unreachable => Some("check the network and the store's own servers"),
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Part::Writes => "number of writes",
+            Part::Preconditions => "number of preconditions",
+            Part::Key => "bytes in a key",
+            Part::Value => "bytes in a value",
+            Part::Whole => "bytes",
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The byte store in an SQLite file: the embedded default. One writer thread makes commits durable in groups; reads use
+//! connections of their own, on the caller's thread while they are short.
+//!
+//! For one server process: that no second one uses the file is for the caller to see to (other processes may read it).
+
+mod fault;
+mod file;
+mod log;
+mod reads;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::{OpenError, OpenFault};
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use self::fault::Fault;
+use self::file::StoreFile;
+use self::reads::Readers;
+use self::writer::Writer;
+use super::feed::Feed;
+use super::{
+    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
+    Trouble, Watch, Write,
+};
+
+/// How long without a commit until the log is emptied into the file, so that what was deleted is overwritten there too.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The byte store in an SQLite file.
+pub struct Sqlite {
+    file: StoreFile,
+    readers: Arc<Readers>,
+    writer: Writer,
+    feed: Arc<Feed>,
+    condition: Arc<Condition>,
+}
+
+/// What the last commit met, for [`Kv::health`].
+#[derive(Default)]
+struct Condition(Mutex<Option<Fault>>);
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Opens the store at `path`, or makes it there (mode 0600) if there is no file or an empty one. Blocks for
+    /// milliseconds, whatever the size of the store and however it was left.
+    pub fn open(path: &Path) -> Result<Sqlite, OpenError> {
+        Sqlite::open_with(path, IDLE)
+    }
+
+    fn open_with(path: &Path, idle: Duration) -> Result<Sqlite, OpenError> {
+        let (file, connection, revision) = StoreFile::open(path)?;
+        let feed = Feed::new(revision);
+        let condition = Arc::new(Condition::default());
+        let writer = Writer::start(connection, idle, Arc::clone(&feed), Arc::clone(&condition))
+            .map_err(|error| file.error(OpenFault::Io(error.kind())))?;
+        let readers = Arc::new(Readers::new(file.clone()));
+        Ok(Sqlite { file, readers, writer, feed, condition })
+    }
+}
+
+impl Kv for Sqlite {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+        Box::pin(self.readers.get(keys))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+        Box::pin(self.readers.scan(prefix, after, limit))
+    }
+
+    fn commit(
+        &self,
+        preconditions: Vec<Precondition>,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        Box::pin(async move {
+            self.limits().check(&preconditions, &writes)?;
+            self.writer.commit(preconditions, writes).await
+        })
+    }
+
+    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
+        Box::pin(async move {
+            match self.writer.is_closed() {
+                true => Err(ReadError::Unavailable(Outage::Closed)),
+                false => Ok(self.feed.watch(prefix, from)),
+            }
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::EMBEDDED
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        Box::pin(async move {
+            let revision = self.readers.get(&[]).await.map(|(_, revision)| revision);
+            let trouble = match (self.writer.is_closed(), self.writer.is_running(), &revision) {
+                (true, ..) => Some(Trouble::Unavailable(Outage::Closed)),
+                (false, false, _) => Some(Trouble::Unavailable(Outage::Io)),
+                (false, true, Err(ReadError::Corrupt)) => Some(Trouble::Corrupt),
+                (false, true, Err(ReadError::Unavailable(outage))) => Some(Trouble::Unavailable(*outage)),
+                (false, true, Ok(_)) => self.condition.last().map(Trouble::from),
+            };
+            Health { trouble, revision: revision.ok(), bytes: self.file.size() }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.readers.close();
+            self.writer.close().await;
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    fn met(&self, outcome: Result<(), Fault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
+    }
+
+    fn last(&self) -> Option<Fault> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

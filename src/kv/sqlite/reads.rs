@@ -1,0 +1,216 @@
+//! Reads: each from one snapshot of a connection of its own.
+//!
+//! A short read takes microseconds, less than handing it to another thread and back: it runs where it is asked for. One
+//! that turns out to be long is given up and made anew on a thread that may block.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{CachedStatement, Connection, Error, OptionalExtension};
+use tokio::sync::Semaphore;
+
+use super::fault::Fault;
+use super::file::{REVISION, StoreFile};
+use crate::kv::{Entry, Found, Outage, Page, ReadError, Revision};
+
+const ONE: &str = "SELECT value, revision FROM kv WHERE key = ?1";
+const FROM: &str = "SELECT key, value, revision FROM kv WHERE key >= ?1 ORDER BY key";
+
+/// What a read on the caller's thread may take: about 0.1 ms.
+const SHORT: Budget = Budget { entries: 64, bytes: 256 << 10 };
+/// What a page may hold.
+const PAGE_BYTES: usize = 4 << 20;
+/// Long reads at a time: each has a connection and a thread, and makes the log grow while it lasts.
+const LONG_READS: usize = 4;
+/// Connections kept for later, each with up to 2 MiB of pages.
+const KEPT: usize = 8;
+
+/// The connections that read.
+pub(super) struct Readers {
+    file: StoreFile,
+    /// `None` once closed.
+    idle: Mutex<Option<Vec<Connection>>>,
+    long: Semaphore,
+}
+
+#[derive(Clone, Copy)]
+struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
+/// A read that would go beyond its budget.
+struct TooLong;
+
+// === impl Readers ===
+
+impl Readers {
+    pub(super) fn new(file: StoreFile) -> Readers {
+        Readers { file, idle: Mutex::new(Some(Vec::new())), long: Semaphore::new(LONG_READS) }
+    }
+
+    pub(super) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+        let short = self.snapshot(|connection| get(connection, keys, SHORT))?;
+        match short {
+            (Ok(found), revision) => Ok((found, revision)),
+            (Err(TooLong), _) => {
+                let keys = keys.to_vec();
+                let everything = Budget { entries: usize::MAX, bytes: usize::MAX };
+                match self.long(move |connection| get(connection, &keys, everything)).await? {
+                    (Ok(found), revision) => Ok((found, revision)),
+                    (Err(TooLong), _) => Err(ReadError::Unavailable(Outage::Io)),
+                }
+            }
+        }
+    }
+
+    pub(super) async fn scan(
+        self: &Arc<Readers>,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        let budget = Budget { entries: limit.min(SHORT.entries), bytes: SHORT.bytes };
+        let (page, revision) = self.snapshot(|connection| scan(connection, prefix, after, budget))?;
+        if !page.more || page.entries.len() >= limit {
+            return Ok(page.at(revision));
+        }
+        let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
+        let budget = Budget { entries: limit, bytes: PAGE_BYTES };
+        let (page, revision) =
+            self.long(move |connection| scan(connection, &prefix, after.as_deref(), budget)).await?;
+        Ok(page.at(revision))
+    }
+
+    /// Reads that start from now on are refused; those under way keep their connections until they end.
+    pub(super) fn close(&self) {
+        drop(self.lock().take());
+    }
+
+    /// Reads on a thread that may block.
+    async fn long<T: Send + 'static>(
+        self: &Arc<Readers>,
+        read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(T, Revision), ReadError> {
+        let closed = ReadError::Unavailable(Outage::Closed);
+        let _permit = self.long.acquire().await.map_err(|_| closed)?;
+        let readers = Arc::clone(self);
+        // It can only fail to run when the runtime is being shut down.
+        tokio::task::spawn_blocking(move || readers.snapshot(read)).await.map_err(|_| closed)?
+    }
+
+    /// Reads, and the revision, from one snapshot.
+    fn snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<(T, Revision), ReadError> {
+        let connection = self.take()?;
+        let result = in_transaction(&connection, read);
+        // One that failed may be inside a transaction: it is not used again.
+        if result.is_ok() {
+            self.keep(connection);
+        }
+        Ok(result.map_err(Fault::from)?)
+    }
+
+    fn take(&self) -> Result<Connection, ReadError> {
+        let kept = match self.lock().as_mut() {
+            None => return Err(ReadError::Unavailable(Outage::Closed)),
+            Some(idle) => idle.pop(),
+        };
+        match kept {
+            Some(connection) => Ok(connection),
+            None => Ok(self.file.open_to_read().map_err(Fault::from)?),
+        }
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.lock();
+        if let Some(idle) = idle.as_mut().filter(|idle| idle.len() < KEPT) {
+            idle.push(connection);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    read: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<(T, Revision), Error> {
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    let revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
+    let found = read(connection)?;
+    connection.prepare_cached("COMMIT")?.execute(())?;
+    Ok((found, revision))
+}
+
+fn get(
+    connection: &Connection,
+    keys: &[Vec<u8>],
+    budget: Budget,
+) -> Result<Result<Vec<Option<Entry>>, TooLong>, Error> {
+    if keys.len() > budget.entries {
+        return Ok(Err(TooLong));
+    }
+    let mut statement = connection.prepare_cached(ONE)?;
+    let mut found = Vec::with_capacity(keys.len());
+    let mut bytes = 0;
+    for key in keys {
+        let entry = if key.is_empty() { None } else { one(&mut statement, key)? };
+        bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
+        if bytes > budget.bytes {
+            return Ok(Err(TooLong));
+        }
+        found.push(entry);
+    }
+    Ok(Ok(found))
+}
+
+fn one(statement: &mut CachedStatement<'_>, key: &[u8]) -> Result<Option<Entry>, Error> {
+    let row = statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(row.map(|(value, revision)| Entry { key: key.to_vec(), value, revision }))
+}
+
+/// A page without its revision.
+struct Part {
+    entries: Vec<Entry>,
+    more: bool,
+}
+
+impl Part {
+    fn at(self, revision: Revision) -> Page {
+        Page { entries: self.entries, more: self.more, revision }
+    }
+}
+
+fn scan(connection: &Connection, prefix: &[u8], after: Option<&[u8]>, budget: Budget) -> Result<Part, Error> {
+    let mut statement = connection.prepare_cached(FROM)?;
+    let mut rows = statement.query([first(prefix, after)])?;
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(0)?.as_blob()?;
+        if !key.starts_with(prefix) {
+            break;
+        }
+        if entries.len() >= budget.entries || bytes >= budget.bytes {
+            return Ok(Part { entries, more: true });
+        }
+        let entry = Entry { key: key.to_vec(), value: row.get(1)?, revision: row.get(2)? };
+        bytes += entry.key.len() + entry.value.len();
+        entries.push(entry);
+    }
+    Ok(Part { entries, more: false })
+}
+
+/// The least key that a scan may find. The least key greater than a given one is that key and a zero byte; the least
+/// that callers can use is a zero byte alone, since the empty one is the store's own.
+fn first(prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
+    match after {
+        Some(after) if after >= prefix => [after, &[0]].concat(),
+        _ if prefix.is_empty() => vec![0],
+        _ => prefix.to_vec(),
+    }
+}
