@@ -6,14 +6,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// All that is read.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 6] = [
     "DROPSAFE_URL",
     "DROPSAFE_TOKEN",
     "DROPSAFE_CA",
     "DROPSAFE_DEPOSIT_KEY",
     "XDG_CONFIG_HOME",
     "HOME",
-    "RUST_LOG",
 ];
 
 /// For `--help` and the manual.

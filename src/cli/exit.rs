@@ -7,12 +7,11 @@ use std::process::ExitCode;
 pub enum Exit {
     /// It is done.
     Done,
-    /// It is not done, for none of the reasons below; or a check found a fault.
+    /// It is not done, for none of the reasons below: a name or value is refused, something is not there, a check found a
+    /// fault.
     Failed,
     /// The command line cannot be understood (`EX_USAGE`).
     Usage,
-    /// A name, value or file that was given is refused (`EX_DATAERR`).
-    Data,
     /// A file that was given cannot be read (`EX_NOINPUT`).
     NoInput,
     /// The store cannot be reached, or cannot do its work now (`EX_UNAVAILABLE`).
@@ -35,9 +34,8 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0    done
-  1    not done, for none of the reasons below; or a check found a fault
+  1    not done: a name or value is refused, there is no such thing, or a check found a fault
   64   the command line cannot be understood
-  65   a name, value or file that was given is refused
   66   a file that was given cannot be read
   69   the store cannot be reached, or cannot do its work now
   70   a defect in this program or in the store
@@ -54,7 +52,6 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 64,
-            Self::Data => 65,
             Self::NoInput => 66,
             Self::Unreachable => 69,
             Self::Internal => 70,
@@ -83,7 +80,6 @@ mod tests {
             Exit::Done,
             Exit::Failed,
             Exit::Usage,
-            Exit::Data,
             Exit::NoInput,
             Exit::Unreachable,
             Exit::Internal,

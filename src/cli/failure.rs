@@ -30,9 +30,9 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// Of a name, value or file that was given.
-    pub fn data(message: impl Display) -> Self {
-        Self::new(Exit::Data, message)
+    /// Of a name, value or file that was given, or of the state of things.
+    pub fn refused(message: impl Display) -> Self {
+        Self::new(Exit::Failed, message)
     }
 
     /// Of settings.

@@ -31,11 +31,11 @@ pub fn read_bounded(input: &mut dyn Read, limit: usize) -> io::Result<Result<Zer
 
 /// All of a file, at most `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error: &io::Error| Failure::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), error.kind()));
+    let failed = |error: &io::Error| unreadable(path, error);
     let mut file = File::open(path).map_err(|error| failed(&error))?;
     match read_bounded(&mut file, limit).map_err(|error| failed(&error))? {
         Ok(bytes) => Ok(bytes),
-        Err(TooLong) => Err(Failure::data(format_args!("{} is larger than {limit} bytes", path.display()))),
+        Err(TooLong) => Err(Failure::refused(format_args!("{} is larger than {limit} bytes", path.display()))),
     }
 }
 
@@ -43,7 +43,7 @@ pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
 pub fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::configuration(format_args!("{} cannot be read: {}", path.display(), error.kind()))),
+        Err(error) => Err(Failure::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error)))),
         Ok(_) => read(path, 1 << 20).map(Some),
     }
 }
@@ -137,9 +137,20 @@ pub fn remove(path: &Path) -> Result<bool, Failure> {
     }
 }
 
+/// What the system says of a failure, without the number.
+pub fn why(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
+/// The failure to read `path`.
+pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), why(error)))
+}
+
 /// The failure to write `path`.
 pub fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), error.kind()))
+    Failure::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), why(error)))
 }
 
 #[cfg(test)]
@@ -186,7 +197,7 @@ mod tests {
         let path = folder.path().join("value");
         fs::write(&path, b"12345").unwrap();
         assert_eq!(read(&path, 5).unwrap().len(), 5);
-        assert_eq!(read(&path, 4).unwrap_err().exit, Exit::Data);
+        assert_eq!(read(&path, 4).unwrap_err().exit, Exit::Failed);
         assert_eq!(read(&folder.path().join("none"), 4).unwrap_err().exit, Exit::NoInput);
     }
 }

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::files::why;
 
 /// A terminal delivers what was pasted at once; what a person types next takes longer than this.
 const PASTE_MILLISECONDS: u8 = 40;
@@ -58,7 +59,7 @@ impl Terminal {
             && pending(&terminal)
         {
             tcflush(&terminal, FlushArg::TCIFLUSH).ok();
-            return Err(Failure::data("more than one line was entered; nothing is stored")
+            return Err(Failure::refused("more than one line was entered; nothing is stored")
                 .hint("give a value of several lines with --file PATH or on standard input"));
         }
         Ok(line)
@@ -68,7 +69,7 @@ impl Terminal {
     pub fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
         let first = self.hidden(prompt)?;
         let second = self.hidden("Again: ")?;
-        if *first == *second { Ok(first) } else { Err(Failure::data("the two entries differ")) }
+        if *first == *second { Ok(first) } else { Err(Failure::refused("the two entries differ")) }
     }
 
     /// A question that is answered with yes or no; no unless said.
@@ -90,5 +91,5 @@ fn unreadable(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::Interrupted {
         return Failure::new(Exit::Failed, "interrupted");
     }
-    Failure::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", error.kind()))
+    Failure::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", why(error)))
 }
