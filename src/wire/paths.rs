@@ -1,0 +1,92 @@
+//! Paths of the API. `{id}` stands where an identifier goes.
+
+/// Secrets of the caller's organization.
+pub const SECRETS: &str = "/v1/secrets";
+/// One secret.
+pub const SECRET: &str = "/v1/secrets/{id}";
+/// Re-encryption of one secret.
+pub const SECRET_REENCRYPT: &str = "/v1/secrets/{id}/re-encrypt";
+/// Re-encryption of everything: a new key generation.
+pub const REENCRYPT: &str = "/v1/secrets/re-encrypt";
+/// What a client needs to seal a deposit.
+pub const DEPOSIT_KEY: &str = "/v1/deposit-key";
+/// Who the credential stands for.
+pub const WHOAMI: &str = "/v1/whoami";
+/// Members of the caller's organization.
+pub const MEMBERS: &str = "/v1/members";
+/// One member, by name.
+pub const MEMBER: &str = "/v1/members/{name}";
+/// Member tokens.
+pub const TOKENS: &str = "/v1/tokens";
+/// One token.
+pub const TOKEN: &str = "/v1/tokens/{id}";
+/// Boot tickets.
+pub const TICKETS: &str = "/v1/tickets";
+/// One ticket.
+pub const TICKET: &str = "/v1/tickets/{id}";
+/// The only release of values.
+pub const BOOT: &str = "/v1/boot";
+/// What a boot would get, without values.
+pub const EXPLAIN: &str = "/v1/boot/explain";
+/// Boots that happened.
+pub const BOOTS: &str = "/v1/boots";
+/// One boot.
+pub const BOOT_ONE: &str = "/v1/boots/{id}";
+/// The agent's word that the workload was started.
+pub const BOOT_REPORT: &str = "/v1/boots/{id}/report";
+/// The audit trail.
+pub const AUDIT: &str = "/v1/audit";
+/// Verification of the audit trail's chains.
+pub const AUDIT_VERIFY: &str = "/v1/audit/verify";
+/// State of the store.
+pub const STATUS: &str = "/v1/status";
+/// Loads the release key.
+pub const UNLOCK: &str = "/v1/unlock";
+/// Drops the release key.
+pub const LOCK: &str = "/v1/lock";
+/// Key slots.
+pub const KEYSLOTS: &str = "/v1/keyslots";
+/// One key slot.
+pub const KEYSLOT: &str = "/v1/keyslots/{id}";
+/// Organizations.
+pub const ORGS: &str = "/v1/orgs";
+/// The caller's organization and its policy.
+pub const ORG_SELF: &str = "/v1/org";
+/// The byte store, encrypted as it is.
+pub const BACKUP: &str = "/v1/backup";
+/// The API's own description.
+pub const OPENAPI: &str = "/v1/openapi.json";
+/// Liveness: the process answers.
+pub const HEALTHZ: &str = "/healthz";
+/// Readiness: the byte store answers.
+pub const READYZ: &str = "/readyz";
+/// Prometheus text.
+pub const METRICS: &str = "/metrics";
+
+/// `path` with its one `{…}` filled in; `id` must be of URL-safe characters or is percent-encoded.
+pub fn fill(path: &str, id: &str) -> String {
+    let (before, rest) = path.split_once('{').unwrap_or((path, ""));
+    let after = rest.split_once('}').map_or("", |(_, after)| after);
+    let mut filled = String::with_capacity(path.len() + id.len());
+    filled.push_str(before);
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            filled.push(char::from(byte));
+        } else {
+            filled.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    filled.push_str(after);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_put_in_and_encoded() {
+        assert_eq!(fill(SECRET_REENCRYPT, "sec_a"), "/v1/secrets/sec_a/re-encrypt");
+        assert_eq!(fill(MEMBER, "a/../b c"), "/v1/members/a%2F..%2Fb%20c");
+    }
+}

@@ -1,0 +1,196 @@
+//! Secrets.
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Value, ValueBase64};
+use crate::domain::scope::ScopeKind;
+use crate::domain::value::{Delivery, Kind};
+
+/// `POST /v1/secrets`. Exactly one of `value`, `value_base64` and `sealed`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// 1 to 200 of ASCII letters, digits and `- _ . : /`, with at least one letter.
+    #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 200))]
+    pub name: String,
+    /// The exported name, when it is not to be converted from `name`.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// Who gets it; `private` unless said.
+    #[serde(default = "private")]
+    pub scope: ScopeKind,
+    /// `encrypted` unless said; a `plain` value may be shown.
+    #[serde(default, rename = "type")]
+    pub kind: Kind,
+    /// `variable` unless said.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Whether every boot in scope gets it; true unless said.
+    #[serde(default = "yes")]
+    pub auto_install: bool,
+    /// The plugin that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The category that it is shown under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// The value as text; the server seals it at once.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The value as base64, for files.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<ValueBase64>,
+    /// The value sealed by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// Redacted form kept for display, with `sealed` only (otherwise the server makes it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// An administrator's word that an exported name on the refusal list is meant.
+    #[serde(default)]
+    pub allow_refused: bool,
+}
+
+/// A value sealed to the deposit key. Binary fields are base64 (RFC 4648 section 4).
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// The secret's id: chosen by the depositor for a new one, the existing one for a replacement.
+    pub id: String,
+    /// The new version's id, chosen by the depositor.
+    pub version: String,
+    /// Generation of the deposit key.
+    pub generation: u32,
+    /// HPKE suite (registry values of RFC 9180): KEM identifier.
+    pub suite: u16,
+    /// HPKE encapsulated key.
+    pub enc: String,
+    /// The data key, sealed.
+    pub wrapped_key: String,
+    /// 24 bytes.
+    pub nonce: String,
+    /// The value under the data key.
+    pub ciphertext: String,
+}
+
+/// `PUT /v1/secrets/{id}`: a new value, hence a new version. Exactly one of `value`, `value_base64` and `sealed`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// The value as text.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The value as base64, for files.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<ValueBase64>,
+    /// The value sealed by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// Redacted form, with `sealed` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Another exported name from now on (it is part of what seals the value, so it changes only with one).
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// Another type from now on.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Another delivery from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+    /// An administrator's word that an exported name on the refusal list is meant.
+    #[serde(default)]
+    pub allow_refused: bool,
+    /// Attributes to change in the same commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<SecretChange>,
+}
+
+/// `PATCH /v1/secrets/{id}`: attributes; what is absent stays, an empty text clears.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SecretChange {
+    /// Whether every boot in scope gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_install: Option<bool>,
+    /// The plugin that it is for; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The category; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+}
+
+/// A secret as it is shown: everything but an encrypted value.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct SecretView {
+    /// `sec_…`
+    pub id: String,
+    /// As deposited.
+    pub name: String,
+    /// As exported.
+    pub env: String,
+    /// Who gets it.
+    pub scope: ScopeKind,
+    /// The member whose private secret it is.
+    pub owner: Option<String>,
+    /// `encrypted` or `plain`.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// `variable` or `file`.
+    pub delivery: Delivery,
+    /// Whether every boot in scope gets it.
+    pub auto_install: bool,
+    /// The plugin that it is for.
+    pub plugin: Option<String>,
+    /// The category that it is shown under.
+    pub category: Option<String>,
+    /// Opaque; changes with each value.
+    pub version: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub updated_at: String,
+    /// The member who wrote this version.
+    pub author: Option<String>,
+    /// Redacted form, when one is kept.
+    pub hint: Option<String>,
+    /// Only of type `plain`.
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, read_only))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// What the depositor should know, on a write only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// `DELETE /v1/secrets/{id}`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Deleted {
+    /// The deleted secret's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its exported name.
+    pub env: String,
+    /// Boots that still hold it: they keep what they have.
+    pub held_by: Vec<super::HolderView>,
+}
+
+fn private() -> ScopeKind {
+    ScopeKind::Private
+}
+
+fn yes() -> bool {
+    true
+}

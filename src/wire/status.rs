@@ -1,0 +1,43 @@
+//! State of the store.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/status`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct StatusView {
+    /// `sto_…`
+    pub store: String,
+    /// The program's version.
+    pub version: String,
+    /// Whether boots are refused for want of the release key.
+    pub locked: bool,
+    /// The current key generation.
+    pub generation: u32,
+    /// Fingerprint of the deposit key.
+    pub fingerprint: String,
+    /// `memory`, `sqlite` or `etcd`.
+    pub backend: String,
+    /// The byte store's revision.
+    pub revision: u64,
+    /// Whether the byte store answers and can be written.
+    pub healthy: bool,
+    /// Who is asking: `operator`, or a member's name.
+    pub identity: String,
+    /// The caller's organization.
+    pub organization: Option<String>,
+    /// The caller's role.
+    pub role: Option<String>,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Re-encryption under way.
+    pub reencrypt: super::ReencryptProgress,
+}
+
+/// `GET /healthz` and `/readyz`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}

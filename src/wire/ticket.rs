@@ -1,0 +1,70 @@
+//! Boot tickets.
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/tickets`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewTicket {
+    /// The member it acts for; the caller unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Seconds until it expires; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
+    pub ttl_seconds: Option<u64>,
+    /// How many boots; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 1000000000_u64))]
+    pub uses: Option<u64>,
+    /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(max_items = 100))]
+    pub plugins: Option<Vec<String>>,
+    /// Networks it may be used from, as `address/bits`; empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "server", schema(max_items = 100))]
+    pub sources: Vec<String>,
+    /// For people, at most 100 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(max_length = 100))]
+    pub label: Option<String>,
+}
+
+/// The answer to it: the only time the ticket is shown.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct TicketCreated {
+    /// `dst_…`: the store's addresses, the pin of its TLS key, and the credential.
+    pub ticket: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub view: TicketView,
+}
+
+/// A ticket as shown.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct TicketView {
+    /// `tkt_…`
+    pub id: String,
+    /// The member it acts for.
+    pub member: String,
+    /// For people.
+    pub label: Option<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub expires_at: Option<String>,
+    /// The limit of uses.
+    pub uses: Option<u64>,
+    /// Uses so far, when limited.
+    pub used: Option<u64>,
+    /// The plugins it is restricted to.
+    pub plugins: Option<Vec<String>>,
+    /// The networks it is restricted to.
+    pub sources: Vec<String>,
+    /// Whether it would be accepted now, the source apart.
+    pub usable: bool,
+}

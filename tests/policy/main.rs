@@ -1,0 +1,9 @@
+//! Policy as tests: what the sources, the dependency trees and the shipped agent must be.
+//!
+//! - [`layering`]: every room imports only what the table in `src/lib.rs` allows, and every file says what it does.
+//! - [`agent`]: the agent built alone holds no server crate, is static, stripped and small.
+//! - [`manifest`]: each dependency says what it is for.
+
+mod agent;
+mod layering;
+mod manifest;
