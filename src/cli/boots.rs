@@ -4,9 +4,11 @@ use clap::Args;
 
 /// List boots, newest first; with NAME, those that were given that secret
 ///
-/// A boot holds what it was given until a later boot of the same machine shows that it is over. A secret that was deleted or
-/// replaced since is marked: that boot still has the old value.
+/// A boot holds what it was given until a later boot of the same machine shows
+/// that it is over. A secret that was deleted or replaced since is marked: that
+/// boot still has the old value.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Boots {
     /// Only boots that were given this secret: its name, exported name or id; also after its deletion
     #[arg(value_name = "NAME")]

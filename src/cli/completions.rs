@@ -12,8 +12,10 @@ use super::failure::Outcome;
 
 /// Print a completion script for a shell
 ///
-/// For example, for bash: dropsafe completions bash > /etc/bash_completion.d/dropsafe
+/// For example, for bash: dropsafe completions bash >
+/// /etc/bash_completion.d/dropsafe
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
@@ -36,7 +38,7 @@ impl Program {
     pub fn command(self) -> clap::Command {
         match self {
             Self::Dropsafe => Arguments::command(),
-            Self::DropsafeAgent => crate::agent::command(),
+            Self::DropsafeAgent => clap::Command::new("dropsafe-agent"),
         }
     }
 

@@ -6,8 +6,10 @@ use super::which::Which;
 
 /// Delete a secret
 ///
-/// Boots from now on do not get it. What already runs keeps it: those boots are listed. Asks first, on a terminal.
+/// Boots from now on do not get it. What already runs keeps it: those boots are
+/// listed. Asks first, on a terminal.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Delete {
     #[command(flatten)]
     pub which: Which,

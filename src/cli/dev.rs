@@ -8,13 +8,15 @@ use clap::Args;
 
 /// Run a throwaway store in memory, and a workload with its secrets
 ///
-/// The store is unlocked, listens on loopback and is gone with the process. The member `dev` is an
-/// administrator of the organization `default`; the ticket acts for it and can be used any number of
-/// times.
+/// The store is unlocked, listens on loopback and is gone with the process. The
+/// member `dev` is an administrator of the organization `default`; the ticket
+/// acts for it and can be used any number of times.
 ///
-/// With CMD, boots CMD through the agent and exits with its status. Without, prints DROPSAFE_URL,
-/// DROPSAFE_TOKEN and DROPSAFE_TICKET, one a line, and serves until a signal.
+/// With CMD, boots CMD through the agent and exits with its status. Without,
+/// prints DROPSAFE_URL, DROPSAFE_TOKEN and DROPSAFE_TICKET, one a line, and
+/// serves until a signal.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Dev {
     /// Deposit the lines of FILE.env as shared secrets (see `dropsafe import --help`)
     #[arg(long, value_name = "FILE.env")]

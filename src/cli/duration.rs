@@ -48,7 +48,21 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for text in ["", "24", "h", "0s", "-1h", "1h ago", "500ms", "1.5s", "1mo", "1y", "37000d", "99999999999999h", "1 x"] {
+        for text in [
+            "",
+            "24",
+            "h",
+            "0s",
+            "-1h",
+            "1h ago",
+            "500ms",
+            "1.5s",
+            "1mo",
+            "1y",
+            "37000d",
+            "99999999999999h",
+            "1 x",
+        ] {
             assert_eq!(parse(text), Err(DurationError), "{text}");
         }
     }

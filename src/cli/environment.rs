@@ -6,14 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// All that is read.
-const NAMES: [&str; 6] = [
-    "DROPSAFE_URL",
-    "DROPSAFE_TOKEN",
-    "DROPSAFE_CA",
-    "DROPSAFE_DEPOSIT_KEY",
-    "XDG_CONFIG_HOME",
-    "HOME",
-];
+const NAMES: [&str; 6] =
+    ["DROPSAFE_URL", "DROPSAFE_TOKEN", "DROPSAFE_CA", "DROPSAFE_DEPOSIT_KEY", "XDG_CONFIG_HOME", "HOME"];
 
 /// For `--help` and the manual.
 pub const HELP: &str = "\

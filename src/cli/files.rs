@@ -35,7 +35,9 @@ pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut file = File::open(path).map_err(|error| failed(&error))?;
     match read_bounded(&mut file, limit).map_err(|error| failed(&error))? {
         Ok(bytes) => Ok(bytes),
-        Err(TooLong) => Err(Failure::refused(format_args!("{} is larger than {limit} bytes", path.display()))),
+        Err(TooLong) => {
+            Err(Failure::refused(format_args!("{} is larger than {limit} bytes", path.display())))
+        }
     }
 }
 
@@ -43,7 +45,9 @@ pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
 pub fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error)))),
+        Err(error) => {
+            Err(Failure::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error))))
+        }
         Ok(_) => read(path, 1 << 20).map(Some),
     }
 }
@@ -121,11 +125,6 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut pending = Pending::create(path)?;
     pending.write_all(bytes).map_err(|error| unwritable(path, &error))?;
     pending.finish(true)
-}
-
-/// Writes a file that everybody may read, such as a page of the manual.
-pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes).map_err(|error| unwritable(path, &error))
 }
 
 /// Removes a file; whether it was there.

@@ -6,13 +6,15 @@ use clap::Args;
 
 /// Deposit the lines of a .env file
 ///
-/// Shows what becomes of each line, and stores either none of them or, unless the store fails on the way, all.
-/// A name may be any that `dropsafe set` takes. Nothing is expanded: what programs would read differently is refused with
-/// its line; 'single quotes' keep a value as it stands, also over several lines.
+/// Shows what becomes of each line, and stores either none of them or, unless the
+/// store fails on the way, all. A name may be any that `dropsafe set` takes.
+/// Nothing is expanded: what programs would read differently is refused with its
+/// line; 'single quotes' keep a value as it stands, also over several lines.
 ///
-/// A comment of the form `# dropsafe: WORD …` sets attributes of the next line's secret: no-install, plain,
-/// allow-refused, plugin=NAME, category=NAME.
+/// A comment of the form `# dropsafe: WORD …` sets attributes of the next line's
+/// secret: no-install, plain, allow-refused, plugin=NAME, category=NAME.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE.env")]

@@ -6,9 +6,11 @@ use clap::Args;
 
 /// Make a new store
 ///
-/// Makes the byte store, the record key, a certificate authority and the server's certificate in DIR, and prints the operator's
-/// and the first administrator's token. They are shown this once.
+/// Makes the byte store, the record key, a certificate authority and the server's
+/// certificate in DIR, and prints the operator's and the first administrator's
+/// token. They are shown this once.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Init {
     /// The folder of the store; made when missing
     #[arg(long, value_name = "DIR")]

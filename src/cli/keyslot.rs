@@ -15,8 +15,10 @@ pub enum Keyslot {
 
 /// Add a passphrase or a key file
 ///
-/// The store must be unlocked. Without a flag a passphrase is asked for, or read from standard input.
+/// The store must be unlocked. Without a flag a passphrase is asked for, or read
+/// from standard input.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Add {
     /// Read the new passphrase from FILE
     #[arg(long, value_name = "FILE")]
@@ -48,9 +50,11 @@ pub struct List {
 
 /// Remove a key slot
 ///
-/// The last one stays. An old copy of the byte store still opens with a removed passphrase or key file: only
-/// `dropsafe re-encrypt --all` afterwards makes them worthless.
+/// The last one stays. An old copy of the byte store still opens with a removed
+/// passphrase or key file: only `dropsafe re-encrypt --all` afterwards makes them
+/// worthless.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Remove {
     /// The slot's id (slot_…)
     #[arg(value_name = "SLOT")]

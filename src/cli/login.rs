@@ -4,9 +4,11 @@ use clap::Args;
 
 /// Save the address of a store and a token for it
 ///
-/// The token is asked for, or read from standard input. It is checked with the store, and saved in
-/// $XDG_CONFIG_HOME/dropsafe/login.json for your eyes only, with the fingerprint of the store's deposit key.
+/// The token is asked for, or read from standard input. It is checked with the
+/// store, and saved in $XDG_CONFIG_HOME/dropsafe/login.json for your eyes only,
+/// with the fingerprint of the store's deposit key.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Login {
     /// The store: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH; DROPSAFE_URL or the saved one unless said
     #[arg(value_name = "URL")]

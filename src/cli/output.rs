@@ -105,7 +105,10 @@ fn say(stderr: &mut StderrLock<'_>, line: &str) {
 /// `text` with every control character written out, for texts that others chose.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     // Of the formatting characters only those that turn the reading direction can make a text read as another.
-    let bad = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     if !text.contains(bad) {
         return Cow::Borrowed(text);
     }

@@ -5,11 +5,12 @@ use clap::Args;
 
 /// Seal values again with fresh keys; the values and versions stay
 ///
-/// With --all, a new generation of the store's keys: everything is moved to it, and the old one is dropped
-/// (operator). What old copies of the byte store hold then opens with nothing that the store still has. It goes on after
-/// a restart; run the command again to follow it.
+/// With --all, a new generation of the store's keys: everything is moved to it,
+/// and the old one is dropped (operator). What old copies of the byte store hold
+/// then opens with nothing that the store still has. It goes on after a restart;
+/// run the command again to follow it.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["name", "all"]))]
+#[command(verbatim_doc_comment, group = ArgGroup::new("what").required(true).args(["name", "all"]))]
 pub struct ReEncrypt {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]

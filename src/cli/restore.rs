@@ -6,10 +6,13 @@ use clap::Args;
 
 /// Make a store from a backup
 ///
-/// Works on the files in DIR, with no server running there; needs no token. The record key of the store that
-/// the backup was made of is DIR/record.key, or FILE of --record-key, which is copied there. A certificate authority, a
-/// certificate and server.yaml are made when DIR has none; tickets from before then carry another pin.
+/// Works on the files in DIR, with no server running there; needs no token. The
+/// record key of the store that the backup was made of is DIR/record.key, or FILE
+/// of --record-key, which is copied there. A certificate authority, a certificate
+/// and server.yaml are made when DIR has none; tickets from before then carry
+/// another pin.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Restore {
     /// The folder of the new store; made when missing
     #[arg(long, value_name = "DIR")]

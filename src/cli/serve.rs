@@ -7,9 +7,11 @@ use clap::ValueEnum;
 
 /// Serve a store until SIGTERM or SIGINT
 ///
-/// Starts locked unless told what opens a key slot: a locked store takes deposits, edits and deletions, and refuses boots.
-/// What `init` wrote to DIR/server.yaml holds, unless a flag says otherwise.
+/// Starts locked unless told what opens a key slot: a locked store takes
+/// deposits, edits and deletions, and refuses boots. What `init` wrote to
+/// DIR/server.yaml holds, unless a flag says otherwise.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Serve {
     /// The folder that `dropsafe init` made
     #[arg(long, value_name = "DIR")]

@@ -7,12 +7,15 @@ use clap::Args;
 
 /// Deposit a secret, or replace its value
 ///
-/// The value is read from standard input when that is not a terminal, from --file, or else from a hidden prompt; never from
-/// the command line, which other processes and the shell's history see. It is stored as given, byte for byte: `printf %s` adds
-/// no newline. A secret is sealed before it is sent; a --plain setting is not.
+/// The value is read from standard input when that is not a terminal, from
+/// --file, or else from a hidden prompt; never from the command line, which other
+/// processes and the shell's history see. It is stored as given, byte for byte:
+/// `printf %s` adds no newline. A secret is sealed before it is sent; a --plain
+/// setting is not.
 ///
 /// Attributes that are not given keep their value when a secret is replaced.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Set {
     /// The secret's name: ASCII letters, digits and - _ . : /
     #[arg(value_name = "NAME")]

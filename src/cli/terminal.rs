@@ -54,7 +54,8 @@ impl Terminal {
     /// # Errors
     /// When more than one line was pasted: the rest would go to the shell, and the first line alone is not the value.
     pub fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
-        let line = rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| unreadable(&error))?;
+        let line =
+            rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| unreadable(&error))?;
         if let Ok(terminal) = File::open("/dev/tty")
             && pending(&terminal)
         {

@@ -17,9 +17,11 @@ pub enum Ticket {
 
 /// Make a boot ticket, and print it alone on standard output; it is shown this once
 ///
-/// The ticket carries the store's address, the pin of its key and a credential. Give it to the agent as DROPSAFE_TICKET, in a
-/// file, or as a systemd credential.
+/// The ticket carries the store's address, the pin of its key and a credential.
+/// Give it to the agent as DROPSAFE_TICKET, in a file, or as a systemd
+/// credential.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct New {
     /// The member it acts for; you unless said
     #[arg(long = "for", value_name = "MEMBER")]
