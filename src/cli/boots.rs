@@ -2,6 +2,16 @@
 
 use clap::Args;
 
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::listing;
+use super::listing::Shown;
+use crate::client::BootFilter;
+use crate::client::Client;
+use crate::wire::BootView;
+
 /// List boots, newest first; with NAME, those that were given that secret
 ///
 /// A boot holds what it was given until a later boot of the same machine shows
@@ -19,7 +29,42 @@ pub struct Boots {
     /// Only boots that are not known to be over
     #[arg(long)]
     pub live: bool,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl Boots {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let filter = BootFilter { member: self.member, secret: self.name, live: self.live, ..BootFilter::default() };
+        let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "GIVEN", "OUTDATED"];
+        let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
+        listing::print(context, &mut client, Client::boots(&filter), shown).await
+    }
+}
+
+fn row(boot: BootView) -> [String; 8] {
+    let state = match (boot.superseded, &boot.confirmed_at) {
+        (true, _) => "over",
+        (false, Some(_)) => "started",
+        (false, None) => "released",
+    };
+    let mut outdated: Vec<String> = boot.stale.into_iter().map(|held| held.env).collect();
+    outdated.sort_unstable();
+    outdated.dedup();
+    [
+        boot.id,
+        boot.member,
+        boot.host.or(boot.machine).unwrap_or_default(),
+        boot.source.unwrap_or_default(),
+        boot.at,
+        state.to_owned(),
+        boot.receipt.count().to_string(),
+        outdated.join(","),
+    ]
 }

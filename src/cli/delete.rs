@@ -3,6 +3,14 @@
 use clap::Args;
 
 use super::which::Which;
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::failure::Failure;
+use super::list::scope;
+use super::table::Table;
+use super::which::find;
 
 /// Delete a secret
 ///
@@ -22,4 +30,36 @@ pub struct Delete {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl Delete {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
+        let what = format!("{}, exported as {}, {}", secret.name, secret.env, scope(&secret));
+        if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&format!("Delete {what}?"))? {
+            return Err(Failure::refused("nothing is deleted"));
+        }
+        // What was looked at is what goes: a value that came in between stays.
+        let version = self.if_version.as_deref().unwrap_or(&secret.version);
+        let deleted = client.delete_secret(&secret.id, Some(version)).await?;
+        if self.json {
+            context.output.json(&deleted)?;
+            return Ok(Exit::Done);
+        }
+        context.output.line(format!("deleted {what}"))?;
+        match deleted.held_by.len() {
+            0 => context.output.line("no boot that is still running is known to hold it")?,
+            count => {
+                context.output.line(format!("boots that still hold it, until they end: {count}"))?;
+                let mut table = Table::new(["BOOT", "MEMBER", "HOST", "BOOTED", "VERSION"]);
+                let row = |holder: crate::wire::HolderView| {
+                    [holder.boot, holder.member, holder.host.unwrap_or_default(), holder.at, holder.version]
+                };
+                table.rows(&mut context.output, &deleted.held_by.into_iter().map(row).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(Exit::Done)
+    }
 }

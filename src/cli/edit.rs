@@ -4,6 +4,18 @@ use clap::ArgGroup;
 use clap::Args;
 
 use super::which::Which;
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::failure::Failure;
+use super::set::named;
+use super::show;
+use super::table;
+use super::which::find;
+use crate::domain::name::Category;
+use crate::domain::name::PluginName;
+use crate::wire::SecretChange;
 
 /// Change a secret's attributes; its value stays
 #[derive(Debug, Args)]
@@ -29,4 +41,39 @@ pub struct Edit {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What clears an attribute. No plugin or category is called so.
+const NONE: &str = "none";
+
+impl Edit {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let change = self.change()?;
+        let mut client = connect::client(context)?;
+        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
+        let changed = client.change_secret(&secret.id, &change, self.if_version.as_deref()).await?;
+        if self.json {
+            context.output.json(&changed)?;
+        } else {
+            table::fields(&mut context.output, &show::fields(changed))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// In the wire's terms: an empty text clears.
+    fn change(&self) -> Result<SecretChange, Failure> {
+        let plugin = match self.plugin.as_deref() {
+            Some(NONE) => Some(String::new()),
+            Some(name) => Some(named(PluginName::parse(name), "--plugin")?.as_str().to_owned()),
+            None => None,
+        };
+        let category = match self.category.as_deref() {
+            Some(NONE) => Some(String::new()),
+            Some(name) => Some(named(Category::parse(name), "--category")?.as_str().to_owned()),
+            None => None,
+        };
+        let auto_install = (self.install || self.no_install).then_some(self.install);
+        Ok(SecretChange { auto_install, plugin, category })
+    }
 }

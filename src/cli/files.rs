@@ -77,16 +77,11 @@ impl Pending {
         Ok(Self { file, temporary, path: path.to_owned(), kept: false })
     }
 
-    /// It is complete: on disk, then under its name. With `replace` off an existing file stays and this fails.
-    pub fn finish(mut self, replace: bool) -> Result<(), Failure> {
+    /// It is complete: on disk, then under its name.
+    pub fn finish(mut self) -> Result<(), Failure> {
         self.file.sync_all().map_err(|error| unwritable(&self.path, &error))?;
-        if replace {
-            fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
-            self.kept = true;
-        } else {
-            // A link, unlike a rename, never replaces; the temporary name goes with the drop.
-            fs::hard_link(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
-        }
+        fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
+        self.kept = true;
         // The name itself is durable only with its folder (rename(2) says nothing of power loss).
         let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).ok();
@@ -124,7 +119,16 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
     let mut pending = Pending::create(path)?;
     pending.write_all(bytes).map_err(|error| unwritable(path, &error))?;
-    pending.finish(true)
+    pending.finish()
+}
+
+/// Makes a file that only its owner may read, and that must not exist.
+pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_all()
+    });
+    written.map_err(|error| unwritable(path, &error))
 }
 
 /// Removes a file; whether it was there.
@@ -177,17 +181,6 @@ mod tests {
         pending.write_all(b"half").unwrap();
         drop(pending);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn without_leave_nothing_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("backup");
-        fs::write(&path, b"old").unwrap();
-        let failure = Pending::create(&path).unwrap().finish(false).unwrap_err();
-        assert_eq!(failure.exit, Exit::CannotCreate);
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

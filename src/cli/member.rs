@@ -4,6 +4,20 @@ use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::failure::Failure;
+use super::output;
+use super::listing;
+use super::listing::Shown;
+use crate::client::Client;
+use crate::domain::role::Role;
+use crate::wire::MemberChange;
+use crate::wire::MemberView;
+use crate::wire::NewMember;
+
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]
 pub enum Member {
@@ -72,4 +86,80 @@ pub enum RoleName {
     Member,
     /// Reads everything but values, and the audit trail
     Auditor,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Admin => Self::Admin,
+            RoleName::Member => Self::Member,
+            RoleName::Auditor => Self::Auditor,
+        }
+    }
+}
+
+impl Member {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        match self {
+            Self::Add(add) => add.run(context).await,
+            Self::List(list) => list.run(context).await,
+            Self::Role(role) => role.run(context).await,
+            Self::Remove(remove) => remove.run(context).await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let new = NewMember { name: self.name, role: self.role.into() };
+        let member = connect::client(context)?.create_member(&new).await?;
+        told(context, self.json, &member, "added")?;
+        output::note(format!("a token: dropsafe token new --for {}", member.name));
+        Ok(Exit::Done)
+    }
+}
+
+impl List {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let pages = Client::members();
+        let shown = Shown { json: self.json, limit: None, headings: ["NAME", "ROLE", "ADDED", "ID"], row, empty: "no members" };
+        listing::print(context, &mut client, pages, shown).await
+    }
+}
+
+impl SetRole {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let change = MemberChange { role: self.role.into() };
+        let member = connect::client(context)?.change_member(&self.name, &change).await?;
+        told(context, self.json, &member, "now has the role")?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Remove {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let member = client.member(&self.name).await?;
+        let question = format!("Remove {} ({}), with its private secrets, tokens and tickets?", member.name, member.role);
+        if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&question)? {
+            return Err(Failure::refused("nothing is removed"));
+        }
+        client.remove_member(&member.name).await?;
+        if self.json {
+            context.output.json(&member)?;
+        } else {
+            context.output.line(format!("removed {}", member.name))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn row(member: MemberView) -> [String; 4] {
+    [member.name, member.role.to_string(), member.created_at, member.id]
+}
+
+fn told(context: &mut Context, json: bool, member: &MemberView, done: &str) -> Result<(), Failure> {
+    if json { context.output.json(member) } else { context.output.line(format!("{} {done}: {}", member.name, member.role)) }
 }

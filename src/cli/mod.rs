@@ -6,24 +6,31 @@ mod audit;
 mod backup;
 mod boots;
 mod completions;
+mod connect;
 mod delete;
+mod deposit;
 mod dev;
 mod duration;
 mod edit;
+mod env_file;
 mod environment;
 mod exit;
 mod failure;
 mod files;
 mod import;
 mod init;
+mod input;
 mod keyslot;
+mod known;
 mod list;
+mod listing;
 mod lock;
 mod login;
 mod man;
 mod member;
 mod org;
 mod output;
+mod progress;
 mod re_encrypt;
 mod restore;
 mod serve;
@@ -95,6 +102,44 @@ fn dispatch(command: Command, context: &mut Context) -> Outcome {
     match command {
         Command::Completions(command) => command.run(context),
         Command::Man(command) => command.run(context),
-        other => Err(Failure::refused(format_args!("not yet {other:?}"))),
+        Command::Logout(command) => command.run(context),
+        Command::Dev(_) | Command::Init(_) | Command::Serve(_) | Command::Restore(_) => {
+            Err(Failure::refused("not yet"))
+        }
+        command => runtime()?.block_on(ask(command, context)),
     }
+}
+
+/// The commands that talk to a store, one call after the other.
+async fn ask(command: Command, context: &mut Context) -> Outcome {
+    match command {
+        Command::Status(command) => command.run(context).await,
+        Command::Unlock(command) => command.run(context).await,
+        Command::Lock(command) => command.run(context).await,
+        Command::Keyslot(command) => command.run(context).await,
+        Command::Login(command) => command.run(context).await,
+        Command::Set(command) => command.run(context).await,
+        Command::List(command) => command.run(context).await,
+        Command::Show(command) => command.run(context).await,
+        Command::Edit(command) => command.run(context).await,
+        Command::Delete(command) => command.run(context).await,
+        Command::ReEncrypt(command) => command.run(context).await,
+        Command::Import(command) => command.run(context).await,
+        Command::Member(command) => command.run(context).await,
+        Command::Token(command) => command.run(context).await,
+        Command::Ticket(command) => command.run(context).await,
+        Command::Boots(command) => command.run(context).await,
+        Command::Audit(command) => command.run(context).await,
+        Command::Backup(command) => command.run(context).await,
+        Command::Org(command) => command.run(context).await,
+        Command::Dev(_) | Command::Init(_) | Command::Serve(_) | Command::Restore(_) => unreachable!(),
+        Command::Completions(_) | Command::Man(_) | Command::Logout(_) => unreachable!(),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| {
+        Failure::new(exit::Exit::Internal, format_args!("the program cannot start its work: {}", files::why(&error)))
+    })
 }

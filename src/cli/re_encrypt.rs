@@ -1,7 +1,21 @@
 //! `dropsafe re-encrypt`: the same values under fresh keys.
 
+use std::time::Duration;
+
 use clap::ArgGroup;
 use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::failure::Failure;
+use super::known;
+use super::progress::Progress;
+use super::which;
+use super::which::Scope;
+use crate::client::Client;
+use crate::wire::ReencryptProgress;
 
 /// Seal values again with fresh keys; the values and versions stay
 ///
@@ -16,21 +30,67 @@ pub struct ReEncrypt {
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Everything, under a new generation of keys
-    #[arg(long, conflicts_with_all = ["shared", "private", "id"])]
+    #[arg(long, conflicts_with_all = ["shared", "private", "owner", "id"])]
     pub all: bool,
-    /// The shared secret of that name
-    #[arg(long)]
-    pub shared: bool,
-    /// Your private secret of that name
-    #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
-    /// NAME is an id (sec_…)
-    #[arg(long, conflicts_with_all = ["shared", "private"])]
-    pub id: bool,
+    #[command(flatten)]
+    pub scope: Scope,
     /// With --all: start it, and do not wait for its end
     #[arg(long, requires = "all")]
     pub no_wait: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Between two looks at how far it is.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl ReEncrypt {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        match &self.name {
+            Some(name) => {
+                let secret = which::find(&mut client, name, &self.scope).await?;
+                let sealed = client.reencrypt_secret(&secret.id).await?;
+                if self.json {
+                    context.output.json(&sealed)?;
+                } else {
+                    context.output.line(format!("{} is sealed again; its version stays {}", sealed.name, sealed.version))?;
+                }
+            }
+            None => self.all(context, &mut client).await?,
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn all(&self, context: &mut Context, client: &mut Client) -> Result<(), Failure> {
+        let mut progress = client.reencrypt_all().await?;
+        if !self.no_wait {
+            let bar = Progress::steps("re-encrypting", progress.total.unwrap_or(0));
+            while progress.running {
+                bar.at(progress.done, progress.total);
+                tokio::time::sleep(LOOK).await;
+                progress = client.reencrypt_progress().await?;
+            }
+        }
+        // This user caused the new key, and needs nobody to vouch for it.
+        let status = client.status().await?;
+        known::remember(context, client, &status.store, &status.fingerprint)?;
+        if self.json {
+            return context.output.json(&progress);
+        }
+        context.output.line(told(&progress))?;
+        context.output.line(format!("the deposit key now: {}", status.fingerprint))?;
+        super::output::note(
+            "whoever deposited before is told that the key has changed, and accepts this fingerprint with \
+             dropsafe login --deposit-key",
+        );
+        Ok(())
+    }
+}
+
+fn told(progress: &ReencryptProgress) -> String {
+    let state = if progress.running { "under way" } else { "done" };
+    format!("re-encryption is {state}: {} secrets under generation {}", progress.done, progress.generation)
 }

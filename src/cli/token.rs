@@ -6,6 +6,16 @@ use clap::Args;
 use clap::Subcommand;
 
 use super::duration;
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::output;
+use super::listing;
+use super::listing::Shown;
+use crate::client::Client;
+use crate::wire::NewToken;
+use crate::wire::TokenView;
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]
@@ -49,4 +59,62 @@ pub struct Revoke {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl Token {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        match self {
+            Self::New(new) => new.run(context).await,
+            Self::List(list) => list.run(context).await,
+            Self::Revoke(revoke) => revoke.run(context).await,
+        }
+    }
+}
+
+impl New {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
+        let new = NewToken { member: self.member, ttl_seconds, label: self.label };
+        let made = connect::client(context)?.create_token(&new).await?;
+        if self.json {
+            context.output.json(&made)?;
+        } else {
+            context.output.only_copy(&made.token, "the token")?;
+            let until = made.view.expires_at.as_deref().map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
+            output::note(format!("good for {} {until}; to revoke it: dropsafe token revoke {}", made.view.member, made.view.id));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl List {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let pages = Client::tokens();
+        let shown = Shown { json: self.json, limit: None, headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"], row, empty: "no tokens" };
+        listing::print(context, &mut client, pages, shown).await
+    }
+}
+
+fn row(token: TokenView) -> [String; 5] {
+    [
+        token.id,
+        token.member,
+        token.label.unwrap_or_default(),
+        token.created_at,
+        token.expires_at.unwrap_or_else(|| "never".to_owned()),
+    ]
+}
+
+impl Revoke {
+    async fn run(self, context: &mut Context) -> Outcome {
+        connect::client(context)?.revoke_token(&self.id).await?;
+        if self.json {
+            context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;
+        } else {
+            context.output.line(format!("revoked {}", self.id))?;
+        }
+        Ok(Exit::Done)
+    }
 }
