@@ -9,6 +9,7 @@ use crate::client::rehearsal::Asked;
 use crate::client::rehearsal::Identity;
 use crate::client::rehearsal::Rehearsal;
 use crate::client::rehearsal::json;
+use crate::domain::credential::Credential;
 use crate::domain::credential::CredentialKind;
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
@@ -19,6 +20,7 @@ use crate::wire::Value;
 use std::io;
 use std::time::Instant;
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 pub(super) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
     let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
