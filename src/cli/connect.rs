@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
+use zeroize::Zeroize;
 use zeroize::Zeroizing;
 
 use super::Context;
@@ -30,7 +31,13 @@ pub struct SavedLogin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
     /// The token.
-    pub token: Zeroizing<String>,
+    pub token: String,
+}
+
+impl Drop for SavedLogin {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
 }
 
 impl SavedLogin {

@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::Context;
 use super::connect;
-use super::exit::Exit;
 use super::failure::Outcome;
 use super::listing;
 use super::listing::Shown;

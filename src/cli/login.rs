@@ -1,6 +1,7 @@
 //! `dropsafe login` and `dropsafe logout`: the address and token that the other commands use.
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::Context;
 use super::connect;
@@ -52,7 +53,7 @@ impl Login {
         };
         let text = match (&given, saved) {
             // Only the deposit key's fingerprint is new: the saved token stays.
-            (None, Some(saved)) if self.deposit_key.is_some() => saved.token,
+            (None, Some(saved)) if self.deposit_key.is_some() => Zeroizing::new(saved.token.clone()),
             _ => input::token(context)?,
         };
         let token = connect::token(&text, "the token")?;
@@ -74,9 +75,9 @@ impl Login {
         {
             return Err(known::changed(&known, &status.fingerprint));
         }
-        let login = SavedLogin { url, pin, token: token.to_text() };
+        let login = SavedLogin { url, pin, token: token.to_text().to_string() };
         let bytes = serde_json::to_vec_pretty(&login)
-            .map(zeroize::Zeroizing::new)
+            .map(Zeroizing::new)
             .map_err(|_| Failure::new(Exit::Internal, "the login cannot be written as JSON"))?;
         files::write_private(&path, &bytes)?;
         known::remember(context, &client, &status.store, &status.fingerprint)?;
