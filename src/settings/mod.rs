@@ -2,16 +2,14 @@
 //! its source, so that all of it can be told at once. Opens no file, reads no environment, and never quotes what it
 //! could not parse: a file of settings may hold secrets, and a mistyped variable may be one.
 
-pub mod envfile;
 mod fault;
-mod form;
+pub mod form;
 mod key;
 mod reader;
 mod source;
 mod yaml;
 
 pub use fault::{Fault, Faults};
-pub use form::{boolean, duration, path, word};
 pub use key::{Key, Origin, nearest};
 pub use reader::{Reader, Setting};
 pub use source::{Environment, Found, Items, Source};

@@ -70,6 +70,11 @@ impl std::fmt::Debug for Content {
 }
 
 impl File {
+    /// A file in which nothing is set.
+    pub fn empty() -> Self {
+        Self { path: "".into(), root: Vec::new() }
+    }
+
     /// Parses `text`, the content of the file `path`. What is wrong goes to `faults`; a file that is not YAML, or not a
     /// mapping, counts as empty.
     pub fn parse(path: &str, text: &str, faults: &mut Faults) -> Self {
@@ -260,16 +265,15 @@ impl<'a> Tree<'a> {
         loop {
             let (key, line) = match self.event()? {
                 (Event::MappingEnd, _) => return Ok(Content::Map(entries)),
-                (Event::Scalar(key, ..), span) if is_name(&key) => {
-                    (Arc::<str>::from(&*key), span.start.line())
-                }
-                (Event::Scalar(..), span) => {
-                    return Err(self.stop(span.start.line(), "a key that is no name"));
-                }
+                (Event::Scalar(key, ..), span) => (Some(key).filter(|key| is_name(key)), span.start.line()),
                 (_, span) => return Err(self.stop(span.start.line(), "a key that is no name")),
             };
             let (event, span) = self.event()?;
             let mut value = self.node(event, span)?;
+            let Some(key) = key.map(|key| Arc::<str>::from(&*key)) else {
+                let _ = self.stop(line, "a key that is no name");
+                continue;
+            };
             // What a person looks for is the line of the key.
             value.line = line;
             if let Some(earlier) = entries.iter().find(|entry| entry.key == key) {
