@@ -64,13 +64,13 @@ impl Default for BootOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BootError {
     /// The store was out of reach or not able, until the deadline.
-    #[error("no boot within {}: {last} (tries: {tries})", seconds(.within))]
+    #[error("gave up after {} and {tries} tries: {last}", seconds(.within))]
     Outage {
         /// What the last try failed with.
         last: Outage,
         /// How many tries there were.
         tries: u32,
-        /// The deadline.
+        /// The time there was.
         within: Duration,
     },
     /// The store, or this machine's configuration, said no.
@@ -151,7 +151,7 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
     pace: &mut P,
 ) -> Result<(T, Connection), BootError> {
     let targets = targets(ticket, options.authorities.as_deref())?;
-    let deadline = pace.now() + options.deadline;
+    let deadline = pace.now().saturating_add(options.deadline);
     let outcome = retry::until(pace, deadline, targets.len(), async |pace: &mut P, this: Try| {
         let target = &targets[this.address];
         let alone = targets.len() == 1;

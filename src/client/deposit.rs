@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::error::CallError;
 use super::session::Client;
-use crate::crypto::deposit;
 use crate::crypto::deposit::DepositKey;
+use crate::crypto::hybrid;
 use crate::crypto::random;
 use crate::crypto::random::Random;
 use crate::crypto::value as sealing;
@@ -259,7 +259,7 @@ struct Carried {
 
 /// The key of `info`. Its fingerprint is computed here: what the store says of it proves nothing.
 fn key(info: &DepositInfo, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
-    if info.suite != deposit::X25519 {
+    if info.suite != hybrid::X25519 {
         return Err(DepositError::Suite(info.suite));
     }
     let public = BASE64.decode(info.public_key.as_bytes()).map_err(|_| DepositError::KeyUnusable)?;

@@ -28,7 +28,7 @@ fn info(generation: u32) -> DepositInfo {
         organization: ORG.to_string(),
         member: MEMBER.to_string(),
         generation,
-        suite: deposit::X25519,
+        suite: hybrid::X25519,
         public_key: BASE64.encode(key.public()),
         fingerprint: "what the store says of it".into(),
         variable_ceiling: 100,
