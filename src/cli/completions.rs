@@ -38,7 +38,7 @@ impl Program {
     pub fn command(self) -> clap::Command {
         match self {
             Self::Dropsafe => Arguments::command(),
-            Self::DropsafeAgent => clap::Command::new("dropsafe-agent"),
+            Self::DropsafeAgent => crate::agent::command(),
         }
     }
 

@@ -91,6 +91,12 @@ impl Deposits {
         Ok(Self { client, depositor, identity: status.identity })
     }
 
+    /// As [`Deposits::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
+    pub async fn open_unknown(mut client: Client) -> Result<Self, Failure> {
+        let depositor = Depositor::open(&mut client, None).await?;
+        Ok(Self { client, depositor, identity: String::new() })
+    }
+
     /// The secret that a deposit under this name would replace.
     pub async fn existing(&mut self, name: &SecretName, scope: ScopeKind) -> Result<Option<SecretView>, Failure> {
         which::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
@@ -158,14 +164,6 @@ impl Deposits {
         };
         let (client, depositor) = (&mut self.client, &mut self.depositor);
         Ok(depositor.replace(client, existing, replacement, value, if_version, &mut Kernel).await?)
-    }
-
-    /// Whichever of the two.
-    pub async fn put(&mut self, wanted: &Wanted, value: &SecretValue) -> Result<(SecretView, bool), Failure> {
-        match self.existing(&wanted.name, wanted.scope).await? {
-            Some(existing) => Ok((self.replace(&existing, wanted, value, None).await?, false)),
-            None => Ok((self.create(wanted, value).await?, true)),
-        }
     }
 }
 

@@ -78,3 +78,19 @@ impl From<io::Error> for Failure {
         Self::output(&error)
     }
 }
+
+/// An error and what caused it, in one line. What a cause repeats is said once.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        let words = words.split_once(" (os error ").map_or(words.as_str(), |(words, _)| words);
+        if !line.ends_with(words) {
+            line.push_str(": ");
+            line.push_str(words);
+        }
+        cause = error.source();
+    }
+    line
+}

@@ -43,6 +43,7 @@ mod ticket;
 mod token;
 mod usage;
 mod which;
+mod workload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ use clap::Parser;
 use arguments::Arguments;
 use arguments::Command;
 use environment::Environment;
+use exit::Exit;
 use failure::Failure;
 use failure::Outcome;
 use output::Output;
@@ -66,6 +68,8 @@ struct Context {
 
 /// Runs the program as it was called; `arguments` begin with its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Commands that deposit hold values. What fails here is a limit that the caller has already set to nothing.
+    crate::crypto::memory::forbid_core_dumps().ok();
     let mut context = Context {
         environment: Environment::of_process(),
         terminal: Terminal::of_process(),
@@ -91,7 +95,7 @@ fn run(typed: Vec<OsString>, context: &mut Context) -> Outcome {
         Err(error) => match usage::answer(&error, &typed) {
             usage::Answer::Told(text) => {
                 context.output.bytes(text.as_bytes())?;
-                Ok(exit::Exit::Done)
+                Ok(Exit::Done)
             }
             usage::Answer::Failed(failure) => Err(failure),
         },
@@ -103,9 +107,8 @@ fn dispatch(command: Command, context: &mut Context) -> Outcome {
         Command::Completions(command) => command.run(context),
         Command::Man(command) => command.run(context),
         Command::Logout(command) => command.run(context),
-        Command::Dev(_) | Command::Init(_) | Command::Serve(_) | Command::Restore(_) => {
-            Err(Failure::refused("not yet"))
-        }
+        Command::Dev(command) => command.run(context),
+        Command::Serve(command) => command.run(context),
         command => runtime()?.block_on(ask(command, context)),
     }
 }
@@ -132,14 +135,19 @@ async fn ask(command: Command, context: &mut Context) -> Outcome {
         Command::Audit(command) => command.run(context).await,
         Command::Backup(command) => command.run(context).await,
         Command::Org(command) => command.run(context).await,
-        Command::Dev(_) | Command::Init(_) | Command::Serve(_) | Command::Restore(_) => unreachable!(),
-        Command::Completions(_) | Command::Man(_) | Command::Logout(_) => unreachable!(),
+        Command::Init(command) => command.run(context).await,
+        Command::Restore(command) => command.run(context).await,
+        // Those that `dispatch` runs itself.
+        Command::Completions(_) | Command::Man(_) | Command::Logout(_) | Command::Dev(_) | Command::Serve(_) => {
+            Ok(Exit::Internal)
+        }
     }
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    built.map_err(|error| {
-        Failure::new(exit::Exit::Internal, format_args!("the program cannot start its work: {}", files::why(&error)))
-    })
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_runtime(&error))
+}
+
+fn no_runtime(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Internal, format_args!("the program cannot start its work: {}", files::why(error)))
 }
