@@ -6,8 +6,8 @@ use clap::Subcommand;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::listing;
 use super::listing::Shown;
 use super::table::Table;
@@ -60,7 +60,8 @@ impl Audit {
             return verify.run(context).await;
         }
         let mut client = connect::client(context)?;
-        let filter = AuditFilter { q: self.text, action: self.action, actor: self.actor, ..AuditFilter::default() };
+        let filter =
+            AuditFilter { q: self.text, action: self.action, actor: self.actor, ..AuditFilter::default() };
         let headings = ["AT", "ACTOR", "ACTION", "OUTCOME", "TARGET", "DETAILS"];
         let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no entries" };
         listing::print(context, &mut client, Client::audit(&filter), shown).await
@@ -73,7 +74,11 @@ fn row(entry: AuditEntryView) -> [String; 6] {
         (kind, name) => kind.or(name).unwrap_or_default(),
     };
     let details: Vec<String> = entry.details.iter().map(|(key, text)| format!("{key}={text}")).collect();
-    let actor = if entry.actor_kind == entry.actor { entry.actor } else { format!("{} {}", entry.actor_kind, entry.actor) };
+    let actor = if entry.actor_kind == entry.actor {
+        entry.actor
+    } else {
+        format!("{} {}", entry.actor_kind, entry.actor)
+    };
     [entry.at, actor, entry.action, entry.outcome, target, details.join(" ")]
 }
 
@@ -91,8 +96,9 @@ impl Verify {
             table.rows(&mut context.output, &verification.chains.iter().map(row).collect::<Vec<_>>())?;
         }
         if !verification.ok {
-            return Err(Failure::refused("the audit trail is not whole")
-                .hint("entries were changed, removed or cut off in the byte store; keep a copy of it as evidence"));
+            return Err(Failure::refused("the audit trail is not whole").hint(
+                "entries were changed, removed or cut off in the byte store; keep a copy of it as evidence",
+            ));
         }
         if !self.json {
             context.output.line(format!("the audit trail is whole: {} entries", verification.entries))?;

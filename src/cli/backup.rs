@@ -10,7 +10,6 @@ use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::files::Pending;
-use super::output;
 use super::progress::Progress;
 
 /// Copy the store's records into FILE, encrypted as they are (operator)
@@ -50,7 +49,9 @@ impl Backup {
             context.output.json(&serde_json::json!({ "file": file, "bytes": written }))?;
         } else {
             context.output.line(format!("{}: {written} bytes", self.file.display()))?;
-            output::note("the record key is not in it: keep a copy of the data folder's record.key apart");
+            context
+                .output
+                .note("the record key is not in it: keep a copy of the data folder's record.key apart");
         }
         Ok(Exit::Done)
     }

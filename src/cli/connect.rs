@@ -12,6 +12,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::files;
+use super::known::Place;
 use crate::client::CallError;
 use crate::client::Client;
 use crate::client::Endpoint;
@@ -20,6 +21,7 @@ use crate::client::Refused;
 use crate::domain::credential::Credential;
 use crate::domain::credential::CredentialKind;
 use crate::wire::Code;
+use crate::wire::Problem;
 
 /// What `login` saves. It is wiped on drop with its token.
 #[derive(Serialize, Deserialize)]
@@ -86,14 +88,26 @@ pub fn token(text: &str, given_by: &str) -> Result<Credential, Failure> {
 
 /// A client for the store that the environment or the saved login names.
 pub fn client(context: &Context) -> Result<Client, Failure> {
-    let (environment_url, environment_token) =
-        (context.environment.text("DROPSAFE_URL"), context.environment.text("DROPSAFE_TOKEN").map(Zeroizing::new));
-    let (endpoint, token) = match (environment_url, environment_token) {
-        (Some(url), Some(text)) => (endpoint(&url, "DROPSAFE_URL")?, token(&text, "DROPSAFE_TOKEN")?),
-        (Some(_), None) => {
-            return Err(Failure::configuration("DROPSAFE_URL is set, and DROPSAFE_TOKEN is not")
-                .hint("set both; a saved token is only used with the address that it was saved with"));
-        }
+    let (endpoint, token) = named(context)?;
+    open(context, endpoint, &token)
+}
+
+/// The same, with what the store's deposit key is remembered by.
+pub fn known(context: &Context) -> Result<(Client, Place), Failure> {
+    let (endpoint, token) = named(context)?;
+    let place = Place::of(&endpoint);
+    Ok((open(context, endpoint, &token)?, place))
+}
+
+fn named(context: &Context) -> Result<(Endpoint, Credential), Failure> {
+    let (environment_url, environment_token) = (
+        context.environment.text("DROPSAFE_URL"),
+        context.environment.text("DROPSAFE_TOKEN").map(Zeroizing::new),
+    );
+    match (environment_url, environment_token) {
+        (Some(url), Some(text)) => Ok((endpoint(&url, "DROPSAFE_URL")?, token(&text, "DROPSAFE_TOKEN")?)),
+        (Some(_), None) => Err(Failure::configuration("DROPSAFE_URL is set, and DROPSAFE_TOKEN is not")
+            .hint("set both; a saved token is only used with the address that it was saved with")),
         (None, given) => {
             let saved = saved(context)?.ok_or_else(|| {
                 Failure::configuration("no store is named")
@@ -103,10 +117,9 @@ pub fn client(context: &Context) -> Result<Client, Failure> {
                 Some(text) => token(&text, "DROPSAFE_TOKEN")?,
                 None => token(&saved.token, "the saved login")?,
             };
-            (endpoint(&saved.address(), "the saved login")?, token)
+            Ok((endpoint(&saved.address(), "the saved login")?, token))
         }
-    };
-    open(context, endpoint, &token)
+    }
 }
 
 /// A client for that store.
@@ -117,8 +130,27 @@ pub fn open(context: &Context, endpoint: Endpoint, token: &Credential) -> Result
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self::new(exit(&error), &error).maybe_hint(error.hint())
+        let message = match &error {
+            CallError::Refused(Refused::Problem(problem)) => said(problem),
+            other => other.to_string(),
+        };
+        Self::new(exit(&error), message).maybe_hint(error.hint())
     }
+}
+
+/// What the store said, each thing once.
+fn said(problem: &Problem) -> String {
+    // That something is not there is clearer from what is missing.
+    let title = if problem.code == Code::NotFound { "" } else { problem.title.as_str() };
+    let faults = problem.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+    let mut line = String::new();
+    for part in [title.to_owned(), problem.detail.clone()].into_iter().chain(faults) {
+        if !part.is_empty() && !line.contains(&part) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line = format!("{line}{separator}{part}");
+        }
+    }
+    if line.is_empty() { problem.title.clone() } else { line }
 }
 
 fn exit(error: &CallError) -> Exit {
@@ -131,12 +163,16 @@ fn exit(error: &CallError) -> Exit {
     match error {
         CallError::Outage(Outage::Status { .. }) | CallError::Outage(_) => Exit::Unreachable,
         CallError::Refused(refused) => match refused {
-            Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => Exit::Denied,
+            Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
+                Exit::Denied
+            }
             refused if refused.is_denial() => Exit::Denied,
             Refused::Problem(_) => Exit::Failed,
             Refused::Endpoint(_) | Refused::Roots(_) | Refused::Request(_) => Exit::Configuration,
             Refused::Sink(_) => Exit::CannotCreate,
-            Refused::Status { .. } | Refused::Redirect { .. } | Refused::BadAnswer { .. } => Exit::Unreachable,
+            Refused::Status { .. } | Refused::Redirect { .. } | Refused::BadAnswer { .. } => {
+                Exit::Unreachable
+            }
             _ => Exit::Internal,
         },
     }

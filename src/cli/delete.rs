@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::which::Which;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::list::scope;
 use super::table::Table;
+use super::which::Which;
 use super::which::find;
 
 /// Delete a secret

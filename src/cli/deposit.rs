@@ -5,6 +5,7 @@ use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::known;
+use super::known::Place;
 use super::which;
 use crate::client::CallError;
 use crate::client::Client;
@@ -64,11 +65,12 @@ impl Wanted {
     pub fn check_refusal(&self) -> Result<(), Failure> {
         let env = self.exported();
         match refused(&env) {
-            Some(refusal) if !self.allow_refused => Err(Failure::refused(format_args!(
-                "{env} is refused: {} ({})",
-                refusal.why, refusal.family
-            ))
-            .hint("choose another name with --as; an administrator who means it adds --allow-refused")),
+            Some(refusal) if !self.allow_refused => {
+                Err(Failure::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
+                    .hint(
+                        "choose another name with --as; an administrator who means it adds --allow-refused",
+                    ))
+            }
             _ => Ok(()),
         }
     }
@@ -83,11 +85,11 @@ pub struct Deposits {
 
 impl Deposits {
     /// Fetches the store's deposit key, which must be the one that is known here.
-    pub async fn open(context: &Context, mut client: Client) -> Result<Self, Failure> {
+    pub async fn open(context: &Context, mut client: Client, place: &Place) -> Result<Self, Failure> {
         let status = client.status().await?;
-        let expected = known::expected(context, &client, &status.store)?;
+        let expected = known::expected(context, place, &status.store)?;
         let depositor = Depositor::open(&mut client, expected).await?;
-        known::remember(context, &client, &status.store, &depositor.fingerprint())?;
+        known::remember(context, place, &status.store, &depositor.fingerprint())?;
         Ok(Self { client, depositor, identity: status.identity })
     }
 
@@ -98,7 +100,11 @@ impl Deposits {
     }
 
     /// The secret that a deposit under this name would replace.
-    pub async fn existing(&mut self, name: &SecretName, scope: ScopeKind) -> Result<Option<SecretView>, Failure> {
+    pub async fn existing(
+        &mut self,
+        name: &SecretName,
+        scope: ScopeKind,
+    ) -> Result<Option<SecretView>, Failure> {
         which::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 

@@ -60,17 +60,27 @@ impl Dev {
             lines.extend(import::read(path, ScopeKind::Private)?);
         }
         for line in &lines {
-            line.wanted.check_refusal().map_err(|failure| failure.during(format_args!("line {}", line.number)))?;
+            line.wanted
+                .check_refusal()
+                .map_err(|failure| failure.during(format_args!("line {}", line.number)))?;
         }
         let level = context.environment.text("DROPSAFE_LOG").unwrap_or_else(|| "warn".to_owned());
-        server::start_log(server::LogFormat::Text, level.parse().map_err(|expected: &str| {
-            Failure::configuration(expected).during("DROPSAFE_LOG")
-        })?);
+        server::start_log(
+            server::LogFormat::Text,
+            level
+                .parse()
+                .map_err(|expected: &str| Failure::configuration(expected).during("DROPSAFE_LOG"))?,
+        );
 
         let runtime = runtime()?;
-        let dev = runtime.block_on(server::Dev::start(self.listen, server::Limits::default())).map_err(|error| {
-            Failure::new(Exit::Failed, format_args!("the throwaway store does not start: {}", chain(&error)))
-        })?;
+        let dev = runtime.block_on(server::Dev::start(self.listen, server::Limits::default())).map_err(
+            |error| {
+                Failure::new(
+                    Exit::Failed,
+                    format_args!("the throwaway store does not start: {}", chain(&error)),
+                )
+            },
+        )?;
         if !lines.is_empty() {
             runtime.block_on(deposit(context, &dev, lines))?;
         }

@@ -3,15 +3,15 @@
 use clap::ArgGroup;
 use clap::Args;
 
-use super::which::Which;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::set::named;
 use super::show;
 use super::table;
+use super::which::Which;
 use super::which::find;
 use crate::domain::name::Category;
 use crate::domain::name::PluginName;

@@ -48,7 +48,10 @@ impl Fault {
 /// Reads a whole file.
 pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<Line>, Vec<Fault>> {
     let assignments = import::parse(bytes).map_err(|faults| {
-        faults.into_iter().map(|fault| Fault::new(fault.line, fault.kind, fault.kind.hint())).collect::<Vec<_>>()
+        faults
+            .into_iter()
+            .map(|fault| Fault::new(fault.line, fault.kind, fault.kind.hint()))
+            .collect::<Vec<_>>()
     })?;
     let mut said = directives(bytes, &assignments)?;
     let line = |assignment: Assignment| {
@@ -96,7 +99,9 @@ impl Attributes {
 /// Why a word of a comment is not understood.
 #[derive(Debug, thiserror::Error)]
 enum WordError {
-    #[error("a dropsafe comment holds a word that is not known; known are no-install, plain, file, allow-refused, plugin=NAME and category=NAME")]
+    #[error(
+        "a dropsafe comment holds a word that is not known; known are no-install, plain, file, allow-refused, plugin=NAME and category=NAME"
+    )]
     Unknown,
     #[error(transparent)]
     Name(#[from] NameError),
@@ -114,7 +119,8 @@ fn directives(bytes: &[u8], assignments: &[Assignment]) -> Result<BTreeMap<usize
         }
         let number = index + 1;
         let next = (number..lines.len()).find(|next| !is_comment(lines[*next])).map(|next| next + 1);
-        let Some(target) = next.filter(|next| assignments.iter().any(|assignment| assignment.line == *next)) else {
+        let Some(target) = next.filter(|next| assignments.iter().any(|assignment| assignment.line == *next))
+        else {
             faults.push(Fault::new(number, "a dropsafe comment stands before no assignment", None));
             continue;
         };
@@ -181,7 +187,9 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_line_and_no_value() {
-        let faults = read("# dropsafe: hunter2\nA=1\n# dropsafe: plain\n\nB=2\n# dropsafe: plugin=not!ok\nC=3\n").unwrap_err();
+        let faults =
+            read("# dropsafe: hunter2\nA=1\n# dropsafe: plain\n\nB=2\n# dropsafe: plugin=not!ok\nC=3\n")
+                .unwrap_err();
         assert_eq!(faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 6]);
         let faults = read("hunter2\nA = hunter2\nB=hunter2 # x\n").unwrap_err();
         assert_eq!(faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 2, 3]);

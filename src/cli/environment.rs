@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn own_names_are_those_with_the_prefix() {
-        let names: Vec<_> = environment(&[("DROPSAFE_URL", "x"), ("PATH", "y"), ("DROPSAFE_LOG", "")]).own_names().collect();
+        let names: Vec<_> =
+            environment(&[("DROPSAFE_URL", "x"), ("PATH", "y"), ("DROPSAFE_LOG", "")]).own_names().collect();
         assert_eq!(names, ["DROPSAFE_LOG", "DROPSAFE_URL"]);
     }
 }

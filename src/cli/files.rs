@@ -124,10 +124,11 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Makes a file that only its owner may read, and that must not exist.
 pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            parts.iter().try_for_each(|part| file.write_all(part))?;
+            file.sync_all()
+        });
     written.map_err(|error| unwritable(path, &error))
 }
 

@@ -17,7 +17,6 @@ use super::failure::Failure;
 use super::failure::Outcome;
 use super::files;
 use super::input;
-use super::output;
 use super::progress::Progress;
 use super::set::warn;
 use super::table::Table;
@@ -64,9 +63,9 @@ impl Import {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
-        let client = connect::client(context)?;
+        let (client, place) = connect::known(context)?;
         let lines = read(&self.file, scope)?;
-        let mut deposits = Deposits::open(context, client).await?;
+        let mut deposits = Deposits::open(context, client, &place).await?;
         let ceiling = deposits.variable_ceiling().await?;
         let mut plan = Vec::with_capacity(lines.len());
         for line in lines {
@@ -85,10 +84,13 @@ impl Import {
         }
         stored?;
         if refused > 0 {
-            return Err(Failure::refused(format_args!("nothing is stored: {refused} of {} lines are refused", plan.len())));
+            return Err(Failure::refused(format_args!(
+                "nothing is stored: {refused} of {} lines are refused",
+                plan.len()
+            )));
         }
         if self.dry_run {
-            output::note(format!("nothing is stored: {} lines would be", plan.len()));
+            context.output.note(format!("nothing is stored: {} lines would be", plan.len()));
         } else if !self.json {
             context.output.line(format!("stored: {}", plan.len()))?;
         }
@@ -229,7 +231,8 @@ async fn store(deposits: &mut Deposits, plan: &mut [Entry]) -> Result<(), Failur
         };
         let stored = stored.map_err(|failure| {
             let failure = failure.during(format_args!("line {}", line.number));
-            let rest = format!("{done} of {count} lines are stored; import the file again to store all of it");
+            let rest =
+                format!("{done} of {count} lines are stored; import the file again to store all of it");
             let hint = failure.hint.as_ref().map_or(rest.clone(), |hint| format!("{rest}; {hint}"));
             failure.hint(hint)
         })?;

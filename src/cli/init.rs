@@ -11,15 +11,14 @@ use super::failure::Failure;
 use super::failure::Outcome;
 use super::failure::chain;
 use super::input;
-use super::output;
 use super::set::named;
 use crate::domain::name::MemberName;
 use crate::domain::name::OrgName;
 use crate::server;
 use crate::server::InitOptions;
-use crate::server::config::Advertised;
 use crate::server::MakeError;
 use crate::server::UnlockSecret;
+use crate::server::config::Advertised;
 
 /// Make a new store
 ///
@@ -68,7 +67,9 @@ impl Init {
         let admin = named(MemberName::parse(&self.admin), "--admin")?;
         let secret = match &self.key_file {
             Some(path) => UnlockSecret::KeyFile(input::key_file(path)?),
-            None => UnlockSecret::Passphrase(input::new_passphrase(context, self.passphrase_file.as_deref())?),
+            None => {
+                UnlockSecret::Passphrase(input::new_passphrase(context, self.passphrase_file.as_deref())?)
+            }
         };
         let options = InitOptions {
             data: self.data.clone(),
@@ -95,7 +96,7 @@ impl Init {
         context.output.line(format!("url             {}", made.url_with_pin))?;
         context.output.line(format!("operator token  {}", *made.operator_token))?;
         context.output.line(format!("admin token     {}", *made.admin_token))?;
-        output::note(format!(
+        context.output.note(format!(
             "The tokens are shown this once. The operator unlocks, backs up and manages keys; the first administrator is {} of {}.\n\
              Next:\n  dropsafe serve --data {data}\n  dropsafe login {}\n\
              Keep a copy of {data}/record.key apart from backups: without it a backup is noise.",

@@ -32,13 +32,19 @@ pub fn value(context: &Context, name: &str, file: Option<&Path>) -> Result<Secre
 }
 
 /// A passphrase that unlocks: one line.
-pub fn passphrase(context: &Context, file: Option<&Path>, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+pub fn passphrase(
+    context: &Context,
+    file: Option<&Path>,
+    prompt: &str,
+) -> Result<Zeroizing<String>, Failure> {
     secret_line(context, file, "the passphrase", |context| context.terminal.hidden(prompt))
 }
 
 /// A new passphrase: asked for twice.
 pub fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
-    secret_line(context, file, "the passphrase", |context| context.terminal.hidden_twice("New passphrase (hidden): "))
+    secret_line(context, file, "the passphrase", |context| {
+        context.terminal.hidden_twice("New passphrase (hidden): ")
+    })
 }
 
 /// The text of a key file.
@@ -70,7 +76,8 @@ fn secret_line(
 
 /// The text without the one line end that an editor or `echo` adds; nobody means it to be part of a passphrase.
 fn one_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, Failure> {
-    let text = str::from_utf8(&bytes).map_err(|_| Failure::refused(format_args!("{what} is not valid UTF-8")))?;
+    let text =
+        str::from_utf8(&bytes).map_err(|_| Failure::refused(format_args!("{what} is not valid UTF-8")))?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
@@ -87,9 +94,10 @@ pub fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
         Ok(Err(files::TooLong)) => {
             Err(Failure::refused(format_args!("standard input holds more than {limit} bytes")))
         }
-        Err(error) => {
-            Err(Failure::new(Exit::NoInput, format_args!("standard input cannot be read: {}", files::why(&error))))
-        }
+        Err(error) => Err(Failure::new(
+            Exit::NoInput,
+            format_args!("standard input cannot be read: {}", files::why(&error)),
+        )),
     }
 }
 

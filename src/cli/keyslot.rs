@@ -8,14 +8,13 @@ use clap::Subcommand;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::files;
 use super::input;
 use super::listing;
 use super::listing::Shown;
 use super::lock::inner;
-use super::output;
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
@@ -154,7 +153,7 @@ impl Remove {
         } else {
             context.output.line(format!("removed {}", self.slot))?;
         }
-        output::note(
+        context.output.note(
             "this is not a revocation: an old copy of the byte store, a backup for one, still opens with it\n\
              if it was disclosed: dropsafe re-encrypt --all",
         );

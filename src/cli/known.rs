@@ -9,35 +9,49 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::files;
 use super::output;
-use crate::client::Client;
+use crate::client::Endpoint;
 
 /// Fingerprints by address.
 type Known = BTreeMap<String, String>;
 
 /// The fingerprint that the deposit key of `store` must have, if one is known.
-pub fn expected(context: &Context, client: &Client, store: &str) -> Result<Option<String>, Failure> {
+pub fn expected(context: &Context, place: &Place, store: &str) -> Result<Option<String>, Failure> {
     if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
         return Ok(Some(expected));
     }
     let Some(path) = file(context) else { return Ok(None) };
-    Ok(read(&path)?.remove(&place(client, store)))
+    Ok(read(&path)?.remove(&place.key(store)))
 }
 
 /// Remembers the key: one that was never seen, or that the person accepted.
-pub fn remember(context: &Context, client: &Client, store: &str, fingerprint: &str) -> Result<(), Failure> {
+pub fn remember(context: &Context, place: &Place, store: &str, fingerprint: &str) -> Result<(), Failure> {
     let Some(path) = file(context) else { return Ok(()) };
     let mut known = read(&path)?;
-    let before = known.insert(place(client, store), fingerprint.to_owned());
+    let before = known.insert(place.key(store), fingerprint.to_owned());
     if before.as_deref() != Some(fingerprint) {
         write(&path, &known);
     }
     Ok(())
 }
 
-/// What a key is remembered by. A local address is only a place where stores come and go: there it is the store itself.
-fn place(client: &Client, store: &str) -> String {
-    let address = client.address();
-    if address.starts_with("https:") { address.to_owned() } else { format!("{address} {store}") }
+/// What a key is remembered by.
+pub struct Place {
+    address: String,
+    proved: bool,
+}
+
+impl Place {
+    /// The address with its pin.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
+        let address = endpoint.to_string();
+        Self { proved: address.starts_with("https:"), address: format!("{address}{pin}") }
+    }
+
+    /// A local address proves nothing and is only a place where stores come and go: there the store itself counts too.
+    fn key(&self, store: &str) -> String {
+        if self.proved { self.address.clone() } else { format!("{} {store}", self.address) }
+    }
 }
 
 fn file(context: &Context) -> Option<PathBuf> {

@@ -46,7 +46,23 @@ impl List {
         };
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages = Client::secrets(&SecretFilter { q, scope, plugin, category, ..SecretFilter::default() });
-        let shown = Shown { json: self.json, limit: None, headings: ["NAME", "EXPORTED AS", "SCOPE", "TYPE", "INSTALL", "PLUGIN", "CATEGORY", "UPDATED", "HINT"], row, empty: "no secrets" };
+        let shown = Shown {
+            json: self.json,
+            limit: None,
+            headings: [
+                "NAME",
+                "EXPORTED AS",
+                "SCOPE",
+                "TYPE",
+                "INSTALL",
+                "PLUGIN",
+                "CATEGORY",
+                "UPDATED",
+                "HINT",
+            ],
+            row,
+            empty: "no secrets",
+        };
         listing::print(context, &mut client, pages, shown).await
     }
 }

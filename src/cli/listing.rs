@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::client::Pages;
 
 /// How a list is shown.
-pub struct Shown<T, const N: usize> {
+pub struct Shown<F, const N: usize> {
     /// As JSON.
     pub json: bool,
     /// At most so many.
@@ -20,17 +20,17 @@ pub struct Shown<T, const N: usize> {
     /// Columns.
     pub headings: [&'static str; N],
     /// Their content.
-    pub row: fn(T) -> [String; N],
+    pub row: F,
     /// What is said on standard error when there is nothing, in a table.
     pub empty: &'static str,
 }
 
 /// Prints what `pages` gives.
-pub async fn print<T: Serialize + DeserializeOwned, const N: usize>(
+pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
     context: &mut Context,
     client: &mut Client,
     mut pages: Pages<T>,
-    shown: Shown<T, N>,
+    shown: Shown<F, N>,
 ) -> Outcome {
     let mut left = shown.limit.unwrap_or(usize::MAX);
     let mut array = JsonArray::default();
@@ -45,15 +45,15 @@ pub async fn print<T: Serialize + DeserializeOwned, const N: usize>(
                 array.element(&mut context.output, item)?;
             }
         } else {
-            table.rows(&mut context.output, &page.into_iter().map(shown.row).collect::<Vec<_>>())?;
+            table.rows(&mut context.output, &page.into_iter().map(&shown.row).collect::<Vec<_>>())?;
         }
         // A reader sees each page as it comes.
         context.output.flush()?;
     }
     if shown.json {
         array.end(&mut context.output)?;
-    } else if table.is_empty() && context.terminal.output {
-        super::output::note(shown.empty);
+    } else if table.is_empty() {
+        context.output.note(shown.empty);
     }
     Ok(Exit::Done)
 }

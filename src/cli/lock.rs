@@ -32,9 +32,12 @@ impl Unlock {
     pub async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let secret = match &self.key_file {
-            Some(path) => wire::Unlock { passphrase: None, key_file: Some(UnlockSecret(inner(input::key_file(path)?))) },
+            Some(path) => {
+                wire::Unlock { passphrase: None, key_file: Some(UnlockSecret(inner(input::key_file(path)?))) }
+            }
             None => {
-                let text = input::passphrase(context, self.passphrase_file.as_deref(), "Passphrase (hidden): ")?;
+                let text =
+                    input::passphrase(context, self.passphrase_file.as_deref(), "Passphrase (hidden): ")?;
                 wire::Unlock { passphrase: Some(UnlockSecret(inner(text))), key_file: None }
             }
         };

@@ -5,13 +5,14 @@ use zeroize::Zeroizing;
 
 use super::Context;
 use super::connect;
-use super::exit::Exit;
-use super::failure::Outcome;
 use super::connect::SavedLogin;
+use super::exit::Exit;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::files;
 use super::input;
 use super::known;
+use super::known::Place;
 use super::output;
 
 /// Save the address of a store and a token for it
@@ -57,6 +58,7 @@ impl Login {
             _ => input::token(context)?,
         };
         let token = connect::token(&text, "the token")?;
+        let place = Place::of(&endpoint);
         let (url, pin) = (endpoint.to_string(), endpoint.pin().map(ToString::to_string));
         let mut client = connect::open(context, endpoint, &token)?;
         let status = client.status().await?;
@@ -65,12 +67,15 @@ impl Login {
         {
             return Err(Failure::new(
                 Exit::Denied,
-                format_args!("the store's deposit key has another fingerprint: {}", output::harmless(&status.fingerprint)),
+                format_args!(
+                    "the store's deposit key has another fingerprint: {}",
+                    output::harmless(&status.fingerprint)
+                ),
             )
             .hint("nothing is saved; ask the operator which one is right"));
         }
         if self.deposit_key.is_none()
-            && let Some(known) = known::expected(context, &client, &status.store)?
+            && let Some(known) = known::expected(context, &place, &status.store)?
             && known != status.fingerprint
         {
             return Err(known::changed(&known, &status.fingerprint));
@@ -80,7 +85,7 @@ impl Login {
             .map(Zeroizing::new)
             .map_err(|_| Failure::new(Exit::Internal, "the login cannot be written as JSON"))?;
         files::write_private(&path, &bytes)?;
-        known::remember(context, &client, &status.store, &status.fingerprint)?;
+        known::remember(context, &place, &status.store, &status.fingerprint)?;
         if self.json {
             context.output.json(&status)?;
         } else {
@@ -100,7 +105,7 @@ impl Logout {
     pub fn run(self, context: &mut Context) -> Outcome {
         if files::remove(&connect::login_file(context)?)? {
             context.output.line("logged out")?;
-            output::note("the token itself is still good: to revoke it, dropsafe token revoke");
+            context.output.note("the token itself is still good: to revoke it, dropsafe token revoke");
         } else {
             context.output.line("not logged in")?;
         }

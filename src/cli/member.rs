@@ -7,9 +7,8 @@ use clap::ValueEnum;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
-use super::output;
+use super::failure::Outcome;
 use super::listing;
 use super::listing::Shown;
 use crate::client::Client;
@@ -115,7 +114,7 @@ impl Add {
         let new = NewMember { name: self.name, role: self.role.into() };
         let member = connect::client(context)?.create_member(&new).await?;
         told(context, self.json, &member, "added")?;
-        output::note(format!("a token: dropsafe token new --for {}", member.name));
+        context.output.note(format!("a token: dropsafe token new --for {}", member.name));
         Ok(Exit::Done)
     }
 }
@@ -124,7 +123,13 @@ impl List {
     async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let pages = Client::members();
-        let shown = Shown { json: self.json, limit: None, headings: ["NAME", "ROLE", "ADDED", "ID"], row, empty: "no members" };
+        let shown = Shown {
+            json: self.json,
+            limit: None,
+            headings: ["NAME", "ROLE", "ADDED", "ID"],
+            row,
+            empty: "no members",
+        };
         listing::print(context, &mut client, pages, shown).await
     }
 }
@@ -142,7 +147,10 @@ impl Remove {
     async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let member = client.member(&self.name).await?;
-        let question = format!("Remove {} ({}), with its private secrets, tokens and tickets?", member.name, member.role);
+        let question = format!(
+            "Remove {} ({}), with its private secrets, tokens and tickets?",
+            member.name, member.role
+        );
         if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&question)? {
             return Err(Failure::refused("nothing is removed"));
         }
@@ -161,5 +169,9 @@ fn row(member: MemberView) -> [String; 4] {
 }
 
 fn told(context: &mut Context, json: bool, member: &MemberView, done: &str) -> Result<(), Failure> {
-    if json { context.output.json(member) } else { context.output.line(format!("{} {done}: {}", member.name, member.role)) }
+    if json {
+        context.output.json(member)
+    } else {
+        context.output.line(format!("{} {done}: {}", member.name, member.role))
+    }
 }

@@ -138,9 +138,11 @@ async fn ask(command: Command, context: &mut Context) -> Outcome {
         Command::Init(command) => command.run(context).await,
         Command::Restore(command) => command.run(context).await,
         // Those that `dispatch` runs itself.
-        Command::Completions(_) | Command::Man(_) | Command::Logout(_) | Command::Dev(_) | Command::Serve(_) => {
-            Ok(Exit::Internal)
-        }
+        Command::Completions(_)
+        | Command::Man(_)
+        | Command::Logout(_)
+        | Command::Dev(_)
+        | Command::Serve(_) => Ok(Exit::Internal),
     }
 }
 

@@ -10,7 +10,6 @@ use super::exit::Exit;
 use super::failure::Outcome;
 use super::listing;
 use super::listing::Shown;
-use super::output;
 use super::table;
 use crate::client::Client;
 use crate::wire::NewOrg;
@@ -84,7 +83,9 @@ impl New {
             context.output.json(&made)?;
         } else {
             context.output.only_copy(&made.admin_token, "the organization")?;
-            output::note(format!("the token of {}, the first administrator of {}", new.admin, made.view.name));
+            context
+                .output
+                .note(format!("the token of {}, the first administrator of {}", new.admin, made.view.name));
         }
         Ok(Exit::Done)
     }

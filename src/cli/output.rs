@@ -39,6 +39,13 @@ impl Output {
         Ok(self.out.write_all(b"\n")?)
     }
 
+    /// A line for the person, on standard error, after what was printed so far.
+    pub fn note(&mut self, line: impl AsRef<str>) {
+        // When standard output is gone, that is found out where data is written.
+        self.out.flush().ok();
+        note(line);
+    }
+
     /// All of it is out.
     pub fn flush(&mut self) -> Result<(), Failure> {
         Ok(self.out.flush()?)

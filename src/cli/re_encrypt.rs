@@ -8,9 +8,10 @@ use clap::Args;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
+use super::failure::Outcome;
 use super::known;
+use super::known::Place;
 use super::progress::Progress;
 use super::which;
 use super::which::Scope;
@@ -48,7 +49,7 @@ const LOOK: Duration = Duration::from_millis(250);
 impl ReEncrypt {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
-        let mut client = connect::client(context)?;
+        let (mut client, place) = connect::known(context)?;
         match &self.name {
             Some(name) => {
                 let secret = which::find(&mut client, name, &self.scope).await?;
@@ -56,15 +57,18 @@ impl ReEncrypt {
                 if self.json {
                     context.output.json(&sealed)?;
                 } else {
-                    context.output.line(format!("{} is sealed again; its version stays {}", sealed.name, sealed.version))?;
+                    context.output.line(format!(
+                        "{} is sealed again; its version stays {}",
+                        sealed.name, sealed.version
+                    ))?;
                 }
             }
-            None => self.all(context, &mut client).await?,
+            None => self.all(context, &mut client, &place).await?,
         }
         Ok(Exit::Done)
     }
 
-    async fn all(&self, context: &mut Context, client: &mut Client) -> Result<(), Failure> {
+    async fn all(&self, context: &mut Context, client: &mut Client, place: &Place) -> Result<(), Failure> {
         let mut progress = client.reencrypt_all().await?;
         if !self.no_wait {
             let bar = Progress::steps("re-encrypting", progress.total.unwrap_or(0));
@@ -76,13 +80,13 @@ impl ReEncrypt {
         }
         // This user caused the new key, and needs nobody to vouch for it.
         let status = client.status().await?;
-        known::remember(context, client, &status.store, &status.fingerprint)?;
+        known::remember(context, place, &status.store, &status.fingerprint)?;
         if self.json {
             return context.output.json(&progress);
         }
         context.output.line(told(&progress))?;
         context.output.line(format!("the deposit key now: {}", status.fingerprint))?;
-        super::output::note(
+        context.output.note(
             "whoever deposited before is told that the key has changed, and accepts this fingerprint with \
              dropsafe login --deposit-key",
         );
@@ -91,6 +95,10 @@ impl ReEncrypt {
 }
 
 fn told(progress: &ReencryptProgress) -> String {
-    let state = if progress.running { "under way" } else { "done" };
-    format!("re-encryption is {state}: {} secrets under generation {}", progress.done, progress.generation)
+    let generation = progress.generation;
+    if !progress.running {
+        return format!("everything is sealed under generation {generation}, and the old keys are gone");
+    }
+    let total = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
+    format!("re-encryption is under way: {}{total} secrets under generation {generation}", progress.done)
 }

@@ -12,7 +12,6 @@ use super::failure::Failure;
 use super::failure::Outcome;
 use super::failure::chain;
 use super::files;
-use super::output;
 use super::progress::Progress;
 use super::set::named;
 use crate::domain::name::MemberName;
@@ -22,6 +21,8 @@ use crate::server::InitOptions;
 use crate::server::RestoreError;
 use crate::server::UnlockSecret;
 use crate::server::config::Advertised;
+use crate::server::datadir;
+use crate::server::datadir::DataError;
 
 /// Make a store from a backup
 ///
@@ -59,11 +60,13 @@ pub struct Restore {
 impl Restore {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
-        let file = tokio::fs::File::open(&self.file).await.map_err(|error| files::unreadable(&self.file, &error))?;
+        let file =
+            tokio::fs::File::open(&self.file).await.map_err(|error| files::unreadable(&self.file, &error))?;
         let mut backup = tokio::io::BufReader::new(file);
         let bar = Progress::steps("restoring", 0);
         let mut progress = |records| bar.at(records, None);
-        let restored = server::restore(self.options()?, self.record_key.clone(), &mut backup, &mut progress).await;
+        let restored =
+            server::restore(self.options()?, self.record_key.clone(), &mut backup, &mut progress).await;
         drop(bar);
         let restored = restored?;
         if self.json {
@@ -74,7 +77,7 @@ impl Restore {
             }))?;
         } else {
             context.output.line(format!("restored {}: {} records", restored.store, restored.records))?;
-            output::note(format!(
+            context.output.note(format!(
                 "Next: dropsafe serve --data {}\nIts passphrases, key files and tokens are those from when the backup was made.",
                 self.data.display()
             ));
@@ -103,6 +106,12 @@ impl From<RestoreError> for Failure {
             RestoreError::Make(_) | RestoreError::Data(_) | RestoreError::RecordKey(_) => Exit::Configuration,
             RestoreError::Restore(_) => Exit::Failed,
         };
-        Self::new(exit, chain(&error)).maybe_hint(error.hint())
+        let hint = match &error {
+            RestoreError::Data(DataError::Io { path, .. }) if path.ends_with(datadir::RECORD_KEY) => {
+                Some("name the record key with --record-key, or put it there".to_owned())
+            }
+            other => other.hint(),
+        };
+        Self::new(exit, chain(&error)).maybe_hint(hint)
     }
 }

@@ -63,7 +63,9 @@ impl Serve {
         let text = str::from_utf8(&file)
             .map_err(|_| Failure::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
         let config = ServeConfig::read(&self.data.clone(), &self.flags(), context.environment.all(), text)
-            .map_err(|faults| Failure::configuration(format_args!("the server's settings are wrong:\n{faults}")))?;
+            .map_err(|faults| {
+                Failure::configuration(format_args!("the server's settings are wrong:\n{faults}"))
+            })?;
         server::start_log(config.log_format, config.log_level);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| super::no_runtime(&error))?;
         runtime.block_on(async {
@@ -100,12 +102,16 @@ fn stop() -> std::io::Result<impl Future<Output = ()>> {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
-            RunError::Data(_) | RunError::RecordKey(_) | RunError::Tls(_) | RunError::Listen(_) => Exit::Configuration,
+            RunError::Data(_) | RunError::RecordKey(_) | RunError::Tls(_) | RunError::Listen(_) => {
+                Exit::Configuration
+            }
             RunError::Kv(_) | RunError::Open(_) => Exit::Failed,
             RunError::Unlock(_) => Exit::Denied,
         };
         let hint = error.hint().or_else(|| match &error {
-            RunError::Kv(_) => Some("if it is damaged, make a store anew with dropsafe restore and a backup".to_owned()),
+            RunError::Kv(_) => {
+                Some("if it is damaged, make a store anew with dropsafe restore and a backup".to_owned())
+            }
             _ => None,
         });
         Self::new(exit, chain(&error)).maybe_hint(hint)

@@ -86,17 +86,22 @@ impl Set {
     pub async fn run(self, context: &mut Context) -> Outcome {
         let wanted = self.wanted()?;
         wanted.check_refusal()?;
-        let client = connect::client(context)?;
+        let (client, place) = connect::known(context)?;
         let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
-        let mut deposits = Deposits::open(context, client).await?;
+        let mut deposits = Deposits::open(context, client, &place).await?;
         let existing = deposits.existing(&wanted.name, wanted.scope).await?;
         let stored = match (&existing, &self.if_version) {
             (None, Some(_)) => {
-                return Err(Failure::new(Exit::TryAgain, format_args!("{} is not there to be replaced", wanted.name))
-                    .hint("without --if-version it would be made"));
+                return Err(Failure::new(
+                    Exit::TryAgain,
+                    format_args!("{} is not there to be replaced", wanted.name),
+                )
+                .hint("without --if-version it would be made"));
             }
             (None, None) => deposits.create(&wanted, &value).await?,
-            (Some(existing), version) => deposits.replace(existing, &wanted, &value, version.as_deref()).await?,
+            (Some(existing), version) => {
+                deposits.replace(existing, &wanted, &value, version.as_deref()).await?
+            }
         };
         warn(&stored);
         if self.json {
@@ -123,8 +128,12 @@ impl Set {
             },
             delivery: self.as_file.then_some(Delivery::File),
             auto_install: self.no_install.then_some(false),
-            plugin: parsed(&self.plugin).map(|name| named(PluginName::parse(&name), "--plugin")).transpose()?,
-            category: parsed(&self.category).map(|name| named(Category::parse(&name), "--category")).transpose()?,
+            plugin: parsed(&self.plugin)
+                .map(|name| named(PluginName::parse(&name), "--plugin"))
+                .transpose()?,
+            category: parsed(&self.category)
+                .map(|name| named(Category::parse(&name), "--category"))
+                .transpose()?,
             allow_refused: self.allow_refused,
             ..Wanted::of(name, scope)
         })
@@ -133,7 +142,7 @@ impl Set {
 
 /// Puts the place before a fault of a name.
 pub fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, Failure> {
-    parsed.map_err(|error| Failure::refused(&error).during(place).maybe_hint(error.hint()))
+    parsed.map_err(|error| Failure::refused(error).during(place).maybe_hint(error.hint()))
 }
 
 /// What is said of a deposit.

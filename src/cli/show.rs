@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::which::Which;
 use super::Context;
 use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::list::scope;
 use super::table;
+use super::which::Which;
 use super::which::find;
 use crate::domain::value::Kind;
 use crate::wire::SecretView;

@@ -30,7 +30,8 @@ impl Status {
             _ => status.identity,
         };
         let lock = if status.locked { "locked: boots are refused, deposits are taken" } else { "unlocked" };
-        let backend = if status.healthy { status.backend } else { format!("{}, not healthy", status.backend) };
+        let backend =
+            if status.healthy { status.backend } else { format!("{}, not healthy", status.backend) };
         let mut fields = vec![
             ("store", status.store),
             ("address", client.address().to_owned()),

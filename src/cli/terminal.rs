@@ -28,8 +28,6 @@ const PASTE_MILLISECONDS: u8 = 40;
 pub struct Terminal {
     /// Standard input.
     pub input: bool,
-    /// Standard output.
-    pub output: bool,
     /// Standard error.
     pub error: bool,
 }
@@ -37,11 +35,7 @@ pub struct Terminal {
 impl Terminal {
     /// This process's.
     pub fn of_process() -> Self {
-        Self {
-            input: io::stdin().is_terminal(),
-            output: io::stdout().is_terminal(),
-            error: io::stderr().is_terminal(),
-        }
+        Self { input: io::stdin().is_terminal(), error: io::stderr().is_terminal() }
     }
 
     /// Whether a person can be asked.

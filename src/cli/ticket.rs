@@ -5,13 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use clap::Subcommand;
 
-use super::duration;
 use super::Context;
 use super::connect;
+use super::duration;
 use super::exit::Exit;
-use super::failure::Outcome;
 use super::failure::Failure;
-use super::output;
+use super::failure::Outcome;
 use super::listing;
 use super::listing::Shown;
 use super::set::named;
@@ -101,9 +100,13 @@ impl New {
         }
         context.output.only_copy(&made.ticket, "the ticket")?;
         let view = &made.view;
-        let until = view.expires_at.as_deref().map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
+        let until =
+            view.expires_at.as_deref().map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
         let uses = view.uses.map_or("any number of boots".to_owned(), |uses| format!("boots: {uses}"));
-        output::note(format!("acts for {} {until}; {uses}; to revoke it: dropsafe ticket revoke {}", view.member, view.id));
+        context.output.note(format!(
+            "acts for {} {until}; {uses}; to revoke it: dropsafe ticket revoke {}",
+            view.member, view.id
+        ));
         Ok(Exit::Done)
     }
 
@@ -112,7 +115,8 @@ impl New {
             named(PluginName::parse(plugin), "--plugin")?;
         }
         for source in &self.source {
-            Cidr::parse(source).map_err(|error| Failure::refused(&error).during("--source").maybe_hint(error.hint()))?;
+            Cidr::parse(source)
+                .map_err(|error| Failure::refused(error).during("--source").maybe_hint(error.hint()))?;
         }
         Ok(NewTicket {
             member: self.member,
@@ -129,7 +133,13 @@ impl List {
     async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let pages = Client::tickets();
-        let shown = Shown { json: self.json, limit: None, headings: ["ID", "FOR", "LABEL", "STATE", "USED", "EXPIRES", "PLUGINS", "SOURCES"], row, empty: "no tickets" };
+        let shown = Shown {
+            json: self.json,
+            limit: None,
+            headings: ["ID", "FOR", "LABEL", "STATE", "USED", "EXPIRES", "PLUGINS", "SOURCES"],
+            row,
+            empty: "no tickets",
+        };
         listing::print(context, &mut client, pages, shown).await
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use clap::Subcommand;
 
-use super::duration;
 use super::Context;
 use super::connect;
+use super::duration;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::output;
 use super::listing;
 use super::listing::Shown;
 use crate::client::Client;
@@ -28,7 +27,7 @@ pub enum Token {
 /// Make a token, and print it alone on standard output; it is shown this once
 #[derive(Debug, Args)]
 pub struct New {
-    /// The member it is for; you unless said
+    /// The member it is for; you unless said (the operator makes tokens for the operator)
     #[arg(long = "for", value_name = "MEMBER")]
     pub member: Option<String>,
     /// How long it is good for, such as 24h or 7d; without end unless said
@@ -61,6 +60,9 @@ pub struct Revoke {
     pub json: bool,
 }
 
+/// Whom a token without a member is for.
+const OPERATOR: &str = "the operator";
+
 impl Token {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
@@ -81,8 +83,16 @@ impl New {
             context.output.json(&made)?;
         } else {
             context.output.only_copy(&made.token, "the token")?;
-            let until = made.view.expires_at.as_deref().map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
-            output::note(format!("good for {} {until}; to revoke it: dropsafe token revoke {}", made.view.member, made.view.id));
+            let until = made
+                .view
+                .expires_at
+                .as_deref()
+                .map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
+            let member = made.view.member.as_deref().unwrap_or(OPERATOR);
+            context.output.note(format!(
+                "good for {member} {until}; to revoke it: dropsafe token revoke {}",
+                made.view.id
+            ));
         }
         Ok(Exit::Done)
     }
@@ -92,7 +102,13 @@ impl List {
     async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let pages = Client::tokens();
-        let shown = Shown { json: self.json, limit: None, headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"], row, empty: "no tokens" };
+        let shown = Shown {
+            json: self.json,
+            limit: None,
+            headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"],
+            row,
+            empty: "no tokens",
+        };
         listing::print(context, &mut client, pages, shown).await
     }
 }
@@ -100,7 +116,7 @@ impl List {
 fn row(token: TokenView) -> [String; 5] {
     [
         token.id,
-        token.member,
+        token.member.unwrap_or_else(|| OPERATOR.to_owned()),
         token.label.unwrap_or_default(),
         token.created_at,
         token.expires_at.unwrap_or_else(|| "never".to_owned()),

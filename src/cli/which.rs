@@ -46,7 +46,8 @@ pub async fn find(client: &mut Client, name: &str, scope: &Scope) -> Result<Secr
         None => client.status().await?.identity,
     };
     let found = named(client, name, &owner).await?;
-    let (private, shared): (Vec<_>, Vec<_>) = found.into_iter().partition(|secret| secret.scope == ScopeKind::Private);
+    let (private, shared): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|secret| secret.scope == ScopeKind::Private);
     let groups = match scope {
         Scope { shared: true, .. } => vec![shared],
         Scope { private: true, .. } | Scope { owner: Some(_), .. } => vec![private],
@@ -81,7 +82,8 @@ pub async fn exactly(
 
 /// The one of a group: by its name, or else by its exported name.
 fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, Failure> {
-    let (mut by_name, mut by_env): (Vec<_>, Vec<_>) = group.into_iter().partition(|secret| secret.name == name);
+    let (mut by_name, mut by_env): (Vec<_>, Vec<_>) =
+        group.into_iter().partition(|secret| secret.name == name);
     if by_name.is_empty() {
         by_name.append(&mut by_env);
     }

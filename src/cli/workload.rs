@@ -45,7 +45,8 @@ impl Signals {
         loop {
             match self.0.read_signal() {
                 Ok(Some(info)) => {
-                    let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+                    let signal =
+                        i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
                     if let Some(signal) = signal {
                         return Ok((signal, info.ssi_code == FROM_KERNEL));
                     }
@@ -64,7 +65,11 @@ impl Signals {
 }
 
 /// Starts the agent, which becomes `command`.
-pub fn start(command: Vec<OsString>, ticket: &Zeroizing<String>, environment: &Environment) -> Result<Child, Failure> {
+pub fn start(
+    command: Vec<OsString>,
+    ticket: &Zeroizing<String>,
+    environment: &Environment,
+) -> Result<Child, Failure> {
     // The link names this program even after its file was replaced or removed (proc_pid_exe(5)).
     let mut agent = Command::new("/proc/self/exe");
     agent.arg0("dropsafe-agent").arg("exec").arg("--").args(command);
@@ -86,7 +91,9 @@ pub fn start(command: Vec<OsString>, ticket: &Zeroizing<String>, environment: &E
 pub fn accompany(mut child: Child, signals: &Signals) -> Result<Exit, Failure> {
     let pid = Pid::from_raw(child.id().cast_signed());
     loop {
-        if let Some(status) = child.try_wait().map_err(|error| defect("the workload is lost", &why(&error)))? {
+        if let Some(status) =
+            child.try_wait().map_err(|error| defect("the workload is lost", &why(&error)))?
+        {
             return Ok(Exit::Workload(code(status)));
         }
         match signals.next()? {
