@@ -69,7 +69,7 @@ impl ReleaseKey {
 
     /// From the private key, any 32 bytes (RFC 7748 clamps them when they are used).
     pub fn from_parts(generation: u32, secret: Key32) -> Self {
-        let settled = kdf::derive(&secret, &Aad::new("dropsafe settled key v1").number(generation));
+        let settled = kdf::derive(&secret, &Aad::new("dropsafe settling key v1").number(generation));
         let public = hybrid::public_half(&secret);
         Self { secret, settled, deposit: DepositKey { generation, public } }
     }

@@ -48,6 +48,8 @@ pub mod slots;
 pub mod value;
 
 #[cfg(all(test, feature = "server"))]
+mod formats;
+#[cfg(all(test, feature = "server"))]
 mod tampering;
 #[cfg(all(test, feature = "server"))]
 mod vectors;

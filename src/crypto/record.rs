@@ -102,6 +102,20 @@ pub enum OpenRecordError {
     Format(u8),
 }
 
+impl OpenRecordError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Damaged(_) => {
+                Some("check that the record key is the one this store was made with, or restore a backup")
+            }
+            Self::Format(_) => {
+                Some("check that this version of dropsafe is not older than the one that wrote the store")
+            }
+        }
+    }
+}
+
 fn place(kv_key: &[u8]) -> Aad {
     Aad::new(LABEL).part(&[FORMAT]).part(kv_key)
 }

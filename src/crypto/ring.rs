@@ -2,7 +2,8 @@
 //!
 //! A ring never changes in place: every change gives another ring, which the caller takes into use once it is stored, so
 //! that nothing is ever sealed to a key that a crash could lose. A new generation changes the root too, for the slots that
-//! are left: whoever holds only a removed slot, or an old copy of it, does not open what is sealed from then on.
+//! are left: whoever holds only a removed slot, or an old copy of it, does not open what is sealed from then on. (They do
+//! know the identity that slots take a root from; to misuse it takes the record key and write access to the byte store.)
 
 use super::aad::Aad;
 use super::aead;

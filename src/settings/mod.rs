@@ -1,1 +1,16 @@
-//! A named setting from flag, environment or file. Collects every fault; opens nothing itself.
+//! A named setting from flag, environment or file, in that order; what is wrong with any of them is collected with
+//! its source, so that all of it can be told at once. Opens no file, reads no environment, and never quotes what it
+//! could not parse: a file of settings may hold secrets, and a mistyped variable may be one.
+
+mod fault;
+pub mod form;
+mod key;
+mod reader;
+mod source;
+mod yaml;
+
+pub use fault::{Fault, Faults};
+pub use key::{Key, Origin, nearest};
+pub use reader::{Reader, Setting};
+pub use source::{Environment, Found, Items, Source};
+pub use yaml::{Content, Entry, File, Node};

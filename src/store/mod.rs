@@ -43,6 +43,7 @@ pub use members::{Member, NewMember};
 pub use orgs::{NewOrg, Org, OrgCreated, PolicyChange};
 pub use page::{Cursor, Page, PageAsk};
 pub use reencrypt::Progress;
+pub use crate::crypto::value::{SealedValue, Wrapped};
 pub use secrets::{
     Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretChange, SecretFilter, Written,
 };
