@@ -92,7 +92,7 @@ impl Dev {
             signals.wait()?;
             Exit::Done
         } else {
-            let child = workload::start(self.command, &dev.ticket, &context.environment)?;
+            let child = workload::start(self.command, &dev.ticket, &context.environment, &signals)?;
             workload::accompany(child, &signals)?
         };
         // Nothing in it outlives it, so there is nothing to finish.
