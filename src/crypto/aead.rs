@@ -30,17 +30,12 @@ pub struct Unopenable;
 
 /// Encrypts `plaintext`; the answer is [`TAG_LEN`] bytes longer.
 pub fn seal(key: &Key32, nonce: &Nonce, aad: &Aad, plaintext: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(plaintext.len() + TAG_LEN);
-    out.extend_from_slice(plaintext);
-    encrypt(key, nonce, aad.as_bytes(), &mut out, 0);
-    out
+    seal_bytes(key, nonce, aad.as_bytes(), plaintext)
 }
 
 /// Opens what [`seal`] made of the same key, nonce and associated data.
 pub fn open(key: &Key32, nonce: &Nonce, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, Unopenable> {
-    let mut out = SecretBytes::new(sealed.to_vec());
-    cipher(key).decrypt_in_place(&XNonce::from(*nonce), aad.as_bytes(), &mut *out).map_err(|_| Unopenable)?;
-    Ok(out)
+    open_bytes(key, nonce, aad.as_bytes(), sealed)
 }
 
 /// Encrypts under a fresh nonce and puts it in front: nonce, ciphertext, tag.
@@ -66,6 +61,25 @@ pub fn open_prefixed(key: &Key32, aad: &Aad, sealed: &[u8]) -> Result<SecretByte
     open(key, nonce, aad, sealed)
 }
 
+pub(super) fn seal_bytes(key: &Key32, nonce: &Nonce, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plaintext.len() + TAG_LEN);
+    out.extend_from_slice(plaintext);
+    encrypt(key, nonce, aad, &mut out, 0);
+    out
+}
+
+pub(super) fn open_bytes(
+    key: &Key32,
+    nonce: &Nonce,
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<SecretBytes, Unopenable> {
+    let mut out = SecretBytes::new(sealed.to_vec());
+    cipher(key).decrypt_in_place(&XNonce::from(*nonce), aad, &mut *out).map_err(|_| Unopenable)?;
+    Ok(out)
+}
+
+/// Encrypts `out` from `start` on, and appends the tag.
 #[expect(
     clippy::expect_used,
     reason = "the cipher refuses messages of 256 GiB and more, which do not fit in memory"

@@ -5,30 +5,17 @@
 //! the process that boots are answered from, other than wrapped by [`super::ring`].
 
 use super::aad::Aad;
+use super::hybrid;
 use super::kdf;
 use super::memory::Key32;
 use super::random::Random;
 use super::serial;
 use data_encoding::BASE64URL_NOPAD;
-use hpke::Deserializable;
-use hpke::Kem as _;
-use hpke::Serializable;
 use serde::Deserialize;
 use serde::Serialize;
 use sha2::Digest;
 use sha2::Sha256;
 use std::fmt;
-
-/// Identifies how a key is encapsulated, by the KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and
-/// the AEAD follow from it. X-Wing, the post-quantum hybrid, would be `0x647a`.
-pub type SuiteId = u16;
-
-/// DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256 and ChaCha20-Poly1305: the only suite so far.
-pub const X25519: SuiteId = <Kem as hpke::Kem>::KEM_ID;
-
-pub(super) type Kem = hpke::kem::X25519HkdfSha256;
-pub(super) type Kdf = hpke::kdf::HkdfSha256;
-pub(super) type Aead = hpke::aead::ChaCha20Poly1305;
 
 /// Seals values of one generation. Public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +46,7 @@ impl DepositKey {
     /// What a depositor pins: `sha256/` and base64 of a digest of suite, generation and key.
     pub fn fingerprint(&self) -> String {
         let named = Aad::new("dropsafe deposit key v1")
-            .part(&X25519.to_be_bytes())
+            .part(&hybrid::X25519.to_be_bytes())
             .number(self.generation)
             .part(&self.public);
         format!("sha256/{}", BASE64URL_NOPAD.encode(&Sha256::digest(named.as_bytes())))
@@ -82,8 +69,8 @@ impl ReleaseKey {
 
     /// From the private key, any 32 bytes (RFC 7748 clamps them when they are used).
     pub fn from_parts(generation: u32, secret: Key32) -> Self {
-        let settled = kdf::derive(&secret, &Aad::new("dropsafe settled key v1").number(generation));
-        let public = public_half(&secret);
+        let settled = kdf::derive(&secret, &Aad::new("dropsafe settling key v1").number(generation));
+        let public = hybrid::public_half(&secret);
         Self { secret, settled, deposit: DepositKey { generation, public } }
     }
 
@@ -112,39 +99,33 @@ impl fmt::Debug for ReleaseKey {
     }
 }
 
-/// The HPKE form of a private key; wiped when dropped.
-#[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 private key")]
-pub(super) fn private_key(secret: &Key32) -> <Kem as hpke::Kem>::PrivateKey {
-    Deserializable::from_bytes(secret.expose()).expect("32 bytes")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Kernel;
 
-#[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 public key")]
-pub(super) fn public_key(public: &[u8; 32]) -> <Kem as hpke::Kem>::PublicKey {
-    Deserializable::from_bytes(public).expect("32 bytes")
-}
-
-pub(super) fn public_half(secret: &Key32) -> [u8; 32] {
-    Kem::sk_to_pk(&private_key(secret)).to_bytes().into()
-}
-
-/// [`Random`] as HPKE wants it.
-pub(super) struct HpkeRandom<'a>(pub &'a mut dyn Random);
-
-impl hpke::rand_core::TryRng for HpkeRandom<'_> {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(u32::from_le_bytes(super::random::array(self.0)))
+    #[test]
+    fn a_deposit_key_survives_its_parts_and_json() {
+        let key = ReleaseKey::generate(3, &mut Kernel).deposit_key();
+        assert_eq!(DepositKey::from_parts(key.generation(), *key.public()), key);
+        let json = serde_json::to_string(&key).unwrap();
+        assert_eq!(serde_json::from_str::<DepositKey>(&json).unwrap(), key);
     }
 
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(u64::from_le_bytes(super::random::array(self.0)))
+    #[test]
+    fn a_fingerprint_names_key_and_generation() {
+        let key = DepositKey::from_parts(1, [7; 32]);
+        assert_eq!(key.fingerprint(), DepositKey::from_parts(1, [7; 32]).fingerprint());
+        assert_ne!(key.fingerprint(), DepositKey::from_parts(2, [7; 32]).fingerprint());
+        assert_ne!(key.fingerprint(), DepositKey::from_parts(1, [8; 32]).fingerprint());
+        assert!(key.fingerprint().starts_with("sha256/") && key.fingerprint().len() == 7 + 43);
     }
 
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.fill(out);
-        Ok(())
+    #[test]
+    fn a_release_key_prints_its_generation_only() {
+        assert_eq!(
+            format!("{:?}", ReleaseKey::generate(3, &mut Kernel)),
+            "ReleaseKey { generation: 3, [redacted] }"
+        );
     }
 }
-
-impl hpke::rand_core::TryCryptoRng for HpkeRandom<'_> {}

@@ -6,6 +6,7 @@
 use super::aad::Aad;
 use super::memory::Key32;
 use hkdf::Hkdf;
+use hkdf::InvalidLength;
 use sha2::Sha256;
 
 /// The subkey of `key` for the purpose that `info` names.
@@ -13,9 +14,14 @@ pub fn derive(key: &Key32, info: &Aad) -> Key32 {
     derive_salted(&[], key.expose(), info)
 }
 
-/// As [`derive`], with a salt, from key material of any length that already has 256 bits of strength.
+/// As [`derive()`], with a salt, from key material of any length that already has 256 bits of strength.
 #[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8160 bytes")]
 pub fn derive_salted(salt: &[u8], material: &[u8], info: &Aad) -> Key32 {
-    let hkdf = Hkdf::<Sha256>::new(Some(salt), material);
-    Key32::fill_with(|out| hkdf.expand(info.as_bytes(), out).expect("32 bytes are fewer than 8160"))
+    Key32::fill_with(|out| {
+        expand(salt, material, info.as_bytes(), out).expect("32 bytes are fewer than 8160")
+    })
+}
+
+pub(super) fn expand(salt: &[u8], material: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), InvalidLength> {
+    Hkdf::<Sha256>::new(Some(salt), material).expand(info, out)
 }

@@ -131,6 +131,7 @@ fn map_cells() -> &'static mut [Cell; CELLS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::resource::getrlimit;
 
     #[test]
     fn a_dropped_key_leaves_zeros_and_its_cell_is_used_again() {
@@ -167,5 +168,40 @@ mod tests {
     #[test]
     fn a_key_prints_nothing() {
         assert_eq!(format!("{:?}", Key32::copy_of(&[7; 32])), "[redacted]");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "/proc is the only witness of what the kernel was told")]
+    fn keys_and_a_hardened_process_are_left_out_of_core_dumps() {
+        let key = Key32::copy_of(&[7; 32]);
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let flags = flags_of_mapping(&maps, key.expose().as_ptr().addr());
+        assert!(flags.contains(" dd"), "MADV_DONTDUMP is set: {flags}");
+        let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+        assert!(flags.contains(" lo") || limit < 1 << 20, "locked, where that is allowed: {flags}");
+
+        harden_process().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+        assert!(!prctl::get_dumpable().unwrap());
+        // For the other tests of this process.
+        prctl::set_dumpable(true).unwrap();
+    }
+
+    /// proc_pid_smaps(5): a line with the bounds starts each mapping, one with its flags ends it.
+    fn flags_of_mapping(maps: &str, address: usize) -> &str {
+        let mut inside = false;
+        for line in maps.lines() {
+            if let Some(flags) = line.strip_prefix("VmFlags:") {
+                if inside {
+                    return flags;
+                }
+            } else if let Some((start, end)) =
+                line.split_once(' ').and_then(|(range, _)| range.split_once('-'))
+            {
+                let bound = |text| usize::from_str_radix(text, 16).unwrap();
+                inside = (bound(start)..bound(end)).contains(&address);
+            }
+        }
+        panic!("the address is in no mapping");
     }
 }

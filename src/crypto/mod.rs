@@ -11,9 +11,11 @@
 //! | [`memory`] | where keys live: locked, wiped, kept out of core dumps |
 //! | [`random`] | the kernel's randomness |
 //! | [`cache`] | the agent's outage cache, under its ticket |
+//! | `hybrid` | encryption to a public key |
 //! | `record` | every record of the store, and keyed hashes |
 //! | `deposit`, `value` | the deposit and release keys, and values sealed to them |
-//! | `ring`, `slot` | the release keys of all generations, and what unlocks them |
+//! | `ring`, `slot`, `slots` | the release keys of all generations, and what unlocks them |
+//! | `passphrase`, `keyfile` | what a person types, and what a machine reads |
 
 pub mod aad;
 pub mod aead;
@@ -23,13 +25,34 @@ pub mod memory;
 pub mod random;
 
 #[cfg(feature = "server")]
+mod context;
+#[cfg(feature = "server")]
 pub mod deposit;
+#[cfg(feature = "server")]
+pub mod hybrid;
+#[cfg(feature = "server")]
+pub mod keyfile;
+#[cfg(feature = "server")]
+pub mod passphrase;
 #[cfg(feature = "server")]
 pub mod record;
 #[cfg(feature = "server")]
+pub mod ring;
+#[cfg(feature = "server")]
 mod serial;
 #[cfg(feature = "server")]
+pub mod slot;
+#[cfg(feature = "server")]
+pub mod slots;
+#[cfg(feature = "server")]
 pub mod value;
+
+#[cfg(all(test, feature = "server"))]
+mod formats;
+#[cfg(all(test, feature = "server"))]
+mod tampering;
+#[cfg(all(test, feature = "server"))]
+mod vectors;
 
 /// Plaintext of a value, wiped when dropped.
 pub type SecretBytes = zeroize::Zeroizing<Vec<u8>>;

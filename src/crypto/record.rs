@@ -8,19 +8,24 @@ use super::aad::Aad;
 use super::aead;
 use super::aead::Unopenable;
 use super::kdf;
+use super::keyfile;
+use super::keyfile::KeyFileError;
+use super::keyfile::Purpose;
 use super::memory::Key32;
 use super::random::Random;
 use hmac::Hmac;
 use hmac::KeyInit;
 use hmac::Mac;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// First byte of a sealed record: the format.
 const FORMAT: u8 = 1;
 const LABEL: &str = "dropsafe record v1";
 
 /// The three subkeys of a store's record key. The 32 bytes they come from live in a file beside the server's
-/// configuration, never in the byte store.
+/// configuration
+/// ([`super::keyfile`]), never in the byte store.
 #[derive(Debug)]
 pub struct RecordKey {
     records: Key32,
@@ -29,6 +34,17 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
+    /// A new key, and the text of the file to keep it in.
+    pub fn generate(rng: &mut dyn Random) -> (Self, Zeroizing<String>) {
+        let root = Key32::random(rng);
+        (Self::new(&root), keyfile::write(Purpose::Record, &root))
+    }
+
+    /// From the text of a record key file: `dropsafe-record-1…`.
+    pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
+        keyfile::read(Purpose::Record, text).map(|root| Self::new(&root))
+    }
+
     /// Derives the subkeys.
     pub fn new(root: &Key32) -> Self {
         Self {
@@ -86,6 +102,20 @@ pub enum OpenRecordError {
     Format(u8),
 }
 
+impl OpenRecordError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Damaged(_) => {
+                Some("check that the record key is the one this store was made with, or restore a backup")
+            }
+            Self::Format(_) => {
+                Some("check that this version of dropsafe is not older than the one that wrote the store")
+            }
+        }
+    }
+}
+
 fn place(kv_key: &[u8]) -> Aad {
     Aad::new(LABEL).part(&[FORMAT]).part(kv_key)
 }
@@ -95,4 +125,57 @@ fn mac(key: &Key32, label: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
     mac.update(Aad::new(label).list(parts).as_bytes());
     mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Kernel;
+
+    #[test]
+    fn a_record_opens_where_it_was_sealed_and_by_the_key_of_the_file() {
+        let (key, text) = RecordKey::generate(&mut Kernel);
+        let again = RecordKey::from_text(&text).unwrap();
+        let sealed = key.seal_record(b"s/1", b"record", &mut Kernel);
+        assert_eq!(*again.open_record(b"s/1", &sealed).unwrap(), b"record");
+        assert_eq!(again.open_record(b"s/2", &sealed), Err(OpenRecordError::Damaged(Unopenable)));
+        let (stranger, _) = RecordKey::generate(&mut Kernel);
+        assert_eq!(stranger.open_record(b"s/1", &sealed), Err(OpenRecordError::Damaged(Unopenable)));
+        assert_ne!(sealed, key.seal_record(b"s/1", b"record", &mut Kernel));
+    }
+
+    #[test]
+    fn an_unknown_format_is_named() {
+        let (key, _) = RecordKey::generate(&mut Kernel);
+        assert_eq!(key.open_record(b"s/1", &[2, 0, 0]), Err(OpenRecordError::Format(2)));
+        assert_eq!(key.open_record(b"s/1", &[]), Err(OpenRecordError::Damaged(Unopenable)));
+    }
+
+    #[test]
+    fn hashes_depend_on_key_label_and_each_part() {
+        let (key, text) = RecordKey::generate(&mut Kernel);
+        let hash = key.key_hash("name", &[b"ab", b"c"]);
+        assert_eq!(hash, RecordKey::from_text(&text).unwrap().key_hash("name", &[b"ab", b"c"]));
+        for (label, parts) in
+            [("env", [b"ab".as_slice(), b"c"]), ("name", [b"a", b"bc"]), ("name", [b"abc", b""])]
+        {
+            assert_ne!(hash, key.key_hash(label, &parts));
+        }
+        assert_ne!(hash, RecordKey::generate(&mut Kernel).0.key_hash("name", &[b"ab", b"c"]));
+        assert_ne!(hash, key.audit_mac("name", &[b"ab", b"c"])[..16]);
+    }
+
+    #[test]
+    fn an_audit_mac_is_recognized_whole_and_unchanged() {
+        let (key, _) = RecordKey::generate(&mut Kernel);
+        let mut mac = key.audit_mac("entry", &[b"one"]);
+        assert!(key.audit_mac_is("entry", &[b"one"], &mac));
+        assert!(!key.audit_mac_is("entry", &[b"two"], &mac) && !key.audit_mac_is("end", &[b"one"], &mac));
+        assert!(!key.audit_mac_is("entry", &[b"one"], &mac[..31]));
+        for bit in 0..256 {
+            mac[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.audit_mac_is("entry", &[b"one"], &mac));
+            mac[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
 }

@@ -4,49 +4,29 @@
 //! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`Context`], so that neither
 //! opens anywhere else. A value that opens is never checked here for what it means.
 
+pub use super::context::Context;
+
 use super::SecretBytes;
-use super::aad::Aad;
 use super::aead;
 use super::aead::Nonce;
 use super::aead::TAG_LEN;
-use super::deposit;
 use super::deposit::DepositKey;
-use super::deposit::HpkeRandom;
 use super::deposit::ReleaseKey;
-use super::deposit::SuiteId;
+use super::hybrid;
+use super::hybrid::SuiteId;
 use super::memory::Key32;
 use super::random;
 use super::random::Random;
 use super::serial;
-use hpke::Deserializable;
-use hpke::OpModeR;
-use hpke::OpModeS;
-use hpke::Serializable;
 use serde::Deserialize;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 /// Domain separation of the HPKE seals of data keys (`info` of RFC 9180).
 const INFO: &[u8] = b"dropsafe deposit v1";
-
-/// Where a value belongs. The generation is that of the key that seals or opens.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Id of the store.
-    pub store: &'a [u8; 16],
-    /// Id of the organization.
-    pub org: &'a [u8; 16],
-    /// A number for the kind of scope: shared or private.
-    pub scope: u8,
-    /// Id of the owner of a private secret.
-    pub owner: Option<&'a [u8; 16]>,
-    /// Id of the secret.
-    pub secret: &'a [u8; 16],
-    /// The name it is exported as.
-    pub env: &'a str,
-    /// Id of the version.
-    pub version: &'a [u8; 16],
-}
+/// Labels of what is bound to a [`Context`]: the value, and its data key in either form.
+const VALUE: &str = "dropsafe value v1";
+const DEPOSITED: &str = "dropsafe deposited key v1";
+const SETTLED: &str = "dropsafe settled key v1";
 
 /// A value as it is stored and sent. The ciphertext is [`TAG_LEN`] bytes longer than the value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +184,7 @@ fn seal_under(
     rng: &mut dyn Random,
 ) -> SealedValue {
     let nonce = random::array(rng);
-    let ciphertext = aead::seal(data_key, &nonce, &context.bind("dropsafe value v1", generation), value);
+    let ciphertext = aead::seal(data_key, &nonce, &context.bind(VALUE, generation), value);
     SealedValue { generation, nonce, ciphertext, wrapped }
 }
 
@@ -213,7 +193,7 @@ fn open_under(
     context: &Context<'_>,
     sealed: &SealedValue,
 ) -> Result<SecretBytes, OpenError> {
-    let aad = context.bind("dropsafe value v1", sealed.generation);
+    let aad = context.bind(VALUE, sealed.generation);
     aead::open(data_key, &sealed.nonce, &aad, &sealed.ciphertext).map_err(|_| OpenError::Damaged)
 }
 
@@ -223,65 +203,33 @@ fn wrap_hpke(
     data_key: &Key32,
     rng: &mut dyn Random,
 ) -> Result<Wrapped, BadDepositKey> {
-    let aad = context.bind("dropsafe deposited key v1", key.generation());
-    let (enc, ct) = hpke::single_shot_seal_with_rng::<deposit::Aead, deposit::Kdf, deposit::Kem>(
-        &OpModeS::Base,
-        &deposit::public_key(key.public()),
-        INFO,
-        data_key.expose(),
-        aad.as_bytes(),
-        &mut HpkeRandom(rng),
-    )
-    .map_err(|_| BadDepositKey)?;
-    Ok(Wrapped::Hpke { suite: deposit::X25519, enc: enc.to_bytes().to_vec(), ct })
+    let aad = context.bind(DEPOSITED, key.generation());
+    let sealed =
+        hybrid::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| BadDepositKey)?;
+    Ok(Wrapped::Hpke { suite: hybrid::X25519, enc: sealed.enc, ct: sealed.ct })
 }
 
 fn wrap_settled(key: &ReleaseKey, context: &Context<'_>, data_key: &Key32, rng: &mut dyn Random) -> Wrapped {
     let nonce = random::array(rng);
-    let aad = context.bind("dropsafe settled key v1", key.generation());
+    let aad = context.bind(SETTLED, key.generation());
     Wrapped::Settled { nonce, ct: aead::seal(key.settled(), &nonce, &aad, data_key.expose()) }
 }
 
 fn unwrap(key: &ReleaseKey, context: &Context<'_>, wrapped: &Wrapped) -> Result<Key32, OpenError> {
     let data_key = match wrapped {
-        Wrapped::Hpke { suite: deposit::X25519, enc, ct } => {
-            let aad = context.bind("dropsafe deposited key v1", key.generation());
-            Zeroizing::new(open_hpke(key, enc, ct, &aad).map_err(|_| OpenError::Damaged)?)
+        Wrapped::Hpke { suite: hybrid::X25519, enc, ct } => {
+            let aad = context.bind(DEPOSITED, key.generation());
+            hybrid::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| OpenError::Damaged)?
         }
         Wrapped::Hpke { suite, .. } => return Err(OpenError::UnknownSuite(*suite)),
         Wrapped::Settled { nonce, ct } => {
-            let aad = context.bind("dropsafe settled key v1", key.generation());
+            let aad = context.bind(SETTLED, key.generation());
             aead::open(key.settled(), nonce, &aad, ct).map_err(|_| OpenError::Damaged)?
         }
     };
     // A depositor chooses what is sealed, so its length is not a given.
     let data_key = data_key.as_slice().try_into().map_err(|_| OpenError::Damaged)?;
     Ok(Key32::copy_of(data_key))
-}
-
-fn open_hpke(key: &ReleaseKey, enc: &[u8], ct: &[u8], aad: &Aad) -> Result<Vec<u8>, hpke::HpkeError> {
-    hpke::single_shot_open::<deposit::Aead, deposit::Kdf, deposit::Kem>(
-        &OpModeR::Base,
-        &deposit::private_key(key.secret()),
-        &Deserializable::from_bytes(enc)?,
-        INFO,
-        ct,
-        aad.as_bytes(),
-    )
-}
-
-impl Context<'_> {
-    fn bind(&self, label: &str, generation: u32) -> Aad {
-        Aad::new(label)
-            .part(self.store)
-            .part(self.org)
-            .part(&[self.scope])
-            .optional(self.owner.map(|owner| owner.as_slice()))
-            .part(self.secret)
-            .part(self.env.as_bytes())
-            .part(self.version)
-            .number(generation)
-    }
 }
 
 #[cfg(test)]
@@ -317,5 +265,66 @@ mod tests {
         let moved = reseal(&old, &new, &CONTEXT, &sealed, rng).unwrap();
         assert_eq!(*open(&new, &CONTEXT, &moved).unwrap(), b"sk-value");
         assert_eq!(open(&old, &CONTEXT, &moved), Err(OpenError::Generation { sealed: 2, key: 1 }));
+        assert!(
+            moved.nonce != sealed.nonce
+                && moved.ciphertext != sealed.ciphertext
+                && moved.wrapped.is_settled()
+        );
+        assert_eq!(
+            reseal(&old, &new, &CONTEXT, &moved, rng),
+            Err(OpenError::Generation { sealed: 2, key: 1 })
+        );
+    }
+
+    #[test]
+    fn an_empty_value_and_the_largest_file() {
+        let key = ReleaseKey::generate(1, &mut Kernel);
+        for value in [vec![], vec![7; 1 << 20]] {
+            let sealed = seal(&key.deposit_key(), &CONTEXT, &value, &mut Kernel).unwrap();
+            assert_eq!(sealed.value_len(), Some(value.len()));
+            assert_eq!(*open(&key, &CONTEXT, &sealed).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_sealing_repeats() {
+        let key = ReleaseKey::generate(1, &mut Kernel);
+        let (one, other) = (
+            seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap(),
+            seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap(),
+        );
+        assert!(
+            one.nonce != other.nonce && one.ciphertext != other.ciphertext && one.wrapped != other.wrapped
+        );
+    }
+
+    #[test]
+    fn a_suite_of_tomorrow_is_named_in_the_refusal() {
+        let key = ReleaseKey::generate(1, &mut Kernel);
+        let mut sealed = seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap();
+        sealed.wrapped = Wrapped::Hpke { suite: 0x647a, enc: vec![0; 1120], ct: vec![0; 48] };
+        let error = open(&key, &CONTEXT, &sealed).unwrap_err();
+        assert_eq!(error, OpenError::UnknownSuite(0x647a));
+        assert!(error.to_string().contains("0x647a"));
+    }
+
+    #[test]
+    fn a_data_key_of_another_length_is_refused() {
+        let key = ReleaseKey::generate(1, &mut Kernel);
+        let mut sealed = seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap();
+        for length in [0, 31, 33] {
+            let aad = CONTEXT.bind(DEPOSITED, 1);
+            let short =
+                hybrid::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
+                    .unwrap();
+            sealed.wrapped = Wrapped::Hpke { suite: hybrid::X25519, enc: short.enc, ct: short.ct };
+            assert_eq!(open(&key, &CONTEXT, &sealed), Err(OpenError::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_deposit_key_that_nobody_can_have_the_half_of_is_refused() {
+        let key = DepositKey::from_parts(1, [0; 32]);
+        assert_eq!(seal(&key, &CONTEXT, b"value", &mut Kernel), Err(BadDepositKey));
     }
 }

@@ -13,7 +13,7 @@ pub struct NewMember {
     #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 64))]
     pub name: String,
     /// `member` unless said.
-    #[serde(default)]
+    #[serde(default = "member")]
     pub role: Role,
 }
 
@@ -83,4 +83,8 @@ pub struct TokenView {
     pub created_at: String,
     /// RFC 3339.
     pub expires_at: Option<String>,
+}
+
+fn member() -> Role {
+    Role::Member
 }

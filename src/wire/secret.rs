@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::value::{Value, ValueBase64};
-use crate::domain::scope::ScopeKind;
+use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
 /// `POST /v1/secrets`. Exactly one of `value`, `value_base64` and `sealed`.
@@ -21,10 +21,10 @@ pub struct NewSecret {
     #[serde(default = "private")]
     pub scope: ScopeKind,
     /// `encrypted` unless said; a `plain` value may be shown.
-    #[serde(default, rename = "type")]
+    #[serde(default = "encrypted", rename = "type")]
     pub kind: Kind,
     /// `variable` unless said.
-    #[serde(default)]
+    #[serde(default = "variable")]
     pub delivery: Delivery,
     /// Whether every boot in scope gets it; true unless said.
     #[serde(default = "yes")]
@@ -189,6 +189,14 @@ pub struct Deleted {
 
 fn private() -> ScopeKind {
     ScopeKind::Private
+}
+
+fn encrypted() -> Kind {
+    Kind::Encrypted
+}
+
+fn variable() -> Delivery {
+    Delivery::Variable
 }
 
 fn yes() -> bool {

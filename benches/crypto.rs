@@ -1,0 +1,113 @@
+//! What sealing and opening cost: the public-key way, the settled way, a record, and unlocking with a passphrase.
+
+use divan::Bencher;
+use divan::black_box;
+use dropsafe::crypto::SecretBytes;
+use dropsafe::crypto::deposit::ReleaseKey;
+use dropsafe::crypto::passphrase::Params;
+use dropsafe::crypto::passphrase::Passphrase;
+use dropsafe::crypto::random::Kernel;
+use dropsafe::crypto::record::RecordKey;
+use dropsafe::crypto::ring::KeyRing;
+use dropsafe::crypto::slot;
+use dropsafe::crypto::slot::Secret;
+use dropsafe::crypto::value;
+use dropsafe::crypto::value::Context;
+use dropsafe::crypto::value::SealedValue;
+
+fn main() {
+    divan::main();
+}
+
+const CONTEXT: Context<'static> = Context {
+    store: &[1; 16],
+    org: &[2; 16],
+    scope: 1,
+    owner: Some(&[3; 16]),
+    secret: &[4; 16],
+    env: "OPENAI_API_KEY",
+    version: &[5; 16],
+};
+
+/// As long as an API key is.
+const VALUE: [u8; 64] = [b'x'; 64];
+
+fn deposited() -> (ReleaseKey, SealedValue) {
+    let key = ReleaseKey::generate(1, &mut Kernel);
+    let sealed =
+        value::seal(&key.deposit_key(), &CONTEXT, &VALUE, &mut Kernel).expect("a deposit key of our own");
+    (key, sealed)
+}
+
+fn settled() -> (ReleaseKey, SealedValue) {
+    let (key, mut sealed) = deposited();
+    sealed.wrapped = value::settle(&key, &CONTEXT, &sealed.wrapped, &mut Kernel).expect("just sealed");
+    (key, sealed)
+}
+
+/// A deposit.
+#[divan::bench]
+fn seal(bencher: Bencher) {
+    let key = ReleaseKey::generate(1, &mut Kernel).deposit_key();
+    bencher.bench_local(|| value::seal(black_box(&key), &CONTEXT, &VALUE, &mut Kernel));
+}
+
+/// A value's first boot.
+#[divan::bench]
+fn open_deposited(bencher: Bencher) {
+    let (key, sealed) = deposited();
+    bencher.bench_local(|| value::open(black_box(&key), &CONTEXT, &sealed));
+}
+
+/// Every later boot.
+#[divan::bench]
+fn open_settled(bencher: Bencher) {
+    let (key, sealed) = settled();
+    bencher.bench_local(|| value::open(black_box(&key), &CONTEXT, &sealed));
+}
+
+/// One value's share of re-encrypting everything.
+#[divan::bench]
+fn reseal(bencher: Bencher) {
+    let (old, sealed) = settled();
+    let new = ReleaseKey::generate(2, &mut Kernel);
+    bencher.bench_local(|| value::reseal(black_box(&old), &new, &CONTEXT, &sealed, &mut Kernel));
+}
+
+/// One record of 200 bytes read from the byte store.
+#[divan::bench]
+fn open_record_of_200_bytes(bencher: Bencher) {
+    let (key, _) = RecordKey::generate(&mut Kernel);
+    let sealed = key.seal_record(b"s/0123456789abcdef", &[7; 200], &mut Kernel);
+    bencher.bench_local(|| key.open_record(black_box(b"s/0123456789abcdef"), &sealed));
+}
+
+/// One record of 200 bytes written.
+#[divan::bench]
+fn seal_record_of_200_bytes(bencher: Bencher) {
+    let (key, _) = RecordKey::generate(&mut Kernel);
+    bencher.bench_local(|| key.seal_record(black_box(b"s/0123456789abcdef"), &[7; 200], &mut Kernel));
+}
+
+/// The name of a record's place.
+#[divan::bench]
+fn key_hash(bencher: Bencher) {
+    let (key, _) = RecordKey::generate(&mut Kernel);
+    bencher.bench_local(|| key.key_hash("env", black_box(&[&[2; 16], b"OPENAI_API_KEY"])));
+}
+
+/// A slot made with a passphrase at the default cost; unlocking costs the same.
+#[divan::bench(sample_count = 10)]
+fn argon2_default(bencher: Bencher) {
+    let ring = KeyRing::create(&[1; 16], &mut Kernel);
+    let passphrase = Passphrase::new(SecretBytes::new(b"correct horse".to_vec())).expect("not empty");
+    bencher.bench_local(|| {
+        slot::create(
+            &ring,
+            &[9; 16],
+            Secret::Passphrase(black_box(&passphrase)),
+            Params::DEFAULT,
+            &mut Kernel,
+        )
+    });
+}

@@ -1,0 +1,172 @@
+//! Keys as text for files: 32 random bytes with a purpose, a version and a checksum.
+//!
+//! The checksum finds typing and copying mistakes; it protects nothing. Text is never echoed in an error, and what is
+//! decoded stays in wiped memory.
+
+use super::memory::Key32;
+use super::random::Random;
+use data_encoding::BASE32_NOPAD;
+use data_encoding::BASE32_NOPAD_NOCASE;
+use sha2::Digest;
+use sha2::Sha256;
+use std::fmt;
+use zeroize::Zeroize;
+use zeroize::Zeroizing;
+
+/// Key and checksum.
+const DECODED_LEN: usize = 32 + CHECKSUM_LEN;
+const CHECKSUM_LEN: usize = 4;
+/// 36 bytes as base32.
+const ENCODED_LEN: usize = 58;
+
+/// What a key file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Unlock,
+    Record,
+}
+
+/// The key of a key slot, from a key file or a systemd credential.
+pub struct UnlockKey(Key32);
+
+impl UnlockKey {
+    /// A new random key.
+    pub fn generate(rng: &mut dyn Random) -> Self {
+        Self(Key32::random(rng))
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote; white space around it is skipped.
+    pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
+        read(Purpose::Unlock, text).map(Self)
+    }
+
+    /// `dropsafe-key-1…`: one line of ASCII, without a newline.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        write(Purpose::Unlock, &self.0)
+    }
+
+    pub(super) fn key(&self) -> &Key32 {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UnlockKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnlockKey([redacted])")
+    }
+}
+
+/// Why a text is not the key that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFileError {
+    /// It starts as no key of this version does.
+    #[error("this is not a dropsafe key file")]
+    NotAKey,
+    /// A record key where an unlock key belongs, or the other way round.
+    #[error("this is a dropsafe key file for another purpose")]
+    OtherPurpose,
+    /// Cut short, or more than a key.
+    #[error("the key file is truncated or has something after the key")]
+    Length,
+    /// A character that does not occur, or a wrong checksum.
+    #[error("the key file is mistyped: its checksum does not match")]
+    Mistyped,
+}
+
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Unlock, Self::Record];
+
+    /// How the text starts, its version included; base32 follows, which has no `1`.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Unlock => "dropsafe-key-1",
+            Self::Record => "dropsafe-record-1",
+        }
+    }
+
+    fn checksum(self, key: &[u8; 32]) -> [u8; CHECKSUM_LEN] {
+        let mut digest: [u8; 32] =
+            Sha256::new().chain_update(self.prefix()).chain_update(key).finalize().into();
+        let mut checksum = [0; CHECKSUM_LEN];
+        checksum.copy_from_slice(&digest[..CHECKSUM_LEN]);
+        digest.zeroize();
+        checksum
+    }
+}
+
+pub(super) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> {
+    let text = text.trim();
+    let Some(encoded) = text.strip_prefix(purpose.prefix()) else {
+        let of_another = Purpose::ALL.iter().any(|other| text.starts_with(other.prefix()));
+        return Err(if of_another { KeyFileError::OtherPurpose } else { KeyFileError::NotAKey });
+    };
+    if encoded.len() != ENCODED_LEN {
+        return Err(KeyFileError::Length);
+    }
+    let mut decoded = Zeroizing::new([0; DECODED_LEN]);
+    BASE32_NOPAD_NOCASE.decode_mut(encoded.as_bytes(), &mut *decoded).map_err(|_| KeyFileError::Mistyped)?;
+    let Some((key, checksum)) = decoded.split_first_chunk::<32>() else { return Err(KeyFileError::Length) };
+    if purpose.checksum(key) == checksum { Ok(Key32::copy_of(key)) } else { Err(KeyFileError::Mistyped) }
+}
+
+pub(super) fn write(purpose: Purpose, key: &Key32) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0; DECODED_LEN]);
+    let (key_bytes, checksum) = bytes.split_at_mut(32);
+    key_bytes.copy_from_slice(key.expose());
+    checksum.copy_from_slice(&purpose.checksum(key.expose()));
+    // Enough from the start: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(purpose.prefix().len() + ENCODED_LEN));
+    text.push_str(purpose.prefix());
+    BASE32_NOPAD.encode_append(&*bytes, &mut text);
+    text.make_ascii_lowercase();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::random::Kernel;
+
+    #[test]
+    fn a_key_survives_its_text() {
+        for purpose in Purpose::ALL {
+            let key = Key32::random(&mut Kernel);
+            let text = write(purpose, &key);
+            assert_eq!(text.len(), purpose.prefix().len() + ENCODED_LEN);
+            assert!(text.starts_with(purpose.prefix()) && text.bytes().all(|byte| byte.is_ascii_graphic()));
+            for spelled in [text.to_string(), format!("{}\n", *text), format!(" {}\r\n", *text)] {
+                assert!(read(purpose, &spelled).unwrap().is(key.expose()));
+            }
+        }
+    }
+
+    /// Fixes the format: a key written today is read by every later version.
+    #[test]
+    fn the_text_of_a_known_key() {
+        let text = write(Purpose::Unlock, &Key32::copy_of(&[7; 32]));
+        assert_eq!(*text, "dropsafe-key-1a4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4d426aiie");
+    }
+
+    #[test]
+    fn a_damaged_text_is_refused_with_its_reason() {
+        let text = UnlockKey::generate(&mut Kernel).to_text();
+        let parse = |text: &str| UnlockKey::from_text(text).map(drop);
+        assert_eq!(parse(""), Err(KeyFileError::NotAKey));
+        assert_eq!(parse("hunter2"), Err(KeyFileError::NotAKey));
+        assert_eq!(read(Purpose::Record, &text).map(drop), Err(KeyFileError::OtherPurpose));
+        assert_eq!(parse(&text[..text.len() - 1]), Err(KeyFileError::Length));
+        assert_eq!(parse(&format!("{}a", *text)), Err(KeyFileError::Length));
+        for at in Purpose::Unlock.prefix().len()..text.len() {
+            for wrong in "abcdefghijklmnopqrstuvwxyz234567 1é".chars() {
+                let (before, rest) = text.split_at(at);
+                let changed = format!("{before}{wrong}{}", &rest[1..]);
+                if changed != *text {
+                    assert!(
+                        matches!(parse(&changed), Err(KeyFileError::Mistyped | KeyFileError::Length)),
+                        "{at} {wrong}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The key slots of a store, kept as one: never none, never the same twice, and tried together.
+
+use super::ring::KeyRing;
+use super::ring::SealedRing;
+use super::slot::Secret;
+use super::slot::Slot;
+use super::slot::UnlockError;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// The slots of a store: at least one, at most [`Slots::MOST`], each id once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<Slot>", try_from = "Vec<Slot>")]
+pub struct Slots(Vec<Slot>);
+
+impl Slots {
+    /// The most slots a store has: each that is tried with a wrong passphrase costs a derivation.
+    pub const MOST: usize = 16;
+
+    /// The first slot of a new store.
+    pub fn first(slot: Slot) -> Self {
+        Self(vec![slot])
+    }
+
+    /// In the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter()
+    }
+
+    /// These slots and one more.
+    pub fn with(&self, slot: Slot) -> Result<Self, AddSlotError> {
+        if self.0.len() >= Self::MOST {
+            return Err(AddSlotError::Full);
+        }
+        if self.0.iter().any(|other| other.id() == slot.id()) {
+            return Err(AddSlotError::Duplicate);
+        }
+        Ok(Self(self.0.iter().cloned().chain([slot]).collect()))
+    }
+
+    /// These slots without one. It is no revocation: an old copy of the slot and of the ring still open with the old
+    /// secret, and so does the present ring until it has a new generation ([`KeyRing::with_generation`]).
+    pub fn without(&self, id: &[u8; 16]) -> Result<Self, RemoveSlotError> {
+        let left: Vec<Slot> = self.0.iter().filter(|slot| slot.id() != id).cloned().collect();
+        match left.len() {
+            0 => Err(RemoveSlotError::Last),
+            len if len == self.0.len() => Err(RemoveSlotError::Unknown),
+            _ => Ok(Self(left)),
+        }
+    }
+
+    /// Unlocks the ring: tries `secret` on each slot that it could be for. Blocks, one derivation for each slot with a
+    /// passphrase.
+    pub fn unlock(
+        &self,
+        store: &[u8; 16],
+        ring: &SealedRing,
+        secret: Secret<'_>,
+    ) -> Result<Unlocked, UnlockError> {
+        // A damaged slot does not keep the others shut.
+        let mut failure = UnlockError::Refused;
+        for slot in &self.0 {
+            match slot.open(store, secret) {
+                Ok(Some(_)) if slot.ring() != ring.identity() => failure = UnlockError::Damaged,
+                Ok(Some(root)) => {
+                    return Ok(Unlocked { ring: KeyRing::open(store, root, ring)?, slot: *slot.id() });
+                }
+                Ok(None) => {}
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// These slots wrapped anew, in the same order.
+    pub(super) fn replaced(&self, slots: Vec<Slot>) -> Self {
+        debug_assert!(slots.iter().map(Slot::id).eq(self.iter().map(Slot::id)));
+        Self(slots)
+    }
+}
+
+impl From<Slots> for Vec<Slot> {
+    fn from(slots: Slots) -> Self {
+        slots.0
+    }
+}
+
+impl TryFrom<Vec<Slot>> for Slots {
+    type Error = AddSlotError;
+
+    fn try_from(slots: Vec<Slot>) -> Result<Self, AddSlotError> {
+        let mut slots = slots.into_iter();
+        let first = slots.next().map(Self::first).ok_or(AddSlotError::None)?;
+        slots.try_fold(first, |slots, slot| slots.with(slot))
+    }
+}
+
+/// An unlocked ring and which slot did it.
+#[derive(Debug)]
+pub struct Unlocked {
+    /// The release keys.
+    pub ring: KeyRing,
+    /// Id of the slot that opened.
+    pub slot: [u8; 16],
+}
+
+/// Why a slot was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddSlotError {
+    /// There are [`Slots::MOST`] already.
+    #[error("there are 16 key slots already")]
+    Full,
+    /// One with this id exists.
+    #[error("there already is a key slot with this id")]
+    Duplicate,
+    /// An empty list was stored.
+    #[error("there is no key slot")]
+    None,
+}
+
+/// Why a slot was not removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RemoveSlotError {
+    /// Nothing would unlock the store any more.
+    #[error("the last key slot cannot be removed")]
+    Last,
+    /// There is none with this id.
+    #[error("there is no such key slot")]
+    Unknown,
+}
+
+impl RemoveSlotError {
+    /// What to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Last => Some("add another key slot first"),
+            Self::Unknown => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::SecretBytes;
+    use crate::crypto::keyfile::UnlockKey;
+    use crate::crypto::passphrase::Params;
+    use crate::crypto::passphrase::Passphrase;
+    use crate::crypto::random::Kernel;
+    use crate::crypto::slot::SlotKind;
+    use crate::crypto::slot::create;
+
+    const STORE: [u8; 16] = [1; 16];
+    const CHEAP: Params = Params::for_throwaway_stores();
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::new(SecretBytes::new(text.into())).unwrap()
+    }
+
+    /// A ring with one slot of each kind.
+    fn three_slots(passphrase: &Passphrase, file: &UnlockKey, credential: &UnlockKey) -> (Slots, KeyRing) {
+        let rng = &mut Kernel;
+        let ring = KeyRing::create(&STORE, rng);
+        let (one, ring) = create(&ring, &[1; 16], Secret::Passphrase(passphrase), CHEAP, rng).unwrap();
+        let (two, ring) = create(&ring, &[2; 16], Secret::KeyFile(file), CHEAP, rng).unwrap();
+        let (three, ring) = create(&ring, &[3; 16], Secret::Credential(credential), CHEAP, rng).unwrap();
+        (Slots::first(one).with(two).unwrap().with(three).unwrap(), ring)
+    }
+
+    fn changed(slot: &Slot, field: &str, value: serde_json::Value) -> Slot {
+        let mut json = serde_json::to_value(slot).unwrap();
+        json[field] = value;
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_secret_opens_its_slot() {
+        let (passphrase, file, credential) =
+            (passphrase("horse"), UnlockKey::generate(&mut Kernel), UnlockKey::generate(&mut Kernel));
+        let (slots, ring) = three_slots(&passphrase, &file, &credential);
+        let sealed = ring.seal(&mut Kernel);
+        let kinds: Vec<SlotKind> = slots.iter().map(Slot::kind).collect();
+        assert_eq!(kinds, [SlotKind::Passphrase(CHEAP), SlotKind::KeyFile, SlotKind::Credential]);
+        for (secret, id) in [
+            (Secret::Passphrase(&passphrase), 1),
+            (Secret::KeyFile(&file), 2),
+            (Secret::Credential(&credential), 3),
+            (Secret::KeyFile(&credential), 3),
+        ] {
+            let unlocked = slots.unlock(&STORE, &sealed, secret).unwrap();
+            assert_eq!(unlocked.slot, [id; 16]);
+            assert_eq!(unlocked.ring.deposit_key(), ring.deposit_key());
+            assert!(unlocked.ring.current().secret().is(ring.current().secret().expose()));
+        }
+    }
+
+    #[test]
+    fn every_wrong_secret_gets_the_same_answer() {
+        let file = UnlockKey::generate(&mut Kernel);
+        let (slots, ring) = three_slots(&passphrase("horse"), &file, &file);
+        let sealed = ring.seal(&mut Kernel);
+        let other = UnlockKey::generate(&mut Kernel);
+        let (near, far) = (passphrase("horse "), passphrase("battery"));
+        for secret in [
+            Secret::Passphrase(&near),
+            Secret::Passphrase(&far),
+            Secret::KeyFile(&other),
+            Secret::Credential(&other),
+        ] {
+            assert_eq!(slots.unlock(&STORE, &sealed, secret).unwrap_err(), UnlockError::Refused);
+        }
+        assert_eq!(UnlockError::Refused.to_string(), "no key slot opens with this passphrase or key");
+        let (_, stranger) = three_slots(&passphrase("horse"), &file, &file);
+        let strange = stranger.seal(&mut Kernel);
+        assert_eq!(slots.unlock(&STORE, &strange, Secret::KeyFile(&file)).unwrap_err(), UnlockError::Damaged);
+        assert_eq!(
+            slots.unlock(&[2; 16], &sealed, Secret::KeyFile(&file)).unwrap_err(),
+            UnlockError::Refused
+        );
+    }
+
+    #[test]
+    fn the_last_slot_stays() {
+        let file = UnlockKey::generate(&mut Kernel);
+        let (slots, _) = three_slots(&passphrase("horse"), &file, &file);
+        assert_eq!(slots.without(&[9; 16]), Err(RemoveSlotError::Unknown));
+        let one = slots.without(&[1; 16]).unwrap().without(&[3; 16]).unwrap();
+        assert_eq!(one.without(&[2; 16]), Err(RemoveSlotError::Last));
+        assert_eq!(one.without(&[9; 16]), Err(RemoveSlotError::Unknown));
+        assert!(RemoveSlotError::Last.hint().is_some());
+    }
+
+    #[test]
+    fn a_stored_list_is_neither_empty_nor_too_long_nor_doubled() {
+        let file = UnlockKey::generate(&mut Kernel);
+        let ring = KeyRing::create(&STORE, &mut Kernel);
+        let slot = |id: u8| create(&ring, &[id; 16], Secret::KeyFile(&file), CHEAP, &mut Kernel).unwrap().0;
+        assert_eq!(Slots::try_from(vec![]), Err(AddSlotError::None));
+        assert_eq!(Slots::try_from(vec![slot(1), slot(1)]), Err(AddSlotError::Duplicate));
+        assert!(Slots::try_from((0..16).map(slot).collect::<Vec<_>>()).is_ok());
+        assert_eq!(Slots::try_from((0..17).map(slot).collect::<Vec<_>>()), Err(AddSlotError::Full));
+    }
+
+    #[test]
+    fn a_slot_takes_a_root_from_its_own_ring_only() {
+        let (file, rng) = (UnlockKey::generate(&mut Kernel), &mut Kernel);
+        let (slots, _) = three_slots(&passphrase("horse"), &file, &file);
+        let evil = KeyRing::create(&STORE, rng);
+        let planted = Slots::first(slots.iter().nth(1).unwrap().rewrapped(&evil, rng));
+        let answer = planted.unlock(&STORE, &evil.seal(rng), Secret::KeyFile(&file)).unwrap_err();
+        assert_eq!(answer, UnlockError::Damaged);
+    }
+
+    #[test]
+    fn a_damaged_slot_does_not_keep_the_others_shut() {
+        let file = UnlockKey::generate(&mut Kernel);
+        let (mut slots, ring) = three_slots(&passphrase("horse"), &file, &file);
+        slots.0[0] = changed(&slots.0[0], "suite", 0x647a.into());
+        slots.0[1] = changed(&slots.0[1], "ct", "AAAA".into());
+        let sealed = ring.seal(&mut Kernel);
+        assert_eq!(slots.unlock(&STORE, &sealed, Secret::KeyFile(&file)).unwrap().slot, [3; 16]);
+        let answer = slots.unlock(&STORE, &sealed, Secret::Passphrase(&passphrase("horse"))).unwrap_err();
+        assert_eq!(answer, UnlockError::UnknownSuite(0x647a));
+    }
+
+    #[test]
+    fn a_slot_of_another_kind_is_another_slot() {
+        let file = UnlockKey::generate(&mut Kernel);
+        let (mut slots, ring) = three_slots(&passphrase("horse"), &file, &file);
+        slots.0.truncate(2);
+        slots.0[1] = changed(&slots.0[1], "kind", "credential".into());
+        let answer = slots.unlock(&STORE, &ring.seal(&mut Kernel), Secret::KeyFile(&file)).unwrap_err();
+        assert_eq!(answer, UnlockError::Refused);
+    }
+}
