@@ -23,7 +23,7 @@ fn out_of_reach_is_69_by_the_deadline() {
         agent(["exec", "--deadline", "700ms", "--", "echo", "started"]).env("DROPSAFE_TICKET", nowhere())
     );
     assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""));
-    assert!(ran.err.starts_with("dropsafe-agent: no boot within 0.7 s: http://127.0.0.1"), "{}", ran.err);
+    assert!(ran.err.starts_with("dropsafe-agent: gave up after 0.7 s"), "{}", ran.err);
     assert!(before.elapsed() < Duration::from_secs(3));
 }
 
@@ -49,7 +49,7 @@ fn start_without_starts_with_what_the_machine_has() {
     let ran =
         run(agent(line).args(["sh", "-c", "echo $OWN"]).env("OWN", "x").env("DROPSAFE_TICKET", nowhere()));
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "x\n"));
-    assert!(ran.err.starts_with("dropsafe-agent: warning: no boot within 0.2 s"), "{}", ran.err);
+    assert!(ran.err.starts_with("dropsafe-agent: warning: gave up after 0.2 s"), "{}", ran.err);
     // What is required is required all the same.
     let ran = run(agent(line).args(["true"]).env("DROPSAFE_REQUIRE", "A").env("DROPSAFE_TICKET", nowhere()));
     assert_eq!(ran.code, Some(78), "{}", ran.err);
