@@ -6,6 +6,8 @@
 //! - [`asking`]: `explain` and `check`.
 //! - [`secrecy`]: no value in any message, at any level.
 
+#![expect(clippy::disallowed_methods, reason = "a test plays the machine around the agent")]
+
 mod asking;
 mod boot;
 mod outages;
