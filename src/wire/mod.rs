@@ -24,6 +24,6 @@ pub use org::{NewOrg, OrgCreated, OrgPolicyChange, OrgView};
 pub use page::Page;
 pub use problem::{Code, Fault, Problem};
 pub use secret::{Deleted, NewSecret, Replacement, Sealed, SecretChange, SecretView};
-pub use status::{Health, StatusView};
+pub use status::{Health, Identity, StatusView};
 pub use ticket::{NewTicket, TicketCreated, TicketView};
 pub use value::{Value, ValueBase64};
