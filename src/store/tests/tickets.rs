@@ -36,7 +36,8 @@ async fn race(world: &World, uses: u64, racers: usize) -> usize {
 async fn of_a_thousand_uses_of_a_ticket_for_one_boot_one_wins() {
     let world = World::new().await;
     assert_eq!(race(&world, 1, 1000).await, 1);
-    let boots = world.store.list_boots(&world.admin, &BootFilter::default(), PageAsk::default()).await.unwrap();
+    let boots =
+        world.store.list_boots(&world.admin, &BootFilter::default(), PageAsk::default()).await.unwrap();
     assert_eq!(boots.items.len(), 1);
     assert!(world.verification().await.ok);
 }
@@ -116,8 +117,12 @@ async fn members_see_and_make_their_own_only() {
 
     let listed = world.store.list_tickets(&bob, None, PageAsk::default()).await.unwrap().items;
     assert_eq!(listed.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [bobs.id]);
-    assert_eq!(world.store.list_tickets(&world.admin, None, PageAsk::default()).await.unwrap().items.len(), 2);
-    let of_bob = world.store.list_tickets(&world.admin, Some(&member("bob")), PageAsk::default()).await.unwrap();
+    assert_eq!(
+        world.store.list_tickets(&world.admin, None, PageAsk::default()).await.unwrap().items.len(),
+        2
+    );
+    let of_bob =
+        world.store.list_tickets(&world.admin, Some(&member("bob")), PageAsk::default()).await.unwrap();
     assert_eq!(of_bob.items.len(), 1);
 
     let zero = NewTicket { uses: Some(0), ..NewTicket::default() };
