@@ -70,7 +70,8 @@ fn main() {
     let agent = std::env::var_os("DROPSAFE_STATIC_AGENT")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dropsafe-agent")), PathBuf::from);
     let store = store();
-    let credential = dropsafe::domain::ticket::BootTicket::parse(&store.ticket).unwrap().credential().to_text();
+    let credential =
+        dropsafe::domain::ticket::BootTicket::parse(&store.ticket).unwrap().credential().to_text();
     let address = store.url.split('#').next().unwrap().trim_end_matches('/').to_owned();
     let have_curl =
         Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());

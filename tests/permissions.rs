@@ -153,7 +153,10 @@ async fn filled(house: &House, path: &str) -> String {
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (parameter, after) = rest.split_once('}').unwrap();
     let id = match parameter {
-        "shared" => made(house, Who::Admin, "/v1/secrets", json!({ "name": "a", "scope": "shared", "value": "v" })).await,
+        "shared" => {
+            made(house, Who::Admin, "/v1/secrets", json!({ "name": "a", "scope": "shared", "value": "v" }))
+                .await
+        }
         "private" => made(house, Who::Member, "/v1/secrets", json!({ "name": "a", "value": "v" })).await,
         "token" => made(house, Who::Member, "/v1/tokens", json!({})).await,
         "ticket" => made(house, Who::Member, "/v1/tickets", json!({})).await,
@@ -192,7 +195,7 @@ fn body(house: &House, method: &str, path: &str) -> Value {
             // Of a boot that was given nothing.
             let digest = dropsafe::domain::receipt::Receipt::default().digest().to_string();
             json!({ "digest": digest, "variables": 0 })
-        },
+        }
         ("POST", "/v1/boot" | "/v1/boot/explain" | "/v1/tokens" | "/v1/tickets") => json!({}),
         ("POST", "/v1/members") => json!({ "name": "new" }),
         ("POST", "/v1/orgs") => json!({ "name": "new", "admin": "ada" }),

@@ -167,7 +167,9 @@ impl Service<Request<Incoming>> for Routed {
         let under_way = self.activity.begin();
         request.extensions_mut().insert(self.peer);
         let answer = self.router.clone().oneshot(request.map(Body::new));
-        Box::pin(async move { answer.await.map(|response| response.map(|body| Counted { body, _under_way: under_way })) })
+        Box::pin(async move {
+            answer.await.map(|response| response.map(|body| Counted { body, _under_way: under_way }))
+        })
     }
 }
 

@@ -87,8 +87,7 @@ impl Dev {
         let slot = NewKeyslot { credential: false, secret, label: None, argon2: None };
         let init = Init { slots: vec![slot], org: "default".parse()?, admin: "dev".parse()? };
         let kv = Arc::new(Memory::new());
-        let made =
-            Store::init(kv, record_key, init, Arc::new(SystemClock), Arc::new(KernelEntropy)).await?;
+        let made = Store::init(kv, record_key, init, Arc::new(SystemClock), Arc::new(KernelEntropy)).await?;
         let store = made.store;
         let caller = store.authenticate(&made.admin_token, Some(listen.ip())).await?;
         let issued = store.create_ticket(&caller, NewTicket::default(), None).await?;

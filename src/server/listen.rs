@@ -102,7 +102,9 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 Ok(Accepted::Tls(stream, acceptor.clone(), address))
             }
-            Self::Plain(listener) => listener.accept().await.map(|(stream, address)| Accepted::Plain(stream, address)),
+            Self::Plain(listener) => {
+                listener.accept().await.map(|(stream, address)| Accepted::Plain(stream, address))
+            }
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }

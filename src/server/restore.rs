@@ -42,7 +42,9 @@ impl RestoreError {
         match self {
             Self::Make(error) => error.hint(),
             Self::Data(error) => error.hint(),
-            Self::RecordKey(_) => Some("use the record.key of the store that the backup was made of".to_owned()),
+            Self::RecordKey(_) => {
+                Some("use the record.key of the store that the backup was made of".to_owned())
+            }
             Self::Restore(error) => error.hint(),
         }
     }

@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn one_newline_at_the_end_does_not_count() {
         for (file, expected) in [("a b\n", "a b"), ("a b\r\n", "a b"), ("a b\n\n", "a b\n"), (" a", " a")] {
-            let UnlockSecret::Passphrase(text) = passphrase(Zeroizing::new(file.to_owned())) else { panic!() };
+            let UnlockSecret::Passphrase(text) = passphrase(Zeroizing::new(file.to_owned())) else {
+                panic!()
+            };
             assert_eq!(text.as_str(), expected);
         }
     }

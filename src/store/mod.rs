@@ -29,6 +29,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use crate::crypto::value::{SealedValue, Wrapped};
 pub use audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
 pub use auth::{AuthError, Caller};
 pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
@@ -43,7 +44,6 @@ pub use members::{Member, NewMember};
 pub use orgs::{NewOrg, Org, OrgCreated, PolicyChange};
 pub use page::{Cursor, Page, PageAsk};
 pub use reencrypt::Progress;
-pub use crate::crypto::value::{SealedValue, Wrapped};
 pub use secrets::{
     Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretChange, SecretFilter, Written,
 };

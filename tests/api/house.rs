@@ -121,8 +121,9 @@ impl House {
         let init = Init { slots: vec![slot], org: "default".parse().unwrap(), admin: "ada".parse().unwrap() };
         let clock = Arc::new(StoppedClock(AtomicI64::new(1_790_000_000_000)));
         let kv = Arc::new(Memory::new());
-        let made =
-            Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy)).await.unwrap();
+        let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
+            .await
+            .unwrap();
         let api = Api::new(Setup {
             store: made.store.clone(),
             random: Arc::new(KernelEntropy),
@@ -147,7 +148,9 @@ impl House {
 
     async fn furnish(&mut self) {
         for (who, name, role) in [(Who::Member, "mel", "member"), (Who::Auditor, "aud", "auditor")] {
-            self.ask(Who::Admin, "POST", "/v1/members", json!({ "name": name, "role": role })).await.expect(201);
+            self.ask(Who::Admin, "POST", "/v1/members", json!({ "name": name, "role": role }))
+                .await
+                .expect(201);
             let token = self.token(json!({ "member": name })).await;
             self.credentials.push((who, token));
         }
@@ -157,8 +160,10 @@ impl House {
         self.ask(Who::Admin, "DELETE", &path, Value::Null).await.expect(200);
         self.credentials.push((Who::Expired, expired));
         self.credentials.push((Who::Revoked, made["token"].as_str().unwrap().to_owned()));
-        let other =
-            self.ask(Who::Operator, "POST", "/v1/orgs", json!({ "name": "other", "admin": "ada" })).await.expect(201);
+        let other = self
+            .ask(Who::Operator, "POST", "/v1/orgs", json!({ "name": "other", "admin": "ada" }))
+            .await
+            .expect(201);
         self.credentials.push((Who::Other, other["admin_token"].as_str().unwrap().to_owned()));
         let ticket = self.ticket(json!({ "member": "mel" })).await;
         self.credentials.push((Who::Ticket, ticket));
@@ -210,6 +215,10 @@ impl House {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 }
