@@ -3,10 +3,19 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap::ArgAction;
+use clap::Args;
+use clap::CommandFactory;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueHint;
 
 use super::config::key;
-use crate::settings::{Found, Items, Key, Origin, Source};
+use crate::settings::Found;
+use crate::settings::Items;
+use crate::settings::Key;
+use crate::settings::Origin;
+use crate::settings::Source;
 
 /// The command line of the agent, for completions and manual pages.
 pub fn command() -> clap::Command {

@@ -11,7 +11,7 @@
 //! | layers | [`layers`], [`obstacle`] | a reference, a required name or a refused name stands in the way; all are told |
 //! | outputs | [`outputs`] | a secret that is a file has no place in memory |
 //! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
-//! | become the workload | [`r#become`] | the kernel will not execute it |
+//! | become the workload | `become.rs` | the kernel will not execute it |
 //!
 //! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] and [`exit`] say how it ended.
 //!

@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use nix::sys::statfs::FsType;
 use nix::sys::statfs::TMPFS_MAGIC;
 use nix::sys::statfs::statfs;
 
@@ -21,7 +22,7 @@ use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
 
 /// `RAMFS_MAGIC` of linux/magic.h; systemd mounts credentials there.
-const RAMFS_MAGIC: i64 = 0x8584_58f6;
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 /// Why a file could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +74,7 @@ pub fn write(
 fn prepare(folder: &Path, own: &Path) -> Result<(), OutputError> {
     DirBuilder::new().recursive(true).mode(0o700).create(own).map_err(|error| failed(folder, &error))?;
     let medium = statfs(own).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
-    if medium == TMPFS_MAGIC || i64::from(medium.0) == RAMFS_MAGIC {
+    if medium == TMPFS_MAGIC || medium == RAMFS_MAGIC {
         Ok(())
     } else {
         Err(OutputError::Disk(folder.to_owned()))

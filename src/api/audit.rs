@@ -72,7 +72,11 @@ impl FromQuery for ListAudit {
         Self {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
-            actor: query.word("actor", 64, |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-')),
+            actor: query.word(
+                "actor",
+                64,
+                |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-'),
+            ),
             since: query.parsed("since"),
             until: query.parsed("until"),
             cursor: query.cursor(),

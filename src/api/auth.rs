@@ -103,7 +103,15 @@ mod tests {
 
     #[test]
     fn what_is_no_credential_is_refused_without_a_word_of_it() {
-        for value in ["", "Bearer", "Bearer canary", "Basic canary", "dsm_canary", "Bearer dsm_canary", "Bearer dst_canary"] {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer canary",
+            "Basic canary",
+            "dsm_canary",
+            "Bearer dsm_canary",
+            "Bearer dst_canary",
+        ] {
             assert!(!refusal(value).contains("canary"), "{value}");
         }
     }

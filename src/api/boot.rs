@@ -128,7 +128,11 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
     ] {
         let text = text.as_deref().unwrap_or("");
         if text.len() > 128 || text.chars().any(char::is_control) {
-            faults.add_as(Code::Unprocessable, field, "expected at most 128 bytes without control characters");
+            faults.add_as(
+                Code::Unprocessable,
+                field,
+                "expected at most 128 bytes without control characters",
+            );
         }
     }
     faults.refusal()?;

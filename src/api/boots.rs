@@ -129,7 +129,9 @@ async fn report(
     let work = async move { api.store().report(&caller, id, store::Report { digest, variables }).await };
     match tokio::spawn(work.in_current_span()).await {
         Ok(done) => done.map(|()| StatusCode::NO_CONTENT).map_err(Refused::from),
-        Err(_) => Err(Refused::new(Code::Internal, "the request could not be done; the server's log says more")),
+        Err(_) => {
+            Err(Refused::new(Code::Internal, "the request could not be done; the server's log says more"))
+        }
     }
 }
 

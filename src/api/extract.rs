@@ -107,7 +107,9 @@ fn unreadable(error: &serde_json::Error) -> Refused {
     let what = match error.classify() {
         Category::Syntax => "is not JSON",
         Category::Eof => "is JSON that ends too early",
-        Category::Data | Category::Io => "is not what this route takes: a field is unknown, missing, or of another type",
+        Category::Data | Category::Io => {
+            "is not what this route takes: a field is unknown, missing, or of another type"
+        }
     };
     let (line, column) = (error.line(), error.column());
     Refused::new(Code::InvalidRequest, format!("the body {what} (line {line}, column {column})"))
@@ -144,7 +146,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         }
         let tag = text.strip_prefix("W/").unwrap_or(text);
         let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
-            return Err(Refused::new(Code::InvalidRequest, "If-Match: expected one entity tag in quotes, or *"));
+            return Err(Refused::new(
+                Code::InvalidRequest,
+                "If-Match: expected one entity tag in quotes, or *",
+            ));
         };
         // A tag that is weak or none of ours matches nothing (RFC 9110 section 13.1.1).
         match opaque.parse() {
@@ -187,7 +192,10 @@ mod tests {
     async fn if_match(text: &str) -> Result<Option<VersionId>, Code> {
         let request = http::Request::builder().header("if-match", text).body(()).unwrap();
         let mut parts = request.into_parts().0;
-        IfMatch::from_request_parts(&mut parts, &()).await.map(|found| found.0).map_err(|refused| refused.code())
+        IfMatch::from_request_parts(&mut parts, &())
+            .await
+            .map(|found| found.0)
+            .map_err(|refused| refused.code())
     }
 
     #[tokio::test]
@@ -202,7 +210,9 @@ mod tests {
 
     #[test]
     fn json_faults_are_told_in_our_words() {
-        for text in ["{\"canary", "canary", "{\"canary\":1}", "{\"role\":\"canary\"}", "\"canary\"", "{\"role\":{}}"] {
+        for text in
+            ["{\"canary", "canary", "{\"canary\":1}", "{\"role\":\"canary\"}", "\"canary\"", "{\"role\":{}}"]
+        {
             let error = serde_json::from_str::<crate::wire::MemberChange>(text).unwrap_err();
             let refused = unreadable(&error);
             assert!(!format!("{refused:?}").contains("canary"), "{text}");

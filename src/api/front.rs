@@ -87,7 +87,9 @@ pub(super) async fn front(State(api): State<Api>, mut request: Request, next: Ne
     let (status, micros) = (status.as_u16(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     let code = code.map_or("", Code::as_str);
     span.in_scope(|| match route {
-        Some(paths::HEALTHZ | paths::READYZ | paths::METRICS) => tracing::debug!(status, micros, code, "answered"),
+        Some(paths::HEALTHZ | paths::READYZ | paths::METRICS) => {
+            tracing::debug!(status, micros, code, "answered")
+        }
         _ => tracing::info!(status, micros, code, "answered"),
     });
     response
@@ -112,7 +114,8 @@ async fn answer(api: &Api, route: Option<&str>, request: Request, next: Next) ->
         Ok(Ok(response)) => response,
         Ok(Err(Panicked)) => {
             tracing::error!("a request panicked");
-            Refused::new(Code::Internal, "the request could not be done; the server's log says more").into_response()
+            Refused::new(Code::Internal, "the request could not be done; the server's log says more")
+                .into_response()
         }
         Err(_) => Refused::new(Code::Unavailable, "the request took too long").into_response(),
     }

@@ -100,7 +100,8 @@ impl Limits {
     /// Refuses a source that has guessed too often; asked before its next credential is looked at.
     pub fn may_present(&self, source: Option<IpAddr>, now: Instant) -> Result<(), Refused> {
         self.guesses.wait(source, now).map_or(Ok(()), |wait| {
-            let refused = Refused::new(Code::RateLimited, "too many wrong credentials came from this address");
+            let refused =
+                Refused::new(Code::RateLimited, "too many wrong credentials came from this address");
             Err(refused.retry_after(wait))
         })
     }

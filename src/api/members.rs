@@ -34,9 +34,11 @@ use crate::wire::paths;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(list_members, create_member))
-        .routes(routes!(member, change_member, remove_member))
+    OpenApiRouter::new().routes(routes!(list_members, create_member)).routes(routes!(
+        member,
+        change_member,
+        remove_member
+    ))
 }
 
 refusals! {
@@ -81,8 +83,10 @@ async fn create_member(
     Json(body): Json<NewMember>,
 ) -> Result<impl IntoResponse, Refused> {
     let name = name_in("name", &body.name)?;
-    let member =
-        api.store().create_member(&caller, store::NewMember { name, role: body.role }, key.as_deref()).await?;
+    let member = api
+        .store()
+        .create_member(&caller, store::NewMember { name, role: body.role }, key.as_deref())
+        .await?;
     let location = paths::fill(paths::MEMBER, member.name.as_str());
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(view(member))))
 }

@@ -105,26 +105,50 @@ impl Metrics {
         one("dropsafe_boots_refused_total", "counter", "Boots refused.", self.boots_refused.load(Relaxed));
         one("dropsafe_released_entries_total", "counter", "Values released.", self.released.load(Relaxed));
         one("dropsafe_shed_total", "counter", "Requests refused as overload.", self.shed.load(Relaxed));
-        one("dropsafe_guesses_total", "counter", "Wrong credentials and passphrases.", self.guesses.load(Relaxed));
+        one(
+            "dropsafe_guesses_total",
+            "counter",
+            "Wrong credentials and passphrases.",
+            self.guesses.load(Relaxed),
+        );
         one("dropsafe_locked", "gauge", "1 when no release key is in memory.", u64::from(gauges.locked));
         one("dropsafe_in_flight_requests", "gauge", "Requests being worked on.", gauges.in_flight as u64);
         one("dropsafe_open_connections", "gauge", "Connections open.", gauges.connections);
-        one("dropsafe_kv_commits", "counter", "Commits of the byte store since it was made.", gauges.revision);
-        one("dropsafe_journal_waiting", "gauge", "Operations that wait for their commit.", gauges.queue as u64);
-        one("dropsafe_key_generation", "gauge", "Generation of the release key.", u64::from(gauges.generation));
+        one(
+            "dropsafe_kv_commits",
+            "counter",
+            "Commits of the byte store since it was made.",
+            gauges.revision,
+        );
+        one(
+            "dropsafe_journal_waiting",
+            "gauge",
+            "Operations that wait for their commit.",
+            gauges.queue as u64,
+        );
+        one(
+            "dropsafe_key_generation",
+            "gauge",
+            "Generation of the release key.",
+            u64::from(gauges.generation),
+        );
         if let Some(entries) = gauges.audit_entries {
             one("dropsafe_audit_entries_total", "counter", "Audit entries written.", entries);
         }
         let build = "dropsafe_build_info";
         let version = env!("CARGO_PKG_VERSION");
-        let _ = write!(text, "# HELP {build} The program.\n# TYPE {build} gauge\n{build}{{version=\"{version}\"}} 1\n");
+        let _ = write!(
+            text,
+            "# HELP {build} The program.\n# TYPE {build} gauge\n{build}{{version=\"{version}\"}} 1\n"
+        );
         self.write_requests(&mut text);
         self.write_durations(&mut text);
         text
     }
 
     fn series(&self) -> impl Iterator<Item = ((&str, &str), &Series)> {
-        let routed = self.routes.iter().map(|((path, method), series)| ((method.as_str(), path.as_str()), series));
+        let routed =
+            self.routes.iter().map(|((path, method), series)| ((method.as_str(), path.as_str()), series));
         routed.chain([(NO_ROUTE, &self.unrouted)])
     }
 
@@ -136,7 +160,10 @@ impl Metrics {
                 let count = count.load(Relaxed);
                 if count > 0 {
                     let class = class + 1;
-                    let _ = writeln!(text, "{name}{{method=\"{method}\",route=\"{route}\",status=\"{class}xx\"}} {count}");
+                    let _ = writeln!(
+                        text,
+                        "{name}{{method=\"{method}\",route=\"{route}\",status=\"{class}xx\"}} {count}"
+                    );
                 }
             }
         }
@@ -144,7 +171,10 @@ impl Metrics {
 
     fn write_durations(&self, text: &mut String) {
         let name = "dropsafe_http_request_duration_seconds";
-        let _ = write!(text, "# HELP {name} From the request's headers to the answer's.\n# TYPE {name} histogram\n");
+        let _ = write!(
+            text,
+            "# HELP {name} From the request's headers to the answer's.\n# TYPE {name} histogram\n"
+        );
         for ((method, route), series) in self.series() {
             let count: u64 = series.classes.iter().map(|count| count.load(Relaxed)).sum();
             if count == 0 {

@@ -172,5 +172,6 @@ async fn no_such_route() -> Refused {
 }
 
 async fn wrong_method() -> Refused {
-    Refused::new(Code::MethodNotAllowed, "the path has no such method").hint("the header Allow lists its methods")
+    Refused::new(Code::MethodNotAllowed, "the path has no such method")
+        .hint("the header Allow lists its methods")
 }

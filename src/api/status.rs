@@ -61,7 +61,10 @@ async fn status(
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
     responses((status = 200, body = Identity, description = "The caller."), Reading),
     security(("member" = []), ("operator" = [])))]
-async fn whoami(Asked(caller): Asked, Params(NoParams): Params<NoParams>) -> Result<Answer<Identity>, Refused> {
+async fn whoami(
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<Identity>, Refused> {
     not_a_ticket(&caller)?;
     Ok(Answer(identity(&caller)))
 }

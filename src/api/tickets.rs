@@ -152,7 +152,8 @@ fn new_of(body: NewTicket) -> Result<store::NewTicket, Refused> {
         ttl: ttl(&mut faults, body.ttl_seconds),
         uses: body.uses,
         plugins: plugins.map(|plugins| {
-            let parsed = plugins.iter().filter_map(|name| faults.take_as(Code::NameInvalid, "plugins", name.parse()));
+            let parsed =
+                plugins.iter().filter_map(|name| faults.take_as(Code::NameInvalid, "plugins", name.parse()));
             parsed.collect::<BTreeSet<PluginName>>()
         }),
         sources: sources

@@ -73,14 +73,14 @@ impl Dev {
         );
 
         let runtime = runtime()?;
-        let dev = runtime.block_on(server::Dev::start(self.listen, server::Limits::default())).map_err(
-            |error| {
+        let dev = runtime
+            .block_on(server::Dev::start(self.listen, server::Limits::default(), server::Patience::default()))
+            .map_err(|error| {
                 Failure::new(
                     Exit::Failed,
                     format_args!("the throwaway store does not start: {}", chain(&error)),
                 )
-            },
-        )?;
+            })?;
         if !lines.is_empty() {
             runtime.block_on(deposit(context, &dev, lines))?;
         }

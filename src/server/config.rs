@@ -13,6 +13,7 @@ pub use address::Advertised;
 pub use address::default_urls;
 pub use flags::Flags;
 
+use super::connection::Patience;
 use super::datadir;
 use super::log::LogFormat;
 use super::log::LogLevel;
@@ -77,6 +78,8 @@ pub struct ServeConfig {
     pub requests: usize,
     /// How long requests may take to finish once the server shall stop.
     pub drain: Duration,
+    /// How long peers are waited for.
+    pub patience: Patience,
     /// systemd's credentials of this service.
     pub credentials: Option<PathBuf>,
     /// systemd's notification socket.
@@ -104,8 +107,21 @@ const MAX_REQUESTS: Key = key("", "", "limits.requests");
 const DRAIN_TIME: Key = key("", "", "drain");
 
 const KEYS: [Key; 15] = [
-    STORE, LISTEN, PLAIN, SOCKET, SOCKET_MODE, CERT, TLS_KEY, ADVERTISE, PASSPHRASE_FILE, KEY_FILE, LOG_FORMAT,
-    LOG_LEVEL, MAX_CONNECTIONS, MAX_REQUESTS, DRAIN_TIME,
+    STORE,
+    LISTEN,
+    PLAIN,
+    SOCKET,
+    SOCKET_MODE,
+    CERT,
+    TLS_KEY,
+    ADVERTISE,
+    PASSPHRASE_FILE,
+    KEY_FILE,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    MAX_CONNECTIONS,
+    MAX_REQUESTS,
+    DRAIN_TIME,
 ];
 
 impl ServeConfig {
@@ -123,21 +139,27 @@ impl ServeConfig {
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
         let within = |text: &str| form::path(text).map(|path| data.join(path));
-        let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>()).map(|setting| in_folder(setting, data)));
+        let store =
+            value(reader.one(&STORE, |text| text.parse::<kv::Url>()).map(|setting| in_folder(setting, data)));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
         let config = Self {
             store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
-            listen: value(reader.list(&LISTEN, listen)).unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
+            listen: value(reader.list(&LISTEN, listen))
+                .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
-            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned()))).as_deref() {
+            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned())))
+                .as_deref()
+            {
                 Some("off") => None,
                 Some(path) => Some(data.join(path)),
                 None => Some(data.join(datadir::SOCKET)),
             },
             socket_mode: value(reader.one(&SOCKET_MODE, socket_mode)).unwrap_or(0o600),
-            cert: value(reader.one(&CERT, within)).unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
-            key: value(reader.one(&TLS_KEY, within)).unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
+            cert: value(reader.one(&CERT, within))
+                .unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
+            key: value(reader.one(&TLS_KEY, within))
+                .unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
             advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
                 .unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
@@ -151,15 +173,22 @@ impl ServeConfig {
             requests: value(reader.one(&MAX_REQUESTS, count))
                 .unwrap_or(crate::api::limits::Settings::default().in_flight),
             drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+            patience: Patience::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
             data: data.to_owned(),
         };
         if let (Some(_), Some(file)) = (&passphrase_file, &key_file) {
-            faults.push(file.origin.clone(), "unlocks by a key file, and a passphrase file is set too; leave out one");
+            faults.push(
+                file.origin.clone(),
+                "unlocks by a key file, and a passphrase file is set too; leave out one",
+            );
         }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
-            faults.push(crate::settings::Origin::File(path.display().to_string().into()), "nothing to listen on");
+            faults.push(
+                crate::settings::Origin::File(path.display().to_string().into()),
+                "nothing to listen on",
+            );
         }
         faults.or(config)
     }
@@ -218,7 +247,11 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file() {
-        let flags = Flags { listen: vec!["[::1]:1".to_owned()], log_format: Some("json".to_owned()), ..Flags::default() };
+        let flags = Flags {
+            listen: vec!["[::1]:1".to_owned()],
+            log_format: Some("json".to_owned()),
+            ..Flags::default()
+        };
         let file = "listen: 0.0.0.0:7373\nadvertise: [vault.example:7373]\nsocket: off\ntls: {cert: a.pem, key: /b.pem}\n";
         let config = ServeConfig::read(Path::new("/data"), &flags, &Environment::default(), file).unwrap();
         assert_eq!(config.listen, ["[::1]:1".parse().unwrap()]);

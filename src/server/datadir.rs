@@ -177,7 +177,11 @@ impl DataDir {
     pub fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), DataError> {
         let path = self.path.join(name);
         if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed("making", parent))?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(failed("making", parent))?;
         }
         let temporary = path.with_extension("new");
         let write = || {
@@ -195,17 +199,21 @@ impl DataDir {
         let file = path.join(LOCK);
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
-        let mut lock = match Flock::lock(opened.map_err(failed("opening", &file))?, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((mut held, Errno::EWOULDBLOCK)) => {
-                let mut pid = String::new();
-                let _ = io::Read::take(&mut held, 16).read_to_string(&mut pid);
-                let pid = Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()));
-                return Err(DataError::InUse { path: path.to_owned(), pid });
-            }
-            Err((_, errno)) => return Err(failed("locking", &file)(errno.into())),
-        };
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed("writing", &file))?;
+        let mut lock =
+            match Flock::lock(opened.map_err(failed("opening", &file))?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => lock,
+                Err((mut held, Errno::EWOULDBLOCK)) => {
+                    let mut pid = String::new();
+                    let _ = io::Read::take(&mut held, 16).read_to_string(&mut pid);
+                    let pid = Some(pid.trim().to_owned())
+                        .filter(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()));
+                    return Err(DataError::InUse { path: path.to_owned(), pid });
+                }
+                Err((_, errno)) => return Err(failed("locking", &file)(errno.into())),
+            };
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(failed("writing", &file))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -214,7 +222,9 @@ impl DataDir {
         for name in [RECORD_KEY, CONFIG, SOCKET].iter().chain(&store).filter(|name| !kept.contains(*name)) {
             let path = self.path.join(name);
             match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removing", &path)(error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("removing", &path)(error));
+                }
                 _ => {}
             }
         }
@@ -228,11 +238,16 @@ impl DataDir {
 
 /// Reads a file that only its owner may read, such as a key or a passphrase.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>, DataError> {
-    let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
-    if mode & 0o007 != 0 {
+    if is_exposed(path)? {
         return Err(DataError::Exposed { path: path.to_owned() });
     }
     read(path)
+}
+
+/// Whether users other than a file's owner and group may use it.
+pub fn is_exposed(path: &Path) -> Result<bool, DataError> {
+    let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
+    Ok(mode & 0o007 != 0)
 }
 
 /// Reads a text file of at most 1 MiB into memory that is wiped.

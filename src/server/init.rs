@@ -85,8 +85,12 @@ impl MakeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
-            Self::Tls(TlsError::Name) => Some("name hosts and addresses without a scheme or a port".to_owned()),
-            Self::Store(store::InitError::AlreadyInitialised) => Some("name another place with --store".to_owned()),
+            Self::Tls(TlsError::Name) => {
+                Some("name hosts and addresses without a scheme or a port".to_owned())
+            }
+            Self::Store(store::InitError::AlreadyInitialised) => {
+                Some("name another place with --store".to_owned())
+            }
             Self::Tls(_) | Self::Kv(_) | Self::Store(_) => None,
         }
     }

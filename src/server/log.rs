@@ -72,7 +72,8 @@ pub fn start(format: LogFormat, level: LogLevel) {
             tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
         }
         LogFormat::Json => {
-            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
+            let lines =
+                tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
             tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
         }
     };

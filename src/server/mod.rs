@@ -16,6 +16,7 @@ mod unlock;
 
 pub use config::Flags;
 pub use config::ServeConfig;
+pub use connection::Patience;
 pub use dev::Dev;
 pub use dev::DevError;
 pub use init::InitOptions;

@@ -13,6 +13,7 @@ use super::init::InitOptions;
 use super::init::MakeError;
 use super::init::prepare_serving;
 use crate::crypto::keyfile::KeyFileError;
+use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::kv;
 use crate::store;
@@ -41,7 +42,9 @@ impl RestoreError {
         match self {
             Self::Make(error) => error.hint(),
             Self::Data(error) => error.hint(),
-            Self::RecordKey(_) => Some("use the record.key of the store that the backup was made of".to_owned()),
+            Self::RecordKey(_) => {
+                Some("use the record.key of the store that the backup was made of".to_owned())
+            }
             Self::Restore(error) => error.hint(),
         }
     }
@@ -89,7 +92,7 @@ async fn fill(
     }
     let url = options.store.unwrap_or_else(|| kv::Url::Sqlite(data.file(datadir::STORE)));
     let kv = kv::open(&url).map_err(MakeError::Kv)?;
-    let restored = store::restore(Arc::clone(&kv), &key, backup, progress).await;
+    let restored = store::restore(Arc::clone(&kv), &key, backup, &mut Kernel, progress).await;
     kv.close().await;
     let restored = restored?;
     data.complete()?;

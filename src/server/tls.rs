@@ -164,8 +164,10 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_refused() {
         let names = ["localhost".to_owned()];
-        let (one, other) =
-            (make(&names, Timestamp::from_millis(0)).unwrap(), make(&names, Timestamp::from_millis(0)).unwrap());
+        let (one, other) = (
+            make(&names, Timestamp::from_millis(0)).unwrap(),
+            make(&names, Timestamp::from_millis(0)).unwrap(),
+        );
         assert!(matches!(served(&one.chain, &other.key), Err(TlsError::Mismatch)));
         assert!(matches!(served("canary", &one.key), Err(TlsError::NoCertificate)));
         assert!(matches!(served(&one.chain, "canary"), Err(TlsError::NoKey)));

@@ -193,7 +193,7 @@ impl Store {
     pub(super) async fn member_names(
         &self,
         org: OrgId,
-        ids: impl IntoIterator<Item = MemberId>,
+        ids: BTreeSet<MemberId>,
     ) -> Result<BTreeMap<MemberId, MemberName>, Failure> {
         let members = self.members_by_id(org, ids).await?;
         let there = members.into_iter().filter(|(_, member)| member.removed_at.is_none());
@@ -204,9 +204,8 @@ impl Store {
     pub(super) async fn members_by_id(
         &self,
         org: OrgId,
-        ids: impl IntoIterator<Item = MemberId>,
+        ids: BTreeSet<MemberId>,
     ) -> Result<BTreeMap<MemberId, MemberRecord>, Failure> {
-        let ids: BTreeSet<MemberId> = ids.into_iter().collect();
         let keys: Vec<_> = ids.iter().map(|id| self.records().member(org, *id)).collect();
         let members = self.records().get_all(&keys).await?;
         Ok(members.into_iter().flatten().map(|member| (member.id, member)).collect())

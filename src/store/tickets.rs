@@ -175,7 +175,7 @@ impl Store {
             self.filtered_ids(&index, &page, |of: &MemberId| only.is_none_or(|only| only == *of)).await?;
         let keys: Vec<_> = ids.into_iter().map(|id| keyspace::ticket(TicketId::from_bytes(id))).collect();
         let tickets: Vec<TicketRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
-        let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]);
+        let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
         let members = self.members_by_id(org, members).await?;
         let now = self.now();
         let items = tickets.into_iter().filter_map(|ticket| ticket.shown(&members, now)).collect();
@@ -215,7 +215,7 @@ impl Store {
     }
 
     async fn show_ticket(&self, ticket: TicketRecord) -> Result<Ticket, Error> {
-        let members = self.members_by_id(ticket.org, [ticket.member, ticket.author]).await?;
+        let members = self.members_by_id(ticket.org, [ticket.member, ticket.author].into()).await?;
         ticket.shown(&members, self.now()).ok_or(Error::NotFound { what: "ticket" })
     }
 }

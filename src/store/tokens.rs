@@ -171,7 +171,7 @@ impl Store {
             .await?;
         let keys: Vec<_> = ids.into_iter().map(|id| keyspace::token(TokenId::from_bytes(id))).collect();
         let tokens: Vec<TokenRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
-        let owners = tokens.iter().filter_map(|token| token.member.map(|(_, id)| id));
+        let owners = tokens.iter().filter_map(|token| token.member.map(|(_, id)| id)).collect();
         let names = match org {
             Some(org) => self.member_names(org, owners).await?,
             None => Default::default(),
@@ -209,7 +209,7 @@ impl Store {
         });
         let record = revoked.await?;
         let name = match record.member {
-            Some((org, id)) => self.member_names(org, [id]).await?.remove(&id),
+            Some((org, id)) => self.member_names(org, [id].into()).await?.remove(&id),
             None => None,
         };
         Ok(record.shown(name))

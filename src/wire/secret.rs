@@ -83,7 +83,14 @@ pub struct Sealed {
     #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{32}$"))]
     pub nonce: String,
     /// The value under the data key.
-    #[cfg_attr(feature = "server", schema(min_length = 24, max_length = 1398128, pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"))]
+    #[cfg_attr(
+        feature = "server",
+        schema(
+            min_length = 24,
+            max_length = 1398128,
+            pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+        )
+    )]
     pub ciphertext: String,
 }
 

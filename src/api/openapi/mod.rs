@@ -192,7 +192,10 @@ mod tests {
         for (method, path) in super::super::routes() {
             let operation = &document["paths"][&path][method.as_str().to_lowercase()];
             assert!(operation["security"].is_array(), "{method} {path} says nothing of credentials");
-            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
+            assert!(
+                operation["operationId"].is_string() && operation["summary"].is_string(),
+                "{method} {path}"
+            );
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.contains_key("400") && responses.contains_key("503"), "{method} {path}");
             for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
@@ -210,7 +213,9 @@ mod tests {
         assert!(id.ends_with('4'));
         let pattern = document["components"]["schemas"]["SecretId"]["pattern"].as_str().unwrap();
         assert_eq!(pattern, "^sec_[a-z2-7]{25}[aeimquy4]$");
-        for name in ["SecretName", "EnvName", "OrgName", "MemberName", "PluginName", "Category", "Hint", "Digest"] {
+        for name in
+            ["SecretName", "EnvName", "OrgName", "MemberName", "PluginName", "Category", "Hint", "Digest"]
+        {
             assert!(document["components"]["schemas"][name]["pattern"].is_string(), "{name} has no pattern");
         }
     }

@@ -75,7 +75,10 @@ pub(in crate::api) fn responses_of(groups: &[&[Code]]) -> BTreeMap<String, RefOr
             codes.push(*code);
         }
     }
-    by_status.into_iter().map(|(status, codes)| (status.to_string(), response(status, &codes).into())).collect()
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status.to_string(), response(status, &codes).into()))
+        .collect()
 }
 
 fn response(status: u16, codes: &[Code]) -> Response {
@@ -97,7 +100,6 @@ fn response(status: u16, codes: &[Code]) -> Response {
     response.build()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +108,9 @@ mod tests {
     fn codes_of_one_status_share_a_response() {
         let responses = responses_of(&[ASKED, BODY, &[Code::Forbidden, Code::TicketSpent]]);
         let RefOr::T(forbidden) = &responses["403"] else { panic!("a reference") };
-        assert!(forbidden.description.contains("`forbidden`") && forbidden.description.contains("`ticket_spent`"));
+        assert!(
+            forbidden.description.contains("`forbidden`") && forbidden.description.contains("`ticket_spent`")
+        );
         assert_eq!(forbidden.description.matches("`forbidden`").count(), 1);
         assert!(responses.contains_key("413") && responses.contains_key("429"));
     }

@@ -65,7 +65,17 @@ impl ListSecrets {
 
 impl FromQuery for ListSecrets {
     const NAMES: &'static [&'static str] = &[
-        "q", "scope", "owner", "name", "env", "plugin", "category", "type", "auto_install", "cursor", "limit",
+        "q",
+        "scope",
+        "owner",
+        "name",
+        "env",
+        "plugin",
+        "category",
+        "type",
+        "auto_install",
+        "cursor",
+        "limit",
     ];
 
     fn read(query: &mut Query) -> Self {

@@ -43,7 +43,8 @@ impl FromStr for Advertised {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
-        let expected = "expected a host and perhaps a port, such as vault.example:7373 or https://[2001:db8::1]:7373";
+        let expected =
+            "expected a host and perhaps a port, such as vault.example:7373 or https://[2001:db8::1]:7373";
         let rest = text.strip_prefix("https://").unwrap_or(text);
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match rest.strip_prefix('[') {
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn an_unspecified_address_is_told_by_the_hosts_name() {
-        let listen: Vec<SocketAddr> = ["0.0.0.0:1", "[::]:1", "10.0.0.1:2"].map(|text| text.parse().unwrap()).into();
+        let listen: Vec<SocketAddr> =
+            ["0.0.0.0:1", "[::]:1", "10.0.0.1:2"].map(|text| text.parse().unwrap()).into();
         assert_eq!(default_urls(&listen, Some("vault")), ["https://vault:1", "https://10.0.0.1:2"]);
         assert_eq!(default_urls(&listen, None), ["https://127.0.0.1:1", "https://10.0.0.1:2"]);
     }

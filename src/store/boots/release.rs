@@ -36,7 +36,7 @@ impl Store {
             Some(_) if ticket.uses_left() == Some(0) => Err(BootError::TicketSpent),
             Some(release) => Ok(release),
         };
-        let release = match refused {
+        let mut release = match refused {
             Ok(release) => release,
             Err(error) => {
                 let event = caller.event(AuditAction::Boot).about(target::ticket(ticket.id));
@@ -55,11 +55,15 @@ impl Store {
                 Err(NotOpened::Changed) if looks < LOOKS => {}
                 Err(NotOpened::Changed) => return Err(Failure::Conflict.into()),
                 Err(NotOpened::Failed(failure)) => return Err(failure.into()),
-                Err(NotOpened::Locked) => {
-                    // The keys of this process are those of before another's re-encryption: they open no more.
-                    self.set_release(None);
-                    return Err(BootError::Locked);
-                }
+                Err(NotOpened::Locked) => match self.newer_release(&release).await {
+                    Some(newer) if looks < LOOKS => release = newer,
+                    Some(_) => return Err(Failure::Conflict.into()),
+                    None => {
+                        // The keys of this process are those of before another's re-encryption: they open no more.
+                        self.set_release(None);
+                        return Err(BootError::Locked);
+                    }
+                },
             }
         };
 

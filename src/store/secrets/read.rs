@@ -105,7 +105,8 @@ impl Store {
         let scope = self.records().get(&self.records().scopes(org).key(id.as_bytes())).await?;
         let scope = scope.filter(|scope| caller.may(Action::ReadSecret(*scope))).ok_or_else(not_found)?;
         if let Some(owner) = scope.owner() {
-            let owner = self.members_by_id(org, [owner]).await?.remove(&owner).ok_or_else(not_found)?;
+            let owner =
+                self.members_by_id(org, [owner].into()).await?.remove(&owner).ok_or_else(not_found)?;
             if owner.removed_at.is_some() {
                 return Err(not_found());
             }
@@ -236,7 +237,7 @@ impl Store {
                 return self.show_secret(caller, now).await;
             }
         }
-        let members = [Some(meta.author), meta.scope.owner()].into_iter().flatten();
+        let members = [Some(meta.author), meta.scope.owner()].into_iter().flatten().collect();
         let members = self.members_by_id(org, members).await?;
         shown(meta, None, generation, &members).ok_or(Error::NotFound { what: "secret" })
     }
@@ -248,8 +249,8 @@ impl Store {
         org: OrgId,
         records: Vec<SecretRecord>,
     ) -> Result<Vec<Secret>, Error> {
-        let members =
-            records.iter().flat_map(|record| [Some(record.meta.author), record.meta.scope.owner()]).flatten();
+        let people = |record: &SecretRecord| [Some(record.meta.author), record.meta.scope.owner()];
+        let members = records.iter().flat_map(people).flatten().collect();
         let members = self.members_by_id(org, members).await?;
         let mut secrets = Vec::with_capacity(records.len());
         for record in records {
