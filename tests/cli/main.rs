@@ -5,10 +5,13 @@
 //! - [`people`]: members, tokens, tickets and organizations.
 //! - [`login`]: the saved login, the environment, and the deposit key that is remembered.
 //! - [`safekeeping`]: key slots, re-encryption, backups and the audit trail.
+//! - [`documents`]: completions and manual pages.
 //! - [`dev`]: the demonstration, exit statuses and signals.
 //! - [`terminal`]: hidden prompts and questions.
+#![expect(clippy::disallowed_methods, reason = "tests touch files, start processes and wait")]
 
 mod dev;
+mod documents;
 mod login;
 mod people;
 mod safekeeping;
