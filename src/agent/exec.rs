@@ -25,6 +25,7 @@ use super::outputs;
 use super::own::Own;
 use super::program;
 use super::release::Release;
+use super::supervise::kernel::Inherited;
 use crate::crypto::memory;
 use crate::settings::Environment;
 use crate::wire::BootReport;
@@ -37,6 +38,7 @@ pub fn run(
     command: Vec<OsString>,
     (settings, own): (Settings, Own),
     environment: &Environment,
+    inherited: &Inherited,
 ) -> Result<Infallible, Failure> {
     if let Err(errno) = memory::forbid_core_dumps() {
         warn!("core dumps cannot be turned off: {}", errno.desc());
@@ -81,7 +83,7 @@ pub fn run(
     }
     // What the kernel copies is in `strings`: these are wiped now, should it refuse.
     drop((release, own));
-    Ok(r#become::workload(&program, command, &strings)?)
+    Ok(r#become::workload(&program, command, &strings, inherited)?)
 }
 
 fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {

@@ -12,11 +12,15 @@ use super::identity::IdentityError;
 use super::obstacle::Obstacles;
 use super::outputs::OutputError;
 use super::program::FindError;
+use super::supervise::SuperviseError;
 use crate::settings::Faults;
 
 /// One variant for each step, in their order.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
+    /// The supervisor.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
     /// The settings.
     #[error(transparent)]
     Configuration(#[from] Faults),
@@ -55,6 +59,7 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Supervise(_) => None,
             Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
             Self::Find(error) => Some(error.hint()),
             Self::Identity(error) => error.hint(),
@@ -76,6 +81,7 @@ impl Failure {
             | Self::Obstacles(_)
             | Self::Output(_)
             | Self::Environment(_) => Exit::Configuration,
+            Self::Supervise(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,
             Self::Find(FindError::NotExecutable(_)) => Exit::NotExecutable,
             Self::Fetch(error) => error.exit(),

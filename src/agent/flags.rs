@@ -2,10 +2,12 @@
 //! is told together with those of the file and the environment.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use super::config::key;
+use crate::settings::form;
 use crate::settings::{Found, Items, Key, Origin, Source};
 
 /// The command line of the agent, for completions and manual pages.
@@ -37,6 +39,9 @@ pub enum Action {
     /// Fetch, then become the workload: nothing of the agent remains
     #[command(after_help = EXEC_HELP)]
     Exec {
+        /// How the workload is started
+        #[command(flatten)]
+        start: Start,
         /// The workload and its arguments, passed on as they are; no shell is involved
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
@@ -58,6 +63,20 @@ pub enum Action {
 const EXEC_HELP: &str = "\
 Exit status: that of the workload, or 64 usage, 69 store unreachable by the deadline, 75 try again, 77 denied,
 78 configuration, collision or size, 126 not executable, 127 not found.";
+
+/// What stays of the agent beside the workload. Known before anything is read, since the two part before that.
+#[derive(Debug, Clone, Args)]
+pub struct Start {
+    /// Stay as the parent: pass on signals, reap orphans, end with the workload's status
+    #[arg(long)]
+    pub init: bool,
+    /// Pass signals on to the workload's whole process group
+    #[arg(long, requires = "init")]
+    pub group: bool,
+    /// How long what the workload leaves behind may take to end before it is killed
+    #[arg(long, requires = "init", value_name = "TIME", default_value = "5s", value_parser = form::duration)]
+    pub grace: Duration,
+}
 
 /// Settings that may stand on the command line; each may also stand in the environment and in the file.
 #[derive(Debug, Default, Args)]
@@ -199,7 +218,7 @@ mod tests {
             (&["--deadline", "1s", "exec", "--", "a", "--", "b"], &["a", "--", "b"]),
             (&["exec", "--", "--version"], &["--version"]),
         ] {
-            let Action::Exec { command: read } = parse(line).unwrap().action else { panic!() };
+            let Action::Exec { command: read, .. } = parse(line).unwrap().action else { panic!() };
             assert_eq!(read, command, "{line:?}");
         }
         assert!(parse(&["exec"]).is_err());

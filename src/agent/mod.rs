@@ -11,7 +11,7 @@
 //! | layers | [`layers`], [`obstacle`] | a reference, a required name or a refused name stands in the way; all are told |
 //! | outputs | [`outputs`] | a secret that is a file has no place in memory |
 //! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
-//! | become the workload | [`r#become`] | the kernel will not execute it |
+//! | become the workload | [`r#become`], [`supervise`] | the kernel will not execute it |
 //!
 //! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] and [`exit`] say how it ended.
 //!
@@ -38,6 +38,7 @@ pub mod outputs;
 pub mod own;
 pub mod program;
 pub mod release;
+pub mod supervise;
 pub mod wanted;
 
 use std::ffi::OsString;
@@ -52,6 +53,7 @@ use self::flags::Action;
 use self::flags::Flags;
 pub use self::flags::command;
 use self::machine::RealFiles;
+use self::supervise::Side;
 use crate::settings::Environment;
 
 /// The whole program, so that another one can be it under the name `dropsafe-agent`. `arguments` begin with the program's name.
@@ -60,11 +62,20 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let environment = Environment::new(environment);
     let Flags { action, options } = match Flags::try_parse_from(arguments) {
         Ok(flags) => flags,
         Err(error) => return usage(&error).into(),
     };
+    let mut variables: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let inherited = match supervise::begin(&action, || supervise::forget(&mut variables)) {
+        Ok(Side::Workload(inherited)) => inherited,
+        Ok(Side::Ended(status)) => return status.into(),
+        Err(error) => {
+            let log = config::read_log(&options, &Environment::new(variables));
+            return fail(&error.into(), log.format);
+        }
+    };
+    let environment = Environment::new(variables);
     let settings = config::read(&options, &environment, &RealFiles);
     let log = settings
         .as_ref()
@@ -74,18 +85,20 @@ pub fn main(
     let ended = match (action, settings) {
         (Action::Check { json }, settings) => Ok(check::run(settings, &environment, json)),
         (_, Err(faults)) => Err(Failure::from(faults)),
-        (Action::Exec { command }, Ok(settings)) => {
-            exec::run(command, settings, &environment).map(|never| match never {})
+        (Action::Exec { command, .. }, Ok(settings)) => {
+            exec::run(command, settings, &environment, &inherited).map(|never| match never {})
         }
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            log::tell(&failure, log.format);
-            failure.exit().into()
-        }
+        Err(failure) => fail(&failure, log.format),
     }
+}
+
+fn fail(failure: &Failure, format: config::LogFormat) -> ExitCode {
+    log::tell(failure, format);
+    failure.exit().into()
 }
 
 fn usage(error: &clap::Error) -> Exit {
