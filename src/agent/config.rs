@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::account::Wish;
 use super::flags::Options;
 use super::machine::Files;
 use super::machine::ReadError;
@@ -85,6 +86,8 @@ pub mod key {
         MACHINE = "--machine", "DROPSAFE_MACHINE", "machine";
         /// The authorities that decide about a store without a pin.
         AUTHORITIES = "--ca", "DROPSAFE_CA", "ca";
+        /// Whom the workload runs as.
+        USER = "--user", "DROPSAFE_USER", "user";
         /// Form of messages.
         LOG = "--log", "DROPSAFE_LOG_FORMAT", "log";
         /// Their level.
@@ -159,6 +162,8 @@ pub struct Settings {
     pub machine: Option<String>,
     /// A PEM file of the authorities that decide when the ticket has no pin; the system's unless said.
     pub authorities: Option<PathBuf>,
+    /// Whom the workload runs as; as whom the agent does, unless said.
+    pub user: Option<Wish>,
     /// How much is told, and how.
     pub log: Log,
     /// What is odd and no fault.
@@ -197,6 +202,7 @@ pub fn read(
     let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
     let machine = reader.one(&key::MACHINE, machine);
     let authorities = reader.one(&key::AUTHORITIES, form::path);
+    let user = reader.one(&key::USER, Wish::parse);
     let log = log(&mut reader);
 
     if let Some(exclude) = &exclude {
@@ -223,6 +229,7 @@ pub fn read(
         layers: layers.map_or_else(|| Layer::ALL.to_vec(), |set| order(set, &mut faults)),
         machine: machine.map(|set| set.value),
         authorities: authorities.map(|set| set.value),
+        user: user.map(|set| set.value),
         log,
         warnings: warning.into_iter().chain(near_misses(environment)).collect(),
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use super::account::AccountError;
 use super::r#become::BecomeError;
 use super::environment::EnvironmentError;
 use super::exit::Exit;
@@ -30,6 +31,9 @@ pub enum Failure {
     /// The ticket.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The user.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// The ticket's file is to be deleted and will not be.
     #[error("the ticket's file {} is to be deleted and cannot be: {}", path.display(), errno.desc())]
     Keep {
@@ -63,6 +67,7 @@ impl Failure {
             Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
             Self::Find(error) => Some(error.hint()),
             Self::Identity(error) => error.hint(),
+            Self::Account(error) => error.hint(),
             Self::Keep { .. } => Some("make its folder writable, or leave out delete_ticket_file"),
             Self::Fetch(error) => error.hint(),
             Self::Obstacles(obstacles) => obstacles.hint(),
@@ -77,6 +82,7 @@ impl Failure {
         match self {
             Self::Configuration(_)
             | Self::Identity(_)
+            | Self::Account(_)
             | Self::Keep { .. }
             | Self::Obstacles(_)
             | Self::Output(_)

@@ -139,6 +139,9 @@ pub struct Options {
     /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca: Option<OsString>,
+    /// The user that the workload runs as, a name or a number; its HOME is set [env: DROPSAFE_USER]
+    #[arg(long, global = true, value_name = "USER[:GROUP]", value_hint = ValueHint::Username)]
+    user: Option<OsString>,
     /// Form of messages: text or json; DROPSAFE_LOG sets their level [env: DROPSAFE_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORM")]
     log: Option<OsString>,
@@ -170,6 +173,7 @@ impl Source for Options {
             key::LAYERS => one(&self.layers),
             key::MACHINE => one(&self.machine),
             key::AUTHORITIES => one(&self.ca),
+            key::USER => one(&self.user),
             key::LOG => one(&self.log),
             _ => None,
         };

@@ -18,6 +18,7 @@
 //! Absences: no value in argv, in a message or on a disk that keeps it; no thread of ours; nothing is listened on; after `exec`
 //! nothing of the agent is left.
 
+pub mod account;
 pub mod r#become;
 pub mod cache;
 pub mod check;

@@ -192,6 +192,22 @@ impl Own {
         }
     }
 
+    /// Puts a variable in the place of the inherited one of that name, or beside the others.
+    pub fn inherit(&mut self, name: &str, value: SecretValue) {
+        let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;
+        match self.given.iter().position(inherited) {
+            Some(index) => {
+                self.given[index].reference = None;
+                self.values[index] = value;
+            }
+            None => {
+                let name = name.into();
+                self.given.push(Given { layer: Layer::Environment, name, reference: None });
+                self.values.push(value);
+            }
+        }
+    }
+
     /// `refers`: whether the value may be a reference.
     fn add(&mut self, layer: Layer, name: impl Into<OsString>, value: SecretValue, refers: bool) {
         let named = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| refers);
