@@ -119,6 +119,15 @@ pub fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountError> {
     })
 }
 
+/// The group of that name or number.
+///
+/// # Errors
+/// There is none.
+pub fn group(name: &str, files: &dyn Files) -> Result<Gid, AccountError> {
+    let text = files.text(Path::new("/etc/group"), MAX_FILE).map(|text| text.text).unwrap_or_default();
+    gid_of(&text, name).map(Gid::from_raw).ok_or_else(|| AccountError::NoGroup(name.to_owned()))
+}
+
 impl Account {
     /// Becomes this user, with no way back: real, effective and saved ids, supplementary groups first, for only root may set
     /// them. Whoever is this user already needs no right.
@@ -189,7 +198,7 @@ fn lines_of(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 }
 
 /// The number of a group of that name, or the number itself.
-pub fn gid_of(group: &str, name: &str) -> Option<u32> {
+fn gid_of(group: &str, name: &str) -> Option<u32> {
     lines_of(group).find(|(known, ..)| *known == name).map(|(_, gid, _)| gid).or_else(|| number(name))
 }
 

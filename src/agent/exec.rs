@@ -98,7 +98,11 @@ pub fn run(
     Ok(r#become::workload(&program, command, &strings, inherited)?)
 }
 
-fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
+/// The plan of a boot, if it has one.
+///
+/// # Errors
+/// All that is in the way.
+pub fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
     let (plan, obstacles) = layers::decide(Inputs {
         order: &settings.layers,
         given: &own.given,

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use super::account::AccountError;
 use super::r#become::BecomeError;
+use super::boot::PublishError;
 use super::environment::EnvironmentError;
 use super::exit::Exit;
 use super::fetch::FetchError;
@@ -51,6 +52,9 @@ pub enum Failure {
     /// Files.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// What `boot` leaves.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -72,6 +76,7 @@ impl Failure {
             Self::Fetch(error) => error.hint(),
             Self::Obstacles(obstacles) => obstacles.hint(),
             Self::Output(error) => error.hint(),
+            Self::Publish(error) => error.hint(),
             Self::Environment(error) => error.hint(),
             Self::Become(error) => error.hint(),
         }
@@ -86,6 +91,7 @@ impl Failure {
             | Self::Keep { .. }
             | Self::Obstacles(_)
             | Self::Output(_)
+            | Self::Publish(_)
             | Self::Environment(_) => Exit::Configuration,
             Self::Supervise(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,

@@ -2,6 +2,7 @@
 //! is told together with those of the file and the environment.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -45,6 +46,12 @@ pub enum Action {
         /// The workload and its arguments, passed on as they are; no shell is involved
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
+    },
+    /// Fetch, and leave environment, files and receipt in memory for the units of this machine
+    Boot {
+        /// Also write an env-file for Docker there, on a tmpfs; a value with a newline is an error
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        docker_env: Option<PathBuf>,
     },
     /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
     Explain {
@@ -127,7 +134,7 @@ pub struct Options {
     /// A file of NAME=VALUE lines, the last resort for a name [env: DROPSAFE_DEFAULTS_FILE]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     defaults_file: Option<OsString>,
-    /// Where secrets go that are delivered as files, on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
+    /// Where files go: secrets delivered as such, and what `boot` leaves; on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     files_dir: Option<OsString>,
     /// The order of the layers [env: DROPSAFE_LAYERS] [default: private,shared,secrets,environment,defaults]
@@ -139,6 +146,12 @@ pub struct Options {
     /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca: Option<OsString>,
+    /// A group that may read what `boot` leaves [env: DROPSAFE_FILE_GROUP]
+    #[arg(long, global = true, value_name = "GROUP")]
+    file_group: Option<OsString>,
+    /// Let `boot` write to a disk; what is deleted there is not gone [env: DROPSAFE_ALLOW_DISK]
+    #[arg(long, global = true)]
+    allow_disk: bool,
     /// The user that the workload runs as, a name or a number; its HOME is set [env: DROPSAFE_USER]
     #[arg(long, global = true, value_name = "USER[:GROUP]", value_hint = ValueHint::Username)]
     user: Option<OsString>,
@@ -173,6 +186,8 @@ impl Source for Options {
             key::LAYERS => one(&self.layers),
             key::MACHINE => one(&self.machine),
             key::AUTHORITIES => one(&self.ca),
+            key::FILE_GROUP => one(&self.file_group),
+            key::ALLOW_DISK => self.allow_disk.then(|| Items::One("true".into())),
             key::USER => one(&self.user),
             key::LOG => one(&self.log),
             _ => None,
@@ -203,7 +218,8 @@ mod tests {
             .collect();
         for key in key::ALL.iter().filter(|key| !key.flag.is_empty()) {
             assert!(flags.contains(&key.flag.to_owned()), "{} has no flag", key.flag);
-            let value: &[&str] = if key.flag == "--delete-ticket-file" { &[] } else { &["x"] };
+            let value: &[&str] =
+                if ["--delete-ticket-file", "--allow-disk"].contains(&key.flag) { &[] } else { &["x"] };
             let line = [&["check", key.flag], value].concat();
             let found = parse(&line).unwrap().options.find(key);
             assert_eq!(found.map(|found| found.origin), Some(Origin::Flag(key.flag)));

@@ -20,6 +20,7 @@
 
 pub mod account;
 pub mod r#become;
+pub mod boot;
 pub mod cache;
 pub mod check;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod machine;
 pub mod obstacle;
 pub mod outputs;
 pub mod own;
+pub mod placement;
 pub mod program;
 pub mod release;
 pub mod supervise;
@@ -88,6 +90,9 @@ pub fn main(
         (_, Err(faults)) => Err(Failure::from(faults)),
         (Action::Exec { command, .. }, Ok(settings)) => {
             exec::run(command, settings, &environment, &inherited).map(|never| match never {})
+        }
+        (Action::Boot { docker_env }, Ok(settings)) => {
+            boot::run(settings, &environment, docker_env.as_deref())
         }
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };

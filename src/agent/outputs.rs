@@ -101,12 +101,16 @@ pub fn give(files: &BTreeMap<usize, PathBuf>, folder: &Path, account: &Account) 
 
 fn prepare(folder: &Path, own: &Path) -> Result<(), OutputError> {
     DirBuilder::new().recursive(true).mode(0o700).create(own).map_err(|error| failed(folder, &error))?;
-    let medium = statfs(own).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
-    if medium == TMPFS_MAGIC || i64::from(medium.0) == RAMFS_MAGIC {
-        Ok(())
-    } else {
-        Err(OutputError::Disk(folder.to_owned()))
-    }
+    if in_memory(own)? { Ok(()) } else { Err(OutputError::Disk(folder.to_owned())) }
+}
+
+/// Whether what is written in a folder stays in memory.
+///
+/// # Errors
+/// The system says no.
+pub fn in_memory(folder: &Path) -> Result<bool, OutputError> {
+    let medium = statfs(folder).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
+    Ok(medium == TMPFS_MAGIC || i64::from(medium.0) == RAMFS_MAGIC)
 }
 
 /// No reader sees half a file, and none is there in a moment with a wrong mode.

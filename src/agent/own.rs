@@ -192,6 +192,16 @@ impl Own {
         }
     }
 
+    /// Leaves out what was inherited, but for what refers to a secret.
+    pub fn keep_references(&mut self) {
+        let keep: Vec<bool> =
+            self.given.iter().map(|own| own.layer != Layer::Environment || own.reference.is_some()).collect();
+        let mut kept = keep.iter();
+        self.given.retain(|_| kept.next().is_none_or(|keep| *keep));
+        let mut kept = keep.iter();
+        self.values.retain(|_| kept.next().is_none_or(|keep| *keep));
+    }
+
     /// Puts a variable in the place of the inherited one of that name, or beside the others.
     pub fn inherit(&mut self, name: &str, value: SecretValue) {
         let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;

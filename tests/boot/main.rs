@@ -1,9 +1,11 @@
 //! The agent where it really stands: as the first process, in a unit, beside a shell.
 //!
+//! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`user`]: dropping privileges.
 
+mod environment_file;
 mod signals;
 mod supervise;
 mod user;
