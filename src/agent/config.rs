@@ -267,6 +267,13 @@ pub fn read_log(options: &Options, environment: &Environment) -> Log {
     log(&mut Reader::new(&[options, environment], &mut ignored))
 }
 
+/// Where files go, for one that cannot read the configuration file; that decides last.
+pub fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
+    let mut ignored = Faults::default();
+    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
+    read.map_or_else(|| default_files_dir(environment), |set| set.value)
+}
+
 fn configuration_file(
     options: &Options,
     environment: &Environment,

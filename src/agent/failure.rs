@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::account::AccountError;
 use super::r#become::BecomeError;
 use super::boot::PublishError;
+use super::enter::EnterError;
 use super::environment::EnvironmentError;
 use super::exit::Exit;
 use super::fetch::FetchError;
@@ -55,6 +56,9 @@ pub enum Failure {
     /// What `boot` leaves.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// What an earlier boot received.
+    #[error(transparent)]
+    Enter(#[from] EnterError),
     /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -77,6 +81,7 @@ impl Failure {
             Self::Obstacles(obstacles) => obstacles.hint(),
             Self::Output(error) => error.hint(),
             Self::Publish(error) => error.hint(),
+            Self::Enter(error) => error.hint(),
             Self::Environment(error) => error.hint(),
             Self::Become(error) => error.hint(),
         }
@@ -92,6 +97,7 @@ impl Failure {
             | Self::Obstacles(_)
             | Self::Output(_)
             | Self::Publish(_)
+            | Self::Enter(_)
             | Self::Environment(_) => Exit::Configuration,
             Self::Supervise(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,

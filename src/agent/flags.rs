@@ -53,6 +53,13 @@ pub enum Action {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         docker_env: Option<PathBuf>,
     },
+    /// Start a program with what this boot already received; no store is asked
+    #[command(after_help = ENTER_HELP)]
+    Enter {
+        /// The program and its arguments, passed on as they are; no shell is involved
+        #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
     /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
     Explain {
         /// Print JSON
@@ -84,6 +91,10 @@ pub struct Start {
     #[arg(long, requires = "init", value_name = "TIME", default_value = "5s", value_parser = form::duration)]
     pub grace: Duration,
 }
+
+const ENTER_HELP: &str = "\
+What was received is what `boot` left in the folder for files or in /run/dropsafe; in a container, the environment of the workload,
+which one must enter as the workload's own user. For `docker exec`, SSH sessions and cron.";
 
 /// Settings that may stand on the command line; each may also stand in the environment and in the file.
 #[derive(Debug, Default, Args)]

@@ -24,6 +24,7 @@ pub mod boot;
 pub mod cache;
 pub mod check;
 pub mod config;
+pub mod enter;
 pub mod environment;
 pub mod exec;
 pub mod exit;
@@ -87,6 +88,11 @@ pub fn main(
 
     let ended = match (action, settings) {
         (Action::Check { json }, settings) => Ok(check::run(settings, &environment, json)),
+        // Before faults: the configuration may be for root's eyes, and what was left not.
+        (Action::Enter { command }, _) => {
+            let folder = config::read_files_dir(&options, &environment);
+            enter::run(command, &folder, &environment, &inherited).map(|never| match never {})
+        }
         (_, Err(faults)) => Err(Failure::from(faults)),
         (Action::Exec { command, .. }, Ok(settings)) => {
             exec::run(command, settings, &environment, &inherited).map(|never| match never {})

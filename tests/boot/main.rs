@@ -1,10 +1,12 @@
 //! The agent where it really stands: as the first process, in a unit, beside a shell.
 //!
+//! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`user`]: dropping privileges.
 
+mod enter;
 mod environment_file;
 mod signals;
 mod supervise;
