@@ -1,0 +1,24 @@
+//! The agent where it really stands: as the first process, in a unit, beside a shell.
+//!
+//! - [`enter`]: sessions beside the workload.
+//! - [`environment_file`]: what `boot` leaves for systemd and shells.
+//! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
+//! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
+//! - [`user`]: dropping privileges.
+
+mod enter;
+mod environment_file;
+mod signals;
+mod supervise;
+mod user;
+mod workload;
+
+/// Names what could not be tested here; with `DROPSAFE_REQUIRE_ALL` that is a failure.
+fn skip(what: &str) {
+    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "skipped: {what}");
+    if let Some(path) = std::env::var_os("DROPSAFE_SKIPS") {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        writeln!(file, "{what}").unwrap();
+    }
+}
