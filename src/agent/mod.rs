@@ -41,9 +41,10 @@ pub mod release;
 pub mod wanted;
 
 use std::ffi::OsString;
+use std::io;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use self::exit::Exit;
@@ -61,7 +62,7 @@ pub fn main(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
     let environment = Environment::new(environment);
-    let Flags { action, options } = match Flags::try_parse_from(arguments) {
+    let Flags { action, options } = match flags::parse(arguments.into_iter().collect()) {
         Ok(flags) => flags,
         Err(error) => return usage(&error).into(),
     };
@@ -89,10 +90,18 @@ pub fn main(
 }
 
 fn usage(error: &clap::Error) -> Exit {
-    // Help that was asked for goes to standard output and is a success; nobody is left to tell when that is gone.
-    let _ = error.print();
-    match error.kind() {
+    let exit = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
         _ => Exit::Usage,
-    }
+    };
+    // Messages quote the argument that was not understood, which may be a ticket without its flag.
+    let message = error.to_string();
+    let quotes = exit == Exit::Usage && obstacle::CREDENTIALS.iter().any(|prefix| message.contains(prefix));
+    // Help that was asked for goes to standard output. Nobody is left to tell when that is gone.
+    let _ = match exit {
+        Exit::Success => io::stdout().write_all(message.as_bytes()),
+        _ if quotes => io::stderr().write_all(b"error: a credential is no argument; see --help\n"),
+        _ => io::stderr().write_all(message.as_bytes()),
+    };
+    exit
 }

@@ -96,6 +96,17 @@ fn a_bad_ticket_is_told_without_quoting_it() {
 }
 
 #[test]
+fn a_ticket_in_the_wrong_place_is_not_repeated() {
+    let ticket = Store::releasing(vec![]).ticket;
+    for line in
+        [&["exec", "--", &ticket][..], &[&ticket], &["exec", &format!("--ticket={ticket}"), "--", "x"]]
+    {
+        let ran = run(agent(line).env("DROPSAFE_TICKET", &ticket));
+        assert!(ran.code != Some(0) && !ran.err.contains(&ticket[..20]), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_denial_ends_the_boot_at_once() {
     for code in [Code::Unauthorized, Code::Expired, Code::Revoked, Code::TicketSpent, Code::SourceNotAllowed]
     {
