@@ -1,1 +1,177 @@
-//! HTTP in front of the store. Holds no rule of its own.
+//! HTTP in front of the store, one file per resource. A request is judged in this order: admission, credential, size,
+//! parse. Decides nothing itself: who may do what is the store's. Never logs or repeats what a request holds.
+
+mod audit;
+mod auth;
+mod backup;
+mod boot;
+mod boots;
+mod extract;
+mod front;
+mod guesses;
+mod health;
+mod keys;
+pub mod limits;
+mod members;
+mod metrics;
+mod openapi;
+mod orgs;
+mod page;
+mod problem;
+mod query;
+mod secrets;
+mod status;
+mod tickets;
+mod tokens;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::Router;
+use axum::middleware;
+use bytes::Bytes;
+use http::Method;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use front::Peer;
+
+use crate::domain::pin::Pin;
+use crate::store::Entropy;
+use crate::store::Store;
+use crate::wire::Code;
+use limits::Limits;
+use metrics::Metrics;
+use problem::Refused;
+
+/// What the API is told at its start.
+pub struct Setup {
+    /// The store.
+    pub store: Store,
+    /// Where its random request ids come from.
+    pub random: Arc<dyn Entropy>,
+    /// Addresses that go into tickets, in the order in which machines shall try them.
+    pub urls: Vec<String>,
+    /// The pin that goes with them.
+    pub pin: Option<Pin>,
+    /// The limits' sizes.
+    pub limits: limits::Settings,
+}
+
+/// The API of one process. Clones share everything.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    limits: Limits,
+    metrics: Metrics,
+    document: Bytes,
+    draining: AtomicBool,
+    connections: AtomicU64,
+}
+
+impl Api {
+    /// The API over `setup`'s store.
+    pub fn new(setup: Setup) -> Self {
+        let (_, document) = parts();
+        Self(Arc::new(Inner {
+            limits: Limits::new(setup.limits.clone()),
+            metrics: Metrics::new(&openapi::operations(&document)),
+            document: openapi::finished(&document),
+            draining: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            setup,
+        }))
+    }
+
+    /// The service that answers requests. The server puts a [`Peer`] into each request's extensions.
+    pub fn router(&self) -> Router {
+        let (router, _) = parts();
+        router
+            .method_not_allowed_fallback(wrong_method)
+            .fallback(no_such_route)
+            .layer(middleware::from_fn_with_state(self.clone(), front::front))
+            .with_state(self.clone())
+    }
+
+    /// From now on the server is not ready: what watches it sends new work elsewhere.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Relaxed);
+    }
+
+    /// Says how many connections are open, for the metrics.
+    pub fn set_connections(&self, open: u64) {
+        self.0.connections.store(open, Relaxed);
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.setup.store
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    fn document(&self) -> Bytes {
+        self.0.document.clone()
+    }
+
+    fn addresses(&self) -> (Vec<String>, Option<Pin>) {
+        (self.0.setup.urls.clone(), self.0.setup.pin)
+    }
+
+    fn connections(&self) -> u64 {
+        self.0.connections.load(Relaxed)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.draining.load(Relaxed)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.0.setup.random.fill(bytes);
+    }
+}
+
+/// Every route, as method and path with its parameter in braces: what a test of permissions has to cover.
+pub fn routes() -> Vec<(Method, String)> {
+    openapi::operations(&parts().1)
+}
+
+/// The API's description, as it is served.
+pub fn document() -> Bytes {
+    openapi::finished(&parts().1)
+}
+
+fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::new()
+        .merge(openapi::routes())
+        .merge(secrets::routes())
+        .merge(boot::routes())
+        .merge(boots::routes())
+        .merge(members::routes())
+        .merge(tokens::routes())
+        .merge(tickets::routes())
+        .merge(orgs::routes())
+        .merge(audit::routes())
+        .merge(keys::routes())
+        .merge(status::routes())
+        .merge(backup::routes())
+        .merge(health::routes())
+        .split_for_parts()
+}
+
+async fn no_such_route() -> Refused {
+    Refused::new(Code::NotFound, "the API has no such path").hint("GET /v1/openapi.json lists the paths")
+}
+
+async fn wrong_method() -> Refused {
+    Refused::new(Code::MethodNotAllowed, "the path has no such method")
+        .hint("the header Allow lists its methods")
+}

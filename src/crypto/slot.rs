@@ -50,6 +50,17 @@ pub enum SlotKind {
     Credential,
 }
 
+impl SlotKind {
+    /// `passphrase`, `key_file` or `credential`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Passphrase(_) => "passphrase",
+            Self::KeyFile => "key_file",
+            Self::Credential => "credential",
+        }
+    }
+}
+
 /// One slot, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

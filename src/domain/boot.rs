@@ -16,6 +16,9 @@ use crate::domain::receipt::ReceiptEntry;
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 
+#[cfg(test)]
+mod tests;
+
 /// What the store remembers of a boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {

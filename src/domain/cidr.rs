@@ -120,3 +120,78 @@ impl FromStr for Cidr {
 }
 
 text::serde_as_text!(Cidr, "a network such as 10.0.0.0/8");
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn contains(block: &str, address: &str) -> bool {
+        Cidr::parse(block).unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn blocks_hold_their_addresses() {
+        for (block, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("10.0.0.0/31", "10.0.0.1", "10.0.0.2"),
+            ("10.0.0.1", "10.0.0.1", "10.0.0.0"),
+            ("0.0.0.0/0", "255.255.255.255", "::1"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
+            ("::1", "::1", "::2"),
+            ("::/0", "fe80::1", "10.0.0.1"),
+            ("2001:db8::8000/113", "2001:db8::ffff", "2001:db8::7fff"),
+        ] {
+            assert!(contains(block, inside), "{inside} in {block}");
+            assert!(!contains(block, outside), "{outside} not in {block}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
+        assert!(!contains("::/0", "::ffff:10.1.2.3"));
+        assert_eq!(Cidr::parse("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(Cidr::parse("::ffff:10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(Cidr::parse("::ffff:0:0/96").unwrap().to_string(), "0.0.0.0/0");
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        for bad in
+            ["", "/8", "10.0.0", "10.0.0.0.0/8", "host/8", "10.0.0.0 /8", "fe80::1%eth0", "010.0.0.0/8"]
+        {
+            assert_eq!(Cidr::parse(bad), Err(CidrError::Address), "{bad:?}");
+        }
+        for bad in [
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "10.0.0.0/8/8",
+            "10.0.0.0/256",
+        ] {
+            assert_eq!(Cidr::parse(bad), Err(CidrError::Length { max: 32 }), "{bad:?}");
+        }
+        assert_eq!(Cidr::parse("::/129"), Err(CidrError::Length { max: 128 }));
+        for bad in ["10.0.0.1/8", "::1/127", "::ffff:10.0.0.0/90", "1.2.3.4/0"] {
+            assert_eq!(Cidr::parse(bad), Err(CidrError::HostBits), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_comparing_leading_bits(block in any::<u32>(), length in 0_u8..=32, address in any::<u32>()) {
+            let mask = u32::MAX.checked_shl(u32::from(32 - length)).unwrap_or(0);
+            let text = format!("{}/{length}", std::net::Ipv4Addr::from_bits(block & mask));
+            let parsed = Cidr::parse(&text).unwrap();
+            prop_assert_eq!(parsed.to_string(), text);
+            let address = std::net::Ipv4Addr::from_bits(address);
+            prop_assert_eq!(parsed.contains(address.into()), address.to_bits() & mask == block & mask);
+            prop_assert_eq!(parsed.contains(address.to_ipv6_mapped().into()), parsed.contains(address.into()));
+        }
+    }
+}

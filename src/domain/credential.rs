@@ -15,6 +15,9 @@ pub use crate::domain::pin::Pin;
 use crate::domain::text;
 pub use crate::domain::ticket::BootTicket;
 
+#[cfg(test)]
+mod tests;
+
 const VERSION: u8 = 1;
 const CHECKSUM: usize = 4;
 /// Version, id, secret, checksum.

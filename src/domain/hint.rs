@@ -61,7 +61,6 @@ const PREFIXES: &[&str] = &[
     "figd_",
     "PMAK-",
     "rubygems_",
-    "cio",
     // Messages.
     "xoxb-",
     "xoxp-",
@@ -71,8 +70,6 @@ const PREFIXES: &[&str] = &[
     "xoxe-",
     "xapp-",
     "SG.",
-    "key-",
-    "secret_",
     "ntn_",
     // Clouds, payments, observability.
     "AKIA",
@@ -173,4 +170,84 @@ impl FromStr for Hint {
     }
 }
 
-text::serde_as_text!(Hint, "a redacted display");
+text::serde_as_text!(as_str Hint, "a redacted display");
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(text: &str) -> Option<String> {
+        Hint::of(&SecretValue::new(text.as_bytes().to_vec())).map(|hint| hint.to_string())
+    }
+
+    #[test]
+    fn known_prefixes_and_the_last_four() {
+        for (value, hint) in [
+            ("sk-abcdefghijklmnopqrstuvwxyz", "sk-****...wxyz"),
+            ("sk-ant-abcdefghijklmnopqrstuvwxyz", "sk-ant-****...wxyz"),
+            ("sk-ant-api03-abcdefghijklmnopqrstuvwxyz", "sk-ant-api03-****...wxyz"),
+            ("ghp_0123456789012345678901234567890123AB", "ghp_****...23AB"),
+            ("xoxb-0123456789012345678901234567890123AB", "xoxb-****...23AB"),
+        ] {
+            assert_eq!(of(value).as_deref(), Some(hint));
+        }
+    }
+
+    #[test]
+    fn nothing_of_short_unknown_or_odd_values() {
+        for value in [
+            "",
+            "sk-",
+            "sk-abcdefghijklmnopqrst",
+            "correct-horse-battery-staple-pw12",
+            "postgres://user:password@host/abcd",
+            "sk-abcdefghijklm nopqrstuvwxyz",
+            "sk-abcdefghijklmnopqrstuvwxyz\n",
+            "sk-abcdefghijklmnopqrstuvwxyzé",
+            // Long enough, yet all but nine characters would show.
+            "AGE-SECRET-KEY-1abcdefghi",
+        ] {
+            assert_eq!(of(value), None, "{value:?}");
+        }
+        assert_eq!(Hint::of(&SecretValue::new(vec![0xff; 40])), None);
+    }
+
+    #[test]
+    fn a_hint_of_another_program_is_bounded() {
+        for good in ["sk-****...wxyz", "ghp_****...23AB", "sk-****...****"] {
+            assert_eq!(Hint::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "****...wxyz",
+            "hunter2",
+            "sk-****...",
+            "sk-****...wxy",
+            "sk-****...vwxyz",
+            "sk-****...w yz",
+            "mysecret****...wxyz",
+            "sk-****...\u{e9}xy",
+            "sk-secret****...wxyz",
+        ] {
+            assert_eq!(Hint::parse(bad), Err(HintError), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_prefix_and_last_four(prefix in prop::sample::select(PREFIXES), rest in "[!-~]{0,60}") {
+            let value = format!("{prefix}{rest}");
+            if let Some(hint) = of(&value) {
+                let (shown, tail) = hint.split_once(MASK).unwrap();
+                prop_assert!(value.len() >= MIN_VALUE);
+                prop_assert!(PREFIXES.contains(&shown) && value.starts_with(shown));
+                prop_assert_eq!(tail.len(), 4);
+                prop_assert!(value.ends_with(tail));
+                prop_assert!(shown.len() + 4 + MIN_HIDDEN <= value.len());
+                prop_assert!(Hint::parse(&hint).is_ok());
+            }
+        }
+    }
+}

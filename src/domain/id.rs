@@ -131,3 +131,47 @@ fn read(prefix: &'static str, text: &str) -> Result<[u8; 16], IdError> {
         Err(_) => Err(damaged),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_text_is_the_prefix_and_base32() {
+        assert_eq!(SecretId::from_bytes([0; 16]).to_string(), "sec_aaaaaaaaaaaaaaaaaaaaaaaaaa");
+        assert_eq!(BootId::from_bytes([0xff; 16]).to_string(), "boot_77777777777777777777777774");
+    }
+
+    #[test]
+    fn what_is_not_that_is_refused_without_quoting_it() {
+        let prefix = "sec_";
+        for bad in ["", "sec", "mem_aaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert_eq!(bad.parse::<SecretId>(), Err(IdError::Prefix { prefix }), "{bad:?}");
+        }
+        for bad in [
+            "sec_",
+            "sec_aaaaaaaaaaaaaaaaaaaaaaaaa",
+            "sec_aaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "sec_AAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "sec_aaaaaaaaaaaaaaaaaaaaaaaaab",
+            "sec_1aaaaaaaaaaaaaaaaaaaaaaaaa",
+            "sec_äaaaaaaaaaaaaaaaaaaaaaaaa",
+        ] {
+            assert_eq!(bad.parse::<SecretId>(), Err(IdError::Body { prefix }), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_and_bytes_round_trip(bytes in any::<[u8; 16]>()) {
+            let id = MemberId::from_bytes(bytes);
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(id.as_bytes(), &bytes);
+            let json = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(&json, &format!("\"{id}\""));
+            prop_assert_eq!(serde_json::from_str::<MemberId>(&json).unwrap(), id);
+        }
+    }
+}

@@ -8,8 +8,8 @@
 //!   dotenv drops the comment, systemd keeps it in the value. `;` begins a comment for systemd only: a fault.
 //! - `export ` in front of a name is taken, as shells and dotenv do; systemd does not know it.
 //! - A blank before or after `=` is a fault: shells refuse it and the others differ.
-//! - An unquoted value ends with its line, blanks at its end dropped. It may hold no quote and no backslash; systemd
-//!   treats a backslash as an escape, dotenv does not.
+//! - An unquoted value ends with its line, blanks at its end dropped. It may hold no quote of any kind and no backslash,
+//!   which systemd takes as an escape and dotenv does not.
 //! - `$NAME`, `${…}`, `$(…)` and `$$` outside single quotes are a fault: Compose and shells expand them, systemd does not.
 //! - Single quotes keep everything up to the next single quote, newlines too.
 //! - Double quotes keep newlines and know `\\`, `\"`, `\$`, `` \` `` and a backslash before a newline (which joins the lines), as
@@ -22,6 +22,8 @@ use crate::domain::name::SecretName;
 use crate::domain::value::SecretValue;
 
 mod scan;
+#[cfg(test)]
+mod tests;
 
 /// One assignment.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ pub enum FaultKind {
     #[error("there is a blank beside the `=`")]
     Blank,
     /// Something that readers differ on in an unquoted value.
-    #[error("an unquoted value holds a quote, a backslash or ` #`, which programs read differently")]
+    #[error("an unquoted value holds a quote, a backslash or a ` #`, which programs read differently")]
     Unquoted,
     /// Something that some readers expand.
     #[error("the value holds a `$` that some programs expand")]

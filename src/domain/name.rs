@@ -11,6 +11,9 @@ pub use crate::domain::refusal::Refusal;
 pub use crate::domain::refusal::refused;
 use crate::domain::text;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest secret name, in bytes.
 pub const MAX_SECRET_NAME: usize = 200;
 /// The longest exported name, in bytes: the longest secret name and the `_` that a leading digit gets.
@@ -122,7 +125,7 @@ macro_rules! names {
             }
         }
 
-        text::serde_as_text!($Name, $expected);
+        text::serde_as_text!(as_str $Name, $expected);
     )+ };
 }
 

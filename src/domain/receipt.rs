@@ -19,8 +19,12 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;
 use crate::domain::value::Kind;
 
+#[cfg(test)]
+mod tests;
+
 /// What a boot was given, what was skipped and why, and the state of the store that decided it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// The entries that were released.
     pub entries: Vec<ReceiptEntry>,
@@ -32,16 +36,19 @@ pub struct Receipt {
 
 /// One released secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ReceiptEntry {
     /// The name it is exported as; for a reference, the name it would be.
     pub env: EnvName,
     /// Its name.
     pub name: SecretName,
     /// The secret.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its scope.
     pub scope: ScopeKind,
     /// The version that was released.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
     /// Whether the value may be shown.
     pub kind: Kind,

@@ -9,6 +9,8 @@ use serde::Serialize;
 use crate::domain::name::EnvName;
 
 mod table;
+#[cfg(test)]
+mod tests;
 
 /// Why an exported name is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,56 +26,81 @@ pub struct Refusal {
 /// Compared byte for byte, as Linux does, except where the program that reads the variable ignores case.
 pub fn refused(env: &EnvName) -> Option<Refusal> {
     let name = env.as_str();
-    if let Some(refusal) = find(name, false) {
-        return Some(refusal);
-    }
-    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return find(&name.to_ascii_uppercase(), true);
-    }
-    None
+    let in_any_case = || {
+        let lower = name.bytes().any(|byte| byte.is_ascii_lowercase());
+        let upper = lower.then(|| name.to_ascii_uppercase())?;
+        find(&upper).filter(|family| family.any_case)
+    };
+    let family = find(name).or_else(in_any_case)?;
+    Some(Refusal { family: family.family, why: family.why })
 }
 
 struct Family {
     family: &'static str,
     why: &'static str,
-    /// Names with blanks between. One that ends in `*` is a prefix; one that ends in `+` is one that a capital follows.
+    /// Patterns with blanks between, see [`Pattern`].
     names: &'static str,
-    /// Whether the program reads its variables in either case. The names are in upper case then.
+    /// Whether the programs read the variable in any case.
     any_case: bool,
 }
 
-struct Index {
-    exact: HashMap<&'static str, &'static Family>,
-    prefixes: Vec<(&'static str, bool, &'static Family)>,
+/// `NAME` is that name; `PRE*POST` any name that begins and ends so; `PRE+` a name that goes on with a capital letter.
+enum Pattern {
+    Exact(&'static str),
+    Around(&'static str, &'static str),
+    Capital(&'static str),
 }
 
-// A boot asks for every candidate, so the names are looked up and not searched.
-static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { exact: HashMap::new(), prefixes: Vec::new() };
-    for family in table::FAMILIES {
-        for name in family.names.split_ascii_whitespace() {
-            if let Some(prefix) = name.strip_suffix('*') {
-                index.prefixes.push((prefix, false, family));
-            } else if let Some(stem) = name.strip_suffix('+') {
-                index.prefixes.push((stem, true, family));
-            } else {
-                index.exact.entry(name).or_insert(family);
+impl Pattern {
+    fn parse(text: &'static str) -> Self {
+        match (text.split_once('*'), text.strip_suffix('+')) {
+            (Some((before, after)), _) => Self::Around(before, after),
+            (None, Some(stem)) => Self::Capital(stem),
+            (None, None) => Self::Exact(text),
+        }
+    }
+
+    fn begins(&self) -> &'static str {
+        match self {
+            Self::Exact(text) | Self::Around(text, _) | Self::Capital(text) => text,
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(text) => name == *text,
+            Self::Around(before, after) => {
+                name.strip_prefix(before).is_some_and(|rest| rest.ends_with(after))
             }
+            Self::Capital(stem) => name
+                .strip_prefix(stem)
+                .is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_uppercase())),
+        }
+    }
+}
+
+type Entry = (Pattern, &'static Family);
+
+/// The table by the first two bytes of the names, because a boot asks for every candidate and nearly all are fine.
+/// Patterns that begin with fewer bytes stand under [`ANY`].
+static INDEX: LazyLock<HashMap<[u8; 2], Vec<Entry>>> = LazyLock::new(|| {
+    let mut index: HashMap<[u8; 2], Vec<Entry>> = HashMap::new();
+    for family in table::FAMILIES {
+        for text in family.names.split_ascii_whitespace() {
+            let pattern = Pattern::parse(text);
+            index.entry(bucket(pattern.begins())).or_default().push((pattern, family));
         }
     }
     index
 });
 
-fn find(name: &str, any_case_only: bool) -> Option<Refusal> {
-    let by_prefix = || {
-        INDEX.prefixes.iter().find_map(|(prefix, letter, family)| {
-            let rest = name.strip_prefix(prefix)?;
-            (!letter || rest.starts_with(|next: char| next.is_ascii_uppercase())).then_some(*family)
-        })
-    };
-    let family = INDEX.exact.get(name).copied().or_else(by_prefix)?;
-    if any_case_only && !family.any_case {
-        return None;
-    }
-    Some(Refusal { family: family.family, why: family.why })
+const ANY: [u8; 2] = [0, 0];
+
+fn bucket(text: &str) -> [u8; 2] {
+    text.as_bytes().first_chunk().copied().unwrap_or(ANY)
+}
+
+fn find(name: &str) -> Option<&'static Family> {
+    let among = |bucket| INDEX.get(&bucket).into_iter().flatten().find(|(pattern, _)| pattern.matches(name));
+    among(bucket(name)).or_else(|| among(ANY)).map(|(_, family)| *family)
 }

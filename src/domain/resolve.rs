@@ -20,6 +20,9 @@ use crate::domain::value::Delivery;
 use crate::domain::value::Kind;
 use crate::domain::value::fits_variable;
 
+#[cfg(test)]
+mod tests;
+
 /// What a boot asks for. The texts match a secret's name or its exported name, exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -69,21 +72,26 @@ pub struct Chosen {
 
 /// A secret that lost its exported name to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Shadowed {
     /// The secret.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its name.
     pub name: SecretName,
     /// Its scope.
     pub scope_kind: ScopeKind,
     /// The version of its value.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
 }
 
 /// A secret that the boot does not get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Skipped {
     /// The secret.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its name.
     pub name: SecretName,
@@ -92,6 +100,7 @@ pub struct Skipped {
     /// Its scope.
     pub scope_kind: ScopeKind,
     /// The version of its value.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
     /// Why not.
     pub reason: SkipReason,

@@ -92,3 +92,52 @@ pub struct SecretMeta {
     /// Who last changed it.
     pub author: MemberId,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> SecretMeta {
+        let name = SecretName::parse("openai-api-key").unwrap();
+        SecretMeta {
+            id: SecretId::from_bytes([1; 16]),
+            env: name.export(),
+            name,
+            scope: Scope::Private(MemberId::from_bytes([2; 16])),
+            kind: Kind::Encrypted,
+            delivery: Delivery::Variable,
+            auto_install: true,
+            plugin: Some(PluginName::parse("mcp:openai").unwrap()),
+            category: None,
+            version: VersionId::from_bytes([3; 16]),
+            hint: Some(Hint::parse("sk-****...wxyz").unwrap()),
+            allow_refused: false,
+            value_len: 51,
+            created_at: Timestamp::from_millis(1),
+            updated_at: Timestamp::from_millis(2),
+            author: MemberId::from_bytes([2; 16]),
+        }
+    }
+
+    #[test]
+    fn metadata_round_trip_as_json() {
+        let text = serde_json::to_string(&meta()).unwrap();
+        assert_eq!(serde_json::from_str::<SecretMeta>(&text).unwrap(), meta());
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn metadata_round_trip_as_bytes() {
+        let bytes = postcard::to_allocvec(&meta()).unwrap();
+        // Ids are their 16 bytes and times a number, so no id's text is in there.
+        assert!(!bytes.windows(4).any(|window| window == b"sec_" || window == b"mem_"));
+        assert_eq!(postcard::from_bytes::<SecretMeta>(&bytes).unwrap(), meta());
+    }
+
+    #[test]
+    fn private_comes_before_shared() {
+        assert!(ScopeKind::Private < ScopeKind::Shared);
+        assert_eq!(meta().scope.kind(), ScopeKind::Private);
+        assert_eq!(Scope::Shared.owner(), None);
+    }
+}

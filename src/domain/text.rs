@@ -35,12 +35,20 @@ where
     deserializer.deserialize_str(Text(expected, PhantomData))
 }
 
-/// serde for a type whose `Display` and `FromStr` are inverse: the text, in every format.
+/// serde, and the API's schema, for a type whose `Display` and `FromStr` are inverse: the text, in every format. With
+/// `as_str` for a type that holds its text and need not format it; with a list for one of few texts.
 macro_rules! serde_as_text {
+    (as_str $Type:ty, $expected:literal $(, $words:tt)?) => {
+        $crate::domain::text::serde_as_text!($Type, $expected, |of, to| to.serialize_str(of.as_str()) $(, $words)?);
+    };
     ($Type:ty, $expected:literal) => {
+        $crate::domain::text::serde_as_text!($Type, $expected, |of, to| to.collect_str(of));
+    };
+    ($Type:ty, $expected:literal, |$of:ident, $to:ident| $write:expr $(, [$( $word:literal, )+])?) => {
         impl serde::Serialize for $Type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+            fn serialize<S: serde::Serializer>(&self, $to: S) -> Result<S::Ok, S::Error> {
+                let $of = self;
+                $write
             }
         }
 
@@ -49,6 +57,20 @@ macro_rules! serde_as_text {
                 $crate::domain::text::deserialize(deserializer, $expected)
             }
         }
+
+        #[cfg(feature = "server")]
+        impl utoipa::PartialSchema for $Type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some($expected))
+                    $( .enum_values(Some([$( $word, )+])) )?
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "server")]
+        impl utoipa::ToSchema for $Type {}
     };
 }
 
@@ -95,7 +117,7 @@ macro_rules! text_enum {
             }
         }
 
-        $crate::domain::text::serde_as_text!($Type, $expected);
+        $crate::domain::text::serde_as_text!(as_str $Type, $expected, [$( $text, )+]);
     };
 }
 

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use crate::domain::text;
 
-/// Milliseconds since the Unix epoch, within the years -9999 to 9999.
+/// 0000-01-01T00:00:00Z, the first time that RFC 3339 can write.
+const FIRST: i64 = -62_167_219_200_000;
+/// 9999-12-30T22:00:00Z: two hours less than a day before the end of RFC 3339, where every offset still has the year 9999.
+const LAST: i64 = 253_402_207_200_000;
+
+/// Milliseconds since the Unix epoch, within the years 0000 to 9999.
 ///
 /// Text: RFC 3339 in UTC. serde: that text in human-readable formats, the number in others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +25,7 @@ pub struct TimestampError;
 impl Timestamp {
     /// The time `millis` milliseconds after (or, negative, before) the epoch, moved into the range that RFC 3339 can write.
     pub fn from_millis(millis: i64) -> Self {
-        Self(millis.clamp(jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond()))
+        Self(millis.clamp(FIRST, LAST))
     }
 
     /// Milliseconds since the epoch.
@@ -59,7 +64,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
-        Ok(Self(time.as_millisecond()))
+        Ok(Self::from_millis(time.as_millisecond()))
     }
 }
 
@@ -80,5 +85,44 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
         } else {
             i64::deserialize(deserializer).map(Self::from_millis)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            let time = Timestamp::from_millis(millis);
+            assert_eq!(time.to_string(), text);
+            assert_eq!(text.parse(), Ok(time));
+        }
+        let offset: Timestamp = "2023-11-15T00:13:20.123+02:00".parse().unwrap();
+        assert_eq!(offset.as_millis(), 1_700_000_000_123);
+        for bad in ["", "yesterday", "2023-11-14", "2023-11-14T22:13:20"] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(TimestampError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_stays_in_range() {
+        let time = Timestamp::from_millis(5_000);
+        assert_eq!(time.plus(Duration::from_secs(1)).as_millis(), 6_000);
+        assert_eq!(time.since(Timestamp::from_millis(2_000)), Duration::from_secs(3));
+        assert_eq!(time.since(Timestamp::from_millis(9_000)), Duration::ZERO);
+        let last = Timestamp::from_millis(i64::MAX);
+        assert_eq!(last.plus(Duration::MAX), last);
+        assert_eq!(last.to_string(), "9999-12-30T22:00:00Z");
+        assert_eq!(last.to_string().parse(), Ok(last));
+        let first = Timestamp::from_millis(i64::MIN);
+        assert_eq!(first.to_string(), "0000-01-01T00:00:00Z");
+        assert_eq!(first.to_string().parse(), Ok(first));
+        assert_eq!(first.since(last), Duration::ZERO);
     }
 }

@@ -176,3 +176,82 @@ fn check_variable(value: &SecretValue, env: &EnvName, ceiling: u32) -> Result<()
 fn variable_len(env: &EnvName, value_len: usize) -> usize {
     env.as_str().len().saturating_add(1).saturating_add(value_len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(bytes: &[u8]) -> SecretValue {
+        SecretValue::new(bytes.to_vec())
+    }
+
+    fn env(name: &str) -> EnvName {
+        EnvName::parse(name).unwrap()
+    }
+
+    fn checked(bytes: &[u8], delivery: Delivery) -> Result<Vec<ValueWarning>, ValueError> {
+        check(&value(bytes), &env("KEY"), delivery, DEFAULT_VARIABLE_CEILING)
+    }
+
+    #[test]
+    fn a_variable_is_text_without_nul() {
+        assert_eq!(checked(b"secret", Delivery::Variable), Ok(vec![]));
+        assert_eq!(checked("schlüssel".as_bytes(), Delivery::Variable), Ok(vec![]));
+        assert_eq!(checked(b"a\0b", Delivery::Variable), Err(ValueError::Nul));
+        assert_eq!(checked(b"\xff", Delivery::Variable), Err(ValueError::NotText));
+        assert_eq!(checked(b"line\nline", Delivery::Variable), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_file_is_any_bytes() {
+        assert_eq!(checked(b"\0\xff\n", Delivery::File), Ok(vec![]));
+        assert_eq!(checked(&vec![0; MAX_FILE], Delivery::File), Ok(vec![]));
+        assert_eq!(
+            checked(&vec![0; MAX_FILE + 1], Delivery::File),
+            Err(ValueError::FileTooLong { len: MAX_FILE + 1 })
+        );
+    }
+
+    #[test]
+    fn likely_mistakes_are_warned_of() {
+        assert_eq!(checked(b"x\n", Delivery::Variable), Ok(vec![ValueWarning::TrailingNewline]));
+        assert_eq!(checked(b"x\r\n", Delivery::Variable), Ok(vec![ValueWarning::TrailingNewline]));
+        assert_eq!(checked(b"", Delivery::Variable), Ok(vec![ValueWarning::Empty]));
+        assert_eq!(checked(b"", Delivery::File), Ok(vec![ValueWarning::Empty]));
+    }
+
+    #[test]
+    fn a_variable_fits_the_ceiling_and_the_kernel() {
+        let of = |name: &str, len: usize, ceiling| {
+            check(&value(&vec![b'x'; len]), &env(name), Delivery::Variable, ceiling)
+        };
+        assert_eq!(of("KEY", 65_536, DEFAULT_VARIABLE_CEILING), Ok(vec![]));
+        let above = ValueError::AboveCeiling { len: 65_537, ceiling: 65_536 };
+        assert_eq!(of("KEY", 65_537, DEFAULT_VARIABLE_CEILING), Err(above));
+        assert_eq!(of("KEY", MAX_VARIABLE - 4, u32::MAX), Ok(vec![]));
+        assert_eq!(
+            of("KEY", MAX_VARIABLE - 3, u32::MAX),
+            Err(ValueError::VariableTooLong { len: MAX_VARIABLE + 1 })
+        );
+        assert_eq!(
+            of("LONGER", MAX_VARIABLE - 4, u32::MAX),
+            Err(ValueError::VariableTooLong { len: MAX_VARIABLE + 3 })
+        );
+        assert!(!fits_variable(&env("KEY"), usize::MAX));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        assert_eq!(format!("{:?}", value(b"hunter2")), "[redacted]");
+    }
+
+    #[test]
+    fn errors_show_lengths_only() {
+        for error in [checked(b"hunter2\0", Delivery::Variable), checked(b"hunter2\xff", Delivery::Variable)]
+        {
+            let error = error.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+            assert!(error.hint().is_some());
+        }
+    }
+}

@@ -136,7 +136,7 @@ impl Outage {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Outage::Busy => Some("end the other process that has the store open for writing"),
-            Outage::Io => Some("look for faults of the disk in the system's log"),
+            Outage::Io => Some("look for faults of the disk in the system's log, and for an exceeded quota"),
             Outage::Closed => None,
             Outage::Unreachable => Some("check the network and the store's own servers"),
         }

@@ -95,9 +95,8 @@ impl Events for Follower {
     fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>> {
         Box::pin(async move {
             loop {
-                // Enlisted before looking, so that a commit between the two wakes it.
-                let mut news = std::pin::pin!(self.feed.news.notified());
-                news.as_mut().enable();
+                // Made before looking: it is woken by every commit since then.
+                let news = self.feed.news.notified();
                 match self.feed.after(self.seen)? {
                     None => news.await,
                     Some(commit) => {
@@ -125,4 +124,49 @@ fn under(prefix: &[u8], commit: &Event) -> Option<Event> {
 fn size(commit: &Event) -> usize {
     let puts: usize = commit.puts.iter().map(|entry| entry.key.len() + entry.value.len()).sum();
     puts + commit.deletes.iter().map(Vec::len).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::Entry;
+
+    fn commit(revision: Revision, bytes: usize) -> Event {
+        let entry = Entry { key: vec![1], value: vec![0; bytes], revision };
+        Event { revision, puts: vec![entry], deletes: vec![] }
+    }
+
+    #[tokio::test]
+    async fn tells_those_that_fell_behind() {
+        let feed = Feed::new(0);
+        let mut slow = feed.watch(vec![], 0);
+        let mut other_prefix = feed.watch(vec![2], 0);
+        let newest = MAX_COMMITS as Revision + 1;
+        feed.publish((1..=newest).map(|revision| commit(revision, 1)));
+
+        assert_eq!(slow.next().await, Err(WatchError::Lagged));
+        assert_eq!(slow.next().await, Err(WatchError::Lagged));
+        // It cannot be known whether it missed one of its own.
+        assert_eq!(other_prefix.next().await, Err(WatchError::Lagged));
+        // The oldest that is kept.
+        assert_eq!(feed.watch(vec![], 1).next().await.map(|event| event.revision), Ok(2));
+    }
+
+    #[tokio::test]
+    async fn bounds_its_bytes_and_keeps_the_newest() {
+        let feed = Feed::new(0);
+        feed.publish([commit(1, MAX_BYTES / 2), commit(2, MAX_BYTES / 2)]);
+        assert_eq!(feed.watch(vec![], 0).next().await, Err(WatchError::Lagged));
+        feed.publish([commit(3, MAX_BYTES * 2)]);
+        assert_eq!(feed.watch(vec![], 1).next().await, Err(WatchError::Lagged));
+        assert_eq!(feed.watch(vec![], 2).next().await.map(|event| event.revision), Ok(3));
+    }
+
+    #[tokio::test]
+    async fn knows_nothing_from_before_it_began() {
+        let feed = Feed::new(7);
+        feed.publish([commit(8, 1)]);
+        assert_eq!(feed.watch(vec![], 6).next().await, Err(WatchError::Lagged));
+        assert_eq!(feed.watch(vec![], 7).next().await.map(|event| event.revision), Ok(8));
+    }
 }

@@ -10,10 +10,10 @@ use crate::domain::role::Role;
 #[serde(deny_unknown_fields)]
 pub struct NewMember {
     /// 1 to 64 of lower-case letters, digits and `. _ - @`, beginning with a letter or digit.
-    #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 64))]
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub name: String,
     /// `member` unless said.
-    #[serde(default)]
+    #[serde(default = "member")]
     pub role: Role,
 }
 
@@ -31,12 +31,15 @@ pub struct MemberChange {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct MemberView {
     /// `mem_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::MemberId))]
     pub id: String,
     /// The name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub name: String,
     /// The role.
     pub role: Role,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub created_at: String,
 }
 
@@ -46,6 +49,7 @@ pub struct MemberView {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// For whom; the caller unless said.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// Seconds until it expires; absent: it does not.
@@ -74,13 +78,24 @@ pub struct TokenCreated {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TokenView {
     /// `tok_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::TokenId))]
     pub id: String,
-    /// Whose it is.
-    pub member: String,
+    /// Whose it is; none: the operator's.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
+    pub member: Option<String>,
     /// For people.
     pub label: Option<String>,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub created_at: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
     pub expires_at: Option<String>,
+    /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
+    pub revoked_at: Option<String>,
+}
+
+fn member() -> Role {
+    Role::Member
 }

@@ -11,20 +11,20 @@ use crate::domain::receipt::Receipt;
 #[serde(deny_unknown_fields)]
 pub struct BootRequest {
     /// Names wanted although their auto-install is off (secret or exported names).
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub include: Vec<String>,
     /// Names not wanted.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub exclude: Vec<String>,
     /// Names that other values refer to.
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub references: Vec<String>,
     /// The plugins that this workload runs; absent: no restriction.
+    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::domain::name::PluginName>>, max_items = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     pub plugins: Option<Vec<String>>,
     /// A stable name of the machine, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,16 +49,21 @@ pub struct BootRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BootResponse {
     /// `boot_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
     pub boot: String,
     /// The organization's name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub organization: String,
     /// The member that the ticket acts for.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub member: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub released_at: String,
     /// How many entries were released; equals the receipt's.
     pub count: u32,
     /// The receipt's digest, hexadecimal SHA-256.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
     pub digest: String,
     /// What was released and what was not, without values.
     pub receipt: Receipt,
@@ -71,6 +76,7 @@ pub struct BootResponse {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Released {
     /// The secret's id.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
     /// The value when it is text.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
@@ -87,8 +93,10 @@ pub struct Released {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// The organization's name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub organization: String,
     /// The member that the ticket acts for.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub member: String,
     /// What a boot would be given, and what not and why.
     pub receipt: Receipt,
@@ -98,6 +106,7 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses_left: Option<u64>,
     /// RFC 3339; absent: no limit.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
 }
@@ -108,7 +117,7 @@ pub struct Explanation {
 #[serde(deny_unknown_fields)]
 pub struct BootReport {
     /// Digest of what the agent received.
-    #[cfg_attr(feature = "server", schema(max_length = 64))]
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
     pub digest: String,
     /// How many variables the workload was given in all.
     pub variables: u32,
@@ -119,12 +128,16 @@ pub struct BootReport {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BootView {
     /// `boot_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
     pub id: String,
     /// The member it acted for.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub member: String,
     /// The ticket's id.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::TicketId))]
     pub ticket: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub at: String,
     /// The peer's address.
     pub source: Option<String>,
@@ -135,6 +148,7 @@ pub struct BootView {
     /// The kernel's boot id.
     pub kernel_boot: Option<String>,
     /// When the agent said that the workload was started.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
     pub confirmed_at: Option<String>,
     /// True when a later boot of the same machine shows that this one is over.
     pub superseded: bool,
@@ -149,18 +163,24 @@ pub struct BootView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct HolderView {
     /// `boot_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
     pub boot: String,
     /// The member it acted for.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub member: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub at: String,
     /// The host name.
     pub host: Option<String>,
     /// The secret's id.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub secret: String,
     /// The name it was exported as.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
     pub env: String,
     /// The version that it holds.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
     pub version: String,
     /// False when the secret has a newer version or is gone.
     pub current: bool,

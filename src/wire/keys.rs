@@ -8,10 +8,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DepositInfo {
     /// `sto_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::StoreId))]
     pub store: String,
     /// `org_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::OrgId))]
     pub organization: String,
     /// `mem_…`: the owner of the caller's private secrets.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::MemberId))]
     pub member: String,
     /// Generation of the key.
     pub generation: u32,
@@ -58,6 +61,7 @@ pub struct Unlock {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UnlockedView {
     /// The slot that opened.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SlotId))]
     pub slot: String,
     /// The current key generation.
     pub generation: u32,
@@ -98,12 +102,14 @@ pub struct NewKeyslot {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct KeyslotView {
     /// `slot_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SlotId))]
     pub id: String,
     /// `passphrase`, `key_file` or `credential`.
     pub kind: String,
     /// For people.
     pub label: Option<String>,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub created_at: String,
 }
 

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct NewOrg {
     /// 1 to 64 of lower-case letters, digits and `. _ - @`, beginning with a letter or digit.
-    #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 64))]
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub name: String,
     /// The first administrator's name.
-    #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 64))]
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub admin: String,
 }
 
@@ -31,10 +31,13 @@ pub struct OrgCreated {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct OrgView {
     /// `org_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::OrgId))]
     pub id: String,
     /// The name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub name: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub created_at: String,
     /// Whether members who are not administrators may write shared secrets.
     pub shared_by_members: bool,

@@ -115,6 +115,8 @@ codes! {
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
     /// Not JSON.
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
+    /// Fields that can be read and cannot be done.
+    Unprocessable = "unprocessable", 422, "the request contradicts itself or a limit";
     /// A name that cannot be used.
     NameInvalid = "name_invalid", 422, "the name cannot be used";
     /// A name that changes how programs load or run.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::value::{Value, ValueBase64};
-use crate::domain::scope::ScopeKind;
+use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
 /// `POST /v1/secrets`. Exactly one of `value`, `value_base64` and `sealed`.
@@ -12,35 +12,38 @@ use crate::domain::value::{Delivery, Kind};
 #[serde(deny_unknown_fields)]
 pub struct NewSecret {
     /// 1 to 200 of ASCII letters, digits and `- _ . : /`, with at least one letter.
-    #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 200))]
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
     pub name: String,
     /// The exported name, when it is not to be converted from `name`.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
     /// Who gets it; `private` unless said.
     #[serde(default = "private")]
     pub scope: ScopeKind,
     /// `encrypted` unless said; a `plain` value may be shown.
-    #[serde(default, rename = "type")]
+    #[serde(default = "encrypted", rename = "type")]
     pub kind: Kind,
     /// `variable` unless said.
-    #[serde(default)]
+    #[serde(default = "variable")]
     pub delivery: Delivery,
     /// Whether every boot in scope gets it; true unless said.
     #[serde(default = "yes")]
     pub auto_install: bool,
     /// The plugin that it is for.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::PluginName>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// The category that it is shown under.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// The value as text; the server seals it at once.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1048576, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The value as base64, for files.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1398104, pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
@@ -60,20 +63,34 @@ pub struct NewSecret {
 #[serde(deny_unknown_fields)]
 pub struct Sealed {
     /// The secret's id: chosen by the depositor for a new one, the existing one for a replacement.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
     /// The new version's id, chosen by the depositor.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
     pub version: String,
     /// Generation of the deposit key.
     pub generation: u32,
     /// HPKE suite (registry values of RFC 9180): KEM identifier.
+    #[cfg_attr(feature = "server", schema(minimum = 32, maximum = 32))]
     pub suite: u16,
     /// HPKE encapsulated key.
+    #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$"))]
     pub enc: String,
     /// The data key, sealed.
+    #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{64}$"))]
     pub wrapped_key: String,
     /// 24 bytes.
+    #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{32}$"))]
     pub nonce: String,
     /// The value under the data key.
+    #[cfg_attr(
+        feature = "server",
+        schema(
+            min_length = 24,
+            max_length = 1398128,
+            pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+        )
+    )]
     pub ciphertext: String,
 }
 
@@ -83,11 +100,11 @@ pub struct Sealed {
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The value as text.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1048576, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The value as base64, for files.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1398104, pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
@@ -97,6 +114,7 @@ pub struct Replacement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Another exported name from now on (it is part of what seals the value, so it changes only with one).
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
     /// Another type from now on.
@@ -122,9 +140,11 @@ pub struct SecretChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_install: Option<bool>,
     /// The plugin that it is for; empty for none.
+    #[cfg_attr(feature = "server", schema(max_length = 100, pattern = r"^[A-Za-z0-9@/._:-]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// The category; empty for none.
+    #[cfg_attr(feature = "server", schema(max_length = 50, pattern = r"^[a-z0-9_-]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
 }
@@ -134,14 +154,18 @@ pub struct SecretChange {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SecretView {
     /// `sec_…`
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
     /// As deposited.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
     pub name: String,
     /// As exported.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
     pub env: String,
     /// Who gets it.
     pub scope: ScopeKind,
     /// The member whose private secret it is.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
     pub owner: Option<String>,
     /// `encrypted` or `plain`.
     #[serde(rename = "type")]
@@ -151,18 +175,25 @@ pub struct SecretView {
     /// Whether every boot in scope gets it.
     pub auto_install: bool,
     /// The plugin that it is for.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::PluginName>))]
     pub plugin: Option<String>,
     /// The category that it is shown under.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
     pub category: Option<String>,
     /// Opaque; changes with each value.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
     pub version: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub created_at: String,
     /// RFC 3339.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub updated_at: String,
     /// The member who wrote this version.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
     pub author: Option<String>,
     /// Redacted form, when one is kept.
+    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::hint::Hint>))]
     pub hint: Option<String>,
     /// Only of type `plain`.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, read_only))]
@@ -178,10 +209,13 @@ pub struct SecretView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Deleted {
     /// The deleted secret's id.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
     /// Its name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
     pub name: String,
     /// Its exported name.
+    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
     pub env: String,
     /// Boots that still hold it: they keep what they have.
     pub held_by: Vec<super::HolderView>,
@@ -189,6 +223,14 @@ pub struct Deleted {
 
 fn private() -> ScopeKind {
     ScopeKind::Private
+}
+
+fn encrypted() -> Kind {
+    Kind::Encrypted
+}
+
+fn variable() -> Delivery {
+    Delivery::Variable
 }
 
 fn yes() -> bool {

@@ -6,8 +6,23 @@ const MAX_BYTES: u64 = 3 * 1024 * 1024;
 
 /// Crates of the store, none of which may be in the agent's own build.
 const STORE_ONLY: &[&str] = &[
-    "argon2", "askama", "aws-lc-rs", "aws-lc-sys", "axum", "clap_complete", "clap_mangen", "etcd-client", "hpke",
-    "indicatif", "libsqlite3-sys", "rcgen", "rpassword", "rusqlite", "tonic", "tower", "utoipa",
+    "argon2",
+    "askama",
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "axum",
+    "clap_complete",
+    "clap_mangen",
+    "etcd-client",
+    "hpke",
+    "indicatif",
+    "libsqlite3-sys",
+    "rcgen",
+    "rpassword",
+    "rusqlite",
+    "tonic",
+    "tower",
+    "utoipa",
 ];
 
 #[test]
@@ -55,7 +70,8 @@ impl Elf {
         assert_eq!(&bytes[..5], b"\x7fELF\x02", "not an ELF-64 file");
         let u16_at = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
         let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        let u64_at = |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
+        let u64_at =
+            |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
         let (program, section) = (u64_at(0x20), u64_at(0x28));
         let segments = (0..u16_at(0x38)).map(|i| u32_at(program + i * u16_at(0x36))).collect();
         let has_symbol_table =

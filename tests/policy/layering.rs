@@ -33,12 +33,10 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// Rooms that a source names after `crate::`, comments apart; `use crate::{a, b::c}` included.
 fn rooms_named(source: &str) -> BTreeSet<String> {
-    let code: String = source
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or(""))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let word = |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let code: String =
+        source.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
+    let word =
+        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
     let mut named = BTreeSet::new();
     for (at, found) in code.match_indices("crate::") {
         if code[..at].ends_with('$') || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
@@ -113,7 +111,10 @@ fn every_file_opens_by_saying_what_it_does_and_stays_small() {
         }
         let lines = source.lines().take_while(|line| *line != "#[cfg(test)]").count();
         if lines > 500 {
-            faults.push(format!("{}: {lines} lines before its tests; look for the second idea", file.display()));
+            faults.push(format!(
+                "{}: {lines} lines before its tests; look for the second idea",
+                file.display()
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

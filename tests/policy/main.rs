@@ -4,6 +4,8 @@
 //! - [`agent`]: the agent built alone holds no server crate, is static, stripped and small.
 //! - [`manifest`]: each dependency says what it is for.
 
+#![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
+
 mod agent;
 mod layering;
 mod manifest;

@@ -198,10 +198,13 @@ fn line_len(bytes: &[u8]) -> usize {
 /// Where to go on after a fault: behind the closing quote, if the value opened one and the fault is inside; otherwise
 /// the next line. Going on inside a value would report its lines as faults of their own.
 fn after_fault(rest: &[u8], line: &[u8]) -> usize {
-    let quoted = line.iter().position(|byte| *byte == b'=').map(|equals| (equals + 1, line.get(equals + 1)));
-    let end = match quoted {
-        Some((begins, Some(b'"'))) => closing(&rest[begins..]).map(|len| begins + len),
-        Some((begins, Some(b'\''))) => {
+    let begins = line.iter().position(|byte| *byte == b'=').and_then(|equals| {
+        let blanks = line[equals + 1..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+        Some(equals + 1 + blanks)
+    });
+    let end = match begins.map(|begins| (begins, line[begins])) {
+        Some((begins, b'"')) => closing(&rest[begins..]).map(|len| begins + len),
+        Some((begins, b'\'')) => {
             rest[begins + 1..].iter().position(|byte| *byte == b'\'').map(|len| begins + 1 + len)
         }
         _ => None,

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is where the store's file is made and opened")]
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,12 +20,16 @@ const APPLICATION_ID: i32 = 0x6473_6166;
 /// The layout of the table, in the header's user version.
 const LAYOUT: i32 = 1;
 
+/// The first bytes of every SQLite database, and the size of its first page in ours (SQLite's default).
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const PAGE: u64 = 4096;
+
 /// The entry of the empty key, which no caller can use, holds the store's revision.
 const TABLE: &str = "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT";
 pub(super) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
 
 /// How long another process may hold the file's locks before a commit fails, or a read, which may keep others waiting.
-pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A store's file.
@@ -126,6 +130,11 @@ impl StoreFile {
 
     /// SQLite would make the file with the umask's mode; what it makes beside the file has the file's mode.
     fn make_if_missing(&self) -> Result<(), OpenFault> {
+        let length = |path| std::fs::metadata(path).map_or(0, |found| found.len());
+        if length(self.path.clone()) == 0 && length(self.log()) > 0 {
+            // What was committed is in the log, and SQLite would throw it away. A new store has no log yet.
+            return Err(OpenFault::Corrupt);
+        }
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path) {
             Ok(made) => {
                 made.set_permissions(PermissionsExt::from_mode(0o600))?;
@@ -142,10 +151,19 @@ impl StoreFile {
         }
     }
 
+    /// SQLite takes what is shorter than a page for nothing, and would write over it.
     fn check_existing(&self) -> Result<(), OpenFault> {
         let found = std::fs::metadata(&self.path)?;
         if !found.is_file() {
             return Err(OpenFault::NotAFile);
+        }
+        let mut start = Vec::new();
+        File::open(&self.path)?.take(PAGE).read_to_end(&mut start)?;
+        if !start.is_empty() && !start.starts_with(MAGIC) {
+            return Err(OpenFault::NotADatabase);
+        }
+        if !start.is_empty() && start.len() as u64 != PAGE {
+            return Err(OpenFault::Corrupt);
         }
         // A copy made with a lax umask; a group that the operator lets read backups is kept.
         let mode = found.permissions().mode();
@@ -157,11 +175,12 @@ impl StoreFile {
 
     fn open_to_write(&self) -> Result<(Connection, Revision), OpenFault> {
         let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_PATIENCE)?;
-        // SQLite falls back to reading when it may not write.
+        let fresh = is_fresh(&connection)?;
+        // SQLite falls back to reading when it may not write, or the header says that it cannot.
         if connection.is_readonly("main")? {
             return Err(OpenFault::ReadOnly);
         }
-        let fresh = is_fresh(&connection)?;
+        connection.pragma_update(None, "page_size", PAGE)?;
         if connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?
             != "wal"
         {

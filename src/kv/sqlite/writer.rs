@@ -137,8 +137,11 @@ impl Thread {
             match first {
                 Ok(first) => {
                     let group = self.gather(first);
-                    self.serve(group);
-                    self.log.after_commit(&self.connection);
+                    match self.serve(group) {
+                        // What the log holds twice makes room for others.
+                        Err(Fault::Full) => self.log.empty(&self.connection),
+                        Ok(()) | Err(_) => self.log.after_commit(&self.connection),
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.log.empty(&self.connection),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -160,28 +163,31 @@ impl Thread {
         group
     }
 
-    fn serve(&self, group: Vec<Request>) {
+    /// Answers every commit of a group. Fails with what kept all of them from happening.
+    fn serve(&self, group: Vec<Request>) -> Result<(), Fault> {
         let mut answers = Vec::with_capacity(group.len());
         let mut work = Vec::with_capacity(group.len());
         for request in group {
             answers.push((request.answer, request._room));
             work.push((request.preconditions, request.writes));
         }
-        match self.transaction(work).map_err(Fault::from) {
+        let done = self.transaction(work).map_err(Fault::from);
+        self.condition.met(done.as_ref().map(drop).map_err(|fault| *fault));
+        match done {
             Ok((outcomes, events)) => {
-                self.condition.met(Ok(()));
                 // Before the answers: who has one finds the commit in its watch.
                 self.feed.publish(events);
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked may be gone.
                     let _ = answer.send(outcome);
                 }
+                Ok(())
             }
             Err(fault) => {
-                self.condition.met(Err(fault));
                 for (answer, _) in answers {
                     let _ = answer.send(Err(fault.into()));
                 }
+                Err(fault)
             }
         }
     }

@@ -1,0 +1,218 @@
+//! The command line as typed. What a flag means, and whether it is well-formed, the settings decide, so that a fault in a flag
+//! is told together with those of the file and the environment.
+
+use std::ffi::OsString;
+
+use clap::ArgAction;
+use clap::Args;
+use clap::CommandFactory;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueHint;
+
+use super::config::key;
+use crate::settings::Found;
+use crate::settings::Items;
+use crate::settings::Key;
+use crate::settings::Origin;
+use crate::settings::Source;
+
+/// The command line of the agent, for completions and manual pages.
+pub fn command() -> clap::Command {
+    Flags::command()
+}
+
+/// Starts a workload with the secrets that are in scope for this boot.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dropsafe-agent",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Flags {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+    /// The settings.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Fetch, then become the workload: nothing of the agent remains
+    #[command(after_help = EXEC_HELP)]
+    Exec {
+        /// The workload and its arguments, passed on as they are; no shell is involved
+        #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+    /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
+    Explain {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check configuration, ticket, connection and clock, and tell every fault with its remedy; spends no use
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const EXEC_HELP: &str = "\
+Exit status: that of the workload, or 64 usage, 69 store unreachable by the deadline, 75 try again, 77 denied,
+78 configuration, collision or size, 126 not executable, 127 not found.";
+
+/// Settings that may stand on the command line; each may also stand in the environment and in the file.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Options {
+    /// The configuration file [env: DROPSAFE_CONFIG] [default: /etc/dropsafe/agent.yaml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<OsString>,
+    /// A file that holds the boot ticket [env: DROPSAFE_TICKET_FILE]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ticket_file: Option<OsString>,
+    /// Delete the ticket's file once the secrets are here [env: DROPSAFE_DELETE_TICKET_FILE]
+    #[arg(long, global = true)]
+    delete_ticket_file: bool,
+    /// How long to try in all [env: DROPSAFE_DEADLINE] [default: 30s]
+    #[arg(long, global = true, value_name = "TIME")]
+    deadline: Option<OsString>,
+    /// What to do when the store cannot be reached by then: fail, cache or start-without [env: DROPSAFE_ON_OUTAGE]
+    #[arg(long, global = true, value_name = "POLICY")]
+    on_outage: Option<OsString>,
+    /// Where the last release is kept, sealed, for `--on-outage cache` [env: DROPSAFE_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    cache_dir: Option<OsString>,
+    /// How old it may be [env: DROPSAFE_CACHE_MAX_AGE] [default: 24h]
+    #[arg(long, global = true, value_name = "TIME")]
+    cache_max_age: Option<OsString>,
+    /// A name without which the workload does not start [env: DROPSAFE_REQUIRE]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    require: Vec<OsString>,
+    /// A name that the workload can do without [env: DROPSAFE_OPTIONAL]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    optional: Vec<OsString>,
+    /// A secret to get although its auto-install is off [env: DROPSAFE_INCLUDE]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    include: Vec<OsString>,
+    /// A secret not to get [env: DROPSAFE_EXCLUDE]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    exclude: Vec<OsString>,
+    /// A plugin that this workload runs; without any, plugins are no restriction [env: DROPSAFE_PLUGINS]
+    #[arg(long, global = true, value_name = "PLUGIN", action = ArgAction::Append)]
+    plugin: Vec<OsString>,
+    /// A refused name, such as PATH, that the store may set on this machine [env: DROPSAFE_ALLOW_NAMES]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    allow_name: Vec<OsString>,
+    /// A variable of the environment whose value is no reference, whatever it looks like [env: DROPSAFE_LITERAL]
+    #[arg(long, global = true, value_name = "NAME", action = ArgAction::Append)]
+    literal: Vec<OsString>,
+    /// A file of NAME=VALUE lines, the last resort for a name [env: DROPSAFE_DEFAULTS_FILE]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    defaults_file: Option<OsString>,
+    /// Where secrets go that are delivered as files, on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    files_dir: Option<OsString>,
+    /// The order of the layers [env: DROPSAFE_LAYERS] [default: private,shared,secrets,environment,defaults]
+    #[arg(long, global = true, value_name = "LIST")]
+    layers: Option<OsString>,
+    /// What this machine calls itself [env: DROPSAFE_MACHINE] [default: derived from /etc/machine-id]
+    #[arg(long, global = true, value_name = "NAME")]
+    machine: Option<OsString>,
+    /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ca: Option<OsString>,
+    /// Form of messages: text or json; DROPSAFE_LOG sets their level [env: DROPSAFE_LOG_FORMAT]
+    #[arg(long, global = true, value_name = "FORM")]
+    log: Option<OsString>,
+}
+
+impl Source for Options {
+    fn find(&self, key: &Key) -> Option<Found> {
+        let one = |value: &Option<OsString>| value.clone().map(Items::One);
+        let many = |values: &[OsString]| {
+            let items = values.iter().map(|value| (Origin::Flag(key.flag), value.clone())).collect();
+            (!values.is_empty()).then_some(Items::Many(items))
+        };
+        let items = match *key {
+            key::TICKET_FILE => one(&self.ticket_file),
+            key::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| Items::One("true".into())),
+            key::DEADLINE => one(&self.deadline),
+            key::ON_OUTAGE => one(&self.on_outage),
+            key::CACHE_DIR => one(&self.cache_dir),
+            key::CACHE_MAX_AGE => one(&self.cache_max_age),
+            key::REQUIRE => many(&self.require),
+            key::OPTIONAL => many(&self.optional),
+            key::INCLUDE => many(&self.include),
+            key::EXCLUDE => many(&self.exclude),
+            key::PLUGINS => many(&self.plugin),
+            key::ALLOW_NAMES => many(&self.allow_name),
+            key::LITERAL => many(&self.literal),
+            key::DEFAULTS_FILE => one(&self.defaults_file),
+            key::FILES_DIR => one(&self.files_dir),
+            key::LAYERS => one(&self.layers),
+            key::MACHINE => one(&self.machine),
+            key::AUTHORITIES => one(&self.ca),
+            key::LOG => one(&self.log),
+            _ => None,
+        };
+        items.map(|items| Found { origin: Origin::Flag(key.flag), items })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from(std::iter::once(&"dropsafe-agent").chain(line))
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_with_a_flag_is_found_and_named() {
+        let command = command();
+        let flags: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_long().map(|long| format!("--{long}")))
+            .collect();
+        for key in key::ALL.iter().filter(|key| !key.flag.is_empty()) {
+            assert!(flags.contains(&key.flag.to_owned()), "{} has no flag", key.flag);
+            let value: &[&str] = if key.flag == "--delete-ticket-file" { &[] } else { &["x"] };
+            let line = [&["check", key.flag], value].concat();
+            let found = parse(&line).unwrap().options.find(key);
+            assert_eq!(found.map(|found| found.origin), Some(Origin::Flag(key.flag)));
+            let help = command.get_arguments().find(|arg| arg.get_long() == Some(&key.flag[2..]));
+            let help = help.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(key.variable), "{}: {help}", key.flag);
+        }
+    }
+
+    #[test]
+    fn the_workload_is_taken_as_it_is() {
+        for (line, command) in [
+            (&["exec", "--", "env", "-i"][..], &["env", "-i"][..]),
+            (&["exec", "env", "--help"], &["env", "--help"]),
+            (&["exec", "--deadline", "1s", "--", "sh", "-c", "x"], &["sh", "-c", "x"]),
+            (&["--deadline", "1s", "exec", "--", "a", "--", "b"], &["a", "--", "b"]),
+            (&["exec", "--", "--version"], &["--version"]),
+        ] {
+            let Action::Exec { command: read } = parse(line).unwrap().action else { panic!() };
+            assert_eq!(read, command, "{line:?}");
+        }
+        assert!(parse(&["exec"]).is_err());
+        assert!(parse(&["exec", "--unknown", "--", "env"]).is_err());
+        assert!(parse(&[]).is_err());
+    }
+}

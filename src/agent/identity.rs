@@ -1,0 +1,298 @@
+//! Finds the boot ticket. Of several places the first that has one counts, and it is said that there were more. The ticket is
+//! never printed, and nothing of it is quoted when it cannot be read.
+
+use std::fmt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::unistd::AccessFlags;
+use nix::unistd::access;
+use nix::unistd::unlink;
+use zeroize::Zeroizing;
+
+use super::config::Settings;
+use super::machine::Files;
+use super::machine::ReadError;
+use super::machine::Text;
+use crate::domain::ticket::BootTicket;
+use crate::domain::ticket::TicketError;
+use crate::settings::Environment;
+use crate::settings::Origin;
+
+/// A ticket with eight of the longest addresses has less than 7 KiB.
+const MAX_TICKET: usize = 16 << 10;
+/// The kernel keeps at most 4 KiB of its command line on most machines.
+const MAX_COMMAND_LINE: usize = 64 << 10;
+const COMMAND_LINE: &str = "/proc/cmdline";
+const WORD: &str = "dropsafe.ticket=";
+
+/// A place where a ticket may be, in the order in which they are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file that a flag, a variable or the configuration names.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Origin,
+    },
+    /// `DROPSAFE_TICKET` itself.
+    Variable,
+    /// systemd's credential `dropsafe.ticket`, which may come from SMBIOS (systemd.exec(5), `LoadCredential=`).
+    Credential(PathBuf),
+    /// `dropsafe.ticket=` on the kernel's command line, which everybody on the machine can read.
+    CommandLine,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, origin } => write!(f, "{} ({origin})", path.display()),
+            Self::Variable => f.write_str("DROPSAFE_TICKET"),
+            Self::Credential(path) => write!(f, "the credential {}", path.display()),
+            Self::CommandLine => f.write_str("the kernel's command line"),
+        }
+    }
+}
+
+/// A ticket, and where it was.
+#[derive(Debug)]
+pub struct Found {
+    /// The ticket.
+    pub ticket: BootTicket,
+    /// Where it was.
+    pub place: Place,
+    /// What is odd and no fault.
+    pub warnings: Vec<String>,
+}
+
+impl Found {
+    /// The file that it came from, if the machine's configuration names it; no other may be deleted.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File { path, .. } => Some(path),
+            Place::Variable | Place::Credential(_) | Place::CommandLine => None,
+        }
+    }
+}
+
+/// Whether the ticket's file could be deleted, asked before a use of the ticket is spent.
+///
+/// # Errors
+/// The folder may not be changed.
+pub fn deletable(file: &Path) -> Result<(), Errno> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    access(folder, AccessFlags::W_OK)
+}
+
+/// Deletes the ticket's file, once the release is here: a boot that failed before can be tried again.
+///
+/// # Errors
+/// The system's; that it is gone already is none.
+pub fn delete(file: &Path) -> Result<(), Errno> {
+    match unlink(file) {
+        Err(Errno::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+/// Why there is no ticket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// Nowhere.
+    #[error("there is no boot ticket")]
+    None,
+    /// The first place cannot be read.
+    #[error("the ticket in {place}: {why}")]
+    Unreadable {
+        /// Where it should be.
+        place: Place,
+        /// Why it is not.
+        why: ReadError,
+    },
+    /// What is there is no ticket.
+    #[error("{place}: {why}")]
+    Invalid {
+        /// Where it is.
+        place: Place,
+        /// What is wrong.
+        why: TicketError,
+    },
+}
+
+impl IdentityError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::None => Some(
+                "make one with `dropsafe ticket new` and set DROPSAFE_TICKET or DROPSAFE_TICKET_FILE, or give the unit \
+                 the credential dropsafe.ticket",
+            ),
+            Self::Unreadable { .. } => None,
+            Self::Invalid { why, .. } => why.hint(),
+        }
+    }
+}
+
+/// Finds it: a file named by `--ticket-file` or `DROPSAFE_TICKET_FILE`, then `DROPSAFE_TICKET`, then a file that the configuration
+/// names, the systemd credential, and the kernel's command line.
+///
+/// # Errors
+/// There is none, or the first place has none that can be read; the next is not tried then, since it may be another's.
+pub fn find(
+    settings: &Settings,
+    environment: &Environment,
+    files: &dyn Files,
+) -> Result<Found, IdentityError> {
+    let mut places = places(settings, environment).into_iter().filter_map(|place| {
+        let read = read(&place, environment, files)?;
+        Some((place, read))
+    });
+    let (place, text) = places.next().ok_or(IdentityError::None)?;
+    let text = match text {
+        Ok(text) => text,
+        Err(why) => return Err(IdentityError::Unreadable { place, why }),
+    };
+    let ticket = match BootTicket::parse(text.text.trim()) {
+        Ok(ticket) => ticket,
+        Err(why) => return Err(IdentityError::Invalid { place, why }),
+    };
+    let mut warnings = Vec::new();
+    if let (true, Place::File { path, .. }) = (text.open_to_others, &place) {
+        let path = path.display();
+        warnings.push(format!("others may read the ticket in {path}: chmod 0600 {path}"));
+    }
+    let others: Vec<String> = places.map(|(place, _)| place.to_string()).collect();
+    if !others.is_empty() {
+        warnings.push(format!("the ticket in {place} is used; there is another in {}", others.join(", ")));
+    }
+    Ok(Found { ticket, place, warnings })
+}
+
+/// Where to look, in order. Whether there is anything is another question.
+fn places(settings: &Settings, environment: &Environment) -> Vec<Place> {
+    let file = settings.ticket_file.clone();
+    let configured = file.as_ref().is_some_and(|file| matches!(file.origin, Origin::Line { .. }));
+    let mut file = file.map(|file| Place::File { path: file.value, origin: file.origin });
+    let mut places = Vec::new();
+    places.extend(file.take_if(|_| !configured));
+    places.push(Place::Variable);
+    places.extend(file);
+    if let Some(folder) = environment.variable("CREDENTIALS_DIRECTORY") {
+        places.push(Place::Credential(Path::new(folder).join("dropsafe.ticket")));
+    }
+    places.push(Place::CommandLine);
+    places
+}
+
+/// What is there; `None` when nothing is, and nobody said that there would be.
+fn read(place: &Place, environment: &Environment, files: &dyn Files) -> Option<Result<Text, ReadError>> {
+    let private = |text: &str| Text { text: Zeroizing::new(text.to_owned()), open_to_others: false };
+    match place {
+        Place::File { path, .. } => Some(files.text(path, MAX_TICKET)),
+        Place::Variable => {
+            let value = environment.variable("DROPSAFE_TICKET")?;
+            Some(value.to_str().map(private).ok_or(ReadError::NotText))
+        }
+        Place::Credential(path) => match files.text(path, MAX_TICKET) {
+            Err(ReadError::Missing) => None,
+            read => Some(read),
+        },
+        Place::CommandLine => {
+            let line = files.text(Path::new(COMMAND_LINE), MAX_COMMAND_LINE).ok()?;
+            let word = line.text.split_ascii_whitespace().find_map(|word| word.strip_prefix(WORD))?;
+            Some(Ok(private(word)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config;
+    use super::super::flags::Options;
+    use super::super::machine::fake::FakeFiles;
+    use super::*;
+    use crate::domain::credential::Credential;
+    use crate::domain::credential::CredentialKind;
+
+    fn ticket(id: u8) -> String {
+        let credential = Credential::new(CredentialKind::Ticket, [id; 16], Zeroizing::new([7; 32]));
+        let ticket = BootTicket::new(vec!["https://store.example".into()], None, credential).unwrap();
+        ticket.to_text().to_string()
+    }
+
+    /// Looks with these variables and files; tells the id of the ticket, its place and the warnings.
+    fn look(
+        variables: &[(&str, &str)],
+        files: FakeFiles,
+    ) -> Result<(u8, String, Vec<String>), IdentityError> {
+        let environment = Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        let (settings, _) = config::read(&Options::default(), &environment, &files).unwrap();
+        let found = find(&settings, &environment, &files)?;
+        Ok((found.ticket.credential().id[0], found.place.to_string(), found.warnings))
+    }
+
+    #[test]
+    fn the_first_place_counts_and_the_others_are_named() {
+        let files = || {
+            FakeFiles::default()
+                .with("/etc/dropsafe/agent.yaml", "ticket_file: /configured")
+                .with("/configured", &ticket(3))
+                .with("/named", &format!("{}\n", ticket(1)))
+                .with("/run/credentials/dropsafe.ticket", &ticket(4))
+                .with("/proc/cmdline", &format!("ro quiet dropsafe.ticket={} x=y\n", ticket(5)))
+        };
+        let variables = [
+            ("DROPSAFE_TICKET_FILE", "/named"),
+            ("DROPSAFE_TICKET", &ticket(2)),
+            ("CREDENTIALS_DIRECTORY", "/run/credentials"),
+        ];
+        assert_eq!(
+            look(&variables[1..], files().with("/named", "")),
+            Ok((
+                2,
+                "DROPSAFE_TICKET".into(),
+                vec![
+                    "the ticket in DROPSAFE_TICKET is used; there is another in /configured \
+                     (/etc/dropsafe/agent.yaml:1 ticket_file), the credential /run/credentials/dropsafe.ticket, \
+                     the kernel's command line"
+                        .into()
+                ]
+            ))
+        );
+        assert_eq!(look(&variables, files()).map(|found| found.0), Ok(1));
+        assert_eq!(look(&variables[2..], files()).map(|found| found.0), Ok(3));
+        let files = files().with("/etc/dropsafe/agent.yaml", "");
+        assert_eq!(look(&variables[2..], files).map(|found| found.0), Ok(4));
+        let files = FakeFiles::default().with("/proc/cmdline", &format!("dropsafe.ticket={}", ticket(5)));
+        assert_eq!(look(&variables[2..], files), Ok((5, "the kernel's command line".into(), vec![])));
+    }
+
+    #[test]
+    fn a_file_open_to_others_is_told() {
+        let files = FakeFiles::default().with_open("/t", &ticket(1));
+        let (_, _, warnings) = look(&[("DROPSAFE_TICKET_FILE", "/t")], files).unwrap();
+        assert_eq!(warnings, ["others may read the ticket in /t: chmod 0600 /t"]);
+    }
+
+    #[test]
+    fn a_bad_ticket_is_not_passed_over_and_never_quoted() {
+        let whole = ticket(1);
+        for (text, told) in [
+            ("hunter2", "DROPSAFE_TICKET: this is not a boot ticket: it does not start with dst_"),
+            (&whole[..whole.len() - 9], "DROPSAFE_TICKET: the boot ticket is cut short"),
+            (
+                &whole.replacen('a', "b", 1),
+                "DROPSAFE_TICKET: the boot ticket is mistyped: its checksum does not match",
+            ),
+        ] {
+            let files = FakeFiles::default().with("/proc/cmdline", &format!("dropsafe.ticket={}", ticket(5)));
+            let error = look(&[("DROPSAFE_TICKET", text)], files).unwrap_err();
+            assert_eq!(error.to_string(), told);
+        }
+        let error = look(&[("DROPSAFE_TICKET_FILE", "/gone")], FakeFiles::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the ticket in /gone (DROPSAFE_TICKET_FILE): there is no such file");
+        assert_eq!(look(&[("DROPSAFE_TICKET", "")], FakeFiles::default()), Err(IdentityError::None));
+    }
+}

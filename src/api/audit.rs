@@ -1,0 +1,146 @@
+//! `/v1/audit`: the trail and its verification.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::openapi::ASKED;
+use super::openapi::refusals;
+use super::page::page;
+use super::problem::Refused;
+use super::query::FromQuery;
+use super::query::NoParams;
+use super::query::Params;
+use super::query::Query;
+use crate::domain::audit::AuditText;
+use crate::domain::time::Timestamp;
+use crate::store;
+use crate::store::AuditFilter;
+use crate::store::Cursor;
+use crate::store::PageAsk;
+use crate::wire::AuditEntryView;
+use crate::wire::AuditVerification;
+use crate::wire::ChainView;
+use crate::wire::Code;
+use crate::wire::Page;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(audit)).routes(routes!(verify_audit))
+}
+
+refusals! {
+    Listing = [ASKED, &[Code::Unprocessable]];
+    Verifying = [ASKED];
+}
+
+/// Parameters of the list; absent ones admit all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListAudit {
+    /// Part of the action, the actor's or the target's name, without regard to case.
+    #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    q: Option<String>,
+    /// The action, such as `secret.create`, or its first part.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z_.]+$")]
+    action: Option<String>,
+    /// The actor's name or id.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$")]
+    actor: Option<String>,
+    /// From this time on, RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Before this time, RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Items at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl FromQuery for ListAudit {
+    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor", "limit"];
+
+    fn read(query: &mut Query) -> Self {
+        Self {
+            q: query.text("q", 200),
+            action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
+            actor: query.word(
+                "actor",
+                64,
+                |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-'),
+            ),
+            since: query.parsed("since"),
+            until: query.parsed("until"),
+            cursor: query.cursor(),
+            limit: query.limit(),
+        }
+    }
+}
+
+/// The audit trail
+///
+/// Newest first: its organization's for an admin or auditor, the whole store's for the operator.
+#[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAudit),
+    responses((status = 200, body = Page<AuditEntryView>, description = "A page."), Listing),
+    security(("member" = []), ("operator" = [])))]
+async fn audit(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<ListAudit>,
+) -> Result<Answer<Page<AuditEntryView>>, Refused> {
+    let ListAudit { q, action, actor, since, until, cursor, limit } = ask;
+    let filter = AuditFilter { q, action, actor, since, until };
+    let ask = PageAsk { cursor, limit: Some(limit) };
+    Ok(Answer(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
+}
+
+/// Verifies every chain of the trail
+///
+/// Reads all of it.
+#[utoipa::path(get, path = paths::AUDIT_VERIFY, tag = "audit", operation_id = "verify_audit",
+    responses((status = 200, body = AuditVerification, description = "What was found."), Verifying),
+    security(("member" = []), ("operator" = [])))]
+async fn verify_audit(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<AuditVerification>, Refused> {
+    let store::Verification { ok, entries, chains } = api.store().verify_audit(&caller).await?;
+    let chain = |chain: store::ChainReport| ChainView {
+        id: chain.id,
+        length: chain.length,
+        state: chain.state.as_str().to_owned(),
+        fault: chain.fault,
+    };
+    Ok(Answer(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
+}
+
+fn entry_view(item: store::AuditItem) -> AuditEntryView {
+    let text = |text: AuditText| text.as_str().to_owned();
+    let event = item.event;
+    let (target_kind, target, target_id) = match event.target {
+        Some(target) => (Some(target.kind.to_string()), target.name.map(text), target.id.map(text)),
+        None => (None, None, None),
+    };
+    AuditEntryView {
+        chain: item.chain,
+        seq: item.seq,
+        at: event.at.to_string(),
+        actor_kind: event.actor.kind.to_string(),
+        actor: event.actor.name.or(event.actor.id).map(text).unwrap_or_default(),
+        action: event.action.to_string(),
+        outcome: event.outcome.to_string(),
+        target_kind,
+        target,
+        target_id,
+        details: event.details.into_iter().map(|(key, value)| (key.to_string(), text(value))).collect(),
+    }
+}

@@ -1,0 +1,225 @@
+//! `/v1/boot`: the only release of values, and its explanation without them. The answer is written once, into memory
+//! that is wiped after it was sent.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::Json as Answer;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::header;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use zeroize::Zeroizing;
+
+use super::Api;
+use super::auth::Asked;
+use super::extract::Json;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::refusals;
+use super::problem::Faults;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::Params;
+use crate::domain::name::SecretName;
+use crate::domain::resolve::Request;
+use crate::store;
+use crate::store::BootAsk;
+use crate::store::Caller;
+use crate::wire::BootRequest;
+use crate::wire::BootResponse;
+use crate::wire::Code;
+use crate::wire::Explanation;
+use crate::wire::Released;
+use crate::wire::Value;
+use crate::wire::ValueBase64;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(boot)).routes(routes!(explain))
+}
+
+/// Names in one list of a boot's request.
+const MAX_NAMES: usize = 1000;
+
+refusals! {
+    Booting = [ASKED, BODY, &[
+        Code::TicketSpent, Code::Locked, Code::Unprocessable, Code::NameInvalid, Code::StoreFull, Code::Conflict,
+    ]];
+    Explaining = [ASKED, BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
+}
+
+/// Boots: spends one use of the ticket and answers with the values in its scope
+///
+/// The use, the record of the boot and its audit entry are durable before the answer begins.
+#[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
+    responses((status = 200, body = BootResponse, description = "The release."), Booting),
+    security(("ticket" = [])))]
+async fn boot(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<BootRequest>,
+) -> Result<impl IntoResponse, Refused> {
+    let answer = release(&api, &caller, body).await;
+    let metrics = api.metrics();
+    match &answer {
+        Ok((count, _)) => {
+            metrics.boots.fetch_add(1, Relaxed);
+            metrics.released.fetch_add(*count, Relaxed);
+        }
+        Err(_) => drop(metrics.boots_refused.fetch_add(1, Relaxed)),
+    }
+    let (_, bytes) = answer?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(bytes)))
+}
+
+async fn release(api: &Api, caller: &Caller, body: BootRequest) -> Result<(u64, Bytes), Refused> {
+    let released = api.store().boot(caller, ask_of(body)?).await?;
+    let count = released.receipt.count() as u64;
+    let bytes = written(&response(released)).map_err(|_| {
+        tracing::error!("a boot's answer could not be written");
+        Refused::new(Code::Internal, "the request could not be done; the server's log says more")
+    })?;
+    Ok((count, bytes))
+}
+
+/// What a boot would be given, and why
+///
+/// Spends nothing, opens nothing, works on a locked store.
+#[utoipa::path(post, path = paths::EXPLAIN, tag = "boots", operation_id = "explain", request_body = BootRequest,
+    responses((status = 200, body = Explanation, description = "What would be released, without values."), Explaining),
+    security(("ticket" = [])))]
+async fn explain(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<BootRequest>,
+) -> Result<Answer<Explanation>, Refused> {
+    let explained = api.store().explain(&caller, ask_of(body)?).await?;
+    Ok(Answer(Explanation {
+        organization: explained.org.to_string(),
+        member: explained.member.to_string(),
+        receipt: explained.receipt,
+        locked: explained.locked,
+        uses_left: explained.uses_left,
+        expires_at: explained.expires_at.map(|at| at.to_string()),
+    }))
+}
+
+fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
+    let mut faults = Faults::default();
+    let request = Request {
+        plugins: body.plugins.map(|plugins| each(&mut faults, "plugins", &plugins)),
+        include: names(&mut faults, "include", &body.include),
+        exclude: names(&mut faults, "exclude", &body.exclude),
+        references: names(&mut faults, "references", &body.references),
+    };
+    for (field, text) in [
+        ("machine", &body.machine),
+        ("kernel_boot", &body.kernel_boot),
+        ("host", &body.host),
+        ("agent", &body.agent),
+    ] {
+        let text = text.as_deref().unwrap_or("");
+        if text.len() > 128 || text.chars().any(char::is_control) {
+            faults.add_as(
+                Code::Unprocessable,
+                field,
+                "expected at most 128 bytes without control characters",
+            );
+        }
+    }
+    faults.refusal()?;
+    let BootRequest { machine, kernel_boot, host, agent, .. } = body;
+    Ok(BootAsk { request, machine, kernel_boot, host, agent })
+}
+
+fn names(faults: &mut Faults, field: &str, texts: &[String]) -> BTreeSet<String> {
+    each::<SecretName>(faults, field, texts).into_iter().map(|name| name.to_string()).collect()
+}
+
+fn each<T>(faults: &mut Faults, field: &str, texts: &[String]) -> BTreeSet<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display> + Ord,
+{
+    if texts.len() > MAX_NAMES {
+        faults.add(field, format!("has more than {MAX_NAMES} names"));
+        return BTreeSet::new();
+    }
+    texts.iter().filter_map(|text| faults.take_as(Code::NameInvalid, field, text.parse())).collect()
+}
+
+fn response(released: store::Released) -> BootResponse {
+    let value = |released: store::ReleasedValue| {
+        let text = Value::of(&released.value);
+        let value_base64 = if text.is_none() { Some(ValueBase64::of(&released.value)) } else { None };
+        Released { id: released.id.to_string(), value: text, value_base64 }
+    };
+    BootResponse {
+        boot: released.boot.to_string(),
+        organization: released.org.to_string(),
+        member: released.member.to_string(),
+        released_at: released.at.to_string(),
+        count: u32::try_from(released.receipt.count()).unwrap_or(u32::MAX),
+        digest: released.receipt.digest().to_string(),
+        values: released.values.into_iter().map(value).collect(),
+        receipt: released.receipt,
+    }
+}
+
+/// The answer as JSON in one allocation of the right size: a buffer that grew would leave copies of values behind. The
+/// last owner of the bytes wipes them.
+fn written(response: &BootResponse) -> serde_json::Result<Bytes> {
+    let mut size = Counter(0);
+    serde_json::to_writer(&mut size, response)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size.0));
+    serde_json::to_writer(&mut *bytes, response)?;
+    Ok(Bytes::from_owner(bytes))
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::SecretId;
+    use crate::domain::value::SecretValue;
+
+    #[test]
+    fn an_answer_fills_its_one_allocation_exactly() {
+        let released = |bytes: &[u8]| store::ReleasedValue {
+            id: SecretId::from_bytes([1; 16]),
+            value: SecretValue::new(bytes.to_vec()),
+        };
+        let response = response(store::Released {
+            boot: crate::domain::id::BootId::from_bytes([2; 16]),
+            org: "default".parse().unwrap(),
+            member: "dev".parse().unwrap(),
+            at: crate::domain::time::Timestamp::from_millis(0),
+            receipt: crate::domain::receipt::Receipt::default(),
+            values: vec![released(b"a \"quoted\"\nline"), released(&[0xff, 0])],
+        });
+        let bytes = written(&response).unwrap();
+        let back: BootResponse = serde_json::from_slice(&bytes).unwrap();
+        let [first, second]: [Released; 2] = back.values.try_into().unwrap();
+        assert_eq!(first.value.unwrap().into_secret().expose(), b"a \"quoted\"\nline");
+        assert_eq!(second.value_base64.unwrap().into_secret().unwrap().expose(), [0xff, 0]);
+    }
+}

@@ -1,0 +1,178 @@
+//! `/v1/boots`: who was given what, and the agents' word that it was used. Holds no values.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use http::StatusCode;
+use tracing::Instrument as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::extract::InPath;
+use super::extract::Json;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::WRITING;
+use super::openapi::refusals;
+use super::page::page;
+use super::problem::Refused;
+use super::query::FromQuery;
+use super::query::NoParams;
+use super::query::Params;
+use super::query::Query;
+use crate::domain::id::BootId;
+use crate::domain::id::TicketId;
+use crate::domain::name::MemberName;
+use crate::store;
+use crate::store::BootFilter;
+use crate::store::Cursor;
+use crate::store::PageAsk;
+use crate::wire::BootReport;
+use crate::wire::BootView;
+use crate::wire::Code;
+use crate::wire::HolderView;
+use crate::wire::Page;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_boots)).routes(routes!(boot_record)).routes(routes!(report))
+}
+
+refusals! {
+    Listing = [ASKED, &[Code::Unprocessable]];
+    Reading = [ASKED, &[Code::NotFound]];
+    Reporting = [ASKED, BODY, WRITING, &[Code::NotFound, Code::Unprocessable]];
+}
+
+/// Parameters of the list; absent ones admit all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListBoots {
+    /// That were given this secret: its id, its name or its exported name. Works after its deletion too.
+    #[param(min_length = 1, max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    secret: Option<String>,
+    /// For this member.
+    member: Option<MemberName>,
+    /// Of this ticket.
+    ticket: Option<TicketId>,
+    /// `true`: only those that are not known to be over.
+    live: Option<bool>,
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Items at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl FromQuery for ListBoots {
+    const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor", "limit"];
+
+    fn read(query: &mut Query) -> Self {
+        Self {
+            secret: query.text("secret", 256),
+            member: query.parsed("member"),
+            ticket: query.parsed("ticket"),
+            live: query.flag("live"),
+            cursor: query.cursor(),
+            limit: query.limit(),
+        }
+    }
+}
+
+/// Boots that happened
+///
+/// Newest first. A page may be short, even empty, and still have a `next`.
+#[utoipa::path(get, path = paths::BOOTS, tag = "boots", operation_id = "list_boots", params(ListBoots),
+    responses((status = 200, body = Page<BootView>, description = "A page."), Listing), security(("member" = [])))]
+async fn list_boots(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<ListBoots>,
+) -> Result<Answer<Page<BootView>>, Refused> {
+    let ListBoots { secret, member, ticket, live, cursor, limit } = ask;
+    let filter = BootFilter { member, ticket, secret, live: live == Some(true) };
+    let found = api.store().list_boots(&caller, &filter, PageAsk { cursor, limit: Some(limit) }).await?;
+    Ok(Answer(page(found, boot_view)))
+}
+
+/// One boot
+#[utoipa::path(get, path = paths::BOOT_ONE, tag = "boots", operation_id = "boot_record",
+    params(("id" = BootId, Path)),
+    responses((status = 200, body = BootView, description = "The boot."), Reading), security(("member" = [])))]
+async fn boot_record(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<BootId>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<BootView>, Refused> {
+    Ok(Answer(boot_view(api.store().boot_record(&caller, id).await?)))
+}
+
+/// The agent's word that the workload was started
+///
+/// By the ticket that booted. Repeating it changes nothing.
+#[utoipa::path(post, path = paths::BOOT_REPORT, tag = "boots", operation_id = "report", request_body = BootReport,
+    params(("id" = BootId, Path)),
+    responses((status = 204, description = "It is recorded."), Reporting), security(("ticket" = [])))]
+async fn report(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<BootId>,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<BootReport>,
+) -> Result<StatusCode, Refused> {
+    let BootReport { digest, variables } = body;
+    // The agent execs right after it has sent this: what it asked for goes on without it.
+    let work = async move { api.store().report(&caller, id, store::Report { digest, variables }).await };
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(done) => done.map(|()| StatusCode::NO_CONTENT).map_err(Refused::from),
+        Err(_) => {
+            Err(Refused::new(Code::Internal, "the request could not be done; the server's log says more"))
+        }
+    }
+}
+
+fn boot_view(boot: store::Boot) -> BootView {
+    let held = |held: &store::Held| HolderView {
+        boot: boot.id.to_string(),
+        member: boot.member.to_string(),
+        at: boot.at.to_string(),
+        host: boot.host.clone(),
+        secret: held.secret.to_string(),
+        env: held.env.to_string(),
+        version: held.version.to_string(),
+        current: held.current,
+    };
+    let stale = boot.stale.iter().map(held).collect();
+    BootView {
+        id: boot.id.to_string(),
+        member: boot.member.to_string(),
+        ticket: boot.ticket.to_string(),
+        at: boot.at.to_string(),
+        source: boot.source.map(|source| source.to_string()),
+        machine: boot.machine,
+        host: boot.host,
+        kernel_boot: boot.kernel_boot,
+        confirmed_at: boot.confirmed_at.map(|at| at.to_string()),
+        superseded: boot.superseded,
+        receipt: boot.receipt,
+        stale,
+    }
+}
+
+/// A boot that holds a version of a secret, as shown.
+pub(super) fn holder_view(holder: store::Holder) -> HolderView {
+    HolderView {
+        boot: holder.boot.to_string(),
+        member: holder.member.to_string(),
+        at: holder.at.to_string(),
+        host: holder.host,
+        secret: holder.held.secret.to_string(),
+        env: holder.held.env.to_string(),
+        version: holder.held.version.to_string(),
+        current: holder.held.current,
+    }
+}

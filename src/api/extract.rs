@@ -1,0 +1,232 @@
+//! Bodies, path parameters and headers of requests, parsed by our own words: none of axum's or serde's messages is
+//! passed on or logged, because they quote what they could not parse. Never reads a body before the credential is
+//! known: handlers take [`super::auth::Asked`] first.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::FromRequest;
+use axum::extract::FromRequestParts;
+use axum::extract::RawPathParams;
+use axum::extract::Request;
+use http::HeaderMap;
+use http::HeaderName;
+use http::header;
+use http::request::Parts;
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::Api;
+use super::problem::Refused;
+use crate::domain::id::VersionId;
+use crate::wire::Code;
+
+/// Bodies that hold no value.
+pub const SMALL: usize = 64 * 1024;
+/// Bodies of deposits: a file of 1 MiB in base64, or sealed, and what goes with it.
+pub const LARGE: usize = 2 * 1024 * 1024;
+
+/// A JSON body of at most `LIMIT` bytes. The bytes it was read from are wiped.
+pub struct Json<T, const LIMIT: usize = SMALL>(pub T);
+
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Refused> {
+        let (parts, body) = request.into_parts();
+        let declared = declared_length(&parts.headers);
+        if declared.is_some_and(|length| length > LIMIT) {
+            return Err(too_large(LIMIT));
+        }
+        is_json(&parts.headers)?;
+        // Reserved before the first byte is read, so that many large bodies at once are refused and not gathered.
+        let _memory = api.limits().reserve_body(declared.unwrap_or(LIMIT))?;
+        let read = read_body(body, LIMIT, declared.unwrap_or(4096));
+        let bytes = match tokio::time::timeout(api.limits().settings().body_timeout, read).await {
+            Ok(read) => read?,
+            Err(_) => return Err(Refused::new(Code::RequestTimeout, "the body did not arrive in time")),
+        };
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| unreadable(&error))
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Refused> {
+    let unsupported = |detail: &str| Err(Refused::new(Code::UnsupportedMediaType, detail));
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return unsupported("the request has no Content-Type");
+    };
+    let essence = kind.split(';').next().unwrap_or("").trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return unsupported("the Content-Type is not application/json");
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return unsupported("compressed bodies are not accepted");
+    }
+    Ok(())
+}
+
+async fn read_body(
+    mut body: axum::body::Body,
+    limit: usize,
+    capacity: usize,
+) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refused::new(Code::InvalidRequest, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        append(&mut bytes, &data, limit);
+    }
+    Ok(bytes)
+}
+
+/// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
+fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
+    let needed = bytes.len() + data.len();
+    if needed > bytes.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity((needed * 2).min(limit)));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(data);
+}
+
+fn too_large(limit: usize) -> Refused {
+    Refused::new(Code::PayloadTooLarge, format!("the body has more than {limit} bytes"))
+}
+
+fn unreadable(error: &serde_json::Error) -> Refused {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Syntax => "is not JSON",
+        Category::Eof => "is JSON that ends too early",
+        Category::Data | Category::Io => {
+            "is not what this route takes: a field is unknown, missing, or of another type"
+        }
+    };
+    let (line, column) = (error.line(), error.column());
+    Refused::new(Code::InvalidRequest, format!("the body {what} (line {line}, column {column})"))
+        .hint("GET /v1/openapi.json describes the fields")
+}
+
+/// The path's one parameter, parsed.
+pub struct InPath<T>(pub T);
+
+impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let unreadable = || Refused::new(Code::InvalidRequest, "the path is not percent-encoded UTF-8");
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
+        let (name, text) = params.iter().next().ok_or_else(unreadable)?;
+        let mut faults = super::problem::Faults::default();
+        let read = faults.take(name, text.parse());
+        faults.refusal()?;
+        read.map(Self).ok_or_else(unreadable)
+    }
+}
+
+/// `If-Match`: the version that the caller saw; none when it is absent or `*`.
+pub struct IfMatch(pub Option<VersionId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let Some(text) = only_one(&parts.headers, &header::IF_MATCH)? else { return Ok(Self(None)) };
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        let tag = text.strip_prefix("W/").unwrap_or(text);
+        let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
+            return Err(Refused::new(
+                Code::InvalidRequest,
+                "If-Match: expected one entity tag in quotes, or *",
+            ));
+        };
+        // A tag that is weak or none of ours matches nothing (RFC 9110 section 13.1.1).
+        match opaque.parse() {
+            Ok(version) if tag == text => Ok(Self(Some(version))),
+            _ => Err(Refused::new(Code::VersionMismatch, "If-Match names no version of a secret")),
+        }
+    }
+}
+
+/// `Idempotency-Key`, when there is one: 1 to 128 visible ASCII characters.
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let name = HeaderName::from_static("idempotency-key");
+        let Some(text) = only_one(&parts.headers, &name)? else { return Ok(Self(None)) };
+        if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let detail = "Idempotency-Key: expected 1 to 128 visible ASCII characters";
+            return Err(Refused::new(Code::InvalidRequest, detail));
+        }
+        Ok(Self(Some(text.to_owned())))
+    }
+}
+
+fn only_one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refused> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    match (first.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.trim())),
+        _ => Err(Refused::new(Code::InvalidRequest, format!("the header {name} is not one line of ASCII"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn if_match(text: &str) -> Result<Option<VersionId>, Code> {
+        let request = http::Request::builder().header("if-match", text).body(()).unwrap();
+        let mut parts = request.into_parts().0;
+        IfMatch::from_request_parts(&mut parts, &())
+            .await
+            .map(|found| found.0)
+            .map_err(|refused| refused.code())
+    }
+
+    #[tokio::test]
+    async fn an_entity_tag_is_a_version_or_matches_nothing() {
+        let version = VersionId::from_bytes([7; 16]);
+        assert_eq!(if_match(&format!("\"{version}\"")).await, Ok(Some(version)));
+        assert_eq!(if_match("*").await, Ok(None));
+        assert_eq!(if_match(&format!("W/\"{version}\"")).await, Err(Code::VersionMismatch));
+        assert_eq!(if_match("\"abc\"").await, Err(Code::VersionMismatch));
+        assert_eq!(if_match("abc").await, Err(Code::InvalidRequest));
+    }
+
+    #[test]
+    fn json_faults_are_told_in_our_words() {
+        for text in
+            ["{\"canary", "canary", "{\"canary\":1}", "{\"role\":\"canary\"}", "\"canary\"", "{\"role\":{}}"]
+        {
+            let error = serde_json::from_str::<crate::wire::MemberChange>(text).unwrap_err();
+            let refused = unreadable(&error);
+            assert!(!format!("{refused:?}").contains("canary"), "{text}");
+            assert_eq!(refused.code(), Code::InvalidRequest);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_grows_keeps_its_content() {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2));
+        for _ in 0..10 {
+            append(&mut bytes, b"abc", 64);
+        }
+        assert_eq!(bytes.len(), 30);
+        assert!(bytes.starts_with(b"abcabc"));
+    }
+}

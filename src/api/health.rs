@@ -1,0 +1,82 @@
+//! Liveness, readiness and metrics. Tells strangers nothing but yes or no.
+
+use axum::Json;
+use axum::extract::FromRequestParts as _;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::header;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::front::Peer;
+use super::metrics;
+use super::metrics::Gauges;
+use super::openapi::Anyone;
+use super::openapi::ByOperator;
+use super::openapi::Unready;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::Params;
+use crate::domain::role::Principal;
+use crate::store::Caller;
+use crate::wire::Code;
+use crate::wire::Health;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics_text))
+}
+
+/// Liveness: the process answers
+#[utoipa::path(get, path = paths::HEALTHZ, tag = "server", operation_id = "healthz",
+    responses((status = 200, body = Health, description = "It does."), Anyone), security(()))]
+async fn healthz(Params(NoParams): Params<NoParams>) -> Json<Health> {
+    Json(Health { status: "ok".to_owned() })
+}
+
+/// Readiness: the byte store answers
+///
+/// A locked store is ready: it takes deposits.
+#[utoipa::path(get, path = paths::READYZ, tag = "server", operation_id = "readyz",
+    responses((status = 200, body = Health, description = "It does."), Anyone, Unready), security(()))]
+async fn readyz(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> Result<Json<Health>, Refused> {
+    if api.store().healthy().await && !api.is_draining() {
+        Ok(Json(Health { status: "ok".to_owned() }))
+    } else {
+        Err(Refused::new(Code::Unavailable, "the store is not ready"))
+    }
+}
+
+/// Metrics as Prometheus text
+///
+/// For the operator; on the Unix socket for anyone who may open it.
+#[utoipa::path(get, path = paths::METRICS, tag = "server", operation_id = "metrics",
+    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."), ByOperator),
+    security((), ("operator" = [])))]
+async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl IntoResponse, Refused> {
+    let (mut parts, _) = request.into_parts();
+    let caller = if Peer::of(&parts.extensions) == Peer::Socket {
+        Caller::this_process()
+    } else {
+        Asked::from_request_parts(&mut parts, &api).await?.0
+    };
+    if *caller.principal() != Principal::Operator {
+        return Err(Refused::new(Code::Forbidden, "metrics are for the store's operator"));
+    }
+    Params::<NoParams>::from_request_parts(&mut parts, &api).await?;
+    let status = api.store().status(&caller).await?;
+    let gauges = Gauges {
+        locked: status.locked,
+        in_flight: api.limits().in_flight(),
+        connections: api.connections(),
+        revision: status.revision,
+        queue: status.queue,
+        generation: status.generation,
+        audit_entries: None,
+    };
+    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], api.metrics().text(&gauges)))
+}

@@ -1,0 +1,138 @@
+//! How much is taken on at once: requests, bytes of bodies, and guesses at credentials. What is over a limit is refused
+//! at once with a time to come back, before it costs memory. Never waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+use super::guesses::Guesses;
+use super::problem::Refused;
+use crate::wire::Code;
+
+/// Unit in which the memory of bodies is counted.
+const BODY_UNIT: usize = 1024;
+
+/// The limits' sizes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Requests being worked on.
+    pub in_flight: usize,
+    /// Bytes of bodies being read, in all.
+    pub body_memory: usize,
+    /// Bytes of a request's headers, names and values.
+    pub header_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request may take, from its headers to the answer's headers.
+    pub request_timeout: Duration,
+    /// Guesses at credentials that one source has free.
+    pub guesses: u32,
+    /// One more guess comes back after each such time.
+    pub guess_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // A boot takes about a millisecond of one core: this is a queue of about a second.
+            in_flight: 1024,
+            body_memory: 64 * 1024 * 1024,
+            // Our own clients send less than 1 KiB; proxies add some.
+            header_bytes: 16 * 1024,
+            body_timeout: Duration::from_secs(30),
+            // Covers the slowest answer: a passphrase's derivation behind two others on a small machine.
+            request_timeout: Duration::from_secs(120),
+            // A person's retries fit in; 256 random bits are out of reach at any rate, a passphrase is not.
+            guesses: 20,
+            guess_interval: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The limits and what is used of them.
+pub struct Limits {
+    settings: Settings,
+    requests: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+    guesses: Guesses,
+}
+
+impl Limits {
+    /// Nothing used.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(settings.in_flight)),
+            bodies: Arc::new(Semaphore::new(settings.body_memory / BODY_UNIT)),
+            guesses: Guesses::new(settings.guesses, settings.guess_interval),
+            settings,
+        }
+    }
+
+    /// The sizes.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Room for one more request, until the permit is dropped.
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.requests)
+            .try_acquire_owned()
+            .map_err(|_| Refused::new(Code::Overloaded, "too many requests are being worked on"))
+    }
+
+    /// Room for a body of that many bytes, until the permit is dropped.
+    pub fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+        let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies)
+            .try_acquire_many_owned(units)
+            .map_err(|_| Refused::new(Code::Overloaded, "too many large bodies are being read"))
+    }
+
+    /// Requests being worked on.
+    pub fn in_flight(&self) -> usize {
+        self.settings.in_flight.saturating_sub(self.requests.available_permits())
+    }
+
+    /// Refuses a source that has guessed too often; asked before its next credential is looked at.
+    pub fn may_present(&self, source: Option<IpAddr>, now: Instant) -> Result<(), Refused> {
+        self.guesses.wait(source, now).map_or(Ok(()), |wait| {
+            let refused =
+                Refused::new(Code::RateLimited, "too many wrong credentials came from this address");
+            Err(refused.retry_after(wait))
+        })
+    }
+
+    /// Counts a wrong credential or passphrase from `source`.
+    pub fn guessed(&self, source: Option<IpAddr>, now: Instant) {
+        self.guesses.count(source, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_a_limit_is_refused_at_once() {
+        let limits =
+            Limits::new(Settings { in_flight: 1, body_memory: 4096, guesses: 1, ..Settings::default() });
+        let first = limits.admit().unwrap();
+        assert_eq!(limits.in_flight(), 1);
+        assert_eq!(limits.admit().unwrap_err().code(), Code::Overloaded);
+        drop(first);
+        assert!(limits.admit().is_ok());
+
+        let body = limits.reserve_body(3000).unwrap();
+        assert_eq!(limits.reserve_body(3000).unwrap_err().code(), Code::Overloaded);
+        drop(body);
+        assert!(limits.reserve_body(4096).is_ok());
+
+        let now = Instant::now();
+        limits.guessed(None, now);
+        assert_eq!(limits.may_present(None, now).unwrap_err().code(), Code::RateLimited);
+    }
+}

@@ -1,0 +1,156 @@
+//! `/v1/members`: the members of the caller's organization.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use http::header;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::extract::IdempotencyKey;
+use super::extract::InPath;
+use super::extract::Json;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::WRITING;
+use super::openapi::refusals;
+use super::page::page;
+use super::problem::Faults;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::PageOnly;
+use super::query::Params;
+use crate::domain::name::MemberName;
+use crate::store;
+use crate::wire::Code;
+use crate::wire::MemberChange;
+use crate::wire::MemberView;
+use crate::wire::NewMember;
+use crate::wire::Page;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_members, create_member)).routes(routes!(
+        member,
+        change_member,
+        remove_member
+    ))
+}
+
+refusals! {
+    Listing = [ASKED, &[Code::Unprocessable]];
+    Creating = [ASKED, BODY, WRITING, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
+    Reading = [ASKED, &[Code::NotFound]];
+    Changing = [ASKED, BODY, WRITING, &[Code::NotFound, Code::LastAdmin]];
+    Removing = [ASKED, WRITING, &[Code::NotFound, Code::LastAdmin]];
+}
+
+/// Members of the caller's organization
+///
+/// Ascending by id.
+#[utoipa::path(get, path = paths::MEMBERS, tag = "organization", operation_id = "list_members", params(PageOnly),
+    responses((status = 200, body = Page<MemberView>, description = "A page."), Listing), security(("member" = [])))]
+async fn list_members(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<PageOnly>,
+) -> Result<Answer<Page<MemberView>>, Refused> {
+    Ok(Answer(page(api.store().list_members(&caller, ask.page()).await?, view)))
+}
+
+/// Adds a member
+///
+/// It has no token yet.
+#[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = NewMember,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 hours get the first answer again.",
+            min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+    ),
+    responses(
+        (status = 201, body = MemberView, description = "It is added.", headers(("Location" = String, description = "The member."))),
+        Creating,
+    ),
+    security(("member" = [])))]
+async fn create_member(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    IdempotencyKey(key): IdempotencyKey,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<NewMember>,
+) -> Result<impl IntoResponse, Refused> {
+    let name = name_in("name", &body.name)?;
+    let member = api
+        .store()
+        .create_member(&caller, store::NewMember { name, role: body.role }, key.as_deref())
+        .await?;
+    let location = paths::fill(paths::MEMBER, member.name.as_str());
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(view(member))))
+}
+
+/// One member
+#[utoipa::path(get, path = paths::MEMBER, tag = "organization", operation_id = "member",
+    params(("name" = MemberName, Path)),
+    responses((status = 200, body = MemberView, description = "The member."), Reading), security(("member" = [])))]
+async fn member(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(name): InPath<MemberName>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<MemberView>, Refused> {
+    Ok(Answer(view(api.store().member(&caller, &name).await?)))
+}
+
+/// Gives a member another role
+///
+/// The last admin stays one.
+#[utoipa::path(patch, path = paths::MEMBER, tag = "organization", operation_id = "change_member", request_body = MemberChange,
+    params(("name" = MemberName, Path)),
+    responses((status = 200, body = MemberView, description = "It has the role."), Changing), security(("member" = [])))]
+async fn change_member(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(name): InPath<MemberName>,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<MemberChange>,
+) -> Result<Answer<MemberView>, Refused> {
+    Ok(Answer(view(api.store().set_role(&caller, &name, body.role).await?)))
+}
+
+/// Removes a member
+///
+/// Its tokens and tickets stop working and its private secrets are gone. The last admin stays.
+#[utoipa::path(delete, path = paths::MEMBER, tag = "organization", operation_id = "remove_member",
+    params(("name" = MemberName, Path)),
+    responses((status = 200, body = MemberView, description = "It is removed."), Removing), security(("member" = [])))]
+async fn remove_member(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(name): InPath<MemberName>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<MemberView>, Refused> {
+    Ok(Answer(view(api.store().remove_member(&caller, &name).await?)))
+}
+
+/// A member's name out of a body.
+pub(super) fn name_in<T>(field: &str, text: &str) -> Result<T, Refused>
+where
+    T: std::str::FromStr<Err = crate::domain::name::NameError>,
+{
+    let mut faults = Faults::default();
+    let read = text.parse::<T>();
+    if let Err(error) = &read {
+        faults.hint(error.hint());
+    }
+    let read = faults.take_as(Code::NameInvalid, field, read);
+    faults.refusal()?;
+    read.ok_or_else(|| Refused::new(Code::NameInvalid, "the name cannot be used"))
+}
+
+fn view(member: store::Member) -> MemberView {
+    let store::Member { id, name, role, created_at } = member;
+    MemberView { id: id.to_string(), name: name.to_string(), role, created_at: created_at.to_string() }
+}

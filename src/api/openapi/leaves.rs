@@ -1,0 +1,71 @@
+//! Schemas of the vocabulary's texts: identifiers, and the patterns of names. Bodies and parameters refer to them, so
+//! each rule stands here once. A test holds them to the parsers.
+
+use serde_json::Value;
+use serde_json::json;
+use utoipa::PartialSchema;
+use utoipa::ToSchema;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::Schema;
+use utoipa::openapi::Type;
+
+use crate::domain::id;
+use crate::domain::time::Timestamp;
+
+macro_rules! identifiers {
+    ($($Id:ident)+) => {
+        $(
+            impl PartialSchema for id::$Id {
+                fn schema() -> RefOr<Schema> {
+                    // 26 characters carry 130 bits: the last one has two that are zero.
+                    let pattern = format!("^{}[a-z2-7]{{25}}[aeimquy4]$", id::$Id::PREFIX);
+                    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
+                }
+            }
+
+            impl ToSchema for id::$Id {}
+        )+
+
+        /// Schemas of all identifiers, by name.
+        pub(super) fn identifiers() -> Vec<(String, RefOr<Schema>)> {
+            vec![$((stringify!($Id).to_owned(), id::$Id::schema()),)+]
+        }
+    };
+}
+
+identifiers! { OrgId MemberId SecretId VersionId TokenId TicketId BootId StoreId SlotId }
+
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        let pattern = r"^-?[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$";
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some("RFC 3339, in UTC."));
+        text.pattern(Some(pattern)).into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
+/// What the vocabulary's own schemas, made of a description only, do not say: pattern and greatest length.
+const PATTERNS: [(&str, &str, Option<usize>); 8] = [
+    ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
+    ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
+    ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
+    ("MemberName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
+    ("PluginName", "^[A-Za-z0-9@/._:-]+$", Some(100)),
+    ("Category", "^[a-z0-9_-]+$", Some(50)),
+    ("Hint", r"^[!-~]{2,24}\*{4}\.{3}[!-~]{4}$", None),
+    ("Digest", "^[0-9a-f]{64}$", Some(64)),
+];
+
+/// Adds the patterns to the schemas of a document.
+pub(super) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {
+    for (name, pattern, max) in PATTERNS {
+        if let Some(Value::Object(schema)) = schemas.get_mut(name) {
+            schema.insert("pattern".to_owned(), json!(pattern));
+            if let Some(max) = max {
+                schema.insert("maxLength".to_owned(), json!(max));
+            }
+        }
+    }
+}

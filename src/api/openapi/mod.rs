@@ -1,0 +1,222 @@
+//! The API's own description, OpenAPI 3.1, generated from the handlers. It says of every route what it takes, within
+//! which limits, and every status it answers with. Says nothing of what a store holds.
+
+mod leaves;
+mod refusals;
+
+pub(super) use refusals::ASKED;
+pub(super) use refusals::Anyone;
+pub(super) use refusals::BODY;
+pub(super) use refusals::ByOperator;
+pub(super) use refusals::Unready;
+pub(super) use refusals::WRITING;
+pub(super) use refusals::refusals;
+pub(super) use refusals::responses_of;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::Method;
+use http::header;
+use serde_json::Value;
+use serde_json::json;
+use utoipa::openapi::HttpMethod;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::HttpAuthScheme;
+use utoipa::openapi::security::HttpBuilder;
+use utoipa::openapi::security::SecurityScheme;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::query::NoParams;
+use super::query::Params;
+use crate::wire::Problem;
+use crate::wire::paths;
+
+/// The route of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(skeleton()).routes(routes!(openapi))
+}
+
+/// This description
+#[utoipa::path(get, path = paths::OPENAPI, tag = "server", operation_id = "openapi", security(()),
+    responses((status = 200, body = Object, description = "The description of this API."), Anyone))]
+async fn openapi(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], api.document())
+}
+
+/// The methods and paths of a document, in its order.
+pub(super) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
+    let all = [
+        (HttpMethod::Get, Method::GET),
+        (HttpMethod::Put, Method::PUT),
+        (HttpMethod::Post, Method::POST),
+        (HttpMethod::Delete, Method::DELETE),
+        (HttpMethod::Patch, Method::PATCH),
+    ];
+    let mut found = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let present = [&item.get, &item.put, &item.post, &item.delete, &item.patch];
+        for ((_, method), operation) in all.iter().zip(present) {
+            if operation.is_some() {
+                found.push((method.clone(), path.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// The document as it is served: what the derives cannot say is added here.
+pub(super) fn finished(document: &OpenApi) -> Bytes {
+    // A document is made of texts, numbers and maps of them: it always serializes.
+    let mut json = serde_json::to_value(document).unwrap_or_default();
+    if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
+        leaves::add_patterns(schemas);
+    }
+    for (schema, forms) in EXACTLY_ONE {
+        if let Some(Value::Object(schema)) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
+            let text = |field: &str| json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } });
+            schema.insert("oneOf".to_owned(), forms.iter().map(|field| text(field)).collect());
+        }
+    }
+    let id = json!({ "description": "For the server's log and the audit trail.", "required": true,
+        "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } });
+    for_each_response(&mut json, |response| {
+        if let Some(headers) = response.entry("headers").or_insert_with(|| json!({})).as_object_mut() {
+            headers.insert("x-request-id".to_owned(), id.clone());
+        }
+    });
+    Bytes::from(serde_json::to_vec(&json).unwrap_or_default())
+}
+
+/// Bodies of which exactly one of several fields has to be there.
+const EXACTLY_ONE: [(&str, &[&str]); 4] = [
+    ("NewSecret", &["value", "value_base64", "sealed"]),
+    ("Replacement", &["value", "value_base64", "sealed"]),
+    ("Unlock", &["passphrase", "key_file"]),
+    ("NewKeyslot", &["passphrase", "key_file"]),
+];
+
+fn for_each_response(json: &mut Value, mut edit: impl FnMut(&mut serde_json::Map<String, Value>)) {
+    let paths = json.get_mut("paths").and_then(Value::as_object_mut);
+    for item in paths.into_iter().flat_map(|paths| paths.values_mut()) {
+        for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
+            let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+            for response in responses.into_iter().flat_map(|responses| responses.values_mut()) {
+                if let Some(response) = response.as_object_mut() {
+                    edit(response);
+                }
+            }
+        }
+    }
+}
+
+fn skeleton() -> OpenApi {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(
+        info(
+            title = "dropsafe",
+            description = "A write-only secret store. Values go in by deposits and leave only by boots.\n\n\
+                Every refused request is answered with a problem (RFC 9457) whose `code` is stable. Lists page by `cursor`.",
+            license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
+        ),
+        servers((url = "/")),
+        components(schemas(Problem)),
+        tags(
+            (name = "secrets", description = "Deposits and what is known of them"),
+            (name = "boots", description = "The release of values, and who holds what"),
+            (name = "organization", description = "Members, tokens, tickets, policy"),
+            (name = "audit", description = "The audit trail"),
+            (name = "keys", description = "Locking, key slots, re-encryption"),
+            (name = "server", description = "State of the server"),
+        ),
+    )]
+    struct Skeleton;
+
+    let mut document = <Skeleton as utoipa::OpenApi>::openapi();
+    let schemes = [
+        ("member", "dsm_", "A member's token."),
+        ("operator", "dso_", "An operator's token."),
+        ("ticket", "dsc_", "A boot ticket's credential."),
+    ];
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(leaves::identifiers());
+    for (name, prefix, description) in schemes {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format(format!("{prefix}…"))
+            .description(Some(description))
+            .build();
+        components.add_security_scheme(name, SecurityScheme::Http(scheme));
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::from_slice(&super::super::document()).unwrap()
+    }
+
+    fn each(value: &Value, found: &mut impl FnMut(&str, &Value)) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                found(key, value);
+                each(value, found);
+            }),
+            Value::Array(items) => items.iter().for_each(|item| each(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = document();
+        let mut references = 0;
+        each(&document, &mut |key, value| {
+            if key == "$ref" {
+                references += 1;
+                let path = value.as_str().unwrap().trim_start_matches('#');
+                assert!(document.pointer(path).is_some(), "{path}");
+            }
+        });
+        assert!(references > 100);
+    }
+
+    #[test]
+    fn every_route_says_who_may_ask_and_what_it_refuses_with() {
+        let document = document();
+        for (method, path) in super::super::routes() {
+            let operation = &document["paths"][&path][method.as_str().to_lowercase()];
+            assert!(operation["security"].is_array(), "{method} {path} says nothing of credentials");
+            assert!(
+                operation["operationId"].is_string() && operation["summary"].is_string(),
+                "{method} {path}"
+            );
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("400") && responses.contains_key("503"), "{method} {path}");
+            for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
+                let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_and_parsers_agree_on_the_first_and_last_character() {
+        // The rest of each pattern is tried by the property-based client against the running server.
+        let document = document();
+        let id = crate::domain::id::SecretId::from_bytes([0xff; 16]).to_string();
+        assert!(id.ends_with('4'));
+        let pattern = document["components"]["schemas"]["SecretId"]["pattern"].as_str().unwrap();
+        assert_eq!(pattern, "^sec_[a-z2-7]{25}[aeimquy4]$");
+        for name in
+            ["SecretName", "EnvName", "OrgName", "MemberName", "PluginName", "Category", "Hint", "Digest"]
+        {
+            assert!(document["components"]["schemas"][name]["pattern"].is_string(), "{name} has no pattern");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Query strings, read field by field with every fault at once. Never repeats a parameter's name or content that it
+//! does not know: a secret pasted into an address arrives here.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::problem::Faults;
+use super::problem::Refused;
+use crate::domain::name::MemberName;
+use crate::store::Cursor;
+use crate::store::PageAsk;
+
+/// The longest cursor that is looked at, in bytes.
+const MAX_CURSOR: usize = 1024;
+/// The largest page.
+const MAX_LIMIT: usize = 500;
+/// The page when none is asked for.
+const DEFAULT_LIMIT: usize = 100;
+
+/// A set of parameters that a route takes.
+pub trait FromQuery: Sized {
+    /// The names that it knows; any other is refused.
+    const NAMES: &'static [&'static str];
+
+    /// Reads them. Faults are gathered in `query`; what is returned then is not used.
+    fn read(query: &mut Query) -> Self;
+}
+
+/// The parameters of a request.
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Params<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let mut query = Query::of(parts.uri.query().unwrap_or(""), T::NAMES);
+        let read = T::read(&mut query);
+        query.faults.refusal()?;
+        Ok(Self(read))
+    }
+}
+
+/// A route without parameters.
+pub struct NoParams;
+
+impl FromQuery for NoParams {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn read(_: &mut Query) -> Self {
+        Self
+    }
+}
+
+/// A list without filters.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageOnly {
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Items at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl PageOnly {
+    /// Which page.
+    pub fn page(self) -> PageAsk {
+        PageAsk { cursor: self.cursor, limit: Some(self.limit) }
+    }
+}
+
+impl FromQuery for PageOnly {
+    const NAMES: &'static [&'static str] = &["cursor", "limit"];
+
+    fn read(query: &mut Query) -> Self {
+        Self { cursor: query.cursor(), limit: query.limit() }
+    }
+}
+
+/// A list of what belongs to members.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MemberPage {
+    /// Of this member.
+    member: Option<MemberName>,
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Items at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl MemberPage {
+    /// Which member, and which page.
+    pub fn into_parts(self) -> (Option<MemberName>, PageAsk) {
+        (self.member, PageAsk { cursor: self.cursor, limit: Some(self.limit) })
+    }
+}
+
+impl FromQuery for MemberPage {
+    const NAMES: &'static [&'static str] = &["member", "cursor", "limit"];
+
+    fn read(query: &mut Query) -> Self {
+        Self { member: query.parsed("member"), cursor: query.cursor(), limit: query.limit() }
+    }
+}
+
+/// A query string taken apart.
+pub struct Query {
+    pairs: Vec<(&'static str, String)>,
+    faults: Faults,
+}
+
+impl Query {
+    fn of(text: &str, names: &'static [&'static str]) -> Self {
+        let mut query = Self { pairs: Vec::new(), faults: Faults::default() };
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name);
+            let Some(name) = names.iter().copied().find(|known| name.as_deref() == Some(known)) else {
+                query.faults.add("query", unknown(names));
+                continue;
+            };
+            if query.pairs.iter().any(|(taken, _)| *taken == name) {
+                query.faults.add(name, "is given more than once");
+                continue;
+            }
+            match decode(value) {
+                Some(value) => query.pairs.push((name, value)),
+                None => query.faults.add(name, "is not percent-encoded UTF-8"),
+            }
+        }
+        query
+    }
+
+    /// The parameter as it is, if it was given: 1 to `max` characters, none of them a control character.
+    pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
+        let text = self.pairs.iter().find(|(known, _)| *known == name)?.1.clone();
+        if text.is_empty() {
+            self.faults.add(name, "is empty");
+            return None;
+        }
+        if text.chars().count() > max {
+            self.faults.add(name, format!("is longer than {max} characters"));
+            return None;
+        }
+        if text.chars().any(char::is_control) {
+            self.faults.add(name, "holds a control character");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// As [`Self::text`], of these bytes only.
+    pub fn word(&mut self, name: &'static str, max: usize, letter: fn(u8) -> bool) -> Option<String> {
+        let text = self.text(name, max)?;
+        if !text.bytes().all(letter) {
+            self.faults.add(name, "holds a character that is not allowed");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The parameter parsed, if it was given. `T`'s error must not quote.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        let text = self.text(name, 256)?;
+        self.faults.take(name, text.parse())
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let text = self.pairs.iter().find(|(known, _)| *known == name)?.1.as_str();
+        match text {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.faults.add(name, "expected true or false");
+                None
+            }
+        }
+    }
+
+    /// `cursor`.
+    pub fn cursor(&mut self) -> Option<Cursor> {
+        let cursor = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        self.word("cursor", MAX_CURSOR, cursor).map(Cursor::from_text)
+    }
+
+    /// `limit`.
+    pub fn limit(&mut self) -> usize {
+        let found = self.pairs.iter().find(|(known, _)| *known == "limit");
+        match found.map(|(_, text)| digits(text)) {
+            None => DEFAULT_LIMIT,
+            Some(Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
+            Some(_) => {
+                self.faults.add("limit", format!("expected a number from 1 to {MAX_LIMIT}"));
+                DEFAULT_LIMIT
+            }
+        }
+    }
+}
+
+/// Decimal digits and nothing else: `parse` alone would take `+1`.
+fn digits(text: &str) -> Option<usize> {
+    (text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+fn unknown(names: &[&str]) -> String {
+    match names {
+        [] => "this route takes no parameters".to_owned(),
+        names => format!("holds a parameter that is not known; known here: {}", names.join(", ")),
+    }
+}
+
+/// `application/x-www-form-urlencoded` as the WHATWG URL Standard has it, except that damaged escapes are refused.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => bytes.push(hex(rest.next()?)? << 4 | hex(rest.next()?)?),
+            other => bytes.push(other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: &[&str] = &["q", "limit", "cursor", "auto_install"];
+
+    fn faults(text: &str) -> usize {
+        let mut query = Query::of(text, NAMES);
+        query.text("q", 10);
+        query.flag("auto_install");
+        query.cursor();
+        query.limit();
+        match query.faults.refusal() {
+            Ok(()) => 0,
+            Err(refused) => {
+                assert!(!format!("{refused:?}").contains("canary"));
+                1
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_read() {
+        let mut query = Query::of("q=a%20b+c&limit=7", NAMES);
+        assert_eq!(query.text("q", 10).as_deref(), Some("a b c"));
+        assert_eq!(query.limit(), 7);
+        assert_eq!(faults(""), 0);
+        assert_eq!(faults("&&q=x&"), 0);
+    }
+
+    #[test]
+    fn what_is_not_is_refused_and_not_repeated() {
+        for text in [
+            "canary=1",
+            "canary",
+            "q=a&q=canary",
+            "q=%canary",
+            "q=%ff",
+            "q=%00canary",
+            "q=",
+            "q=canary-canary-canary",
+            "limit=0",
+            "limit=501",
+            "limit=+1",
+            "limit=canary",
+            "auto_install=canary",
+            "%63anary=1",
+        ] {
+            assert_eq!(faults(text), 1, "{text}");
+        }
+    }
+}

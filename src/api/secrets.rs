@@ -1,0 +1,274 @@
+//! `/v1/secrets`: deposits and what is known of them. Values come in here; only those of type `plain` go out.
+
+mod deposit;
+mod list;
+mod view;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::HeaderName;
+use http::StatusCode;
+use http::header;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::deposit::change_of;
+use self::deposit::new_of;
+use self::deposit::replacement_of;
+use self::list::ListSecrets;
+use self::view::etag;
+pub(super) use self::view::view;
+use super::Api;
+use super::auth::Asked;
+use super::boots::holder_view;
+use super::extract::IdempotencyKey;
+use super::extract::IfMatch;
+use super::extract::InPath;
+use super::extract::Json;
+use super::extract::LARGE;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::WRITING;
+use super::openapi::refusals;
+use super::page::page;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::Params;
+use crate::domain::id::SecretId;
+use crate::store;
+use crate::wire::Code;
+use crate::wire::Deleted;
+use crate::wire::NewSecret;
+use crate::wire::Page;
+use crate::wire::ReencryptProgress;
+use crate::wire::Replacement;
+use crate::wire::SecretChange;
+use crate::wire::SecretView;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list_secrets, create_secret))
+        .routes(routes!(secret, replace_secret, change_secret, delete_secret))
+        .routes(routes!(reencrypt_progress, reencrypt_all))
+        .routes(routes!(reencrypt_secret))
+}
+
+const DEPOSITING: &[Code] = &[
+    Code::NameTaken,
+    Code::StaleGeneration,
+    Code::Unprocessable,
+    Code::NameInvalid,
+    Code::NameRefused,
+    Code::ValueInvalid,
+    Code::ValueTooLarge,
+];
+
+refusals! {
+    Listing = [ASKED, &[Code::Unprocessable]];
+    Creating = [ASKED, BODY, WRITING, DEPOSITING, &[Code::IdempotencyMismatch]];
+    Reading = [ASKED, &[Code::NotFound]];
+    Replacing = [ASKED, BODY, WRITING, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
+    Changing = [ASKED, BODY, WRITING, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
+    Deleting = [ASKED, WRITING, &[Code::NotFound, Code::VersionMismatch]];
+    Reencrypting = [ASKED, WRITING, &[Code::NotFound, Code::Locked]];
+    ReencryptingAll = [ASKED, WRITING, &[Code::Locked]];
+    Progress = [ASKED];
+}
+
+/// Secrets that the caller may see
+///
+/// Ascending by id. A page may be short, even empty, and still have a `next`.
+#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecrets),
+    responses((status = 200, body = Page<SecretView>, description = "A page."), Listing), security(("member" = [])))]
+async fn list_secrets(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<ListSecrets>,
+) -> Result<Answer<Page<SecretView>>, Refused> {
+    let (filter, page_ask, env) = ask.into_parts();
+    let mut found = api.store().list_secrets(&caller, &filter, page_ask).await?;
+    found.items.retain(|secret| env.as_ref().is_none_or(|env| secret.meta.env == *env));
+    Ok(Answer(page(found, |secret| view(secret, &[]))))
+}
+
+/// Deposits a new secret
+///
+/// Works on a locked store. Answers with the name that it is exported as.
+#[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = NewSecret,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 hours get the first answer again.",
+            min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+    ),
+    responses(
+        (status = 201, body = SecretView, description = "It is deposited, durably.", headers(
+            ("ETag" = String, description = "The version, in quotes."),
+            ("Location" = String, description = "The secret."),
+            ("Idempotency-Replayed" = Option<bool>, description = "Present when this repeats an earlier answer."),
+        )),
+        Creating,
+    ),
+    security(("member" = [])))]
+async fn create_secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    IdempotencyKey(key): IdempotencyKey,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<NewSecret, LARGE>,
+) -> Result<impl IntoResponse, Refused> {
+    let written = api.store().create_secret(&caller, new_of(body)?, key.as_deref()).await?;
+    let location = paths::fill(paths::SECRET, &written.secret.meta.id.to_string());
+    let replayed = written.replayed.then_some([(HeaderName::from_static("idempotency-replayed"), "true")]);
+    let tag = etag(&written.secret);
+    let body = Answer(view(written.secret, &written.warnings));
+    Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], replayed, body))
+}
+
+/// One secret
+#[utoipa::path(get, path = paths::SECRET, tag = "secrets", operation_id = "secret",
+    params(("id" = SecretId, Path)),
+    responses(
+        (status = 200, body = SecretView, description = "The secret.", headers(("ETag" = String, description = "The version, in quotes."))),
+        Reading,
+    ),
+    security(("member" = [])))]
+async fn secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<SecretId>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<impl IntoResponse, Refused> {
+    let secret = api.store().secret(&caller, id).await?;
+    Ok((etag(&secret), Answer(view(secret, &[]))))
+}
+
+/// Replaces a secret's value
+///
+/// A new value is a new version. Works on a locked store; boots that happened keep what they have.
+#[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = Replacement,
+    params(
+        ("id" = SecretId, Path),
+        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
+            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+    ),
+    responses(
+        (status = 200, body = SecretView, description = "It is replaced, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
+        Replacing,
+    ),
+    security(("member" = [])))]
+async fn replace_secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<SecretId>,
+    IfMatch(version): IfMatch,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<Replacement, LARGE>,
+) -> Result<impl IntoResponse, Refused> {
+    let written = api.store().replace_secret(&caller, id, version, replacement_of(body)?).await?;
+    Ok((etag(&written.secret), Answer(view(written.secret, &written.warnings))))
+}
+
+/// Changes a secret's attributes
+///
+/// The value and its version stay.
+#[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = SecretChange,
+    params(
+        ("id" = SecretId, Path),
+        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
+            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+    ),
+    responses(
+        (status = 200, body = SecretView, description = "It is changed, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
+        Changing,
+    ),
+    security(("member" = [])))]
+async fn change_secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<SecretId>,
+    IfMatch(version): IfMatch,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<SecretChange>,
+) -> Result<impl IntoResponse, Refused> {
+    let secret = api.store().change_secret(&caller, id, version, change_of(body)?).await?;
+    Ok((etag(&secret), Answer(view(secret, &[]))))
+}
+
+/// Deletes a secret
+///
+/// Future boots do not get it. The answer names those that still hold it.
+#[utoipa::path(delete, path = paths::SECRET, tag = "secrets", operation_id = "delete_secret",
+    params(
+        ("id" = SecretId, Path),
+        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
+            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+    ),
+    responses((status = 200, body = Deleted, description = "It is deleted, durably."), Deleting),
+    security(("member" = [])))]
+async fn delete_secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<SecretId>,
+    IfMatch(version): IfMatch,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<Deleted>, Refused> {
+    let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
+    Ok(Answer(Deleted {
+        id: secret.meta.id.to_string(),
+        name: secret.meta.name.to_string(),
+        env: secret.meta.env.to_string(),
+        held_by: held_by.into_iter().map(holder_view).collect(),
+    }))
+}
+
+/// Seals one secret's value again
+///
+/// The same value and version under a fresh key and nonces. On an unlocked store.
+#[utoipa::path(post, path = paths::SECRET_REENCRYPT, tag = "secrets", operation_id = "reencrypt_secret",
+    params(("id" = SecretId, Path)),
+    responses((status = 200, body = SecretView, description = "It is sealed again.", headers(("ETag" = String, description = "The version, in quotes."))), Reencrypting),
+    security(("member" = [])))]
+async fn reencrypt_secret(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<SecretId>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<impl IntoResponse, Refused> {
+    let secret = api.store().reencrypt_secret(&caller, id).await?;
+    Ok((etag(&secret), Answer(view(secret, &[]))))
+}
+
+/// How far the re-encryption of everything is
+#[utoipa::path(get, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_progress",
+    responses((status = 200, body = ReencryptProgress, description = "How far it is."), Progress),
+    security(("operator" = []), ("member" = [])))]
+async fn reencrypt_progress(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<ReencryptProgress>, Refused> {
+    Ok(Answer(progress_view(api.store().reencrypt_progress(&caller).await?)))
+}
+
+/// Re-encrypts everything
+///
+/// Makes a new generation of the release key, to which all values move in the background. When one is under way already,
+/// that one's progress is the answer.
+#[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all",
+    responses((status = 202, body = ReencryptProgress, description = "It is under way."), ReencryptingAll),
+    security(("operator" = [])))]
+async fn reencrypt_all(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<impl IntoResponse, Refused> {
+    Ok((StatusCode::ACCEPTED, Answer(progress_view(api.store().reencrypt_all(&caller).await?))))
+}
+
+/// The progress as shown.
+pub(super) fn progress_view(progress: store::Progress) -> ReencryptProgress {
+    let store::Progress { running, generation, done, total } = progress;
+    ReencryptProgress { running, generation, done, total }
+}

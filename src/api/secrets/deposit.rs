@@ -1,0 +1,166 @@
+//! Bodies of deposits and edits turned into what the store takes, with every fault at once and never a word of a value.
+
+use std::str::FromStr;
+
+use super::super::problem::Faults;
+use super::super::problem::Refused;
+use crate::domain::name::NameError;
+use crate::domain::value::Hint;
+use crate::store;
+use crate::store::Deposit;
+use crate::store::SealedDeposit;
+use crate::store::SealedValue;
+use crate::store::Wrapped;
+use crate::wire::Code;
+use crate::wire::NewSecret;
+use crate::wire::Replacement;
+use crate::wire::Sealed;
+use crate::wire::SecretChange;
+use crate::wire::Value;
+use crate::wire::ValueBase64;
+
+/// A new secret.
+pub(super) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
+    let mut faults = Faults::default();
+    let name = name_of(&mut faults, "name", Some(&body.name));
+    let env = name_of(&mut faults, "as", body.env.as_deref());
+    let plugin = name_of(&mut faults, "plugin", body.plugin.as_deref());
+    let category = name_of(&mut faults, "category", body.category.as_deref());
+    let deposit = deposit(&mut faults, body.value, body.value_base64, body.sealed, body.hint);
+    faults.refusal()?;
+    let (Some(name), Some(deposit)) = (name, deposit) else { return Err(incomplete()) };
+    Ok(store::NewSecret {
+        name,
+        env,
+        scope: body.scope,
+        owner: None,
+        kind: body.kind,
+        delivery: body.delivery,
+        auto_install: body.auto_install,
+        plugin,
+        category,
+        deposit,
+        allow_refused: body.allow_refused,
+    })
+}
+
+/// A new value.
+pub(super) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
+    let mut faults = Faults::default();
+    let env = name_of(&mut faults, "as", body.env.as_deref());
+    let change = change(&mut faults, body.change.unwrap_or_default());
+    let deposit = deposit(&mut faults, body.value, body.value_base64, body.sealed, body.hint);
+    faults.refusal()?;
+    let Some(deposit) = deposit else { return Err(incomplete()) };
+    Ok(store::Replacement {
+        deposit,
+        env,
+        kind: body.kind,
+        delivery: body.delivery,
+        allow_refused: body.allow_refused,
+        change,
+    })
+}
+
+/// Changed attributes.
+pub(super) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
+    let mut faults = Faults::default();
+    let change = change(&mut faults, body);
+    faults.refusal()?;
+    Ok(change)
+}
+
+fn change(faults: &mut Faults, body: SecretChange) -> store::SecretChange {
+    store::SecretChange {
+        auto_install: body.auto_install,
+        plugin: body.plugin.map(|text| cleared_or_name(faults, "plugin", &text)),
+        category: body.category.map(|text| cleared_or_name(faults, "category", &text)),
+    }
+}
+
+fn cleared_or_name<T: FromStr<Err = NameError>>(faults: &mut Faults, field: &str, text: &str) -> Option<T> {
+    name_of(faults, field, Some(text).filter(|text| !text.is_empty()))
+}
+
+fn name_of<T: FromStr<Err = NameError>>(faults: &mut Faults, field: &str, text: Option<&str>) -> Option<T> {
+    let read = text?.parse::<T>();
+    if let Err(error) = &read {
+        faults.hint(error.hint());
+    }
+    faults.take_as(Code::NameInvalid, field, read)
+}
+
+fn deposit(
+    faults: &mut Faults,
+    value: Option<Value>,
+    base64: Option<ValueBase64>,
+    sealed: Option<Sealed>,
+    hint: Option<String>,
+) -> Option<Deposit> {
+    match (value, base64, sealed) {
+        (Some(value), None, None) => {
+            let value = value.into_secret();
+            // JSON would carry it, a variable cannot, and a file of text has none.
+            if value.expose().contains(&0) {
+                faults.add_as(Code::ValueInvalid, "value", "holds a NUL byte");
+                faults.hint(Some("send the bytes of a file as value_base64"));
+            }
+            Some(Deposit::Value(value))
+        }
+        (None, Some(base64), None) => match base64.into_secret() {
+            Some(value) => Some(Deposit::Value(value)),
+            None => {
+                faults.add("value_base64", "is not base64 with padding (RFC 4648 section 4)");
+                None
+            }
+        },
+        (None, None, Some(sealed)) => self::sealed(faults, sealed, hint),
+        _ => {
+            faults.add("value", "expected exactly one of value, value_base64 and sealed");
+            None
+        }
+    }
+}
+
+fn sealed(faults: &mut Faults, sealed: Sealed, hint: Option<String>) -> Option<Deposit> {
+    let id = faults.take("sealed.id", sealed.id.parse());
+    let version = faults.take("sealed.version", sealed.version.parse());
+    let enc = binary(faults, "sealed.enc", &sealed.enc, 32..=32);
+    let ct = binary(faults, "sealed.wrapped_key", &sealed.wrapped_key, 48..=48);
+    let nonce = binary(faults, "sealed.nonce", &sealed.nonce, 24..=24);
+    // A file of 1 MiB and the tag.
+    let ciphertext = binary(faults, "sealed.ciphertext", &sealed.ciphertext, 16..=(1 << 20) + 16);
+    let value = SealedValue {
+        generation: sealed.generation,
+        nonce: nonce?.try_into().ok()?,
+        ciphertext: ciphertext?,
+        wrapped: Wrapped::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
+    };
+    // A form that is not known here, of a newer or older client, is not kept; it must not stop a deposit.
+    let hint = hint.and_then(|text| Hint::parse(&text).ok());
+    Some(Deposit::Sealed(SealedDeposit { id: id?, version: version?, value, hint }))
+}
+
+fn binary(
+    faults: &mut Faults,
+    field: &str,
+    text: &str,
+    length: std::ops::RangeInclusive<usize>,
+) -> Option<Vec<u8>> {
+    match data_encoding::BASE64.decode(text.as_bytes()) {
+        Ok(bytes) if length.contains(&bytes.len()) => Some(bytes),
+        Ok(_) => {
+            faults.add(field, format!("expected {} to {} bytes", length.start(), length.end()));
+            None
+        }
+        Err(_) => {
+            faults.add(field, "is not base64 with padding (RFC 4648 section 4)");
+            None
+        }
+    }
+}
+
+/// Cannot be reached: what is missing has left a fault.
+fn incomplete() -> Refused {
+    Refused::new(Code::InvalidRequest, "the body is incomplete")
+}

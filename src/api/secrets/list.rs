@@ -1,0 +1,96 @@
+//! What `GET /v1/secrets` takes.
+
+use super::super::query::FromQuery;
+use super::super::query::Query;
+use crate::domain::name::Category;
+use crate::domain::name::EnvName;
+use crate::domain::name::MemberName;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Kind;
+use crate::store::Cursor;
+use crate::store::PageAsk;
+use crate::store::SecretFilter;
+
+/// Parameters of the list; absent ones admit all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListSecrets {
+    /// Part of the name or of the exported name, without regard to case.
+    #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    q: Option<String>,
+    /// Shared, or private ones that the caller may see.
+    scope: Option<ScopeKind>,
+    /// Private ones of this member.
+    owner: Option<MemberName>,
+    /// The name or the exported name, exactly.
+    name: Option<SecretName>,
+    /// The exported name, exactly.
+    env: Option<EnvName>,
+    /// Of this plugin.
+    plugin: Option<PluginName>,
+    /// Of this category.
+    category: Option<Category>,
+    /// Encrypted or plain.
+    #[param(rename = "type")]
+    kind: Option<Kind>,
+    /// On or off.
+    auto_install: Option<bool>,
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Items at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl ListSecrets {
+    /// The filter, the page, and the exported name that the page is filtered by afterwards.
+    pub(super) fn into_parts(self) -> (SecretFilter, PageAsk, Option<EnvName>) {
+        let name = self.name.map(|name| name.to_string());
+        let filter = SecretFilter {
+            name: name.or_else(|| self.env.as_ref().map(EnvName::to_string)),
+            q: self.q,
+            scope: self.scope,
+            owner: self.owner,
+            kind: self.kind,
+            plugin: self.plugin,
+            category: self.category,
+            auto_install: self.auto_install,
+        };
+        (filter, PageAsk { cursor: self.cursor, limit: Some(self.limit) }, self.env)
+    }
+}
+
+impl FromQuery for ListSecrets {
+    const NAMES: &'static [&'static str] = &[
+        "q",
+        "scope",
+        "owner",
+        "name",
+        "env",
+        "plugin",
+        "category",
+        "type",
+        "auto_install",
+        "cursor",
+        "limit",
+    ];
+
+    fn read(query: &mut Query) -> Self {
+        Self {
+            q: query.text("q", 200),
+            scope: query.parsed("scope"),
+            owner: query.parsed("owner"),
+            name: query.parsed("name"),
+            env: query.parsed("env"),
+            plugin: query.parsed("plugin"),
+            category: query.parsed("category"),
+            kind: query.parsed("type"),
+            auto_install: query.flag("auto_install"),
+            cursor: query.cursor(),
+            limit: query.limit(),
+        }
+    }
+}

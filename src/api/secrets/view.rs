@@ -1,0 +1,40 @@
+//! A secret as it is shown.
+
+use http::HeaderName;
+use http::header;
+
+use crate::domain::secret::Scope;
+use crate::domain::value::SecretValue;
+use crate::domain::value::ValueWarning;
+use crate::store::Secret;
+use crate::wire::SecretView;
+use crate::wire::Value;
+
+/// The version as an entity tag (RFC 9110 section 8.8.3).
+pub(super) fn etag(secret: &Secret) -> [(HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{}\"", secret.meta.version))]
+}
+
+/// Everything but an encrypted value.
+pub(in crate::api) fn view(secret: Secret, warnings: &[ValueWarning]) -> SecretView {
+    let Secret { meta, owner, author, plain, generation: _ } = secret;
+    SecretView {
+        id: meta.id.to_string(),
+        name: meta.name.to_string(),
+        env: meta.env.to_string(),
+        scope: meta.scope.kind(),
+        owner: owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string()),
+        kind: meta.kind,
+        delivery: meta.delivery,
+        auto_install: meta.auto_install,
+        plugin: meta.plugin.map(|plugin| plugin.to_string()),
+        category: meta.category.map(|category| category.to_string()),
+        version: meta.version.to_string(),
+        created_at: meta.created_at.to_string(),
+        updated_at: meta.updated_at.to_string(),
+        author: author.map(|author| author.to_string()),
+        hint: meta.hint.map(|hint| hint.to_string()),
+        value: plain.and_then(|text| Value::of(&SecretValue::new(text.into_bytes()))),
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    }
+}

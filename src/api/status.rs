@@ -1,0 +1,89 @@
+//! `/v1/status` and `/v1/whoami`: the state of the store, and who is asking.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::openapi::ASKED;
+use super::openapi::refusals;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::Params;
+use super::secrets::progress_view;
+use crate::store::Caller;
+use crate::wire::Code;
+use crate::wire::Identity;
+use crate::wire::StatusView;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
+}
+
+refusals! {
+    Reading = [ASKED];
+}
+
+/// State of the store, and who is asking
+#[utoipa::path(get, path = paths::STATUS, tag = "server", operation_id = "status",
+    responses((status = 200, body = StatusView, description = "The state."), Reading),
+    security(("member" = []), ("operator" = [])))]
+async fn status(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<StatusView>, Refused> {
+    not_a_ticket(&caller)?;
+    let status = api.store().status(&caller).await?;
+    let identity = identity(&caller);
+    Ok(Answer(StatusView {
+        store: status.store.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        locked: status.locked,
+        generation: status.generation,
+        fingerprint: status.fingerprint,
+        backend: status.backend.to_owned(),
+        revision: status.revision,
+        healthy: status.healthy,
+        identity: identity.member.unwrap_or_else(|| "operator".to_owned()),
+        organization: identity.organization,
+        role: identity.role,
+        started_at: status.started_at.to_string(),
+        reencrypt: progress_view(status.reencrypt),
+    }))
+}
+
+/// Who the credential stands for
+#[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
+    responses((status = 200, body = Identity, description = "The caller."), Reading),
+    security(("member" = []), ("operator" = [])))]
+async fn whoami(
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<Identity>, Refused> {
+    not_a_ticket(&caller)?;
+    Ok(Answer(identity(&caller)))
+}
+
+/// What asks the store nothing, or something that it tells anyone, is closed to tickets here.
+fn not_a_ticket(caller: &Caller) -> Result<(), Refused> {
+    match caller.ticket() {
+        Some(_) => Err(Refused::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
+        None => Ok(()),
+    }
+}
+
+fn identity(caller: &Caller) -> Identity {
+    let member = caller.member();
+    Identity {
+        kind: if member.is_some() { "member" } else { "operator" }.to_owned(),
+        organization: caller.org().map(|(_, name)| name.to_string()),
+        member: member.map(|(_, name)| name.to_string()),
+        id: member.map(|(id, _)| id.to_string()),
+        role: caller.role().map(|role| role.to_string()),
+    }
+}

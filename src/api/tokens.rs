@@ -1,0 +1,135 @@
+//! `/v1/tokens`: members' tokens, and the operator's own. A token's text is shown once, in the answer that made it.
+
+use std::time::Duration;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::extract::IdempotencyKey;
+use super::extract::InPath;
+use super::extract::Json;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::WRITING;
+use super::openapi::refusals;
+use super::page::page;
+use super::problem::Faults;
+use super::problem::Refused;
+use super::query::MemberPage;
+use super::query::NoParams;
+use super::query::Params;
+use crate::domain::id::TokenId;
+use crate::domain::name::Label;
+use crate::store;
+use crate::wire::Code;
+use crate::wire::NewToken;
+use crate::wire::Page;
+use crate::wire::TokenCreated;
+use crate::wire::TokenView;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_tokens, create_token)).routes(routes!(revoke_token))
+}
+
+/// The longest that a token or ticket may live: a hundred years, so that times stay within what RFC 3339 can write.
+pub(super) const MAX_TTL: u64 = 3_153_600_000;
+
+refusals! {
+    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
+    Creating = [ASKED, BODY, WRITING, &[
+        Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
+    ]];
+    Revoking = [ASKED, WRITING, &[Code::NotFound]];
+}
+
+/// Tokens that the caller may see
+///
+/// A member its own, an admin or auditor the organization's, the operator the operator's. Ascending by id.
+#[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPage),
+    responses((status = 200, body = Page<TokenView>, description = "A page."), Listing),
+    security(("member" = []), ("operator" = [])))]
+async fn list_tokens(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<MemberPage>,
+) -> Result<Answer<Page<TokenView>>, Refused> {
+    let (member, ask) = ask.into_parts();
+    Ok(Answer(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
+}
+
+/// Makes a token
+///
+/// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
+/// because the token cannot be shown twice.
+#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = NewToken,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sure that a repetition makes no second token.",
+        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    responses((status = 201, body = TokenCreated, description = "The token, shown this once."), Creating),
+    security(("member" = []), ("operator" = [])))]
+async fn create_token(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    IdempotencyKey(key): IdempotencyKey,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<NewToken>,
+) -> Result<impl IntoResponse, Refused> {
+    let mut faults = Faults::default();
+    let new = store::NewToken {
+        member: body.member.and_then(|name| faults.take_as(Code::NameInvalid, "member", name.parse())),
+        ttl: ttl(&mut faults, body.ttl_seconds),
+        label: label(&mut faults, body.label.as_deref()),
+    };
+    faults.refusal()?;
+    let issued = api.store().create_token(&caller, new, key.as_deref()).await?;
+    let body = TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) };
+    Ok((StatusCode::CREATED, Answer(body)))
+}
+
+/// Revokes a token
+///
+/// The operator's last usable token stays.
+#[utoipa::path(delete, path = paths::TOKEN, tag = "organization", operation_id = "revoke_token",
+    params(("id" = TokenId, Path)),
+    responses((status = 200, body = TokenView, description = "It is revoked."), Revoking),
+    security(("member" = []), ("operator" = [])))]
+async fn revoke_token(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    InPath(id): InPath<TokenId>,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<TokenView>, Refused> {
+    Ok(Answer(view(api.store().revoke_token(&caller, id).await?)))
+}
+
+/// A time to live out of a body.
+pub(super) fn ttl(faults: &mut Faults, seconds: Option<u64>) -> Option<Duration> {
+    let seconds = seconds?;
+    if !(1..=MAX_TTL).contains(&seconds) {
+        faults.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
+    }
+    Some(Duration::from_secs(seconds))
+}
+
+/// A label out of a body.
+pub(super) fn label(faults: &mut Faults, text: Option<&str>) -> Option<Label> {
+    faults.take_as(Code::Unprocessable, "label", text?.parse())
+}
+
+fn view(token: store::Token) -> TokenView {
+    TokenView {
+        id: token.id.to_string(),
+        member: token.member.map(|name| name.to_string()),
+        label: token.label.map(|label| label.to_string()),
+        created_at: token.created_at.to_string(),
+        expires_at: token.expires_at.map(|at| at.to_string()),
+        revoked_at: token.revoked_at.map(|at| at.to_string()),
+    }
+}

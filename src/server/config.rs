@@ -1,0 +1,272 @@
+//! What the server is told: flags, environment and DIR/server.yaml, with every fault at once and before anything opens.
+//! Opens no file itself.
+
+mod address;
+mod flags;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use address::Advertised;
+pub use address::default_urls;
+pub use flags::Flags;
+
+use super::connection::Patience;
+use super::datadir;
+use super::log::LogFormat;
+use super::log::LogLevel;
+use crate::kv;
+use crate::settings::Environment;
+use crate::settings::Faults;
+use crate::settings::File;
+use crate::settings::Key;
+use crate::settings::Reader;
+use crate::settings::Setting;
+use crate::settings::Source;
+use crate::settings::form;
+use address::listen;
+use address::loopback;
+
+/// Where the server listens when nothing is said: reachable from this machine alone.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
+/// Connections at once. One with TLS takes some 50 KiB, so that this many take 200 MiB.
+const CONNECTIONS: usize = 4096;
+/// How long requests may take to finish once the server shall stop. Less than systemd's TimeoutStopSec of 90 s.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// What opens a key slot when the server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnlockFrom {
+    /// A file with a passphrase; one newline at its end does not count.
+    PassphraseFile(PathBuf),
+    /// A key file.
+    KeyFile(PathBuf),
+}
+
+/// What the server is told.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// The store's folder.
+    pub data: PathBuf,
+    /// Where the records are.
+    pub store: kv::Url,
+    /// TLS listeners.
+    pub listen: Vec<SocketAddr>,
+    /// Listeners without TLS, on loopback only.
+    pub plain: Vec<SocketAddr>,
+    /// The Unix socket, unless it is off.
+    pub socket: Option<PathBuf>,
+    /// Its mode: 0600, or 0660 for a group.
+    pub socket_mode: u32,
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Addresses that new tickets carry; empty: derived from `listen`.
+    pub advertise: Vec<String>,
+    /// What opens a key slot; none: the store starts locked.
+    pub unlock: Option<UnlockFrom>,
+    /// How to log.
+    pub log_format: LogFormat,
+    /// How much.
+    pub log_level: LogLevel,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests at once.
+    pub requests: usize,
+    /// How long requests may take to finish once the server shall stop.
+    pub drain: Duration,
+    /// How long peers are waited for.
+    pub patience: Patience,
+    /// systemd's credentials of this service.
+    pub credentials: Option<PathBuf>,
+    /// systemd's notification socket.
+    pub notify: Option<std::ffi::OsString>,
+}
+
+const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> Key {
+    Key { flag, variable, field }
+}
+
+const STORE: Key = key("--store", "", "store");
+const LISTEN: Key = key("--listen", "", "listen");
+const PLAIN: Key = key("", "", "listen_plain");
+const SOCKET: Key = key("", "", "socket");
+const SOCKET_MODE: Key = key("", "", "socket_mode");
+const CERT: Key = key("", "", "tls.cert");
+const TLS_KEY: Key = key("", "", "tls.key");
+const ADVERTISE: Key = key("--advertise", "", "advertise");
+const PASSPHRASE_FILE: Key = key("--unlock-passphrase-file", "", "unlock.passphrase_file");
+const KEY_FILE: Key = key("--unlock-key-file", "", "unlock.key_file");
+const LOG_FORMAT: Key = key("--log-format", "", "log.format");
+const LOG_LEVEL: Key = key("", "DROPSAFE_LOG", "log.level");
+const MAX_CONNECTIONS: Key = key("", "", "limits.connections");
+const MAX_REQUESTS: Key = key("", "", "limits.requests");
+const DRAIN_TIME: Key = key("", "", "drain");
+
+const KEYS: [Key; 15] = [
+    STORE,
+    LISTEN,
+    PLAIN,
+    SOCKET,
+    SOCKET_MODE,
+    CERT,
+    TLS_KEY,
+    ADVERTISE,
+    PASSPHRASE_FILE,
+    KEY_FILE,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    MAX_CONNECTIONS,
+    MAX_REQUESTS,
+    DRAIN_TIME,
+];
+
+impl ServeConfig {
+    /// Reads all of it. `file` is the text of DIR/server.yaml.
+    ///
+    /// # Errors
+    /// Every fault, each with its place.
+    pub fn read(data: &Path, flags: &Flags, environment: &Environment, file: &str) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let path = data.join(datadir::CONFIG);
+        let yaml = File::parse(&path.display().to_string(), file, &mut faults);
+        yaml.refuse_unknown(&KEYS.map(|key| key.field), &mut faults);
+        let sources: [&dyn Source; 3] = [flags, environment, &yaml];
+        let mut reader = Reader::new(&sources, &mut faults);
+
+        // Paths in the file are relative to its folder, so that the folder can be moved.
+        let within = |text: &str| form::path(text).map(|path| data.join(path));
+        let store =
+            value(reader.one(&STORE, |text| text.parse::<kv::Url>()).map(|setting| in_folder(setting, data)));
+        let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
+        let key_file = reader.one(&KEY_FILE, within);
+        let config = Self {
+            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
+            listen: value(reader.list(&LISTEN, listen))
+                .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
+            plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
+            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned())))
+                .as_deref()
+            {
+                Some("off") => None,
+                Some(path) => Some(data.join(path)),
+                None => Some(data.join(datadir::SOCKET)),
+            },
+            socket_mode: value(reader.one(&SOCKET_MODE, socket_mode)).unwrap_or(0o600),
+            cert: value(reader.one(&CERT, within))
+                .unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
+            key: value(reader.one(&TLS_KEY, within))
+                .unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
+            advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
+                .unwrap_or_default(),
+            unlock: match (&passphrase_file, &key_file) {
+                (Some(file), _) => Some(UnlockFrom::PassphraseFile(file.value.clone())),
+                (None, Some(file)) => Some(UnlockFrom::KeyFile(file.value.clone())),
+                (None, None) => None,
+            },
+            log_format: value(reader.one(&LOG_FORMAT, str::parse)).unwrap_or_default(),
+            log_level: value(reader.one(&LOG_LEVEL, str::parse)).unwrap_or_default(),
+            connections: value(reader.one(&MAX_CONNECTIONS, count)).unwrap_or(CONNECTIONS),
+            requests: value(reader.one(&MAX_REQUESTS, count))
+                .unwrap_or(crate::api::limits::Settings::default().in_flight),
+            drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+            patience: Patience::default(),
+            credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
+            data: data.to_owned(),
+        };
+        if let (Some(_), Some(file)) = (&passphrase_file, &key_file) {
+            faults.push(
+                file.origin.clone(),
+                "unlocks by a key file, and a passphrase file is set too; leave out one",
+            );
+        }
+        if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
+            faults.push(
+                crate::settings::Origin::File(path.display().to_string().into()),
+                "nothing to listen on",
+            );
+        }
+        faults.or(config)
+    }
+
+    /// The addresses that new tickets carry.
+    pub fn urls(&self, host: Option<&str>) -> Vec<String> {
+        if self.advertise.is_empty() { default_urls(&self.listen, host) } else { self.advertise.clone() }
+    }
+}
+
+fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
+    setting.map(|setting| setting.value)
+}
+
+/// A relative path of the byte store is relative to the store's folder.
+fn in_folder(setting: Setting<kv::Url>, data: &Path) -> Setting<kv::Url> {
+    let value = match setting.value {
+        kv::Url::Sqlite(path) => kv::Url::Sqlite(data.join(path)),
+        other => other,
+    };
+    Setting { value, origin: setting.origin }
+}
+
+fn socket_mode(text: &str) -> Result<u32, form::Expected> {
+    match text {
+        "0600" | "600" => Ok(0o600),
+        "0660" | "660" => Ok(0o660),
+        _ => Err("expected 0600 or 0660"),
+    }
+}
+
+fn count(text: &str) -> Result<usize, form::Expected> {
+    match text.parse() {
+        Ok(count) if (1..=1_000_000).contains(&count) => Ok(count),
+        _ => Err("expected a number from 1 to 1000000"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &str) -> Result<ServeConfig, Faults> {
+        ServeConfig::read(Path::new("/data"), &Flags::default(), &Environment::default(), file)
+    }
+
+    #[test]
+    fn nothing_said_is_a_private_server() {
+        let config = read("").unwrap();
+        assert_eq!(config.listen, [DEFAULT_LISTEN.parse().unwrap()]);
+        assert_eq!(config.socket.as_deref(), Some(Path::new("/data/dropsafe.sock")));
+        assert_eq!(config.store, kv::Url::Sqlite("/data/store.db".into()));
+        assert_eq!(config.unlock, None);
+        assert_eq!(config.urls(Some("vault")), ["https://127.0.0.1:7373"]);
+    }
+
+    #[test]
+    fn a_flag_overrides_the_file() {
+        let flags = Flags {
+            listen: vec!["[::1]:1".to_owned()],
+            log_format: Some("json".to_owned()),
+            ..Flags::default()
+        };
+        let file = "listen: 0.0.0.0:7373\nadvertise: [vault.example:7373]\nsocket: off\ntls: {cert: a.pem, key: /b.pem}\n";
+        let config = ServeConfig::read(Path::new("/data"), &flags, &Environment::default(), file).unwrap();
+        assert_eq!(config.listen, ["[::1]:1".parse().unwrap()]);
+        assert_eq!(config.advertise, ["https://vault.example:7373"]);
+        assert_eq!(config.socket, None);
+        assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
+        assert_eq!(config.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_quotes_nothing() {
+        let file = "listen: canary\nlisten_plain: 0.0.0.0:80\nlissten: canary\nstore: canary\nlog: {level: canary}\n\
+                    unlock: {passphrase_file: a, key_file: b}\nsocket_mode: 777\nlimits: {requests: 0}\nadvertise: 'a b:c'\n";
+        let faults = read(file).unwrap_err();
+        assert!(faults.len() >= 8, "{faults}");
+        assert!(!faults.to_string().contains("canary"), "{faults}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The flags of `dropsafe serve`, as a place where settings stand.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::settings::Found;
+use crate::settings::Items;
+use crate::settings::Key;
+use crate::settings::Origin;
+use crate::settings::Source;
+
+/// What stands on the command line; what is absent is not said.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--store`
+    pub store: Option<String>,
+    /// `--listen`
+    pub listen: Vec<String>,
+    /// `--advertise`
+    pub advertise: Vec<String>,
+    /// `--unlock-passphrase-file`; a relative path is relative to the working directory.
+    pub unlock_passphrase_file: Option<PathBuf>,
+    /// `--unlock-key-file`; likewise.
+    pub unlock_key_file: Option<PathBuf>,
+    /// `--log-format`
+    pub log_format: Option<String>,
+}
+
+impl Source for Flags {
+    fn find(&self, key: &Key) -> Option<Found> {
+        let one = |text: &Option<String>| text.clone().map(OsString::from).map(Items::One);
+        // The file's paths are relative to its folder, and these must not be.
+        let path = |path: &Option<PathBuf>| {
+            let path = path.as_ref()?;
+            Some(Items::One(std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string()))
+        };
+        let many = |texts: &[String]| {
+            let item = |text: &String| (Origin::Flag(key.flag), OsString::from(text));
+            (!texts.is_empty()).then(|| Items::Many(texts.iter().map(item).collect()))
+        };
+        let items = match key.flag {
+            "--store" => one(&self.store),
+            "--listen" => many(&self.listen),
+            "--advertise" => many(&self.advertise),
+            "--unlock-passphrase-file" => path(&self.unlock_passphrase_file),
+            "--unlock-key-file" => path(&self.unlock_key_file),
+            "--log-format" => one(&self.log_format),
+            _ => None,
+        };
+        Some(Found { origin: Origin::Flag(key.flag), items: items? })
+    }
+}

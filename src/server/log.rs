@@ -1,0 +1,86 @@
+//! The log: structured events as text or JSON lines on standard error. What other crates would say is cut at warnings,
+//! so that no library logs what it carries, whatever the level.
+
+use std::io::IsTerminal as _;
+use std::str::FromStr;
+
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected text or json"),
+        }
+    }
+}
+
+/// How much is logged of this program's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLevel(LevelFilter);
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self(LevelFilter::INFO)
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let level = match text {
+            "off" => LevelFilter::OFF,
+            "error" => LevelFilter::ERROR,
+            "warn" => LevelFilter::WARN,
+            "info" => LevelFilter::INFO,
+            "debug" => LevelFilter::DEBUG,
+            "trace" => LevelFilter::TRACE,
+            _ => return Err("expected off, error, warn, info, debug or trace"),
+        };
+        Ok(Self(level))
+    }
+}
+
+/// Starts the log of this process; a second call changes nothing. A panic is logged by its place alone: its message may
+/// hold what was being worked on.
+pub fn start(format: LogFormat, level: LogLevel) {
+    let others = level.0.min(LevelFilter::from_level(Level::WARN));
+    let filter = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), level.0);
+    let started = match format {
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal();
+            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+            tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
+        }
+        LogFormat::Json => {
+            let lines =
+                tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
+            tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
+        }
+    };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+            tracing::error!(place = place.as_deref().unwrap_or("unknown"), "a panic: this is a defect");
+        }));
+    }
+}

@@ -1,0 +1,176 @@
+//! The server's TLS: a private certificate authority and the server's own certificate as `init` makes them, and the
+//! configuration that serves either these or certificates of one's own. TLS 1.3 only. Never prints a key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::DnType;
+use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::IsCa;
+use rcgen::Issuer;
+use rcgen::KeyPair;
+use rcgen::KeyUsagePurpose;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use rcgen::SanType;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::DnsName;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::ParsedCertificate;
+use sha2::Digest as _;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::domain::pin::Pin;
+use crate::domain::time::Timestamp;
+
+/// How long the authority lives. It never leaves this store, and replacing it means telling every client.
+const AUTHORITY_YEARS: i16 = 30;
+/// How long the server's certificate lives. Machines compare its key with the pin of their ticket, whatever the date.
+const LEAF_YEARS: i16 = 10;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A key or certificate could not be made.
+    #[error("a certificate could not be made")]
+    Make(#[source] rcgen::Error),
+    /// A name that cannot stand in a certificate.
+    #[error("a name for the certificate is not a host name or an address")]
+    Name,
+    /// The file holds no certificate.
+    #[error("the certificate file holds no certificate in PEM")]
+    NoCertificate,
+    /// The file holds no private key.
+    #[error("the key file holds no private key in PEM")]
+    NoKey,
+    /// The key is not the certificate's, or of a kind that is not supported.
+    #[error("the certificate and its key do not go together")]
+    Mismatch,
+}
+
+/// An authority and a server certificate that it signed, as PEM.
+pub struct Made {
+    /// The authority's certificate: what clients without a pin trust.
+    pub ca: String,
+    /// The authority's key.
+    pub ca_key: Zeroizing<String>,
+    /// The server's certificate, and the authority's after it.
+    pub chain: String,
+    /// The server's key.
+    pub key: Zeroizing<String>,
+    /// Of the server's key.
+    pub pin: Pin,
+}
+
+/// Makes an authority and a server certificate for `names`, which are host names and addresses.
+pub fn make(names: &[String], now: Timestamp) -> Result<Made, TlsError> {
+    let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
+    let mut ca = params(now, AUTHORITY_YEARS, "dropsafe authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca_certificate = ca.self_signed(&ca_key).map_err(TlsError::Make)?;
+
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
+    let mut leaf = params(now, LEAF_YEARS, "dropsafe");
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    leaf.subject_alt_names = names.iter().map(|name| alternative(name)).collect::<Result<_, _>>()?;
+    let certificate = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).map_err(TlsError::Make)?;
+
+    let ca_pem = ca_certificate.pem();
+    Ok(Made {
+        ca_key: Zeroizing::new(ca_key.serialize_pem()),
+        chain: certificate.pem() + &ca_pem,
+        ca: ca_pem,
+        key: Zeroizing::new(key.serialize_pem()),
+        pin: pin_of(certificate.der())?,
+    })
+}
+
+/// What the listeners serve with.
+pub struct Served {
+    /// The configuration.
+    pub config: Arc<ServerConfig>,
+    /// The pin of its key.
+    pub pin: Pin,
+}
+
+/// The configuration for a certificate chain and its key, both PEM.
+pub fn served(chain: &str, key: &str) -> Result<Served, TlsError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| TlsError::NoCertificate)?;
+    let pin = pin_of(chain.first().ok_or(TlsError::NoCertificate)?)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;
+    // Hybrid post-quantum key exchange comes first in this provider (feature `prefer-post-quantum`).
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|_| TlsError::Mismatch)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|_| TlsError::Mismatch)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // A machine boots once: resumption tickets would be made, encrypted and sent for nobody.
+    config.send_tls13_tickets = 0;
+    Ok(Served { config: Arc::new(config), pin })
+}
+
+fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {
+    let parsed = ParsedCertificate::try_from(certificate).map_err(|_| TlsError::NoCertificate)?;
+    Ok(Pin(Sha256::digest(parsed.subject_public_key_info().as_ref()).into()))
+}
+
+fn params(now: Timestamp, years: i16, name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let today = jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default();
+    let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
+    // A day of slack for clocks that run behind; the end is in the same month, on a day that every month has.
+    let (year, month) = (i32::from(today.year()), today.month().unsigned_abs());
+    params.not_before = rcgen::date_time_ymd(year, month, 1);
+    params.not_after = rcgen::date_time_ymd(year + i32::from(years), month, 1);
+    params
+}
+
+fn alternative(name: &str) -> Result<SanType, TlsError> {
+    match name.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) => {
+            let name = DnsName::try_from(name).map_err(|_| TlsError::Name)?;
+            name.as_ref().try_into().map(SanType::DnsName).map_err(|_| TlsError::Name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_can_be_served_and_has_the_pin_of_its_key() {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let made = make(&names, Timestamp::from_millis(1_790_000_000_000)).unwrap();
+        let served = served(&made.chain, &made.key).unwrap();
+        assert_eq!(served.pin, made.pin);
+        assert_ne!(make(&names, Timestamp::from_millis(0)).unwrap().pin, made.pin);
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let names = ["localhost".to_owned()];
+        let (one, other) = (
+            make(&names, Timestamp::from_millis(0)).unwrap(),
+            make(&names, Timestamp::from_millis(0)).unwrap(),
+        );
+        assert!(matches!(served(&one.chain, &other.key), Err(TlsError::Mismatch)));
+        assert!(matches!(served("canary", &one.key), Err(TlsError::NoCertificate)));
+        assert!(matches!(served(&one.chain, "canary"), Err(TlsError::NoKey)));
+        assert!(matches!(make(&["no host".to_owned()], Timestamp::from_millis(0)), Err(TlsError::Name)));
+    }
+}

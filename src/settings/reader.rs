@@ -1,0 +1,184 @@
+//! Reads settings from several places, the first that has one deciding. The others are parsed as well, so that a fault in
+//! a file is told even while a flag overrides it.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+
+use super::fault::Faults;
+use super::key::Key;
+use super::key::Origin;
+use super::source::Items;
+use super::source::Source;
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// A value that nobody set.
+    pub fn default_of(value: T) -> Self {
+        Self { value, origin: Origin::Default }
+    }
+}
+
+/// Asks places in order and collects what is wrong.
+pub struct Reader<'a> {
+    sources: &'a [&'a dyn Source],
+    faults: &'a mut Faults,
+}
+
+impl<'a> Reader<'a> {
+    /// `sources`: the most important first.
+    pub fn new(sources: &'a [&'a dyn Source], faults: &'a mut Faults) -> Self {
+        Self { sources, faults }
+    }
+
+    /// One value.
+    pub fn one<T, E: Display>(
+        &mut self,
+        key: &Key,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Setting<T>> {
+        let mut first = None;
+        for found in self.sources.iter().filter_map(|source| source.find(key)) {
+            let text = match found.items {
+                Items::One(text) => text,
+                Items::Many(mut items) if items.len() == 1 => items.remove(0).1,
+                Items::Many(_) => {
+                    self.faults.push(found.origin, "more than one value");
+                    continue;
+                }
+                Items::Other(what) => {
+                    self.faults.push(found.origin, format_args!("{what} where a single value belongs"));
+                    continue;
+                }
+            };
+            if let Some(value) = self.parse(&found.origin, &text, &parse) {
+                first = first.or(Some(Setting { value, origin: found.origin }));
+            }
+        }
+        first
+    }
+
+    /// Several values. A single text is split at commas and white space.
+    pub fn list<T, E: Display>(
+        &mut self,
+        key: &Key,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Setting<Vec<T>>> {
+        let mut first = None;
+        for found in self.sources.iter().filter_map(|source| source.find(key)) {
+            let items = match found.items {
+                Items::One(text) => vec![(found.origin.clone(), text)],
+                Items::Many(items) => items,
+                Items::Other(what) => {
+                    self.faults.push(found.origin, format_args!("{what} where a list belongs"));
+                    continue;
+                }
+            };
+            let mut values = Vec::with_capacity(items.len());
+            let mut whole = true;
+            for (origin, item) in items {
+                let Some(text) = self.text(&origin, &item) else {
+                    whole = false;
+                    continue;
+                };
+                for part in text.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty()) {
+                    match parse(part) {
+                        Ok(value) => values.push(value),
+                        Err(error) => {
+                            self.faults.push(origin.clone(), error);
+                            whole = false;
+                        }
+                    }
+                }
+            }
+            if whole {
+                first = first.or(Some(Setting { value: values, origin: found.origin }));
+            }
+        }
+        first
+    }
+
+    fn parse<T, E: Display>(
+        &mut self,
+        origin: &Origin,
+        text: &OsString,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(origin, text)?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.faults.push(origin.clone(), error);
+                None
+            }
+        }
+    }
+
+    fn text<'t>(&mut self, origin: &Origin, text: &'t OsString) -> Option<&'t str> {
+        let read = text.to_str();
+        if read.is_none() {
+            self.faults.push(origin.clone(), "not UTF-8");
+        }
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::form;
+    use super::super::source::Environment;
+    use super::super::source::Found;
+    use super::*;
+
+    const DEADLINE: Key = Key { flag: "--deadline", variable: "DROPSAFE_DEADLINE", field: "deadline" };
+
+    struct Flag(Items);
+    impl Source for Flag {
+        fn find(&self, key: &Key) -> Option<Found> {
+            Some(Found { origin: Origin::Flag(key.flag), items: self.0.clone() })
+        }
+    }
+
+    fn environment(value: &str) -> Environment {
+        Environment::new([("DROPSAFE_DEADLINE".into(), value.into())])
+    }
+
+    #[test]
+    fn the_first_place_decides_and_a_later_fault_is_told_all_the_same() {
+        let mut faults = Faults::default();
+        let flag = Flag(Items::One("5s".into()));
+        let variable = environment("hunter2");
+        let read = Reader::new(&[&flag, &variable], &mut faults).one(&DEADLINE, form::duration);
+        assert_eq!(read.map(|setting| setting.origin), Some(Origin::Flag("--deadline")));
+        assert_eq!(
+            faults.to_string(),
+            "DROPSAFE_DEADLINE: not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d"
+        );
+    }
+
+    #[test]
+    fn lists_are_split_and_each_bad_item_is_a_fault() {
+        let mut faults = Faults::default();
+        let variable = environment("1s, 2s\n3s");
+        let read = Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration);
+        assert_eq!(read.map(|setting| setting.value.len()), Some(3));
+        let variable = environment("1,2s,3");
+        assert_eq!(Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration), None);
+        assert_eq!(faults.len(), 2);
+    }
+
+    #[test]
+    fn a_mapping_is_no_value() {
+        let mut faults = Faults::default();
+        let flag = Flag(Items::Other("a mapping"));
+        assert_eq!(Reader::new(&[&flag], &mut faults).one(&DEADLINE, form::duration), None);
+        assert_eq!(faults.to_string(), "--deadline: a mapping where a single value belongs");
+    }
+}

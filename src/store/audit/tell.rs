@@ -1,0 +1,118 @@
+//! Saying what happened, in few words.
+
+use std::net::IpAddr;
+
+use crate::domain::audit::{AuditEvent, AuditText, DetailKey, Outcome, Target};
+use crate::domain::id::OrgId;
+use crate::domain::time::Timestamp;
+
+/// The time of an event that the journal has not given its own yet.
+pub(in super::super) fn unset() -> Timestamp {
+    Timestamp::from_millis(0)
+}
+
+/// Building an event piece by piece.
+pub(in super::super) trait Tell: Sized {
+    fn org(self, org: Option<OrgId>) -> Self;
+    fn about(self, target: Target) -> Self;
+    fn target(self, target: Option<Target>) -> Self;
+    fn detail(self, key: DetailKey, text: impl Into<AuditText>) -> Self;
+    /// With the address and the request that it came by.
+    fn asked(self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self;
+    /// As a denial, for the reason of this code.
+    fn denied(self, code: &'static str) -> Self;
+    /// As a failure, for the reason of this code.
+    fn failed(self, code: &'static str) -> Self;
+}
+
+impl Tell for AuditEvent {
+    fn org(mut self, org: Option<OrgId>) -> Self {
+        self.org = org;
+        self
+    }
+
+    fn about(self, target: Target) -> Self {
+        self.target(Some(target))
+    }
+
+    fn target(mut self, target: Option<Target>) -> Self {
+        self.target = target;
+        self
+    }
+
+    fn detail(mut self, key: DetailKey, text: impl Into<AuditText>) -> Self {
+        self.details.insert(key, text.into());
+        self
+    }
+
+    fn asked(mut self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self {
+        if let Some(source) = source {
+            self = self.detail(DetailKey::Source, AuditText::address(source));
+        }
+        if let Some(request) = request {
+            self = self.detail(DetailKey::Request, request.clone());
+        }
+        self
+    }
+
+    fn denied(mut self, code: &'static str) -> Self {
+        self.outcome = Outcome::Denied;
+        self.detail(DetailKey::Reason, AuditText::word(code))
+    }
+
+    fn failed(mut self, code: &'static str) -> Self {
+        self.outcome = Outcome::Failed;
+        self.detail(DetailKey::Reason, AuditText::word(code))
+    }
+}
+
+/// What was acted on.
+pub(in super::super) mod target {
+    use crate::domain::audit::{AuditText, Target, TargetKind};
+    use crate::domain::id::{BootId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
+    use crate::domain::name::{MemberName, OrgName, SecretName};
+
+    pub(in super::super::super) fn org(id: OrgId, name: &OrgName) -> Target {
+        named(TargetKind::Org, name, id)
+    }
+
+    pub(in super::super::super) fn member(id: MemberId, name: &MemberName) -> Target {
+        named(TargetKind::Member, name, id)
+    }
+
+    pub(in super::super::super) fn secret(id: SecretId, name: &SecretName) -> Target {
+        named(TargetKind::Secret, name, id)
+    }
+
+    pub(in super::super::super) fn secret_named(name: &SecretName) -> Target {
+        Target { kind: TargetKind::Secret, name: Some(name.into()), id: None }
+    }
+
+    pub(in super::super::super) fn token(id: TokenId) -> Target {
+        bare(TargetKind::Token, id)
+    }
+
+    pub(in super::super::super) fn ticket(id: TicketId) -> Target {
+        bare(TargetKind::Ticket, id)
+    }
+
+    pub(in super::super::super) fn boot(id: BootId) -> Target {
+        bare(TargetKind::Boot, id)
+    }
+
+    pub(in super::super::super) fn keyslot(id: SlotId) -> Target {
+        bare(TargetKind::Keyslot, id)
+    }
+
+    pub(in super::super::super) fn store() -> Target {
+        Target { kind: TargetKind::Store, name: None, id: None }
+    }
+
+    fn named(kind: TargetKind, name: impl Into<AuditText>, id: impl Into<AuditText>) -> Target {
+        Target { kind, name: Some(name.into()), id: Some(id.into()) }
+    }
+
+    fn bare(kind: TargetKind, id: impl Into<AuditText>) -> Target {
+        Target { kind, name: None, id: Some(id.into()) }
+    }
+}

@@ -1,0 +1,218 @@
+//! The release: decide, open, make durable, answer, in this order.
+
+use std::sync::Arc;
+
+use super::super::audit::{Tell, target};
+use super::super::error::{Coded, Failure};
+use super::super::journal::{Stop, Tx};
+use super::super::keyspace;
+use super::super::tickets::TicketRecord;
+use super::super::{Caller, Store};
+use super::open::NotOpened;
+use super::record::{BootRecord, MachineRecord, ReceiptRecord};
+use super::{BootAsk, BootError, Explained, Released};
+use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
+use crate::domain::boot::BootState;
+use crate::domain::id::{BootId, MemberId};
+use crate::domain::name::MemberName;
+use crate::domain::receipt::Receipt;
+use crate::domain::resolve::Request;
+use crate::domain::role::{Action, Denied, Role};
+use crate::domain::time::Timestamp;
+
+/// Looks at the scope while its secrets keep being replaced.
+const LOOKS: usize = 8;
+
+impl Store {
+    /// The release. The ticket's use, the record of the boot and its audit entry are durable before this returns; when
+    /// anything fails, nothing is released and nothing spent.
+    pub async fn boot(&self, caller: &Caller, ask: BootAsk) -> Result<Released, BootError> {
+        self.permit(caller, Action::Boot, AuditAction::Boot, None).await?;
+        ask.check()?;
+        let (org, member) = caller.own_member()?;
+        let ticket = Arc::clone(caller.ticket_record().ok_or(Denied::NeedsTicket)?);
+        let refused = match self.release() {
+            None => Err(BootError::Locked),
+            Some(_) if ticket.uses_left() == Some(0) => Err(BootError::TicketSpent),
+            Some(release) => Ok(release),
+        };
+        let mut release = match refused {
+            Ok(release) => release,
+            Err(error) => {
+                let event = caller.event(AuditAction::Boot).about(target::ticket(ticket.id));
+                self.record_denial(event.denied(error.code())).await;
+                return Err(error);
+            }
+        };
+
+        let request = within(&ask.request, &ticket);
+        let mut looks = 0;
+        let (receipt, values) = loop {
+            looks += 1;
+            let scope = self.in_scope(org, member).await?;
+            match self.open_all(&release, scope, &request).await {
+                Ok(opened) => break opened,
+                Err(NotOpened::Changed) if looks < LOOKS => {}
+                Err(NotOpened::Changed) => return Err(Failure::Conflict.into()),
+                Err(NotOpened::Failed(failure)) => return Err(failure.into()),
+                Err(NotOpened::Locked) => match self.newer_release(&release).await {
+                    Some(newer) if looks < LOOKS => release = newer,
+                    Some(_) => return Err(Failure::Conflict.into()),
+                    None => {
+                        // The keys of this process are those of before another's re-encryption: they open no more.
+                        self.set_release(None);
+                        return Err(BootError::Locked);
+                    }
+                },
+            }
+        };
+
+        let content = ReceiptRecord::of(&receipt);
+        let commit = Commit::new(self, caller, ask, &ticket, &receipt, content)?;
+        let (boot, at, stored) = (commit.record.id, commit.record.at, commit.record.content);
+        let reads = vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, member).to_vec()];
+        self.journal().run(reads, move |tx| commit.run(tx)).await?;
+        self.inner.seen_receipts.add(org, stored);
+        let (name, member) = match (caller.org(), caller.member()) {
+            (Some((_, org)), Some((_, member))) => (org.clone(), member.clone()),
+            _ => return Err(Failure::Internal.into()),
+        };
+        Ok(Released { boot, org: name, member, at, receipt, values })
+    }
+
+    /// What a boot would be given, and why. Spends nothing, opens nothing, works locked. For a ticket, or a member.
+    pub async fn explain(&self, caller: &Caller, ask: BootAsk) -> Result<Explained, BootError> {
+        let told = AuditAction::BootExplain;
+        let (org, member) = self.insider(caller, told).await?;
+        self.permit(caller, Action::Explain(member), told, None).await?;
+        ask.check()?;
+        let ticket = caller.ticket_record();
+        let request = ticket.map_or_else(|| ask.request.clone(), |ticket| within(&ask.request, ticket));
+        let receipt = self.in_scope(org, member).await?.resolve(&request);
+        let event = caller.event(told).target(ticket.map(|ticket| target::ticket(ticket.id)));
+        let count = AuditText::number(receipt.count() as u64);
+        self.journal().record(vec![event.detail(DetailKey::Count, count)]).await?;
+        let (name, member) = match (caller.org(), caller.member()) {
+            (Some((_, org)), Some((_, member))) => (org.clone(), member.clone()),
+            _ => return Err(Failure::Internal.into()),
+        };
+        Ok(Explained {
+            org: name,
+            member,
+            receipt,
+            locked: self.is_locked(),
+            uses_left: ticket.and_then(|ticket| ticket.uses_left()),
+            expires_at: ticket.and_then(|ticket| ticket.expires_at),
+        })
+    }
+}
+
+/// The request within what its ticket is restricted to.
+fn within(request: &Request, ticket: &TicketRecord) -> Request {
+    let plugins = match (&ticket.plugins, &request.plugins) {
+        (Some(allowed), Some(running)) => Some(running.intersection(allowed).cloned().collect()),
+        (Some(plugins), None) | (None, Some(plugins)) => Some(plugins.clone()),
+        (None, None) => None,
+    };
+    Request { plugins, ..request.clone() }
+}
+
+/// What makes a boot durable.
+struct Commit {
+    ticket: Arc<TicketRecord>,
+    record: BootRecord,
+    /// None when it is stored already.
+    receipt: Option<ReceiptRecord>,
+    event: AuditEvent,
+}
+
+impl Commit {
+    fn new(
+        store: &Store,
+        caller: &Caller,
+        ask: BootAsk,
+        ticket: &Arc<TicketRecord>,
+        receipt: &Receipt,
+        content: ReceiptRecord,
+    ) -> Result<Self, Failure> {
+        let (id, name) = caller.member().ok_or(Failure::Internal)?;
+        let member: (MemberId, MemberName) = (id, name.clone());
+        let digest = receipt.digest();
+        let content_digest = content.digest()?;
+        let at = store.now();
+        let mut event = caller
+            .event(AuditAction::Boot)
+            .detail(DetailKey::Ticket, ticket.id)
+            .detail(DetailKey::Count, AuditText::number(receipt.count() as u64))
+            .detail(DetailKey::Digest, digest)
+            .detail(DetailKey::Revision, AuditText::number(receipt.revision));
+        if let Some(host) = &ask.host {
+            event = event.detail(DetailKey::Host, AuditText::reported_host(host));
+        }
+        let record = BootRecord {
+            id: boot_id(at, store.records().random_bytes()),
+            ticket: ticket.id,
+            member,
+            at,
+            source: caller.source(),
+            machine: ask.machine,
+            kernel_boot: ask.kernel_boot,
+            host: ask.host,
+            agent: ask.agent,
+            content: content_digest,
+            revision: receipt.revision,
+            digest,
+            confirmed_at: None,
+            variables: None,
+            state: BootState::Released,
+        };
+        let stored = store.inner.seen_receipts.has(ticket.org, &content_digest);
+        let ticket = Arc::clone(ticket);
+        Ok(Self { ticket, record, receipt: (!stored).then_some(content), event })
+    }
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), Stop<BootError>> {
+        let records = tx.records();
+        let org = self.ticket.org;
+        let key = keyspace::ticket(self.ticket.id);
+        let member_key = records.member(org, self.ticket.member);
+        tx.need([key.to_vec(), member_key.to_vec()])?;
+        let mut ticket = tx.get(&key)?.ok_or(Stop::Refused(BootError::Revoked))?;
+        let member = tx.get(&member_key)?.ok_or(Failure::Corrupt)?;
+        let refused = match &ticket {
+            TicketRecord { revoked_at: Some(_), .. } => Some(BootError::Revoked),
+            _ if member.removed_at.is_some() => Some(BootError::Revoked),
+            _ if member.role == Role::Auditor => Some(Denied::AuditorReads.into()),
+            TicketRecord { expires_at: Some(at), .. } if *at <= tx.now() => Some(BootError::Expired),
+            _ if ticket.uses_left() == Some(0) => Some(BootError::TicketSpent),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            tx.audit(self.event.clone().about(target::ticket(ticket.id)).denied(error.code()));
+            return Err(Stop::Refused(error));
+        }
+        if ticket.uses.is_some() {
+            ticket.used += 1;
+            tx.put(&key, &ticket)?;
+        }
+        let record = &self.record;
+        tx.put(&records.boot(org, record.id), record)?;
+        if let Some(receipt) = &self.receipt {
+            tx.put(&records.receipt(org, &record.content), receipt)?;
+        }
+        if let (Some(machine), Some(kernel_boot)) = (&record.machine, &record.kernel_boot) {
+            let latest = MachineRecord { at: record.at, kernel_boot: kernel_boot.clone() };
+            tx.put(&records.machine(org, machine), &latest)?;
+        }
+        tx.audit(self.event.clone().about(target::boot(record.id)));
+        Ok(())
+    }
+}
+
+/// Ids of boots ascend with time, so that their records are kept in that order: 48 bits of milliseconds, 80 random ones.
+fn boot_id(at: Timestamp, random: [u8; 10]) -> BootId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&at.as_millis().to_be_bytes()[2..]);
+    id[6..].copy_from_slice(&random);
+    BootId::from_bytes(id)
+}

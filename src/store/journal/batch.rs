@@ -1,0 +1,274 @@
+//! One batch of the journal: runs its operations over one view, chains their audit entries, commits, answers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::audit::chain::{Chain, Links};
+use super::super::clock::Clock;
+use super::super::error::Failure;
+use super::super::records::Records;
+use super::tx::{Base, Changes, Known, Tx};
+use super::{Operation, Ran};
+use crate::domain::audit::AuditEvent;
+use crate::domain::time::Timestamp;
+use crate::kv::{CommitError, Precondition, Write};
+
+/// Conflicts with other processes that are put up with before giving up. Each means that another process got on.
+const ATTEMPTS: u32 = 32;
+/// Rounds of reading for one view; an operation that still needs more has a defect.
+const ROUNDS: usize = 16;
+/// Bytes counted for each write beside its key and value, for what a backend or its protocol adds.
+const OVERHEAD: usize = 64;
+/// Seal, format and the like that a record gains.
+const SEAL: usize = 48;
+
+/// Commits batches, and holds the audit chain of this process.
+pub(super) struct Writer {
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+    chain: Chain,
+}
+
+/// A view of the store, and what the batch makes of it.
+#[derive(Default)]
+struct Draft {
+    changes: Changes,
+    relied_on: BTreeSet<Vec<u8>>,
+    events: Vec<AuditEvent>,
+    unsealed: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Writer {
+    pub(super) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+        Self { records, clock, chain: Chain::default() }
+    }
+
+    /// Runs and commits as many operations from the front of `batch` as fit one commit, and answers them.
+    pub(super) async fn commit(&mut self, batch: &mut VecDeque<Box<dyn Operation>>) {
+        batch.retain(|operation| !operation.abandoned());
+        if batch.is_empty() {
+            return;
+        }
+        let mut base = Base::new();
+        let mut wanted: BTreeSet<Vec<u8>> =
+            batch.iter_mut().flat_map(|operation| operation.reads()).collect();
+        let mut tried = 0;
+        let (count, outcome) = loop {
+            tried += 1;
+            match self.attempt(batch, &mut base, &mut wanted).await {
+                Ok(count) => break (count, Ok(())),
+                Err((_, Failure::Conflict)) if tried < ATTEMPTS => {
+                    wanted.extend(std::mem::take(&mut base).into_keys());
+                    back_off(tried).await;
+                }
+                Err((count, failure)) => break (count, Err(failure)),
+            }
+        };
+        for operation in batch.drain(..count) {
+            operation.finish(outcome);
+        }
+    }
+
+    /// Ends the audit chain. Best effort: a chain without an end is whole too.
+    pub(super) async fn end(&mut self) {
+        let now = self.now();
+        let Ok(Some(links)) = self.chain.end(&self.records, now) else { return };
+        let _ = self.store(links, Vec::new(), Vec::new()).await;
+    }
+
+    /// One try; answers how many operations it was for.
+    async fn attempt(
+        &mut self,
+        batch: &mut VecDeque<Box<dyn Operation>>,
+        base: &mut Base,
+        wanted: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<usize, (usize, Failure)> {
+        let whole = batch.len();
+        let fail = |failure| (whole, failure);
+        let now = self.now();
+        self.load(base, std::mem::take(wanted)).await.map_err(fail)?;
+        for _ in 0..ROUNDS {
+            let (count, draft, missing) = self.run(batch, base, now);
+            if !missing.is_empty() {
+                self.load(base, missing).await.map_err(fail)?;
+                continue;
+            }
+            if count == 0 {
+                // The first alone is over the limits.
+                return Err((1, Failure::Internal));
+            }
+            if draft.changes.is_empty() && draft.events.is_empty() {
+                return Ok(count);
+            }
+            let committed = self.write(draft, base, now).await;
+            return committed.map(|()| count).map_err(|failure| (count, failure));
+        }
+        Err((whole, Failure::Internal))
+    }
+
+    /// Runs operations over `base`, in order, until one does not fit. Answers how many do.
+    fn run(
+        &self,
+        batch: &mut VecDeque<Box<dyn Operation>>,
+        base: &Base,
+        now: Timestamp,
+    ) -> (usize, Draft, BTreeSet<Vec<u8>>) {
+        let mut draft = Draft::default();
+        let mut missing = BTreeSet::new();
+        let mut count = 0;
+        for operation in batch.iter_mut() {
+            let mut tx = Tx::new(&self.records, now, base, &draft.changes);
+            let ran = operation.run(&mut tx);
+            if ran == Ran::Refused {
+                tx.keep_denials();
+            }
+            let Tx { changes, read, missing: lacks, events, unsealed, .. } = tx;
+            missing.extend(lacks);
+            if ran == Ran::Missing || !missing.is_empty() {
+                // Later ones are still run, to learn all that is missing in one round.
+                continue;
+            }
+            if !draft.take(
+                changes,
+                if ran == Ran::Done { read } else { BTreeSet::new() },
+                events,
+                self.room(),
+            ) {
+                break;
+            }
+            draft.unsealed.extend(unsealed);
+            count += 1;
+        }
+        (count, draft, missing)
+    }
+
+    /// What a commit may hold beside the audit chain's own records.
+    fn room(&self) -> Room {
+        let limits = self.records.kv.limits();
+        let writes = limits.max_writes_per_commit.saturating_sub(self.chain.overhead(&limits));
+        Room {
+            writes,
+            preconditions: limits.max_writes_per_commit.saturating_sub(2),
+            bytes: limits.max_commit * 3 / 4,
+        }
+    }
+
+    async fn write(&mut self, draft: Draft, base: &Base, now: Timestamp) -> Result<(), Failure> {
+        let links = self.chain.extend(&self.records, draft.events, now).await?;
+        let preconditions = draft.relied_on.into_iter().filter_map(|key| match base.get(&key)? {
+            Known::Present(_, revision) => Some(Precondition::At(key, *revision)),
+            Known::Absent => Some(Precondition::Absent(key)),
+            Known::Damaged => None,
+        });
+        let preconditions = preconditions.collect();
+        let writes = draft.changes.into_iter().map(|(key, change)| match change {
+            Some(plain) => {
+                let sealed = self.records.seal(&key, &plain);
+                Write::Put(key, sealed)
+            }
+            None => Write::Delete(key),
+        });
+        let unsealed = draft.unsealed.into_iter().map(|(key, bytes)| Write::Put(key, bytes));
+        let writes = writes.chain(unsealed).collect();
+        self.store(links, preconditions, writes).await
+    }
+
+    async fn store(
+        &mut self,
+        links: Links,
+        mut preconditions: Vec<Precondition>,
+        mut writes: Vec<Write>,
+    ) -> Result<(), Failure> {
+        let own = preconditions.len();
+        preconditions.extend(links.preconditions);
+        writes.extend(links.writes);
+        match self.records.kv.commit(preconditions, writes).await {
+            Ok(revision) => {
+                self.chain.committed(links.next, revision);
+                Ok(())
+            }
+            Err(error) => {
+                let about_the_chain =
+                    matches!(&error, CommitError::Conflict { failed } if failed.iter().any(|i| *i >= own));
+                if error.outcome_unknown() || about_the_chain {
+                    self.chain.forget(links.next);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn load(&self, base: &mut Base, keys: BTreeSet<Vec<u8>>) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Vec<u8>> = keys.into_iter().collect();
+        let (entries, _) = self.records.kv.get(&keys).await?;
+        for (key, entry) in keys.into_iter().zip(entries) {
+            let known = match entry {
+                None => Known::Absent,
+                Some(entry) => match self.records.unseal(&key, &entry.value) {
+                    Ok(plain) => Known::Present(plain, entry.revision),
+                    Err(_) => Known::Damaged,
+                },
+            };
+            base.insert(key, known);
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now().max(self.chain.last_at())
+    }
+}
+
+/// Limits of a draft.
+#[derive(Clone, Copy)]
+struct Room {
+    writes: usize,
+    preconditions: usize,
+    bytes: usize,
+}
+
+impl Draft {
+    /// Adds what one operation wants, if it fits.
+    fn take(
+        &mut self,
+        changes: Changes,
+        read: BTreeSet<Vec<u8>>,
+        events: Vec<AuditEvent>,
+        room: Room,
+    ) -> bool {
+        let fresh = changes.keys().filter(|key| !self.changes.contains_key(*key)).count();
+        let writes = self.changes.len() + fresh + self.events.len() + events.len();
+        let relied = self.relied_on.len() + read.iter().filter(|key| !self.relied_on.contains(*key)).count();
+        let size = |(key, plain): (&Vec<u8>, &Option<_>)| {
+            OVERHEAD
+                + key.len()
+                + plain.as_ref().map_or(0, |plain: &crate::crypto::SecretBytes| plain.len() + SEAL)
+        };
+        let bytes = self.bytes
+            + changes.iter().map(size).sum::<usize>()
+            + read.iter().map(|key| key.len() + OVERHEAD).sum::<usize>()
+            + events.len() * 1024;
+        if writes > room.writes || relied > room.preconditions || bytes > room.bytes {
+            return false;
+        }
+        self.changes.extend(changes);
+        self.relied_on.extend(read);
+        self.events.extend(events);
+        self.bytes = bytes;
+        true
+    }
+}
+
+/// Lets the other process finish; spread by the attempt only, since the two are at different points anyway.
+async fn back_off(tried: u32) {
+    if tried > 2 {
+        tokio::time::sleep(Duration::from_millis(u64::from(tried.min(10)))).await;
+    } else {
+        tokio::task::yield_now().await;
+    }
+}

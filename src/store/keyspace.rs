@@ -1,0 +1,360 @@
+//! Where each record is kept: a table's letter, then keyed hashes and random ids. No name, owner or organization shows.
+//!
+//! Everything of one scope of one owner lies together, so that a boot reads what it needs with one scan per scope.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::Identity;
+use super::audit::chain::{Cover, Entry, Head, Registry};
+use super::boots::{BootRecord, MachineRecord, ReceiptRecord};
+use super::idempotency::Answer;
+use super::keys::KeysRecord;
+use super::members::{MemberRecord, RemovalRecord};
+use super::orgs::OrgRecord;
+use super::records::Records;
+use super::reencrypt::RunRecord;
+use super::secrets::{BodyRecord, SecretRecord, Unsettled};
+use super::tickets::TicketRecord;
+use super::tokens::TokenRecord;
+use crate::crypto::record::RecordKey;
+use crate::domain::digest::Digest;
+use crate::domain::id::{BootId, MemberId, OrgId, SecretId, TicketId, TokenId};
+use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
+use crate::domain::secret::Scope;
+use crate::domain::time::Timestamp;
+
+/// The one key whose value is not sealed: what kind of store this is, and under which record key.
+pub(super) const HEADER: &[u8] = b"\0dropsafe";
+
+const MAGIC: &[u8; 16] = b"dropsafe store\n\0";
+/// The format that this program writes, and the newest it reads.
+pub(super) const FORMAT: u16 = 1;
+
+/// What the header is found to be.
+pub(super) enum Header {
+    Ours,
+    OtherRecordKey,
+    Newer(u16),
+    Foreign,
+}
+
+/// The header of a store of this record key.
+pub(super) fn header(key: &RecordKey) -> Vec<u8> {
+    [MAGIC.as_slice(), &FORMAT.to_be_bytes(), &key_check(key)].concat()
+}
+
+pub(super) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
+    let Some((format, check)) = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<2>())
+    else {
+        return Header::Foreign;
+    };
+    match u16::from_be_bytes(*format) {
+        0 => Header::Foreign,
+        FORMAT if check == key_check(key) => Header::Ours,
+        FORMAT => Header::OtherRecordKey,
+        newer => Header::Newer(newer),
+    }
+}
+
+/// Tells record keys apart, and nothing else of them.
+pub(super) fn key_check(key: &RecordKey) -> [u8; 16] {
+    key.key_hash("record key", &[])
+}
+
+/// Where one record of type `T` is kept.
+pub(super) struct Key<T> {
+    bytes: Vec<u8>,
+    record: PhantomData<fn() -> T>,
+}
+
+/// What the keys of several records of type `T` start with.
+pub(super) struct Prefix<T> {
+    bytes: Vec<u8>,
+    record: PhantomData<fn() -> T>,
+}
+
+// === impl Key, Prefix ===
+
+impl<T> Key<T> {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, record: PhantomData }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+}
+
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.bytes.clone())
+    }
+}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl<T> Prefix<T> {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, record: PhantomData }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The key of this prefix with `last` at its end.
+    pub(super) fn key(&self, last: &[u8]) -> Key<T> {
+        Key::new([&self.bytes, last].concat())
+    }
+
+    /// What follows the prefix in `key`; none when it is no key of this prefix or not 16 bytes longer.
+    pub(super) fn id(&self, key: &[u8]) -> Option<[u8; 16]> {
+        key.strip_prefix(self.bytes.as_slice())?.try_into().ok()
+    }
+}
+
+// === singletons ===
+
+pub(super) fn identity() -> Key<Identity> {
+    Key::new(b"I".to_vec())
+}
+
+pub(super) fn keys() -> Key<KeysRecord> {
+    Key::new(b"K".to_vec())
+}
+
+pub(super) fn run() -> Key<RunRecord> {
+    Key::new(b"R".to_vec())
+}
+
+pub(super) fn registry() -> Key<Registry> {
+    Key::new(b"G".to_vec())
+}
+
+// === by random id alone ===
+
+pub(super) fn orgs() -> Prefix<OrgRecord> {
+    Prefix::new(b"o".to_vec())
+}
+
+pub(super) fn org(id: OrgId) -> Key<OrgRecord> {
+    orgs().key(id.as_bytes())
+}
+
+pub(super) fn token(id: TokenId) -> Key<TokenRecord> {
+    Key::new([b"t", id.as_bytes().as_slice()].concat())
+}
+
+pub(super) fn ticket(id: TicketId) -> Key<TicketRecord> {
+    Key::new([b"k", id.as_bytes().as_slice()].concat())
+}
+
+pub(super) fn body(place: [u8; 16]) -> Key<BodyRecord> {
+    Key::new([b"v", place.as_slice()].concat())
+}
+
+pub(super) fn removals() -> Prefix<RemovalRecord> {
+    Prefix::new(b"z".to_vec())
+}
+
+pub(super) fn removal(member: MemberId) -> Key<RemovalRecord> {
+    removals().key(member.as_bytes())
+}
+
+pub(super) fn all_secrets() -> Prefix<SecretRecord> {
+    Prefix::new(b"s".to_vec())
+}
+
+/// The secrets whose data keys are to be settled.
+pub(super) fn all_unsettled() -> Prefix<Unsettled> {
+    Prefix::new(b"u".to_vec())
+}
+
+pub(super) fn unsettled(secret: &Key<SecretRecord>) -> Key<Unsettled> {
+    all_unsettled().key(&secret.bytes()[1..])
+}
+
+/// The secret that a marker is for.
+pub(super) fn marked(marker: &[u8]) -> Key<SecretRecord> {
+    all_secrets().key(&marker[1..])
+}
+
+pub(super) fn answers() -> Prefix<Answer> {
+    Prefix::new(b"d".to_vec())
+}
+
+// === the audit trail ===
+
+pub(super) type ChainId = [u8; 16];
+
+pub(super) fn heads() -> Prefix<Head> {
+    Prefix::new(b"A".to_vec())
+}
+
+pub(super) fn head(chain: &ChainId) -> Key<Head> {
+    heads().key(chain)
+}
+
+pub(super) fn covers() -> Prefix<Cover> {
+    Prefix::new(b"C".to_vec())
+}
+
+pub(super) fn cover(chain: &ChainId) -> Key<Cover> {
+    covers().key(chain)
+}
+
+pub(super) fn entries() -> Prefix<Entry> {
+    Prefix::new(b"a".to_vec())
+}
+
+/// Newest first over all chains, and within one chain the later entry first.
+pub(super) fn entry(at: Timestamp, chain: &ChainId, seq: u64) -> Key<Entry> {
+    let newest_first = [newest_first(at).as_slice(), chain, &(!seq).to_be_bytes()].concat();
+    entries().key(&newest_first)
+}
+
+/// The key after which the entries older than `before` begin.
+pub(super) fn entries_before(before: Timestamp) -> Key<Entry> {
+    // The greatest key of the millisecond `before` itself.
+    entries().key(&[newest_first(before).as_slice(), &[0xff; 24]].concat())
+}
+
+/// Time, chain and number of an entry, from its key.
+pub(super) fn entry_parts(key: &[u8]) -> Option<(Timestamp, ChainId, u64)> {
+    let rest: &[u8; 32] = key.strip_prefix(b"a")?.try_into().ok()?;
+    let (at, rest) = rest.split_first_chunk::<8>()?;
+    let (chain, seq) = rest.split_first_chunk::<16>()?;
+    let millis = (!u64::from_be_bytes(*at) ^ SIGN).cast_signed();
+    Some((Timestamp::from_millis(millis), *chain, !u64::from_be_bytes(seq.try_into().ok()?)))
+}
+
+/// Flips the sign bit, so that times before 1970 sort before the others.
+const SIGN: u64 = 1 << 63;
+
+fn newest_first(at: Timestamp) -> [u8; 8] {
+    (!(at.as_millis().cast_unsigned() ^ SIGN)).to_be_bytes()
+}
+
+// === by keyed hashes ===
+
+impl Records {
+    pub(super) fn org_name(&self, name: &OrgName) -> Key<OrgId> {
+        self.hashed(b"O", "organization name", &[name.as_str().as_bytes()])
+    }
+
+    pub(super) fn members(&self, org: OrgId) -> Prefix<MemberRecord> {
+        self.grouped(b"m", "members", &[org.as_bytes()])
+    }
+
+    pub(super) fn member(&self, org: OrgId, id: MemberId) -> Key<MemberRecord> {
+        self.members(org).key(id.as_bytes())
+    }
+
+    pub(super) fn member_name(&self, org: OrgId, name: &MemberName) -> Key<MemberId> {
+        self.hashed(b"M", "member name", &[org.as_bytes(), name.as_str().as_bytes()])
+    }
+
+    /// The tokens of an organization and whose they are; of the operator when there is none.
+    pub(super) fn tokens(&self, org: Option<OrgId>) -> Prefix<Option<MemberId>> {
+        match org {
+            Some(org) => self.grouped(b"T", "tokens", &[org.as_bytes()]),
+            None => self.grouped(b"T", "operator tokens", &[]),
+        }
+    }
+
+    /// The tickets of an organization and whom they act for.
+    pub(super) fn tickets(&self, org: OrgId) -> Prefix<MemberId> {
+        self.grouped(b"q", "tickets", &[org.as_bytes()])
+    }
+
+    /// The secrets of one scope.
+    pub(super) fn secrets(&self, org: OrgId, scope: Scope) -> Prefix<SecretRecord> {
+        let owner = scope.owner();
+        let owner = owner.as_ref().map_or(&[][..], |owner| owner.as_bytes());
+        self.grouped(b"s", "secrets", &[org.as_bytes(), scope.kind().as_str().as_bytes(), owner])
+    }
+
+    pub(super) fn secret(&self, org: OrgId, scope: Scope, id: SecretId) -> Key<SecretRecord> {
+        self.secrets(org, scope).key(id.as_bytes())
+    }
+
+    /// The scopes of an organization's secrets.
+    pub(super) fn scopes(&self, org: OrgId) -> Prefix<Scope> {
+        self.grouped(b"i", "secret ids", &[org.as_bytes()])
+    }
+
+    /// Which secret of a scope is exported under a name.
+    pub(super) fn secret_env(&self, org: OrgId, scope: Scope, env: &EnvName) -> Key<SecretId> {
+        self.in_scope(b"e", "exported name", org, scope, env.as_str())
+    }
+
+    /// Which secret of a scope has a name.
+    pub(super) fn secret_name(&self, org: OrgId, scope: Scope, name: &SecretName) -> Key<SecretId> {
+        self.in_scope(b"n", "secret name", org, scope, name.as_str())
+    }
+
+    /// The boots of an organization, newest first.
+    pub(super) fn boots(&self, org: OrgId) -> Prefix<BootRecord> {
+        self.grouped(b"b", "boots", &[org.as_bytes()])
+    }
+
+    pub(super) fn boot(&self, org: OrgId, id: BootId) -> Key<BootRecord> {
+        self.boots(org).key(&id.as_bytes().map(|byte| !byte))
+    }
+
+    /// What boots were given, each once.
+    pub(super) fn receipt(&self, org: OrgId, content: &Digest) -> Key<ReceiptRecord> {
+        self.hashed(b"r", "receipt", &[org.as_bytes(), content.as_bytes()])
+    }
+
+    /// The latest boot of a machine.
+    pub(super) fn machine(&self, org: OrgId, machine: &str) -> Key<MachineRecord> {
+        self.hashed(b"h", "machine", &[org.as_bytes(), machine.as_bytes()])
+    }
+
+    pub(super) fn answer(&self, who: &[u8], operation: &str, key: &str) -> Key<Answer> {
+        self.hashed(b"d", "idempotency", &[who, operation.as_bytes(), key.as_bytes()])
+    }
+
+    fn in_scope(&self, table: &[u8; 1], label: &str, org: OrgId, scope: Scope, name: &str) -> Key<SecretId> {
+        let owner = scope.owner();
+        let owner = owner.as_ref().map_or(&[][..], |owner| owner.as_bytes());
+        self.hashed(table, label, &[org.as_bytes(), scope.kind().as_str().as_bytes(), owner, name.as_bytes()])
+    }
+
+    fn hashed<T>(&self, table: &[u8; 1], label: &str, parts: &[&[u8]]) -> Key<T> {
+        Key::new([table.as_slice(), &self.key.key_hash(label, parts)].concat())
+    }
+
+    fn grouped<T>(&self, table: &[u8; 1], label: &str, parts: &[&[u8]]) -> Prefix<T> {
+        Prefix::new([table.as_slice(), &self.key.key_hash(label, parts)].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_sort_newest_first_and_their_keys_read_back() {
+        let at = |millis| Timestamp::from_millis(millis);
+        let keys: Vec<Vec<u8>> = [(2000, 0), (1000, 7), (1000, 6), (0, 0), (-5, 1)]
+            .into_iter()
+            .map(|(millis, seq)| entry(at(millis), &[9; 16], seq).to_vec())
+            .collect();
+        assert!(keys.is_sorted());
+        assert_eq!(entry_parts(&keys[1]), Some((at(1000), [9; 16], 7)));
+        assert_eq!(entry_parts(&keys[4]), Some((at(-5), [9; 16], 1)));
+        assert!(entries_before(at(1000)).bytes() > keys[2].as_slice());
+        assert!(entries_before(at(1000)).bytes() < keys[3].as_slice());
+    }
+}

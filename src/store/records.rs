@@ -1,0 +1,204 @@
+//! Records on their way to and from the byte store: a format byte and postcard, sealed for the key they are kept under.
+//!
+//! The only file of this room that opens or seals a record. Nothing that does not open is ever answered.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::clock::Entropy;
+use super::error::Failure;
+use super::keyspace::{Key, Prefix};
+use crate::crypto::SecretBytes;
+use crate::crypto::random::Random;
+use crate::crypto::record::RecordKey;
+use crate::domain::id::{MemberId, OrgId, SecretId};
+use crate::domain::secret::Scope;
+use crate::kv::{self, Kv, Revision};
+
+/// What is kept in a record.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    /// Its format, the first byte inside the seal. A later program reads the older ones.
+    const FORMAT: u8 = 1;
+}
+
+// What indexes point at.
+impl Record for OrgId {}
+impl Record for MemberId {}
+impl Record for Option<MemberId> {}
+impl Record for SecretId {}
+impl Record for Scope {}
+
+/// The byte store as records.
+pub(super) struct Records {
+    pub(super) kv: Arc<dyn Kv>,
+    pub(super) key: RecordKey,
+    pub(super) random: Arc<dyn Entropy>,
+}
+
+/// A record that a scan found.
+pub(super) struct Found<T> {
+    pub(super) key: Vec<u8>,
+    pub(super) record: T,
+}
+
+/// A page of a scan.
+pub(super) struct Scanned<T> {
+    pub(super) found: Vec<Found<T>>,
+    pub(super) more: bool,
+    pub(super) revision: Revision,
+}
+
+/// Some keys as they were at one revision.
+pub(super) struct Snapshot {
+    entries: Vec<Option<kv::Entry>>,
+}
+
+impl Records {
+    /// The record at `key`.
+    pub(super) async fn get<T: Record>(&self, key: &Key<T>) -> Result<Option<T>, Failure> {
+        self.snapshot(vec![key.to_vec()]).await?.read(self, 0, key)
+    }
+
+    /// The records at `keys`, in their order, of one snapshot.
+    pub(super) async fn get_all<T: Record>(&self, keys: &[Key<T>]) -> Result<Vec<Option<T>>, Failure> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot(keys.iter().map(Key::to_vec).collect()).await?;
+        keys.iter().enumerate().map(|(i, key)| snapshot.read(self, i, key)).collect()
+    }
+
+    /// The entries at keys of any types, of one snapshot.
+    pub(super) async fn snapshot(&self, keys: Vec<Vec<u8>>) -> Result<Snapshot, Failure> {
+        let (entries, _) = self.kv.get(&keys).await?;
+        Ok(Snapshot { entries })
+    }
+
+    /// A page of the records under `prefix` after the key `after`.
+    pub(super) async fn scan<T: Record>(
+        &self,
+        prefix: &Prefix<T>,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Scanned<T>, Failure> {
+        let page = self.kv.scan(prefix.bytes(), after, limit).await?;
+        let mut found = Vec::with_capacity(page.entries.len());
+        for kv::Entry { key, value, .. } in page.entries {
+            let record = self.open(&key, &value)?;
+            found.push(Found { key, record });
+        }
+        Ok(Scanned { found, more: page.more, revision: page.revision })
+    }
+
+    /// All records under `prefix`, and the revision of the last page. For prefixes whose size is bounded by their nature.
+    pub(super) async fn scan_all<T: Record>(
+        &self,
+        prefix: &Prefix<T>,
+    ) -> Result<(Vec<Found<T>>, Revision), Failure> {
+        let mut all: Vec<Found<T>> = Vec::new();
+        loop {
+            let after = all.last().map(|found| found.key.clone());
+            let page = self.scan(prefix, after.as_deref(), 1000).await?;
+            if all.is_empty() {
+                all = page.found;
+            } else {
+                all.extend(page.found);
+            }
+            if !page.more {
+                return Ok((all, page.revision));
+            }
+        }
+    }
+
+    /// Opens and reads the record that was found at `key`.
+    pub(super) fn open<T: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<T, Failure> {
+        decode(&self.unseal(key, sealed)?)
+    }
+
+    pub(super) fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<SecretBytes, Failure> {
+        self.key.open_record(key, sealed).map_err(|_| Failure::Corrupt)
+    }
+
+    pub(super) fn seal(&self, key: &[u8], plain: &[u8]) -> Vec<u8> {
+        self.key.seal_record(key, plain, &mut self.rng())
+    }
+
+    /// The source of randomness as the room of keys wants it.
+    pub(super) fn rng(&self) -> impl Random + '_ {
+        |bytes: &mut [u8]| self.random.fill(bytes)
+    }
+
+    pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+}
+
+impl Snapshot {
+    /// The record at `key`, which is the `index`-th of those that were asked for.
+    pub(super) fn read<T: Record>(
+        &self,
+        records: &Records,
+        index: usize,
+        key: &Key<T>,
+    ) -> Result<Option<T>, Failure> {
+        match self.entries.get(index).and_then(Option::as_ref) {
+            Some(entry) => records.open(key.bytes(), &entry.value).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The plaintext of a record.
+pub(super) fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Failure> {
+    let mut plain = vec![T::FORMAT];
+    plain = postcard::to_extend(record, plain).map_err(|_| Failure::Internal)?;
+    Ok(plain)
+}
+
+/// A record from its plaintext.
+pub(super) fn decode<T: Record>(plain: &[u8]) -> Result<T, Failure> {
+    match plain.split_first() {
+        Some((format, plain)) if *format == T::FORMAT => {
+            postcard::from_bytes(plain).map_err(|_| Failure::Corrupt)
+        }
+        _ => Err(Failure::Corrupt),
+    }
+}
+
+/// Bytes as one piece; serde would otherwise take a `Vec<u8>` for a list of numbers.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+
+        deserializer.deserialize_byte_buf(Visitor)
+    }
+}
