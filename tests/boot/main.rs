@@ -1,24 +1,23 @@
-//! The agent where it really stands: as the first process, in a unit, beside a shell.
+//! The places where the agent really stands: the first process, units, init systems, beside a shell.
 //!
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
+//! - [`files`]: scripts and data are accepted by the tools that read them.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
+//! - [`units`]: systemd accepts and confines every unit, and the units hold workloads back until their secrets are there.
 //! - [`user`]: dropping privileges.
+
+#![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
 mod enter;
 mod environment_file;
+mod files;
+mod place;
 mod signals;
 mod supervise;
+mod units;
 mod user;
 mod workload;
 
-/// Names what could not be tested here; with `DROPSAFE_REQUIRE_ALL` that is a failure.
-fn skip(what: &str) {
-    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "skipped: {what}");
-    if let Some(path) = std::env::var_os("DROPSAFE_SKIPS") {
-        use std::io::Write;
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{what}").unwrap();
-    }
-}
+use place::skip;
