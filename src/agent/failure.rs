@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::account::AccountError;
 use super::r#become::BecomeError;
 use super::boot::PublishError;
+use super::credentials::CredentialsError;
 use super::enter::EnterError;
 use super::environment::EnvironmentError;
 use super::exit::Exit;
@@ -59,6 +60,9 @@ pub enum Failure {
     /// What an earlier boot received.
     #[error(transparent)]
     Enter(#[from] EnterError),
+    /// The socket for units.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -82,6 +86,7 @@ impl Failure {
             Self::Output(error) => error.hint(),
             Self::Publish(error) => error.hint(),
             Self::Enter(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
             Self::Environment(error) => error.hint(),
             Self::Become(error) => error.hint(),
         }
@@ -98,6 +103,7 @@ impl Failure {
             | Self::Output(_)
             | Self::Publish(_)
             | Self::Enter(_)
+            | Self::Credentials(_)
             | Self::Environment(_) => Exit::Configuration,
             Self::Supervise(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,

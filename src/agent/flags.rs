@@ -60,6 +60,8 @@ pub enum Action {
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
+    /// Answer LoadCredential= of systemd's units with what this boot received, on a socket that systemd passes on
+    Credentials,
     /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
     Explain {
         /// Print JSON

@@ -24,6 +24,7 @@ pub mod boot;
 pub mod cache;
 pub mod check;
 pub mod config;
+pub mod credentials;
 pub mod enter;
 pub mod environment;
 pub mod exec;
@@ -100,6 +101,7 @@ pub fn main(
         (Action::Boot { docker_env }, Ok(settings)) => {
             boot::run(settings, &environment, docker_env.as_deref())
         }
+        (Action::Credentials, Ok((settings, _))) => credentials::run(&settings.files_dir, &environment),
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {

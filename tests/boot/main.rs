@@ -1,11 +1,13 @@
 //! The agent where it really stands: as the first process, in a unit, beside a shell.
 //!
+//! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`user`]: dropping privileges.
 
+mod credentials;
 mod enter;
 mod environment_file;
 mod signals;
