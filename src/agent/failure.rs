@@ -1,5 +1,6 @@
 //! Why the agent ended without becoming the workload, whichever step it was: the message, what to do about it, and the status.
 
+use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -66,6 +67,9 @@ pub enum Failure {
     /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// The process that masks.
+    #[error("the process that masks the output is gone: {0}")]
+    Mask(io::ErrorKind),
     /// The kernel.
     #[error(transparent)]
     Become(#[from] BecomeError),
@@ -75,7 +79,7 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Supervise(_) => None,
+            Self::Supervise(_) | Self::Mask(_) => None,
             Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
             Self::Find(error) => Some(error.hint()),
             Self::Identity(error) => error.hint(),
@@ -105,7 +109,7 @@ impl Failure {
             | Self::Enter(_)
             | Self::Credentials(_)
             | Self::Environment(_) => Exit::Configuration,
-            Self::Supervise(_) => Exit::TryAgain,
+            Self::Supervise(_) | Self::Mask(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,
             Self::Find(FindError::NotExecutable(_)) => Exit::NotExecutable,
             Self::Fetch(error) => error.exit(),

@@ -89,6 +89,9 @@ pub struct Start {
     /// Pass signals on to the workload's whole process group
     #[arg(long, requires = "init")]
     pub group: bool,
+    /// Replace the values of this boot by *** in what the workload prints; a courtesy, not a boundary
+    #[arg(long, requires = "init")]
+    pub mask: bool,
     /// How long what the workload leaves behind may take to end before it is killed
     #[arg(long, requires = "init", value_name = "TIME", default_value = "5s", value_parser = form::duration)]
     pub grace: Duration,

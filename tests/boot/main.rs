@@ -3,6 +3,7 @@
 //! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
+//! - [`mask`]: values in the output.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`user`]: dropping privileges.
@@ -10,6 +11,7 @@
 mod credentials;
 mod enter;
 mod environment_file;
+mod mask;
 mod signals;
 mod supervise;
 mod user;
