@@ -23,12 +23,15 @@ use super::layers::Origin;
 use super::layers::Plan;
 use super::machine;
 use super::machine::RealFiles;
+use super::mask::Masking;
 use super::outputs;
+use super::own::Layer;
 use super::own::Own;
 use super::program;
 use super::release::Release;
 use super::supervise::kernel::Inherited;
 use crate::crypto::memory;
+use crate::domain::value::Kind;
 use crate::domain::value::SecretValue;
 use crate::settings::Environment;
 use crate::wire::BootReport;
@@ -41,7 +44,7 @@ pub fn run(
     command: Vec<OsString>,
     (settings, mut own): (Settings, Own),
     environment: &Environment,
-    inherited: &Inherited,
+    (inherited, masking): (&Inherited, Option<Masking>),
 ) -> Result<Infallible, Failure> {
     if let Err(errno) = memory::forbid_core_dumps() {
         warn!("core dumps cannot be turned off: {}", errno.desc());
@@ -93,9 +96,21 @@ pub fn run(
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
         pending.report(&BootReport { digest: release.receipt.digest().to_string(), variables });
     }
+    if let Some(masking) = masking {
+        masking.begin(masked(&own, &release)).map_err(|error| Failure::Mask(error.kind()))?;
+    }
     // What the kernel copies is in `strings`: these are wiped now, should it refuse.
     drop((release, own));
     Ok(r#become::workload(&program, command, &strings, inherited)?)
+}
+
+/// The values that are not to be printed: what is encrypted in the store, and what the configuration holds.
+fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u8]> {
+    let released = release.receipt.entries.iter().zip(&release.values);
+    let released = released.filter(|(entry, _)| entry.kind == Kind::Encrypted).map(|(_, value)| value);
+    let given = own.given.iter().zip(&own.values);
+    let given = given.filter(|(given, _)| given.layer == Layer::Secrets && given.reference.is_none());
+    released.chain(given.map(|(_, value)| value)).map(SecretValue::expose)
 }
 
 /// The plan of a boot, if it has one.

@@ -1,5 +1,6 @@
 //! Why the agent ended without becoming the workload, whichever step it was: the message, what to do about it, and the status.
 
+use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -7,6 +8,7 @@ use nix::errno::Errno;
 use super::account::AccountError;
 use super::r#become::BecomeError;
 use super::boot::PublishError;
+use super::credentials::CredentialsError;
 use super::enter::EnterError;
 use super::environment::EnvironmentError;
 use super::exit::Exit;
@@ -59,9 +61,15 @@ pub enum Failure {
     /// What an earlier boot received.
     #[error(transparent)]
     Enter(#[from] EnterError),
+    /// The socket for units.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// The process that masks.
+    #[error("the process that masks the output is gone: {0}")]
+    Mask(io::ErrorKind),
     /// The kernel.
     #[error(transparent)]
     Become(#[from] BecomeError),
@@ -71,7 +79,7 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Supervise(_) => None,
+            Self::Supervise(_) | Self::Mask(_) => None,
             Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
             Self::Find(error) => Some(error.hint()),
             Self::Identity(error) => error.hint(),
@@ -82,6 +90,7 @@ impl Failure {
             Self::Output(error) => error.hint(),
             Self::Publish(error) => error.hint(),
             Self::Enter(error) => error.hint(),
+            Self::Credentials(error) => error.hint(),
             Self::Environment(error) => error.hint(),
             Self::Become(error) => error.hint(),
         }
@@ -98,8 +107,9 @@ impl Failure {
             | Self::Output(_)
             | Self::Publish(_)
             | Self::Enter(_)
+            | Self::Credentials(_)
             | Self::Environment(_) => Exit::Configuration,
-            Self::Supervise(_) => Exit::TryAgain,
+            Self::Supervise(_) | Self::Mask(_) => Exit::TryAgain,
             Self::Find(FindError::NotFound(_)) => Exit::NotFound,
             Self::Find(FindError::NotExecutable(_)) => Exit::NotExecutable,
             Self::Fetch(error) => error.exit(),

@@ -70,6 +70,8 @@ pub enum Action {
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
+    /// Answer LoadCredential= of systemd's units with what this boot received, on a socket that systemd passes on
+    Credentials,
     /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
     Explain {
         /// Print JSON
@@ -100,6 +102,9 @@ pub struct Start {
     /// Pass signals on to the workload's whole process group
     #[arg(long, requires = "init")]
     pub group: bool,
+    /// Replace the values of this boot by *** in what the workload prints; a courtesy, not a boundary
+    #[arg(long, requires = "init")]
+    pub mask: bool,
     /// How long what the workload leaves behind may take to end before it is killed
     #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
     pub grace: Duration,

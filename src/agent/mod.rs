@@ -24,6 +24,7 @@ pub mod boot;
 pub mod cache;
 pub mod check;
 pub mod config;
+pub mod credentials;
 pub mod enter;
 pub mod environment;
 pub mod exec;
@@ -36,6 +37,7 @@ pub mod identity;
 pub mod layers;
 pub mod log;
 pub mod machine;
+pub mod mask;
 pub mod obstacle;
 pub mod outputs;
 pub mod own;
@@ -72,8 +74,8 @@ pub fn main(
         Err(error) => return usage(&error).into(),
     };
     let mut variables: Vec<(OsString, OsString)> = environment.into_iter().collect();
-    let inherited = match supervise::begin(&action, || supervise::forget(&mut variables)) {
-        Ok(Side::Workload(inherited)) => inherited,
+    let (inherited, masking) = match supervise::begin(&action, || supervise::forget(&mut variables)) {
+        Ok(Side::Workload(inherited, masking)) => (inherited, masking),
         Ok(Side::Ended(status)) => return status.into(),
         Err(error) => {
             let log = config::read_log(&options, &Environment::new(variables));
@@ -96,11 +98,12 @@ pub fn main(
         }
         (_, Err(faults)) => Err(Failure::from(faults)),
         (Action::Exec { command, .. }, Ok(settings)) => {
-            exec::run(command, settings, &environment, &inherited).map(|never| match never {})
+            exec::run(command, settings, &environment, (&inherited, masking)).map(|never| match never {})
         }
         (Action::Boot { docker_env }, Ok(settings)) => {
             boot::run(settings, &environment, docker_env.as_deref())
         }
+        (Action::Credentials, Ok((settings, _))) => credentials::run(&settings.files_dir, &environment),
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {

@@ -80,6 +80,13 @@ impl Running {
         line.trim_end().to_owned()
     }
 
+    /// The next so many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        std::io::Read::read_exact(&mut self.lines, &mut bytes).unwrap();
+        bytes
+    }
+
     pub fn signal(&self, signal: Signal) {
         nix::sys::signal::kill(self.pid(), signal).unwrap();
     }

@@ -2,13 +2,16 @@
 //! and what the process was started with. The only file of the agent with `unsafe`. Nothing here decides anything.
 #![expect(
     unsafe_code,
-    reason = "fork, waitpid, kill, sigaction and environ; every use has its SAFETY comment"
+    reason = "fork, waitpid, kill, sigaction, environ and a passed descriptor; every use has its SAFETY comment"
 )]
 
 use std::ffi::CStr;
 use std::ffi::c_char;
 use std::ffi::c_int;
 use std::io;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::ptr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -19,6 +22,8 @@ use nix::sys::signal::SigHandler;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signal::signal;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt;
 use nix::unistd::ForkResult;
 use nix::unistd::Pid;
 
@@ -164,6 +169,16 @@ pub fn wipe_variable(name: &str) {
             entry = entry.add(1);
         }
     }
+}
+
+/// The first descriptor that the service manager passed on (`SD_LISTEN_FDS_START`, sd_listen_fds(3)), if it is a Unix socket that
+/// listens. To be called once, by whom LISTEN_PID names.
+pub fn passed_listener() -> Option<UnixListener> {
+    const FIRST: c_int = 3;
+    // SAFETY: LISTEN_PID and LISTEN_FDS say that the descriptor was opened for this process, and nobody else here has taken it.
+    let fd = unsafe { OwnedFd::from_raw_fd(FIRST) };
+    let is_listening = getsockopt(&fd, sockopt::AcceptConn).unwrap_or(false);
+    is_listening.then(|| UnixListener::from(fd))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ use self::kernel::Inherited;
 use self::terminal::Terminal;
 use self::watch::Watch;
 use super::flags::Action;
+use super::mask::Masking;
+use super::mask::Pipes;
 
 /// What the supervisor is asked to do.
 #[derive(Debug, Clone, Copy)]
@@ -40,14 +42,16 @@ pub struct Plan {
     pub group: bool,
     /// How long what the workload left behind may take to end.
     pub grace: Duration,
+    /// Whether values are replaced in what it prints.
+    pub mask: bool,
 }
 
 /// Which process this is, afterwards.
 #[derive(Debug)]
 pub enum Side {
-    /// The one that is to become the workload.
-    Workload(Inherited),
-    /// The one that stayed: the workload has ended with this status.
+    /// The one that is to become the workload, and what it prints through.
+    Workload(Inherited, Option<Masking>),
+    /// One that stayed, and has nothing left to do: this is its status, the workload's for the supervisor.
     Ended(u8),
 }
 
@@ -63,7 +67,7 @@ pub struct SuperviseError(#[from] pub Errno);
 pub fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
     match action {
         Action::Exec { start, .. } if start.init => {
-            part(&Plan { group: start.group, grace: start.grace }, forget)
+            part(&Plan { group: start.group, grace: start.grace, mask: start.mask }, forget)
         }
         Action::Exec { .. } => {
             let inherited = Inherited::read();
@@ -72,9 +76,9 @@ pub fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, SuperviseEr
                 // still fetches would have to be killed. That it cannot be had costs that time and nothing else.
                 let _ = kernel::end_on(&ENDING);
             }
-            Ok(Side::Workload(inherited))
+            Ok(Side::Workload(inherited, None))
         }
-        _ => Ok(Side::Workload(Inherited::read())),
+        _ => Ok(Side::Workload(Inherited::read(), None)),
     }
 }
 
@@ -109,23 +113,42 @@ fn part(plan: &Plan, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
         prctl::set_child_subreaper(true)?;
     }
     let terminal = Terminal::ours();
+    let pipes = plan.mask.then(Pipes::new).transpose()?;
     match kernel::fork()? {
         ForkResult::Child => {
             let own = getpid();
             settle(own, terminal.as_ref());
             // While it fetches, any signal ends it as it would end any program.
             SigSet::empty().thread_set_mask()?;
-            Ok(Side::Workload(inherited))
+            Ok(Side::Workload(inherited, pipes.map(Pipes::write_side)))
         }
         ForkResult::Parent { child } => {
             settle(child, terminal.as_ref());
             forget();
             hide();
-            let watch =
-                Watch { workload: child, filter: None, group: plan.group, grace: plan.grace, terminal };
+            let filter = match pipes.map(filter).transpose()? {
+                Some(ForkResult::Child) => return Ok(Side::Ended(0)),
+                Some(ForkResult::Parent { child }) => Some(child),
+                None => None,
+            };
+            let watch = Watch { workload: child, filter, group: plan.group, grace: plan.grace, terminal };
             Ok(Side::Ended(watch::run(&watch)?))
         }
     }
+}
+
+/// Starts the process that masks; in that process, returns when it is done. Signals stay blocked there: it ends when its work
+/// does, and its own group keeps the terminal's away from it.
+fn filter(pipes: Pipes) -> Result<ForkResult, SuperviseError> {
+    let forked = kernel::fork()?;
+    if forked.is_child() {
+        let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+        let _ = prctl::set_dumpable(false);
+        let _ = prctl::set_name(c"dropsafe-mask");
+        // Nobody is left to tell: what it printed to is what it would tell.
+        let _ = pipes.read_side().run();
+    }
+    Ok(forked)
 }
 
 /// Gives the workload a process group, and that the terminal. Both sides do it, since either may be the first to run; for the
