@@ -112,7 +112,7 @@ pub struct Start {
 
 impl Start {
     /// Nothing stays.
-    const ALONE: Self = Self { init: false, group: false, grace: DEFAULT_GRACE.1 };
+    const ALONE: Self = Self { init: false, group: false, grace: DEFAULT_GRACE.1, mask: false };
 }
 
 const ENTER_HELP: &str = "\
