@@ -172,3 +172,19 @@ fn bare(size: u64) -> (TempDir, Connection) {
     filling.commit().expect("room");
     (folder, connection)
 }
+
+/// As many rows as 64 writers have, in one durable transaction.
+#[divan::bench]
+fn commit_64_bare_sqlite(bencher: Bencher) {
+    let (_folder, connection) = bare(100_000);
+    let mut next = 1 << 40;
+    bencher.counter(ItemsCount::new(64_u64)).bench_local(|| {
+        connection.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+        for _ in 0..64 {
+            next += 1;
+            let put = "INSERT INTO kv(key, value, revision) VALUES (?1, ?2, 1)";
+            connection.prepare_cached(put).and_then(|mut put| put.execute((key(next), VALUE))).expect("room");
+        }
+        connection.execute_batch("COMMIT").expect("room");
+    });
+}

@@ -2,6 +2,8 @@
 //! anything else is opened; no value is in [`Settings`]: those are in [`Own`].
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,10 +77,14 @@ pub mod key {
         LITERAL = "--literal", "DROPSAFE_LITERAL", "literal";
         /// The lowest layer.
         DEFAULTS_FILE = "--defaults-file", "DROPSAFE_DEFAULTS_FILE", "defaults_file";
+        /// Where secrets go that are delivered as files.
+        FILES_DIR = "--files-dir", "DROPSAFE_FILES_DIR", "files_dir";
         /// The order of the layers.
         LAYERS = "--layers", "DROPSAFE_LAYERS", "layers";
         /// What this machine calls itself.
         MACHINE = "--machine", "DROPSAFE_MACHINE", "machine";
+        /// The authorities that decide about a store without a pin.
+        AUTHORITIES = "--ca", "DROPSAFE_CA", "ca";
         /// Form of messages.
         LOG = "--log", "DROPSAFE_LOG_FORMAT", "log";
         /// Their level.
@@ -145,10 +151,14 @@ pub struct Settings {
     pub plugins: Option<BTreeSet<PluginName>>,
     /// Refused names that the store may set here.
     pub allow_names: BTreeSet<EnvName>,
+    /// Where secrets go that are delivered as files; in memory, not on a disk.
+    pub files_dir: PathBuf,
     /// The layers in use, the highest first.
     pub layers: Vec<Layer>,
     /// What this machine calls itself, when it was told.
     pub machine: Option<String>,
+    /// A PEM file of the authorities that decide when the ticket has no pin; the system's unless said.
+    pub authorities: Option<PathBuf>,
     /// How much is told, and how.
     pub log: Log,
     /// What is odd and no fault.
@@ -182,9 +192,11 @@ pub fn read(
     let plugins = reader.list(&key::PLUGINS, PluginName::parse);
     let allow_names = list(reader.list(&key::ALLOW_NAMES, allowed));
     let literal = list(reader.list(&key::LITERAL, EnvName::parse));
+    let files_dir = reader.one(&key::FILES_DIR, form::path);
     let layers = reader.list(&key::LAYERS, Layer::parse);
     let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
     let machine = reader.one(&key::MACHINE, machine);
+    let authorities = reader.one(&key::AUTHORITIES, form::path);
     let log = log(&mut reader);
 
     if let Some(exclude) = &exclude {
@@ -207,8 +219,10 @@ pub fn read(
         exclude: list(exclude),
         plugins: plugins.map(|set| set.value.into_iter().collect()),
         allow_names: allow_names.into_iter().collect(),
+        files_dir: files_dir.map_or_else(|| default_files_dir(environment), |set| set.value),
         layers: layers.map_or_else(|| Layer::ALL.to_vec(), |set| order(set, &mut faults)),
         machine: machine.map(|set| set.value),
+        authorities: authorities.map(|set| set.value),
         log,
         warnings: warning.into_iter().chain(near_misses(environment)).collect(),
     };
@@ -250,6 +264,17 @@ fn configuration_file(
             (File::empty(), None)
         }
     }
+}
+
+/// What systemd made for the unit, or for the user's session; else what there is for system services.
+fn default_files_dir(environment: &Environment) -> PathBuf {
+    // Several are separated by colons (systemd.exec(5)).
+    let first = |folders: &OsStr| {
+        OsStr::from_bytes(folders.as_bytes().split(|b| *b == b':').next().unwrap_or(b"")).into()
+    };
+    let unit = environment.variable("RUNTIME_DIRECTORY").map(first);
+    let session = || environment.variable("XDG_RUNTIME_DIR").map(|folder| Path::new(folder).join("dropsafe"));
+    unit.or_else(session).unwrap_or_else(|| "/run/dropsafe".into())
 }
 
 fn list<T>(setting: Option<Setting<Vec<T>>>) -> Vec<T> {

@@ -127,9 +127,10 @@ pub fn assemble<'a>(
     for variable in &plan.variables {
         let value = match variable.origin {
             Origin::Own(index) => own.get(index).map(SecretValue::expose),
-            Origin::Released(entry) => file(entry)
-                .map(|path| path.as_os_str().as_bytes())
-                .or_else(|| Some(released.get(entry)?.expose())),
+            Origin::Released(entry) => match file(entry) {
+                Some(path) => Some(path.as_os_str().as_bytes()),
+                None => released.get(entry).map(SecretValue::expose),
+            },
             Origin::Reference { entry, .. } => released.get(entry).map(SecretValue::expose),
         };
         let value = value.ok_or_else(|| EnvironmentError::Incomplete(variable.name.clone()))?;

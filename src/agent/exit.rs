@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 /// Why the agent ended; the numbers are those of `sysexits.h` and of POSIX shells, and scripts and units rely on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Asked and answered: `--help`, `explain`, a clean `check`.
+    #[default]
     Success = 0,
     /// The command line cannot be read (`EX_USAGE`).
     Usage = 64,

@@ -5,6 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+use nix::unistd::AccessFlags;
+use nix::unistd::access;
+use nix::unistd::unlink;
 use zeroize::Zeroizing;
 
 use super::config::Settings;
@@ -64,12 +68,32 @@ pub struct Found {
 }
 
 impl Found {
-    /// The file that it came from, if it was one that the machine's configuration names.
+    /// The file that it came from, if the machine's configuration names it; no other may be deleted.
     pub fn file(&self) -> Option<&Path> {
         match &self.place {
             Place::File { path, .. } => Some(path),
             Place::Variable | Place::Credential(_) | Place::CommandLine => None,
         }
+    }
+}
+
+/// Whether the ticket's file could be deleted, asked before a use of the ticket is spent.
+///
+/// # Errors
+/// The folder may not be changed.
+pub fn deletable(file: &Path) -> Result<(), Errno> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    access(folder, AccessFlags::W_OK)
+}
+
+/// Deletes the ticket's file, once the release is here: a boot that failed before can be tried again.
+///
+/// # Errors
+/// The system's; that it is gone already is none.
+pub fn delete(file: &Path) -> Result<(), Errno> {
+    match unlink(file) {
+        Err(Errno::ENOENT) => Ok(()),
+        result => result,
     }
 }
 

@@ -94,12 +94,10 @@ pub fn references(order: &[Layer], given: &[Given]) -> Result<BTreeSet<SecretNam
     obstacles.or(asked)
 }
 
-/// Decides.
-///
-/// # Errors
-/// Everything that stands in the way: references that nothing resolves, required names that nothing provides, names
-/// that the store may not set here, two released values for one name.
-pub fn decide(inputs: Inputs<'_>) -> Result<Plan, Obstacles> {
+/// Decides. Only a plan without obstacles may be carried out; with them, it still shows what it would be. Obstacles are references
+/// that nothing resolves, required names that nothing provides, names that the store may not set here, and two released
+/// values for one name.
+pub fn decide(inputs: Inputs<'_>) -> (Plan, Obstacles) {
     let mut plan = Plan { variables: Vec::new(), overruled: Vec::new(), missing_optional: Vec::new() };
     let mut obstacles = Obstacles::default();
     for (name, rivals) in candidates(inputs.order, inputs.given, inputs.receipt) {
@@ -132,10 +130,28 @@ pub fn decide(inputs: Inputs<'_>) -> Result<Plan, Obstacles> {
             .push(Obstacle::Missing { wanted: wanted.clone(), skipped: skipped(wanted, inputs.receipt) });
     }
     plan.missing_optional = inputs.optional.iter().filter(missing).cloned().collect();
-    obstacles.or(plan)
+    (plan, obstacles)
+}
+
+/// The variable of the machine's own that `name` is, as long as the store does not set it.
+pub fn own(order: &[Layer], given: &[Given], name: &str) -> Option<usize> {
+    let held = |layer: &Layer| given.iter().position(|own| own.layer == *layer && own.name == name);
+    order.iter().find_map(held)
 }
 
 impl Plan {
+    /// The variable of that name.
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
+    }
+
+    /// A released entry that is neither passed on nor shadowed by a layer that the machine put above it. There must be none.
+    pub fn misses<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
+        let passed = |index| self.variables.iter().any(|variable| variable.origin == Origin::Released(index));
+        let mut exported = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
+        exported.find(|(index, _)| !passed(*index) && !self.overruled.contains(index)).map(|(_, entry)| entry)
+    }
+
     fn provides(&self, wanted: &Wanted, receipt: &Receipt) -> bool {
         self.variables.iter().any(|variable| {
             let entry = match variable.origin {

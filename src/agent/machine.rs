@@ -61,8 +61,7 @@ impl Files for RealFiles {
         let mut file = File::open(path).map_err(|error| ReadError::of(&error))?;
         let metadata = file.metadata().map_err(|error| ReadError::of(&error))?;
         // Reserved in full and a little more, so that reading to the end grows nothing: what grows leaves a copy behind.
-        let expected =
-            usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(4096).min(limit);
+        let expected = usize::try_from(metadata.len()).unwrap_or(usize::MAX).max(4096).min(limit);
         let mut bytes = Zeroizing::new(Vec::with_capacity(expected.saturating_add(64)));
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         (&mut file).take(most).read_to_end(&mut bytes).map_err(|error| ReadError::of(&error))?;

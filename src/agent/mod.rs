@@ -1,13 +1,107 @@
-//! The boot agent.
+//! The boot agent: fetches what is in scope for this boot and becomes the workload with it, or does not start it at all.
+//!
+//! One order, told here and nowhere else:
+//!
+//! | step | file | it stops the boot when |
+//! |---|---|---|
+//! | configuration | [`flags`], [`config`], [`own`] | any setting has a fault; all of them are told |
+//! | program | [`program`] | the workload cannot be executed: found out before a use of the ticket is spent |
+//! | identity | [`identity`] | there is no ticket that can be read |
+//! | fetch | [`fetch`], [`release`], [`cache`] | the store refuses, is out of reach, or what arrives is not whole |
+//! | layers | [`layers`], [`obstacle`] | a reference, a required name or a refused name stands in the way; all are told |
+//! | outputs | [`outputs`] | a secret that is a file has no place in memory |
+//! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
+//! | become the workload | `become.rs` | the kernel will not execute it |
+//!
+//! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] and [`exit`] say how it ended.
+//!
+//! Absences: no value in argv, in a message or on a disk that keeps it; no thread of ours; nothing is listened on; after `exec`
+//! nothing of the agent is left.
+
 pub mod r#become;
+pub mod cache;
+pub mod check;
 pub mod config;
 pub mod environment;
+pub mod exec;
 pub mod exit;
+pub mod explain;
+pub mod failure;
+pub mod fetch;
 pub mod flags;
 pub mod identity;
 pub mod layers;
+pub mod log;
 pub mod machine;
 pub mod obstacle;
+pub mod outputs;
 pub mod own;
 pub mod program;
+pub mod release;
 pub mod wanted;
+
+use std::ffi::OsString;
+use std::io;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use self::exit::Exit;
+use self::failure::Failure;
+use self::flags::Action;
+use self::flags::Flags;
+pub use self::flags::command;
+use self::machine::RealFiles;
+use crate::settings::Environment;
+
+/// The whole program, so that another one can be it under the name `dropsafe-agent`. `arguments` begin with the program's name.
+/// Returns when the workload was not started, or was not meant to be.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let environment = Environment::new(environment);
+    let Flags { action, options } = match flags::parse(arguments.into_iter().collect()) {
+        Ok(flags) => flags,
+        Err(error) => return usage(&error).into(),
+    };
+    let settings = config::read(&options, &environment, &RealFiles);
+    let log = settings
+        .as_ref()
+        .map_or_else(|_| config::read_log(&options, &environment), |(settings, _)| settings.log);
+    log::start(log);
+
+    let ended = match (action, settings) {
+        (Action::Check { json }, settings) => Ok(check::run(settings, &environment, json)),
+        (_, Err(faults)) => Err(Failure::from(faults)),
+        (Action::Exec { command }, Ok(settings)) => {
+            exec::run(command, settings, &environment).map(|never| match never {})
+        }
+        (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            log::tell(&failure, log.format);
+            failure.exit().into()
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> Exit {
+    let exit = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success,
+        _ => Exit::Usage,
+    };
+    // Messages quote the argument that was not understood, which may be a ticket without its flag.
+    let message = error.to_string();
+    let quotes = exit == Exit::Usage && obstacle::CREDENTIALS.iter().any(|prefix| message.contains(prefix));
+    // Help that was asked for goes to standard output. Nobody is left to tell when that is gone.
+    let _ = match exit {
+        Exit::Success => io::stdout().write_all(message.as_bytes()),
+        _ if quotes => io::stderr().write_all(b"error: a credential is no argument; see --help\n"),
+        _ => io::stderr().write_all(message.as_bytes()),
+    };
+    exit
+}

@@ -29,6 +29,12 @@ impl Wanted {
         self.text.as_str()
     }
 
+    /// As it was written and, where that differs, as it is exported: a store matches each of them exactly.
+    pub fn both(&self) -> impl Iterator<Item = &str> {
+        let exported = (self.env.as_str() != self.text.as_str()).then_some(self.env.as_str());
+        std::iter::once(self.text.as_str()).chain(exported)
+    }
+
     /// Whether both name the same variable.
     pub fn same(&self, other: &Self) -> bool {
         self.env == other.env

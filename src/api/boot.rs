@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Api;
 use super::auth::Asked;
+use super::extract::IdempotencyKey;
 use super::extract::Json;
 use super::extract::LARGE;
 use super::openapi::ASKED;
@@ -59,15 +60,18 @@ refusals! {
 ///
 /// The use, the record of the boot and its audit entry are durable before the answer begins.
 #[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same for all tries of one boot: within five minutes they spend one use of the ticket.",
+        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
     responses((status = 200, body = BootResponse, description = "The release."), Booting),
     security(("ticket" = [])))]
 async fn boot(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
+    IdempotencyKey(attempt): IdempotencyKey,
     Json(body): Json<BootRequest, LARGE>,
 ) -> Result<impl IntoResponse, Refused> {
-    let answer = release(&api, &caller, body).await;
+    let answer = release(&api, &caller, body, attempt).await;
     let metrics = api.metrics();
     match &answer {
         Ok((count, _)) => {
@@ -80,8 +84,14 @@ async fn boot(
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(bytes)))
 }
 
-async fn release(api: &Api, caller: &Caller, body: BootRequest) -> Result<(u64, Bytes), Refused> {
-    let released = api.store().boot(caller, ask_of(body)?).await?;
+async fn release(
+    api: &Api,
+    caller: &Caller,
+    body: BootRequest,
+    attempt: Option<String>,
+) -> Result<(u64, Bytes), Refused> {
+    let ask = BootAsk { attempt, ..ask_of(body)? };
+    let released = api.store().boot(caller, ask).await?;
     let count = released.receipt.count() as u64;
     let bytes = written(&response(released)).map_err(|_| {
         tracing::error!("a boot's answer could not be written");
@@ -134,7 +144,7 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
     }
     faults.refusal()?;
     let BootRequest { machine, kernel_boot, host, agent, .. } = body;
-    Ok(BootAsk { request, machine, kernel_boot, host, agent })
+    Ok(BootAsk { request, machine, kernel_boot, host, agent, attempt: None })
 }
 
 fn names(faults: &mut Faults, field: &str, texts: &[String]) -> BTreeSet<String> {

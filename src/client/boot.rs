@@ -7,16 +7,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
-use http::header;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use super::answer;
 use super::connect::Target;
@@ -24,14 +20,13 @@ use super::endpoint::Endpoint;
 use super::error::Outage;
 use super::error::Refused;
 use super::pace::Pace;
+use super::request;
 use super::retry;
 use super::retry::GaveUp;
 use super::retry::Try;
 use super::roots::Roots;
-use super::roots::RootsError;
 use super::transport::Call;
 use super::transport::Connection;
-use crate::domain::credential::Credential;
 use crate::domain::ticket::BootTicket;
 use crate::wire::BootReport;
 use crate::wire::BootRequest;
@@ -69,13 +64,13 @@ impl Default for BootOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BootError {
     /// The store was out of reach or not able, until the deadline.
-    #[error("no boot within {}: {last} (tries: {tries})", seconds(.within))]
+    #[error("gave up after {} and {tries} tries: {last}", seconds(.within))]
     Outage {
         /// What the last try failed with.
         last: Outage,
         /// How many tries there were.
         tries: u32,
-        /// The deadline.
+        /// The time there was.
         within: Duration,
     },
     /// The store, or this machine's configuration, said no.
@@ -101,7 +96,7 @@ impl BootError {
 /// The connection of a boot, kept for its report.
 pub struct Session {
     connection: Connection,
-    authorization: HeaderValue,
+    authorization: (HeaderName, HeaderValue),
     boot: String,
 }
 
@@ -117,8 +112,11 @@ pub async fn boot(
 ) -> Result<(BootResponse, Session), BootError> {
     let call = ask(ticket, paths::BOOT, request, LONGEST_RELEASE)?;
     let (response, connection): (BootResponse, _) = until_answered(ticket, &call, options, pace).await?;
-    let session =
-        Session { connection, authorization: bearer(ticket.credential())?, boot: response.boot.clone() };
+    let session = Session {
+        connection,
+        authorization: request::bearer(ticket.credential())?,
+        boot: response.boot.clone(),
+    };
     Ok((response, session))
 }
 
@@ -139,7 +137,7 @@ impl Session {
     /// takes a few milliseconds at the very most.
     pub async fn report_nowait(self, report: &BootReport) {
         let path = paths::fill(paths::BOOT_REPORT, &self.boot);
-        let Ok(call) = post(path, report, vec![(header::AUTHORIZATION, self.authorization)], 0) else {
+        let Ok(call) = post(path, report, vec![self.authorization], 0) else {
             return;
         };
         self.connection.send_nowait(&call, REPORT).await;
@@ -153,7 +151,7 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
     pace: &mut P,
 ) -> Result<(T, Connection), BootError> {
     let targets = targets(ticket, options.authorities.as_deref())?;
-    let deadline = pace.now() + options.deadline;
+    let deadline = pace.now().saturating_add(options.deadline);
     let outcome = retry::until(pace, deadline, targets.len(), async |pace: &mut P, this: Try| {
         let target = &targets[this.address];
         let alone = targets.len() == 1;
@@ -190,28 +188,17 @@ fn targets(ticket: &BootTicket, authorities: Option<&Path>) -> Result<Vec<Target
     }
 }
 
-fn target(url: &str, ticket: &BootTicket, authorities: Option<&Path>) -> Result<Target, Refused> {
+pub(super) fn target(url: &str, ticket: &BootTicket, authorities: Option<&Path>) -> Result<Target, Refused> {
     let mut endpoint = Endpoint::parse(url)?;
     if let Some(pin) = ticket.pin() {
         endpoint = endpoint.pinned(pin);
     }
-    Target::new(endpoint, || roots(authorities))
+    Target::new(endpoint, || Roots::chosen(authorities))
 }
 
-pub(super) fn roots(authorities: Option<&Path>) -> Result<Roots, RootsError> {
-    authorities.map_or_else(Roots::system, Roots::from_file)
-}
-
-fn ask(ticket: &BootTicket, path: &str, request: &BootRequest, limit: usize) -> Result<Call, Refused> {
-    let mut key = [0; 16];
-    getrandom::fill(&mut key).map_err(|_| Refused::NoRandomness)?;
-    let key =
-        HeaderValue::try_from(HEXLOWER.encode(&key)).map_err(|_| Refused::Request("the idempotency key"))?;
-    let headers = vec![
-        (header::AUTHORIZATION, bearer(ticket.credential())?),
-        (HeaderName::from_static("idempotency-key"), key),
-    ];
-    post(path.to_owned(), request, headers, limit)
+fn ask(ticket: &BootTicket, path: &str, wanted: &BootRequest, limit: usize) -> Result<Call, Refused> {
+    let headers = vec![request::bearer(ticket.credential())?, request::idempotency_key()?];
+    post(path.to_owned(), wanted, headers, limit)
 }
 
 fn post(
@@ -220,19 +207,7 @@ fn post(
     headers: Vec<(HeaderName, HeaderValue)>,
     limit: usize,
 ) -> Result<Call, Refused> {
-    let body = serde_json::to_vec(body).map_err(|_| Refused::Request("the body"))?;
-    Ok(Call { method: Method::POST, path, headers, body: Some(Bytes::from(body)), limit })
-}
-
-/// The `Authorization` header of a credential (RFC 6750, section 2.1), marked so that nothing prints it.
-pub(super) fn bearer(credential: &Credential) -> Result<HeaderValue, Refused> {
-    let text = credential.to_text();
-    let mut header = Zeroizing::new(Vec::with_capacity("Bearer ".len() + text.len()));
-    header.extend_from_slice(b"Bearer ");
-    header.extend_from_slice(text.as_bytes());
-    let mut header = HeaderValue::from_bytes(&header).map_err(|_| Refused::Request("the credential"))?;
-    header.set_sensitive(true);
-    Ok(header)
+    Ok(Call { method: Method::POST, path, headers, body: Some(request::json(body)?), limit })
 }
 
 fn seconds(time: &Duration) -> String {

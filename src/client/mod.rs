@@ -9,25 +9,40 @@
 //! | `endpoint` | an address, parsed |
 //! | `resolve`, `connect`, `stream` | from an address to bytes |
 //! | `tls`, `hybrid`, `roots` | which server is believed, and the key exchange |
-//! | `transport`, `answer` | one HTTP exchange, and what its answer means |
+//! | `request`, `transport`, `answer` | one HTTP exchange, and what its answer means |
 //! | `error` | outages and refusals |
 //! | `pace`, `retry` | waiting, and trying again until a deadline |
-//! | `boot` | the agent's calls |
+//! | `boot`, `probe` | the agent's calls |
+//! | `session`, `list` | a caller with a token: its connection, and lists by pages |
+//! | `secrets`, `admin` | its calls |
+//! | `deposit` | sealing before sending |
 #![cfg(any(feature = "agent", feature = "server"))]
 
+#[cfg(feature = "server")]
+mod admin;
 mod answer;
 mod boot;
 mod connect;
+#[cfg(feature = "server")]
+mod deposit;
 mod endpoint;
 mod error;
 #[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
 mod hybrid;
+#[cfg(feature = "server")]
+mod list;
 mod pace;
+mod probe;
 #[cfg(all(test, feature = "server"))]
 mod rehearsal;
+mod request;
 mod resolve;
 mod retry;
 mod roots;
+#[cfg(feature = "server")]
+mod secrets;
+#[cfg(feature = "server")]
+mod session;
 mod stream;
 mod tls;
 mod transport;
@@ -37,6 +52,10 @@ pub use boot::BootOptions;
 pub use boot::Session;
 pub use boot::boot;
 pub use boot::explain;
+#[cfg(feature = "server")]
+pub use deposit::DepositError;
+#[cfg(feature = "server")]
+pub use deposit::Depositor;
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;
 pub use error::AnswerFault;
@@ -46,6 +65,19 @@ pub use error::Outage;
 pub use error::Refused;
 pub use error::Step;
 pub use error::TlsFault;
+#[cfg(feature = "server")]
+pub use list::AuditFilter;
+#[cfg(feature = "server")]
+pub use list::BootFilter;
+#[cfg(feature = "server")]
+pub use list::Pages;
+#[cfg(feature = "server")]
+pub use list::SecretFilter;
 pub use pace::MachinePace;
 pub use pace::Pace;
+pub use probe::Probe;
+pub use probe::Reached;
+pub use probe::probe;
 pub use roots::RootsError;
+#[cfg(feature = "server")]
+pub use session::Client;

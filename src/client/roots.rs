@@ -27,7 +27,7 @@ const LARGEST_FILE: u64 = 8 << 20;
 
 /// Certificate authorities, at least one.
 #[derive(Clone, Debug)]
-pub struct Roots(Arc<RootCertStore>);
+pub(super) struct Roots(Arc<RootCertStore>);
 
 /// Why there are no certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,8 +75,13 @@ impl RootsError {
 }
 
 impl Roots {
+    /// The authorities in the PEM file at `path`, or else those that this system trusts.
+    pub(super) fn chosen(path: Option<&Path>) -> Result<Self, RootsError> {
+        path.map_or_else(Self::system, Self::from_file)
+    }
+
     /// The authorities in the PEM file at `path`. Sections that are no certificates are passed over.
-    pub fn from_file(path: &Path) -> Result<Self, RootsError> {
+    fn from_file(path: &Path) -> Result<Self, RootsError> {
         let pem = read(path)
             .map_err(|error| RootsError::Unreadable { path: path.to_owned(), why: error.kind() })?
             .ok_or_else(|| RootsError::TooLarge { path: path.to_owned() })?;
@@ -89,7 +94,7 @@ impl Roots {
     }
 
     /// The authorities that this system trusts.
-    pub fn system() -> Result<Self, RootsError> {
+    fn system() -> Result<Self, RootsError> {
         SYSTEM_BUNDLES
             .iter()
             .find_map(|path| Self::from_file(Path::new(path)).ok())

@@ -196,6 +196,9 @@ impl Connection {
             .insert(header::ACCEPT, HeaderValue::from_static("application/json, application/problem+json"));
         if call.body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        } else if call.method == Method::POST {
+            // Some proxies wait for a body, or refuse, without it (RFC 9110, section 8.6); hyper leaves it out.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         for (name, value) in &call.headers {
             headers.insert(name.clone(), value.clone());

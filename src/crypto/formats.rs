@@ -9,7 +9,7 @@ use super::passphrase::Params;
 use super::passphrase::Passphrase;
 use super::record::RecordKey;
 use super::ring::KeyRing;
-#[cfg(feature = "postcard")]
+#[cfg(feature = "server")]
 use super::ring::SealedRing;
 use super::slot;
 use super::slot::Secret;
@@ -85,7 +85,7 @@ fn written() -> Vec<(&'static str, Value)> {
 }
 
 /// Records hold these in a binary format, where byte fields are bytes.
-#[cfg(feature = "postcard")]
+#[cfg(feature = "server")]
 #[test]
 fn stored_structures_survive_a_binary_format() {
     fn survives<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<SecretMeta>(&text).unwrap(), meta());
     }
 
-    #[cfg(feature = "postcard")]
+    #[cfg(feature = "server")]
     #[test]
     fn metadata_round_trip_as_bytes() {
         let bytes = postcard::to_allocvec(&meta()).unwrap();

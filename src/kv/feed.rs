@@ -95,9 +95,8 @@ impl Events for Follower {
     fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>> {
         Box::pin(async move {
             loop {
-                // Enlisted before looking, so that a commit between the two wakes it.
-                let mut news = std::pin::pin!(self.feed.news.notified());
-                news.as_mut().enable();
+                // Made before looking: it is woken by every commit since then.
+                let news = self.feed.news.notified();
                 match self.feed.after(self.seen)? {
                     None => news.await,
                     Some(commit) => {

@@ -238,11 +238,16 @@ impl DataDir {
 
 /// Reads a file that only its owner may read, such as a key or a passphrase.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>, DataError> {
-    let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
-    if mode & 0o007 != 0 {
+    if is_exposed(path)? {
         return Err(DataError::Exposed { path: path.to_owned() });
     }
     read(path)
+}
+
+/// Whether users other than a file's owner and group may use it.
+pub fn is_exposed(path: &Path) -> Result<bool, DataError> {
+    let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
+    Ok(mode & 0o007 != 0)
 }
 
 /// Reads a text file of at most 1 MiB into memory that is wiped.

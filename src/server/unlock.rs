@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::config::UnlockFrom;
 use super::datadir::DataError;
+use super::datadir::is_exposed;
 use super::datadir::read;
-use super::datadir::read_private;
 use crate::store::UnlockSecret;
 
 /// Names of systemd credentials that are looked for (systemd.exec(5), LoadCredentialEncrypted=).
@@ -21,8 +21,8 @@ pub fn secret(
     credentials: Option<&Path>,
 ) -> Result<Option<UnlockSecret>, DataError> {
     match configured {
-        Some(UnlockFrom::PassphraseFile(path)) => return Ok(Some(passphrase(read_private(path)?))),
-        Some(UnlockFrom::KeyFile(path)) => return Ok(Some(UnlockSecret::KeyFile(read_private(path)?))),
+        Some(UnlockFrom::PassphraseFile(path)) => return Ok(Some(passphrase(guarded(path)?))),
+        Some(UnlockFrom::KeyFile(path)) => return Ok(Some(UnlockSecret::KeyFile(guarded(path)?))),
         None => {}
     }
     let Some(credentials) = credentials else { return Ok(None) };
@@ -35,6 +35,15 @@ pub fn secret(
         return Ok(Some(passphrase(read(&phrase)?)));
     }
     Ok(None)
+}
+
+/// A file that an operator made is told about, not refused, when others may read it: the store must come up at boot, and
+/// the folder around the file may well be closed.
+fn guarded(path: &Path) -> Result<Zeroizing<String>, DataError> {
+    if is_exposed(path)? {
+        tracing::warn!(file = %path.display(), "the file that unlocks the store may be read by other users: chmod 600");
+    }
+    read(path)
 }
 
 /// Editors and `echo` end a file with a newline that nobody means.

@@ -9,4 +9,6 @@ mod verify;
 
 pub use list::{AuditFilter, AuditItem};
 pub(super) use tell::{Tell, target, unset};
+#[cfg(test)]
+pub(super) use verify::verify as verify_records;
 pub use verify::{ChainReport, ChainState, Verification};

@@ -6,7 +6,7 @@ mod record;
 mod release;
 mod report;
 
-pub(super) use record::{BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
+pub(super) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,6 +40,9 @@ pub struct BootAsk {
     pub host: Option<String>,
     /// The agent's version.
     pub agent: Option<String>,
+    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. A try within five minutes of the one that
+    /// spent a use spends no other, so that an answer lost on its way does not cost a machine its boot.
+    pub attempt: Option<String>,
 }
 
 /// What a boot was given.
@@ -214,6 +217,13 @@ impl BootAsk {
                 let why = "it must be 1 to 128 bytes without control characters";
                 return Err(BootError::Invalid { field, why });
             }
+        }
+        let plain = |attempt: &String| {
+            (1..=MAX_TEXT).contains(&attempt.len()) && attempt.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !self.attempt.as_ref().is_none_or(plain) {
+            let why = "it must be 1 to 128 visible ASCII characters";
+            return Err(BootError::Invalid { field: "Idempotency-Key", why });
         }
         let Request { plugins, include, exclude, references } = &self.request;
         if plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_NAMES) {

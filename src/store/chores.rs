@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::boots::AttemptRecord;
 use super::error::Failure;
 use super::idempotency::Answer;
+
 use super::journal::Stop;
 use super::keys::OpenValueError;
-use super::keyspace::{self, Key};
+use super::keyspace::{self, Key, Prefix};
 use super::members::RemovalRecord;
+use super::records::Record;
 use super::secrets::SecretRecord;
 use super::{Inner, Store};
 use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
@@ -53,7 +56,8 @@ impl Store {
         let now = self.now();
         if forgot_at.is_none_or(|at| now.since(at) >= FORGET_EVERY) {
             *forgot_at = Some(now);
-            self.forget_answers(now).await?;
+            self.forget(&keyspace::answers(), Answer::is_over).await?;
+            self.forget(&keyspace::attempts(), AttemptRecord::is_over).await?;
         }
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Store {
     /// Changes one record, if it is there.
     async fn end<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
     where
-        T: super::records::Record + 'static,
+        T: Record + 'static,
     {
         let ended = self.journal().run(vec![key.to_vec()], move |tx| {
             if let Some(mut record) = tx.get(&key)? {
@@ -176,22 +180,24 @@ impl Store {
         }
     }
 
-    async fn forget_answers(&self, now: Timestamp) -> Result<(), Failure> {
+    /// Deletes the records under a prefix whose time is over.
+    async fn forget<T: Record + 'static>(
+        &self,
+        prefix: &Prefix<T>,
+        is_over: fn(&T, Timestamp) -> bool,
+    ) -> Result<(), Failure> {
+        let now = self.now();
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let page = self.records().scan(&keyspace::answers(), after.as_deref(), 1000).await?;
+            let page = self.records().scan(prefix, after.as_deref(), 1000).await?;
             after = page.found.last().map(|found| found.key.clone());
-            let over: Vec<Key<Answer>> = page
-                .found
-                .into_iter()
-                .filter(|found| found.record.is_over(now))
-                .map(|found| Key::new(found.key))
-                .collect();
+            let over = page.found.into_iter().filter(|found| is_over(&found.record, now));
+            let over: Vec<Key<T>> = over.map(|found| Key::new(found.key)).collect();
             for keys in over.chunks(STEP.min(self.secrets_per_step())) {
                 let keys = keys.to_vec();
                 let forgotten = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
                     for key in &keys {
-                        if tx.get(key)?.is_some_and(|answer| answer.is_over(now)) {
+                        if tx.get(key)?.is_some_and(|record| is_over(&record, now)) {
                             tx.delete(key);
                         }
                     }

@@ -12,7 +12,7 @@ pub(super) use tx::{Halt, Stop, Tx};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +34,8 @@ const BATCH: usize = 256;
 pub(super) struct Journal {
     queue: mpsc::Sender<Message>,
     closing: Arc<AtomicBool>,
+    /// Audit entries that were stored.
+    entries: Arc<AtomicU64>,
 }
 
 enum Message {
@@ -76,8 +78,9 @@ impl Journal {
     pub(super) fn start(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let closing = Arc::new(AtomicBool::new(false));
-        tokio::spawn(work(Writer::new(records, clock), waiting));
-        Self { queue, closing }
+        let entries = Arc::new(AtomicU64::new(0));
+        tokio::spawn(work(Writer::new(records, clock, Arc::clone(&entries)), waiting));
+        Self { queue, closing, entries }
     }
 
     /// Runs `operation` and answers once its writes are durable. `reads` are the keys it is known to need; others cost
@@ -114,6 +117,11 @@ impl Journal {
     /// How many operations wait.
     pub(super) fn waiting(&self) -> usize {
         QUEUE - self.queue.capacity()
+    }
+
+    /// How many audit entries this process has stored.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
     }
 
     /// Finishes what waits, ends the audit chain, and refuses everything after.

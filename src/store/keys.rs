@@ -150,6 +150,8 @@ pub struct Status {
     pub queue: usize,
     /// How many may wait.
     pub queue_limit: usize,
+    /// Audit entries that this process has stored.
+    pub audit_entries: u64,
 }
 
 /// The slots, and the ring that they open.
@@ -271,6 +273,7 @@ impl Store {
             reencrypt: self.progress(key.generation()).await?,
             queue: self.journal().waiting(),
             queue_limit: QUEUE,
+            audit_entries: self.journal().entries(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use super::Identity;
 use super::audit::chain::{Cover, Entry, Head, Registry};
-use super::boots::{BootRecord, MachineRecord, ReceiptRecord};
+use super::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use super::idempotency::Answer;
 use super::keys::KeysRecord;
 use super::members::{MemberRecord, RemovalRecord};
@@ -188,6 +188,10 @@ pub(super) fn marked(marker: &[u8]) -> Key<SecretRecord> {
     all_secrets().key(&marker[1..])
 }
 
+pub(super) fn attempts() -> Prefix<AttemptRecord> {
+    Prefix::new(b"y".to_vec())
+}
+
 pub(super) fn answers() -> Prefix<Answer> {
     Prefix::new(b"d".to_vec())
 }
@@ -319,6 +323,12 @@ impl Records {
     /// The latest boot of a machine.
     pub(super) fn machine(&self, org: OrgId, machine: &str) -> Key<MachineRecord> {
         self.hashed(b"h", "machine", &[org.as_bytes(), machine.as_bytes()])
+    }
+
+    /// A try of a boot by a ticket of limited use.
+    pub(super) fn attempt(&self, ticket: TicketId, attempt: &str) -> Key<AttemptRecord> {
+        let hash = self.key.key_hash("boot attempt", &[ticket.as_bytes(), attempt.as_bytes()]);
+        attempts().key(&hash)
     }
 
     pub(super) fn answer(&self, who: &[u8], operation: &str, key: &str) -> Key<Answer> {

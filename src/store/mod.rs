@@ -29,6 +29,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub use crate::crypto::value::{SealedValue, Wrapped};
 pub use audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
 pub use auth::{AuthError, Caller};
 pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
@@ -43,7 +44,6 @@ pub use members::{Member, NewMember};
 pub use orgs::{NewOrg, Org, OrgCreated, PolicyChange};
 pub use page::{Cursor, Page, PageAsk};
 pub use reencrypt::Progress;
-pub use crate::crypto::value::{SealedValue, Wrapped};
 pub use secrets::{
     Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretChange, SecretFilter, Written,
 };
@@ -115,6 +115,12 @@ impl Store {
         self.set_release(None);
         self.journal().close().await;
         self.records().kv.close().await;
+    }
+
+    /// As [`close`](Self::close), while another process of the same test goes on with the byte store.
+    #[cfg(test)]
+    async fn close_journal_only(&self) {
+        self.journal().close().await;
     }
 
     /// Starts the work of this process on a byte store that holds this store.

@@ -223,7 +223,7 @@ impl Store {
             tx.put(&keyspace::run(), &after)?;
             Ok::<_, Stop<Failure>>(Step::Moved)
         });
-        Ok(advanced.await?)
+        advanced.await
     }
 
     /// Drops the old generations and the run, in one commit, unless something was put behind it.

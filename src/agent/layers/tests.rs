@@ -83,14 +83,15 @@ impl Case {
     }
 
     fn decide(&self) -> Result<Plan, Obstacles> {
-        decide(Inputs {
+        let (plan, obstacles) = decide(Inputs {
             order: &self.order,
             given: &self.own.given,
             receipt: &self.receipt,
             allow: &self.allow,
             require: &self.require,
             optional: &self.optional,
-        })
+        });
+        obstacles.or(plan)
     }
 
     /// `NAME=layer` or `NAME=layer>shadowed,shadowed`, `*` behind a reference.
@@ -291,5 +292,6 @@ proptest! {
         prop_assert_eq!(decided, expected);
         let passed = plan.variables.iter().filter(|v| matches!(v.origin, Origin::Released(_))).count();
         prop_assert_eq!(passed + plan.overruled.len(), case.receipt.count());
+        prop_assert_eq!(plan.misses(&case.receipt), None);
     }
 }

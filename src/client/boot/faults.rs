@@ -2,6 +2,7 @@
 
 use super::tests::LONG;
 use super::tests::SHORT;
+use super::tests::SOON;
 use super::tests::against;
 use super::tests::outage;
 use super::tests::refusal;
@@ -27,14 +28,18 @@ async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {
         acts.push(Act::Wait(LONG));
         acts
     });
-    let ticket = ticket(&[format!("http://{}", server.on_loopback().await)], None);
+    // A Unix socket's buffer is small: most of the report stays here.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    server.on_unix(tokio::net::UnixListener::bind(&path).unwrap());
+    let ticket = ticket(&[format!("unix:{}", path.display())], None);
     let mut pace = MachinePace::start();
     let (_, session) =
         boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
-    let report = BootReport { digest: "0".repeat(16 << 20), variables: 3 };
+    let report = BootReport { digest: "0".repeat(1 << 20), variables: 3 };
     let started = Instant::now();
     session.report_nowait(&report).await;
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < SOON);
 }
 
 #[tokio::test]
@@ -109,7 +114,7 @@ async fn a_slow_drip_meets_the_deadline() {
             Outage::Late { during: found, .. } => assert_eq!(found, during),
             other => panic!("{other:?}"),
         }
-        assert!(started.elapsed() < SHORT * 2);
+        assert!(started.elapsed() < SOON);
     }
 }
 
@@ -161,6 +166,6 @@ async fn a_silent_peer_meets_the_deadline_in_every_step() {
         let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
         let Err(BootError::Outage { last, .. }) = result else { panic!() };
         assert_eq!(last, Outage::Late { to: url, during });
-        assert!(started.elapsed() < SHORT * 2);
+        assert!(started.elapsed() < SOON);
     }
 }

@@ -9,6 +9,7 @@ use crate::client::rehearsal::Asked;
 use crate::client::rehearsal::Identity;
 use crate::client::rehearsal::Rehearsal;
 use crate::client::rehearsal::json;
+use crate::domain::credential::Credential;
 use crate::domain::credential::CredentialKind;
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
@@ -19,6 +20,7 @@ use crate::wire::Value;
 use std::io;
 use std::time::Instant;
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 pub(super) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
     let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
@@ -56,7 +58,9 @@ pub(super) async fn against(
 }
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
-pub(super) const SHORT: Duration = Duration::from_millis(400);
+pub(super) const SHORT: Duration = Duration::from_secs(1);
+/// Far more than SHORT on a busy machine, and less than the servers here wait.
+pub(super) const SOON: Duration = Duration::from_secs(8);
 
 pub(super) fn refusal(result: Result<BootResponse, BootError>) -> Refused {
     match result {
@@ -90,7 +94,7 @@ async fn a_release_over_pinned_tls_and_its_report_on_the_same_connection() {
 
     let started = Instant::now();
     session.report_nowait(&BootReport { digest: "00".into(), variables: 3 }).await;
-    assert!(started.elapsed() < Duration::from_millis(100));
+    assert!(started.elapsed() < SOON);
     // The connection is gone now, as after an exec; what was sent arrives all the same.
     while server.asked().len() < 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -155,7 +159,7 @@ async fn no_one_there_until_the_deadline() {
         last,
         Outage::Unreachable { to: format!("http://{closed}"), why: io::ErrorKind::ConnectionRefused }
     );
-    assert!(tries >= 2 && within == SHORT && started.elapsed() < SHORT * 3);
+    assert!(tries >= 2 && within == SHORT && started.elapsed() < SOON);
 }
 
 #[tokio::test]
@@ -167,7 +171,7 @@ async fn the_next_address_serves_when_the_first_is_down_or_busy() {
     let mut pace = MachinePace::start();
     let started = Instant::now();
     boot(&ticket(&urls, None), &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
-    assert!(started.elapsed() < LONG);
+    assert!(started.elapsed() < SOON);
     let keys: Vec<_> =
         [&busy, &good].map(|s| s.asked()[0].header("idempotency-key").unwrap().to_owned()).into();
     assert_eq!(keys[0], keys[1]);

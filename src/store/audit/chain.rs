@@ -109,6 +109,7 @@ pub(in super::super) struct Reached {
 pub(in super::super) struct Links {
     pub(in super::super) preconditions: Vec<Precondition>,
     pub(in super::super) writes: Vec<Write>,
+    pub(in super::super) entries: u64,
     pub(in super::super) next: Option<Reached>,
 }
 
@@ -151,6 +152,7 @@ impl Chain {
             State::Ended => return Err(Failure::Unavailable),
         };
         for event in events {
+            links.entries += 1;
             links.writes.push(reached.append(records, event, Link::Next, now)?);
         }
         links.writes.push(reached.head_write(records)?);

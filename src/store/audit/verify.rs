@@ -85,7 +85,7 @@ struct Walk {
     fault: Option<String>,
 }
 
-async fn verify(records: &Records) -> Result<Verification, Failure> {
+pub(in super::super) async fn verify(records: &Records) -> Result<Verification, Failure> {
     // The count before the heads: a chain that begins in between is one too many, not one too few.
     let registry: Option<Registry> = open_or_none(records, keyspace::registry().bytes()).await?;
     let mut walks = heads(records).await?;

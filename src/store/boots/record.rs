@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,23 @@ pub(in super::super) struct MachineRecord {
     pub(super) kernel_boot: String,
 }
 
+/// A try of a boot that spent a use of its ticket.
+#[derive(Clone, Serialize, Deserialize)]
+pub(in super::super) struct AttemptRecord {
+    pub(super) at: Timestamp,
+}
+
+/// How long further tries of the same boot spend nothing: beyond the deadline that any agent waits for.
+const SAME_BOOT: Duration = Duration::from_secs(300);
+
+impl AttemptRecord {
+    /// Whether it counts no more.
+    pub(in super::super) fn is_over(&self, now: Timestamp) -> bool {
+        self.at.plus(SAME_BOOT) <= now
+    }
+}
+
+impl Record for AttemptRecord {}
 impl Record for BootRecord {}
 impl Record for ReceiptRecord {}
 impl Record for MachineRecord {}

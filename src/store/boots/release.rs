@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::super::audit::{Tell, target};
 use super::super::error::{Coded, Failure};
 use super::super::journal::{Stop, Tx};
-use super::super::keyspace;
+use super::super::keyspace::{self, Key};
 use super::super::tickets::TicketRecord;
 use super::super::{Caller, Store};
 use super::open::NotOpened;
-use super::record::{BootRecord, MachineRecord, ReceiptRecord};
+use super::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use super::{BootAsk, BootError, Explained, Released};
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::boot::BootState;
@@ -33,10 +33,12 @@ impl Store {
         let ticket = Arc::clone(caller.ticket_record().ok_or(Denied::NeedsTicket)?);
         let refused = match self.release() {
             None => Err(BootError::Locked),
-            Some(_) if ticket.uses_left() == Some(0) => Err(BootError::TicketSpent),
+            Some(_) if ticket.uses_left() == Some(0) && !self.was_tried(&ticket, &ask).await? => {
+                Err(BootError::TicketSpent)
+            }
             Some(release) => Ok(release),
         };
-        let release = match refused {
+        let mut release = match refused {
             Ok(release) => release,
             Err(error) => {
                 let event = caller.event(AuditAction::Boot).about(target::ticket(ticket.id));
@@ -55,18 +57,24 @@ impl Store {
                 Err(NotOpened::Changed) if looks < LOOKS => {}
                 Err(NotOpened::Changed) => return Err(Failure::Conflict.into()),
                 Err(NotOpened::Failed(failure)) => return Err(failure.into()),
-                Err(NotOpened::Locked) => {
-                    // The keys of this process are those of before another's re-encryption: they open no more.
-                    self.set_release(None);
-                    return Err(BootError::Locked);
-                }
+                Err(NotOpened::Locked) => match self.newer_release(&release).await {
+                    Some(newer) if looks < LOOKS => release = newer,
+                    Some(_) => return Err(Failure::Conflict.into()),
+                    None => {
+                        // The keys of this process are those of before another's re-encryption: they open no more.
+                        self.set_release(None);
+                        return Err(BootError::Locked);
+                    }
+                },
             }
         };
 
         let content = ReceiptRecord::of(&receipt);
         let commit = Commit::new(self, caller, ask, &ticket, &receipt, content)?;
         let (boot, at, stored) = (commit.record.id, commit.record.at, commit.record.content);
-        let reads = vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, member).to_vec()];
+        let mut reads =
+            vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, member).to_vec()];
+        reads.extend(commit.attempt.as_ref().map(Key::to_vec));
         self.journal().run(reads, move |tx| commit.run(tx)).await?;
         self.inner.seen_receipts.add(org, stored);
         let (name, member) = match (caller.org(), caller.member()) {
@@ -74,6 +82,13 @@ impl Store {
             _ => return Err(Failure::Internal.into()),
         };
         Ok(Released { boot, org: name, member, at, receipt, values })
+    }
+
+    /// Whether this is another try of a boot whose use was spent.
+    async fn was_tried(&self, ticket: &TicketRecord, ask: &BootAsk) -> Result<bool, Failure> {
+        let Some(attempt) = &ask.attempt else { return Ok(false) };
+        let tried = self.records().get(&self.records().attempt(ticket.id, attempt)).await?;
+        Ok(tried.is_some_and(|tried| !tried.is_over(self.now())))
     }
 
     /// What a boot would be given, and why. Spends nothing, opens nothing, works locked. For a ticket, or a member.
@@ -117,6 +132,8 @@ fn within(request: &Request, ticket: &TicketRecord) -> Request {
 struct Commit {
     ticket: Arc<TicketRecord>,
     record: BootRecord,
+    /// Of a ticket of limited use, when the caller told its tries apart from its boots.
+    attempt: Option<Key<AttemptRecord>>,
     /// None when it is stored already.
     receipt: Option<ReceiptRecord>,
     event: AuditEvent,
@@ -145,6 +162,8 @@ impl Commit {
         if let Some(host) = &ask.host {
             event = event.detail(DetailKey::Host, AuditText::reported_host(host));
         }
+        let tells = |attempt: &String| store.records().attempt(ticket.id, attempt);
+        let attempt = ask.attempt.as_ref().filter(|_| ticket.uses.is_some()).map(tells);
         let record = BootRecord {
             id: boot_id(at, store.records().random_bytes()),
             ticket: ticket.id,
@@ -164,7 +183,7 @@ impl Commit {
         };
         let stored = store.inner.seen_receipts.has(ticket.org, &content_digest);
         let ticket = Arc::clone(ticket);
-        Ok(Self { ticket, record, receipt: (!stored).then_some(content), event })
+        Ok(Self { ticket, record, attempt, receipt: (!stored).then_some(content), event })
     }
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), Stop<BootError>> {
@@ -175,21 +194,28 @@ impl Commit {
         tx.need([key.to_vec(), member_key.to_vec()])?;
         let mut ticket = tx.get(&key)?.ok_or(Stop::Refused(BootError::Revoked))?;
         let member = tx.get(&member_key)?.ok_or(Failure::Corrupt)?;
+        let tried = match &self.attempt {
+            Some(attempt) => tx.get(attempt)?.is_some_and(|tried| !tried.is_over(tx.now())),
+            None => false,
+        };
         let refused = match &ticket {
             TicketRecord { revoked_at: Some(_), .. } => Some(BootError::Revoked),
             _ if member.removed_at.is_some() => Some(BootError::Revoked),
             _ if member.role == Role::Auditor => Some(Denied::AuditorReads.into()),
             TicketRecord { expires_at: Some(at), .. } if *at <= tx.now() => Some(BootError::Expired),
-            _ if ticket.uses_left() == Some(0) => Some(BootError::TicketSpent),
+            _ if ticket.uses_left() == Some(0) && !tried => Some(BootError::TicketSpent),
             _ => None,
         };
         if let Some(error) = refused {
             tx.audit(self.event.clone().about(target::ticket(ticket.id)).denied(error.code()));
             return Err(Stop::Refused(error));
         }
-        if ticket.uses.is_some() {
+        if ticket.uses.is_some() && !tried {
             ticket.used += 1;
             tx.put(&key, &ticket)?;
+            if let Some(attempt) = &self.attempt {
+                tx.put(attempt, &AttemptRecord { at: tx.now() })?;
+            }
         }
         let record = &self.record;
         tx.put(&records.boot(org, record.id), record)?;

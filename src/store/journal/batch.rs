@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::audit::chain::{Chain, Links};
@@ -28,6 +29,7 @@ pub(super) struct Writer {
     records: Arc<Records>,
     clock: Arc<dyn Clock>,
     chain: Chain,
+    entries: Arc<AtomicU64>,
 }
 
 /// A view of the store, and what the batch makes of it.
@@ -41,8 +43,8 @@ struct Draft {
 }
 
 impl Writer {
-    pub(super) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
-        Self { records, clock, chain: Chain::default() }
+    pub(super) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entries: Arc<AtomicU64>) -> Self {
+        Self { records, clock, chain: Chain::default(), entries }
     }
 
     /// Runs and commits as many operations from the front of `batch` as fit one commit, and answers them.
@@ -186,6 +188,7 @@ impl Writer {
         writes.extend(links.writes);
         match self.records.kv.commit(preconditions, writes).await {
             Ok(revision) => {
+                self.entries.fetch_add(links.entries, Ordering::Relaxed);
                 self.chain.committed(links.next, revision);
                 Ok(())
             }

@@ -50,6 +50,13 @@ impl Store {
         self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The release key that opens what `release` did not know of; none when another process has it.
+    pub(in super::super) async fn newer_release(&self, release: &Arc<Release>) -> Option<Arc<Release>> {
+        // What is stored comes into use when the change that stored it ends.
+        let _ended = self.inner.keys_change.lock().await;
+        self.release().filter(|newer| !Arc::ptr_eq(newer, release))
+    }
+
     pub(in super::super) fn set_release(&self, release: Option<Release>) {
         *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
     }
@@ -135,7 +142,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Stores a secret that was sealed again, if it still is as it was before, and its new generation still is one.
+    /// Stores a secret that was sealed again, if it still is as it was before, and its new generation is the current one:
+    /// any other could be behind the cursor of a run.
     pub(in super::super) fn put_resealed(
         &mut self,
         before: &SecretRecord,
@@ -147,7 +155,7 @@ impl Tx<'_> {
             return Ok(false);
         }
         let keys = self.get(&keyspace::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
-        if resealed.generation().is_some_and(|own| keys.ring.generations().all(|kept| kept != own)) {
+        if resealed.generation().is_some_and(|own| own != keys.ring.deposit_key().generation()) {
             return Ok(false);
         }
         if let Some(place) = before.value.body().place() {

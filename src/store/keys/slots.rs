@@ -91,7 +91,7 @@ impl Store {
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(shown)
         });
-        Ok(removed.await?)
+        removed.await
     }
 }
 

@@ -105,7 +105,8 @@ impl Store {
         let scope = self.records().get(&self.records().scopes(org).key(id.as_bytes())).await?;
         let scope = scope.filter(|scope| caller.may(Action::ReadSecret(*scope))).ok_or_else(not_found)?;
         if let Some(owner) = scope.owner() {
-            let owner = self.members_by_id(org, [owner].into()).await?.remove(&owner).ok_or_else(not_found)?;
+            let owner =
+                self.members_by_id(org, [owner].into()).await?.remove(&owner).ok_or_else(not_found)?;
             if owner.removed_at.is_some() {
                 return Err(not_found());
             }

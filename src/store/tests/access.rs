@@ -1,4 +1,4 @@
-//! Tests to come.
+//! Who may what, and that nothing crosses between organizations.
 
 use super::*;
 
@@ -16,7 +16,8 @@ fn every_operation_is_a_task(
 
     let (new, replacement, slot, secret) = make();
     let id = SecretId::from_bytes([0; 16]);
-    let (ticket, token) = (crate::domain::id::TicketId::from_bytes([0; 16]), crate::domain::id::TokenId::from_bytes([0; 16]));
+    let (ticket, token) =
+        (crate::domain::id::TicketId::from_bytes([0; 16]), crate::domain::id::TokenId::from_bytes([0; 16]));
     let boot = crate::domain::id::BootId::from_bytes([0; 16]);
     let report = Report { digest: String::new(), variables: 0 };
     task(store.authenticate(credential, None));
@@ -67,4 +68,154 @@ fn every_operation_is_a_task(
         let mut backup = store.backup(caller).await.unwrap();
         backup.next().await
     });
+}
+
+#[tokio::test]
+async fn nothing_crosses_between_organizations() {
+    let world = World::new().await;
+    let new = NewOrg { name: org("other"), admin: member("admin") };
+    let made = world.store.create_org(&world.operator, new.clone(), None).await.unwrap();
+    let error = world.store.create_org(&world.operator, new, None).await.unwrap_err();
+    assert_eq!(error.code(), "name_taken");
+    let other = world.store.authenticate(&made.admin_token, None).await.unwrap();
+    assert_eq!(other.org().unwrap().1.as_str(), "other");
+
+    let id = world.shared("one", "1").await;
+    let ticket = world.store.create_ticket(&world.admin, NewTicket::default(), None).await.unwrap();
+    let token = world.store.create_token(&world.admin, NewToken::default(), None).await.unwrap();
+    let caller = world.store.authenticate(&ticket.credential, None).await.unwrap();
+    let boot = world.store.boot(&caller, BootAsk::default()).await.unwrap().boot;
+    let store = &world.store;
+    let not_found = [
+        store.secret(&other, id).await.err(),
+        store.replace_secret(&other, id, None, replacement("2")).await.err(),
+        store.change_secret(&other, id, None, SecretChange::default()).await.err(),
+        store.delete_secret(&other, id, None).await.err(),
+        store.reencrypt_secret(&other, id).await.err(),
+        store.find_secret(&other, "one", ScopeKind::Shared, None).await.err(),
+        store.holders(&other, id).await.err(),
+        store.ticket(&other, ticket.ticket.id).await.err(),
+        store.revoke_ticket(&other, ticket.ticket.id).await.err(),
+        store.revoke_token(&other, token.token.id).await.err(),
+        store.boot_record(&other, boot).await.err(),
+    ];
+    for error in not_found {
+        assert_eq!(error.unwrap().code(), "not_found");
+    }
+    assert!(
+        store
+            .list_secrets(&other, &SecretFilter::default(), PageAsk::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    assert!(
+        store.list_boots(&other, &BootFilter::default(), PageAsk::default()).await.unwrap().items.is_empty()
+    );
+    assert!(store.list_tickets(&other, None, PageAsk::default()).await.unwrap().items.is_empty());
+    assert_eq!(store.list_members(&other, PageAsk::default()).await.unwrap().items.len(), 1);
+    assert_eq!(world.boot(&other).await, []);
+    let theirs = store.audit(&other, &AuditFilter::default(), PageAsk::default()).await.unwrap().items;
+    assert!(theirs.iter().all(|item| item.event.org == Some(made.org.id)));
+    // The same id in both is two secrets.
+    let names: Vec<_> = store.list_orgs(&world.operator, PageAsk::default()).await.unwrap().items;
+    assert_eq!(names.len(), 2);
+    assert_eq!(store.list_orgs(&world.admin, PageAsk::default()).await.unwrap_err().code(), "forbidden");
+}
+
+#[tokio::test]
+async fn the_operator_has_no_say_inside_and_members_none_outside() {
+    let world = World::new().await;
+    let id = world.shared("one", "1").await;
+    let (store, operator) = (&world.store, &world.operator);
+    let inside = [
+        store.create_secret(operator, new_secret("x", ScopeKind::Shared, "1"), None).await.err(),
+        store.secret(operator, id).await.err(),
+        store.delete_secret(operator, id, None).await.err(),
+        store.list_secrets(operator, &SecretFilter::default(), PageAsk::default()).await.err(),
+        store.create_member(operator, NewMember { name: member("x"), role: Role::Admin }, None).await.err(),
+        store.create_ticket(operator, NewTicket::default(), None).await.err(),
+        store.list_boots(operator, &BootFilter::default(), PageAsk::default()).await.err(),
+        store.set_policy(operator, PolicyChange::default()).await.err(),
+        store.deposit_info(operator).await.err(),
+        store
+            .create_token(operator, NewToken { member: Some(member("admin")), ..NewToken::default() }, None)
+            .await
+            .err(),
+    ];
+    for error in inside {
+        assert_eq!(error.unwrap().code(), "forbidden");
+    }
+    for caller in [&world.admin, &world.member("bob", Role::Member).await, &world.ticket(&world.admin).await]
+    {
+        let outside = [
+            store.lock(caller).await.err(),
+            store.keyslots(caller).await.err(),
+            store.reencrypt_all(caller).await.err(),
+            store.create_org(caller, NewOrg { name: org("x"), admin: member("x") }, None).await.err(),
+        ];
+        for error in outside {
+            assert_eq!(error.unwrap().code(), "forbidden");
+        }
+    }
+    assert!(!store.is_locked());
+}
+
+#[tokio::test]
+async fn a_policy_may_keep_shared_secrets_to_admins() {
+    let world = World::new().await;
+    let bob = world.member("bob", Role::Member).await;
+    let id = world.deposit(&bob, new_secret("bobs", ScopeKind::Shared, "1")).await;
+    let change = PolicyChange { shared_by_members: Some(false), ..PolicyChange::default() };
+    let org = world.store.set_policy(&world.admin, change).await.unwrap();
+    assert!(!org.policy.shared_by_members);
+    let issued = world.store.create_token(&bob, NewToken::default(), None).await.unwrap();
+    let bob = world.store.authenticate(&issued.credential, None).await.unwrap();
+    let error =
+        world.store.create_secret(&bob, new_secret("more", ScopeKind::Shared, "1"), None).await.unwrap_err();
+    assert_eq!(error.code(), "forbidden");
+    assert_eq!(world.store.delete_secret(&bob, id, None).await.unwrap_err().code(), "forbidden");
+    world.private(&bob, "own", "1").await;
+    let low = PolicyChange { variable_ceiling: Some(0), ..PolicyChange::default() };
+    assert_eq!(world.store.set_policy(&world.admin, low).await.unwrap_err().code(), "invalid_request");
+}
+
+#[tokio::test]
+async fn an_admin_sees_and_deletes_private_secrets_of_others_but_does_not_write_them() {
+    let world = World::new().await;
+    let bob = world.member("bob", Role::Member).await;
+    let id = world.private(&bob, "bobs", "1").await;
+    assert_eq!(world.store.secret(&world.admin, id).await.unwrap().owner, Some(member("bob")));
+    let error = world.store.replace_secret(&world.admin, id, None, replacement("2")).await.unwrap_err();
+    assert_eq!(error.code(), "forbidden");
+    let for_bob = NewSecret { owner: Some(member("bob")), ..new_secret("planted", ScopeKind::Private, "1") };
+    assert_eq!(world.store.create_secret(&world.admin, for_bob, None).await.unwrap_err().code(), "forbidden");
+    world.store.delete_secret(&world.admin, id, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_expire_are_revoked_and_the_operators_last_one_stays() {
+    let world = World::new().await;
+    let new = NewToken { ttl: Some(Duration::from_secs(10)), ..NewToken::default() };
+    let issued = world.store.create_token(&world.admin, new, None).await.unwrap();
+    world.store.authenticate(&issued.credential, None).await.unwrap();
+    world.clock.advance(Duration::from_secs(10));
+    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), "expired");
+
+    let second = world.store.create_token(&world.operator, NewToken::default(), None).await.unwrap();
+    let operator = world.store.authenticate(&second.credential, None).await.unwrap();
+    let tokens = world.store.list_tokens(&operator, None, PageAsk::default()).await.unwrap().items;
+    assert_eq!(tokens.len(), 2);
+    let first = tokens.iter().find(|token| token.id != second.token.id).unwrap().id;
+    world.store.revoke_token(&operator, first).await.unwrap();
+    assert_eq!(world.store.revoke_token(&operator, second.token.id).await.unwrap_err().code(), "conflict");
+    assert_eq!(world.store.list_tokens(&operator, None, PageAsk::default()).await.unwrap().items.len(), 1);
+
+    let bob = world.member("bob", Role::Member).await;
+    let for_admin = NewToken { member: Some(member("admin")), ..NewToken::default() };
+    assert_eq!(world.store.create_token(&bob, for_admin, None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.list_tokens(&bob, None, PageAsk::default()).await.unwrap().items.len(), 1);
+    let all = world.store.list_tokens(&world.admin, None, PageAsk::default()).await.unwrap().items;
+    assert_eq!(all.len(), 3);
 }

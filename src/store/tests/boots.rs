@@ -90,7 +90,9 @@ async fn deletion_and_replacement_change_future_boots_and_name_who_still_holds()
     let boots = world.store.list_boots(&world.admin, &by_name, PageAsk::default()).await.unwrap().items;
     assert!(boots[0].superseded);
     assert!(boots[0].stale.is_empty());
-    assert!(world.store.holders(&world.admin, replaced).await.unwrap().iter().all(|holder| holder.held.current));
+    assert!(
+        world.store.holders(&world.admin, replaced).await.unwrap().iter().all(|holder| holder.held.current)
+    );
     let live = BootFilter { live: true, ..BootFilter::default() };
     assert_eq!(world.store.list_boots(&world.admin, &live, PageAsk::default()).await.unwrap().items.len(), 2);
     assert_eq!(variables(second), pairs(&[("REPLACED", "2")]));
@@ -125,14 +127,20 @@ async fn boots_are_listed_newest_first_in_pages_and_to_whom_they_concern() {
     assert_eq!(own.len(), 4);
     assert!(own.iter().all(|boot| boot.member == member("bob")));
     let of_bob = BootFilter { member: Some(member("bob")), ..BootFilter::default() };
-    assert_eq!(world.store.list_boots(&world.admin, &of_bob, PageAsk::default()).await.unwrap().items.len(), 4);
+    assert_eq!(
+        world.store.list_boots(&world.admin, &of_bob, PageAsk::default()).await.unwrap().items.len(),
+        4
+    );
     let of_admin = BootFilter { member: Some(member("admin")), ..BootFilter::default() };
     let error = world.store.list_boots(&bob, &of_admin, PageAsk::default()).await.unwrap_err();
     assert_eq!(error.code(), "forbidden");
     let admins_boot = made.iter().find(|id| own.iter().all(|boot| boot.id != **id)).unwrap();
     assert_eq!(world.store.boot_record(&bob, *admins_boot).await.unwrap_err().code(), "not_found");
     let by_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
-    assert_eq!(world.store.list_boots(&world.admin, &by_ticket, PageAsk::default()).await.unwrap().items.len(), 4);
+    assert_eq!(
+        world.store.list_boots(&world.admin, &by_ticket, PageAsk::default()).await.unwrap().items.len(),
+        4
+    );
 }
 
 #[tokio::test]
@@ -185,7 +193,8 @@ async fn the_first_boot_settles_and_all_give_the_same() {
     })
     .await;
     assert_eq!(world.boot(&world.admin).await, first);
-    let scope = world.store.records().secrets(world.admin.org().unwrap().0, crate::domain::secret::Scope::Shared);
+    let scope =
+        world.store.records().secrets(world.admin.org().unwrap().0, crate::domain::secret::Scope::Shared);
     let (found, _) = world.store.records().scan_all(&scope).await.unwrap();
     assert!(found.iter().all(|found| found.record.value.is_settled()));
 }

@@ -1,1 +1,89 @@
-//! Tests to come.
+//! A byte store that fails: the operation fails with it, and nothing leaves.
+
+use super::*;
+
+#[tokio::test]
+async fn when_the_entry_cannot_be_stored_nothing_is_done_or_released() {
+    let memory = Arc::new(Memory::new());
+    let world = World::on(memory.clone()).await;
+    let id = world.shared("one", "1").await;
+    let new = NewTicket { uses: Some(1), ..NewTicket::default() };
+    let credential = world.ticket_for(&world.admin, new).await;
+    let faulty = Faulty::after(&memory, 1, Fault::Full);
+    let full = open(faulty, world.clock.clone()).await;
+    unlock(&full).await;
+    let ticket = full.authenticate(&credential, None).await.unwrap();
+    assert_eq!(full.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "store_full");
+    let error =
+        full.create_secret(&world.admin, new_secret("two", ScopeKind::Shared, "2"), None).await.unwrap_err();
+    assert_eq!(error.code(), "store_full");
+    assert_eq!(full.delete_secret(&world.admin, id, None).await.unwrap_err().code(), "store_full");
+    assert_eq!(full.explain(&ticket, BootAsk::default()).await.unwrap_err().code(), "store_full");
+    // Locking is done whatever the disk says.
+    assert_eq!(full.lock(&world.operator).await.unwrap_err().code(), "store_full");
+    assert!(full.is_locked());
+
+    // The use was not spent, and the chains are whole.
+    let released = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
+    assert_eq!(variables(released), pairs(&[("ONE", "1")]));
+    assert!(world.verification().await.ok);
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_the_chain_whole() {
+    for lost in 1..6 {
+        let memory = Arc::new(Memory::new());
+        let world = World::on(memory.clone()).await;
+        let faulty = Faulty::after(&memory, lost, Fault::AnswerLost);
+        let store = open(faulty, world.clock.clone()).await;
+        let mut failed = 0;
+        for i in 0..8 {
+            let new = new_secret(&format!("secret-{i}"), ScopeKind::Shared, "1");
+            if let Err(error) = store.create_secret(&world.admin, new, None).await {
+                assert_eq!(error.code(), "unavailable");
+                failed += 1;
+            }
+        }
+        assert_eq!(failed, 1);
+        // Whether it was done was not known; it was.
+        assert_eq!(world.boot(&world.admin).await.len(), 8);
+        let verification = world.verification().await;
+        assert!(verification.ok, "{lost}: {verification:?}");
+        assert_eq!(verification.chains.len(), 2, "the chain was gone on with");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_all_or_nothing() {
+    let world = World::new().await;
+    for i in 0..200 {
+        let new = new_secret(&format!("secret-{i}"), ScopeKind::Shared, &format!("value-{i}"));
+        let creation = world.store.create_secret(&world.admin, new, None);
+        // Dropped at some point of its work.
+        let _ = tokio::time::timeout(Duration::from_micros(i * 10), creation).await;
+    }
+    world.shared("last", "last").await;
+    for (name, value) in world.boot(&world.admin).await {
+        assert_eq!(name.to_lowercase().replace("secret_", "value-"), value);
+    }
+    assert!(world.verification().await.ok);
+}
+
+#[tokio::test]
+async fn one_damaged_record_fails_what_needs_it_and_nothing_else() {
+    let memory = Arc::new(Memory::new());
+    let world = World::on(memory.clone()).await;
+    let bob = world.member("bob", Role::Member).await;
+    world.shared("fine", "1").await;
+    let id = world.private(&bob, "damaged", "1").await;
+    let scope = crate::domain::secret::Scope::Private(bob.member().unwrap().0);
+    let key = world.store.records().secret(bob.org().unwrap().0, scope, id).to_vec();
+    let (mut found, _) = memory.get(std::slice::from_ref(&key)).await.unwrap();
+    let mut bytes = found.pop().unwrap().unwrap().value;
+    bytes[40] ^= 1;
+    memory.commit(Vec::new(), vec![Write::Put(key, bytes)]).await.unwrap();
+    let ticket = world.ticket(&bob).await;
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "corrupt");
+    assert_eq!(world.store.secret(&bob, id).await.unwrap_err().code(), "corrupt");
+    assert_eq!(world.boot(&world.admin).await, pairs(&[("FINE", "1")]));
+}

@@ -1,1 +1,85 @@
-//! Tests to come.
+//! Repeated creations.
+
+use super::*;
+
+#[tokio::test]
+async fn a_repeated_creation_is_answered_and_not_done_again() {
+    let world = World::new().await;
+    let new = || new_secret("one", ScopeKind::Shared, "1");
+    let key = Some("key-1");
+    let first = world.store.create_secret(&world.admin, new(), key).await.unwrap();
+    let second = world.store.create_secret(&world.admin, new(), key).await.unwrap();
+    assert!(!first.replayed && second.replayed);
+    assert_eq!(first.secret.meta, second.secret.meta);
+
+    let others = [
+        new_secret("one", ScopeKind::Shared, "2"),
+        new_secret("two", ScopeKind::Shared, "1"),
+        NewSecret { auto_install: false, ..new() },
+    ];
+    for other in others {
+        let error = world.store.create_secret(&world.admin, other, key).await.unwrap_err();
+        assert_eq!(error.code(), "idempotency_mismatch");
+    }
+    // Another caller's key is another key.
+    let bob = world.member("bob", Role::Member).await;
+    let error = world.store.create_secret(&bob, new(), key).await.unwrap_err();
+    assert_eq!(error.code(), "name_taken");
+    for bad in ["", "two words", &"x".repeat(201)] {
+        let error = world.store.create_secret(&world.admin, new(), Some(bad)).await.unwrap_err();
+        assert_eq!(error.code(), "invalid_request");
+    }
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(world.store.create_secret(&world.admin, new(), key).await.unwrap_err().code(), "name_taken");
+}
+
+#[tokio::test]
+async fn another_process_answers_repetitions_too_and_stored_answers_tell_nothing_of_the_value() {
+    let world = World::new().await;
+    let new = |text| new_secret("one", ScopeKind::Shared, text);
+    world.store.create_secret(&world.admin, new("1"), Some("key")).await.unwrap();
+    let other = world.another().await;
+    assert!(other.create_secret(&world.admin, new("1"), Some("key")).await.unwrap().replayed);
+    // It cannot tell values apart: nothing that is stored could.
+    assert!(other.create_secret(&world.admin, new("2"), Some("key")).await.unwrap().replayed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn repetitions_at_the_same_time_are_one() {
+    let world = World::new().await;
+    let racers: Vec<_> = (0..50)
+        .map(|_| {
+            let (store, admin) = (world.store.clone(), world.admin.clone());
+            tokio::spawn(async move {
+                store.create_secret(&admin, new_secret("one", ScopeKind::Shared, "1"), Some("key")).await
+            })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    let mut made = 0;
+    for racer in racers {
+        let written = racer.await.unwrap().unwrap();
+        made += usize::from(!written.replayed);
+        ids.push(written.secret.meta.id);
+    }
+    ids.dedup();
+    assert_eq!((made, ids.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_credential_is_not_shown_twice() {
+    let world = World::new().await;
+    let key = Some("key");
+    world.store.create_token(&world.admin, NewToken::default(), key).await.unwrap();
+    let again = world.store.create_token(&world.admin, NewToken::default(), key).await;
+    assert_eq!(again.unwrap_err().code(), "conflict");
+    world.store.create_ticket(&world.admin, NewTicket::default(), key).await.unwrap();
+    let again = world.store.create_ticket(&world.admin, NewTicket::default(), key).await;
+    assert_eq!(again.unwrap_err().code(), "conflict");
+    let other = NewTicket { uses: Some(2), ..NewTicket::default() };
+    let error = world.store.create_ticket(&world.admin, other, key).await.unwrap_err();
+    assert_eq!(error.code(), "idempotency_mismatch");
+    let bob = || NewMember { name: member("bob"), role: Role::Member };
+    let first = world.store.create_member(&world.admin, bob(), key).await.unwrap();
+    assert_eq!(world.store.create_member(&world.admin, bob(), key).await.unwrap().id, first.id);
+}

@@ -50,7 +50,10 @@ async fn only_the_right_secret_unlocks_and_only_for_the_operator() {
     world.lock().await;
     let error = world.store.unlock(&world.operator, passphrase("wrong")).await.unwrap_err();
     assert_eq!(error.code(), "wrong_passphrase");
-    assert_eq!(world.store.unlock(&world.operator, passphrase("")).await.unwrap_err().code(), "wrong_passphrase");
+    assert_eq!(
+        world.store.unlock(&world.operator, passphrase("")).await.unwrap_err().code(),
+        "wrong_passphrase"
+    );
     let error = world.store.unlock(&world.admin, passphrase(PASSPHRASE)).await.unwrap_err();
     assert_eq!(error.code(), "forbidden");
     let text = UnlockSecret::KeyFile(Zeroizing::new("nonsense".to_owned()));
@@ -108,7 +111,8 @@ async fn opening_tells_what_is_wrong() {
     let error = Store::open(memory.clone(), other, clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, OpenError::WrongRecordKey));
     let init = Init { slots: vec![passphrase_slot("x")], org: org("default"), admin: member("admin") };
-    let error = Store::init(memory.clone(), record_key(), init, clock.clone(), entropy()).await.err().unwrap();
+    let error =
+        Store::init(memory.clone(), record_key(), init, clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, InitError::AlreadyInitialised));
 
     let (mut found, _) = memory.get(&[super::super::keyspace::HEADER.to_vec()]).await.unwrap();

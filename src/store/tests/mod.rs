@@ -30,7 +30,8 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, Entry, Health, Limits, Outage, Page as KvPage, Precondition, ReadError, Watch, Write,
+    BoxFuture, CommitError, Entry, Health, Limits, Outage, Page as KvPage, Precondition, ReadError, Watch,
+    Write,
 };
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -71,7 +72,8 @@ impl World {
 
     async fn on(kv: Arc<dyn Kv>) -> Self {
         let clock = TestClock::new();
-        let init = Init { slots: vec![passphrase_slot(PASSPHRASE)], org: org("default"), admin: member("admin") };
+        let init =
+            Init { slots: vec![passphrase_slot(PASSPHRASE)], org: org("default"), admin: member("admin") };
         let made = Store::init(Arc::clone(&kv), record_key(), init, clock.clone(), Arc::new(KernelEntropy));
         let Initialized { store, operator_token, admin_token } = made.await.unwrap();
         let operator = store.authenticate(&operator_token, None).await.unwrap();
@@ -282,8 +284,10 @@ impl Kv for Faulty {
         preconditions: Vec<Precondition>,
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        let took =
-            self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).unwrap_or(0);
+        let took = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .unwrap_or(0);
         Box::pin(async move {
             match (took, self.fault) {
                 (0, Fault::Full) => Err(CommitError::Full),

@@ -10,7 +10,11 @@ use crate::domain::value::{Hint, ValueError, ValueWarning};
 #[tokio::test]
 async fn a_deposit_is_shown_without_its_value_and_boots_with_it() {
     let world = World::new().await;
-    let made = world.store.create_secret(&world.admin, new_secret("openai-api-key", ScopeKind::Private, "sk-1"), None);
+    let made = world.store.create_secret(
+        &world.admin,
+        new_secret("openai-api-key", ScopeKind::Private, "sk-1"),
+        None,
+    );
     let written = made.await.unwrap();
     let meta = &written.secret.meta;
     assert_eq!((meta.name.as_str(), meta.env.as_str()), ("openai-api-key", "OPENAI_API_KEY"));
@@ -45,7 +49,8 @@ async fn one_owner_and_scope_exports_a_name_once() {
     let world = World::new().await;
     let bob = world.member("bob", Role::Member).await;
     world.private(&world.admin, "db-url", "1").await;
-    let second = world.store.create_secret(&world.admin, new_secret("DB_URL", ScopeKind::Private, "2"), None).await;
+    let second =
+        world.store.create_secret(&world.admin, new_secret("DB_URL", ScopeKind::Private, "2"), None).await;
     let error = second.unwrap_err();
     assert_eq!(error.code(), "name_taken");
     assert_eq!(error.to_string(), "the secret db-url of this scope is already exported as DB_URL");
@@ -100,7 +105,9 @@ async fn refused_names_need_an_admins_word() {
     assert!(written.secret.meta.allow_refused);
     // A word given in vain is not kept.
     let harmless = NewSecret { allow_refused: true, ..new_secret("fine", ScopeKind::Private, "1") };
-    assert!(!world.store.create_secret(&world.admin, harmless, None).await.unwrap().secret.meta.allow_refused);
+    assert!(
+        !world.store.create_secret(&world.admin, harmless, None).await.unwrap().secret.meta.allow_refused
+    );
     // The word holds while the exported name stays.
     let id = written.secret.meta.id;
     world.store.replace_secret(&world.admin, id, None, replacement("/tmp/y.so")).await.unwrap();
@@ -166,7 +173,8 @@ async fn versions_guard_against_lost_changes() {
     let world = World::new().await;
     let id = world.shared("one", "1").await;
     let first = world.store.secret(&world.admin, id).await.unwrap().meta;
-    let written = world.store.replace_secret(&world.admin, id, Some(first.version), replacement("2")).await.unwrap();
+    let written =
+        world.store.replace_secret(&world.admin, id, Some(first.version), replacement("2")).await.unwrap();
     let second = written.secret.meta;
     assert_ne!(first.version, second.version);
     assert_eq!(first.created_at, second.created_at);
@@ -177,7 +185,10 @@ async fn versions_guard_against_lost_changes() {
     let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
     let error = world.store.change_secret(&world.admin, id, stale, off.clone()).await.unwrap_err();
     assert_eq!(error.code(), "version_mismatch");
-    assert_eq!(world.store.delete_secret(&world.admin, id, stale).await.unwrap_err().code(), "version_mismatch");
+    assert_eq!(
+        world.store.delete_secret(&world.admin, id, stale).await.unwrap_err().code(),
+        "version_mismatch"
+    );
 
     let changed = world.store.change_secret(&world.admin, id, Some(second.version), off).await.unwrap().meta;
     assert_eq!(changed.version, second.version, "attributes are not part of the value");
@@ -229,7 +240,8 @@ async fn seal(world: &World, id: SecretId, version: VersionId, env: &str, text: 
 #[tokio::test]
 async fn a_client_may_seal_itself() {
     let world = World::new().await;
-    let (id, first, second) = (SecretId::from_bytes([1; 16]), VersionId::from_bytes([2; 16]), VersionId::from_bytes([3; 16]));
+    let (id, first, second) =
+        (SecretId::from_bytes([1; 16]), VersionId::from_bytes([2; 16]), VersionId::from_bytes([3; 16]));
     world.lock().await;
     let deposit = Deposit::Sealed(seal(&world, id, first, "SEALED", b"one").await);
     let new = NewSecret { deposit, ..new_secret("sealed", ScopeKind::Private, "") };
@@ -247,7 +259,8 @@ async fn a_client_may_seal_itself() {
 
     // The same id or version is not taken twice.
     let deposit = Deposit::Sealed(seal(&world, id, second, "OTHER", b"two").await);
-    let error = world.store.replace_secret(&world.admin, id, None, Replacement { deposit, ..replacement("") });
+    let error =
+        world.store.replace_secret(&world.admin, id, None, Replacement { deposit, ..replacement("") });
     assert_eq!(error.await.unwrap_err().code(), "invalid_request");
     let deposit = Deposit::Sealed(seal(&world, id, first, "THIRD", b"two").await);
     let new = NewSecret { deposit, ..new_secret("third", ScopeKind::Private, "") };
@@ -280,8 +293,12 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
         version: good.version,
     });
     for sealed in cases {
-        let new = NewSecret { deposit: Deposit::Sealed(sealed), ..new_secret("sealed", ScopeKind::Private, "") };
-        assert_eq!(world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(), "invalid_request");
+        let new =
+            NewSecret { deposit: Deposit::Sealed(sealed), ..new_secret("sealed", ScopeKind::Private, "") };
+        assert_eq!(
+            world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(),
+            "invalid_request"
+        );
     }
     let stale = SealedDeposit {
         value: value::SealedValue { generation: 9, ..good.value.clone() },
@@ -290,7 +307,10 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
         version: good.version,
     };
     let new = NewSecret { deposit: Deposit::Sealed(stale), ..new_secret("sealed", ScopeKind::Private, "") };
-    assert_eq!(world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(), "stale_generation");
+    assert_eq!(
+        world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(),
+        "stale_generation"
+    );
 
     // What opens to no variable, or does not open, keeps nobody from booting.
     world.shared("nul", "shared").await;
@@ -300,12 +320,17 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
     world.deposit(&world.admin, new).await;
     let elsewhere = seal(&world, SecretId::from_bytes([8; 16]), version, "ELSEWHERE", b"x").await;
     let moved = SealedDeposit { id: SecretId::from_bytes([9; 16]), ..elsewhere };
-    let new = NewSecret { deposit: Deposit::Sealed(moved), ..new_secret("elsewhere", ScopeKind::Private, "") };
+    let new =
+        NewSecret { deposit: Deposit::Sealed(moved), ..new_secret("elsewhere", ScopeKind::Private, "") };
     world.deposit(&world.admin, new).await;
     let ticket = world.ticket(&world.admin).await;
     let released = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
-    let skipped: Vec<_> =
-        released.receipt.skipped.iter().map(|skipped| (skipped.env.as_str(), skipped.reason.as_str())).collect();
+    let skipped: Vec<_> = released
+        .receipt
+        .skipped
+        .iter()
+        .map(|skipped| (skipped.env.as_str(), skipped.reason.as_str()))
+        .collect();
     assert_eq!(skipped, [("ELSEWHERE", "unusable"), ("NUL", "unusable")]);
     assert_eq!(variables(released), pairs(&[("FINE", "fine"), ("NUL", "shared")]));
 }
@@ -367,10 +392,14 @@ async fn lists_page_filter_and_keep_what_is_not_for_the_caller() {
 async fn nothing_readable_reaches_the_byte_store() {
     let memory = Arc::new(Memory::new());
     let world = World::on(memory.clone()).await;
-    let canaries = ["canary-name", "CANARY_NAME", "canary-value-that-is-long", "canary-member", "canary-label"];
+    let canaries =
+        ["canary-name", "CANARY_NAME", "canary-value-that-is-long", "canary-member", "canary-label"];
     let bob = world.member("canary-member", Role::Member).await;
     world.private(&bob, "canary-name", "canary-value-that-is-long").await;
-    let plain = NewSecret { kind: Kind::Plain, ..new_secret("canary-name", ScopeKind::Shared, "canary-value-that-is-long") };
+    let plain = NewSecret {
+        kind: Kind::Plain,
+        ..new_secret("canary-name", ScopeKind::Shared, "canary-value-that-is-long")
+    };
     world.deposit(&world.admin, plain).await;
     let label = Some(crate::domain::name::Label::parse("canary-label").unwrap());
     world.ticket_for(&bob, NewTicket { label, ..NewTicket::default() }).await;
@@ -380,7 +409,8 @@ async fn nothing_readable_reaches_the_byte_store() {
         let page = memory.scan(&[], after.as_deref(), 100).await.unwrap();
         for entry in &page.entries {
             for canary in canaries {
-                let holds = |bytes: &[u8]| bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+                let holds =
+                    |bytes: &[u8]| bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
                 assert!(!holds(&entry.key) && !holds(&entry.value), "{canary} is readable");
             }
         }

@@ -36,7 +36,8 @@ async fn race(world: &World, uses: u64, racers: usize) -> usize {
 async fn of_a_thousand_uses_of_a_ticket_for_one_boot_one_wins() {
     let world = World::new().await;
     assert_eq!(race(&world, 1, 1000).await, 1);
-    let boots = world.store.list_boots(&world.admin, &BootFilter::default(), PageAsk::default()).await.unwrap();
+    let boots =
+        world.store.list_boots(&world.admin, &BootFilter::default(), PageAsk::default()).await.unwrap();
     assert_eq!(boots.items.len(), 1);
     assert!(world.verification().await.ok);
 }
@@ -44,6 +45,35 @@ async fn of_a_thousand_uses_of_a_ticket_for_one_boot_one_wins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ticket_for_37_boots_serves_37() {
     assert_eq!(race(&World::new().await, 37, 200).await, 37);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tries_of_one_boot_spend_one_use() {
+    let world = World::new().await;
+    world.shared("one", "1").await;
+    let new = NewTicket { uses: Some(1), ..NewTicket::default() };
+    let credential = world.ticket_for(&world.admin, new).await;
+    let ticket = world.store.authenticate(&credential, None).await.unwrap();
+    let attempt = |text: &str| BootAsk { attempt: Some(text.to_owned()), ..BootAsk::default() };
+    let racers: Vec<_> = (0..20)
+        .map(|_| {
+            let (store, ticket, ask) = (world.store.clone(), ticket.clone(), attempt("boot-1"));
+            tokio::spawn(async move { store.boot(&ticket, ask).await })
+        })
+        .collect();
+    for racer in racers {
+        assert_eq!(racer.await.unwrap().unwrap().values.len(), 1);
+    }
+    let ticket = world.store.authenticate(&credential, None).await.unwrap();
+    world.store.boot(&ticket, attempt("boot-1")).await.unwrap();
+    for other in [attempt("boot-2"), BootAsk::default()] {
+        assert_eq!(world.store.boot(&ticket, other).await.unwrap_err().code(), "ticket_spent");
+    }
+    assert_eq!(world.store.boot(&ticket, attempt("a b")).await.unwrap_err().code(), "invalid_request");
+    let shown = world.store.ticket(&world.admin, ticket.ticket().unwrap()).await.unwrap();
+    assert_eq!((shown.used, shown.usable), (Some(1), false));
+    world.clock.advance(Duration::from_secs(300));
+    assert_eq!(world.store.boot(&ticket, attempt("boot-1")).await.unwrap_err().code(), "ticket_spent");
 }
 
 #[tokio::test]
@@ -116,8 +146,12 @@ async fn members_see_and_make_their_own_only() {
 
     let listed = world.store.list_tickets(&bob, None, PageAsk::default()).await.unwrap().items;
     assert_eq!(listed.iter().map(|ticket| ticket.id).collect::<Vec<_>>(), [bobs.id]);
-    assert_eq!(world.store.list_tickets(&world.admin, None, PageAsk::default()).await.unwrap().items.len(), 2);
-    let of_bob = world.store.list_tickets(&world.admin, Some(&member("bob")), PageAsk::default()).await.unwrap();
+    assert_eq!(
+        world.store.list_tickets(&world.admin, None, PageAsk::default()).await.unwrap().items.len(),
+        2
+    );
+    let of_bob =
+        world.store.list_tickets(&world.admin, Some(&member("bob")), PageAsk::default()).await.unwrap();
     assert_eq!(of_bob.items.len(), 1);
 
     let zero = NewTicket { uses: Some(0), ..NewTicket::default() };

@@ -59,6 +59,35 @@ async fn damaged_pages_are_told() {
 }
 
 #[tokio::test]
+async fn a_damaged_page_spoils_no_other() {
+    let folder = filled().await;
+    let file = std::fs::OpenOptions::new().write(true).open(folder.path()).unwrap();
+    let pages = file.metadata().unwrap().len() / PAGE;
+    file.write_all_at(&[0xff; PAGE as usize], pages / 2 * PAGE).unwrap();
+    let store = folder.store();
+    let (mut refused, mut unread) = (Vec::new(), Vec::new());
+    for index in 2300..2700 {
+        match store.commit(vec![], vec![put(key(index), [8; 200])]).await {
+            Err(error) => {
+                assert_eq!(error, CommitError::Corrupt);
+                refused.push(index);
+            }
+            Ok(_) => match store.get(&[key(index).to_vec()]).await {
+                Ok((found, _)) => assert_eq!(found[0].as_ref().unwrap().value, [8; 200]),
+                Err(error) => {
+                    assert_eq!(error, ReadError::Corrupt);
+                    unread.push(index);
+                }
+            },
+        }
+    }
+    assert!((1..100).contains(&refused.len()), "{} of 400", refused.len());
+    // The rows beside them are on the page above, which SQLite can leave by way of the damaged one.
+    assert!(unread.iter().all(|index| refused.contains(&(index - 1)) || refused.contains(&(index + 1))));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn damage_while_open_is_told() {
     let folder = filled().await;
     let store = folder.store();

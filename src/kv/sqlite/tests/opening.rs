@@ -172,3 +172,31 @@ async fn refuses_a_table_that_it_did_not_make() {
         assert_eq!(refused(&folder.path()).fault, OpenFault::Corrupt, "{change}");
     }
 }
+
+#[tokio::test]
+#[ignore = "writes 250 MB"]
+async fn opens_a_million_records_at_once_as_if_killed() {
+    let folder = Folder::default();
+    folder.store().close().await;
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+        INSERT INTO kv SELECT CAST(printf('record-%08d', i) AS BLOB), randomblob(200), 1 FROM n";
+    folder.raw().execute_batch(fill).unwrap();
+    let store = folder.store();
+    // As much in the log as it ever has while commits come one by one.
+    while std::fs::metadata(folder.beside("-wal")).unwrap().len() < 3_900_000 {
+        let start = store.get(&[]).await.unwrap().1 * 7919 % 900_000;
+        write(&store, (0..50).map(|i| put(format!("record-{:08}", start + i * 2000), [9; 200])).collect())
+            .await;
+    }
+    // Copies without the index of the log, which a crash of the system would have left behind.
+    std::fs::copy(folder.path(), folder.beside("-copy")).unwrap();
+    std::fs::copy(folder.beside("-wal"), folder.beside("-copy-wal")).unwrap();
+
+    let start = std::time::Instant::now();
+    let copy = Sqlite::open(&folder.beside("-copy")).unwrap();
+    let revision = copy.get(&[b"record-00500000".to_vec()]).await.unwrap().1;
+    let took = start.elapsed();
+    assert_eq!(revision, store.get(&[]).await.unwrap().1);
+    println!("opened in {took:?}");
+    assert!(took < std::time::Duration::from_millis(100), "{took:?}");
+}

@@ -1,0 +1,126 @@
+//! `exec`: the steps of a boot, in their order, each with what the one before it gave.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use tracing::debug;
+use tracing::info;
+use tracing::warn;
+
+use super::r#become;
+use super::config::Settings;
+use super::environment;
+use super::failure::Failure;
+use super::fetch;
+use super::identity;
+use super::layers;
+use super::layers::Inputs;
+use super::layers::Origin;
+use super::layers::Plan;
+use super::machine;
+use super::machine::RealFiles;
+use super::outputs;
+use super::own::Own;
+use super::program;
+use super::release::Release;
+use crate::crypto::memory;
+use crate::settings::Environment;
+use crate::wire::BootReport;
+
+/// Boots `command` and becomes it.
+///
+/// # Errors
+/// The first step that cannot be taken. Up to the last one, nothing was started.
+pub fn run(
+    command: Vec<OsString>,
+    (settings, own): (Settings, Own),
+    environment: &Environment,
+) -> Result<Infallible, Failure> {
+    if let Err(errno) = memory::forbid_core_dumps() {
+        warn!("core dumps cannot be turned off: {}", errno.desc());
+    }
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    let Some(name) = command.first() else {
+        return Err(program::FindError::NotFound(OsString::new()).into());
+    };
+    find_early(name, &settings, &own)?;
+
+    let found = identity::find(&settings, environment, &RealFiles)?;
+    for warning in &found.warnings {
+        warn!("{warning}");
+    }
+    let file = found.file().filter(|_| settings.delete_ticket_file);
+    let kept = |errno| Failure::Keep { path: file.map(Into::into).unwrap_or_default(), errno };
+    file.map_or(Ok(()), identity::deletable).map_err(kept)?;
+    let references: Vec<_> = layers::references(&settings.layers, &own.given)?.into_iter().collect();
+    let request =
+        fetch::request(&settings, &references, machine::identity(&RealFiles, settings.machine.clone()));
+
+    let (release, pending) = fetch::release(&found.ticket, &request, &settings, machine::now)?;
+    let plan = decide(&settings, &own, &release)?;
+    let files = outputs::write(&settings.files_dir, found.ticket.credential().ticket_id(), &release)?;
+    let path = |entry: usize| files.get(&entry).map(AsRef::as_ref);
+    let strings = environment::assemble(&plan, &own.values, &release.values, path)?;
+    let program = program::find(name, path_of(&plan, &own, &release))?;
+    environment::fits(&strings, &program, &command, r#become::stack_limit())?;
+
+    file.map_or(Ok(()), identity::delete).map_err(kept)?;
+    info!(
+        released = release.receipt.count(),
+        variables = strings.len(),
+        revision = release.receipt.revision,
+        "starting"
+    );
+    if let Some(pending) = pending {
+        let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
+        pending.report(&BootReport { digest: release.receipt.digest().to_string(), variables });
+    }
+    // What the kernel copies is in `strings`: these are wiped now, should it refuse.
+    drop((release, own));
+    Ok(r#become::workload(&program, command, &strings)?)
+}
+
+fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
+    let (plan, obstacles) = layers::decide(Inputs {
+        order: &settings.layers,
+        given: &own.given,
+        receipt: &release.receipt,
+        allow: &settings.allow_names,
+        require: &settings.require,
+        optional: &settings.optional,
+    });
+    let plan = obstacles.or(plan)?;
+    if let Some(entry) = plan.misses(&release.receipt) {
+        return Err(environment::EnvironmentError::Incomplete(layers::variable_of(entry).into()).into());
+    }
+    for variable in &plan.variables {
+        debug!(variable = %variable.name.display(), layer = %variable.layer);
+    }
+    for missing in &plan.missing_optional {
+        info!("{missing} is optional and missing");
+    }
+    Ok(plan)
+}
+
+/// Looks for the program by what is known of PATH before the store is asked. When PATH is itself a secret, nothing is.
+fn find_early(name: &OsStr, settings: &Settings, own: &Own) -> Result<(), Failure> {
+    let path = layers::own(&settings.layers, &own.given, "PATH");
+    if path.is_some_and(|index| own.given[index].reference.is_some()) {
+        return Ok(());
+    }
+    program::find(name, path.map(|index| OsStr::from_bytes(own.values[index].expose())))?;
+    Ok(())
+}
+
+/// The workload's own PATH.
+fn path_of<'a>(plan: &Plan, own: &'a Own, release: &'a Release) -> Option<&'a OsStr> {
+    let value = match plan.variable("PATH")?.origin {
+        Origin::Own(index) => own.values.get(index),
+        Origin::Released(entry) | Origin::Reference { entry, .. } => release.values.get(entry),
+    };
+    value.map(|value| OsStr::from_bytes(value.expose()))
+}

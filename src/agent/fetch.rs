@@ -1,0 +1,234 @@
+//! Asks the store, within one deadline, and tells an outage from a refusal: an outage is met as the configuration says, a refusal
+//! ends the boot at once, and a denial by the store itself destroys the cache. Values come out of here whole or not at all.
+
+use std::io;
+
+use tokio::runtime::Runtime;
+use tracing::info;
+use tracing::warn;
+
+use super::cache::Cache;
+use super::cache::CacheError;
+use super::config::OnOutage;
+use super::config::Settings;
+use super::exit::Exit;
+use super::machine::Identity;
+use super::release;
+use super::release::Incomplete;
+use super::release::Release;
+use super::release::Source;
+use super::wanted::Wanted;
+use crate::client;
+use crate::client::BootError;
+use crate::client::BootOptions;
+use crate::client::MachinePace;
+use crate::client::Probe;
+use crate::client::Refused;
+use crate::client::Session;
+use crate::crypto::random::Kernel;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::ticket::BootTicket;
+use crate::domain::time::Timestamp;
+use crate::wire::BootReport;
+use crate::wire::BootRequest;
+use crate::wire::BootResponse;
+use crate::wire::Explanation;
+
+/// Why there is nothing to start with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// The store was out of reach, or not able, until the deadline.
+    #[error("{0}")]
+    Outage(BootError),
+    /// The same, and the cache is of no help.
+    #[error("{outage}; and {cache}")]
+    NoCache {
+        /// What the store said or did not say.
+        outage: BootError,
+        /// What is wrong with the cache.
+        cache: CacheError,
+    },
+    /// The store, or what stands at its address, said no.
+    #[error("{0}")]
+    Refused(Refused),
+    /// The answer is not whole.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
+    /// This machine has no room for a connection.
+    #[error("no connection can be prepared: {0}")]
+    Runtime(io::ErrorKind),
+}
+
+impl FetchError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Outage(error) | Self::NoCache { outage: error, .. } => error.hint(),
+            Self::Refused(refused) => refused.hint(),
+            Self::Incomplete(_) => {
+                Some("nothing was started; try again, and check what stands between here and the store")
+            }
+            Self::Runtime(_) => None,
+        }
+    }
+
+    /// The status that says so.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Outage(_) | Self::NoCache { .. } => Exit::Unreachable,
+            Self::Incomplete(_) | Self::Runtime(_) | Self::Refused(Refused::NoRandomness) => Exit::TryAgain,
+            Self::Refused(refused) => match refused {
+                Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
+                    Exit::Denied
+                }
+                refused if refused.is_denial() => Exit::Denied,
+                _ => Exit::Configuration,
+            },
+        }
+    }
+}
+
+/// A boot that the store has recorded and that waits for its report.
+pub struct Pending {
+    runtime: Runtime,
+    session: Session,
+}
+
+impl Pending {
+    /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
+    /// so that nothing of it is left when the workload starts.
+    pub fn report(self, report: &BootReport) {
+        self.runtime.block_on(self.session.report_nowait(report));
+    }
+}
+
+/// What to ask the store for.
+pub fn request(settings: &Settings, references: &[SecretName], identity: Identity) -> BootRequest {
+    let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
+        .into_iter()
+        .flatten()
+        .flat_map(Wanted::both)
+        .map(str::to_owned)
+        .collect();
+    include.sort();
+    include.dedup();
+    BootRequest {
+        include,
+        exclude: settings.exclude.iter().flat_map(Wanted::both).map(str::to_owned).collect(),
+        references: references.iter().map(|name| name.as_str().to_owned()).collect(),
+        plugins: settings
+            .plugins
+            .as_ref()
+            .map(|plugins| plugins.iter().map(PluginName::as_str).map(str::to_owned).collect()),
+        machine: identity.machine,
+        kernel_boot: identity.kernel_boot,
+        host: identity.host,
+        agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+    }
+}
+
+/// Asks for a release, and falls back as the configuration says. `now` is this machine's time.
+///
+/// # Errors
+/// There is nothing to start with.
+pub fn release(
+    ticket: &BootTicket,
+    request: &BootRequest,
+    settings: &Settings,
+    now: impl Fn() -> Timestamp,
+) -> Result<(Release, Option<Pending>), FetchError> {
+    let cache = || Cache::of(&settings.cache_dir, ticket, request);
+    let runtime = runtime()?;
+    let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
+    let answer =
+        runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
+    match answer {
+        Ok((response, session)) => {
+            release::agrees(&response)?;
+            if settings.on_outage == OnOutage::Cache {
+                keep(&cache(), &response, now());
+            }
+            let release = Release::take(response, Source::Store)?;
+            Ok((release, Some(Pending { runtime, session })))
+        }
+        Err(BootError::Refused(refused)) => {
+            if refused.is_denial()
+                && let Err(error) = cache().destroy()
+            {
+                warn!("the cache could not be destroyed after a denial: {error}");
+            }
+            Err(FetchError::Refused(refused))
+        }
+        Err(outage) => fall_back(outage, cache, settings, now()).map(|release| (release, None)),
+    }
+}
+
+/// Asks what a boot would be given. Spends nothing and keeps nothing.
+///
+/// # Errors
+/// The store does not answer, or says no.
+pub fn explanation(
+    ticket: &BootTicket,
+    request: &BootRequest,
+    options: &BootOptions,
+) -> Result<Explanation, FetchError> {
+    let answer = runtime()?
+        .block_on(async { client::explain(ticket, request, options, &mut MachinePace::start()).await });
+    answer.map_err(|error| match error {
+        BootError::Refused(refused) => FetchError::Refused(refused),
+        outage @ BootError::Outage { .. } => FetchError::Outage(outage),
+    })
+}
+
+/// Tries each of the ticket's addresses once, without its credential.
+///
+/// # Errors
+/// This machine has no room for a connection.
+pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
+}
+
+fn runtime() -> Result<Runtime, FetchError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    built.map_err(|error| FetchError::Runtime(error.kind()))
+}
+
+fn fall_back(
+    outage: BootError,
+    cache: impl Fn() -> Cache,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Release, FetchError> {
+    match settings.on_outage {
+        OnOutage::Fail => Err(FetchError::Outage(outage)),
+        OnOutage::StartWithout => {
+            warn!("{outage}; starting without what the store has, as configured");
+            Ok(Release::nothing())
+        }
+        OnOutage::Cache => match cache().load(now, settings.cache_max_age) {
+            Ok(saved) => {
+                warn!("{outage}; starting with the release of {}, as configured", saved.at);
+                Ok(Release::take(saved.response, Source::Cache(saved.at))?)
+            }
+            Err(cache) => Err(FetchError::NoCache { outage, cache }),
+        },
+    }
+}
+
+/// The cache is a help for another day: that it cannot be written is told and stops nothing.
+fn keep(cache: &Cache, response: &BootResponse, now: Timestamp) {
+    if let Ok(last) = cache.open()
+        && last.response.receipt.revision > response.receipt.revision
+    {
+        warn!(
+            before = last.response.receipt.revision,
+            now = response.receipt.revision,
+            "the store is older than at this machine's last boot: it was restored from a backup, or rolled back"
+        );
+    }
+    match cache.save(response, now, &mut Kernel) {
+        Ok(()) => info!("the release is kept for an outage"),
+        Err(error) => warn!("the release is not kept for an outage: {error}"),
+    }
+}

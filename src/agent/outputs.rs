@@ -1,0 +1,138 @@
+//! Secrets that are delivered as files: written whole, readable by this user alone, and only where memory is the medium. The
+//! workload finds each by its path in `NAME_FILE`. Nothing is written to a disk that keeps it.
+#![expect(clippy::disallowed_methods, reason = "writes and renames the files of secrets")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::DirBuilder;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use nix::sys::statfs::FsType;
+use nix::sys::statfs::TMPFS_MAGIC;
+use nix::sys::statfs::statfs;
+
+use super::release::Release;
+use crate::domain::id::TicketId;
+use crate::domain::value::Delivery;
+
+/// `RAMFS_MAGIC` of linux/magic.h; systemd mounts credentials there.
+const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+
+/// Why a file could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutputError {
+    /// The folder is on a disk.
+    #[error("{} is not in memory: secrets are not written to a disk", .0.display())]
+    Disk(PathBuf),
+    /// The system says no.
+    #[error("the folder for secrets {}: {kind}", folder.display())]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        kind: io::ErrorKind,
+    },
+}
+
+impl OutputError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some("name a writable folder on a tmpfs with files_dir, for example a unit's RuntimeDirectory")
+    }
+}
+
+/// Writes the files of `release` below `folder`, in a folder of the ticket's own, since another ticket may have another value
+/// of the same name. Gives the path of each entry that is a file, by its place in the receipt.
+///
+/// # Errors
+/// The folder is on a disk, or the system says no. No file is half-written.
+pub fn write(
+    folder: &Path,
+    ticket: TicketId,
+    release: &Release,
+) -> Result<BTreeMap<usize, PathBuf>, OutputError> {
+    let mut paths = BTreeMap::new();
+    let files = release.receipt.entries.iter().zip(&release.values).enumerate();
+    for (index, (entry, value)) in files.filter(|(_, (entry, _))| entry.delivery == Delivery::File) {
+        let own = folder.join(ticket.to_string());
+        if paths.is_empty() {
+            prepare(folder, &own)?;
+        }
+        let path = own.join(entry.env.as_str());
+        replace(&path, value.expose()).map_err(|error| failed(folder, &error))?;
+        paths.insert(index, path);
+    }
+    Ok(paths)
+}
+
+fn prepare(folder: &Path, own: &Path) -> Result<(), OutputError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(own).map_err(|error| failed(folder, &error))?;
+    let medium = statfs(own).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
+    if medium == TMPFS_MAGIC || medium == RAMFS_MAGIC {
+        Ok(())
+    } else {
+        Err(OutputError::Disk(folder.to_owned()))
+    }
+}
+
+/// No reader sees half a file, and none is there in a moment with a wrong mode.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh);
+    let written = opened.and_then(|mut file| {
+        file.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn failed(folder: &Path, error: &io::Error) -> OutputError {
+    OutputError::Io { folder: folder.to_owned(), kind: error.kind() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::release::Source;
+    use super::super::release::tests::response;
+    use super::*;
+
+    fn release(value: &str) -> Release {
+        let mut answer = response(&[("plain", "x"), ("tls-key", value)]);
+        answer.receipt.entries[1].delivery = Delivery::File;
+        answer.digest = answer.receipt.digest().to_string();
+        Release::take(answer, Source::Store).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_written_in_memory_for_this_user_alone() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let ticket = TicketId::from_bytes([1; 16]);
+        for value in ["first", "second"] {
+            let paths = write(folder.path(), ticket, &release(value)).unwrap();
+            assert_eq!(paths.keys().collect::<Vec<_>>(), [&1]);
+            assert_eq!(fs::read_to_string(&paths[&1]).unwrap(), value);
+            assert_eq!(fs::metadata(&paths[&1]).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_dir(paths[&1].parent().unwrap()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn without_files_no_folder_is_needed() {
+        let ticket = TicketId::from_bytes([1; 16]);
+        let plain = Release::take(response(&[("plain", "x")]), Source::Store).unwrap();
+        assert_eq!(write(Path::new("/proc/nowhere"), ticket, &plain), Ok(BTreeMap::new()));
+        let error = write(Path::new("/proc/nowhere"), ticket, &release("x")).unwrap_err();
+        assert!(matches!(error, OutputError::Io { .. }), "{error}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What can be typed: the commands of `dropsafe`, in the order in which `--help` lists them.
+
+use clap::Parser;
+use clap::Subcommand;
+
+use super::audit;
+use super::backup;
+use super::boots;
+use super::completions;
+use super::delete;
+use super::dev;
+use super::edit;
+use super::environment;
+use super::exit;
+use super::import;
+use super::init;
+use super::keyslot;
+use super::list;
+use super::lock;
+use super::login;
+use super::man;
+use super::member;
+use super::org;
+use super::re_encrypt;
+use super::restore;
+use super::serve;
+use super::set;
+use super::show;
+use super::status;
+use super::ticket;
+use super::token;
+
+/// A write-only secret store: deposit secrets, and let workloads boot with them
+#[derive(Debug, Parser)]
+#[command(
+    name = "dropsafe",
+    bin_name = "dropsafe",
+    version,
+    after_long_help = after_help(),
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    infer_long_args = false,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that `dropsafe` does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Dev(dev::Dev),
+    Init(init::Init),
+    Serve(serve::Serve),
+    Status(status::Status),
+    Unlock(lock::Unlock),
+    Lock(lock::Lock),
+    #[command(subcommand)]
+    Keyslot(keyslot::Keyslot),
+    Login(login::Login),
+    Logout(login::Logout),
+    Set(set::Set),
+    List(list::List),
+    Show(show::Show),
+    Edit(edit::Edit),
+    Delete(delete::Delete),
+    ReEncrypt(re_encrypt::ReEncrypt),
+    Import(import::Import),
+    #[command(subcommand)]
+    Member(member::Member),
+    #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
+    Ticket(ticket::Ticket),
+    Boots(boots::Boots),
+    Audit(audit::Audit),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    #[command(subcommand)]
+    Org(org::Org),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+fn after_help() -> String {
+    format!("{}\n\n{}", environment::HELP, exit::HELP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! `dropsafe audit`: the trail, newest first, and the proof that it is whole.
+
+use clap::Args;
+use clap::Subcommand;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::failure::Outcome;
+use super::listing;
+use super::listing::Shown;
+use super::table::Table;
+use crate::client::AuditFilter;
+use crate::client::Client;
+use crate::wire::AuditEntryView;
+use crate::wire::ChainView;
+
+/// Show the audit trail, newest first, or verify it
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Audit {
+    #[command(subcommand)]
+    pub command: Option<AuditCommand>,
+    /// Only entries with this in their action, actor or target
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Only this action, such as secret.create, or this kind, such as secret
+    #[arg(long, value_name = "ACTION")]
+    pub action: Option<String>,
+    /// Only by this actor
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// At most this many entries
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What else than to show it.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    Verify(Verify),
+}
+
+/// Check that no entry was changed, removed or cut off
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Audit {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        if let Some(AuditCommand::Verify(verify)) = self.command {
+            return verify.run(context).await;
+        }
+        let mut client = connect::client(context)?;
+        let filter =
+            AuditFilter { q: self.text, action: self.action, actor: self.actor, ..AuditFilter::default() };
+        let headings = ["AT", "ACTOR", "ACTION", "OUTCOME", "TARGET", "DETAILS"];
+        let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no entries" };
+        listing::print(context, &mut client, Client::audit(&filter), shown).await
+    }
+}
+
+fn row(entry: AuditEntryView) -> [String; 6] {
+    let target = match (entry.target_kind, entry.target.or(entry.target_id)) {
+        (Some(kind), Some(name)) => format!("{kind} {name}"),
+        (kind, name) => kind.or(name).unwrap_or_default(),
+    };
+    let details: Vec<String> = entry.details.iter().map(|(key, text)| format!("{key}={text}")).collect();
+    let actor = if entry.actor_kind == entry.actor {
+        entry.actor
+    } else {
+        format!("{} {}", entry.actor_kind, entry.actor)
+    };
+    [entry.at, actor, entry.action, entry.outcome, target, details.join(" ")]
+}
+
+impl Verify {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let verification = connect::client(context)?.verify_audit().await?;
+        if self.json {
+            context.output.json(&verification)?;
+        } else {
+            let mut table = Table::new(["CHAIN", "ENTRIES", "STATE", "FAULT"]);
+            let row = |chain: &ChainView| {
+                let fault = chain.fault.clone().unwrap_or_default();
+                [chain.id.clone(), chain.length.to_string(), chain.state.clone(), fault]
+            };
+            table.rows(&mut context.output, &verification.chains.iter().map(row).collect::<Vec<_>>())?;
+        }
+        if !verification.ok {
+            return Err(Failure::refused("the audit trail is not whole").hint(
+                "entries were changed, removed or cut off in the byte store; keep a copy of it as evidence",
+            ));
+        }
+        if !self.json {
+            context.output.line(format!("the audit trail is whole: {} entries", verification.entries))?;
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,115 @@
+//! `dropsafe boots`: who was given what, and who still holds a secret.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::failure::Outcome;
+use super::listing;
+use super::listing::Shown;
+use crate::client::BootFilter;
+use crate::client::Client;
+use crate::domain::receipt::ReceiptEntry;
+use crate::wire::BootView;
+
+/// List boots, newest first; with NAME, those that were given that secret
+///
+/// A boot holds what it was given until a later boot of the same machine shows
+/// that it is over. A secret that was deleted or replaced since is marked: that
+/// boot still has the old value.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Boots {
+    /// Only boots that were given this secret: its name, exported name or id; also after its deletion
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Only boots for this member
+    #[arg(long, value_name = "MEMBER")]
+    pub member: Option<String>,
+    /// Only boots that are not known to be over
+    #[arg(long)]
+    pub live: bool,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Boots {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let secret = self.name.clone();
+        let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
+        let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "GIVEN", "OUTDATED"];
+        let pages = Client::boots(&filter);
+        match self.name {
+            Some(name) => {
+                let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "VERSION", "WHICH IS"];
+                let row = |boot| holding(boot, &name);
+                let shown = Shown {
+                    json: self.json,
+                    limit: self.limit,
+                    headings,
+                    row,
+                    empty: "no boot was given it",
+                };
+                listing::print(context, &mut client, pages, shown).await
+            }
+            None => {
+                let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
+                listing::print(context, &mut client, pages, shown).await
+            }
+        }
+    }
+}
+
+/// A boot by what it holds of the secret that was asked for.
+fn holding(boot: BootView, name: &str) -> [String; 8] {
+    let is_meant = |entry: &&ReceiptEntry| {
+        entry.name.as_str() == name || entry.env.as_str() == name || entry.id.to_string() == name
+    };
+    let versions: BTreeSet<String> =
+        boot.receipt.entries.iter().filter(is_meant).map(|entry| entry.version.to_string()).collect();
+    let outdated = boot.stale.iter().any(|held| versions.contains(&held.version));
+    let state = state(&boot);
+    [
+        boot.id,
+        boot.member,
+        boot.host.or(boot.machine).unwrap_or_default(),
+        boot.source.unwrap_or_default(),
+        boot.at,
+        state.to_owned(),
+        versions.into_iter().collect::<Vec<_>>().join(","),
+        if outdated { "replaced or deleted" } else { "current" }.to_owned(),
+    ]
+}
+
+fn state(boot: &BootView) -> &'static str {
+    match (boot.superseded, &boot.confirmed_at) {
+        (true, _) => "over",
+        (false, Some(_)) => "started",
+        (false, None) => "released",
+    }
+}
+
+fn row(boot: BootView) -> [String; 8] {
+    let state = state(&boot);
+    let mut outdated: Vec<String> = boot.stale.into_iter().map(|held| held.env).collect();
+    outdated.sort_unstable();
+    outdated.dedup();
+    [
+        boot.id,
+        boot.member,
+        boot.host.or(boot.machine).unwrap_or_default(),
+        boot.source.unwrap_or_default(),
+        boot.at,
+        state.to_owned(),
+        boot.receipt.count().to_string(),
+        outdated.join(","),
+    ]
+}

@@ -1,0 +1,60 @@
+//! `dropsafe completions`: scripts for shells, from the definitions that the programs parse with.
+
+use clap::Args;
+use clap::CommandFactory;
+use clap::ValueEnum;
+use clap_complete::Shell;
+
+use super::Context;
+use super::arguments::Arguments;
+use super::exit::Exit;
+use super::failure::Outcome;
+
+/// Print a completion script for a shell
+///
+/// For example, for bash: dropsafe completions bash >
+/// /etc/bash_completion.d/dropsafe
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+    /// The program that it completes
+    #[arg(long, value_name = "PROGRAM", default_value = "dropsafe")]
+    pub program: Program,
+}
+
+/// The two programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Program {
+    /// The store and its command line
+    Dropsafe,
+    /// The boot agent
+    DropsafeAgent,
+}
+
+impl Program {
+    pub fn command(self) -> clap::Command {
+        match self {
+            Self::Dropsafe => Arguments::command(),
+            Self::DropsafeAgent => crate::agent::command(),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dropsafe => "dropsafe",
+            Self::DropsafeAgent => "dropsafe-agent",
+        }
+    }
+}
+
+impl Completions {
+    pub fn run(self, context: &mut Context) -> Outcome {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut self.program.command(), self.program.name(), &mut script);
+        context.output.bytes(&script)?;
+        Ok(Exit::Done)
+    }
+}

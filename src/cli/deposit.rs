@@ -1,0 +1,194 @@
+//! Storing one value: the secret that has the name already gets a new version, otherwise a new one is made. What `set`,
+//! `import` and `dev` share.
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::known;
+use super::known::Place;
+use super::which;
+use crate::client::CallError;
+use crate::client::Client;
+use crate::client::DepositError;
+use crate::client::Depositor;
+use crate::crypto::random::Kernel;
+use crate::domain::name::Category;
+use crate::domain::name::EnvName;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::name::refused;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+use crate::domain::value::SecretValue;
+use crate::wire::NewSecret;
+use crate::wire::Replacement;
+use crate::wire::SecretChange;
+use crate::wire::SecretView;
+
+/// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub name: SecretName,
+    pub env: Option<EnvName>,
+    pub scope: ScopeKind,
+    pub kind: Option<Kind>,
+    pub delivery: Option<Delivery>,
+    pub auto_install: Option<bool>,
+    pub plugin: Option<PluginName>,
+    pub category: Option<Category>,
+    pub allow_refused: bool,
+}
+
+impl Wanted {
+    /// Nothing but a name.
+    pub fn of(name: SecretName, scope: ScopeKind) -> Self {
+        Self {
+            name,
+            env: None,
+            scope,
+            kind: None,
+            delivery: None,
+            auto_install: None,
+            plugin: None,
+            category: None,
+            allow_refused: false,
+        }
+    }
+
+    /// The name it will be exported as, when nothing of that name is there yet.
+    pub fn exported(&self) -> EnvName {
+        self.env.clone().unwrap_or_else(|| self.name.export())
+    }
+
+    /// Whether an administrator's word is missing for the exported name.
+    pub fn check_refusal(&self) -> Result<(), Failure> {
+        let env = self.exported();
+        match refused(&env) {
+            Some(refusal) if !self.allow_refused => {
+                Err(Failure::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
+                    .hint(
+                        "choose another name with --as; an administrator who means it adds --allow-refused",
+                    ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A connection over which values are deposited.
+pub struct Deposits {
+    client: Client,
+    depositor: Depositor,
+    identity: String,
+}
+
+impl Deposits {
+    /// Fetches the store's deposit key, which must be the one that is known here.
+    pub async fn open(context: &Context, mut client: Client, place: &Place) -> Result<Self, Failure> {
+        let status = client.status().await?;
+        let expected = known::expected(context, place, &status.store)?;
+        let depositor = Depositor::open(&mut client, expected).await?;
+        known::remember(context, place, &status.store, &depositor.fingerprint())?;
+        Ok(Self { client, depositor, identity: status.identity })
+    }
+
+    /// As [`Deposits::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
+    pub async fn open_unknown(mut client: Client) -> Result<Self, Failure> {
+        let depositor = Depositor::open(&mut client, None).await?;
+        Ok(Self { client, depositor, identity: String::new() })
+    }
+
+    /// The secret that a deposit under this name would replace.
+    pub async fn existing(
+        &mut self,
+        name: &SecretName,
+        scope: ScopeKind,
+    ) -> Result<Option<SecretView>, Failure> {
+        which::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
+    }
+
+    /// The caller's name.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The longest value of a variable that the organization takes, in bytes.
+    pub async fn variable_ceiling(&mut self) -> Result<u32, Failure> {
+        Ok(self.client.deposit_info().await?.variable_ceiling)
+    }
+
+    /// The client, for what else there is to ask.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// A new secret.
+    pub async fn create(&mut self, wanted: &Wanted, value: &SecretValue) -> Result<SecretView, Failure> {
+        let secret = NewSecret {
+            name: wanted.name.as_str().to_owned(),
+            env: text(&wanted.env),
+            scope: wanted.scope,
+            kind: wanted.kind.unwrap_or(Kind::Encrypted),
+            delivery: wanted.delivery.unwrap_or(Delivery::Variable),
+            auto_install: wanted.auto_install.unwrap_or(true),
+            plugin: text(&wanted.plugin),
+            category: text(&wanted.category),
+            value: None,
+            value_base64: None,
+            sealed: None,
+            hint: None,
+            allow_refused: wanted.allow_refused,
+        };
+        Ok(self.depositor.create(&mut self.client, secret, value, &mut Kernel).await?)
+    }
+
+    /// A new version of `existing`.
+    pub async fn replace(
+        &mut self,
+        existing: &SecretView,
+        wanted: &Wanted,
+        value: &SecretValue,
+        if_version: Option<&str>,
+    ) -> Result<SecretView, Failure> {
+        let change = SecretChange {
+            auto_install: wanted.auto_install,
+            plugin: text(&wanted.plugin),
+            category: text(&wanted.category),
+        };
+        let unchanged = change.auto_install.is_none() && change.plugin.is_none() && change.category.is_none();
+        let replacement = Replacement {
+            value: None,
+            value_base64: None,
+            sealed: None,
+            hint: None,
+            env: text(&wanted.env),
+            kind: wanted.kind,
+            delivery: wanted.delivery,
+            allow_refused: wanted.allow_refused,
+            change: (!unchanged).then_some(change),
+        };
+        let (client, depositor) = (&mut self.client, &mut self.depositor);
+        Ok(depositor.replace(client, existing, replacement, value, if_version, &mut Kernel).await?)
+    }
+}
+
+impl From<DepositError> for Failure {
+    fn from(error: DepositError) -> Self {
+        let failure = |exit| Self::new(exit, &error).maybe_hint(error.hint());
+        match &error {
+            DepositError::Call(call) => Self::from(CallError::clone(call)),
+            DepositError::KeyChanged { presented, .. } => {
+                Self::new(Exit::Denied, &error).hint(known::remedy(presented))
+            }
+            DepositError::Value(_) | DepositError::Name(_) => failure(Exit::Failed),
+            DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::SecretUnusable => {
+                failure(Exit::Unreachable)
+            }
+        }
+    }
+}
+
+fn text<T: AsRef<str>>(name: &Option<T>) -> Option<String> {
+    name.as_ref().map(|name| name.as_ref().to_owned())
+}

@@ -1,0 +1,69 @@
+//! Durations as people write them: `24h`, `7d`, `90m`. The one parser of this program's command line.
+
+use std::time::Duration;
+
+use jiff::Span;
+use jiff::SpanRelativeTo;
+
+/// A century: what the API takes at most.
+const LONGEST: i64 = 36_500 * 86_400;
+
+/// Not a duration. Does not repeat the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a duration of at least a second, such as 90m, 24h or 7d")]
+pub struct DurationError;
+
+/// Parses a duration in whole seconds. Days have 24 hours and weeks seven days; months and years, which have no fixed
+/// length, are refused, and so is a bare number, whose unit would be a guess.
+pub fn parse(text: &str) -> Result<Duration, DurationError> {
+    let span: Span = text.parse().map_err(|_| DurationError)?;
+    if span.get_months() != 0 || span.get_years() != 0 {
+        return Err(DurationError);
+    }
+    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| DurationError)?;
+    let whole = exact.subsec_nanos() == 0 && (1..=LONGEST).contains(&exact.as_secs());
+    if whole { Ok(Duration::from_secs(exact.as_secs().unsigned_abs())) } else { Err(DurationError) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_forms() {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90m", 5_400),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+            ("1h30m", 5_400),
+            ("1d 12h", 129_600),
+            ("30 minutes", 1_800),
+            ("PT1H", 3_600),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for text in [
+            "",
+            "24",
+            "h",
+            "0s",
+            "-1h",
+            "1h ago",
+            "500ms",
+            "1.5s",
+            "1mo",
+            "1y",
+            "37000d",
+            "99999999999999h",
+            "1 x",
+        ] {
+            assert_eq!(parse(text), Err(DurationError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The deposit keys of the stores that this user deposited to. A value is sealed only to the key that was seen before, so that
+//! a server which suddenly shows another key, one whose owner could read what is sealed to it, is given nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::files;
+use super::output;
+use crate::client::Endpoint;
+
+/// Fingerprints by address.
+type Known = BTreeMap<String, String>;
+
+/// The fingerprint that the deposit key of `store` must have, if one is known.
+pub fn expected(context: &Context, place: &Place, store: &str) -> Result<Option<String>, Failure> {
+    if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
+        return Ok(Some(expected));
+    }
+    let Some(path) = file(context) else { return Ok(None) };
+    Ok(read(&path)?.remove(&place.key(store)))
+}
+
+/// Remembers the key: one that was never seen, or that the person accepted.
+pub fn remember(context: &Context, place: &Place, store: &str, fingerprint: &str) -> Result<(), Failure> {
+    let Some(path) = file(context) else { return Ok(()) };
+    let mut known = read(&path)?;
+    let before = known.insert(place.key(store), fingerprint.to_owned());
+    if before.as_deref() != Some(fingerprint) {
+        write(&path, &known);
+    }
+    Ok(())
+}
+
+/// What a key is remembered by.
+pub struct Place {
+    address: String,
+    proved: bool,
+}
+
+impl Place {
+    /// The address with its pin.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
+        let address = endpoint.to_string();
+        Self { proved: address.starts_with("https:"), address: format!("{address}{pin}") }
+    }
+
+    /// A local address proves nothing and is only a place where stores come and go: there the store itself counts too.
+    fn key(&self, store: &str) -> String {
+        if self.proved { self.address.clone() } else { format!("{} {store}", self.address) }
+    }
+}
+
+fn file(context: &Context) -> Option<PathBuf> {
+    context.environment.configuration_folder().map(|folder| folder.join("known.json"))
+}
+
+fn read(path: &std::path::Path) -> Result<Known, Failure> {
+    match files::read_own(path)? {
+        None => Ok(Known::new()),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
+            Failure::configuration(format_args!("{} cannot be understood", path.display()))
+                .hint("it holds the fingerprints of deposit keys; remove it to begin anew")
+        }),
+    }
+}
+
+/// Not being able to remember does not stop a deposit: a container's file system may be read-only.
+fn write(path: &std::path::Path, known: &Known) {
+    let written = serde_json::to_vec_pretty(known)
+        .map_err(|_| Failure::new(Exit::Internal, "the deposit keys cannot be written as JSON"))
+        .and_then(|bytes| files::write_private(path, &bytes));
+    if let Err(failure) = written {
+        output::warn(format!("the deposit key is not remembered: {}", failure.message));
+    }
+}
+
+/// The failure for a key that is not the known one.
+pub fn changed(known: &str, shown: &str) -> Failure {
+    let shown = output::harmless(shown);
+    Failure::new(
+        Exit::Denied,
+        format_args!("the store's deposit key has changed: its fingerprint is {shown}, expected was {known}"),
+    )
+    .hint(remedy(&shown))
+}
+
+/// What to do about it.
+pub fn remedy(shown: &str) -> String {
+    format!(
+        "re-encrypting everything gives a store a new key: ask the operator for the fingerprint that dropsafe status \
+         shows, and if it is this one run dropsafe login --deposit-key {shown}; nothing was sent"
+    )
+}

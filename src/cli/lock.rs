@@ -1,0 +1,62 @@
+//! `dropsafe unlock` and `dropsafe lock`: the release key into the server's memory, and out of it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::input;
+use crate::wire;
+use crate::wire::UnlockSecret;
+
+/// Unlock the store, so that it answers boots (operator)
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// Read the passphrase from FILE; otherwise it is asked for, or read from standard input
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Unlock with the key file FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// Lock the store: it refuses boots and takes everything else (operator)
+#[derive(Debug, Args)]
+pub struct Lock {}
+
+impl Unlock {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let secret = match &self.key_file {
+            Some(path) => {
+                wire::Unlock { passphrase: None, key_file: Some(UnlockSecret(inner(input::key_file(path)?))) }
+            }
+            None => {
+                let text =
+                    input::passphrase(context, self.passphrase_file.as_deref(), "Passphrase (hidden): ")?;
+                wire::Unlock { passphrase: Some(UnlockSecret(inner(text))), key_file: None }
+            }
+        };
+        let unlocked = client.unlock(&secret).await?;
+        context.output.line(format!("unlocked by {}", unlocked.slot))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Lock {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        connect::client(context)?.lock().await?;
+        context.output.line("locked: boots are refused, deposits are taken")?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The text for the wire, whose type wipes it as well.
+pub fn inner(mut text: zeroize::Zeroizing<String>) -> String {
+    std::mem::take(&mut *text)
+}

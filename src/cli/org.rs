@@ -1,0 +1,133 @@
+//! `dropsafe org`: organizations, and the rules of one's own.
+
+use clap::ArgGroup;
+use clap::Args;
+use clap::Subcommand;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::listing;
+use super::listing::Shown;
+use super::table;
+use crate::client::Client;
+use crate::wire::NewOrg;
+use crate::wire::OrgPolicyChange;
+use crate::wire::OrgView;
+
+/// Make and list organizations (operator), and set the rules of yours (administrator)
+#[derive(Debug, Subcommand)]
+pub enum Org {
+    New(New),
+    List(List),
+    Set(Set),
+}
+
+/// Make an organization and its first administrator, and print that one's token, alone, on standard output
+#[derive(Debug, Args)]
+pub struct New {
+    /// The organization's name: a-z, 0-9 and . _ - @
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Name of the first administrator
+    #[arg(long, value_name = "MEMBER", default_value = "admin")]
+    pub admin: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List the organizations
+#[derive(Debug, Args)]
+pub struct List {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Set the rules of your organization
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["shared_by_members", "hints", "variable_ceiling"]))]
+pub struct Set {
+    /// Whether members who are not administrators may write shared secrets
+    #[arg(long, value_name = "true|false")]
+    pub shared_by_members: Option<bool>,
+    /// Whether redacted forms, such as sk-****...wxyz, are kept from now on
+    #[arg(long, value_name = "true|false")]
+    pub hints: Option<bool>,
+    /// The longest value of a variable, in bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=131_071))]
+    pub variable_ceiling: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Org {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        match self {
+            Self::New(new) => new.run(context).await,
+            Self::List(list) => list.run(context).await,
+            Self::Set(set) => set.run(context).await,
+        }
+    }
+}
+
+impl New {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let new = NewOrg { name: self.name, admin: self.admin };
+        let made = connect::client(context)?.create_org(&new).await?;
+        if self.json {
+            context.output.json(&made)?;
+        } else {
+            context.output.only_copy(&made.admin_token, "the organization")?;
+            context
+                .output
+                .note(format!("the token of {}, the first administrator of {}", new.admin, made.view.name));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl List {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let headings = ["NAME", "SHARED BY MEMBERS", "HINTS", "CEILING", "MADE", "ID"];
+        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no organizations" };
+        listing::print(context, &mut client, Client::orgs(), shown).await
+    }
+}
+
+fn row(org: OrgView) -> [String; 6] {
+    let ceiling = org.variable_ceiling.to_string();
+    [org.name, yes(org.shared_by_members), yes(org.hints), ceiling, org.created_at, org.id]
+}
+
+impl Set {
+    async fn run(self, context: &mut Context) -> Outcome {
+        let change = OrgPolicyChange {
+            shared_by_members: self.shared_by_members,
+            hints: self.hints,
+            variable_ceiling: self.variable_ceiling,
+        };
+        let org = connect::client(context)?.change_org(&change).await?;
+        if self.json {
+            context.output.json(&org)?;
+            return Ok(Exit::Done);
+        }
+        let fields = [
+            ("organization", org.name),
+            ("members may write shared secrets", yes(org.shared_by_members)),
+            ("redacted forms are kept", yes(org.hints)),
+            ("longest value of a variable", format!("{} bytes", org.variable_ceiling)),
+        ];
+        table::fields(&mut context.output, &fields)?;
+        Ok(Exit::Done)
+    }
+}
+
+fn yes(on: bool) -> String {
+    if on { "yes" } else { "no" }.to_owned()
+}

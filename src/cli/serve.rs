@@ -1,0 +1,119 @@
+//! `dropsafe serve`: the server, until a signal.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use super::Context;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::failure::Outcome;
+use super::failure::chain;
+use super::files;
+use crate::server;
+use crate::server::Flags;
+use crate::server::RunError;
+use crate::server::ServeConfig;
+use crate::server::datadir;
+
+/// Serve a store until SIGTERM or SIGINT
+///
+/// Starts locked unless told what opens a key slot: a locked store takes
+/// deposits, edits and deletions, and refuses boots. What `init` wrote to
+/// DIR/server.yaml holds, unless a flag says otherwise.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Serve {
+    /// The folder that `dropsafe init` made
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Unlock with the passphrase in FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "unlock_key_file")]
+    pub unlock_passphrase_file: Option<PathBuf>,
+    /// Unlock with the key file FILE, such as a systemd credential
+    #[arg(long, value_name = "FILE")]
+    pub unlock_key_file: Option<PathBuf>,
+    /// Listen on this address; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// An address that new tickets carry; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub advertise: Vec<String>,
+    /// Keep the records here instead of in DIR/store.db
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// How to log: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// Far longer than any configuration.
+const LONGEST_CONFIGURATION: usize = 1 << 20;
+
+impl Serve {
+    /// Runs it.
+    pub fn run(self, context: &Context) -> Outcome {
+        let path = self.data.join(datadir::CONFIG);
+        let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| Failure {
+            exit: Exit::Configuration,
+            ..failure.hint("`dropsafe init --data DIR` makes a store")
+        })?;
+        let text = str::from_utf8(&file)
+            .map_err(|_| Failure::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
+        let config = ServeConfig::read(&self.data.clone(), &self.flags(), context.environment.all(), text)
+            .map_err(|faults| {
+                Failure::configuration(format_args!("the server's settings are wrong:\n{faults}"))
+            })?;
+        server::start_log(config.log_format, config.log_level);
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| super::no_runtime(&error))?;
+        runtime.block_on(async {
+            let stop = stop().map_err(|error| super::no_runtime(&error))?;
+            server::run(config, stop, |_| {}).await?;
+            Ok(Exit::Done)
+        })
+    }
+
+    fn flags(self) -> Flags {
+        Flags {
+            store: self.store,
+            listen: self.listen,
+            advertise: self.advertise,
+            unlock_passphrase_file: self.unlock_passphrase_file,
+            unlock_key_file: self.unlock_key_file,
+            log_format: self.log_format,
+        }
+    }
+}
+
+/// Ready at the first signal that asks for an end. Listens from now on, not only from when it is waited for.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match &error {
+            RunError::Data(_) | RunError::RecordKey(_) | RunError::Tls(_) | RunError::Listen(_) => {
+                Exit::Configuration
+            }
+            RunError::Kv(_) | RunError::Open(_) => Exit::Failed,
+            RunError::Unlock(_) => Exit::Denied,
+        };
+        let hint = error.hint().or_else(|| match &error {
+            RunError::Kv(_) => {
+                Some("if it is damaged, make a store anew with dropsafe restore and a backup".to_owned())
+            }
+            _ => None,
+        });
+        Self::new(exit, chain(&error)).maybe_hint(hint)
+    }
+}

@@ -1,0 +1,170 @@
+//! `dropsafe set`: a value in. It is read from a hidden prompt, standard input or a file, never from the command line, and
+//! it leaves this process sealed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::deposit::Deposits;
+use super::deposit::Wanted;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::failure::Outcome;
+use super::input;
+use super::output;
+use super::usage;
+use crate::domain::name::Category;
+use crate::domain::name::EnvName;
+use crate::domain::name::NameError;
+use crate::domain::name::PluginName;
+use crate::domain::name::SecretName;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+use crate::wire::SecretView;
+
+/// Deposit a secret, or replace its value
+///
+/// The value is read from standard input when that is not a terminal, from
+/// --file, or else from a hidden prompt; never from the command line, which other
+/// processes and the shell's history see. It is stored as given, byte for byte:
+/// `printf %s` adds no newline. A secret is sealed before it is sent; a --plain
+/// setting is not.
+///
+/// Attributes that are not given keep their value when a secret is replaced.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Set {
+    /// The secret's name: ASCII letters, digits and - _ . : /
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// For your own boots only (default)
+    #[arg(long)]
+    pub private: bool,
+    /// For every boot of the organization
+    #[arg(long, conflicts_with = "private")]
+    pub shared: bool,
+    /// Not sensitive: the value may be shown, and the store can read it
+    #[arg(long)]
+    pub plain: bool,
+    /// Sensitive (default for a new one): the value is sealed and never shown
+    #[arg(long, conflicts_with = "plain")]
+    pub encrypted: bool,
+    /// Keep it back from boots that do not name it
+    #[arg(long)]
+    pub no_install: bool,
+    /// The plugin that needs it
+    #[arg(long, value_name = "PLUGIN")]
+    pub plugin: Option<String>,
+    /// The category that it is shown under
+    #[arg(long, value_name = "CATEGORY")]
+    pub category: Option<String>,
+    /// Export it under exactly this name
+    #[arg(long = "as", value_name = "ENV")]
+    pub env: Option<String>,
+    /// Read the value from a file
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Deliver it as a file, whose path the workload finds in the variable
+    #[arg(long)]
+    pub as_file: bool,
+    /// Allow an exported name that changes how programs load or run (administrator)
+    #[arg(long)]
+    pub allow_refused: bool,
+    /// Replace this version only, and fail when there is another
+    #[arg(long, value_name = "VERSION")]
+    pub if_version: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Set {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let wanted = self.wanted()?;
+        wanted.check_refusal()?;
+        let (client, place) = connect::known(context)?;
+        let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
+        let mut deposits = Deposits::open(context, client, &place).await?;
+        let existing = deposits.existing(&wanted.name, wanted.scope).await?;
+        let stored = match (&existing, &self.if_version) {
+            (None, Some(_)) => {
+                return Err(Failure::new(
+                    Exit::TryAgain,
+                    format_args!("{} is not there to be replaced", wanted.name),
+                )
+                .hint("without --if-version it would be made"));
+            }
+            (None, None) => deposits.create(&wanted, &value).await?,
+            (Some(existing), version) => {
+                deposits.replace(existing, &wanted, &value, version.as_deref()).await?
+            }
+        };
+        warn(&stored);
+        if self.json {
+            context.output.json(&stored)?;
+        } else {
+            context.output.line(told(&stored, existing.is_none()))?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        if self.name.contains('=') {
+            return Err(Failure::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
+        }
+        let name = SecretName::parse(&self.name)
+            .map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
+        let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
+        let parsed = |text: &Option<String>| text.clone();
+        Ok(Wanted {
+            env: parsed(&self.env).map(|env| named(EnvName::parse(&env), "--as")).transpose()?,
+            kind: match (self.plain, self.encrypted) {
+                (true, _) => Some(Kind::Plain),
+                (_, true) => Some(Kind::Encrypted),
+                _ => None,
+            },
+            delivery: self.as_file.then_some(Delivery::File),
+            auto_install: self.no_install.then_some(false),
+            plugin: parsed(&self.plugin)
+                .map(|name| named(PluginName::parse(&name), "--plugin"))
+                .transpose()?,
+            category: parsed(&self.category)
+                .map(|name| named(Category::parse(&name), "--category"))
+                .transpose()?,
+            allow_refused: self.allow_refused,
+            ..Wanted::of(name, scope)
+        })
+    }
+}
+
+/// Puts the place before a fault of a name.
+pub fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, Failure> {
+    parsed.map_err(|error| Failure::refused(error).during(place).maybe_hint(error.hint()))
+}
+
+/// What is said of a deposit.
+pub fn told(stored: &SecretView, new: bool) -> String {
+    let mut about = vec![stored.scope.to_string(), if new { "new" } else { "replaced" }.to_owned()];
+    if stored.kind == Kind::Plain {
+        about.push("plain".to_owned());
+    }
+    if stored.delivery == Delivery::File {
+        about.push("as a file".to_owned());
+    }
+    if !stored.auto_install {
+        about.push("not installed unless asked for".to_owned());
+    }
+    about.push(format!("version {}", stored.version));
+    format!("{} is exported as {} ({})", stored.name, stored.env, about.join(", "))
+}
+
+/// What the store noticed, on standard error.
+pub fn warn(stored: &SecretView) {
+    for warning in &stored.warnings {
+        output::warn(format!("{}: {}", stored.name, output::harmless(warning)));
+    }
+}

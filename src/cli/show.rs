@@ -1,0 +1,65 @@
+//! `dropsafe show`: all about one secret but its value.
+
+use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::list::scope;
+use super::table;
+use super::which::Which;
+use super::which::find;
+use crate::domain::value::Kind;
+use crate::wire::SecretView;
+
+/// Show a secret's attributes; its value only when it is plain
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    pub which: Which,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Show {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let mut client = connect::client(context)?;
+        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
+        if self.json {
+            context.output.json(&secret)?;
+        } else {
+            table::fields(&mut context.output, &fields(secret))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// What is shown of a secret.
+pub fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
+    let scope = scope(&secret);
+    let install = if secret.auto_install { "on" } else { "off: only for boots that name it" };
+    let value = match secret.value {
+        Some(value) => String::from_utf8_lossy(value.into_secret().expose()).into_owned(),
+        None if secret.kind == Kind::Plain => "(not shown to you)".to_owned(),
+        None => secret.hint.map_or_else(|| "(write-only)".to_owned(), |hint| format!("{hint} (write-only)")),
+    };
+    vec![
+        ("name", secret.name),
+        ("exported as", secret.env),
+        ("scope", scope),
+        ("type", secret.kind.to_string()),
+        ("delivery", secret.delivery.to_string()),
+        ("auto-install", install.to_owned()),
+        ("plugin", secret.plugin.unwrap_or_default()),
+        ("category", secret.category.unwrap_or_default()),
+        ("value", value),
+        ("version", secret.version),
+        ("author", secret.author.unwrap_or_default()),
+        ("created", secret.created_at),
+        ("updated", secret.updated_at),
+        ("id", secret.id),
+    ]
+}

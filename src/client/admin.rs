@@ -1,0 +1,174 @@
+//! Members, tokens, tickets, organizations, keys, the audit trail and the backup.
+
+use std::io;
+
+use http::Method;
+
+use super::error::CallError;
+use super::list::AuditFilter;
+use super::list::Pages;
+use super::session::Client;
+use crate::wire::AuditEntryView;
+use crate::wire::AuditVerification;
+use crate::wire::KeyslotView;
+use crate::wire::Lock;
+use crate::wire::MemberChange;
+use crate::wire::MemberView;
+use crate::wire::NewKeyslot;
+use crate::wire::NewMember;
+use crate::wire::NewOrg;
+use crate::wire::NewTicket;
+use crate::wire::NewToken;
+use crate::wire::OrgCreated;
+use crate::wire::OrgPolicyChange;
+use crate::wire::OrgView;
+use crate::wire::StatusView;
+use crate::wire::TicketCreated;
+use crate::wire::TicketView;
+use crate::wire::TokenCreated;
+use crate::wire::TokenView;
+use crate::wire::Unlock;
+use crate::wire::UnlockedView;
+use crate::wire::paths;
+
+/// Members, their tokens, and tickets.
+impl Client {
+    /// Members: `GET /v1/members`.
+    pub fn members() -> Pages<MemberView> {
+        Pages::of(paths::MEMBERS, &[])
+    }
+
+    /// One member: `GET /v1/members/{name}`.
+    pub async fn member(&mut self, name: &str) -> Result<MemberView, CallError> {
+        self.get(paths::fill(paths::MEMBER, name)).await
+    }
+
+    /// A new member: `POST /v1/members`.
+    pub async fn create_member(&mut self, member: &NewMember) -> Result<MemberView, CallError> {
+        self.create(paths::MEMBERS.to_owned(), member).await
+    }
+
+    /// Another role: `PATCH /v1/members/{name}`.
+    pub async fn change_member(
+        &mut self,
+        name: &str,
+        change: &MemberChange,
+    ) -> Result<MemberView, CallError> {
+        self.write(Method::PATCH, paths::fill(paths::MEMBER, name), change, None).await
+    }
+
+    /// Removes a member: `DELETE /v1/members/{name}`.
+    pub async fn remove_member(&mut self, name: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::MEMBER, name)).await
+    }
+
+    /// Tokens that the caller may see: `GET /v1/tokens`.
+    pub fn tokens() -> Pages<TokenView> {
+        Pages::of(paths::TOKENS, &[])
+    }
+
+    /// A new token: `POST /v1/tokens`. The answer is the only time it is shown.
+    pub async fn create_token(&mut self, token: &NewToken) -> Result<TokenCreated, CallError> {
+        self.create(paths::TOKENS.to_owned(), token).await
+    }
+
+    /// Revokes a token: `DELETE /v1/tokens/{id}`.
+    pub async fn revoke_token(&mut self, id: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::TOKEN, id)).await
+    }
+
+    /// Tickets that the caller may see: `GET /v1/tickets`.
+    pub fn tickets() -> Pages<TicketView> {
+        Pages::of(paths::TICKETS, &[])
+    }
+
+    /// One ticket: `GET /v1/tickets/{id}`.
+    pub async fn ticket(&mut self, id: &str) -> Result<TicketView, CallError> {
+        self.get(paths::fill(paths::TICKET, id)).await
+    }
+
+    /// A new ticket: `POST /v1/tickets`. The answer is the only time it is shown.
+    pub async fn create_ticket(&mut self, ticket: &NewTicket) -> Result<TicketCreated, CallError> {
+        self.create(paths::TICKETS.to_owned(), ticket).await
+    }
+
+    /// Revokes a ticket: `DELETE /v1/tickets/{id}`.
+    pub async fn revoke_ticket(&mut self, id: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::TICKET, id)).await
+    }
+}
+
+/// Organizations.
+impl Client {
+    /// Organizations, for the operator: `GET /v1/orgs`.
+    pub fn orgs() -> Pages<OrgView> {
+        Pages::of(paths::ORGS, &[])
+    }
+
+    /// A new organization, by the operator: `POST /v1/orgs`.
+    pub async fn create_org(&mut self, org: &NewOrg) -> Result<OrgCreated, CallError> {
+        self.create(paths::ORGS.to_owned(), org).await
+    }
+
+    /// The caller's organization and its policy: `GET /v1/org`.
+    pub async fn org(&mut self) -> Result<OrgView, CallError> {
+        self.get(paths::ORG_SELF.to_owned()).await
+    }
+
+    /// Another policy: `PATCH /v1/org`.
+    pub async fn change_org(&mut self, change: &OrgPolicyChange) -> Result<OrgView, CallError> {
+        self.write(Method::PATCH, paths::ORG_SELF.to_owned(), change, None).await
+    }
+}
+
+/// The store itself.
+impl Client {
+    /// Its state, and who the caller is: `GET /v1/status`.
+    pub async fn status(&mut self) -> Result<StatusView, CallError> {
+        self.get(paths::STATUS.to_owned()).await
+    }
+
+    /// Loads the release key: `POST /v1/unlock`.
+    pub async fn unlock(&mut self, secret: &Unlock) -> Result<UnlockedView, CallError> {
+        self.post(paths::UNLOCK.to_owned(), secret).await
+    }
+
+    /// Drops the release key: `POST /v1/lock`.
+    pub async fn lock(&mut self) -> Result<Lock, CallError> {
+        self.post_nothing(paths::LOCK.to_owned()).await
+    }
+
+    /// Key slots: `GET /v1/keyslots`.
+    pub fn keyslots() -> Pages<KeyslotView> {
+        Pages::of(paths::KEYSLOTS, &[])
+    }
+
+    /// A new key slot: `POST /v1/keyslots`.
+    pub async fn add_keyslot(&mut self, slot: &NewKeyslot) -> Result<KeyslotView, CallError> {
+        self.create(paths::KEYSLOTS.to_owned(), slot).await
+    }
+
+    /// Removes a key slot: `DELETE /v1/keyslots/{id}`.
+    pub async fn remove_keyslot(&mut self, id: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::KEYSLOT, id)).await
+    }
+
+    /// The audit trail, newest first: `GET /v1/audit`.
+    pub fn audit(filter: &AuditFilter) -> Pages<AuditEntryView> {
+        Pages::of(paths::AUDIT, &filter.pairs())
+    }
+
+    /// Whether the audit trail is whole: `GET /v1/audit/verify`. It reads all of it, so this may take minutes.
+    pub async fn verify_audit(&mut self) -> Result<AuditVerification, CallError> {
+        self.get_slowly(paths::AUDIT_VERIFY.to_owned()).await
+    }
+
+    /// The byte store's records, encrypted as they are: `GET /v1/backup`. `sink` is given the pieces in order; its error
+    /// ends the call. An error after the first piece leaves a part behind, which is no backup.
+    pub async fn backup(
+        &mut self,
+        sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<(), CallError> {
+        self.stream(paths::BACKUP.to_owned(), sink).await
+    }
+}

@@ -1,0 +1,214 @@
+//! Lists, page by page, and what they are narrowed to.
+
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+
+use super::error::AnswerFault;
+use super::error::CallError;
+use super::error::Refused;
+use super::session::Client;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Kind;
+use crate::wire::Page;
+
+/// The items asked for at once: the most that a store gives.
+const PAGE: usize = 500;
+
+/// Which secrets; all that are visible unless narrowed.
+#[derive(Clone, Debug, Default)]
+pub struct SecretFilter {
+    /// With exactly this name or exported name.
+    pub name: Option<String>,
+    /// With this in either, without regard to case.
+    pub q: Option<String>,
+    /// Shared or private.
+    pub scope: Option<ScopeKind>,
+    /// Private ones of this member.
+    pub owner: Option<String>,
+    /// Encrypted or plain.
+    pub kind: Option<Kind>,
+    /// Of this plugin.
+    pub plugin: Option<String>,
+    /// Of this category.
+    pub category: Option<String>,
+}
+
+/// Which boots; all that are visible unless narrowed.
+#[derive(Clone, Debug, Default)]
+pub struct BootFilter {
+    /// For this member.
+    pub member: Option<String>,
+    /// By the ticket with this id.
+    pub ticket: Option<String>,
+    /// That were given this secret: its id, name or exported name.
+    pub secret: Option<String>,
+    /// Only those that are not known to be over.
+    pub live: bool,
+}
+
+/// Which entries of the audit trail; all that are visible unless narrowed.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// With this in the action's, actor's or target's name, without regard to case.
+    pub q: Option<String>,
+    /// Of this action, or of this kind of action (`secret`).
+    pub action: Option<String>,
+    /// By this actor: name or id.
+    pub actor: Option<String>,
+    /// From this time on, RFC 3339.
+    pub since: Option<String>,
+    /// Before this time, RFC 3339.
+    pub until: Option<String>,
+}
+
+/// A list that is fetched as it is read.
+///
+/// ```
+/// # async fn names(client: &mut dropsafe::client::Client) -> Result<(), dropsafe::client::CallError> {
+/// # use dropsafe::client::{Client, SecretFilter};
+/// let mut secrets = Client::secrets(&SecretFilter::default());
+/// while let Some(page) = secrets.next(client).await? {
+///     for secret in page {
+///         println!("{}", secret.name);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pages<T> {
+    path: String,
+    cursor: Cursor,
+    items: PhantomData<fn() -> T>,
+}
+
+#[derive(Debug)]
+enum Cursor {
+    Start,
+    At(String),
+    End,
+}
+
+impl<T: DeserializeOwned> Pages<T> {
+    pub(super) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
+        Self { path: query(path, filter), cursor: Cursor::Start, items: PhantomData }
+    }
+
+    /// The next page, or none after the last. A page may be empty and not be the last.
+    pub async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
+        let limit = PAGE.to_string();
+        let path = match &self.cursor {
+            Cursor::Start => query(&self.path, &[("limit", Some(&limit))]),
+            Cursor::At(cursor) => query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
+            Cursor::End => return Ok(None),
+        };
+        let page: Page<T> = client.get(path).await?;
+        self.cursor = match (page.next, &self.cursor) {
+            (None, _) => Cursor::End,
+            // It would go on for ever.
+            (Some(next), Cursor::At(before)) if next == *before => {
+                let to = client.address().to_owned();
+                return Err(Refused::BadAnswer { to, why: AnswerFault::Unreadable }.into());
+            }
+            (Some(next), _) => Cursor::At(next),
+        };
+        Ok(Some(page.items))
+    }
+
+    /// All that is left.
+    pub async fn all(mut self, client: &mut Client) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
+        while let Some(page) = self.next(client).await? {
+            all.extend(page);
+        }
+        Ok(all)
+    }
+
+    /// The first `limit` of what is left, or all when there are fewer.
+    pub async fn first(mut self, limit: usize, client: &mut Client) -> Result<Vec<T>, CallError> {
+        let mut first = Vec::new();
+        while first.len() < limit
+            && let Some(page) = self.next(client).await?
+        {
+            first.extend(page);
+        }
+        first.truncate(limit);
+        Ok(first)
+    }
+}
+
+impl SecretFilter {
+    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 7] {
+        [
+            ("name", self.name.as_deref()),
+            ("q", self.q.as_deref()),
+            ("scope", self.scope.map(ScopeKind::as_str)),
+            ("owner", self.owner.as_deref()),
+            ("type", self.kind.map(Kind::as_str)),
+            ("plugin", self.plugin.as_deref()),
+            ("category", self.category.as_deref()),
+        ]
+    }
+}
+
+impl BootFilter {
+    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("member", self.member.as_deref()),
+            ("ticket", self.ticket.as_deref()),
+            ("secret", self.secret.as_deref()),
+            ("live", self.live.then_some("true")),
+        ]
+    }
+}
+
+impl AuditFilter {
+    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
+        [
+            ("q", self.q.as_deref()),
+            ("action", self.action.as_deref()),
+            ("actor", self.actor.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+        ]
+    }
+}
+
+/// `path` with those of `pairs` that have a value, percent-encoded (RFC 3986, section 2).
+fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let mut out = path.to_owned();
+    let mut separator = if path.contains('?') { '&' } else { '?' };
+    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        out.push(separator);
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                out.push(char::from(byte));
+            } else {
+                out.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        separator = '&';
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_holds_what_is_set_and_nothing_that_could_end_it() {
+        let filter = SecretFilter {
+            name: Some("a&b=c d#\r\n\u{e9}".into()),
+            scope: Some(ScopeKind::Shared),
+            ..<_>::default()
+        };
+        let path = query("/v1/secrets", &filter.pairs());
+        assert_eq!(path, "/v1/secrets?name=a%26b%3Dc%20d%23%0D%0A%C3%A9&scope=shared");
+        assert_eq!(query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
+        assert_eq!(query("/v1/boots", &BootFilter::default().pairs()), "/v1/boots");
+    }
+}

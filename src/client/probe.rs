@@ -1,0 +1,128 @@
+//! Whether the addresses of a ticket answer, for a check: no credential is sent, and nothing is tried twice.
+
+use std::time::Duration;
+
+use http::Method;
+use http::header;
+use jiff::fmt::rfc2822;
+
+use super::answer;
+use super::boot::BootOptions;
+use super::boot::target;
+use super::connect::Target;
+use super::error::CallError;
+use super::pace::Pace;
+use super::transport::Call;
+use super::transport::Connection;
+use crate::domain::ticket::BootTicket;
+use crate::domain::time::Timestamp;
+use crate::wire::paths;
+
+/// How one address did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The address as the ticket has it, without its pin.
+    pub address: String,
+    /// What came of it.
+    pub outcome: Result<Reached, CallError>,
+}
+
+/// An address that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// From the first packet to the answer.
+    pub took: Duration,
+    /// The other side's clock, in whole seconds, when it told it.
+    pub clock: Option<Timestamp>,
+}
+
+/// Tries each of the ticket's addresses once, with all checks of a boot but without its credential.
+pub async fn probe(ticket: &BootTicket, options: &BootOptions, pace: &mut impl Pace) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    for url in ticket.urls() {
+        let target = target(url, ticket, options.authorities.as_deref());
+        // An address that cannot be parsed is shown up to where a pin or password may stand.
+        let address = target.as_ref().map_or_else(|_| shown(url), |target| target.to.clone());
+        let outcome = match target {
+            Ok(target) => reach(&target, options.deadline, pace).await,
+            Err(refused) => Err(refused.into()),
+        };
+        probes.push(Probe { address, outcome });
+    }
+    probes
+}
+
+async fn reach(target: &Target, limit: Duration, pace: &impl Pace) -> Result<Reached, CallError> {
+    let started = pace.now();
+    let call = Call {
+        method: Method::GET,
+        path: paths::HEALTHZ.to_owned(),
+        headers: Vec::new(),
+        body: None,
+        limit: 64 << 10,
+    };
+    let mut connection = Connection::open(target, limit).await?;
+    let left = limit.saturating_sub(pace.now().saturating_sub(started));
+    let answer = connection.exchange(&call, left).await?;
+    let took = pace.now().saturating_sub(started);
+    let answer = answer::succeeded(&target.to, answer)?;
+    let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    Ok(Reached { took, clock: date.and_then(clock) })
+}
+
+/// `Date` in the form that must be sent (RFC 9110, section 5.6.7), which is one of RFC 2822's.
+fn clock(date: &str) -> Option<Timestamp> {
+    let parsed = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    Some(Timestamp::from_millis(parsed.as_millisecond()))
+}
+
+fn shown(url: &str) -> String {
+    url.split(['@', '#', '?']).next().filter(|_| !url.contains('@')).unwrap_or("an address").to_owned()
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::client::error::Outage;
+    use crate::client::error::Refused;
+    use crate::client::pace::MachinePace;
+    use crate::client::rehearsal::Identity;
+    use crate::client::rehearsal::Rehearsal;
+    use crate::client::rehearsal::raw;
+    use crate::domain::credential::Credential;
+    use crate::domain::credential::CredentialKind;
+    use tokio::net::TcpListener;
+    use zeroize::Zeroizing;
+
+    #[tokio::test]
+    async fn every_address_is_told_of_and_none_gets_the_credential() {
+        let healthy = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 2\r\n\r\n{}";
+        let server = Rehearsal::new(move |_, _| raw(healthy));
+        let (identity, other) = (Identity::named("localhost"), Identity::named("localhost"));
+        let (good, wrong) = (server.on_tls(&identity).await, server.on_tls(&other).await);
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let urls = vec![
+            format!("https://{good}"),
+            format!("https://{wrong}"),
+            format!("https://{closed}"),
+            "http://me:word@store.example".to_owned(),
+        ];
+        let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
+        let ticket = BootTicket::new(urls, Some(identity.pin()), credential).unwrap();
+
+        let probes = probe(&ticket, &BootOptions::default(), &mut MachinePace::start()).await;
+        let reached = probes[0].outcome.as_ref().unwrap();
+        assert_eq!(reached.clock, Some(Timestamp::from_millis(784_111_777_000)));
+        assert!(matches!(probes[1].outcome, Err(CallError::Refused(Refused::WrongPin { .. }))));
+        assert!(matches!(probes[2].outcome, Err(CallError::Outage(Outage::Unreachable { .. }))));
+        assert!(matches!(probes[3].outcome, Err(CallError::Refused(Refused::Endpoint(_)))));
+        assert!(!format!("{probes:?}").contains("word"));
+        assert_eq!(server.asked().len(), 1);
+        assert_eq!(server.asked()[0].header("authorization"), None);
+    }
+
+    #[test]
+    fn a_date_that_is_none_is_no_clock() {
+        assert_eq!(clock("yesterday"), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! Secrets, their re-encryption, and the boots that got them. Values go out here, and come back only for plain settings.
+
+use http::Method;
+
+use super::error::CallError;
+use super::list::BootFilter;
+use super::list::Pages;
+use super::list::SecretFilter;
+use super::session::Client;
+use crate::wire::BootView;
+use crate::wire::Deleted;
+use crate::wire::DepositInfo;
+use crate::wire::NewSecret;
+use crate::wire::ReencryptProgress;
+use crate::wire::Replacement;
+use crate::wire::SecretChange;
+use crate::wire::SecretView;
+use crate::wire::paths;
+
+impl Client {
+    /// What sealing a deposit needs: `GET /v1/deposit-key`.
+    pub async fn deposit_info(&mut self) -> Result<DepositInfo, CallError> {
+        self.get(paths::DEPOSIT_KEY.to_owned()).await
+    }
+
+    /// Secrets that the caller may see: `GET /v1/secrets`.
+    pub fn secrets(filter: &SecretFilter) -> Pages<SecretView> {
+        Pages::of(paths::SECRETS, &filter.pairs())
+    }
+
+    /// One secret: `GET /v1/secrets/{id}`.
+    pub async fn secret(&mut self, id: &str) -> Result<SecretView, CallError> {
+        self.get(paths::fill(paths::SECRET, id)).await
+    }
+
+    /// A new secret: `POST /v1/secrets`. For an encrypted one see [`super::Depositor::create`], which seals it first.
+    pub async fn create_secret(&mut self, secret: &NewSecret) -> Result<SecretView, CallError> {
+        self.create(paths::SECRETS.to_owned(), secret).await
+    }
+
+    /// A new value: `PUT /v1/secrets/{id}`; with `if_version`, only while that is the current version. For an encrypted one
+    /// see [`super::Depositor::replace`], which seals it first.
+    pub async fn replace_secret(
+        &mut self,
+        id: &str,
+        replacement: &Replacement,
+        if_version: Option<&str>,
+    ) -> Result<SecretView, CallError> {
+        self.write(Method::PUT, paths::fill(paths::SECRET, id), replacement, if_version).await
+    }
+
+    /// Other attributes: `PATCH /v1/secrets/{id}`.
+    pub async fn change_secret(
+        &mut self,
+        id: &str,
+        change: &SecretChange,
+        if_version: Option<&str>,
+    ) -> Result<SecretView, CallError> {
+        self.write(Method::PATCH, paths::fill(paths::SECRET, id), change, if_version).await
+    }
+
+    /// Deletes a secret and tells which boots still hold it: `DELETE /v1/secrets/{id}`.
+    pub async fn delete_secret(&mut self, id: &str, if_version: Option<&str>) -> Result<Deleted, CallError> {
+        self.delete(paths::fill(paths::SECRET, id), if_version).await
+    }
+
+    /// Fresh keys for one secret: `POST /v1/secrets/{id}/re-encrypt`.
+    pub async fn reencrypt_secret(&mut self, id: &str) -> Result<SecretView, CallError> {
+        self.post_nothing(paths::fill(paths::SECRET_REENCRYPT, id)).await
+    }
+
+    /// Starts the re-encryption of everything, or tells how far one is: `POST /v1/secrets/re-encrypt`.
+    pub async fn reencrypt_all(&mut self) -> Result<ReencryptProgress, CallError> {
+        self.post_nothing(paths::REENCRYPT.to_owned()).await
+    }
+
+    /// How far the re-encryption of everything is: `GET /v1/secrets/re-encrypt`.
+    pub async fn reencrypt_progress(&mut self) -> Result<ReencryptProgress, CallError> {
+        self.get(paths::REENCRYPT.to_owned()).await
+    }
+
+    /// Boots, newest first: `GET /v1/boots`.
+    pub fn boots(filter: &BootFilter) -> Pages<BootView> {
+        Pages::of(paths::BOOTS, &filter.pairs())
+    }
+
+    /// One boot: `GET /v1/boots/{id}`.
+    pub async fn boot(&mut self, id: &str) -> Result<BootView, CallError> {
+        self.get(paths::fill(paths::BOOT_ONE, id)).await
+    }
+}

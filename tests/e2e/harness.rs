@@ -1,0 +1,334 @@
+//! A site: a data folder, a server process on loopback, and clients with an environment of their own.
+//! Everything started here is ended by process id when the site goes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub const DROPSAFE: &str = env!("CARGO_BIN_EXE_dropsafe");
+pub const PASSPHRASE: &str = "correct horse battery staple of the tests";
+
+/// The agent as shipped where `tests/run` built it, else the one of this build.
+pub fn agent_program() -> PathBuf {
+    std::env::var_os("DROPSAFE_STATIC_AGENT")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dropsafe-agent")), PathBuf::from)
+}
+
+/// Says that a test cannot run here. With `--require-all` that is a failure.
+pub fn skip(what: &str) {
+    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
+    eprintln!("skipped: {what}");
+    if let Some(list) = std::env::var_os("DROPSAFE_SKIPS") {
+        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+        writeln!(list, "{what}").unwrap();
+    }
+}
+
+pub struct Site {
+    pub folder: tempfile::TempDir,
+    pub port: u16,
+    pub url: String,
+    pub operator: String,
+    pub admin: String,
+    server: Option<Child>,
+    starts: usize,
+}
+
+/// What a client command printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: ExitStatus,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Self {
+        Self {
+            status: output.status,
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert!(self.status.success(), "{}\nout: {}\nerr: {}", self.status, self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn fails(self, code: i32, says: &[&str]) -> Self {
+        assert_eq!(self.status.code(), Some(code), "out: {}\nerr: {}", self.out, self.err);
+        for words in says {
+            assert!(self.err.contains(words), "does not say {words:?}:\n{}", self.err);
+        }
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("not JSON: {}\n{}", self.out, self.err))
+    }
+}
+
+impl Site {
+    /// Initialised, not serving.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let passphrase = folder.path().join("passphrase");
+        fs::write(&passphrase, PASSPHRASE).unwrap();
+        let ran = Ran::of(
+            bare(DROPSAFE, folder.path())
+                .args(["init", "--json", "--data"])
+                .arg(folder.path().join("data"))
+                .arg("--passphrase-file")
+                .arg(&passphrase)
+                .args(["--listen", &format!("127.0.0.1:{port}")])
+                .output()
+                .unwrap(),
+        )
+        .ok();
+        let made = ran.json();
+        let text =
+            |key: &str| made[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", ran.out)).to_owned();
+        Self {
+            port,
+            url: text("url"),
+            operator: text("operator_token"),
+            admin: text("admin_token"),
+            folder,
+            server: None,
+            starts: 0,
+        }
+    }
+
+    /// Initialised, serving and unlocked.
+    pub fn unlocked() -> Self {
+        let mut site = Self::new();
+        site.serve_unlocked();
+        site
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn serve_unlocked(&mut self) {
+        let file = self.folder.path().join("passphrase");
+        self.serve(&["--unlock-passphrase-file", file.to_str().unwrap()]);
+    }
+
+    /// Starts the server and waits until it answers.
+    pub fn serve(&mut self, arguments: &[&str]) {
+        assert!(self.server.is_none(), "already serving");
+        self.starts += 1;
+        let child = self.serve_command(arguments).spawn().unwrap();
+        self.server = Some(child);
+        self.wait_ready();
+    }
+
+    /// The command that serves, logging everything to `server-N.log`.
+    pub fn serve_command(&self, arguments: &[&str]) -> Command {
+        let log = File::create(self.folder.path().join(format!("server-{}.log", self.starts))).unwrap();
+        let mut command = bare(DROPSAFE, self.folder.path());
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(self.data())
+            .args(arguments)
+            .env("DROPSAFE_LOG", "trace")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        command
+    }
+
+    /// As [`Site::serve`], for data that may be damaged: whether it came up.
+    pub fn try_serve(&mut self, arguments: &[&str]) -> bool {
+        self.starts += 1;
+        let mut child = self.serve_command(arguments).spawn().unwrap();
+        loop {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                self.server = Some(child);
+                return true;
+            }
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_ready(&mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && UnixStream::connect(self.data().join("dropsafe.sock")).is_ok()
+            {
+                return;
+            }
+            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended at once: {ended:?}\n{}", self.log());
+            assert!(Instant::now() < until, "the server does not listen\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn server_pid(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
+    /// SIGKILL, as a power failure would.
+    pub fn kill(&mut self) {
+        let mut child = self.server.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the drain that follows.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.server.take().unwrap();
+        signal(child.id(), nix::sys::signal::Signal::SIGTERM);
+        child.wait().unwrap()
+    }
+
+    /// All that the servers of this site logged.
+    pub fn log(&self) -> String {
+        (0..=self.starts)
+            .filter_map(|n| fs::read(self.folder.path().join(format!("server-{n}.log"))).ok())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .collect()
+    }
+
+    /// A client command as the first administrator.
+    pub fn cli(&self, arguments: &[&str]) -> Ran {
+        self.cli_as(&self.admin, arguments, b"")
+    }
+
+    pub fn operator(&self, arguments: &[&str]) -> Ran {
+        self.cli_as(&self.operator, arguments, b"")
+    }
+
+    pub fn cli_as(&self, token: &str, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = bare(DROPSAFE, self.folder.path());
+        command.args(arguments).env("DROPSAFE_URL", &self.url).env("DROPSAFE_TOKEN", token);
+        Ran::of(feed(command, input))
+    }
+
+    /// `printf %s VALUE | dropsafe set NAME …` as the first administrator.
+    pub fn set(&self, name: &str, value: &str, flags: &[&str]) -> Ran {
+        self.set_as(&self.admin, name, value.as_bytes(), flags)
+    }
+
+    pub fn set_as(&self, token: &str, name: &str, value: &[u8], flags: &[&str]) -> Ran {
+        let mut arguments = vec!["set", name];
+        arguments.extend_from_slice(flags);
+        self.cli_as(token, &arguments, value)
+    }
+
+    /// A new member's token.
+    pub fn member(&self, name: &str, role: &str) -> String {
+        self.cli(&["member", "add", name, "--role", role]).ok();
+        self.cli(&["token", "new", "--for", name]).ok().out.trim().to_owned()
+    }
+
+    /// A ticket that acts for the member, with more flags.
+    pub fn ticket(&self, member: &str, flags: &[&str]) -> String {
+        let mut arguments = vec!["ticket", "new", "--for", member];
+        arguments.extend_from_slice(flags);
+        self.cli(&arguments).ok().out.trim_end_matches('\n').to_owned()
+    }
+
+    /// The agent with that ticket and nothing else in its environment but what `environment` adds.
+    pub fn agent(&self, ticket: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        Ran::of(self.agent_command(ticket, arguments, environment).output().unwrap())
+    }
+
+    pub fn agent_command(&self, ticket: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = bare(&agent_program(), self.folder.path());
+        command
+            .args(arguments)
+            .env("DROPSAFE_TICKET", ticket)
+            .env("DROPSAFE_LOG", "trace")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Boots `env -0` and gives the workload's whole environment.
+    pub fn boot(&self, ticket: &str, arguments: &[&str]) -> BTreeMap<String, String> {
+        let mut all = vec!["exec"];
+        all.extend_from_slice(arguments);
+        all.extend_from_slice(&["--", "env", "-0"]);
+        environment(&self.agent(ticket, &all, &[]).ok().out)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.server.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(30).collect();
+            eprintln!(
+                "-- last lines of the server's log\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
+        }
+    }
+}
+
+/// The program with an empty environment and a home of its own.
+pub fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .current_dir(home);
+    command
+}
+
+/// Runs it with that on standard input.
+pub fn feed(mut command: Command, input: &[u8]) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    // A program that refuses early does not read; that is not this side's failure.
+    let _ = pipe.write_all(input);
+    drop(pipe);
+    child.wait_with_output().unwrap()
+}
+
+/// `env -0` read back.
+pub fn environment(printed: &str) -> BTreeMap<String, String> {
+    printed
+        .split_terminator('\0')
+        .map(|entry| entry.split_once('=').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+pub fn signal(pid: u32, which: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), which).unwrap();
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether `needle`, or any window of 16 bytes of it, is in `hay`.
+pub fn holds_piece(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    let windows: std::collections::HashSet<&[u8]> = needle.windows(16.min(needle.len())).collect();
+    hay.windows(16.min(needle.len())).position(|window| windows.contains(window))
+}

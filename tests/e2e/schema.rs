@@ -1,0 +1,46 @@
+//! The OpenAPI document is true: a property-based client (schemathesis) sends what it allows and what it does not.
+
+use std::process::Command;
+
+use super::harness::{Site, skip};
+
+#[test]
+fn a_property_based_client_finds_no_deviation() {
+    let Some(program) = std::env::var_os("DROPSAFE_SCHEMATHESIS") else {
+        return skip("schemathesis (tests/run installs it from PyPI)");
+    };
+    let site = Site::unlocked();
+    site.set("shared-one", "v", &["--shared"]).ok();
+    site.set("private-one", "v", &["--plain"]).ok();
+    let pem = site.data().join("tls/ca.pem");
+    let base = format!("https://127.0.0.1:{}", site.port);
+    // Once for each kind of credential. What would end the run itself (locking the store, revoking the very
+    // credential in use) is answered for by the permission matrix.
+    for (who, token) in [("admin", &site.admin), ("operator", &site.operator)] {
+        let report = Command::new(&program)
+            .arg("run")
+            .arg(format!("{base}/v1/openapi.json"))
+            .args(["--header", &format!("Authorization: Bearer {token}")])
+            .arg("--tls-verify")
+            .arg(&pem)
+            .args(["--exclude-path-regex", "^/v1/(lock|unlock|backup)$"])
+            .args([
+                "--max-examples",
+                "25",
+                "--seed",
+                "7",
+                "--request-timeout",
+                "20",
+                "--workers",
+                "2",
+                "--no-color",
+            ])
+            .args(["--suppress-health-check", "all"])
+            .current_dir(site.folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&report.stdout);
+        assert!(report.status.success(), "as {who}:\n{text}\n{}", String::from_utf8_lossy(&report.stderr));
+    }
+    assert!(!site.log().contains("panicked"), "{}", site.log());
+}
