@@ -159,7 +159,7 @@ fn merge(session: &Environment, received: Variables) -> Variables {
     let in_session = |name: &OsStr| session.iter().any(|(known, _)| known == name);
     let mut merged: Variables = Vec::new();
     for (name, value) in received {
-        let keep = !(own(&name) && in_session(&name)) && !is_ours(name.as_bytes());
+        let keep = !(is_ours(name.as_bytes()) || own(&name) && in_session(&name));
         if keep && !merged.iter().any(|(known, _)| *known == name) {
             merged.push((name, value));
         }

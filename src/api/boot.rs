@@ -19,6 +19,7 @@ use super::Api;
 use super::auth::Asked;
 use super::extract::IdempotencyKey;
 use super::extract::Json;
+use super::extract::LARGE;
 use super::openapi::ASKED;
 use super::openapi::BODY;
 use super::openapi::refusals;
@@ -68,7 +69,7 @@ async fn boot(
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
     IdempotencyKey(attempt): IdempotencyKey,
-    Json(body): Json<BootRequest>,
+    Json(body): Json<BootRequest, LARGE>,
 ) -> Result<impl IntoResponse, Refused> {
     let answer = release(&api, &caller, body, attempt).await;
     let metrics = api.metrics();
@@ -109,7 +110,7 @@ async fn explain(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<BootRequest>,
+    Json(body): Json<BootRequest, LARGE>,
 ) -> Result<Answer<Explanation>, Refused> {
     let explained = api.store().explain(&caller, ask_of(body)?).await?;
     Ok(Answer(Explanation {
@@ -136,13 +137,9 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
         ("host", &body.host),
         ("agent", &body.agent),
     ] {
-        let text = text.as_deref().unwrap_or("");
-        if text.len() > 128 || text.chars().any(char::is_control) {
-            faults.add_as(
-                Code::Unprocessable,
-                field,
-                "expected at most 128 bytes without control characters",
-            );
+        let Some(text) = text.as_deref() else { continue };
+        if !(1..=128).contains(&text.len()) || text.chars().any(char::is_control) {
+            faults.add_as(Code::Unprocessable, field, "expected 1 to 128 bytes without control characters");
         }
     }
     faults.refusal()?;

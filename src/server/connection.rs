@@ -32,6 +32,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use super::linger::Lingering;
 use crate::api::Peer;
 
 /// Headers of a request, in number.
@@ -54,8 +55,9 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        // A machine that boots on a slow line needs a second or two for each.
-        let (handshake, headers, idle) = (10, 30, 60);
+        // A machine that boots on a slow line needs a second or two for each. An idle connection is closed politely before
+        // its next headers count as late, so that a client that asks once a minute sees an end and not an error.
+        let (handshake, headers, idle) = (10, 30, 20);
         let seconds = Duration::from_secs;
         Self { handshake: seconds(handshake), headers: seconds(headers), idle: seconds(idle) }
     }
@@ -83,7 +85,6 @@ pub async fn serve<S>(
 {
     let activity = Arc::new(Activity::new());
     let service = Routed { router, peer, activity: Arc::clone(&activity) };
-    let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -93,7 +94,7 @@ pub async fn serve<S>(
                 .max_buf_size(READ_AHEAD)
                 // An agent reports and execs: its end closes while the report is being recorded.
                 .half_close(true)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(Lingering::new(stream)), service);
             watched(connection, http1::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
         }
         Protocol::Http2 => {
@@ -104,7 +105,7 @@ pub async fn serve<S>(
                 .max_send_buf_size(64 * 1024)
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(Duration::from_secs(20))
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(stream), service);
             watched(connection, http2::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
         }
     }

@@ -6,6 +6,7 @@ mod connection;
 pub mod datadir;
 mod dev;
 mod init;
+mod linger;
 mod listen;
 mod log;
 mod notify;

@@ -204,7 +204,7 @@ async fn send_canaries() {
     let house = House::new().await;
     let json = "application/json";
     let bodies = [
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("\"{CANARY}\""),
         format!("{{\"{CANARY}\":1}}"),
         format!("{{\"name\":\"x\",\"value\":\"{CANARY}"),

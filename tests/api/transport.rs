@@ -33,7 +33,7 @@ use tokio_rustls::client::TlsStream;
 const SHORT: Patience = Patience {
     handshake: Duration::from_millis(300),
     headers: Duration::from_millis(300),
-    idle: Duration::from_millis(600),
+    idle: Duration::from_millis(200),
 };
 
 async fn start(patience: Patience) -> Dev {
@@ -251,6 +251,24 @@ async fn broken_requests_are_answered_or_cut_and_the_server_lives() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let text = read_all(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 431") && text.contains("headers_too_large"), "{text}");
+    dev.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_too_much_learns_it() {
+    let dev = start(Patience::default()).await;
+    let mut stream = connect(&dev, b"http/1.1").await;
+    let head = format!(
+        "POST /v1/secrets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 4000000\r\n\r\n",
+        &*dev.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..100 {
+        stream.write_all(&[b' '; 40_000]).await.unwrap();
+    }
+    let text = read_all(&mut stream).await;
+    assert!(text.starts_with("HTTP/1.1 413") && text.contains("payload_too_large"), "{text}");
     dev.stop().await;
 }
 
