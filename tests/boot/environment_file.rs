@@ -25,7 +25,7 @@ fn memory() -> tempfile::TempDir {
 }
 
 /// A `secrets:` map, with whatever YAML might not take written as its number.
-fn configuration(values: &BTreeMap<String, String>) -> String {
+pub fn configuration(values: &BTreeMap<String, String>) -> String {
     let mut text = "secrets:\n".to_owned();
     for (name, value) in values {
         write!(text, "  {name}: \"").unwrap();
@@ -41,7 +41,7 @@ fn configuration(values: &BTreeMap<String, String>) -> String {
 }
 
 /// Values of the kinds that formats stumble over, the same at every run.
-fn values(count: usize) -> BTreeMap<String, String> {
+pub fn values(count: usize) -> BTreeMap<String, String> {
     let pieces = [
         "'",
         "\"",

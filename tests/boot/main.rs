@@ -1,5 +1,6 @@
 //! The places where the agent really stands: the first process, units, init systems, beside a shell.
 //!
+//! - [`booted`]: a machine under systemd.
 //! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
@@ -13,6 +14,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
+mod booted;
 mod credentials;
 mod enter;
 mod environment_file;

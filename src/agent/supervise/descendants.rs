@@ -25,13 +25,19 @@ fn parent(stat: &[u8]) -> Option<i32> {
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
 
-/// The living processes below `top`, other than `but`.
-pub fn below(top: Pid, but: Option<Pid>) -> Vec<Pid> {
-    if top == Pid::from_raw(1) {
-        let all = parents().into_keys().map(Pid::from_raw);
-        return all.filter(|pid| *pid != top && Some(*pid) != but).collect();
+/// The living processes below `top`, other than `but`; `None` where /proc is not mounted.
+pub fn below(top: Pid, but: Option<Pid>) -> Option<Vec<Pid>> {
+    let parents = parents();
+    // One's own process is always there to be seen.
+    if parents.is_empty() {
+        return None;
     }
-    tree(&parents(), top.as_raw()).into_iter().map(Pid::from_raw).filter(|pid| Some(*pid) != but).collect()
+    let found = if top == Pid::from_raw(1) {
+        parents.into_keys().filter(|pid| *pid != top.as_raw()).collect()
+    } else {
+        tree(&parents, top.as_raw())
+    };
+    Some(found.into_iter().map(Pid::from_raw).filter(|pid| Some(*pid) != but).collect())
 }
 
 fn tree(parents: &BTreeMap<i32, i32>, top: i32) -> Vec<i32> {
@@ -76,7 +82,8 @@ mod tests {
 
     #[test]
     fn this_process_is_below_its_parent() {
-        assert!(below(nix::unistd::getppid(), None).contains(&nix::unistd::getpid()));
-        assert!(!below(nix::unistd::getppid(), Some(nix::unistd::getpid())).contains(&nix::unistd::getpid()));
+        let (own, parent) = (nix::unistd::getpid(), nix::unistd::getppid());
+        assert!(below(parent, None).unwrap().contains(&own));
+        assert!(!below(parent, Some(own)).unwrap().contains(&own));
     }
 }

@@ -192,7 +192,8 @@ impl Watch {
                 Ok(None) => break,
             }
         }
-        self.filter.is_none() || !descendants::below(getpid(), self.filter).is_empty()
+        let below = || descendants::below(getpid(), self.filter);
+        self.filter.is_none() || below().is_some_and(|found| !found.is_empty())
     }
 
     fn send_all(&self, number: libc::c_int) {
@@ -203,13 +204,16 @@ impl Watch {
             let _ = kernel::send(everybody, number);
             return;
         }
-        let found = descendants::below(getpid(), self.filter);
-        if found.is_empty() {
-            // Without /proc: what shares the workload's group. The number is not anybody else's while a process is in it.
-            let _ = kernel::send(self.all(), number);
-        }
-        for pid in found {
-            let _ = kernel::send(pid, number);
+        match descendants::below(getpid(), self.filter) {
+            Some(found) => {
+                for pid in found {
+                    let _ = kernel::send(pid, number);
+                }
+            }
+            // What shares the workload's group is all that can be named.
+            None => {
+                let _ = kernel::send(self.all(), number);
+            }
         }
     }
 }
