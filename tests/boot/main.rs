@@ -7,6 +7,7 @@
 //! - [`mask`]: values in the output.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
+//! - [`terminal`]: job control.
 //! - [`units`]: systemd accepts and confines every unit, and the units hold workloads back until their secrets are there.
 //! - [`user`]: dropping privileges.
 
@@ -20,6 +21,7 @@ mod mask;
 mod place;
 mod signals;
 mod supervise;
+mod terminal;
 mod units;
 mod user;
 mod workload;
