@@ -224,6 +224,7 @@ fn usual(arguments: &[OsString]) -> Option<Flags> {
             "" => return (action == "exec").then(|| exec(rest, options))?,
             "json" if !json && action != "exec" => json = true,
             "delete-ticket-file" if !options.delete_ticket_file => options.delete_ticket_file = true,
+            "allow-disk" if !options.allow_disk => options.allow_disk = true,
             flag => {
                 let (name, value) = match flag.split_once('=') {
                     Some((name, value)) => (name, OsString::from(value)),
@@ -279,6 +280,8 @@ impl Options {
             "layers" => Slot::One(&mut self.layers),
             "machine" => Slot::One(&mut self.machine),
             "ca" => Slot::One(&mut self.ca),
+            "file-group" => Slot::One(&mut self.file_group),
+            "user" => Slot::One(&mut self.user),
             "log" => Slot::One(&mut self.log),
             _ => return None,
         })
@@ -416,7 +419,7 @@ mod tests {
         for flag in command()
             .get_arguments()
             .filter_map(clap::Arg::get_long)
-            .filter(|flag| *flag != "delete-ticket-file")
+            .filter(|flag| !["allow-disk", "delete-ticket-file"].contains(flag))
         {
             let line = ["dropsafe-agent", "check", &format!("--{flag}"), "x"].map(OsString::from);
             assert_eq!(usual(&line), Flags::try_parse_from(&line).ok(), "{flag}");

@@ -126,15 +126,14 @@ fn shells_read_thousands_of_values_back_unchanged() {
     let values = values(3000);
     let output = boot(folder.path(), &configuration(&values), &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for shell in ["sh", "dash", "bash", "busybox sh"] {
-        let (program, first) = shell.split_once(' ').map_or((shell, ""), |(program, rest)| (program, rest));
-        if Command::new(program).args(["-c", ":"]).output().is_err() || !first.is_empty() {
+    for shell in ["sh", "dash", "bash"] {
+        if Command::new(shell).args(["-c", ":"]).output().is_err() {
             super::skip(&format!("the environment file read by {shell}"));
             continue;
         }
         for (script, file) in [("set -a; . \"$FILE\"; env -0", "env"), (". \"$FILE\"; env -0", "profile.sh")]
         {
-            let read = read_by(program, script, &folder.path().join(file)).unwrap();
+            let read = read_by(shell, script, &folder.path().join(file)).unwrap();
             assert_eq!(read.len(), values.len(), "{shell} {file}");
             assert!(read == values, "{shell} reads something else from {file}");
         }

@@ -6,7 +6,6 @@ use std::process::Stdio;
 use super::supervise::holds;
 use super::supervise::writable;
 use super::workload::Running;
-use super::workload::agent;
 use super::workload::exec;
 use super::workload::lives;
 
@@ -64,9 +63,8 @@ fn pieces_are_put_together_and_partial_lines_come_at_once() {
 #[test]
 fn order_is_kept_where_both_streams_are_one() {
     let (_file, command) = masked("for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done");
-    let agent = agent();
     let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$@\" 2>&1", "sh", &agent]).args(command.get_args());
+    shell.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         shell.env(name, value.unwrap());
     }

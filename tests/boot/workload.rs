@@ -45,8 +45,9 @@ pub fn without_store(mut command: Command) -> Command {
 
 /// `dropsafe-agent exec FLAGS -- COMMAND`
 pub fn exec(flags: &[&str], workload: &[&str]) -> Command {
-    let mut command = without_store(Command::new(agent()));
-    command.arg("exec").args(flags).arg("--").args(workload);
+    // As if from a login: whoever runs the tests may ignore signals, and that is inherited.
+    let mut command = without_store(Command::new("env"));
+    command.arg("--default-signal").arg(agent()).arg("exec").args(flags).arg("--").args(workload);
     command
 }
 
