@@ -24,9 +24,9 @@ use super::machine;
 use super::machine::RealFiles;
 use super::own::Own;
 use crate::client::BootOptions;
-use crate::client::Endpoint;
-use crate::domain::credential::Credential;
-use crate::domain::ticket::BootTicket;
+use crate::client::CallError;
+use crate::client::Probe;
+use crate::client::Reached;
 use crate::domain::time::Timestamp;
 use crate::settings::Environment;
 use crate::settings::Faults;
@@ -35,6 +35,8 @@ use crate::wire::Explanation;
 
 /// How long each address may take to answer: a person waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// More than this is no delay of the network.
+const SKEW: Duration = Duration::from_secs(60);
 /// 2026-01-01: before this program was written, so a clock that shows less is not set.
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
@@ -104,7 +106,8 @@ fn store_side(report: &mut Report, settings: &Settings, own: &Own, environment: 
     }
 }
 
-/// Asks every address by itself: a boot would be content with one, and the others would fail on the day they are needed.
+/// Tries every address: a boot is content with one, and the others would fail on the day they are needed. Then asks the store
+/// what it would release.
 fn addresses(
     report: &mut Report,
     settings: &Settings,
@@ -113,22 +116,41 @@ fn addresses(
 ) -> Option<Explanation> {
     let options =
         BootOptions { deadline: settings.deadline.min(PATIENCE), authorities: settings.authorities.clone() };
-    let mut explained = None;
-    for url in found.ticket.urls() {
-        let credential = Credential::parse(&found.ticket.credential().to_text()).ok()?;
-        let ticket = BootTicket::new(vec![url.clone()], found.ticket.pin(), credential).ok()?;
-        let to =
-            Endpoint::parse(url).map_or_else(|_| "an address of the ticket".to_owned(), |to| to.to_string());
-        match fetch::explanation(&ticket, request, &options) {
-            Ok(explanation) => {
-                let trust = if found.ticket.pin().is_some() { "the pinned key" } else { "trusted" };
-                report.good("store", format_args!("{to} answers ({trust})"));
-                explained = Some(explanation);
+    let probes = match fetch::probe(&found.ticket, &options) {
+        Ok(probes) => probes,
+        Err(error) => {
+            report.failure("store", &error.into());
+            return None;
+        }
+    };
+    let any = probes.iter().any(|probe| probe.outcome.is_ok());
+    for Probe { address, outcome } in probes {
+        match outcome {
+            Ok(Reached { took, clock }) => {
+                report.good("store", format_args!("{address} answers in {} ms", took.as_millis()));
+                if let Some(theirs) = clock {
+                    skew(report, machine::now(), theirs);
+                }
             }
-            Err(error) => report.failure("store", &error.into()),
+            // Another address serves a boot all the same.
+            Err(CallError::Outage(outage)) if any => report.odd("store", outage.to_string(), outage.hint()),
+            Err(CallError::Outage(outage)) => {
+                report.fault("store", &outage, outage.hint(), Exit::Unreachable);
+            }
+            Err(CallError::Refused(refused)) => report.failure("store", &FetchError::Refused(refused).into()),
         }
     }
-    explained
+    let explained = any.then(|| fetch::explanation(&found.ticket, request, &options))?;
+    explained.map_err(|error| report.failure("ticket", &error.into())).ok()
+}
+
+/// Tickets end by the store's clock and caches by this one's.
+fn skew(report: &mut Report, ours: Timestamp, theirs: Timestamp) {
+    let apart = ours.since(theirs).max(theirs.since(ours));
+    if apart > SKEW {
+        let remedy = "synchronize this machine's clock, or the store's";
+        report.odd("clock", format!("it is {} s apart from the store's", apart.as_secs()), Some(remedy));
+    }
 }
 
 fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &Explanation) {

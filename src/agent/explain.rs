@@ -49,7 +49,7 @@ pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bo
         require: &settings.require,
         optional: &settings.optional,
     });
-    let told = Told { explanation: &explanation, own: &own, plan: &plan, obstacles: &obstacles };
+    let told = Told { explanation: &explanation, plan: &plan, obstacles: &obstacles };
     let text = if json { format!("{:#}\n", told.json()) } else { told.text() };
     // Whoever stopped reading has what they wanted.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -58,7 +58,6 @@ pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bo
 
 struct Told<'a> {
     explanation: &'a Explanation,
-    own: &'a Own,
     plan: &'a Plan,
     obstacles: &'a Obstacles,
 }
@@ -169,7 +168,6 @@ impl<'a> Told<'a> {
 
     /// The secret that a variable is or refers to.
     fn entry(&self, variable: &Variable) -> Option<&'a ReceiptEntry> {
-        debug_assert_eq!(self.own.given.len(), self.own.values.len());
         match variable.origin {
             Origin::Released(entry) | Origin::Reference { entry, .. } => {
                 self.explanation.receipt.entries.get(entry)

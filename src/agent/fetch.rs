@@ -22,6 +22,7 @@ use crate::client;
 use crate::client::BootError;
 use crate::client::BootOptions;
 use crate::client::MachinePace;
+use crate::client::Probe;
 use crate::client::Refused;
 use crate::client::Session;
 use crate::crypto::random::Kernel;
@@ -178,6 +179,14 @@ pub fn explanation(
         BootError::Refused(refused) => FetchError::Refused(refused),
         outage @ BootError::Outage { .. } => FetchError::Outage(outage),
     })
+}
+
+/// Tries each of the ticket's addresses once, without its credential.
+///
+/// # Errors
+/// This machine has no room for a connection.
+pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {

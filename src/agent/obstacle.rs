@@ -104,10 +104,18 @@ fn because(skipped: Option<SkipReason>) -> &'static str {
     }
 }
 
-/// A name that may have come from anywhere, without what a terminal would obey.
+/// A name that may have come from anywhere, without what a terminal would obey, and without the rest of a credential that was
+/// put in the wrong place.
 pub fn shown(name: &OsStr) -> String {
-    name.to_string_lossy().escape_debug().to_string()
+    let name = name.to_string_lossy();
+    match CREDENTIALS.iter().find(|prefix| name.starts_with(**prefix)) {
+        Some(prefix) => format!("{prefix}…"),
+        None => name.escape_debug().to_string(),
+    }
 }
+
+/// What a ticket and the credentials of people begin with.
+pub const CREDENTIALS: [&str; 4] = ["dst_", "dsc_", "dsm_", "dso_"];
 
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

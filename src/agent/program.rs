@@ -73,6 +73,7 @@ fn executable(path: &Path, there: &mut bool) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes the programs to be found")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(find(&inside("x"), None), Ok(folder.path().join("x")));
         assert_eq!(find(&inside("y"), None), Err(FindError::NotExecutable(inside("y"))));
         assert_eq!(find(&inside("z"), None), Err(FindError::NotFound(inside("z"))));
-        assert_eq!(find(folder.path().as_os_str(), None).is_err(), true);
+        assert!(find(folder.path().as_os_str(), None).is_err());
         assert_eq!(
             find("x/".as_ref(), Some(folder.path().as_os_str())),
             Err(FindError::NotFound("x/".into()))

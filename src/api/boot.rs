@@ -11,6 +11,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header;
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::path::ParameterIn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -19,6 +21,8 @@ use super::Api;
 use super::auth::Asked;
 use super::extract::IdempotencyKey;
 use super::extract::Json;
+use super::extract::LARGE;
+use super::extract::idempotency_parameter;
 use super::openapi::ASKED;
 use super::openapi::BODY;
 use super::openapi::refusals;
@@ -55,12 +59,22 @@ refusals! {
     Explaining = [ASKED, BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
 }
 
+/// What `Idempotency-Key` means here.
+struct Attempt;
+
+impl utoipa::IntoParams for Attempt {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description =
+            "The same for all tries of one boot: within five minutes they spend one use of the ticket.";
+        vec![idempotency_parameter(description)]
+    }
+}
+
 /// Boots: spends one use of the ticket and answers with the values in its scope
 ///
 /// The use, the record of the boot and its audit entry are durable before the answer begins.
 #[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same for all tries of one boot: within five minutes they spend one use of the ticket.",
-        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(Attempt),
     responses((status = 200, body = BootResponse, description = "The release."), Booting),
     security(("ticket" = [])))]
 async fn boot(
@@ -68,7 +82,7 @@ async fn boot(
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
     IdempotencyKey(attempt): IdempotencyKey,
-    Json(body): Json<BootRequest>,
+    Json(body): Json<BootRequest, LARGE>,
 ) -> Result<impl IntoResponse, Refused> {
     let answer = release(&api, &caller, body, attempt).await;
     let metrics = api.metrics();
@@ -109,7 +123,7 @@ async fn explain(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<BootRequest>,
+    Json(body): Json<BootRequest, LARGE>,
 ) -> Result<Answer<Explanation>, Refused> {
     let explained = api.store().explain(&caller, ask_of(body)?).await?;
     Ok(Answer(Explanation {
@@ -136,13 +150,9 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
         ("host", &body.host),
         ("agent", &body.agent),
     ] {
-        let text = text.as_deref().unwrap_or("");
-        if text.len() > 128 || text.chars().any(char::is_control) {
-            faults.add_as(
-                Code::Unprocessable,
-                field,
-                "expected at most 128 bytes without control characters",
-            );
+        let Some(text) = text.as_deref() else { continue };
+        if !(1..=128).contains(&text.len()) || text.chars().any(char::is_control) {
+            faults.add_as(Code::Unprocessable, field, "expected 1 to 128 bytes without control characters");
         }
     }
     faults.refusal()?;

@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 }
 
 refusals! {
-    Listing = [ASKED, &[Code::Unprocessable]];
+    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
     Reading = [ASKED, &[Code::NotFound]];
     Reporting = [ASKED, BODY, WRITING, &[Code::NotFound, Code::Unprocessable]];
 }

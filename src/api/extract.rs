@@ -15,12 +15,22 @@ use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::Required;
+use utoipa::openapi::Schema;
+use utoipa::openapi::Type;
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::path::ParameterBuilder;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::schema::AnyOfBuilder;
 use zeroize::Zeroizing;
 
 use super::Api;
 use super::problem::Refused;
 use crate::domain::id::VersionId;
 use crate::wire::Code;
+use crate::wire::Object;
 
 /// Bodies that hold no value.
 pub const SMALL: usize = 64 * 1024;
@@ -47,7 +57,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
             Ok(read) => read?,
             Err(_) => return Err(Refused::new(Code::RequestTimeout, "the body did not arrive in time")),
         };
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| unreadable(&error))
+        serde_json::from_slice(&bytes).map(|Object(body)| Self(body)).map_err(|error| unreadable(&error))
     }
 }
 
@@ -131,6 +141,40 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for InPath<T>
         faults.refusal()?;
         read.map(Self).ok_or_else(unreadable)
     }
+}
+
+impl utoipa::IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let version = format!("^\"{}[a-z2-7]{{25}}[aeimquy4]\"$", VersionId::PREFIX);
+        let any = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["*"]));
+        let one = ObjectBuilder::new().schema_type(Type::String).pattern(Some(version));
+        let schema = AnyOfBuilder::new().item(any).item(one);
+        vec![header_parameter("If-Match", "The version that the caller saw, in quotes, or `*`.", schema)]
+    }
+}
+
+impl utoipa::IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "With the same key and body within 24 hours the work is not done again: the first answer is \
+            repeated, or, where it showed a credential, the request is a conflict.";
+        vec![idempotency_parameter(description)]
+    }
+}
+
+/// `Idempotency-Key` as described.
+pub(super) fn idempotency_parameter(description: &str) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]+$"));
+    header_parameter("Idempotency-Key", description, schema.min_length(Some(1)).max_length(Some(128)))
+}
+
+fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
 }
 
 /// `If-Match`: the version that the caller saw; none when it is absent or `*`.

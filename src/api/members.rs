@@ -67,8 +67,7 @@ async fn list_members(
 /// It has no token yet.
 #[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = NewMember,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 hours get the first answer again.",
-            min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        IdempotencyKey,
     ),
     responses(
         (status = 201, body = MemberView, description = "It is added.", headers(("Location" = String, description = "The member."))),

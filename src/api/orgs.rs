@@ -62,8 +62,7 @@ async fn list_orgs(
 ///
 /// A repeated idempotency key is a conflict, because the token cannot be shown twice.
 #[utoipa::path(post, path = paths::ORGS, tag = "organization", operation_id = "create_org", request_body = NewOrg,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sure that a repetition makes no second one.",
-        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(IdempotencyKey),
     responses((status = 201, body = OrgCreated, description = "The organization, and its first admin's token, shown this once."), Creating),
     security(("operator" = [])))]
 async fn create_org(

@@ -99,7 +99,9 @@ impl Refused {
     /// What could be read and cannot be done is told from what could not be read.
     fn unprocessable(mut self, field: &str, message: &str) -> Self {
         let fault = Fault { field: field.to_owned(), message: message.to_owned() };
+        let hint = self.0.problem.hint.take();
         self.0.problem = Problem::new(Code::Unprocessable, &*self.0.problem.detail).faults(vec![fault]);
+        self.0.problem.hint = hint;
         self
     }
 }
@@ -114,13 +116,23 @@ macro_rules! by_code {
     )+ };
 }
 
-by_code! { AuthError UnlockError BackupError }
+by_code! { AuthError BackupError }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let refused = Self::of(&error);
         match &error {
             Error::Invalid { field, why } => refused.unprocessable(field, why),
+            _ => refused,
+        }
+    }
+}
+
+impl From<UnlockError> for Refused {
+    fn from(error: UnlockError) -> Self {
+        let refused = Self::of(&error);
+        match &error {
+            UnlockError::NotAKeyFile => refused.unprocessable("key_file", "is not the text of a key file"),
             _ => refused,
         }
     }

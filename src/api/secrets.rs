@@ -67,7 +67,7 @@ const DEPOSITING: &[Code] = &[
 ];
 
 refusals! {
-    Listing = [ASKED, &[Code::Unprocessable]];
+    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
     Creating = [ASKED, BODY, WRITING, DEPOSITING, &[Code::IdempotencyMismatch]];
     Reading = [ASKED, &[Code::NotFound]];
     Replacing = [ASKED, BODY, WRITING, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
@@ -99,8 +99,7 @@ async fn list_secrets(
 /// Works on a locked store. Answers with the name that it is exported as.
 #[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = NewSecret,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 hours get the first answer again.",
-            min_length = 1, max_length = 128, pattern = "^[!-~]+$"),
+        IdempotencyKey,
     ),
     responses(
         (status = 201, body = SecretView, description = "It is deposited, durably.", headers(
@@ -150,8 +149,7 @@ async fn secret(
 #[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = Replacement,
     params(
         ("id" = SecretId, Path),
-        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
-            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+        IfMatch,
     ),
     responses(
         (status = 200, body = SecretView, description = "It is replaced, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
@@ -176,8 +174,7 @@ async fn replace_secret(
 #[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = SecretChange,
     params(
         ("id" = SecretId, Path),
-        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
-            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+        IfMatch,
     ),
     responses(
         (status = 200, body = SecretView, description = "It is changed, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
@@ -202,8 +199,7 @@ async fn change_secret(
 #[utoipa::path(delete, path = paths::SECRET, tag = "secrets", operation_id = "delete_secret",
     params(
         ("id" = SecretId, Path),
-        ("If-Match" = Option<String>, Header, description = "The version that the caller saw, in quotes, or `*`.",
-            pattern = "^(\\*|\"ver_[a-z2-7]{25}[aeimquy4]\")$"),
+        IfMatch,
     ),
     responses((status = 200, body = Deleted, description = "It is deleted, durably."), Deleting),
     security(("member" = [])))]

@@ -77,8 +77,7 @@ async fn list_tickets(
 /// A member for itself, an admin for any member. A repeated idempotency key is a conflict, because the ticket cannot be
 /// shown twice.
 #[utoipa::path(post, path = paths::TICKETS, tag = "organization", operation_id = "create_ticket", request_body = NewTicket,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sure that a repetition makes no second ticket.",
-        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(IdempotencyKey),
     responses(
         (status = 201, body = TicketCreated, description = "The ticket, shown this once.",
             headers(("Location" = String, description = "What is known of it."))),

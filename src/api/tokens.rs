@@ -70,8 +70,7 @@ async fn list_tokens(
 /// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
 /// because the token cannot be shown twice.
 #[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = NewToken,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sure that a repetition makes no second token.",
-        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(IdempotencyKey),
     responses((status = 201, body = TokenCreated, description = "The token, shown this once."), Creating),
     security(("member" = []), ("operator" = [])))]
 async fn create_token(

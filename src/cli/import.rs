@@ -63,8 +63,8 @@ impl Import {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
-        let (client, place) = connect::known(context)?;
         let lines = read(&self.file, scope)?;
+        let (client, place) = connect::known(context)?;
         let mut deposits = Deposits::open(context, client, &place).await?;
         let ceiling = deposits.variable_ceiling().await?;
         let mut plan = Vec::with_capacity(lines.len());

@@ -116,7 +116,8 @@ impl Set {
         if self.name.contains('=') {
             return Err(Failure::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
         }
-        let name = named(SecretName::parse(&self.name), "the name")?;
+        let name = SecretName::parse(&self.name)
+            .map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let parsed = |text: &Option<String>| text.clone();
         Ok(Wanted {

@@ -41,10 +41,14 @@ fn failure(error: &clap::Error, typed: &[OsString]) -> Failure {
         ErrorKind::UnknownArgument => {
             let Some(flag) = argument.as_deref().and_then(flag_name) else {
                 let hint = if is_set(typed) { NO_VALUE_HERE.to_owned() } else { more(typed) };
-                return failure("there is an argument too many".to_owned()).hint(hint);
+                return failure("there is one argument too many".to_owned()).hint(hint);
             };
             let suggested = text(error, ContextKind::SuggestedArg);
-            let hint = suggested.map_or_else(|| more(typed), |flag| format!("did you mean {flag}?"));
+            let hint = match suggested {
+                _ if is_set(typed) && flag.starts_with("--val") => NO_VALUE_HERE.to_owned(),
+                Some(flag) => format!("did you mean {flag}?"),
+                None => more(typed),
+            };
             failure(format!("there is no flag {flag} here")).hint(hint)
         }
         ErrorKind::InvalidSubcommand => {
@@ -175,7 +179,6 @@ mod tests {
             &["completions", CANARY],
             &["org", "set", "--hints", CANARY],
             &["dev", "--listen", CANARY],
-            &["serve", "--data", "d", "--log-format", CANARY],
         ] {
             let said = said(words);
             assert!(!said.contains(CANARY) && !said.contains("99999"), "{words:?}: {said}");

@@ -9,7 +9,9 @@ use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 
+use nix::errno::Errno;
 use nix::sys::signal::SigSet;
+use nix::sys::signal::SigmaskHow;
 use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::sys::signalfd::SignalFd;
@@ -27,23 +29,38 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 const FROM_KERNEL: i32 = 0x80;
 
 /// The signals that concern `dev`, taken one after another instead of interrupting.
-pub struct Signals(SignalFd);
+pub struct Signals {
+    arriving: SignalFd,
+    taken: SigSet,
+    before: SigSet,
+}
 
 impl Signals {
-    /// Takes them over. To be called while this process has one thread: threads inherit what is blocked, and a child
-    /// that is started later does not (its mask is cleared by the standard library).
+    /// Takes them over. To be called while this process has one thread: later ones inherit what is blocked.
     pub fn take() -> Result<Self, Failure> {
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGCHLD);
-        ENDING.into_iter().for_each(|signal| set.add(signal));
-        let taken = set.thread_block().and_then(|()| SignalFd::new(&set));
-        taken.map(Self).map_err(|errno| defect("signals cannot be taken", errno.desc()))
+        let mut taken = SigSet::empty();
+        taken.add(Signal::SIGCHLD);
+        ENDING.into_iter().for_each(|signal| taken.add(signal));
+        let failed = |errno: Errno| defect("signals cannot be taken", errno.desc());
+        let before = taken.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(failed)?;
+        let arriving = SignalFd::new(&taken).map_err(failed)?;
+        Ok(Self { arriving, taken, before })
+    }
+
+    /// Does `start` with the mask of before: a child inherits it, and would otherwise never see these signals. One that
+    /// arrives meanwhile, or has arrived and waits, ends this process as if it had not been taken.
+    fn released<T>(&self, start: impl FnOnce() -> T) -> Result<T, Failure> {
+        let failed = |errno: Errno| defect("signals cannot be passed on", errno.desc());
+        self.before.thread_set_mask().map_err(failed)?;
+        let started = start();
+        self.taken.thread_block().map_err(failed)?;
+        Ok(started)
     }
 
     /// The next one, and whether the kernel sent it.
     fn next(&self) -> Result<(Signal, bool), Failure> {
         loop {
-            match self.0.read_signal() {
+            match self.arriving.read_signal() {
                 Ok(Some(info)) => {
                     let signal =
                         i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
@@ -51,7 +68,7 @@ impl Signals {
                         return Ok((signal, info.ssi_code == FROM_KERNEL));
                     }
                 }
-                Ok(None) | Err(nix::errno::Errno::EINTR) => {}
+                Ok(None) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(defect("signals cannot be read", errno.desc())),
             }
         }
@@ -69,6 +86,7 @@ pub fn start(
     command: Vec<OsString>,
     ticket: &Zeroizing<String>,
     environment: &Environment,
+    signals: &Signals,
 ) -> Result<Child, Failure> {
     // The link names this program even after its file was replaced or removed (proc_pid_exe(5)).
     let mut agent = Command::new("/proc/self/exe");
@@ -84,7 +102,7 @@ pub fn start(
         agent.env("DROPSAFE_CONFIG", "/dev/null");
     }
     agent.env("DROPSAFE_TICKET", ticket.as_str());
-    agent.spawn().map_err(|error| defect("the agent cannot be started", &why(&error)))
+    signals.released(|| agent.spawn())?.map_err(|error| defect("the agent cannot be started", &why(&error)))
 }
 
 /// Passes signals on until the child has ended, and tells how.

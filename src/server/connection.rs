@@ -32,20 +32,36 @@ use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use super::linger::Lingering;
 use crate::api::Peer;
 
-/// How long the headers of an HTTP/1 request may take, from the end of the one before: also the longest idle time.
-const HEADERS: Duration = Duration::from_secs(30);
 /// Headers of a request, in number.
 const MAX_HEADERS: usize = 64;
 /// Bytes that HTTP/1 reads ahead: more than the headers that the API accepts, so that it can say what is too large.
 const READ_AHEAD: usize = 32 * 1024;
-/// How long a connection may be without a request under way.
-const IDLE: Duration = Duration::from_secs(60);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_secs(5);
 /// HTTP/2 requests at once on one connection.
 const STREAMS: u32 = 128;
+
+/// How long a peer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To finish the TLS handshake.
+    pub handshake: Duration,
+    /// To send the headers of an HTTP/1 request, from the end of the one before.
+    pub headers: Duration,
+    /// With no request under way.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        // A machine that boots on a slow line needs a second or two for each. An idle connection is closed politely before
+        // its next headers count as late, so that a client that asks once a minute sees an end and not an error.
+        let (handshake, headers, idle) = (10, 30, 20);
+        let seconds = Duration::from_secs;
+        Self { handshake: seconds(handshake), headers: seconds(headers), idle: seconds(idle) }
+    }
+}
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +73,29 @@ pub enum Protocol {
 }
 
 /// Serves one connection to its end.
-pub async fn serve<S>(stream: S, protocol: Protocol, peer: Peer, router: Router, stop: watch::Receiver<bool>)
-where
+pub async fn serve<S>(
+    stream: S,
+    protocol: Protocol,
+    peer: Peer,
+    router: Router,
+    patience: Patience,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::new());
     let service = Routed { router, peer, activity: Arc::clone(&activity) };
-    let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS)
+                .header_read_timeout(patience.headers)
                 .max_headers(MAX_HEADERS)
                 .max_buf_size(READ_AHEAD)
                 // An agent reports and execs: its end closes while the report is being recorded.
                 .half_close(true)
-                .serve_connection(io, service);
-            watched(connection, http1::Connection::graceful_shutdown, &activity, stop).await;
+                .serve_connection(TokioIo::new(Lingering::new(stream)), service);
+            watched(connection, http1::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
         }
         Protocol::Http2 => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -84,8 +105,8 @@ where
                 .max_send_buf_size(64 * 1024)
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(Duration::from_secs(20))
-                .serve_connection(io, service);
-            watched(connection, http2::Connection::graceful_shutdown, &activity, stop).await;
+                .serve_connection(TokioIo::new(stream), service);
+            watched(connection, http2::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
         }
     }
 }
@@ -94,13 +115,14 @@ async fn watched<C, E>(
     connection: C,
     close: impl Fn(Pin<&mut C>),
     activity: &Activity,
+    patience: Duration,
     mut stop: watch::Receiver<bool>,
 ) where
     C: Future<Output = Result<(), E>>,
 {
     let mut connection = pin!(connection);
     let mut closing = false;
-    let mut look = tokio::time::interval(LOOK);
+    let mut look = tokio::time::interval(patience / 8);
     loop {
         tokio::select! {
             // How a connection ended is its peer's business: it went away, or was too slow.
@@ -111,10 +133,10 @@ async fn watched<C, E>(
             }
             _ = look.tick() => {
                 let idle = activity.idle(Instant::now());
-                if idle > IDLE && !closing {
+                if idle > patience && !closing {
                     closing = true;
                     close(connection.as_mut());
-                } else if idle > IDLE * 2 {
+                } else if idle > patience * 2 {
                     // Asked to close, and its peer takes neither that nor the last answer.
                     return;
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::connection::Patience;
 use super::listen::ListenError;
 use super::listen::Listener;
 use super::run::Serving;
@@ -80,7 +81,11 @@ pub struct Dev {
 
 impl Dev {
     /// Starts one on `listen`, an address of loopback; port 0: a free one.
-    pub async fn start(listen: SocketAddr, limits: api::limits::Settings) -> Result<Self, DevError> {
+    pub async fn start(
+        listen: SocketAddr,
+        limits: api::limits::Settings,
+        patience: Patience,
+    ) -> Result<Self, DevError> {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         // A key file instead of a passphrase: nothing to derive, and nobody will ever need it again.
         let secret = UnlockSecret::KeyFile(UnlockKey::generate(&mut Kernel).to_text());
@@ -104,7 +109,7 @@ impl Dev {
             pin: Some(served.pin),
             limits,
         });
-        let serving = Serving::start(vec![listener], &api, CONNECTIONS);
+        let serving = Serving::start(vec![listener], &api, CONNECTIONS, patience);
         let ticket = BootTicket::new(vec![url.clone()], Some(served.pin), issued.credential)?;
         Ok(Self {
             url: format!("{url}#{}", served.pin),

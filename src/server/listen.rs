@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::connection::Patience;
 use super::connection::Protocol;
 use super::connection::serve;
 use super::datadir;
@@ -26,8 +27,6 @@ use super::datadir::DataError;
 use crate::api::Api;
 use crate::api::Peer;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
@@ -121,7 +120,13 @@ enum Accepted {
 }
 
 /// Accepts from `listener` until `stop` says so, then finishes its connections. Dropping the future breaks them off.
-pub async fn accept(listener: Listener, api: Api, room: Arc<Semaphore>, mut stop: watch::Receiver<bool>) {
+pub async fn accept(
+    listener: Listener,
+    api: Api,
+    room: Arc<Semaphore>,
+    patience: Patience,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = api.router();
     let mut connections = JoinSet::new();
     loop {
@@ -141,7 +146,7 @@ pub async fn accept(listener: Listener, api: Api, room: Arc<Semaphore>, mut stop
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
                     let _permit = permit;
-                    converse(accepted, router, stop).await;
+                    converse(accepted, router, patience, stop).await;
                 });
             }
             Err(error) => {
@@ -159,12 +164,12 @@ pub async fn accept(listener: Listener, api: Api, room: Arc<Semaphore>, mut stop
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(accepted: Accepted, router: axum::Router, stop: watch::Receiver<bool>) {
+async fn converse(accepted: Accepted, router: axum::Router, patience: Patience, stop: watch::Receiver<bool>) {
     match accepted {
         Accepted::Tls(stream, acceptor, address) => {
             let _ = stream.set_nodelay(true);
             // Whoever stops halfway, or speaks something else, is a stranger: worth a line only when one looks for it.
-            let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            let stream = match tokio::time::timeout(patience.handshake, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
                 Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
@@ -173,12 +178,12 @@ async fn converse(accepted: Accepted, router: axum::Router, stop: watch::Receive
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            serve(stream, protocol, Peer::Network(address.ip()), router, stop).await;
+            serve(stream, protocol, Peer::Network(address.ip()), router, patience, stop).await;
         }
         Accepted::Plain(stream, address) => {
             let _ = stream.set_nodelay(true);
-            serve(stream, Protocol::Http1, Peer::Network(address.ip()), router, stop).await;
+            serve(stream, Protocol::Http1, Peer::Network(address.ip()), router, patience, stop).await;
         }
-        Accepted::Unix(stream) => serve(stream, Protocol::Http1, Peer::Socket, router, stop).await,
+        Accepted::Unix(stream) => serve(stream, Protocol::Http1, Peer::Socket, router, patience, stop).await,
     }
 }

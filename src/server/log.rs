@@ -1,7 +1,6 @@
 //! The log: structured events as text or JSON lines on standard error. What other crates would say is cut at warnings,
 //! so that no library logs what it carries, whatever the level.
 
-use std::io::IsTerminal as _;
 use std::str::FromStr;
 
 use tracing::Level;
@@ -67,8 +66,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
     let filter = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), level.0);
     let started = match format {
         LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal();
-            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
             tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
         }
         LogFormat::Json => {

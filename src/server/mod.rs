@@ -6,6 +6,7 @@ mod connection;
 pub mod datadir;
 mod dev;
 mod init;
+mod linger;
 mod listen;
 mod log;
 mod notify;
@@ -16,6 +17,7 @@ mod unlock;
 
 pub use config::Flags;
 pub use config::ServeConfig;
+pub use connection::Patience;
 pub use dev::Dev;
 pub use dev::DevError;
 pub use init::InitOptions;

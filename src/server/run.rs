@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::config::ServeConfig;
+use super::connection::Patience;
 use super::datadir;
 use super::datadir::DataDir;
 use super::datadir::DataError;
@@ -107,9 +108,13 @@ pub async fn run(
         random: Arc::new(KernelEntropy),
         urls: config.urls(host.as_deref()),
         pin: Some(served.pin),
-        limits: api::limits::Settings { in_flight: config.requests, ..Default::default() },
+        limits: api::limits::Settings {
+            in_flight: config.requests,
+            guesses: config.guesses,
+            ..Default::default()
+        },
     });
-    let serving = Serving::start(listeners, &api, config.connections);
+    let serving = Serving::start(listeners, &api, config.connections, config.patience);
     let told = Started { addresses: serving.addresses.clone(), pin: served.pin, locked: store.is_locked() };
     let state = if told.locked { "locked: takes deposits, refuses boots" } else { "unlocked" };
     tracing::info!(addresses = ?told.addresses, pin = %told.pin, state, "serving");
@@ -174,13 +179,13 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Accepts from all of `listeners`, at most `connections` connections at once.
-    pub(super) fn start(listeners: Vec<Listener>, api: &Api, connections: usize) -> Self {
+    pub(super) fn start(listeners: Vec<Listener>, api: &Api, connections: usize, patience: Patience) -> Self {
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Semaphore::new(connections));
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept(listener, api.clone(), Arc::clone(&room), stopped.clone()));
+            accepting.spawn(accept(listener, api.clone(), Arc::clone(&room), patience, stopped.clone()));
         }
         let counted = api.clone();
         let counting = tokio::spawn(async move {

@@ -53,12 +53,15 @@ pub struct NewToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// Seconds until it expires; absent: it does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
     pub ttl_seconds: Option<u64>,
     /// For people, at most 100 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 100))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub label: Option<String>,
 }
 

@@ -28,19 +28,31 @@ pub struct BootRequest {
     pub plugins: Option<Vec<String>>,
     /// A stable name of the machine, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 128))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub machine: Option<String>,
     /// The kernel's boot id, so that a reboot is told from a second workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 128))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub kernel_boot: Option<String>,
     /// The host name, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 128))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub host: Option<String>,
     /// The agent's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 128))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub agent: Option<String>,
 }
 
@@ -120,6 +132,7 @@ pub struct BootReport {
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
     pub digest: String,
     /// How many variables the workload was given in all.
+    #[serde(deserialize_with = "super::number::whole")]
     pub variables: u32,
 }
 

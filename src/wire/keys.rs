@@ -47,11 +47,11 @@ impl std::fmt::Debug for UnlockSecret {
 #[serde(deny_unknown_fields)]
 pub struct Unlock {
     /// Tried on passphrase slots.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 4096))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<UnlockSecret>,
     /// The text of a key file (`dropsafe-key-1…`), tried on key file and credential slots.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 4096))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<UnlockSecret>,
 }
@@ -81,11 +81,11 @@ pub struct Lock {
 #[serde(deny_unknown_fields)]
 pub struct NewKeyslot {
     /// A passphrase for the new slot.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 4096))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<UnlockSecret>,
     /// A key file's text.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 4096))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<UnlockSecret>,
     /// Whether the key file is kept as a systemd credential (only shown).
@@ -93,7 +93,10 @@ pub struct NewKeyslot {
     pub credential: bool,
     /// For people, at most 100 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 100))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub label: Option<String>,
 }
 

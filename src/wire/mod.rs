@@ -5,6 +5,8 @@ mod account;
 mod audit;
 mod boot;
 mod keys;
+mod number;
+mod object;
 mod org;
 mod page;
 pub mod paths;
@@ -20,6 +22,7 @@ pub use boot::{BootReport, BootRequest, BootResponse, BootView, Explanation, Hol
 pub use keys::{
     DepositInfo, KeyslotView, Lock, NewKeyslot, ReencryptProgress, Unlock, UnlockSecret, UnlockedView,
 };
+pub use object::Object;
 pub use org::{NewOrg, OrgCreated, OrgPolicyChange, OrgView};
 pub use page::Page;
 pub use problem::{Code, Fault, Problem};

@@ -59,7 +59,7 @@ pub struct OrgPolicyChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hints: Option<bool>,
     /// Ceiling for a variable's value, 1 to 131,071 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 131071))]
     pub variable_ceiling: Option<u32>,
 }

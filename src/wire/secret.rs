@@ -39,15 +39,15 @@ pub struct NewSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
     /// The value as text; the server seals it at once.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1048576, pattern = r"^[^\u0000]*$"))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The value as base64, for files.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1398104, pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[A-Za-z0-9+/]*={0,2}$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
     /// Redacted form kept for display, with `sealed` only (otherwise the server makes it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,12 +69,14 @@ pub struct Sealed {
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
     pub version: String,
     /// Generation of the deposit key.
+    #[serde(deserialize_with = "super::number::whole")]
     pub generation: u32,
     /// HPKE suite (registry values of RFC 9180): KEM identifier.
     #[cfg_attr(feature = "server", schema(minimum = 32, maximum = 32))]
+    #[serde(deserialize_with = "super::number::whole")]
     pub suite: u16,
     /// HPKE encapsulated key.
-    #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$"))]
+    #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{43}=$"))]
     pub enc: String,
     /// The data key, sealed.
     #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{64}$"))]
@@ -83,14 +85,7 @@ pub struct Sealed {
     #[cfg_attr(feature = "server", schema(pattern = r"^[A-Za-z0-9+/]{32}$"))]
     pub nonce: String,
     /// The value under the data key.
-    #[cfg_attr(
-        feature = "server",
-        schema(
-            min_length = 24,
-            max_length = 1398128,
-            pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
-        )
-    )]
+    #[cfg_attr(feature = "server", schema(min_length = 24, pattern = r"^[A-Za-z0-9+/]*={0,2}$"))]
     pub ciphertext: String,
 }
 
@@ -100,15 +95,15 @@ pub struct Sealed {
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The value as text.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1048576, pattern = r"^[^\u0000]*$"))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The value as base64, for files.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, max_length = 1398104, pattern = r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"))]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[A-Za-z0-9+/]*={0,2}$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
     /// Redacted form, with `sealed` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +122,7 @@ pub struct Replacement {
     #[serde(default)]
     pub allow_refused: bool,
     /// Attributes to change in the same commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub change: Option<SecretChange>,
 }
 

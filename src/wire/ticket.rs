@@ -12,11 +12,11 @@ pub struct NewTicket {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
     /// Seconds until it expires; absent: it does not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
     pub ttl_seconds: Option<u64>,
     /// How many boots; absent: any number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 1000000000_u64))]
     pub uses: Option<u64>,
     /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
@@ -25,11 +25,14 @@ pub struct NewTicket {
     pub plugins: Option<Vec<String>>,
     /// Networks it may be used from, as `address/bits`; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "server", schema(max_items = 100))]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::cidr::Cidr>, max_items = 100))]
     pub sources: Vec<String>,
     /// For people, at most 100 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "server", schema(max_length = 100))]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub label: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -167,7 +168,9 @@ impl Site {
     fn wait_ready(&mut self) {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && UnixStream::connect(self.data().join("dropsafe.sock")).is_ok()
+            {
                 return;
             }
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
@@ -248,7 +251,7 @@ impl Site {
     }
 
     pub fn agent_command(&self, ticket: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-        let mut command = bare(&agent_program(), self.folder.path());
+        let mut command = bare(agent_program(), self.folder.path());
         command
             .args(arguments)
             .env("DROPSAFE_TICKET", ticket)

@@ -13,7 +13,7 @@ fn of_a_thousand_parallel_boots_on_one_use_exactly_one_wins() {
         .map(|_| {
             site.agent_command(
                 &ticket,
-                &["exec", "--deadline", "120s", "--", "printenv", "KEY"],
+                &["exec", "--deadline", "300s", "--", "printenv", "KEY"],
                 &[("DROPSAFE_LOG", "off")],
             )
             .stdout(Stdio::piped())

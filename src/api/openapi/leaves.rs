@@ -12,6 +12,7 @@ use utoipa::openapi::Type;
 
 use crate::domain::id;
 use crate::domain::time::Timestamp;
+use crate::wire::Code;
 
 macro_rules! identifiers {
     ($($Id:ident)+) => {
@@ -36,6 +37,17 @@ macro_rules! identifiers {
 
 identifiers! { OrgId MemberId SecretId VersionId TokenId TicketId BootId StoreId SlotId }
 
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let codes = Code::ALL.iter().map(|code| code.as_str());
+        let text =
+            ObjectBuilder::new().schema_type(Type::String).description(Some("Stable codes of errors."));
+        text.enum_values(Some(codes)).into()
+    }
+}
+
+impl ToSchema for Code {}
+
 impl PartialSchema for Timestamp {
     fn schema() -> RefOr<Schema> {
         let pattern = r"^-?[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$";
@@ -47,7 +59,7 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// What the vocabulary's own schemas, made of a description only, do not say: pattern and greatest length.
-const PATTERNS: [(&str, &str, Option<usize>); 8] = [
+const PATTERNS: [(&str, &str, Option<usize>); 9] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
@@ -56,6 +68,7 @@ const PATTERNS: [(&str, &str, Option<usize>); 8] = [
     ("Category", "^[a-z0-9_-]+$", Some(50)),
     ("Hint", r"^[!-~]{2,24}\*{4}\.{3}[!-~]{4}$", None),
     ("Digest", "^[0-9a-f]{64}$", Some(64)),
+    ("Cidr", "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", None),
 ];
 
 /// Adds the patterns to the schemas of a document.

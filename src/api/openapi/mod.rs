@@ -75,9 +75,9 @@ pub(super) fn finished(document: &OpenApi) -> Bytes {
         leaves::add_patterns(schemas);
     }
     for (schema, forms) in EXACTLY_ONE {
-        if let Some(Value::Object(schema)) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
-            let text = |field: &str| json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } });
-            schema.insert("oneOf".to_owned(), forms.iter().map(|field| text(field)).collect());
+        if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
+            let alternatives = forms.iter().map(|form| with_form(schema, form, forms)).collect();
+            *schema = json!({ "description": schema["description"], "type": "object", "oneOf": Value::Array(alternatives) });
         }
     }
     let id = json!({ "description": "For the server's log and the audit trail.", "required": true,
@@ -97,6 +97,32 @@ const EXACTLY_ONE: [(&str, &[&str]); 4] = [
     ("Unlock", &["passphrase", "key_file"]),
     ("NewKeyslot", &["passphrase", "key_file"]),
 ];
+
+/// `schema` with `form` there and the other `forms` absent or null.
+fn with_form(schema: &Value, form: &str, forms: &[&str]) -> Value {
+    let mut schema = schema.clone();
+    for other in forms.iter().filter(|other| **other != form) {
+        schema["properties"][*other] = json!({ "type": "null" });
+    }
+    let own = &mut schema["properties"][form];
+    // Either a type and null, or a reference and null.
+    if own["type"].is_array() {
+        own["type"] = json!("string");
+    } else if let Some(reference) =
+        own["oneOf"].as_array().and_then(|of| of.iter().find(|one| one["$ref"].is_string()))
+    {
+        *own = reference.clone();
+        // A plain value is not sealed: there would be nothing to show.
+        schema["properties"]["type"] = json!({ "const": "encrypted" });
+    }
+    if !schema["required"].is_array() {
+        schema["required"] = json!([]);
+    }
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push(json!(form));
+    }
+    schema
+}
 
 fn for_each_response(json: &mut Value, mut edit: impl FnMut(&mut serde_json::Map<String, Value>)) {
     let paths = json.get_mut("paths").and_then(Value::as_object_mut);

@@ -19,6 +19,8 @@ use crate::wire::SecretChange;
 use crate::wire::Value;
 use crate::wire::ValueBase64;
 
+const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
+
 /// A new secret.
 pub(super) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
     let mut faults = Faults::default();
@@ -110,7 +112,7 @@ fn deposit(
         (None, Some(base64), None) => match base64.into_secret() {
             Some(value) => Some(Deposit::Value(value)),
             None => {
-                faults.add("value_base64", "is not base64 with padding (RFC 4648 section 4)");
+                faults.add_as(Code::Unprocessable, "value_base64", NOT_BASE64);
                 None
             }
         },
@@ -150,11 +152,15 @@ fn binary(
     match data_encoding::BASE64.decode(text.as_bytes()) {
         Ok(bytes) if length.contains(&bytes.len()) => Some(bytes),
         Ok(_) => {
-            faults.add(field, format!("expected {} to {} bytes", length.start(), length.end()));
+            faults.add_as(
+                Code::Unprocessable,
+                field,
+                format!("expected {} to {} bytes", length.start(), length.end()),
+            );
             None
         }
         Err(_) => {
-            faults.add(field, "is not base64 with padding (RFC 4648 section 4)");
+            faults.add_as(Code::Unprocessable, field, NOT_BASE64);
             None
         }
     }

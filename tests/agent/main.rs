@@ -1,0 +1,50 @@
+//! The agent as a program, against a store that plays whatever part a test gives it.
+//!
+//! - [`boot`]: what the workload gets: variables, arguments, descriptors, signals, status.
+//! - [`refusals`]: what stops a boot, with which status and words, and that nothing was started.
+//! - [`outages`]: the deadline, the three policies and the cache.
+//! - [`asking`]: `explain` and `check`.
+//! - [`secrecy`]: no value in any message, at any level.
+
+#![expect(clippy::disallowed_methods, reason = "a test plays the machine around the agent")]
+
+mod asking;
+mod boot;
+mod outages;
+mod refusals;
+mod secrecy;
+mod store;
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+/// The agent, with nothing in its environment but what a test puts there, and PATH.
+pub fn agent(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dropsafe-agent"));
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// What a run said and how it ended.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn run(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// A configuration file with this content.
+pub fn configuration(folder: &Path, yaml: &str) -> std::path::PathBuf {
+    let path = folder.join("agent.yaml");
+    std::fs::write(&path, yaml).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}

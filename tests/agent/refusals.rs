@@ -1,0 +1,216 @@
+//! What stops a boot. In every case the workload must not have been started.
+
+use dropsafe::domain::value::Delivery;
+use dropsafe::wire::Code;
+
+use super::agent;
+use super::run;
+use super::store::Secret;
+use super::store::Store;
+use super::store::private;
+use super::store::problem;
+use super::store::release;
+use super::store::response;
+
+/// Boots a workload that would say `started`; tells status and messages.
+fn refused(store: &Store, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = agent(["exec", "--", "echo", "started"]);
+    let ran = run(command.env("DROPSAFE_TICKET", &store.ticket).envs(variables.iter().copied()));
+    assert_eq!(ran.out, "", "{}", ran.err);
+    (ran.code, ran.err)
+}
+
+#[test]
+fn a_mistyped_program_asks_the_store_nothing() {
+    let store = Store::releasing(vec![]);
+    for (program, code) in
+        [("no-such-program", 127), ("/no/such/program", 127), ("/etc/passwd", 126), ("/", 126), ("", 127)]
+    {
+        let ran = run(agent(["exec", "--", program]).env("DROPSAFE_TICKET", &store.ticket));
+        assert_eq!(ran.code, Some(code), "{program}: {}", ran.err);
+    }
+    assert_eq!(store.asked().len(), 0);
+}
+
+#[test]
+fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::releasing(vec![]);
+    for (text, code) in [("echo started\n", 126), ("#!/no/such/interpreter\n", 127)] {
+        let path = folder.path().join(format!("script-{code}"));
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ran = run(agent(["exec", "--"]).arg(&path).env("DROPSAFE_TICKET", &store.ticket));
+        assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{}", ran.err);
+    }
+}
+
+#[test]
+fn usage_is_64_and_asked_for_help_is_0() {
+    for (line, code) in
+        [(&["exec"][..], 64), (&["--nonsense"], 64), (&[], 64), (&["--help"], 0), (&["--version"], 0)]
+    {
+        assert_eq!(run(&mut agent(line)).code, Some(code), "{line:?}");
+    }
+}
+
+#[test]
+fn every_fault_of_the_configuration_comes_at_once_before_anything_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml =
+        super::configuration(folder.path(), "deadlin: 5s\non_outage: hunter2\nsecrets: {a: [hunter2]}\n");
+    let store = Store::releasing(vec![]);
+    let ran = run(agent(["exec", "--log", "hunter2", "--config"])
+        .arg(&yaml)
+        .args(["--", "true"])
+        .env("DROPSAFE_TICKET", &store.ticket)
+        .env("DROPSAFE_DEADLINE", "hunter2"));
+    assert_eq!(ran.code, Some(78));
+    let place = yaml.display();
+    for line in [
+        format!("dropsafe-agent: {place}:1 deadlin: unknown key; did you mean `deadline`?"),
+        format!("dropsafe-agent: {place}:2 on_outage: not one of fail, cache, start-without"),
+        format!("dropsafe-agent: {place}:3 secrets.a: not a single value"),
+        "dropsafe-agent: --log: not one of text, json".to_owned(),
+        "dropsafe-agent: DROPSAFE_DEADLINE: not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d"
+            .to_owned(),
+    ] {
+        assert!(ran.err.lines().any(|told| told == line), "{line}\nis missing in\n{}", ran.err);
+    }
+    assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+    assert_eq!(store.asked().len(), 0);
+}
+
+#[test]
+fn a_bad_ticket_is_told_without_quoting_it() {
+    let store = Store::releasing(vec![]);
+    let cut = &store.ticket[..store.ticket.len() - 10];
+    for (ticket, told) in
+        [("hunter2", "not a boot ticket"), (cut, "cut short"), ("dsm_aaaa", "a token, not a boot ticket")]
+    {
+        let ran = run(agent(["exec", "--", "true"]).env("DROPSAFE_TICKET", ticket));
+        assert_eq!(ran.code, Some(78));
+        assert!(ran.err.contains(told) && !ran.err.contains(ticket), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_ticket_in_the_wrong_place_is_not_repeated() {
+    let ticket = Store::releasing(vec![]).ticket;
+    for line in
+        [&["exec", "--", &ticket][..], &[&ticket], &["exec", &format!("--ticket={ticket}"), "--", "x"]]
+    {
+        let ran = run(agent(line).env("DROPSAFE_TICKET", &ticket));
+        assert!(ran.code != Some(0) && !ran.err.contains(&ticket[..20]), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_denial_ends_the_boot_at_once() {
+    for code in [Code::Unauthorized, Code::Expired, Code::Revoked, Code::TicketSpent, Code::SourceNotAllowed]
+    {
+        let store = Store::new(move |_, _| problem(code));
+        let (status, told) = refused(&store, &[]);
+        assert_eq!(status, Some(77), "{told}");
+        assert!(told.contains(code.title()), "{told}");
+        assert_eq!(store.asked().len(), 1);
+    }
+    let store = Store::new(|_, _| problem(Code::InvalidRequest));
+    assert_eq!(refused(&store, &[]).0, Some(78));
+}
+
+#[test]
+fn half_a_release_starts_nothing() {
+    let secrets = vec![private("A", "1"), private("B", "2")];
+    for change in 0..4 {
+        let secrets = secrets.clone();
+        let store = Store::new(move |_, _| {
+            let mut response = response(&secrets);
+            match change {
+                0 => drop(response.receipt.entries.pop()),
+                1 => drop(response.values.pop()),
+                2 => response.digest = "0".repeat(64),
+                _ => response.count = 3,
+            }
+            (200, serde_json::to_string(&response).unwrap())
+        });
+        let (status, told) = refused(&store, &[]);
+        assert_eq!(status, Some(75), "{told}");
+    }
+}
+
+#[test]
+fn names_that_stand_in_the_way_are_all_told() {
+    let store = Store::releasing(vec![private("LD_PRELOAD", "/x.so")]);
+    let (status, told) =
+        refused(&store, &[("A", "dropsafe:gone"), ("B", "dropsafe:off"), ("DROPSAFE_REQUIRE", "NEED")]);
+    assert_eq!(status, Some(78));
+    for part in [
+        "A refers to the secret gone, which is not in scope",
+        "B refers to the secret off, which is kept with auto-install off",
+        "the store may not set LD_PRELOAD on this machine",
+        "NEED is required and missing",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let ran =
+        run(agent(["exec", "--allow-name", "LD_LIBRARY_PATH", "--", "sh", "-c", "echo $LD_LIBRARY_PATH"])
+            .env("DROPSAFE_TICKET", &Store::releasing(vec![private("LD_LIBRARY_PATH", "/x")]).ticket));
+    assert_eq!(ran.out, "/x\n", "{}", ran.err);
+}
+
+#[test]
+fn values_that_no_variable_can_hold_are_named() {
+    let nul = Secret { value: b"a\0b".to_vec(), delivery: Delivery::Variable, ..private("nul", "") };
+    let (status, told) = refused(&Store::releasing(vec![nul]), &[]);
+    assert_eq!(status, Some(78));
+    assert!(told.contains("a variable cannot hold a NUL byte: NUL"), "{told}");
+
+    let long = "x".repeat(131_072 - "LONG=".len());
+    let (status, told) = refused(&Store::releasing(vec![private("long", &long)]), &[]);
+    assert_eq!(status, Some(78));
+    assert!(told.contains("longer than 131071 bytes, name and `=` included: LONG (131072 bytes)"), "{told}");
+    let fits = &long[1..];
+    let ran = run(agent(["exec", "--", "sh", "-c", "echo ${#LONG}"])
+        .env("DROPSAFE_TICKET", &Store::releasing(vec![private("long", fits)]).ticket));
+    assert_eq!(ran.out, format!("{}\n", fits.len()), "{}", ran.err);
+}
+
+#[test]
+fn what_is_too_large_together_is_named_and_the_limit_is_the_kernels() {
+    const NAMES: [&str; 30] = [
+        "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q", "R", "S", "T",
+        "U", "V", "W", "X", "Y", "Z", "AA", "AB", "AC", "AD",
+    ];
+    let value = "x".repeat(100_000);
+    let secrets: Vec<Secret> = NAMES.iter().map(|name| private(name, &value)).collect();
+    let (status, told) = refused(&Store::releasing(secrets.clone()), &[("SMALL", "1")]);
+    // 8 MiB of stack, as everywhere by default, is 2 MiB for these; where it is more, they fit.
+    assert_eq!(status, Some(78), "{told}");
+    assert!(
+        told.contains("the largest are AA (100003 bytes), AB (100003 bytes)") && !told.contains("SMALL"),
+        "{told}"
+    );
+
+    // To the byte: the largest filling that the agent takes is taken by the kernel, and one byte more is refused by both.
+    let boots = |filling: usize| {
+        let secrets: Vec<Secret> = NAMES[..20].iter().map(|name| private(name, &value)).collect();
+        let filled = "x".repeat(filling);
+        let secrets = [secrets, vec![private("ZZ", &filled)]].concat();
+        let store = Store::new(move |_, _| release(&secrets));
+        run(agent(["exec", "--", "/bin/true"]).env("DROPSAFE_TICKET", &store.ticket)).code == Some(0)
+    };
+    let (mut fits, mut not) = (0, 131_000);
+    assert!(boots(fits) && !boots(not));
+    while not - fits > 1 {
+        let middle = usize::midpoint(fits, not);
+        if boots(middle) { fits = middle } else { not = middle }
+    }
+    let direct = |filling: usize| {
+        let mut command = std::process::Command::new("/bin/true");
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("ZZ", "x".repeat(filling));
+        command.envs(NAMES[..20].iter().map(|name| (name, &value))).status().is_ok()
+    };
+    assert!(direct(fits) && !direct(not), "the agent counts otherwise than the kernel: {fits}");
+}

@@ -1,0 +1,231 @@
+//! A store for one test: plain HTTP on loopback, answers as the test says, and remembers what it was asked.
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use dropsafe::domain::credential::Credential;
+use dropsafe::domain::credential::CredentialKind;
+use dropsafe::domain::id::SecretId;
+use dropsafe::domain::id::VersionId;
+use dropsafe::domain::name::SecretName;
+use dropsafe::domain::receipt::Receipt;
+use dropsafe::domain::receipt::ReceiptEntry;
+use dropsafe::domain::resolve::SkipReason;
+use dropsafe::domain::resolve::Skipped;
+use dropsafe::domain::resolve::Why;
+use dropsafe::domain::secret::ScopeKind;
+use dropsafe::domain::ticket::BootTicket;
+use dropsafe::domain::value::Delivery;
+use dropsafe::domain::value::Kind;
+use dropsafe::domain::value::SecretValue;
+use dropsafe::wire::BootResponse;
+use dropsafe::wire::Code;
+use dropsafe::wire::Explanation;
+use dropsafe::wire::Problem;
+use dropsafe::wire::Released;
+use dropsafe::wire::Value;
+use dropsafe::wire::ValueBase64;
+
+/// An answer: status and body.
+pub type Answer = (u16, String);
+
+pub struct Store {
+    pub ticket: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub path: String,
+    pub body: serde_json::Value,
+}
+
+impl Store {
+    /// `answer` is given the path and how many requests there were before.
+    pub fn new(answer: impl Fn(&str, usize) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let remembered = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A connection that ends early is the agent's to end.
+                let _ = serve(stream, &remembered, &answer);
+            }
+        });
+        Self { ticket: ticket(&url), asked }
+    }
+
+    /// Releases `secrets` on every boot, and explains them.
+    pub fn releasing(secrets: Vec<Secret>) -> Self {
+        Self::new(move |path, _| match path {
+            "/v1/boot" => release(&secrets),
+            "/v1/boot/explain" => explanation(&secrets),
+            _ => (204, String::new()),
+        })
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Requests so far whose path is this.
+    pub fn count(&self, path: &str) -> usize {
+        self.asked().iter().filter(|asked| asked.path == path).count()
+    }
+}
+
+/// A ticket for a store at `url`.
+pub fn ticket(url: &str) -> String {
+    let credential = Credential::new(CredentialKind::Ticket, [7; 16], [9; 32].into());
+    BootTicket::new(vec![url.into()], None, credential).unwrap().to_text().to_string()
+}
+
+/// An address at which nothing listens.
+pub fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    ticket(&format!("http://{}", listener.local_addr().unwrap()))
+}
+
+fn serve(
+    stream: TcpStream,
+    asked: &Mutex<Vec<Asked>>,
+    answer: &impl Fn(&str, usize) -> Answer,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut writer = stream;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let path = line.split(' ').nth(1).unwrap_or("").to_owned();
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            let header = header.trim_end().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let before = {
+            let mut asked = asked.lock().unwrap();
+            asked.push(Asked { path: path.clone(), body: serde_json::from_slice(&body).unwrap_or_default() });
+            asked.len() - 1
+        };
+        let (status, body) = answer(&path, before);
+        let kind = if status < 300 { "application/json" } else { "application/problem+json" };
+        write!(
+            writer,
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+    }
+}
+
+/// A secret that the store releases.
+#[derive(Clone)]
+pub struct Secret {
+    pub name: &'static str,
+    pub value: Vec<u8>,
+    pub scope: ScopeKind,
+    pub by: Why,
+    pub delivery: Delivery,
+}
+
+pub fn private(name: &'static str, value: &str) -> Secret {
+    let value = value.as_bytes().to_vec();
+    Secret { name, value, scope: ScopeKind::Private, by: Why::Auto, delivery: Delivery::Variable }
+}
+
+pub fn referred(name: &'static str, value: &str) -> Secret {
+    Secret { by: Why::Reference, ..private(name, value) }
+}
+
+fn receipt(secrets: &[Secret]) -> Receipt {
+    let id = |index: usize| u8::try_from(index).unwrap() + 1;
+    let off = SecretName::parse("off").unwrap();
+    Receipt {
+        entries: secrets
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| {
+                let name = SecretName::parse(secret.name).unwrap();
+                ReceiptEntry {
+                    env: name.export(),
+                    name,
+                    id: SecretId::from_bytes([id(index); 16]),
+                    scope: secret.scope,
+                    version: VersionId::from_bytes([id(index); 16]),
+                    kind: Kind::Encrypted,
+                    delivery: secret.delivery,
+                    by: secret.by,
+                    shadows: Vec::new(),
+                }
+            })
+            .collect(),
+        skipped: vec![Skipped {
+            id: SecretId::from_bytes([0; 16]),
+            env: off.export(),
+            name: off,
+            scope_kind: ScopeKind::Shared,
+            version: VersionId::from_bytes([0; 16]),
+            reason: SkipReason::AutoInstallOff,
+        }],
+        revision: 3,
+    }
+}
+
+/// The answer to a boot.
+pub fn response(secrets: &[Secret]) -> BootResponse {
+    let receipt = receipt(secrets);
+    let values = receipt.entries.iter().zip(secrets).map(|(entry, secret)| {
+        let value = SecretValue::new(secret.value.clone());
+        let text = Value::of(&value);
+        let value_base64 = text.is_none().then(|| ValueBase64::of(&value));
+        Released { id: entry.id.to_string(), value: text, value_base64 }
+    });
+    BootResponse {
+        boot: "boot_test".into(),
+        organization: "default".into(),
+        member: "dev".into(),
+        released_at: "2026-11-22T08:00:00Z".into(),
+        count: u32::try_from(receipt.count()).unwrap(),
+        digest: receipt.digest().to_string(),
+        values: values.collect(),
+        receipt,
+    }
+}
+
+pub fn release(secrets: &[Secret]) -> Answer {
+    (200, serde_json::to_string(&response(secrets)).unwrap())
+}
+
+fn explanation(secrets: &[Secret]) -> Answer {
+    let explanation = Explanation {
+        organization: "default".into(),
+        member: "dev".into(),
+        receipt: receipt(secrets),
+        locked: false,
+        uses_left: Some(2),
+        expires_at: None,
+    };
+    (200, serde_json::to_string(&explanation).unwrap())
+}
+
+pub fn problem(code: Code) -> Answer {
+    (code.status(), serde_json::to_string(&Problem::new(code, "as the test says")).unwrap())
+}

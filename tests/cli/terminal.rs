@@ -1,0 +1,139 @@
+//! What happens at a terminal: hidden prompts, questions, and a signal that the terminal sends itself.
+
+use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::process::Child;
+use std::process::Command;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::site::DROPSAFE;
+use super::site::Site;
+
+/// A program at a terminal of its own.
+struct AtTerminal {
+    child: Child,
+    terminal: File,
+    seen: String,
+}
+
+impl AtTerminal {
+    fn start(arguments: &[&str], environment: &[(&str, &str)], folder: &std::path::Path) -> Self {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let slave = File::from(pty.slave);
+        // `setsid` makes it the controlling terminal, which /dev/tty and ^C need.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", DROPSAFE]).args(arguments).current_dir(folder);
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", folder)
+            .envs(environment.iter().copied());
+        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+        let child = command.spawn().unwrap();
+        Self { child, terminal: File::from(pty.master), seen: String::new() }
+    }
+
+    /// Reads until that has been printed.
+    #[track_caller]
+    fn wait_for(&mut self, words: &str) {
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut buffer = [0; 4096];
+        while !self.seen.contains(words) {
+            assert!(Instant::now() < until, "{words:?} was not printed: {}", self.seen);
+            match self.terminal.read(&mut buffer) {
+                Ok(0) | Err(_) => panic!("{words:?} was not printed: {}", self.seen),
+                Ok(count) => self.seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            }
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        // What is typed before the prompt has turned the echo off would be shown, as at any terminal.
+        std::thread::sleep(Duration::from_millis(100));
+        self.terminal.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut buffer = [0; 4096];
+        // A terminal whose other end is closed answers with EIO.
+        while let Ok(count) = self.terminal.read(&mut buffer) {
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        }
+        (self.child.wait().unwrap().code(), self.seen)
+    }
+}
+
+fn at_terminal(site: &Site, arguments: &[&str]) -> AtTerminal {
+    let environment = [("DROPSAFE_URL", site.url.as_str()), ("DROPSAFE_TOKEN", site.admin.as_str())];
+    AtTerminal::start(arguments, &environment, site.folder.path())
+}
+
+#[test]
+fn a_value_is_typed_hidden() {
+    let site = Site::unlocked();
+    let mut set = at_terminal(&site, &["set", "typed"]);
+    set.wait_for("Value of typed (hidden): ");
+    set.types("hunter2\n");
+    let (code, seen) = set.end();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("7 bytes entered") && !seen.contains("hunter2"), "{seen}");
+    assert_eq!(site.booted("TYPED").out, "hunter2\n");
+
+    // Longer than the 4,095 bytes that a terminal's line can have.
+    let mut set = at_terminal(&site, &["set", "typed"]);
+    set.wait_for("(hidden): ");
+    set.types(&format!("{}\n", "x".repeat(6000)));
+    assert_eq!(set.end().0, Some(0));
+    assert_eq!(site.booted("TYPED").out.len(), 6001);
+
+    // The first line of several is not the value.
+    let mut set = at_terminal(&site, &["set", "pasted"]);
+    set.wait_for("(hidden): ");
+    set.types("-----BEGIN KEY-----\nhunter2\n-----END KEY-----\n");
+    let (code, seen) = set.end();
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(seen.contains("--file") && !seen.contains("hunter2"), "{seen}");
+    site.run(&["show", "pasted"]).fails(1, &[]);
+}
+
+#[test]
+fn a_deletion_asks_first() {
+    let site = Site::unlocked();
+    site.set("v", &["asked"]).ok();
+    for (answer, code) in [("n\n", 1), ("\n", 1), ("y\n", 0)] {
+        let mut delete = at_terminal(&site, &["delete", "asked"]);
+        delete.wait_for("Delete asked, exported as ASKED, private (admin)? [y/N] ");
+        delete.types(answer);
+        let (ended, seen) = delete.end();
+        assert_eq!(ended, Some(code), "{answer:?}: {seen}");
+    }
+    site.set("v", &["not-asked"]).ok();
+    let delete = at_terminal(&site, &["delete", "not-asked", "--yes"]);
+    assert_eq!(delete.end().0, Some(0));
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_reaches_the_workload_once() {
+    let home = tempfile::tempdir().unwrap();
+    let script = "count=0; trap 'count=$((count + 1))' INT; echo ready; \
+                  for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done; echo counted $count; exit 9";
+    let mut dev = AtTerminal::start(&["dev", "--", "sh", "-c", script], &[], home.path());
+    dev.wait_for("ready");
+    dev.types("\x03");
+    let (code, seen) = dev.end();
+    assert!(seen.contains("counted 1"), "{seen}");
+    assert_eq!(code, Some(9));
+}
+
+#[test]
+fn an_interrupt_at_a_prompt_leaves_nothing() {
+    let site = Site::unlocked();
+    let mut set = at_terminal(&site, &["set", "interrupted"]);
+    set.wait_for("(hidden): ");
+    set.types("half\x03");
+    let (code, seen) = set.end();
+    assert_ne!(code, Some(0), "{seen}");
+    site.run(&["show", "interrupted"]).fails(1, &[]);
+}
