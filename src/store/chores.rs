@@ -25,6 +25,8 @@ use crate::domain::time::Timestamp;
 
 /// Looked for anew when nobody rings.
 const EVERY: Duration = Duration::from_secs(60);
+/// Waited for more after a ring.
+const GATHER: Duration = Duration::from_millis(20);
 /// Records of one step.
 const STEP: usize = 32;
 /// How often old answers are looked for.
@@ -44,7 +46,10 @@ pub(super) async fn tend(store: Weak<Inner>, bell: Arc<Notify>) {
                 tracing::debug!(%failure, "background work stopped, to be tried again");
             }
         }
-        let _ = tokio::time::timeout(EVERY, bell.notified()).await;
+        if tokio::time::timeout(EVERY, bell.notified()).await.is_ok() {
+            // Rung at each deposit: what comes together is done together, in one commit.
+            tokio::time::sleep(GATHER).await;
+        }
     }
 }
 

@@ -65,6 +65,9 @@ use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;
 use crate::kv::{Kv, Revision};
 
+/// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
+const LONG_VALUES: usize = 64 << 20;
+
 /// The store of one process. Clones share everything.
 #[derive(Clone)]
 pub struct Store {
@@ -86,6 +89,8 @@ struct Inner {
     /// Held while the keys change.
     keys_change: Mutex<()>,
     unlocks: Semaphore,
+    /// Bytes of long values that may wait to be stored.
+    long_values: Arc<Semaphore>,
     denials: Denials,
     seen_receipts: SeenReceipts,
     /// Rung when there is background work.
@@ -145,6 +150,7 @@ impl Store {
             release: RwLock::new(None),
             keys_change: Mutex::new(()),
             unlocks: Semaphore::new(UNLOCKS_WAITING),
+            long_values: Arc::new(Semaphore::new(LONG_VALUES)),
             denials: Denials::new(now),
             seen_receipts: SeenReceipts::default(),
             chores: Arc::new(Notify::new()),

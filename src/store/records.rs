@@ -154,8 +154,8 @@ impl Snapshot {
 
 /// The plaintext of a record.
 pub(super) fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Failure> {
-    let mut plain = vec![T::FORMAT];
-    plain = postcard::to_extend(record, plain).map_err(|_| Failure::Internal)?;
+    let mut plain = postcard::to_allocvec(record).map_err(|_| Failure::Internal)?;
+    plain.insert(0, T::FORMAT);
     Ok(plain)
 }
 

@@ -1,6 +1,10 @@
 //! A value on its way in, judged and sealed: what cannot boot is refused here, before anything is written.
 
 use super::super::Store;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::super::error::{Error, Failure};
 use super::record::{BodyRecord, Stored, bound};
 use super::{Deposit, SealedDeposit};
@@ -32,6 +36,8 @@ pub(super) struct Destination<'a> {
 
 /// A value that is ready to be stored.
 pub(super) struct Prepared {
+    /// Of a long value: its place among those that may wait.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     pub(super) stored: Stored,
     pub(super) apart: Option<BodyRecord>,
     pub(super) value_len: u32,
@@ -53,6 +59,11 @@ impl Store {
             Deposit::Value(value) => self.prepare_value(value, to, policy, key)?,
             Deposit::Sealed(sealed) => self.prepare_sealed(sealed, to, policy)?,
         };
+        if let Some(BodyRecord(bytes)) = &prepared.apart {
+            let bytes = u32::try_from(bytes.0.len()).map_err(|_| Failure::Internal)?;
+            let room = Arc::clone(&self.inner.long_values).try_acquire_many_owned(bytes);
+            prepared.room = Some(room.map_err(|_| Failure::Overloaded)?);
+        }
         if !policy.hints {
             prepared.hint = None;
         }
@@ -82,7 +93,7 @@ impl Store {
             }
         };
         let hint = Hint::of(value).filter(|_| to.kind == Kind::Encrypted);
-        Ok(Prepared { stored, apart, value_len: len(value.len()), hint, warnings })
+        Ok(Prepared { room: None, stored, apart, value_len: len(value.len()), hint, warnings })
     }
 
     fn prepare_sealed(
@@ -113,7 +124,7 @@ impl Store {
         }
         let (stored, apart) = Stored::sealed(deposit.value.clone(), self.records());
         let hint = deposit.hint.clone();
-        Ok(Prepared { stored, apart, value_len: len(value_len), hint, warnings: Vec::new() })
+        Ok(Prepared { room: None, stored, apart, value_len: len(value_len), hint, warnings: Vec::new() })
     }
 }
 

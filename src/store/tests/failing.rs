@@ -57,6 +57,38 @@ async fn more_work_than_may_wait_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn long_values_that_wait_are_bounded_by_their_bytes() {
+    let memory = Arc::new(Memory::new());
+    let world = World::on(memory.clone()).await;
+    let slow = Faulty::after(&memory, 0, Fault::Hang);
+    let store = open(slow.clone(), world.clock.clone()).await;
+    let attempts: Vec<_> = (0..70)
+        .map(|i| {
+            let (store, admin) = (store.clone(), world.admin.clone());
+            tokio::spawn(async move {
+                let file = SecretValue::new(vec![b'x'; 1 << 20]);
+                let new = NewSecret {
+                    delivery: Delivery::File,
+                    deposit: Deposit::Value(file),
+                    ..new_secret(&format!("file-{i}"), ScopeKind::Shared, "")
+                };
+                store.create_secret(&admin, new, None).await
+            })
+        })
+        .collect();
+    eventually(|| async { attempts.iter().filter(|attempt| attempt.is_finished()).count() >= 7 }).await;
+    slow.left.store(1_000_000, Ordering::SeqCst);
+    let mut stored = 0;
+    for attempt in attempts {
+        match attempt.await.unwrap() {
+            Ok(_) => stored += 1,
+            Err(error) => assert_eq!(error.code(), "overloaded"),
+        }
+    }
+    assert_eq!(stored, 63, "of 64 MiB, with 16 bytes more for each");
+}
+
+#[tokio::test]
 async fn a_lost_answer_leaves_the_chain_whole() {
     for lost in 1..6 {
         let memory = Arc::new(Memory::new());
