@@ -11,6 +11,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header;
+use utoipa::openapi::path::Parameter;
+use utoipa::openapi::path::ParameterIn;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
@@ -20,6 +22,7 @@ use super::auth::Asked;
 use super::extract::IdempotencyKey;
 use super::extract::Json;
 use super::extract::LARGE;
+use super::extract::idempotency_parameter;
 use super::openapi::ASKED;
 use super::openapi::BODY;
 use super::openapi::refusals;
@@ -56,12 +59,22 @@ refusals! {
     Explaining = [ASKED, BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
 }
 
+/// What `Idempotency-Key` means here.
+struct Attempt;
+
+impl utoipa::IntoParams for Attempt {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description =
+            "The same for all tries of one boot: within five minutes they spend one use of the ticket.";
+        vec![idempotency_parameter(description)]
+    }
+}
+
 /// Boots: spends one use of the ticket and answers with the values in its scope
 ///
 /// The use, the record of the boot and its audit entry are durable before the answer begins.
 #[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same for all tries of one boot: within five minutes they spend one use of the ticket.",
-        min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    params(Attempt),
     responses((status = 200, body = BootResponse, description = "The release."), Booting),
     security(("ticket" = [])))]
 async fn boot(

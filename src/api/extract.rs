@@ -157,13 +157,14 @@ impl utoipa::IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description = "With the same key and body within 24 hours the work is not done again: the first answer is \
             repeated, or, where it showed a credential, the request is a conflict.";
-        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]+$"));
-        vec![header_parameter(
-            "Idempotency-Key",
-            description,
-            schema.min_length(Some(1)).max_length(Some(128)),
-        )]
+        vec![idempotency_parameter(description)]
     }
+}
+
+/// `Idempotency-Key` as described.
+pub(super) fn idempotency_parameter(description: &str) -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]+$"));
+    header_parameter("Idempotency-Key", description, schema.min_length(Some(1)).max_length(Some(128)))
 }
 
 fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {

@@ -76,7 +76,7 @@ async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl I
         revision: status.revision,
         queue: status.queue,
         generation: status.generation,
-        audit_entries: None,
+        audit_entries: status.audit_entries,
     };
     Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], api.metrics().text(&gauges)))
 }

@@ -58,8 +58,8 @@ pub struct Gauges {
     pub queue: usize,
     /// Generation of the release key.
     pub generation: u32,
-    /// Audit entries that this process has written, when known.
-    pub audit_entries: Option<u64>,
+    /// Audit entries that this process has written.
+    pub audit_entries: u64,
 }
 
 impl Metrics {
@@ -132,9 +132,7 @@ impl Metrics {
             "Generation of the release key.",
             u64::from(gauges.generation),
         );
-        if let Some(entries) = gauges.audit_entries {
-            one("dropsafe_audit_entries_total", "counter", "Audit entries written.", entries);
-        }
+        one("dropsafe_audit_entries_total", "counter", "Audit entries written.", gauges.audit_entries);
         let build = "dropsafe_build_info";
         let version = env!("CARGO_PKG_VERSION");
         let _ = write!(

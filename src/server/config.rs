@@ -76,6 +76,8 @@ pub struct ServeConfig {
     pub connections: usize,
     /// Requests at once.
     pub requests: usize,
+    /// Wrong credentials that one source has free before it is slowed.
+    pub guesses: u32,
     /// How long requests may take to finish once the server shall stop.
     pub drain: Duration,
     /// How long peers are waited for.
@@ -104,9 +106,10 @@ const LOG_FORMAT: Key = key("--log-format", "", "log.format");
 const LOG_LEVEL: Key = key("", "DROPSAFE_LOG", "log.level");
 const MAX_CONNECTIONS: Key = key("", "", "limits.connections");
 const MAX_REQUESTS: Key = key("", "", "limits.requests");
+const FREE_GUESSES: Key = key("", "", "limits.guesses");
 const DRAIN_TIME: Key = key("", "", "drain");
 
-const KEYS: [Key; 15] = [
+const KEYS: [Key; 16] = [
     STORE,
     LISTEN,
     PLAIN,
@@ -121,6 +124,7 @@ const KEYS: [Key; 15] = [
     LOG_LEVEL,
     MAX_CONNECTIONS,
     MAX_REQUESTS,
+    FREE_GUESSES,
     DRAIN_TIME,
 ];
 
@@ -172,6 +176,9 @@ impl ServeConfig {
             connections: value(reader.one(&MAX_CONNECTIONS, count)).unwrap_or(CONNECTIONS),
             requests: value(reader.one(&MAX_REQUESTS, count))
                 .unwrap_or(crate::api::limits::Settings::default().in_flight),
+            guesses: value(reader.one(&FREE_GUESSES, count))
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(crate::api::limits::Settings::default().guesses),
             drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
             patience: Patience::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),

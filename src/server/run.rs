@@ -108,7 +108,11 @@ pub async fn run(
         random: Arc::new(KernelEntropy),
         urls: config.urls(host.as_deref()),
         pin: Some(served.pin),
-        limits: api::limits::Settings { in_flight: config.requests, ..Default::default() },
+        limits: api::limits::Settings {
+            in_flight: config.requests,
+            guesses: config.guesses,
+            ..Default::default()
+        },
     });
     let serving = Serving::start(listeners, &api, config.connections, config.patience);
     let told = Started { addresses: serving.addresses.clone(), pin: served.pin, locked: store.is_locked() };

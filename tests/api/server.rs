@@ -129,7 +129,12 @@ async fn it_serves_starts_locked_and_unlocks_from_a_file() {
     std::fs::write(&file, &*UnlockKey::generate(&mut Kernel).to_text()).unwrap();
     let failed = run(config(&data, &flags), std::future::pending(), |_| {}).await;
     assert!(matches!(failed, Err(RunError::Unlock(_))));
+    // What an operator made is taken as it is; what `init` made has to be as it was.
+    std::fs::write(&file, &*key).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    running(config(&data, &flags)).await.stop().await;
+    let record_key = data.join("record.key");
+    std::fs::set_permissions(&record_key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let exposed = run(config(&data, &flags), std::future::pending(), |_| {}).await;
     assert!(exposed.is_err_and(|error| error.hint().is_some_and(|hint| hint.starts_with("chmod 600"))));
 }
