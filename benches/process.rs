@@ -6,6 +6,8 @@
 //!
 //! Figures are medians; machines are noisy, so read the ratios.
 
+#![allow(clippy::disallowed_methods, reason = "a bench of processes starts processes")]
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

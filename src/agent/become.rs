@@ -1,10 +1,9 @@
-//! Becomes the workload: the last thing that the agent does, and the only file of it with `unsafe`. Arguments go as they came, no
-//! shell is involved, and of the agent nothing stays but its process id.
+//! Becomes the workload: the last thing that the agent does. Arguments go as they came, no shell is involved, and of the agent
+//! nothing stays but its process id.
 //!
 //! Descriptors that the agent opened are closed by the kernel (every one is opened with `O_CLOEXEC`). Those that it was started
 //! with are passed on untouched: socket activation (`LISTEN_FDS`), notification sockets and job servers mean the workload.
-//! Nothing here changes the signal mask; what the agent was started with is what the workload gets.
-#![expect(unsafe_code, reason = "signal(2)")]
+//! The signal mask and the ignored signals are what the agent was started with.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -17,13 +16,11 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::sys::resource::Resource;
 use nix::sys::resource::getrlimit;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::Signal;
-use nix::sys::signal::signal;
 use nix::unistd::execve;
 
 use super::environment::Strings;
 use super::obstacle::shown;
+use super::supervise::kernel::Inherited;
 
 /// Why the kernel would not start the program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +56,7 @@ pub fn workload(
     program: &Path,
     arguments: Vec<OsString>,
     environment: &Strings,
+    inherited: &Inherited,
 ) -> Result<Infallible, BecomeError> {
     let failed = |errno| BecomeError { path: program.to_owned(), errno };
     // A NUL cannot come from a command line.
@@ -66,7 +64,7 @@ pub fn workload(
     let path = string(program.as_os_str().as_bytes().to_vec())?;
     let arguments =
         arguments.into_iter().map(|argument| string(argument.into_vec())).collect::<Result<Vec<_>, _>>()?;
-    restore_sigpipe();
+    inherited.restore();
     execve(&path, &arguments, environment.as_slice()).map_err(failed)
 }
 
@@ -74,11 +72,4 @@ pub fn workload(
 pub fn stack_limit() -> u64 {
     // It cannot fail for a resource that exists; if it does, the kernel's own answer decides.
     getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft)
-}
-
-/// Rust's runtime ignores SIGPIPE before `main`, and what is ignored stays so over execve(2): the workload would see errors of
-/// writing where it expects to end.
-fn restore_sigpipe() {
-    // SAFETY: SIG_DFL is no handler, so nothing of this process can run in a signal's context.
-    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::account::Wish;
 use super::flags::Options;
 use super::machine::Files;
 use super::machine::ReadError;
 use super::own::Layer;
 use super::own::Own;
+use super::placement;
+use super::placement::Placement;
 use super::wanted::Wanted;
 use crate::domain::name::EnvName;
 use crate::domain::name::PluginName;
@@ -85,6 +88,12 @@ pub mod key {
         MACHINE = "--machine", "DROPSAFE_MACHINE", "machine";
         /// The authorities that decide about a store without a pin.
         AUTHORITIES = "--ca", "DROPSAFE_CA", "ca";
+        /// Who may read what `boot` leaves, beside the agent's own user.
+        FILE_GROUP = "--file-group", "DROPSAFE_FILE_GROUP", "file_group";
+        /// Whether `boot` may write to a disk.
+        ALLOW_DISK = "--allow-disk", "DROPSAFE_ALLOW_DISK", "allow_disk";
+        /// Whom the workload runs as.
+        USER = "--user", "DROPSAFE_USER", "user";
         /// Form of messages.
         LOG = "--log", "DROPSAFE_LOG_FORMAT", "log";
         /// Their level.
@@ -159,6 +168,14 @@ pub struct Settings {
     pub machine: Option<String>,
     /// A PEM file of the authorities that decide when the ticket has no pin; the system's unless said.
     pub authorities: Option<PathBuf>,
+    /// Secrets that this machine wants as files.
+    pub files: Vec<Placement>,
+    /// Who may read what `boot` leaves, beside the agent's own user.
+    pub file_group: Option<String>,
+    /// Whether `boot` may write to a disk.
+    pub allow_disk: bool,
+    /// Whom the workload runs as; as whom the agent does, unless said.
+    pub user: Option<Wish>,
     /// How much is told, and how.
     pub log: Log,
     /// What is odd and no fault.
@@ -185,7 +202,7 @@ pub fn read(
     let on_outage = reader.one(&key::ON_OUTAGE, on_outage);
     let cache_dir = reader.one(&key::CACHE_DIR, form::path);
     let cache_max_age = reader.one(&key::CACHE_MAX_AGE, positive);
-    let require = list(reader.list(&key::REQUIRE, Wanted::parse));
+    let mut require = list(reader.list(&key::REQUIRE, Wanted::parse));
     let optional = list(reader.list(&key::OPTIONAL, Wanted::parse));
     let include = list(reader.list(&key::INCLUDE, Wanted::parse));
     let exclude = reader.list(&key::EXCLUDE, Wanted::parse);
@@ -197,8 +214,18 @@ pub fn read(
     let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
     let machine = reader.one(&key::MACHINE, machine);
     let authorities = reader.one(&key::AUTHORITIES, form::path);
+    let file_group = reader.one(&key::FILE_GROUP, machine_group);
+    let allow_disk = reader.one(&key::ALLOW_DISK, form::boolean);
+    let user = reader.one(&key::USER, Wish::parse);
     let log = log(&mut reader);
 
+    // Nobody places what is not needed.
+    let placed = placement::read(&file, &mut faults);
+    for wanted in placed.iter().map(|placement| &placement.secret) {
+        if !require.iter().any(|required| required.same(wanted)) {
+            require.push(wanted.clone());
+        }
+    }
     if let Some(exclude) = &exclude {
         for name in
             require.iter().chain(&include).filter(|name| exclude.value.iter().any(|out| out.same(name)))
@@ -223,6 +250,10 @@ pub fn read(
         layers: layers.map_or_else(|| Layer::ALL.to_vec(), |set| order(set, &mut faults)),
         machine: machine.map(|set| set.value),
         authorities: authorities.map(|set| set.value),
+        files: placed,
+        file_group: file_group.map(|set| set.value),
+        allow_disk: allow_disk.is_some_and(|set| set.value),
+        user: user.map(|set| set.value),
         log,
         warnings: warning.into_iter().chain(near_misses(environment)).collect(),
     };
@@ -234,6 +265,13 @@ pub fn read(
 pub fn read_log(options: &Options, environment: &Environment) -> Log {
     let mut ignored = Faults::default();
     log(&mut Reader::new(&[options, environment], &mut ignored))
+}
+
+/// Where files go, for one that cannot read the configuration file; that decides last.
+pub fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
+    let mut ignored = Faults::default();
+    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
+    read.map_or_else(|| default_files_dir(environment), |set| set.value)
 }
 
 fn configuration_file(
@@ -251,7 +289,7 @@ fn configuration_file(
         Ok(text) => {
             let file = File::parse(&shown, &text.text, faults);
             let mut known: Vec<&str> = key::ALL.iter().map(|key| key.field).collect();
-            known.push(key::SECRETS);
+            known.extend([key::SECRETS, placement::FIELD]);
             file.refuse_unknown(&known, faults);
             let warning = (text.open_to_others && file.node(key::SECRETS).is_some())
                 .then(|| format!("{shown} holds values and others may read it: chmod 0600 {shown}"));
@@ -307,6 +345,14 @@ fn machine(text: &str) -> Result<String, &'static str> {
         Ok(text.to_owned())
     } else {
         Err("use at most 128 visible ASCII characters")
+    }
+}
+
+fn machine_group(text: &str) -> Result<String, &'static str> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name or the number of a group")
     }
 }
 

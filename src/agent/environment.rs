@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::layers::Origin;
 use super::layers::Plan;
@@ -140,6 +141,16 @@ pub fn assemble<'a>(
         }
     }
     if nul.is_empty() { Ok(Strings(strings)) } else { Err(EnvironmentError::Nul(nul)) }
+}
+
+/// The strings of variables that are already together.
+///
+/// # Errors
+/// Values that no variable can hold.
+pub fn strings(variables: &[(OsString, Zeroizing<Vec<u8>>)]) -> Result<Strings, EnvironmentError> {
+    let join = |(name, value): &(OsString, Zeroizing<Vec<u8>>)| join(name, value).ok_or_else(|| name.clone());
+    let joined: Result<Vec<_>, _> = variables.iter().map(join).collect();
+    joined.map(Strings).map_err(|name| EnvironmentError::Nul(vec![name]))
 }
 
 /// Whether the kernel will take it, counted as execve(2) counts: every string with its NUL, the program's path once more, and a

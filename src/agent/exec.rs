@@ -9,6 +9,8 @@ use tracing::debug;
 use tracing::info;
 use tracing::warn;
 
+use super::account;
+use super::account::Account;
 use super::r#become;
 use super::config::Settings;
 use super::environment;
@@ -21,11 +23,16 @@ use super::layers::Origin;
 use super::layers::Plan;
 use super::machine;
 use super::machine::RealFiles;
+use super::mask::Masking;
 use super::outputs;
+use super::own::Layer;
 use super::own::Own;
 use super::program;
 use super::release::Release;
+use super::supervise::kernel::Inherited;
 use crate::crypto::memory;
+use crate::domain::value::Kind;
+use crate::domain::value::SecretValue;
 use crate::settings::Environment;
 use crate::wire::BootReport;
 
@@ -35,8 +42,9 @@ use crate::wire::BootReport;
 /// The first step that cannot be taken. Up to the last one, nothing was started.
 pub fn run(
     command: Vec<OsString>,
-    (settings, own): (Settings, Own),
+    (settings, mut own): (Settings, Own),
     environment: &Environment,
+    (inherited, masking): (&Inherited, Option<Masking>),
 ) -> Result<Infallible, Failure> {
     if let Err(errno) = memory::forbid_core_dumps() {
         warn!("core dumps cannot be turned off: {}", errno.desc());
@@ -48,6 +56,11 @@ pub fn run(
         return Err(program::FindError::NotFound(OsString::new()).into());
     };
     find_early(name, &settings, &own)?;
+    let account = settings.user.as_ref().map(|wish| account::find(wish, &RealFiles)).transpose()?;
+    if let Some(home) = account.as_ref().and_then(|account| account.home.as_ref()) {
+        // As gosu does: what root's HOME is means nothing to another user.
+        own.inherit("HOME", SecretValue::new(home.as_bytes().to_vec()));
+    }
 
     let found = identity::find(&settings, environment, &RealFiles)?;
     for warning in &found.warnings {
@@ -63,12 +76,16 @@ pub fn run(
     let (release, pending) = fetch::release(&found.ticket, &request, &settings, machine::now)?;
     let plan = decide(&settings, &own, &release)?;
     let files = outputs::write(&settings.files_dir, found.ticket.credential().ticket_id(), &release)?;
+    if let Some(account) = &account {
+        outputs::give(&files, &settings.files_dir, account)?;
+    }
     let path = |entry: usize| files.get(&entry).map(AsRef::as_ref);
     let strings = environment::assemble(&plan, &own.values, &release.values, path)?;
     let program = program::find(name, path_of(&plan, &own, &release))?;
     environment::fits(&strings, &program, &command, r#become::stack_limit())?;
 
     file.map_or(Ok(()), identity::delete).map_err(kept)?;
+    account.as_ref().map_or(Ok(()), Account::take_on)?;
     info!(
         released = release.receipt.count(),
         variables = strings.len(),
@@ -79,12 +96,28 @@ pub fn run(
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
         pending.report(&BootReport { digest: release.receipt.digest().to_string(), variables });
     }
+    if let Some(masking) = masking {
+        masking.begin(masked(&own, &release)).map_err(|error| Failure::Mask(error.kind()))?;
+    }
     // What the kernel copies is in `strings`: these are wiped now, should it refuse.
     drop((release, own));
-    Ok(r#become::workload(&program, command, &strings)?)
+    Ok(r#become::workload(&program, command, &strings, inherited)?)
 }
 
-fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
+/// The values that are not to be printed: what is encrypted in the store, and what the configuration holds.
+fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u8]> {
+    let released = release.receipt.entries.iter().zip(&release.values);
+    let released = released.filter(|(entry, _)| entry.kind == Kind::Encrypted).map(|(_, value)| value);
+    let given = own.given.iter().zip(&own.values);
+    let given = given.filter(|(given, _)| given.layer == Layer::Secrets && given.reference.is_none());
+    released.chain(given.map(|(_, value)| value)).map(SecretValue::expose)
+}
+
+/// The plan of a boot, if it has one.
+///
+/// # Errors
+/// All that is in the way.
+pub fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
     let (plan, obstacles) = layers::decide(Inputs {
         order: &settings.layers,
         given: &own.given,

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgAction;
 use clap::Args;
@@ -17,6 +19,7 @@ use crate::settings::Items;
 use crate::settings::Key;
 use crate::settings::Origin;
 use crate::settings::Source;
+use crate::settings::form;
 
 /// The command line of the agent, for completions and manual pages.
 pub fn command() -> clap::Command {
@@ -47,10 +50,28 @@ pub enum Action {
     /// Fetch, then become the workload: nothing of the agent remains
     #[command(after_help = EXEC_HELP)]
     Exec {
+        /// How the workload is started
+        #[command(flatten)]
+        start: Start,
         /// The workload and its arguments, passed on as they are; no shell is involved
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
+    /// Fetch, and leave environment, files and receipt in memory for the units of this machine
+    Boot {
+        /// Also write an env-file for Docker there, on a tmpfs; a value with a newline is an error
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        docker_env: Option<PathBuf>,
+    },
+    /// Start a program with what this boot already received; no store is asked
+    #[command(after_help = ENTER_HELP)]
+    Enter {
+        /// The program and its arguments, passed on as they are; no shell is involved
+        #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+    /// Answer LoadCredential= of systemd's units with what this boot received, on a socket that systemd passes on
+    Credentials,
     /// Show what a boot would export, from where and why; no value is shown and no use of the ticket is spent
     Explain {
         /// Print JSON
@@ -68,6 +89,35 @@ pub enum Action {
 const EXEC_HELP: &str = "\
 Exit status: that of the workload, or 64 usage, 69 store unreachable by the deadline, 75 try again, 77 denied,
 78 configuration, collision or size, 126 not executable, 127 not found.";
+
+/// Long enough for most programs to end by themselves; as text and as what it means.
+const DEFAULT_GRACE: (&str, Duration) = ("5s", Duration::from_secs(5));
+
+/// What stays of the agent beside the workload. Known before anything is read, since the two part before that.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Start {
+    /// Stay as the parent: pass on signals, reap orphans, end with the workload's status
+    #[arg(long)]
+    pub init: bool,
+    /// Pass signals on to the workload's whole process group
+    #[arg(long, requires = "init")]
+    pub group: bool,
+    /// Replace the values of this boot by *** in what the workload prints; a courtesy, not a boundary
+    #[arg(long, requires = "init")]
+    pub mask: bool,
+    /// How long what the workload leaves behind may take to end before it is killed
+    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
+    pub grace: Duration,
+}
+
+impl Start {
+    /// Nothing stays.
+    const ALONE: Self = Self { init: false, group: false, grace: DEFAULT_GRACE.1, mask: false };
+}
+
+const ENTER_HELP: &str = "\
+What was received is what `boot` left in the folder for files or in /run/dropsafe; in a container, the environment of the workload,
+which one must enter as the workload's own user. For `docker exec`, SSH sessions and cron.";
 
 /// Settings that may stand on the command line; each may also stand in the environment and in the file.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -118,7 +168,7 @@ pub struct Options {
     /// A file of NAME=VALUE lines, the last resort for a name [env: DROPSAFE_DEFAULTS_FILE]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     defaults_file: Option<OsString>,
-    /// Where secrets go that are delivered as files, on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
+    /// Where files go: secrets delivered as such, and what `boot` leaves; on a tmpfs [env: DROPSAFE_FILES_DIR] [default: /run/dropsafe]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     files_dir: Option<OsString>,
     /// The order of the layers [env: DROPSAFE_LAYERS] [default: private,shared,secrets,environment,defaults]
@@ -130,6 +180,15 @@ pub struct Options {
     /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca: Option<OsString>,
+    /// A group that may read what `boot` leaves [env: DROPSAFE_FILE_GROUP]
+    #[arg(long, global = true, value_name = "GROUP")]
+    file_group: Option<OsString>,
+    /// Let `boot` write to a disk; what is deleted there is not gone [env: DROPSAFE_ALLOW_DISK]
+    #[arg(long, global = true)]
+    allow_disk: bool,
+    /// The user that the workload runs as, a name or a number; its HOME is set [env: DROPSAFE_USER]
+    #[arg(long, global = true, value_name = "USER[:GROUP]", value_hint = ValueHint::Username)]
+    user: Option<OsString>,
     /// Form of messages: text or json; DROPSAFE_LOG sets their level [env: DROPSAFE_LOG_FORMAT]
     #[arg(long, global = true, value_name = "FORM")]
     log: Option<OsString>,
@@ -165,6 +224,7 @@ fn usual(arguments: &[OsString]) -> Option<Flags> {
             "" => return (action == "exec").then(|| exec(rest, options))?,
             "json" if !json && action != "exec" => json = true,
             "delete-ticket-file" if !options.delete_ticket_file => options.delete_ticket_file = true,
+            "allow-disk" if !options.allow_disk => options.allow_disk = true,
             flag => {
                 let (name, value) = match flag.split_once('=') {
                     Some((name, value)) => (name, OsString::from(value)),
@@ -191,7 +251,7 @@ fn usual(arguments: &[OsString]) -> Option<Flags> {
 
 fn exec<'a>(command: impl Iterator<Item = &'a OsString>, options: Options) -> Option<Flags> {
     let command: Vec<OsString> = command.cloned().collect();
-    (!command.is_empty()).then_some(Flags { action: Action::Exec { command }, options })
+    (!command.is_empty()).then_some(Flags { action: Action::Exec { start: Start::ALONE, command }, options })
 }
 
 enum Slot<'a> {
@@ -220,6 +280,8 @@ impl Options {
             "layers" => Slot::One(&mut self.layers),
             "machine" => Slot::One(&mut self.machine),
             "ca" => Slot::One(&mut self.ca),
+            "file-group" => Slot::One(&mut self.file_group),
+            "user" => Slot::One(&mut self.user),
             "log" => Slot::One(&mut self.log),
             _ => return None,
         })
@@ -252,6 +314,9 @@ impl Source for Options {
             key::LAYERS => one(&self.layers),
             key::MACHINE => one(&self.machine),
             key::AUTHORITIES => one(&self.ca),
+            key::FILE_GROUP => one(&self.file_group),
+            key::ALLOW_DISK => self.allow_disk.then(|| Items::One("true".into())),
+            key::USER => one(&self.user),
             key::LOG => one(&self.log),
             _ => None,
         };
@@ -281,7 +346,8 @@ mod tests {
             .collect();
         for key in key::ALL.iter().filter(|key| !key.flag.is_empty()) {
             assert!(flags.contains(&key.flag.to_owned()), "{} has no flag", key.flag);
-            let value: &[&str] = if key.flag == "--delete-ticket-file" { &[] } else { &["x"] };
+            let value: &[&str] =
+                if ["--delete-ticket-file", "--allow-disk"].contains(&key.flag) { &[] } else { &["x"] };
             let line = [&["check", key.flag], value].concat();
             let found = parse(&line).unwrap().options.find(key);
             assert_eq!(found.map(|found| found.origin), Some(Origin::Flag(key.flag)));
@@ -353,7 +419,7 @@ mod tests {
         for flag in command()
             .get_arguments()
             .filter_map(clap::Arg::get_long)
-            .filter(|flag| *flag != "delete-ticket-file")
+            .filter(|flag| !["allow-disk", "delete-ticket-file"].contains(flag))
         {
             let line = ["dropsafe-agent", "check", &format!("--{flag}"), "x"].map(OsString::from);
             assert_eq!(usual(&line), Flags::try_parse_from(&line).ok(), "{flag}");
@@ -370,7 +436,7 @@ mod tests {
             (&["--deadline", "1s", "exec", "--", "a", "--", "b"], &["a", "--", "b"]),
             (&["exec", "--", "--version"], &["--version"]),
         ] {
-            let Action::Exec { command: read } = parse(line).unwrap().action else { panic!() };
+            let Action::Exec { command: read, .. } = parse(line).unwrap().action else { panic!() };
             assert_eq!(read, command, "{line:?}");
         }
         assert!(parse(&["exec"]).is_err());

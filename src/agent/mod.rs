@@ -11,17 +11,21 @@
 //! | layers | [`layers`], [`obstacle`] | a reference, a required name or a refused name stands in the way; all are told |
 //! | outputs | [`outputs`] | a secret that is a file has no place in memory |
 //! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
-//! | become the workload | `become.rs` | the kernel will not execute it |
+//! | become the workload | `become.rs`, [`supervise`] | the kernel will not execute it |
 //!
 //! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] and [`exit`] say how it ended.
 //!
 //! Absences: no value in argv, in a message or on a disk that keeps it; no thread of ours; nothing is listened on; after `exec`
 //! nothing of the agent is left.
 
+pub mod account;
 pub mod r#become;
+pub mod boot;
 pub mod cache;
 pub mod check;
 pub mod config;
+pub mod credentials;
+pub mod enter;
 pub mod environment;
 pub mod exec;
 pub mod exit;
@@ -33,11 +37,14 @@ pub mod identity;
 pub mod layers;
 pub mod log;
 pub mod machine;
+pub mod mask;
 pub mod obstacle;
 pub mod outputs;
 pub mod own;
+pub mod placement;
 pub mod program;
 pub mod release;
+pub mod supervise;
 pub mod wanted;
 
 use std::ffi::OsString;
@@ -53,6 +60,7 @@ use self::flags::Action;
 use self::flags::Flags;
 pub use self::flags::command;
 use self::machine::RealFiles;
+use self::supervise::Side;
 use crate::settings::Environment;
 
 /// The whole program, so that another one can be it under the name `dropsafe-agent`. `arguments` begin with the program's name.
@@ -61,11 +69,20 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let environment = Environment::new(environment);
     let Flags { action, options } = match flags::parse(arguments.into_iter().collect()) {
         Ok(flags) => flags,
         Err(error) => return usage(&error).into(),
     };
+    let mut variables: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let (inherited, masking) = match supervise::begin(&action, || supervise::forget(&mut variables)) {
+        Ok(Side::Workload(inherited, masking)) => (inherited, masking),
+        Ok(Side::Ended(status)) => return status.into(),
+        Err(error) => {
+            let log = config::read_log(&options, &Environment::new(variables));
+            return fail(&error.into(), log.format);
+        }
+    };
+    let environment = Environment::new(variables);
     let settings = config::read(&options, &environment, &RealFiles);
     let log = settings
         .as_ref()
@@ -74,19 +91,30 @@ pub fn main(
 
     let ended = match (action, settings) {
         (Action::Check { json }, settings) => Ok(check::run(settings, &environment, json)),
-        (_, Err(faults)) => Err(Failure::from(faults)),
-        (Action::Exec { command }, Ok(settings)) => {
-            exec::run(command, settings, &environment).map(|never| match never {})
+        // Before faults: the configuration may be for root's eyes, and what was left not.
+        (Action::Enter { command }, _) => {
+            let folder = config::read_files_dir(&options, &environment);
+            enter::run(command, &folder, &environment, &inherited).map(|never| match never {})
         }
+        (_, Err(faults)) => Err(Failure::from(faults)),
+        (Action::Exec { command, .. }, Ok(settings)) => {
+            exec::run(command, settings, &environment, (&inherited, masking)).map(|never| match never {})
+        }
+        (Action::Boot { docker_env }, Ok(settings)) => {
+            boot::run(settings, &environment, docker_env.as_deref())
+        }
+        (Action::Credentials, Ok((settings, _))) => credentials::run(&settings.files_dir, &environment),
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            log::tell(&failure, log.format);
-            failure.exit().into()
-        }
+        Err(failure) => fail(&failure, log.format),
     }
+}
+
+fn fail(failure: &Failure, format: config::LogFormat) -> ExitCode {
+    log::tell(failure, format);
+    failure.exit().into()
 }
 
 fn usage(error: &clap::Error) -> Exit {

@@ -9,7 +9,10 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,6 +20,7 @@ use nix::sys::statfs::FsType;
 use nix::sys::statfs::TMPFS_MAGIC;
 use nix::sys::statfs::statfs;
 
+use super::account::Account;
 use super::release::Release;
 use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
@@ -71,14 +75,43 @@ pub fn write(
     Ok(paths)
 }
 
+/// Gives the files to the user that the workload runs as, with the folders above them as far as it takes to reach them.
+///
+/// # Errors
+/// The system says no.
+pub fn give(files: &BTreeMap<usize, PathBuf>, folder: &Path, account: &Account) -> Result<(), OutputError> {
+    let to = |path: &Path| {
+        let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+        chown(path, Some(uid), Some(gid)).map_err(|error| failed(folder, &error))
+    };
+    for path in files.values() {
+        to(path)?;
+        path.parent().map_or(Ok(()), to)?;
+    }
+    if !files.is_empty() {
+        // To pass, not to look around.
+        let metadata = fs::metadata(folder).map_err(|error| failed(folder, &error))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        let passable = fs::Permissions::from_mode(mode | 0o011);
+        if mode & 0o011 != 0o011 && metadata.uid() != account.uid.as_raw() {
+            fs::set_permissions(folder, passable).map_err(|error| failed(folder, &error))?;
+        }
+    }
+    Ok(())
+}
+
 fn prepare(folder: &Path, own: &Path) -> Result<(), OutputError> {
     DirBuilder::new().recursive(true).mode(0o700).create(own).map_err(|error| failed(folder, &error))?;
-    let medium = statfs(own).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
-    if medium == TMPFS_MAGIC || medium == RAMFS_MAGIC {
-        Ok(())
-    } else {
-        Err(OutputError::Disk(folder.to_owned()))
-    }
+    if in_memory(own)? { Ok(()) } else { Err(OutputError::Disk(folder.to_owned())) }
+}
+
+/// Whether what is written in a folder stays in memory.
+///
+/// # Errors
+/// The system says no.
+pub fn in_memory(folder: &Path) -> Result<bool, OutputError> {
+    let medium = statfs(folder).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
+    Ok(medium == TMPFS_MAGIC || medium == RAMFS_MAGIC)
 }
 
 /// No reader sees half a file, and none is there in a moment with a wrong mode.
@@ -101,8 +134,6 @@ fn failed(folder: &Path, error: &io::Error) -> OutputError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::super::release::Source;
     use super::super::release::tests::response;
     use super::*;

@@ -192,6 +192,32 @@ impl Own {
         }
     }
 
+    /// Leaves out what was inherited, but for what refers to a secret.
+    pub fn keep_references(&mut self) {
+        let keep: Vec<bool> =
+            self.given.iter().map(|own| own.layer != Layer::Environment || own.reference.is_some()).collect();
+        let mut kept = keep.iter();
+        self.given.retain(|_| kept.next().is_none_or(|keep| *keep));
+        let mut kept = keep.iter();
+        self.values.retain(|_| kept.next().is_none_or(|keep| *keep));
+    }
+
+    /// Puts a variable in the place of the inherited one of that name, or beside the others.
+    pub fn inherit(&mut self, name: &str, value: SecretValue) {
+        let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;
+        match self.given.iter().position(inherited) {
+            Some(index) => {
+                self.given[index].reference = None;
+                self.values[index] = value;
+            }
+            None => {
+                let name = name.into();
+                self.given.push(Given { layer: Layer::Environment, name, reference: None });
+                self.values.push(value);
+            }
+        }
+    }
+
     /// `refers`: whether the value may be a reference.
     fn add(&mut self, layer: Layer, name: impl Into<OsString>, value: SecretValue, refers: bool) {
         let named = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| refers);

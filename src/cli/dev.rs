@@ -40,7 +40,7 @@ pub struct Dev {
     #[arg(long, value_name = "FILE.env")]
     pub private: Vec<PathBuf>,
     /// Listen on this loopback address; a free port unless said
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", hide_default_value = true)]
+    #[arg(long, value_name = "ADDR", value_parser = loopback, default_value = "127.0.0.1:0", hide_default_value = true)]
     pub listen: SocketAddr,
     /// The workload and its arguments
     #[arg(last = true, value_name = "CMD")]
@@ -117,4 +117,12 @@ async fn deposit(context: &Context, dev: &server::Dev, lines: Vec<Line>) -> Resu
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.map_err(|error| super::no_runtime(&error))
+}
+
+/// What is thrown away is not guarded: nobody else's machine has business with it.
+fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let address: Option<SocketAddr> = text.parse().ok();
+    address
+        .filter(|address| address.ip().is_loopback())
+        .ok_or("expected an address of loopback and a port, such as 127.0.0.1:7373")
 }

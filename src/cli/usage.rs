@@ -179,7 +179,6 @@ mod tests {
             &["completions", CANARY],
             &["org", "set", "--hints", CANARY],
             &["dev", "--listen", CANARY],
-            &["serve", "--data", "d", "--log-format", CANARY],
         ] {
             let said = said(words);
             assert!(!said.contains(CANARY) && !said.contains("99999"), "{words:?}: {said}");

@@ -330,6 +330,17 @@ impl Store {
         }
     }
 
+    /// Whether the caller may see something; that it may not is recorded, while the caller is told that it is not there.
+    pub(super) fn may_see(&self, caller: &Caller, action: Action, told: AuditAction, target: Target) -> bool {
+        match decide(&caller.principal, &action, &caller.policy) {
+            Ok(()) => true,
+            Err(denied) => {
+                self.deny_aside(caller.event(told).about(target).denied(denied.code()));
+                false
+            }
+        }
+    }
+
     /// As [`record_denial`](Self::record_denial), without making the caller wait: a stranger must not learn from the time taken.
     fn deny_aside(&self, event: AuditEvent) {
         if let Some(event) = self.few_denials(event) {

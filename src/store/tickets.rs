@@ -210,8 +210,11 @@ impl Store {
     async fn visible_ticket(&self, caller: &Caller, id: TicketId) -> Result<TicketRecord, Error> {
         let org = caller.own_org()?;
         let ticket = self.records().get(&keyspace::ticket(id)).await?.filter(|ticket| ticket.org == org);
-        let seen = ticket.filter(|ticket| caller.may(Action::ListTickets(ticket.member)));
-        seen.ok_or(Error::NotFound { what: "ticket" })
+        let sees = |ticket: &TicketRecord| {
+            let action = Action::ListTickets(ticket.member);
+            self.may_see(caller, action, AuditAction::TicketList, target::ticket(id))
+        };
+        ticket.filter(sees).ok_or(Error::NotFound { what: "ticket" })
     }
 
     async fn show_ticket(&self, ticket: TicketRecord) -> Result<Ticket, Error> {

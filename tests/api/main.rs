@@ -6,6 +6,8 @@
 //! - `transport`: TLS, HTTP/2, slow and broken peers, draining; over real sockets
 //! - `server`: a store made, served, unlocked and stopped; a second server on the same data
 
+#![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
+
 #[allow(dead_code, reason = "shared with the permission matrix")]
 mod house;
 mod refusals;

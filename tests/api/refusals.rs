@@ -176,7 +176,7 @@ async fn bad_deposits_are_refused_each_with_its_code_and_nothing_is_stored() {
         (json!({ "name": "x", "value": "v".repeat(131_072) }), 422, "value_too_large"),
         (json!({ "name": "x" }), 400, "invalid_request"),
         (json!({ "name": "x", "value": "v", "value_base64": "dg==" }), 400, "invalid_request"),
-        (json!({ "name": "x", "value_base64": "v" }), 400, "invalid_request"),
+        (json!({ "name": "x", "value_base64": "v" }), 422, "unprocessable"),
         (json!({ "name": "x", "value": "v", "scope": "everyone" }), 400, "invalid_request"),
         (json!({ "name": "x", "value": "v", "vlaue": "v" }), 400, "invalid_request"),
     ] {
@@ -204,7 +204,7 @@ async fn send_canaries() {
     let house = House::new().await;
     let json = "application/json";
     let bodies = [
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!("\"{CANARY}\""),
         format!("{{\"{CANARY}\":1}}"),
         format!("{{\"name\":\"x\",\"value\":\"{CANARY}"),

@@ -96,7 +96,7 @@ fn the_outage_policies() {
     let config = config.to_str().unwrap().to_owned();
     let cached = ["exec", "--config", &config, "--deadline", "1s", "--", "printenv", "KEY"];
     assert_eq!(site.agent(&ticket, &cached, &[]).ok().out, "cached value\n");
-    for entry in fs::read_dir(&cached_folder(&cache)).unwrap() {
+    for entry in fs::read_dir(cached_folder(&cache)).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         assert!(super::harness::holds_piece(&bytes, b"cached value").is_none());
     }

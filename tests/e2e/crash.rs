@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -151,7 +151,7 @@ fn settle(socket: &Path, credential: &str, token: &str, known: &mut [BTreeMap<St
 
 /// Creates and replaces until told to stop or the server dies.
 fn write_until(
-    socket: &PathBuf,
+    socket: &Path,
     token: &str,
     mut names: BTreeMap<String, Known>,
     (stop, answers): (&AtomicBool, &AtomicUsize),

@@ -251,7 +251,7 @@ impl Site {
     }
 
     pub fn agent_command(&self, ticket: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-        let mut command = bare(&agent_program(), self.folder.path());
+        let mut command = bare(agent_program(), self.folder.path());
         command
             .args(arguments)
             .env("DROPSAFE_TICKET", ticket)

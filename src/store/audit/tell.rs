@@ -88,6 +88,10 @@ pub(in super::super) mod target {
         Target { kind: TargetKind::Secret, name: Some(name.into()), id: None }
     }
 
+    pub(in super::super::super) fn secret_id(id: SecretId) -> Target {
+        bare(TargetKind::Secret, id)
+    }
+
     pub(in super::super::super) fn token(id: TokenId) -> Target {
         bare(TargetKind::Token, id)
     }

@@ -171,18 +171,28 @@ async fn check_anchor(
     by: &ChainId,
     anchor: &Anchor,
 ) -> Result<(), Failure> {
-    let walk = walks.entry(anchor.chain).or_insert_with(|| Walk::new(None));
     let Some(last) = anchor.length.checked_sub(1) else { return Ok(()) };
-    let reached = walk.head.as_ref().map_or(0, |head| head.length);
+    let head = walks.get(&anchor.chain).and_then(|walk| walk.head.as_ref());
+    let mut reached = head.map_or(0, |head| head.length);
+    if reached < anchor.length {
+        // It may have grown, or begun, after its head was read and before the other chain began.
+        let head: Option<Head> = open_or_none(records, keyspace::head(&anchor.chain).bytes()).await?;
+        let head = head.filter(|head| head_is_true(records, &anchor.chain, head));
+        reached = head.map_or(0, |head| head.length);
+    }
     if reached < anchor.length {
         let by = data_encoding::HEXLOWER.encode(by);
-        walk.fail(|| format!("it had {} entries when chain {by} began, and has {reached}", anchor.length));
+        walks
+            .entry(anchor.chain)
+            .or_insert_with(|| Walk::new(None))
+            .fail(|| format!("it had {} entries when chain {by} began, and has {reached}", anchor.length));
         return Ok(());
     }
     let key = keyspace::entry(anchor.at, &anchor.chain, last);
     let entry: Option<Entry> = open_or_none(records, key.bytes()).await?;
     if entry.is_none_or(|entry| entry.mac != anchor.last) {
-        walk.fail(|| format!("entry {last} is not the one that a later chain anchored"));
+        let fault = || format!("entry {last} is not the one that a later chain anchored");
+        walks.entry(anchor.chain).or_insert_with(|| Walk::new(None)).fail(fault);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::audit::target;
 use super::super::error::{Error, Failure};
 use super::super::page::{Page, PageAsk};
 use super::super::{Caller, Store};
@@ -33,8 +34,11 @@ impl Store {
     pub async fn boot_record(&self, caller: &Caller, boot: BootId) -> Result<Boot, Error> {
         let (org, _) = self.insider(caller, AuditAction::BootList).await?;
         let record = self.records().get(&self.records().boot(org, boot)).await?;
-        let seen = record.filter(|record| caller.may(Action::ReadBoots(record.member.0)));
-        let record = seen.ok_or(Error::NotFound { what: "boot" })?;
+        let sees = |record: &BootRecord| {
+            let action = Action::ReadBoots(record.member.0);
+            self.may_see(caller, action, AuditAction::BootList, target::boot(boot))
+        };
+        let record = record.filter(sees).ok_or(Error::NotFound { what: "boot" })?;
         let mut around = Around::default();
         around.read(self, org, std::slice::from_ref(&record)).await?;
         let shown = self.show_boots(org, vec![record], &around).await?.pop();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::audit::target;
 use super::super::error::{Error, Failure};
 use super::super::members::MemberRecord;
 use super::super::page::{Page, PageAsk};
@@ -103,7 +104,11 @@ impl Store {
     ) -> Result<SecretRecord, Error> {
         let not_found = || Error::NotFound { what: "secret" };
         let scope = self.records().get(&self.records().scopes(org).key(id.as_bytes())).await?;
-        let scope = scope.filter(|scope| caller.may(Action::ReadSecret(*scope))).ok_or_else(not_found)?;
+        let scope = scope.ok_or_else(not_found)?;
+        let (action, about) = (Action::ReadSecret(scope), target::secret_id(id));
+        if !self.may_see(caller, action, AuditAction::SecretRead, about) {
+            return Err(not_found());
+        }
         if let Some(owner) = scope.owner() {
             let owner =
                 self.members_by_id(org, [owner].into()).await?.remove(&owner).ok_or_else(not_found)?;

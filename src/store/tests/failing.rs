@@ -30,6 +30,33 @@ async fn when_the_entry_cannot_be_stored_nothing_is_done_or_released() {
 }
 
 #[tokio::test]
+async fn more_work_than_may_wait_is_refused_at_once() {
+    let memory = Arc::new(Memory::new());
+    let world = World::on(memory.clone()).await;
+    let slow = Faulty::after(&memory, 0, Fault::Hang);
+    let store = open(slow.clone(), world.clock.clone()).await;
+    let attempts: Vec<_> = (0..super::super::journal::QUEUE + 1000)
+        .map(|_| {
+            let (store, caller) = (store.clone(), world.admin.clone());
+            tokio::spawn(async move { store.explain(&caller, BootAsk::default()).await })
+        })
+        .collect();
+    eventually(|| async { attempts.iter().any(|attempt| attempt.is_finished()) }).await;
+    slow.left.store(1_000_000, Ordering::SeqCst);
+    let mut refused = 0;
+    for attempt in attempts {
+        if let Err(error) = attempt.await.unwrap() {
+            assert_eq!(error.code(), "overloaded");
+            assert!(error.retry_after().is_some());
+            refused += 1;
+        }
+    }
+    // One batch is being committed while the queue is full.
+    assert!((700..=1000).contains(&refused), "{refused}");
+    assert!(world.verification().await.ok);
+}
+
+#[tokio::test]
 async fn a_lost_answer_leaves_the_chain_whole() {
     for lost in 1..6 {
         let memory = Arc::new(Memory::new());

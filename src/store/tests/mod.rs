@@ -244,6 +244,8 @@ enum Fault {
     AnswerLost,
     /// From then on nothing works: the process is as good as dead.
     Crash,
+    /// Commits hang until there are some left again.
+    Hang,
 }
 
 impl Faulty {
@@ -289,6 +291,9 @@ impl Kv for Faulty {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
             .unwrap_or(0);
         Box::pin(async move {
+            while (took, self.fault) == (0, Fault::Hang) && self.left.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             match (took, self.fault) {
                 (0, Fault::Full) => Err(CommitError::Full),
                 (0, Fault::Crash) => Err(CommitError::Unavailable(Outage::Io)),

@@ -1,0 +1,200 @@
+//! What a boot costs in the process: deciding it, opening its values, making it durable. The floor of the last is one
+//! commit of as many bytes.
+#![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
+
+use std::sync::Arc;
+
+use divan::Bencher;
+use dropsafe::crypto::memory::Key32;
+use dropsafe::crypto::passphrase::Params;
+use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::id::{MemberId, SecretId, VersionId};
+use dropsafe::domain::name::{MemberName, OrgName, SecretName};
+use dropsafe::domain::receipt::Receipt;
+use dropsafe::domain::resolve::{Request, resolve};
+use dropsafe::domain::secret::{Scope, ScopeKind, SecretMeta};
+use dropsafe::domain::time::Timestamp;
+use dropsafe::domain::value::{Delivery, Kind, SecretValue};
+use dropsafe::kv::memory::Memory;
+use dropsafe::kv::sqlite::Sqlite;
+use dropsafe::kv::{Kv, Write};
+use dropsafe::store::{
+    BootAsk, Caller, Deposit, Init, Initialized, KernelEntropy, NewKeyslot, NewSecret, NewTicket, Store,
+    SystemClock, UnlockSecret,
+};
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+const SIZES: [usize; 2] = [20, 200];
+
+fn main() {
+    divan::main();
+}
+
+/// Which variable each secret becomes, and the receipt with its digest.
+#[divan::bench(args = SIZES)]
+fn resolution(bencher: Bencher, secrets: usize) {
+    let metas: Vec<SecretMeta> = (0..secrets).map(meta).collect();
+    let request = Request::default();
+    bencher.bench_local(|| Receipt::of(resolve(&metas, &request), 1).digest());
+}
+
+/// A boot in memory: everything but the disk.
+#[divan::bench(args = SIZES)]
+fn boot_memory(bencher: Bencher, secrets: usize) {
+    boot(bencher, Arc::new(Memory::new()), secrets);
+}
+
+/// A boot on SQLite, durable.
+#[divan::bench(args = SIZES)]
+fn boot_sqlite(bencher: Bencher, secrets: usize) {
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+    boot(bencher, Arc::new(kv), secrets);
+}
+
+/// 64 boots at once on SQLite, together.
+#[divan::bench(args = SIZES)]
+fn herd_of_64_sqlite(bencher: Bencher, secrets: usize) {
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+    let Filled { runtime, store, ticket, .. } = Filled::new(Arc::new(kv), secrets);
+    bencher.bench_local(|| {
+        runtime.block_on(async {
+            let boots = (0..64).map(|_| {
+                let (store, ticket) = (store.clone(), ticket.clone());
+                tokio::spawn(async move { store.boot(&ticket, BootAsk::default()).await.is_ok() })
+            });
+            for boot in boots.collect::<Vec<_>>() {
+                assert!(boot.await.expect("no panic"));
+            }
+        });
+    });
+}
+
+/// What durability costs anyone: one commit of as many records and bytes as a boot's.
+#[divan::bench]
+fn floor_commit_sqlite(bencher: Bencher) {
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+    let runtime = Runtime::new().expect("a runtime");
+    let mut number = 0_u64;
+    bencher.bench_local(|| {
+        number += 1;
+        let key = |table: u8| [&[table][..], &number.to_be_bytes()].concat();
+        let writes = vec![
+            Write::Put(key(b'a'), vec![0; 420]),
+            Write::Put(key(b'b'), vec![0; 220]),
+            Write::Put(b"head".to_vec(), vec![0; 160]),
+        ];
+        runtime.block_on(kv.commit(Vec::new(), writes)).expect("a commit")
+    });
+}
+
+/// A deposit of a value, sealed by the server.
+#[divan::bench]
+fn deposit_memory(bencher: Bencher) {
+    let Filled { runtime, store, admin, .. } = Filled::new(Arc::new(Memory::new()), 0);
+    let mut number = 0;
+    bencher.bench_local(|| {
+        number += 1;
+        let new = new_secret(&format!("secret-{number}"));
+        runtime.block_on(store.create_secret(&admin, new, None)).expect("a deposit")
+    });
+}
+
+/// A store with settled secrets, and a ticket.
+struct Filled {
+    runtime: Runtime,
+    store: Store,
+    admin: Caller,
+    ticket: Caller,
+}
+
+fn boot(bencher: Bencher, kv: Arc<dyn Kv>, secrets: usize) {
+    let Filled { runtime, store, ticket, .. } = Filled::new(kv, secrets);
+    bencher.bench_local(|| {
+        let released = runtime.block_on(store.boot(&ticket, BootAsk::default())).expect("a boot");
+        assert_eq!(released.values.len(), secrets);
+    });
+}
+
+impl Filled {
+    fn new(kv: Arc<dyn Kv>, secrets: usize) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let (store, admin, ticket) = runtime.block_on(async {
+            let passphrase = UnlockSecret::Passphrase(Zeroizing::new("passphrase".to_owned()));
+            let slot = NewKeyslot {
+                credential: false,
+                secret: passphrase,
+                label: None,
+                argon2: Some(Params::for_throwaway_stores()),
+            };
+            let init = Init {
+                slots: vec![slot],
+                org: OrgName::parse("default").expect("a name"),
+                admin: MemberName::parse("admin").expect("a name"),
+            };
+            let key = RecordKey::new(&Key32::copy_of(&[7; 32]));
+            let made = Store::init(kv, key, init, Arc::new(SystemClock), Arc::new(KernelEntropy)).await;
+            let Initialized { store, admin_token, .. } = made.expect("a store");
+            let admin = store.authenticate(&admin_token, None).await.expect("the admin");
+            for i in 0..secrets {
+                store
+                    .create_secret(&admin, new_secret(&format!("secret-{i}")), None)
+                    .await
+                    .expect("a deposit");
+            }
+            let ticket = store.create_ticket(&admin, NewTicket::default(), None).await.expect("a ticket");
+            let ticket = store.authenticate(&ticket.credential, None).await.expect("the ticket");
+            // The steady state: data keys are settled in the background, and the receipt is known.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            store.boot(&ticket, BootAsk::default()).await.expect("a boot");
+            (store, admin, ticket)
+        });
+        Self { runtime, store, admin, ticket }
+    }
+}
+
+fn new_secret(name: &str) -> NewSecret {
+    NewSecret {
+        name: SecretName::parse(name).expect("a name"),
+        env: None,
+        scope: ScopeKind::Shared,
+        owner: None,
+        kind: Kind::Encrypted,
+        delivery: Delivery::Variable,
+        auto_install: true,
+        plugin: None,
+        category: None,
+        deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
+        allow_refused: false,
+    }
+}
+
+fn meta(number: usize) -> SecretMeta {
+    let name = SecretName::parse(&format!("secret-{number}")).expect("a name");
+    let id = |last: u8| {
+        let mut bytes = [last; 16];
+        bytes[0] = u8::try_from(number).expect("at most 200");
+        bytes
+    };
+    SecretMeta {
+        id: SecretId::from_bytes(id(1)),
+        env: name.export(),
+        name,
+        scope: Scope::Shared,
+        kind: Kind::Encrypted,
+        delivery: Delivery::Variable,
+        auto_install: true,
+        plugin: None,
+        category: None,
+        version: VersionId::from_bytes(id(2)),
+        hint: None,
+        allow_refused: false,
+        value_len: 64,
+        created_at: Timestamp::from_millis(0),
+        updated_at: Timestamp::from_millis(0),
+        author: MemberId::from_bytes([3; 16]),
+    }
+}

@@ -1,0 +1,167 @@
+//! What a value may look like in a program's output: as it is, line by line, in base64, in a URL, in JSON. Pure; decides about
+//! nothing but bytes.
+
+use std::collections::BTreeSet;
+
+use data_encoding::BASE64;
+use data_encoding::BASE64_NOPAD;
+use data_encoding::BASE64URL;
+use data_encoding::BASE64URL_NOPAD;
+use data_encoding::Encoding;
+
+/// Shorter values are parts of ordinary words and numbers.
+pub const SHORTEST: usize = 4;
+/// Of an encoded form, which may have lost a character at either end.
+const SHORTEST_ENCODED: usize = 5;
+/// Of one line of several.
+const SHORTEST_LINE: usize = 8;
+
+/// Every form that is looked for.
+pub fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut forms = BTreeSet::new();
+    if value.len() < SHORTEST {
+        return forms;
+    }
+    // A program that strips the last newline prints the rest.
+    let text = value.strip_suffix(b"\n").unwrap_or(value);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    for whole in [value, text] {
+        forms.insert(whole.to_vec());
+        forms.extend(base64(whole));
+        forms.extend(url(whole));
+        if let Ok(whole) = str::from_utf8(whole) {
+            forms.extend(json(whole));
+        }
+    }
+    if text.contains(&b'\n') {
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        forms.extend(lines.filter(|line| line.len() >= SHORTEST_LINE).map(<[u8]>::to_vec));
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms
+}
+
+/// Alone, and inside something longer: at each of three alignments, the characters that depend on this value alone, once as if
+/// more followed and once as if it were the end.
+fn base64(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = vec![BASE64.encode(value).into_bytes(), BASE64URL.encode(value).into_bytes()];
+    let alphabets: [Encoding; 2] = [BASE64_NOPAD, BASE64URL_NOPAD];
+    for alphabet in alphabets {
+        for before in 0..3 {
+            let padded = [&vec![0; before], value].concat();
+            let encoded = alphabet.encode(&padded).into_bytes();
+            // Characters that hold bits of what comes before: of 8 and of 16 bits in sixes.
+            let skip = [0, 2, 3][before];
+            let complete = padded.len() * 8 / 6;
+            forms.push(encoded[skip..].to_vec());
+            forms.push(encoded[skip..complete].to_vec());
+        }
+    }
+    forms.retain(|form| form.len() >= SHORTEST_ENCODED);
+    forms
+}
+
+/// As RFC 3986 has it, as JavaScript's encodeURIComponent does it and as forms do it, in either case of hexadecimal digits.
+fn url(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for (kept, plus) in [("-._~", false), ("-._~!*'()", false), ("-._*", true), ("-._~/", false)] {
+        for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
+            let mut form = Vec::with_capacity(value.len() * 3);
+            for byte in value {
+                if byte.is_ascii_alphanumeric() || kept.as_bytes().contains(byte) {
+                    form.push(*byte);
+                } else if plus && *byte == b' ' {
+                    form.push(b'+');
+                } else {
+                    form.extend([b'%', digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
+                }
+            }
+            forms.push(form);
+        }
+    }
+    forms
+}
+
+/// As RFC 8259 requires, and with what encoders escape beside that: `/`, `<>&`, everything that is not ASCII.
+fn json(value: &str) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for ascii in [false, true] {
+        for (also, upper) in [("", false), ("/", false), ("<>&", false), ("<>&'\"", true), ("", true)] {
+            let mut form = String::with_capacity(value.len() * 2);
+            for c in value.chars() {
+                escape(&mut form, c, ascii, also, upper);
+            }
+            forms.push(form.into_bytes());
+        }
+    }
+    forms
+}
+
+fn escape(form: &mut String, c: char, ascii: bool, also: &str, upper: bool) {
+    let short = match c {
+        '/' if also == "/" => Some("\\/"),
+        '"' if !also.contains('"') => Some("\\\""),
+        '\\' => Some("\\\\"),
+        '\n' => Some("\\n"),
+        '\r' => Some("\\r"),
+        '\t' => Some("\\t"),
+        '\u{8}' => Some("\\b"),
+        '\u{c}' => Some("\\f"),
+        _ => None,
+    };
+    if let Some(short) = short {
+        return form.push_str(short);
+    }
+    if c < ' ' || also.contains(c) || (ascii && c > '~') {
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            let digits = if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+            form.push_str(&digits);
+        }
+        return;
+    }
+    form.push(c);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(value: &str, form: &str) -> bool {
+        of(value.as_bytes()).contains(form.as_bytes())
+    }
+
+    #[test]
+    fn common_forms_are_there() {
+        let value = "p@ss/w\"rd é\n<x>";
+        for form in [
+            "p%40ss%2Fw%22rd%20%C3%A9%0A%3Cx%3E",
+            "p%40ss%2fw%22rd%20%c3%a9%0a%3cx%3e",
+            "p%40ss%2Fw%22rd+%C3%A9%0A%3Cx%3E",
+            "p@ss/w\\\"rd é\\n<x>",
+            "p@ss\\/w\\\"rd \\u00e9\\n<x>",
+            "p@ss/w\\\"rd é\\n\\u003cx\\u003e",
+            "p@ss/w\"rd é",
+        ] {
+            assert!(has(value, form), "{form}");
+        }
+        assert!(of(b"abc").is_empty());
+    }
+
+    #[test]
+    fn base64_is_found_at_every_alignment() {
+        let value = b"s3cret-value";
+        let forms = of(value);
+        for (before, after) in [("", ""), ("u:", ""), ("us:", "x"), ("use:", "xy"), ("", "tail"), ("a", "")] {
+            for encoding in [BASE64, BASE64URL] {
+                let all = encoding.encode(&[before.as_bytes(), value, after.as_bytes()].concat());
+                let longest = forms
+                    .iter()
+                    .filter(|form| all.as_bytes().windows(form.len()).any(|window| window == form.as_slice()))
+                    .map(Vec::len)
+                    .max();
+                assert!(longest.is_some_and(|length| length >= value.len() * 8 / 6 - 1), "{before} {after}");
+            }
+        }
+    }
+}

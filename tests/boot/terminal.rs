@@ -1,0 +1,143 @@
+//! A terminal through `exec --init`: keys reach the workload and nobody else, and a shell can stop it and bring it back.
+
+use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use nix::pty::openpty;
+
+use super::workload::agent;
+use super::workload::within;
+use super::workload::without_store;
+
+struct Screen {
+    child: Child,
+    keys: File,
+    shown: Arc<Mutex<String>>,
+}
+
+impl Screen {
+    /// Starts a program as the leader of a session on a terminal of its own.
+    fn start(program: &[&str]) -> Self {
+        let pty = openpty(None, None).unwrap();
+        let side = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+        let mut command = without_store(Command::new("setsid"));
+        command.args(["--ctty", "--wait"]).args(program).env("PS1", "prompt> ").env("TERM", "dumb");
+        command.stdin(side(&pty.slave)).stdout(side(&pty.slave)).stderr(side(&pty.slave));
+        let child = command.spawn().unwrap();
+        drop((command, pty.slave));
+        let keys = File::from(pty.master);
+        let shown = Arc::new(Mutex::new(String::new()));
+        let (mut from, to) = (keys.try_clone().unwrap(), shown.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = from.read(&mut bytes) {
+                to.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+            }
+        });
+        Self { child, keys, shown }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until that is shown, and forgets it and what came before.
+    fn see(&self, text: &str) {
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let mut shown = self.shown.lock().unwrap();
+            if let Some(at) = shown.find(text) {
+                shown.drain(..at + text.len());
+                return;
+            }
+            assert!(std::time::Instant::now() < end, "{text:?} is not in {:?}", *shown);
+            drop(shown);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn status(&mut self) -> Option<i32> {
+        within(Duration::from_secs(20), || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_interrupt_reaches_the_workload_once() {
+    let script = "n=0; trap 'n=$((n+1)); echo int $n' INT; trap 'exit 9' USR1; echo ready $$; while :; do sleep 0.02; done";
+    let mut screen = Screen::start(&[&agent(), "exec", "--init", "--", "sh", "-c", script]);
+    screen.see("ready ");
+    std::thread::sleep(Duration::from_millis(50));
+    let pid: String = screen.shown.lock().unwrap().chars().take_while(char::is_ascii_digit).collect();
+    screen.press("\x03");
+    screen.see("int 1");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!screen.shown.lock().unwrap().contains("int 2"));
+    assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
+    assert_eq!(screen.status(), Some(9));
+}
+
+#[test]
+fn a_shell_stops_it_and_brings_it_back() {
+    let mut screen = Screen::start(&["bash", "--norc", "--noprofile", "-i"]);
+    screen.see("prompt> ");
+    screen.press(&format!("{} exec --init -- sh -c 'echo start''ed; cat; echo en''ded; exit 4'\n", agent()));
+    screen.see("started");
+    screen.press("\x1a");
+    screen.see("Stopped");
+    screen.see("prompt> ");
+    screen.press("echo shell is $((40+2))\n");
+    screen.see("shell is 42");
+    screen.press("fg\n");
+    screen.see("exec --init");
+    std::thread::sleep(Duration::from_millis(200));
+    screen.press("again\n");
+    // Once as the terminal's echo, once as cat's.
+    screen.see("again\r\n");
+    screen.see("again\r\n");
+    screen.press("\x04");
+    screen.see("ended");
+    screen.see("prompt> ");
+    screen.press("echo status $((0+$?))\n");
+    screen.see("status 4");
+    // The terminal is the shell's again.
+    screen.press("read x; echo got $x''.\n");
+    screen.press("line\n");
+    screen.see("got line.");
+}
+
+#[test]
+fn in_the_background_it_takes_no_terminal() {
+    let mut screen = Screen::start(&["bash", "--norc", "--noprofile", "-i"]);
+    screen.see("prompt> ");
+    screen.press(&format!(
+        "{} exec --init -- sh -c 'sleep 0.3; echo do''ne' & sleep 1; echo shell is $((40+2))\n",
+        agent()
+    ));
+    screen.see("done");
+    screen.see("shell is 42");
+}
+
+#[test]
+fn after_it_a_script_still_has_the_terminal() {
+    let script = format!("{} exec --init -- sh -c 'echo in''ner'; read x; echo got $x''.; exit 6", agent());
+    let mut screen = Screen::start(&["sh", "-c", &script]);
+    screen.see("inner");
+    screen.press("line\n");
+    screen.see("got line.");
+    assert_eq!(screen.status(), Some(6));
+}
