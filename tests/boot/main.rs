@@ -6,6 +6,8 @@
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
 //! - [`mask`]: values in the output.
+//! - [`packages`]: the Debian packages, from their contents to their purge.
+//! - [`rootfs`]: the Debian that machines here are made from.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`terminal`]: job control.
@@ -20,7 +22,9 @@ mod enter;
 mod environment_file;
 mod files;
 mod mask;
+mod packages;
 mod place;
+mod rootfs;
 mod signals;
 mod supervise;
 mod terminal;
