@@ -9,6 +9,8 @@
 //! - [`inits`]: OpenRC, runit, s6 and sysvinit themselves run our scripts.
 //! - [`mask`]: values in the output.
 //! - [`microvm`]: a kernel starts the agent itself, under User Mode Linux and QEMU.
+//! - [`packages`]: the Debian packages, from their contents to their purge.
+//! - [`rootfs`]: the Debian that machines here are made from.
 //! - [`residue`]: what stays of a value where it does not belong.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
@@ -32,10 +34,12 @@ mod inits;
 mod kernel;
 mod mask;
 mod microvm;
+mod packages;
 mod place;
 mod podman;
 mod probe;
 mod residue;
+mod rootfs;
 mod scope;
 mod signals;
 mod supervise;
