@@ -81,13 +81,13 @@ fn an_interrupt_reaches_the_workload_once() {
     let script = "n=0; trap 'n=$((n+1)); echo int $n' INT; trap 'exit 9' USR1; echo ready $$; while :; do sleep 0.02; done";
     let mut screen = Screen::start(&[&agent(), "exec", "--init", "--", "sh", "-c", script]);
     screen.see("ready ");
-    std::thread::sleep(Duration::from_millis(50));
-    let pid: String = screen.shown.lock().unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let line = || screen.shown.lock().unwrap().split_once("\r\n").map(|(line, _)| line.parse().unwrap());
+    let pid: u32 = within(Duration::from_secs(20), line);
     screen.press("\x03");
     screen.see("int 1");
     std::thread::sleep(Duration::from_millis(200));
     assert!(!screen.shown.lock().unwrap().contains("int 2"));
-    assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
+    super::harness::signal(pid, nix::sys::signal::Signal::SIGUSR1);
     assert_eq!(screen.status(), Some(9));
 }
 
