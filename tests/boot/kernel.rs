@@ -90,6 +90,17 @@ impl Kernel {
         Some(Self { folder, image, emulated })
     }
 
+    /// The same machine with another user space.
+    pub fn with_initramfs(self, image: PathBuf) -> Self {
+        Self { image, ..self }
+    }
+
+    /// Where the emulated machine's kernel was unpacked.
+    pub fn unpacked(&self) -> PathBuf {
+        let boot = self.emulated.as_ref().and_then(|kernel| kernel.parent()).unwrap();
+        boot.parent().unwrap().to_owned()
+    }
+
     pub fn name(&self) -> &'static str {
         if self.emulated.is_some() { "QEMU" } else { "User Mode Linux" }
     }

@@ -6,6 +6,7 @@
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
+//! - [`initramfs`]: initramfs-tools builds with our hook, and a machine boots through our script.
 //! - [`inits`]: OpenRC, runit, s6 and sysvinit themselves run our scripts.
 //! - [`mask`]: values in the output.
 //! - [`microvm`]: a kernel starts the agent itself, under User Mode Linux and QEMU.
@@ -30,6 +31,7 @@ mod files;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "the store of tests/e2e; not every part of it is asked for here")]
 mod harness;
+mod initramfs;
 mod inits;
 mod kernel;
 mod mask;
