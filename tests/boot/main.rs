@@ -1,10 +1,11 @@
 //! The places where the agent really stands: the first process, units, init systems, beside a shell.
 //!
-//! - [`booted`]: a machine under systemd.
+//! - [`booted`]: a machine under systemd, with the packages installed and a store beside it.
 //! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
+//! - [`harness`]: a store that serves, as in the end-to-end tests.
 //! - [`mask`]: values in the output.
 //! - [`packages`]: the Debian packages, from their contents to their purge.
 //! - [`rootfs`]: the Debian that machines here are made from.
@@ -13,6 +14,7 @@
 //! - [`terminal`]: job control.
 //! - [`units`]: systemd accepts and confines every unit, and the units hold workloads back until their secrets are there.
 //! - [`user`]: dropping privileges.
+//! - [`vm`]: machines with a kernel of their own.
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
@@ -21,6 +23,9 @@ mod credentials;
 mod enter;
 mod environment_file;
 mod files;
+#[allow(dead_code, reason = "these tests need less of it")]
+#[path = "../e2e/harness.rs"]
+mod harness;
 mod mask;
 mod packages;
 mod place;
@@ -30,6 +35,7 @@ mod supervise;
 mod terminal;
 mod units;
 mod user;
+mod vm;
 mod workload;
 
 use place::skip;
