@@ -170,9 +170,9 @@ async fn more_lines_than_one_commit_takes_are_refused_and_as_many_are_stored() {
     let file = |lines: usize| (0..lines).map(|i| format!("NAME_{i}=v\n")).collect::<String>();
     let too_many = import(&house, json!({ "env": file(5000) })).await;
     assert_eq!(too_many.code(), "unprocessable");
-    let stored = import(&house, json!({ "env": file(96) })).await.expect(200);
+    let stored = import(&house, json!({ "env": file(300) })).await.expect(200);
     assert_eq!(stored["stored"], true);
-    assert_eq!(get(&house, Who::Member, "/v1/statistics").await["total"], 96);
+    assert_eq!(get(&house, Who::Member, "/v1/statistics").await["total"], 300);
 }
 
 #[tokio::test]
