@@ -146,7 +146,7 @@ fn a_list_of_ten_thousand_is_written_as_it_comes() {
     let site = Site::unlocked();
     let lines: Vec<String> = (0..SECRETS).map(|i| format!("NAME_{i:05}=value\\n")).collect();
     for file in lines.chunks(300) {
-        let body = format!("{{\"env\":\"{}\",\"scope\":\"shared\"}}", file.concat());
+        let body = format!("{{\"env\":\"{}\",\"scope\":\"shared\",\"type\":\"plain\"}}", file.concat());
         let mut socket = UnixStream::connect(site.path("data/dropsafe.sock")).unwrap();
         let head = format!(
             "POST /v1/import HTTP/1.1\r\nHost: store\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
