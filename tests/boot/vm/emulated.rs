@@ -17,7 +17,7 @@ fn boot(ticket: &str) -> Option<Machine> {
         skip("a machine in QEMU (Debian packages qemu-system-x86, e2fsprogs)");
         return None;
     }
-    let (disk, kernel) = (image::disk()?, image::kernel()?);
+    let (kernel, disk) = (image::kernel()?, image::disk()?);
     let work = tempfile::tempdir().unwrap();
     // In a file: a command line is for everybody to read.
     let firmware = work.path().join("smbios");
@@ -30,7 +30,7 @@ fn boot(ticket: &str) -> Option<Machine> {
     }
     command.args(["-smp", "2", "-m", "1024", "-nodefaults", "-display", "none", "-monitor", "none"]);
     command.args(["-serial", "file:/proc/self/fd/2", "-serial", "stdio"]);
-    command.arg("-kernel").arg(kernel.join("vmlinuz"));
+    command.arg("-kernel").arg(kernel);
     command.args([
         "-append",
         "root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0 mitigations=off quiet systemd.show_status=0",

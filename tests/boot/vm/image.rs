@@ -13,7 +13,6 @@ use super::super::place::run;
 use super::super::place::skip;
 use super::super::rootfs::installed;
 use super::super::rootfs::joined;
-use super::super::rootfs::kept;
 use super::super::rootfs::scratch;
 use super::super::rootfs::system;
 
@@ -37,7 +36,7 @@ pub const PROBE: &str = include_str!("probe.sh");
 pub fn disk() -> Option<&'static Path> {
     static DISK: OnceLock<Option<PathBuf>> = OnceLock::new();
     let disk = DISK.get_or_init(|| {
-        let (system, installed, kernel) = (system()?, installed()?, kernel()?);
+        let (system, installed) = (system()?, installed()?);
         let layer = Layer::new(LINE);
         layer.workloads();
         layer.write("usr/local/lib/probe", PROBE);
@@ -52,41 +51,37 @@ pub fn disk() -> Option<&'static Path> {
             layer.link(&format!("/lib/systemd/system/{unit}"), &path);
         }
         let disk = scratch("disk").join("root.ext4");
-        let script = "set -e; mount -t tmpfs none /run; mkdir /run/root; \
-            mount -t overlay -o lowerdir=\"$1\" none /run/root; \
+        let script = "set -e; mount -t tmpfs none /run; mkdir /run/root /run/upper /run/work; \
+            mount -t overlay -o lowerdir=\"$1\",upperdir=/run/upper,workdir=/run/work none /run/root; \
+            if [ -n \"$3\" ]; then cp -a \"$3\"/lib/modules /run/root/usr/lib/; \
+            for version in \"$3\"/lib/modules/*; do chroot /run/root depmod \"${version##*/}\"; done; fi; \
             mke2fs -q -F -t ext4 -O ^has_journal -d /run/root -r 1 \"$2\" 800M";
-        let layers = joined(&[layer.path(), installed, &kernel.join("modules"), system]);
+        let layers = joined(&[layer.path(), installed, system]);
         let mut command = Command::new("unshare");
-        let ended = run(command.args(["--mount", "sh", "-c", script, "sh"]).arg(layers).arg(&disk));
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(layers).arg(&disk);
+        let ended = run(command.arg(unpacked().unwrap_or_default()));
         assert!(ended.success, "{}", ended.said);
         Some(disk)
     });
     disk.as_deref()
 }
 
-/// A folder with `vmlinuz`, and `modules/` as a layer.
+/// Where the package of Debian's kernel is unpacked.
+fn unpacked() -> Option<PathBuf> {
+    std::env::var_os("DROPSAFE_CLOUD_KERNEL").map(PathBuf::from)
+}
+
+/// That kernel, whose modules are on the disk.
 pub fn kernel() -> Option<PathBuf> {
-    let system = system()?;
-    let made = kept("linux-cloud", |fresh| {
-        fs::create_dir_all(fresh).unwrap();
-        // The package of that name only depends on the one with the kernel.
-        let script = "set -e; cd \"$1\"; \
-            name=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p' | head -n 1); \
-            apt-get download -qq \"$name\"; dpkg -x ./*.deb x; rm ./*.deb; mv x/boot/vmlinuz-* vmlinuz; \
-            mkdir -p modules/usr/lib; mv x/lib/modules modules/usr/lib/; rm -r x; \
-            mount --bind modules/usr \"$2\"/mnt; chroot \"$2\" depmod -b /mnt $(ls modules/usr/lib/modules)";
-        // As `depmod` wants it: /mnt/lib/modules/VERSION.
-        let mut command = Command::new("unshare");
-        let ended = run(command.args(["--mount", "sh", "-c", script, "sh"]).args([fresh, system]));
-        if !ended.success {
-            eprintln!("{}", ended.said);
-        }
-        ended.success
+    let entries = unpacked().and_then(|folder| fs::read_dir(folder.join("boot")).ok());
+    let found = entries.and_then(|entries| {
+        let mut files = entries.flatten().map(|entry| entry.path());
+        files.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-")))
     });
-    if made.is_none() {
+    if found.is_none() {
         skip("a kernel for machines (Debian package linux-image-cloud-amd64, unpacked)");
     }
-    made
+    found
 }
 
 /// A file as an option's value.
