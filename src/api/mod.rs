@@ -8,9 +8,11 @@ mod boot;
 mod boots;
 mod categories;
 mod extract;
+mod faces;
 mod front;
 mod guesses;
 mod health;
+mod import;
 mod keys;
 pub mod limits;
 mod members;
@@ -23,6 +25,7 @@ mod problem;
 mod query;
 mod secrets;
 mod status;
+mod stream;
 mod tickets;
 mod tokens;
 
@@ -163,6 +166,8 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(orgs::routes())
         .merge(plugins::routes())
         .merge(categories::routes())
+        .merge(import::routes())
+        .merge(faces::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(status::routes())
