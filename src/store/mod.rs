@@ -23,6 +23,7 @@ mod page;
 mod records;
 mod reencrypt;
 mod secrets;
+mod sessions;
 mod tickets;
 mod tokens;
 
@@ -47,6 +48,7 @@ pub use reencrypt::Progress;
 pub use secrets::{
     Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretChange, SecretFilter, Written,
 };
+pub use sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 

@@ -11,6 +11,7 @@ mod members;
 mod reencrypt;
 mod replicas;
 mod secrets;
+mod sessions;
 mod tickets;
 
 use std::sync::Arc;
