@@ -23,6 +23,7 @@ use super::view::Tags;
 use super::visitor::Posted;
 use super::visitor::Visitor;
 use crate::domain::catalog::Preset;
+use crate::domain::name::SecretName;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::secret::ScopeKind;
@@ -115,10 +116,10 @@ async fn shown(
     trouble: Option<Trouble>,
 ) -> Result<Response, Refused> {
     let entries = preset.fields.iter().map(|field| {
-        let name = preset.name_of(field);
-        Entry {
+        let name = name_of(preset, field)?;
+        Ok(Entry {
             key: field.key.to_string(),
-            label: field.label.to_string(),
+            label: if field.optional { format!("{} (optional)", field.label) } else { field.label.to_string() },
             env: name.export().to_string(),
             name: name.to_string(),
             usual: field.usual.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -126,15 +127,16 @@ async fn shown(
             plain: field.kind == Kind::Plain,
             prefixes: field.prefixes.iter().map(|prefix| &**prefix).collect::<Vec<_>>().join(" "),
             placeholder: field.prefixes.first().map_or_else(String::new, |prefix| format!("{prefix}…")),
-        }
+        })
     });
+    let entries = entries.collect::<Result<Vec<_>, Refused>>()?;
     let page = PresetPage {
         shell: Shell::new(visitor, &format!("Add {}", preset.title), "/console/secrets")
             .cli([format!("dropsafe set --preset {} --shared", preset.id), "dropsafe preset list".to_owned()]),
         id: preset.id.to_string(),
         title: preset.title.to_string(),
         category: Tags::of(api, visitor).await?.find(preset.category.as_str()),
-        fields: entries.collect(),
+        fields: entries,
         shared,
         usual,
         may_share: visitor.may(Action::Deposit(Scope::Shared)),
@@ -165,7 +167,7 @@ async fn deposit(
     for field in &preset.fields {
         let value = form.value(&format!("value.{}", field.key), &format!("file.{}", field.key))?;
         match value {
-            Some(value) => bodies.push(body(preset, field, &value, shared, usual)),
+            Some(value) => bodies.push(body(preset, field, &value, shared, usual)?),
             None if field.optional => {}
             None => {
                 let detail = format!("{} is missing", field.label);
@@ -203,10 +205,10 @@ fn body(
     value: &SecretValue,
     shared: bool,
     usual: bool,
-) -> wire::NewSecret {
+) -> Result<wire::NewSecret, Refused> {
     let (text, base64) = carried(value);
-    wire::NewSecret {
-        name: preset.name_of(field).to_string(),
+    Ok(wire::NewSecret {
+        name: name_of(preset, field)?.to_string(),
         env: field.usual.as_ref().filter(|_| usual).map(ToString::to_string),
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },
         kind: field.kind,
@@ -219,5 +221,10 @@ fn body(
         sealed: None,
         hint: None,
         allow_refused: false,
-    }
+    })
+}
+
+/// The name of a field's secret. Presets whose names cannot be are found when they are read.
+fn name_of(preset: &Preset, field: &crate::domain::catalog::PresetField) -> Result<SecretName, Refused> {
+    preset.name_of(field).map_err(|error| Refused::new(Code::NameInvalid, error.to_string()))
 }

@@ -41,8 +41,6 @@ struct SecretsPage {
     shell: Shell,
     ask: Asked,
     may_deposit: bool,
-    /// Only the rows were asked for.
-    only_rows: bool,
     statistics: Option<Numbers>,
     tags: Vec<Tag>,
     plugins: Vec<String>,
@@ -199,7 +197,6 @@ pub(super) async fn page(
     let page = SecretsPage {
         shell: Shell::new(&visitor, "Secrets", "/console/secrets").cli([asked.cli(), "dropsafe set NAME --shared".into()]),
         may_deposit: visitor.caller.role() != Some(Role::Auditor),
-        only_rows: ask.only_rows,
         statistics,
         count: rows.len(),
         groups: grouped(rows, ask.grouped),

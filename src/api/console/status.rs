@@ -212,12 +212,7 @@ pub(super) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result
         let what = "A new generation of the release key is made; all values move to it.";
         return finished(&api, &visitor, done.map(|_| what)).await;
     }
-    let done = api.store().reencrypt_own_org(&visitor.caller).await.map_err(Refused::from);
-    let done = done.map(|count| format!("Sealed anew: {count}. Values and versions stay."));
-    match done {
-        Ok(what) => finished(&api, &visitor, Ok(&what)).await,
-        Err(refused) => finished(&api, &visitor, Err(refused)).await,
-    }
+    Err(Refused::new(Code::Forbidden, "only the store's operator may do this"))
 }
 
 /// Adds a key slot.

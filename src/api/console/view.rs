@@ -75,7 +75,7 @@ impl Tags {
                 name: category.name.to_string(),
                 title: category.title.to_string(),
                 colour: category.colour.as_str(),
-                description: category.description,
+                description: category.description.to_string(),
             })
             .collect();
         let places = tags.iter().enumerate().map(|(at, tag)| (tag.name.clone(), at)).collect();
