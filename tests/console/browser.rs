@@ -131,11 +131,8 @@ impl Browser {
             body.len()
         )
         .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let text = String::from_utf8(answer).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{command}: {body}"));
+        let body = answer_of(&mut stream);
+        let body: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{command}: {body}"));
         assert!(body["value"]["error"].is_null(), "{command}: {}", body["value"]["message"]);
         body["value"].clone()
     }
@@ -245,4 +242,23 @@ impl Browser {
 fn reference(found: &Value) -> fantoccini::elements::ElementRef {
     let id = found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str).unwrap();
     id.to_owned().into()
+}
+
+/// The body of an answer of the driver, which keeps its connections open.
+fn answer_of(stream: &mut TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        if let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
+            let (_, length) = text.split_once("content-length:").unwrap();
+            let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
+            if answer.len() >= head + 4 + length {
+                return String::from_utf8(answer[head + 4..head + 4 + length].to_vec()).unwrap();
+            }
+        }
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "the driver closed the connection");
+        answer.extend_from_slice(&piece[..read]);
+    }
 }

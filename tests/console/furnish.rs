@@ -28,7 +28,7 @@ pub fn furnished() -> Furnished {
         ("smtp-host", "mail.example.net", &["--shared", "--plain", "--category", "deploy_credentials", "--plugin", "@acme/mail"][..]),
         ("aws-secret-access-key", "wJalrXUtnFEMIK7MDENGbPxRfiCYcanarykey0", &["--shared", "--category", "cloud_storage"]),
         ("region", "eu-west-1", &["--shared", "--plain"]),
-        ("tls/server.key", "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n", &["--shared", "--as-file", "--category", "deploy_credentials"]),
+        ("tls/server.key", "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n", &["--shared", "--as-file", "--no-install", "--category", "deploy_credentials"]),
         ("pagerduty.token", "canary-pagerduty-0123456789", &["--shared", "--no-install", "--category", "api_key"]),
         ("a-name-that-somebody-made-as-long-as-one-can-before-anyone-complains-about-it", "x", &["--shared"]),
     ] {
