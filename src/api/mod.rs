@@ -9,9 +9,11 @@ mod boots;
 mod categories;
 mod console;
 mod extract;
+mod faces;
 mod front;
 mod guesses;
 mod health;
+mod import;
 mod keys;
 pub mod limits;
 mod members;
@@ -24,6 +26,7 @@ mod problem;
 mod query;
 mod secrets;
 mod status;
+mod stream;
 mod tickets;
 mod tokens;
 
@@ -166,6 +169,8 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(orgs::routes())
         .merge(plugins::routes())
         .merge(categories::routes())
+        .merge(import::routes())
+        .merge(faces::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(status::routes())

@@ -182,6 +182,11 @@ impl Query {
         Some(text)
     }
 
+    /// Whether the parameter was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(known, _)| *known == name)
+    }
+
     /// The parameter parsed, if it was given. `T`'s error must not quote.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name, 256)?;
