@@ -22,13 +22,13 @@ pub fn furnished() -> Furnished {
     let mel = site.member("mel", "member");
     let auditor = site.member("aud", "auditor");
     site.set("skill:openai:access_token", CANARIES[0], &["--shared", "--category", "skill_credential", "--plugin", "assistant"]).ok();
-    site.set("database-url", CANARIES[1], &["--shared", "--category", "deploy_credentials"]).ok();
+    site.set("database-url", CANARIES[1], &["--shared", "--category", "deploy_credential"]).ok();
     site.set_as(&mel, "openai-api-key", CANARIES[2].as_bytes(), &["--private", "--as", "SKILL_OPENAI_ACCESS_TOKEN"]).ok();
     for (name, value, flags) in [
-        ("smtp-host", "mail.example.net", &["--shared", "--plain", "--category", "deploy_credentials", "--plugin", "@acme/mail"][..]),
+        ("smtp-host", "mail.example.net", &["--shared", "--plain", "--category", "deploy_credential", "--plugin", "@acme/mail"][..]),
         ("aws-secret-access-key", "wJalrXUtnFEMIK7MDENGbPxRfiCYcanarykey0", &["--shared", "--category", "cloud_storage"]),
         ("region", "eu-west-1", &["--shared", "--plain"]),
-        ("tls/server.key", "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n", &["--shared", "--as-file", "--no-install", "--category", "deploy_credentials"]),
+        ("tls/server.key", "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n", &["--shared", "--as-file", "--no-install", "--category", "deploy_credential"]),
         ("pagerduty.token", "canary-pagerduty-0123456789", &["--shared", "--no-install", "--category", "api_key"]),
         ("a-name-that-somebody-made-as-long-as-one-can-before-anyone-complains-about-it", "x", &["--shared"]),
     ] {
@@ -42,7 +42,7 @@ pub fn furnished() -> Furnished {
     site.ticket("mel", &["--ttl", "7d", "--uses", "3", "--plugin", "@acme/mail", "--source", "10.0.0.0/8"]);
     site.boot(&ticket, &[]);
     // The boot before holds what is now old.
-    site.set("database-url", "canary-of-the-database-newer-value", &[]).ok();
+    site.set("database-url", "canary-of-the-database-newer-value", &["--shared"]).ok();
     site.boot(&ticket, &[]);
     Furnished { site, mel, auditor, ticket }
 }

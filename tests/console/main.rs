@@ -2,11 +2,16 @@
 //!
 //! | module | proves |
 //! |---|---|
+//! | `asked` | headers, cookies, sessions, foreign sites, markup in texts, refused forms, and that all is done without a script |
 //! | `shots` | every page in both themes, narrow and wide: without a violation of axe-core's rules, as a picture for people |
 
+mod asked;
 mod browser;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod harness;
+#[path = "../api/house.rs"]
+#[allow(dead_code, reason = "shared with the tests of the API")]
+mod house;
 mod furnish;
 mod shots;

@@ -45,6 +45,8 @@ use crate::store::Store;
 use crate::store::Verification;
 
 const ROWS: usize = 50;
+/// Details that a page leaves out; the export has them.
+const ASIDE: &[&str] = &["request", "digest", "revision"];
 /// Entries of one piece of the export.
 const PIECE: usize = 500;
 /// How long the network may take no piece before the export is given up.
@@ -177,7 +179,7 @@ impl Row {
             outcome: view.outcome,
             target_kind: view.target_kind.unwrap_or_default(),
             target: view.target.or(view.target_id).unwrap_or_default(),
-            details: view.details.into_iter().collect(),
+            details: view.details.into_iter().filter(|(key, _)| !ASIDE.contains(&key.as_str())).collect(),
         }
     }
 }

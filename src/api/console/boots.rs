@@ -131,7 +131,7 @@ pub(super) async fn page(
     let found = api.store().list_boots(&visitor.caller, &filter, page_ask).await?;
     let mut line = "dropsafe boots".to_owned();
     if let Some(secret) = &filter.secret {
-        line.push_str(&format!(" --secret {}", quoted(secret)));
+        line.push_str(&format!(" {}", quoted(secret)));
     }
     if filter.live {
         line.push_str(" --live");
@@ -183,7 +183,7 @@ pub(super) async fn one(
     });
     let page = BootPage {
         shell: Shell::new(&visitor, &format!("Boot of {}", row.place), "/console/boots")
-            .cli([format!("dropsafe boots {id}"), "dropsafe-agent explain".to_owned()]),
+            .cli([format!("dropsafe boots --member {} --json", row.member), "dropsafe-agent explain".to_owned()]),
         kernel_boot: boot.kernel_boot.clone().unwrap_or_default(),
         revision: boot.receipt.revision,
         entries: entries.collect(),

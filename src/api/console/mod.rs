@@ -12,6 +12,7 @@ mod cookies;
 mod deposit;
 mod dress;
 mod form;
+mod import;
 mod live;
 mod login;
 mod members;
@@ -60,6 +61,7 @@ pub(super) fn routes(api: &Api) -> Router<Api> {
         .route("/console/secrets/{id}/re-encrypt", post(secret::re_encrypt))
         .route("/console/secrets/{id}/delete", post(secret::delete))
         .route("/console/live/name", get(live::name))
+        .route("/console/import", get(import::page).post(import::run))
         .route("/console/plugins", get(plugins::page).post(plugins::declare))
         .route("/console/plugins/enable", post(plugins::enable))
         .route("/console/plugins/remove", post(plugins::remove))

@@ -82,7 +82,7 @@ fn nav(visitor: &Visitor, current: &str) -> Vec<Place> {
     let inside = !visitor.is_operator();
     let deposits = visitor.caller.role() != Some(Role::Auditor);
     let audit = visitor.may(Action::ReadAudit) || visitor.may(Action::ReadStoreAudit);
-    let members = if visitor.may(Action::ListMembers) { "Members and tokens" } else { "Tokens" };
+    let members = if visitor.may(Action::ListMembers) { "Members" } else { "Tokens" };
     let all = [
         ("/console/secrets", "Secrets", "key", inside),
         ("/console/import", "Import", "import", inside && deposits),

@@ -87,7 +87,7 @@ async fn shown(api: &Api, visitor: &Visitor, id: SecretId, trouble: Option<Troub
         format!("dropsafe edit {name} {flags} --no-install"),
         format!("dropsafe re-encrypt {name} {flags}"),
         format!("dropsafe delete {name} {flags}"),
-        format!("dropsafe boots --secret {name}"),
+        format!("dropsafe boots {name}"),
     ];
     let page = SecretPage {
         shell: Shell::new(visitor, &row.name, "/console/secrets").cli(cli),

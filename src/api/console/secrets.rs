@@ -164,10 +164,13 @@ impl Asked {
             "private" => line.push_str(" --private"),
             _ => {}
         }
-        for (flag, text) in [("--plugin", &self.plugin), ("--category", &self.category), ("--search", &self.q)] {
+        for (flag, text) in [("--plugin", &self.plugin), ("--category", &self.category)] {
             if !text.is_empty() {
                 line.push_str(&format!(" {flag} {}", quoted(text)));
             }
+        }
+        if !self.q.is_empty() {
+            line.push_str(&format!(" {}", quoted(&self.q)));
         }
         line
     }

@@ -212,7 +212,13 @@ pub(super) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result
         let what = "A new generation of the release key is made; all values move to it.";
         return finished(&api, &visitor, done.map(|_| what)).await;
     }
-    Err(Refused::new(Code::Forbidden, "only the store's operator may do this"))
+    let done = api.store().reencrypt_own_org(&visitor.caller).await.map_err(Refused::from);
+    let done = done.map(|count| format!("Sealed anew: {count}. Values and versions stay."));
+    let (what, done) = match done {
+        Ok(what) => (what, Ok(())),
+        Err(refused) => (String::new(), Err(refused)),
+    };
+    finished(&api, &visitor, done.map(|()| what.as_str())).await
 }
 
 /// Adds a key slot.
