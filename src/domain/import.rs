@@ -24,6 +24,7 @@ use crate::domain::name::SecretName;
 use crate::domain::text;
 use crate::domain::value::SecretValue;
 
+mod attributes;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,10 @@ pub struct Assignment {
     /// The value.
     pub value: SecretValue,
 }
+
+pub use attributes::Attributes;
+pub use attributes::CommentFault;
+pub use attributes::attributes;
 
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

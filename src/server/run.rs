@@ -95,7 +95,7 @@ pub async fn run(
     let secret = unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?;
     let listeners = bind(&config, &served).await?;
 
-    let store = open(&config.store, record_key).await?;
+    let store = open(&config.store, record_key).await?.with_presets(config.presets.clone());
     if let Some(secret) = secret
         && let Err(error) = store.unlock(&Caller::this_process(), secret).await
     {

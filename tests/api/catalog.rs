@@ -165,14 +165,41 @@ async fn a_file_is_stored_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn comments_say_something_of_the_next_line() {
+    let house = House::new().await;
+    let file = "# dropsafe: plain plugin=mail\nREGION=eu\n# dropsafe: no-install file\nCERT='a\nb'\nKEY=v\n";
+    import(&house, json!({ "env": file, "category": "custom" })).await.expect(200);
+    let of = async |name: &str| {
+        get(&house, Who::Member, &format!("/v1/secrets?name={name}")).await["items"][0].clone()
+    };
+    let region = of("REGION").await;
+    assert_eq!(
+        (&region["value"], &region["plugin"], &region["category"]),
+        (&json!("eu"), &json!("mail"), &json!("custom"))
+    );
+    let cert = of("CERT").await;
+    assert_eq!(
+        (&cert["delivery"], &cert["auto_install"], &cert["type"]),
+        (&json!("file"), &json!(false), &json!("encrypted"))
+    );
+    assert_eq!(of("KEY").await["plugin"], Value::Null);
+    let wrong =
+        import(&house, json!({ "env": "# dropsafe: canary\nA=1\n", "preview": true })).await.expect(200);
+    assert_eq!(fates(&wrong), ["1 refused -", "2 create A"]);
+    assert!(!wrong.to_string().contains("canary"));
+    let refused = import(&house, json!({ "env": "# dropsafe: allow-refused\nLD_PRELOAD=x\n" })).await;
+    assert_eq!(refused.code(), "forbidden", "only an administrator's word counts");
+}
+
+#[tokio::test]
 async fn more_lines_than_one_commit_takes_are_refused_and_as_many_are_stored() {
     let house = House::new().await;
     let file = |lines: usize| (0..lines).map(|i| format!("NAME_{i}=v\n")).collect::<String>();
     let too_many = import(&house, json!({ "env": file(5000) })).await;
     assert_eq!(too_many.code(), "unprocessable");
-    let stored = import(&house, json!({ "env": file(96) })).await.expect(200);
+    let stored = import(&house, json!({ "env": file(300) })).await.expect(200);
     assert_eq!(stored["stored"], true);
-    assert_eq!(get(&house, Who::Member, "/v1/statistics").await["total"], 96);
+    assert_eq!(get(&house, Who::Member, "/v1/statistics").await["total"], 300);
 }
 
 #[tokio::test]

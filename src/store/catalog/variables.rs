@@ -6,7 +6,7 @@ use super::super::error::Error;
 use super::super::secrets::{Deposit, Item, Planned, Rules};
 use super::super::{Caller, Store};
 use crate::domain::audit::AuditAction;
-use crate::domain::import::Existing;
+use crate::domain::import::{Attributes, Existing};
 use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
@@ -91,7 +91,8 @@ impl Store {
             match SecretName::parse(env.as_str()) {
                 Ok(name) => {
                     names.push(env.clone());
-                    items.push(Item { name, env: Some(env), deposit: value.map(Deposit::Value) });
+                    let deposit = value.map(Deposit::Value);
+                    items.push(Item { name, env: Some(env), deposit, attributes: Attributes::default() });
                 }
                 Err(error) => refused.push((env, error.to_string())),
             }

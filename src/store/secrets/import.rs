@@ -17,7 +17,7 @@ use crate::domain::value::{Kind, SecretValue, ValueWarning};
 /// there keep their attributes.
 #[derive(Debug)]
 pub struct ImportAsk {
-    /// The file, as [`crate::domain::import`] reads it.
+    /// The file, as [`crate::domain::import`] reads it. What its comments say of a line holds for that line, new or not.
     pub text: SecretValue,
     /// Shared, or the caller's own.
     pub scope: ScopeKind,
@@ -74,12 +74,15 @@ impl Store {
         self.permit(caller, Action::Deposit(scope), told, None).await?;
         let mut lines = Vec::new();
         let (mut items, mut places) = (Vec::new(), Vec::new());
-        for read in import::lines(ask.text.expose()) {
-            let import::Line { line, name, value } = read;
+        let read = import::lines(ask.text.expose());
+        let (mut said, comments) = import::attributes(ask.text.expose(), &read);
+        for import::Line { line, name, value } in read {
             let env = name.as_ref().map(SecretName::export);
             let (why, fate) = match (name.clone(), value) {
                 (Some(name), Ok(value)) => {
-                    items.push(Item { name, env: None, deposit: Some(Deposit::Value(value)) });
+                    let (deposit, attributes) =
+                        (Some(Deposit::Value(value)), said.remove(&line).unwrap_or_default());
+                    items.push(Item { name, env: None, deposit, attributes });
                     places.push(lines.len());
                     (None, Fate::Create)
                 }
@@ -91,6 +94,11 @@ impl Store {
         if items.len() > self.most_at_once() {
             let why = "it has more lines than the byte store takes in one commit: divide it";
             return Err(Error::Invalid { field: "env", why });
+        }
+        for (line, fault) in comments {
+            let (fate, why) = (Fate::Refused, Some(fault.to_string()));
+            let (name, env, warnings) = (None, None, Vec::new());
+            lines.push(ImportLine { line, name, env, fate, why, warnings, secret: None });
         }
         let faulty = lines.iter().any(|line| line.fate == Fate::Refused);
         let rules = Rules {
@@ -117,6 +125,7 @@ impl Store {
                 line.env = Some(secret.env);
             }
         }
+        lines.sort_by_key(|line| line.line);
         Ok(ImportReport { lines, stored })
     }
 }

@@ -15,7 +15,7 @@ use super::record::SecretRecord;
 use crate::crypto::deposit::DepositKey;
 use crate::domain::audit::{AuditAction, AuditEvent};
 use crate::domain::id::{MemberId, OrgId, SecretId, VersionId};
-use crate::domain::import::{Existing, Fate};
+use crate::domain::import::{Attributes, Existing, Fate};
 use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, SecretMeta};
@@ -32,6 +32,8 @@ pub(in super::super) struct Item {
     /// Exactly this variable; absent: as the name is converted.
     pub(in super::super) env: Option<EnvName>,
     pub(in super::super) deposit: Option<Deposit>,
+    /// What is said of this one in particular, new or not.
+    pub(in super::super) attributes: Attributes,
 }
 
 /// Where the names are, and what new secrets are like.
@@ -204,8 +206,9 @@ impl Store {
             let SecretMeta { id, name, env, .. } = other;
             return Ok(Planned::refused(Error::NameTaken { id, name, env }, Some(meta)));
         }
+        item.apply(&mut meta);
         meta.version = VersionId::from_bytes(self.records().random_bytes());
-        let prepared = self.prepare_item(caller, org, deposit, &meta, key).await;
+        let prepared = self.prepare_item(caller, org, item, deposit, &mut meta, key).await;
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error @ (Error::Forbidden(_) | Error::Failure(_))) => return Err(error),
@@ -235,12 +238,14 @@ impl Store {
         &self,
         caller: &Caller,
         org: OrgId,
+        item: &Item,
         deposit: &Deposit,
-        meta: &SecretMeta,
+        meta: &mut SecretMeta,
         key: &DepositKey,
     ) -> Result<Prepared, Error> {
         if !meta.allow_refused {
-            self.allow_name(caller, &meta.env, false, AuditAction::SecretCreate).await?;
+            let (allow, told) = (item.attributes.allow_refused, AuditAction::SecretCreate);
+            meta.allow_refused = self.allow_name(caller, &meta.env, allow, told).await?;
         }
         let SecretMeta { id, version, scope, kind, delivery, name, env, .. } = meta;
         let to = Destination {
@@ -288,6 +293,18 @@ impl Store {
             }
             Step::Delete { before } => vec![before.key(self.records()).to_vec()],
         }
+    }
+}
+
+impl Item {
+    fn apply(&self, meta: &mut SecretMeta) {
+        let Attributes { kind, delivery, auto_install, plugin, category, allow_refused: _ } =
+            &self.attributes;
+        meta.kind = kind.unwrap_or(meta.kind);
+        meta.delivery = delivery.unwrap_or(meta.delivery);
+        meta.auto_install = auto_install.unwrap_or(meta.auto_install);
+        meta.plugin = plugin.clone().or(meta.plugin.take());
+        meta.category = category.clone().or(meta.category.take());
     }
 }
 

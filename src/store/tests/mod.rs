@@ -8,6 +8,7 @@ mod catalog;
 mod failing;
 mod idempotency;
 mod keys;
+mod many;
 mod members;
 mod reencrypt;
 mod replicas;
