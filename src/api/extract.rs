@@ -48,7 +48,9 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
         is_within(&parts.headers, LIMIT)?;
         is_json(&parts.headers)?;
         let whole = whole_body(api, &parts.headers, body, LIMIT).await?;
-        serde_json::from_slice(&whole.bytes).map(|Object(body)| Self(body)).map_err(|error| unreadable(&error))
+        serde_json::from_slice(&whole.bytes)
+            .map(|Object(body)| Self(body))
+            .map_err(|error| unreadable(&error))
     }
 }
 

@@ -13,11 +13,11 @@ use http::header;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::list::ListSecrets;
-use self::view::etag;
 pub(super) use self::deposit::change_of;
 pub(super) use self::deposit::new_of;
 pub(super) use self::deposit::replacement_of;
+use self::list::ListSecrets;
+use self::view::etag;
 pub(super) use self::view::view;
 use super::Api;
 use super::auth::Asked;

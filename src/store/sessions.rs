@@ -13,13 +13,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::Store;
 use super::audit::{Tell, target};
 use super::auth::{AuthError, Caller};
 use super::error::{Error, Failure};
 use super::journal::Stop;
 use super::keyspace;
 use super::records::Record;
-use super::Store;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TokenId};

@@ -80,7 +80,13 @@ async fn get(house: &House, path: &str, cookie: &str) -> Answer {
     house.send(request.body(axum::body::Body::empty()).unwrap()).await
 }
 
-async fn post(house: &House, path: &str, cookie: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+async fn post(
+    house: &House,
+    path: &str,
+    cookie: &str,
+    headers: &[(&str, &str)],
+    fields: &[(&str, &str)],
+) -> Answer {
     let mut request = Request::builder()
         .method("POST")
         .uri(path)
@@ -99,8 +105,18 @@ async fn log_in(house: &House, token: &str, cookie: &str) -> Answer {
 
 /// Every page that a member can open without knowing an id.
 const PAGES: &[&str] = &[
-    "/console/secrets", "/console/secrets/new", "/console/secrets/preset?preset=openai", "/console/import", "/console/plugins", "/console/boots",
-    "/console/tickets", "/console/members", "/console/audit", "/console/status", "/console/nothing", "/console/login",
+    "/console/secrets",
+    "/console/secrets/new",
+    "/console/secrets/preset?preset=openai",
+    "/console/import",
+    "/console/plugins",
+    "/console/boots",
+    "/console/tickets",
+    "/console/members",
+    "/console/audit",
+    "/console/status",
+    "/console/nothing",
+    "/console/login",
 ];
 
 #[tokio::test]
@@ -112,8 +128,13 @@ async fn every_page_forbids_what_it_does_not_bring_itself() {
         let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
         let policy = header("content-security-policy");
         for part in [
-            "default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
-            "form-action 'self'", "require-trusted-types-for 'script'",
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "require-trusted-types-for 'script'",
         ] {
             assert!(policy.contains(part), "{path}: {policy}");
         }
@@ -126,9 +147,14 @@ async fn every_page_forbids_what_it_does_not_bring_itself() {
         assert!(header("content-type").starts_with("text/html"), "{path}");
         let page = &answer.text;
         for (at, _) in page.match_indices("<script") {
-            assert!(page[at..].starts_with("<script type=\"module\" src=\"/console/assets/"), "{path}: an inline script");
+            assert!(
+                page[at..].starts_with("<script type=\"module\" src=\"/console/assets/"),
+                "{path}: an inline script"
+            );
         }
-        for inline in ["<style", " style=", " onclick=", " onload=", " onerror=", "javascript:", "http://", "https://"] {
+        for inline in
+            ["<style", " style=", " onclick=", " onload=", " onerror=", "javascript:", "http://", "https://"]
+        {
             assert!(!page.contains(inline), "{path} holds {inline}");
         }
     }
@@ -212,10 +238,19 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
     }
     let theirs = [("form", other.form.as_str()), ("name", "planted"), ("value", VALUE)];
-    assert_eq!(post(&house, "/console/secrets", &member.cookie, &here, &theirs).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        post(&house, "/console/secrets", &member.cookie, &here, &theirs).await.status,
+        StatusCode::FORBIDDEN
+    );
     // A login that another site sends would log its victim into the attacker's account.
-    let answer =
-        post(&house, "/console/login", "", &[("sec-fetch-site", "cross-site")], &[("token", house.credential(Who::Member))]).await;
+    let answer = post(
+        &house,
+        "/console/login",
+        "",
+        &[("sec-fetch-site", "cross-site")],
+        &[("token", house.credential(Who::Member))],
+    )
+    .await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert!(cookies(&answer).iter().all(|line| !line.contains("session=")));
     assert!(!member.get("/console/secrets").await.text.contains("planted"));
@@ -231,7 +266,9 @@ async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
     let (first, second) = (Visitor::new(&house, Who::Member).await, Visitor::new(&house, Who::Member).await);
     let out = first.post("/console/logout", &[]).await;
     assert_eq!(out.headers["location"], "/console/login");
-    assert!(cookies(&out).iter().any(|line| line.starts_with("dropsafe-session=;") && line.contains("Max-Age=0")));
+    assert!(
+        cookies(&out).iter().any(|line| line.starts_with("dropsafe-session=;") && line.contains("Max-Age=0"))
+    );
     assert_eq!(first.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
     assert_eq!(second.get("/console/secrets").await.status, StatusCode::OK);
     let third = Visitor::new(&house, Who::Member).await;
@@ -255,8 +292,20 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
         ("/console/secrets".to_owned(), vec![("name", VALUE), ("value", VALUE), ("as", "lower case")]),
         ("/console/secrets/preset".to_owned(), vec![("preset", "stripe"), ("value.webhook_secret", VALUE)]),
         (format!("{page}/replace"), vec![("value", VALUE), ("version", "ver_none"), ("as", "no name")]),
-        ("/console/import".to_owned(), vec![("env", "OPENAI_KEY=sk-canary0123456789abcdefghijKLMN\nLD_PRELOAD=sk-canary0123456789abcdefghijKLMN"), ("do", "store")]),
-        ("/console/plugins/fill".to_owned(), vec![("plugin", "x"), ("name", "openai-api-key"), ("value", VALUE)]),
+        (
+            "/console/import".to_owned(),
+            vec![
+                (
+                    "env",
+                    "OPENAI_KEY=sk-canary0123456789abcdefghijKLMN\nLD_PRELOAD=sk-canary0123456789abcdefghijKLMN",
+                ),
+                ("do", "store"),
+            ],
+        ),
+        (
+            "/console/plugins/fill".to_owned(),
+            vec![("plugin", "x"), ("name", "openai-api-key"), ("value", VALUE)],
+        ),
         ("/console/status/unlock".to_owned(), vec![("passphrase", VALUE)]),
     ];
     for (path, fields) in refusals {
@@ -289,11 +338,20 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     let evil = |text: &str| text.contains("<script>alert") || text.contains("<img src=x");
     // Names take no markup at all: refused, and what comes back into the form is escaped.
     for (path, field) in [
-        ("/console/secrets", "name"), ("/console/secrets", "as"), ("/console/secrets", "plugin"), ("/console/secrets", "category"),
-        ("/console/plugins", "plugin"), ("/console/plugins", "required"), ("/console/members", "name"), ("/console/tickets", "sources"),
-        ("/console/tickets", "plugins"), ("/console/tokens", "member"), ("/console/import", "plugin"),
+        ("/console/secrets", "name"),
+        ("/console/secrets", "as"),
+        ("/console/secrets", "plugin"),
+        ("/console/secrets", "category"),
+        ("/console/plugins", "plugin"),
+        ("/console/plugins", "required"),
+        ("/console/members", "name"),
+        ("/console/tickets", "sources"),
+        ("/console/tickets", "plugins"),
+        ("/console/tokens", "member"),
+        ("/console/import", "plugin"),
     ] {
-        let mut fields = vec![("name", "fine"), ("value", VALUE), ("role", "member"), ("plugin", "fine"), ("env", "A=1")];
+        let mut fields =
+            vec![("name", "fine"), ("value", VALUE), ("role", "member"), ("plugin", "fine"), ("env", "A=1")];
         fields.retain(|(name, _)| *name != field);
         fields.push((field, script));
         let answer = admin.post(path, &fields).await;
@@ -305,7 +363,12 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     admin.post("/console/tokens", &[("label", script)]).await;
     admin.post("/console/plugins", &[("plugin", "mail"), ("title", script)]).await;
     house
-        .ask(Who::Admin, "PUT", "/v1/categories/odd", json!({ "title": script, "colour": "red", "description": script }))
+        .ask(
+            Who::Admin,
+            "PUT",
+            "/v1/categories/odd",
+            json!({ "title": script, "colour": "red", "description": script }),
+        )
         .await
         .expect(200);
     admin.deposit("setting", script, &[("type", "plain"), ("category", "odd"), ("plugin", "mail")]).await;
@@ -322,7 +385,12 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     assert!(seen >= 4, "the texts were not shown at all");
     // Queries come back into their fields.
     let encoded = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%3E%3Cimg%20src%3Dx%3E";
-    for path in ["/console/secrets?q=", "/console/boots?secret=", "/console/audit?q=", "/console/login?next=/console/"] {
+    for path in [
+        "/console/secrets?q=",
+        "/console/boots?secret=",
+        "/console/audit?q=",
+        "/console/login?next=/console/",
+    ] {
         let page = admin.get(&format!("{path}{encoded}")).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         assert!(!evil(&page.text), "{path}");
@@ -335,7 +403,13 @@ async fn a_member_sees_and_changes_nothing_private_of_another() {
     let admin = Visitor::new(&house, Who::Admin).await;
     let member = Visitor::new(&house, Who::Member).await;
     let private = admin.deposit("adas-own-key", VALUE, &[]).await;
-    for path in ["/console/secrets", "/console/secrets?scope=private", "/console/secrets?q=adas", "/console/plugins", "/console/boots?secret=adas-own-key"] {
+    for path in [
+        "/console/secrets",
+        "/console/secrets?scope=private",
+        "/console/secrets?q=adas",
+        "/console/plugins",
+        "/console/boots?secret=adas-own-key",
+    ] {
         let page = member.get(path).await.text;
         assert!(!page.contains("adas-own-key</a>") && !page.contains("ADAS_OWN_KEY"), "{path}");
     }
@@ -365,10 +439,23 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
     let long = &long[..100_000];
     let answer = member.post("/console/secrets", &[("name", "long"), ("value", long)]).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
-    assert!(answer.text.contains("deliver it as a file") || answer.text.contains("Deliver it as a file"), "{}", answer.text);
-    for path in ["/console/secrets/sec_nothing", "/console/boots/x", "/console/secrets?scope=all", "/console/audit?since=yesterday"] {
+    assert!(
+        answer.text.contains("deliver it as a file") || answer.text.contains("Deliver it as a file"),
+        "{}",
+        answer.text
+    );
+    for path in [
+        "/console/secrets/sec_nothing",
+        "/console/boots/x",
+        "/console/secrets?scope=all",
+        "/console/audit?since=yesterday",
+    ] {
         let answer = Visitor::new(&house, Who::Admin).await.get(path).await;
-        assert!(answer.status.is_client_error() && answer.text.contains("<html"), "{path}: {}", answer.status);
+        assert!(
+            answer.status.is_client_error() && answer.text.contains("<html"),
+            "{path}: {}",
+            answer.status
+        );
     }
 }
 
@@ -376,7 +463,9 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
 async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_not_repeat() {
     let house = House::new().await;
     let admin = Visitor::new(&house, Who::Admin).await;
-    let secret = admin.deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")]).await;
+    let secret = admin
+        .deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")])
+        .await;
     let page = admin.get(&secret).await.text;
     assert!(page.contains("OPENAI_API_KEY") && page.contains("sk-****...KLMN"), "{page}");
     let version = between(&page, "name=\"version\" value=\"", "\"").to_owned();
@@ -387,26 +476,69 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
         let text = told.split(['=', ';']).nth(1).unwrap().to_owned();
         String::from_utf8(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()).unwrap()
     };
-    assert!(done(format!("{secret}/install"), &[("auto_install", "off"), ("here", "/console/secrets")]).await.contains("kept back"));
-    assert!(done(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)]).await.contains("is stored"));
+    assert!(
+        done(format!("{secret}/install"), &[("auto_install", "off"), ("here", "/console/secrets")])
+            .await
+            .contains("kept back")
+    );
+    assert!(
+        done(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)])
+            .await
+            .contains("is stored")
+    );
     let stale = admin.post(&format!("{secret}/replace"), &[("value", "third"), ("version", &version)]).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "somebody else's change is not overwritten");
-    assert!(done(format!("{secret}/edit"), &[("plugin", "mail"), ("auto_install", "on")]).await.contains("is changed"));
-    done("/console/plugins".to_owned(), &[("plugin", "mail"), ("required", "openai-api-key smtp-password")]).await;
+    assert!(
+        done(format!("{secret}/edit"), &[("plugin", "mail"), ("auto_install", "on")])
+            .await
+            .contains("is changed")
+    );
+    done("/console/plugins".to_owned(), &[("plugin", "mail"), ("required", "openai-api-key smtp-password")])
+        .await;
     let plugins = admin.get("/console/plugins").await.text;
     assert!(plugins.contains("1 required secret is missing"), "{plugins}");
-    done("/console/plugins/fill".to_owned(), &[("plugin", "mail"), ("name", "smtp-password"), ("value", "x"), ("scope", "shared")]).await;
+    done(
+        "/console/plugins/fill".to_owned(),
+        &[("plugin", "mail"), ("name", "smtp-password"), ("value", "x"), ("scope", "shared")],
+    )
+    .await;
     assert!(admin.get("/console/plugins").await.text.contains("Has what it needs"));
-    assert!(done("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")]).await.contains("disabled"));
+    assert!(
+        done("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")])
+            .await
+            .contains("disabled")
+    );
     done("/console/members".to_owned(), &[("name", "mia"), ("role", "member")]).await;
     done("/console/members/mia/role".to_owned(), &[("role", "auditor")]).await;
     done("/console/members/mia/remove".to_owned(), &[]).await;
 
-    let preview = admin.post("/console/import", &[("env", "NEW_ONE=a\nOPENAI_API_KEY=b"), ("scope", "shared"), ("existing", "replace"), ("do", "preview")]).await;
+    let preview = admin
+        .post(
+            "/console/import",
+            &[
+                ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
+                ("scope", "shared"),
+                ("existing", "replace"),
+                ("do", "preview"),
+            ],
+        )
+        .await;
     assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
     assert!(preview.text.contains("Nothing is stored yet"), "{}", preview.text);
     assert!(!admin.get("/console/secrets").await.text.contains("NEW_ONE"));
-    assert!(done("/console/import".to_owned(), &[("env", "NEW_ONE=a\nOPENAI_API_KEY=b"), ("scope", "shared"), ("existing", "replace"), ("do", "store")]).await.contains("1 new, 1 replaced"));
+    assert!(
+        done(
+            "/console/import".to_owned(),
+            &[
+                ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
+                ("scope", "shared"),
+                ("existing", "replace"),
+                ("do", "store")
+            ]
+        )
+        .await
+        .contains("1 new, 1 replaced")
+    );
 
     let page = admin.get("/console/tickets").await.text;
     let once = between(&page, "name=\"once\" value=\"", "\"").to_owned();
@@ -422,8 +554,20 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     assert!(done(format!("{secret}/delete"), &[]).await.contains("is deleted"));
     let trail = admin.get("/console/audit/export").await;
     assert_eq!(trail.headers["content-type"], "application/x-ndjson");
-    for action in ["session.start", "secret.create", "secret.replace", "secret.edit", "secret.delete", "plugin.edit", "member.create", "ticket.create"] {
-        assert!(trail.text.lines().any(|line| line.contains(&format!("\"{action}\""))), "{action} is not in the trail");
+    for action in [
+        "session.start",
+        "secret.create",
+        "secret.replace",
+        "secret.edit",
+        "secret.delete",
+        "plugin.edit",
+        "member.create",
+        "ticket.create",
+    ] {
+        assert!(
+            trail.text.lines().any(|line| line.contains(&format!("\"{action}\""))),
+            "{action} is not in the trail"
+        );
     }
     let verified = admin.post("/console/audit/verify", &[]).await;
     assert!(verified.text.contains("Every chain is whole"));

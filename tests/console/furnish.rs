@@ -6,30 +6,53 @@ use crate::harness::bare;
 use crate::harness::feed;
 
 /// Values that may be in no page.
-pub const CANARIES: &[&str] =
-    &["sk-canary0123456789abcdefghijKLMN", "canary-of-the-database-9f8e7d6c5b4a", "canary-private-of-mel-1a2b3c4d5e"];
-
-pub struct Furnished {
-    pub site: Site,
-    pub mel: String,
-    pub auditor: String,
-    pub ticket: String,
-}
+pub const CANARIES: &[&str] = &[
+    "sk-canary0123456789abcdefghijKLMN",
+    "canary-of-the-database-9f8e7d6c5b4a",
+    "canary-private-of-mel-1a2b3c4d5e",
+];
 
 /// Members, secrets of every kind, plugins, tickets and boots.
-pub fn furnished() -> Furnished {
+pub fn furnished() -> Site {
     let site = Site::unlocked();
     let mel = site.member("mel", "member");
-    let auditor = site.member("aud", "auditor");
-    site.set("skill:openai:access_token", CANARIES[0], &["--shared", "--category", "skill_credential", "--plugin", "assistant"]).ok();
+    site.member("aud", "auditor");
+    site.set(
+        "skill:openai:access_token",
+        CANARIES[0],
+        &["--shared", "--category", "skill_credential", "--plugin", "assistant"],
+    )
+    .ok();
     site.set("database-url", CANARIES[1], &["--shared", "--category", "deploy_credential"]).ok();
-    site.set_as(&mel, "openai-api-key", CANARIES[2].as_bytes(), &["--private", "--as", "SKILL_OPENAI_ACCESS_TOKEN"]).ok();
+    site.set_as(
+        &mel,
+        "openai-api-key",
+        CANARIES[2].as_bytes(),
+        &["--private", "--as", "SKILL_OPENAI_ACCESS_TOKEN"],
+    )
+    .ok();
     for (name, value, flags) in [
-        ("smtp-host", "mail.example.net", &["--shared", "--plain", "--category", "deploy_credential", "--plugin", "@acme/mail"][..]),
-        ("aws-secret-access-key", "wJalrXUtnFEMIK7MDENGbPxRfiCYcanarykey0", &["--shared", "--category", "cloud_storage"]),
+        (
+            "smtp-host",
+            "mail.example.net",
+            &["--shared", "--plain", "--category", "deploy_credential", "--plugin", "@acme/mail"][..],
+        ),
+        (
+            "aws-secret-access-key",
+            "wJalrXUtnFEMIK7MDENGbPxRfiCYcanarykey0",
+            &["--shared", "--category", "cloud_storage"],
+        ),
         ("region", "eu-west-1", &["--shared", "--plain"]),
-        ("tls/server.key", "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n", &["--shared", "--as-file", "--no-install", "--category", "deploy_credential"]),
-        ("pagerduty.token", "canary-pagerduty-0123456789", &["--shared", "--no-install", "--category", "api_key"]),
+        (
+            "tls/server.key",
+            "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n",
+            &["--shared", "--as-file", "--no-install", "--category", "deploy_credential"],
+        ),
+        (
+            "pagerduty.token",
+            "canary-pagerduty-0123456789",
+            &["--shared", "--no-install", "--category", "api_key"],
+        ),
         ("a-name-that-somebody-made-as-long-as-one-can-before-anyone-complains-about-it", "x", &["--shared"]),
     ] {
         site.set(name, value, flags).ok();
@@ -44,7 +67,7 @@ pub fn furnished() -> Furnished {
     // The boot before holds what is now old.
     site.set("database-url", "canary-of-the-database-newer-value", &["--shared"]).ok();
     site.boot(&ticket, &[]);
-    Furnished { site, mel, auditor, ticket }
+    site
 }
 
 /// Asks the API over its socket; the answer's body, which is a success.
@@ -53,7 +76,12 @@ pub fn api(site: &Site, token: &str, method: &str, path: &str, body: &str) -> St
     command
         .args(["--silent", "--show-error", "--fail-with-body", "--request", method, "--unix-socket"])
         .arg(site.data().join("dropsafe.sock"))
-        .args(["--header", &format!("authorization: Bearer {token}"), "--header", "content-type: application/json"])
+        .args([
+            "--header",
+            &format!("authorization: Bearer {token}"),
+            "--header",
+            "content-type: application/json",
+        ])
         .args(["--data-binary", "@-", &format!("http://store{path}")]);
     Ran::of(feed(command, body.as_bytes())).ok().out
 }

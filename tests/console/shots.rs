@@ -34,7 +34,8 @@ impl Gallery<'_> {
                 if wide.as_u64().unwrap() > u64::from(width) {
                     self.faults.push(format!("{name}: {wide} pixels wide on a screen of {width}"));
                 }
-                fs::write(self.folder.join(format!("{name}-{theme}-{width}.png")), self.browser.picture()).unwrap();
+                fs::write(self.folder.join(format!("{name}-{theme}-{width}.png")), self.browser.picture())
+                    .unwrap();
                 // Each theme and each width once: the rules look at colours and at what is laid out, not at both at once.
                 if (theme == "light") == (width == 360) {
                     self.judge(&format!("{name}, {theme}, {width}")).await;
@@ -62,8 +63,8 @@ impl Gallery<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
-    let house = furnished();
-    let Some(browser) = Browser::open(&house.site).await else { return };
+    let site = furnished();
+    let Some(browser) = Browser::open(&site).await else { return };
     let axe = axe();
     if axe.is_none() {
         skip("the accessibility rules of axe-core (from PyPI)");
@@ -74,9 +75,9 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
 
     browser.goto("/console/").await;
     gallery.keep("login").await;
-    browser.log_in(&house.site.admin).await;
+    browser.log_in(&site.admin).await;
     let secret = |name: &str| -> Value {
-        let found = house.site.cli(&["show", name, "--shared", "--json"]).ok().json();
+        let found = site.cli(&["show", name, "--shared", "--json"]).ok().json();
         found
     };
     let id = secret("database-url")["id"].as_str().unwrap().to_owned();
@@ -115,8 +116,8 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.click(".menu summary").await;
     browser.press("Log out").await;
     browser.says("You are logged out.").await;
-    house.site.operator(&["lock"]).ok();
-    browser.log_in(&house.site.operator).await;
+    site.operator(&["lock"]).ok();
+    browser.log_in(&site.operator).await;
     browser.goto("/console/status").await;
     gallery.keep("operator").await;
 

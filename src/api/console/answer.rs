@@ -34,7 +34,14 @@ mod tests {
     #[test]
     fn nobody_is_sent_elsewhere() {
         assert_eq!(own_page(Some("/console/boots?live=true")), "/console/boots?live=true");
-        for path in ["//evil.example", "https://evil.example/console/", "/console", "/console/\r\nx: y", "/consolex/", "/\\evil"] {
+        for path in [
+            "//evil.example",
+            "https://evil.example/console/",
+            "/console",
+            "/console/\r\nx: y",
+            "/consolex/",
+            "/\\evil",
+        ] {
             assert_eq!(own_page(Some(path)), "/console/", "{path}");
         }
     }

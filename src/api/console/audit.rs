@@ -204,7 +204,8 @@ async fn shown(
     let page_ask = PageAsk { cursor: ask.cursor, limit: Some(ROWS) };
     let found = api.store().audit(&visitor.caller, &ask.filter, page_ask).await?;
     let page = AuditPage {
-        shell: Shell::new(visitor, "Audit", "/console/audit").cli([ask.shown.cli(), "dropsafe audit verify".to_owned()]),
+        shell: Shell::new(visitor, "Audit", "/console/audit")
+            .cli([ask.shown.cli(), "dropsafe audit verify".to_owned()]),
         actions: AuditAction::ALL.iter().map(|action| action.as_str()).collect(),
         rows: found.items.into_iter().map(Row::of).collect(),
         next: found.next.map(|next| ask.shown.link("/console/audit", Some(next.to_string()))),

@@ -171,7 +171,11 @@ pub(super) async fn one(
             version,
             file: entry.delivery == crate::domain::value::Delivery::File,
             why: why(entry.by),
-            shadows: entry.shadows.iter().map(|shadowed| format!("{} ({})", shadowed.name, shadowed.scope_kind)).collect(),
+            shadows: entry
+                .shadows
+                .iter()
+                .map(|shadowed| format!("{} ({})", shadowed.name, shadowed.scope_kind))
+                .collect(),
         }
     });
     let skipped = boot.receipt.skipped.iter().map(|skipped| Skipped {
@@ -182,8 +186,10 @@ pub(super) async fn one(
         why: why_not(skipped.reason),
     });
     let page = BootPage {
-        shell: Shell::new(&visitor, &format!("Boot of {}", row.place), "/console/boots")
-            .cli([format!("dropsafe boots --member {} --json", row.member), "dropsafe-agent explain".to_owned()]),
+        shell: Shell::new(&visitor, &format!("Boot of {}", row.place), "/console/boots").cli([
+            format!("dropsafe boots --member {} --json", row.member),
+            "dropsafe-agent explain".to_owned(),
+        ]),
         kernel_boot: boot.kernel_boot.clone().unwrap_or_default(),
         revision: boot.receipt.revision,
         entries: entries.collect(),

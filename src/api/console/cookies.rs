@@ -75,7 +75,10 @@ pub(super) fn keep_theme(response: &mut Response, theme: &str, over_tls: bool) {
     let secure = if over_tls { "; Secure" } else { "" };
     match theme {
         "light" | "dark" => {
-            add(response, &format!("{THEME}={theme}; Path=/console; SameSite=Strict; Max-Age=31536000{secure}"));
+            add(
+                response,
+                &format!("{THEME}={theme}; Path=/console; SameSite=Strict; Max-Age=31536000{secure}"),
+            );
         }
         _ => add(response, &format!("{THEME}=; Path=/console; SameSite=Strict; Max-Age=0{secure}")),
     }
@@ -86,7 +89,10 @@ pub(super) fn tell(response: &mut Response, text: &str, over_tls: bool) {
     let secure = if over_tls { "; Secure" } else { "" };
     let text = &text[..text.floor_char_boundary(LONGEST_FLASH)];
     let encoded = data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
-    add(response, &format!("{FLASH}={encoded}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=60{secure}"));
+    add(
+        response,
+        &format!("{FLASH}={encoded}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=60{secure}"),
+    );
 }
 
 /// What the last action had to say.
@@ -123,7 +129,14 @@ mod tests {
         let mut response = Response::new(axum::body::Body::empty());
         keep_session(&mut response, &key, true);
         let line = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
-        for part in ["__Host-dropsafe-session=", "; Path=/;", "HttpOnly", "SameSite=Strict", "Secure", "Max-Age=43200"] {
+        for part in [
+            "__Host-dropsafe-session=",
+            "; Path=/;",
+            "HttpOnly",
+            "SameSite=Strict",
+            "Secure",
+            "Max-Age=43200",
+        ] {
             assert!(line.contains(part), "{line}");
         }
         assert!(session(&headers(&line.replace(';', ",")), false).is_none());

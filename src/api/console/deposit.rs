@@ -125,12 +125,21 @@ pub(super) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Res
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     match deposit(&api, &visitor, &filling, &mut form).await {
-        Ok(written) => Ok(answer::done(&visitor, &format!("/console/secrets/{}", written.secret.meta.id), &told(&written))),
+        Ok(written) => Ok(answer::done(
+            &visitor,
+            &format!("/console/secrets/{}", written.secret.meta.id),
+            &told(&written),
+        )),
         Err(refused) => shown(&api, &visitor, filling, Some(refused.into())).await,
     }
 }
 
-async fn deposit(api: &Api, visitor: &Visitor, filling: &Filling, form: &mut Form) -> Result<Written, Refused> {
+async fn deposit(
+    api: &Api,
+    visitor: &Visitor,
+    filling: &Filling,
+    form: &mut Form,
+) -> Result<Written, Refused> {
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let new = new_of(filling.body(&value))?;
     let key = form.text("once");
@@ -153,8 +162,14 @@ pub(super) fn told(written: &Written) -> String {
     told
 }
 
-async fn shown(api: &Api, visitor: &Visitor, ask: Filling, trouble: Option<Trouble>) -> Result<Response, Refused> {
-    let cli = ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
+async fn shown(
+    api: &Api,
+    visitor: &Visitor,
+    ask: Filling,
+    trouble: Option<Trouble>,
+) -> Result<Response, Refused> {
+    let cli =
+        ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
     let page = NewPage {
         shell: Shell::new(visitor, "Add a secret", "/console/secrets").cli(cli),
         presets: Choice::all(api),

@@ -34,7 +34,10 @@ pub(super) const HEADERS: [(HeaderName, &str); 6] = [
     // With `no-referrer` browsers hide the origin of our own forms too.
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_FRAME_OPTIONS, "DENY"),
-    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
 ];
 
 /// The layer around all pages.
@@ -47,7 +50,10 @@ pub(super) async fn dress(State(_): State<Api>, request: Request, next: Next) ->
     if is_problem && !live {
         response = as_page(&browser, response).await;
     }
-    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     if browser.told.is_some() && is_page {
         cookies::said(&mut response);
     }

@@ -119,7 +119,8 @@ async fn import(
     preview: bool,
 ) -> Result<ImportReport, Refused> {
     let text = form.value("env", "env_file")?.ok_or_else(|| {
-        Refused::new(Code::InvalidRequest, "there is nothing to import").hint("paste NAME=VALUE lines, or choose a file")
+        Refused::new(Code::InvalidRequest, "there is nothing to import")
+            .hint("paste NAME=VALUE lines, or choose a file")
     })?;
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let ask = ImportAsk {
@@ -128,8 +129,12 @@ async fn import(
         existing: filling.existing.parse().unwrap_or(Existing::Replace),
         kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
         auto_install: filling.auto_install,
-        plugin: named(&filling.plugin).map(|name| super::super::members::name_in("plugin", &name)).transpose()?,
-        category: named(&filling.category).map(|name| super::super::members::name_in("category", &name)).transpose()?,
+        plugin: named(&filling.plugin)
+            .map(|name| super::super::members::name_in("plugin", &name))
+            .transpose()?,
+        category: named(&filling.category)
+            .map(|name| super::super::members::name_in("category", &name))
+            .transpose()?,
     };
     Ok(api.store().import(&visitor.caller, ask, preview).await?)
 }
@@ -159,8 +164,14 @@ impl Preview {
                     .collect(),
             })
             .collect();
-        let of = |fates: &[Fate]| lines.iter().filter(|line| fates.iter().any(|fate| fate.as_str() == line.fate)).count();
-        Self { refused: of(&[Fate::Refused]), changes: of(&[Fate::Create, Fate::Replace, Fate::Clear]), lines }
+        let of = |fates: &[Fate]| {
+            lines.iter().filter(|line| fates.iter().any(|fate| fate.as_str() == line.fate)).count()
+        };
+        Self {
+            refused: of(&[Fate::Refused]),
+            changes: of(&[Fate::Create, Fate::Replace, Fate::Clear]),
+            lines,
+        }
     }
 }
 

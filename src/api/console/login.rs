@@ -119,12 +119,13 @@ async fn begin(
     if credential.kind == CredentialKind::Ticket {
         return Err(unauthorized("this is a boot ticket's credential, not a token"));
     }
-    let (_, key) = api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
-        if error.is_guess() {
-            guessed(api, source);
-        }
-        Refused::from(error)
-    })?;
+    let (_, key) =
+        api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
+            if error.is_guess() {
+                guessed(api, source);
+            }
+            Refused::from(error)
+        })?;
     // Whatever session the browser had, it is not gone on with.
     if let Some(before) = cookies::session(headers, browser.over_tls)
         && let Ok(caller) = api.store().session(&before, source).await

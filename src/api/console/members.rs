@@ -117,7 +117,11 @@ pub(super) async fn shown(
     };
     let title = if members.is_some() { "Members and tokens" } else { "Tokens" };
     let cli: &[&str] = if visitor.is_admin() {
-        &["dropsafe member add NAME --role member", "dropsafe member role NAME admin", "dropsafe token new --for NAME"]
+        &[
+            "dropsafe member add NAME --role member",
+            "dropsafe member role NAME admin",
+            "dropsafe token new --for NAME",
+        ]
     } else {
         &["dropsafe token new --ttl 7d", "dropsafe token list", "dropsafe token revoke TOKEN_ID"]
     };
@@ -132,7 +136,8 @@ pub(super) async fn shown(
         issued,
         trouble,
     };
-    let status = if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
+    let status =
+        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
     Ok(show(status, &page))
 }
 
@@ -152,7 +157,10 @@ fn role_of(form: &Form) -> Result<Role, Refused> {
 pub(super) async fn add(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let done = async {
-        let new = NewMember { name: name_in("name", &form.text("name").unwrap_or_default())?, role: role_of(&form)? };
+        let new = NewMember {
+            name: name_in("name", &form.text("name").unwrap_or_default())?,
+            role: role_of(&form)?,
+        };
         let member = api.store().create_member(&visitor.caller, new, None).await?;
         Ok(format!("{} is a member now. Make a token for it next.", member.name))
     };

@@ -17,7 +17,6 @@ mod live;
 mod login;
 mod members;
 mod page;
-mod tokens;
 mod plugins;
 mod preset;
 mod secret;
@@ -25,6 +24,7 @@ mod secrets;
 mod site;
 mod status;
 mod tickets;
+mod tokens;
 mod view;
 mod visitor;
 

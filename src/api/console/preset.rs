@@ -119,7 +119,11 @@ async fn shown(
         let name = name_of(preset, field)?;
         Ok(Entry {
             key: field.key.to_string(),
-            label: if field.optional { format!("{} (optional)", field.label) } else { field.label.to_string() },
+            label: if field.optional {
+                format!("{} (optional)", field.label)
+            } else {
+                field.label.to_string()
+            },
             env: name.export().to_string(),
             name: name.to_string(),
             usual: field.usual.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -131,8 +135,10 @@ async fn shown(
     });
     let entries = entries.collect::<Result<Vec<_>, Refused>>()?;
     let page = PresetPage {
-        shell: Shell::new(visitor, &format!("Add {}", preset.title), "/console/secrets")
-            .cli([format!("dropsafe set --preset {} --shared", preset.id), "dropsafe preset list".to_owned()]),
+        shell: Shell::new(visitor, &format!("Add {}", preset.title), "/console/secrets").cli([
+            format!("dropsafe set --preset {} --shared", preset.id),
+            "dropsafe preset list".to_owned(),
+        ]),
         id: preset.id.to_string(),
         title: preset.title.to_string(),
         category: Tags::of(api, visitor).await?.find(preset.category.as_str()),
@@ -192,7 +198,9 @@ async fn deposit(
                 let refused = Refused::from(error);
                 let why = &refused.problem().detail;
                 let detail = format!("stored: {}; {name} is not: {why}", stored.join(", "));
-                return Err(Refused::new(refused.code(), detail).hint("leave out what is stored and try again"));
+                return Err(
+                    Refused::new(refused.code(), detail).hint("leave out what is stored and try again")
+                );
             }
         }
     }

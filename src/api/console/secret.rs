@@ -68,7 +68,12 @@ pub(super) async fn page(
     shown(&api, &visitor, id, None).await
 }
 
-async fn shown(api: &Api, visitor: &Visitor, id: SecretId, trouble: Option<Trouble>) -> Result<Response, Refused> {
+async fn shown(
+    api: &Api,
+    visitor: &Visitor,
+    id: SecretId,
+    trouble: Option<Trouble>,
+) -> Result<Response, Refused> {
     let secret = api.store().secret(&visitor.caller, id).await?;
     let scope = secret.meta.scope;
     let may_see_holders = visitor.may(Action::ReadHolders(scope));
@@ -144,7 +149,12 @@ pub(super) async fn replace(
     }
 }
 
-async fn replaced(api: &Api, visitor: &Visitor, id: SecretId, form: &mut Form) -> Result<store::Written, Refused> {
+async fn replaced(
+    api: &Api,
+    visitor: &Visitor,
+    id: SecretId,
+    form: &mut Form,
+) -> Result<store::Written, Refused> {
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let (text, base64) = carried(&value);
     let kind = match form.text("type").as_deref() {
@@ -179,7 +189,9 @@ pub(super) async fn edit(
         category: Some(form.text("category").unwrap_or_default()),
     };
     match changed(&api, &visitor, id, &form, change).await {
-        Ok(secret) => Ok(back(&visitor, id, &format!("{} is changed; its value and version stay.", secret.meta.name))),
+        Ok(secret) => {
+            Ok(back(&visitor, id, &format!("{} is changed; its value and version stay.", secret.meta.name)))
+        }
         Err(refused) => shown(&api, &visitor, id, Some(refused.into())).await,
     }
 }

@@ -152,7 +152,8 @@ impl Asked {
     }
 
     fn is_filtered(&self) -> bool {
-        let texts = [&*self.q, self.scope, &self.owner, self.kind, &self.plugin, &self.category, self.auto_install];
+        let texts =
+            [&*self.q, self.scope, &self.owner, self.kind, &self.plugin, &self.category, self.auto_install];
         texts.iter().any(|text| !text.is_empty())
     }
 
@@ -198,7 +199,8 @@ pub(super) async fn page(
         (Some(Numbers::of(statistics, &tags)), plugins)
     };
     let page = SecretsPage {
-        shell: Shell::new(&visitor, "Secrets", "/console/secrets").cli([asked.cli(), "dropsafe set NAME --shared".into()]),
+        shell: Shell::new(&visitor, "Secrets", "/console/secrets")
+            .cli([asked.cli(), "dropsafe set NAME --shared".into()]),
         may_deposit: visitor.caller.role() != Some(Role::Auditor),
         statistics,
         count: rows.len(),

@@ -93,9 +93,16 @@ async fn shown(
     let store = api.store();
     let status = store.status(&visitor.caller).await?;
     let operator = if visitor.is_operator() { Some(Operator::of(api, visitor).await?) } else { None };
-    let statistics = if visitor.is_operator() { None } else { Some(store.statistics(&visitor.caller).await?) };
+    let statistics =
+        if visitor.is_operator() { None } else { Some(store.statistics(&visitor.caller).await?) };
     let cli: &[&str] = if visitor.is_operator() {
-        &["dropsafe status", "dropsafe unlock", "dropsafe lock", "dropsafe re-encrypt --all", "dropsafe keyslot list"]
+        &[
+            "dropsafe status",
+            "dropsafe unlock",
+            "dropsafe lock",
+            "dropsafe re-encrypt --all",
+            "dropsafe keyslot list",
+        ]
     } else {
         &["dropsafe status", "dropsafe stats"]
     };
@@ -109,7 +116,8 @@ async fn shown(
         issued,
         trouble,
     };
-    let http = if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
+    let http =
+        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
     Ok(show(http, &page))
 }
 
@@ -254,7 +262,10 @@ pub(super) async fn create_org(State(api): State<Api>, posted: Posted) -> Result
     let done = async {
         let new = NewOrg { name: name_in("name", &text("name"))?, admin: name_in("admin", &text("admin"))? };
         let made = api.store().create_org(&visitor.caller, new, form.text("once").as_deref()).await?;
-        Ok::<_, Refused>(Issued { org: made.org.name.to_string(), token: made.admin_token.to_text().to_string() })
+        Ok::<_, Refused>(Issued {
+            org: made.org.name.to_string(),
+            token: made.admin_token.to_text().to_string(),
+        })
     };
     match done.await {
         Ok(issued) => shown(&api, &visitor, Some(issued), None).await,

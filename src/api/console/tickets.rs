@@ -100,8 +100,11 @@ async fn shown(
     let own = visitor.caller.member().map(|(id, _)| id);
     let may_create = own.is_some_and(|own| visitor.may(Action::CreateTicket(own)));
     let page = TicketsPage {
-        shell: Shell::new(visitor, "Tickets", "/console/tickets")
-            .cli(["dropsafe ticket new --ttl 24h --uses 1", "dropsafe ticket list", "dropsafe ticket revoke TICKET_ID"]),
+        shell: Shell::new(visitor, "Tickets", "/console/tickets").cli([
+            "dropsafe ticket new --ttl 24h --uses 1",
+            "dropsafe ticket list",
+            "dropsafe ticket revoke TICKET_ID",
+        ]),
         rows: found.items.into_iter().map(|ticket| Row::of(ticket, may_create)).collect(),
         next: found.next.map(|next| format!("/console/tickets?cursor={next}")),
         may_create,
@@ -111,7 +114,8 @@ async fn shown(
         issued,
         trouble,
     };
-    let status = if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
+    let status =
+        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
     Ok(show(status, &page))
 }
 

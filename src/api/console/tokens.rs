@@ -39,8 +39,11 @@ pub(super) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
 pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let body = async {
-        let body =
-            wire::NewToken { member: form.text("member"), ttl_seconds: seconds(&form)?, label: form.text("label") };
+        let body = wire::NewToken {
+            member: form.text("member"),
+            ttl_seconds: seconds(&form)?,
+            label: form.text("label"),
+        };
         issue(&api, &visitor.caller, body, form.text("once").as_deref()).await
     };
     let (issued, trouble) = match body.await {

@@ -173,12 +173,7 @@ impl FromRequest<Api> for Unsigned {
     }
 }
 
-async fn read_form(
-    api: &Api,
-    parts: &Parts,
-    body: axum::body::Body,
-    limit: usize,
-) -> Result<Form, Refused> {
+async fn read_form(api: &Api, parts: &Parts, body: axum::body::Body, limit: usize) -> Result<Form, Refused> {
     is_within(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let whole = whole_body(api, &parts.headers, body, limit).await?;
