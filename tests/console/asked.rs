@@ -595,3 +595,45 @@ async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
     operator.post("/console/status/lock", &[]).await;
     assert!(member.get("/console/secrets").await.text.contains("The store is locked."));
 }
+
+#[tokio::test]
+async fn every_command_line_that_a_page_shows_is_one() {
+    let house = House::new().await;
+    let admin = Visitor::new(&house, Who::Admin).await;
+    let secret = admin.deposit("openai-api-key", VALUE, &[("scope", "shared")]).await;
+    let mut paths: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    paths.extend([
+        secret,
+        "/console/secrets?q=openai&scope=shared&category=custom&plugin=mail".to_owned(),
+        "/console/boots?secret=openai-api-key&live=true".to_owned(),
+        "/console/audit?q=x&action=secret.create&actor=ada".to_owned(),
+    ]);
+    let mut pages = Vec::new();
+    for path in &paths {
+        pages.push(admin.get(path).await.text);
+    }
+    for who in [Who::Operator, Who::Member] {
+        let visitor = Visitor::new(&house, who).await;
+        pages.push(visitor.get("/console/status").await.text);
+        pages.push(visitor.get("/console/members").await.text);
+    }
+    let mut lines = std::collections::BTreeSet::new();
+    for page in &pages {
+        for (at, prompt) in page.match_indices("aria-hidden=\"true\">$ </span>") {
+            lines.insert(page[at + prompt.len()..].split(['\n', '<']).next().unwrap().trim().to_owned());
+        }
+    }
+    assert!(lines.len() > 25, "{lines:?}");
+    for line in lines {
+        let words: Vec<&str> = line.rsplit("| ").next().unwrap().split_whitespace().collect();
+        let (program, arguments) = words.split_first().unwrap();
+        let program = match *program {
+            "dropsafe" => env!("CARGO_BIN_EXE_dropsafe"),
+            "dropsafe-agent" => env!("CARGO_BIN_EXE_dropsafe-agent"),
+            other => panic!("{other}: {line}"),
+        };
+        // Whatever is not known is refused before the help is reached.
+        let ran = std::process::Command::new(program).args(arguments).arg("--help").output().unwrap();
+        assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}

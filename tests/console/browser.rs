@@ -205,8 +205,10 @@ impl Browser {
     pub fn press<'a>(&'a self, words: &'a str) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
         async move {
-            let script = "const [words] = arguments; const root = document.querySelector('dialog[open]') ?? document;
-                const all = [...root.querySelectorAll('button, a, summary')].filter((e) => e.checkVisibility());
+            let script = "const [words] = arguments; const panel = document.querySelector('dialog[open]');
+                const within = (root) => root ? [...root.querySelectorAll('button, a, summary')] : [];
+                const all = (panel ? within(panel) : [...within(document.querySelector('main')), ...within(document)])
+                    .filter((e) => e.checkVisibility());
                 return all.find((e) => e.textContent.trim() === words)
                     ?? all.find((e) => e.textContent.trim().startsWith(words)) ?? null";
             let until = Instant::now() + Duration::from_secs(20);

@@ -38,7 +38,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
         .run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))")
         .await;
     browser.wait_for("dialog[open]").await.send_keys("\u{e00c}").await.unwrap();
-    browser.wait_for("body:not(:has(dialog[open]))").await;
+    browser.wait_for("dialog#panel:empty").await;
     let focused = browser.run("return document.activeElement.textContent.trim()").await;
     assert_eq!(focused, json!("Add a secret"), "the focus goes back to where it was");
     is_clean(&browser.everything().await);

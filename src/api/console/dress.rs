@@ -44,6 +44,8 @@ pub(super) const HEADERS: [(HeaderName, &str); 6] = [
 pub(super) async fn dress(State(_): State<Api>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let browser = Browser::of(&parts);
+    // A script that looks at a page on the way to it leaves what there is to say to that page.
+    let kept = parts.headers.contains_key("x-keep-told");
     let live = parts.uri.path().starts_with("/console/live/");
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE);
@@ -54,7 +56,7 @@ pub(super) async fn dress(State(_): State<Api>, request: Request, next: Next) ->
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if browser.told.is_some() && is_page {
+    if browser.told.is_some() && is_page && !kept {
         cookies::said(&mut response);
     }
     for (name, value) in HEADERS {

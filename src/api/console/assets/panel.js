@@ -39,7 +39,7 @@ async function open(method, address, data, watch) {
   panel.setAttribute("aria-busy", "true");
   let answer;
   try {
-    answer = await documentOf(method, address, data);
+    answer = await documentOf(method, address, data, true);
   } catch {
     window.location.assign("/console/");
     return;
