@@ -7,6 +7,7 @@ mod backup;
 mod boot;
 mod boots;
 mod categories;
+mod console;
 mod extract;
 mod faces;
 mod front;
@@ -40,6 +41,7 @@ use bytes::Bytes;
 use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use front::OverTls;
 pub use front::Peer;
 
 use crate::domain::pin::Pin;
@@ -95,6 +97,7 @@ impl Api {
     pub fn router(&self) -> Router {
         let (router, _) = parts();
         router
+            .merge(console::routes(self))
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
             .layer(middleware::from_fn_with_state(self.clone(), front::front))

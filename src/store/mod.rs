@@ -24,6 +24,7 @@ mod page;
 mod records;
 mod reencrypt;
 mod secrets;
+mod sessions;
 mod tickets;
 mod tokens;
 
@@ -52,6 +53,7 @@ pub use secrets::{
     Deleted, Deposit, ImportAsk, ImportLine, ImportReport, NewSecret, Replacement, SealedDeposit, Secret,
     SecretChange, SecretFilter, Written,
 };
+pub use sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 
