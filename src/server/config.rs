@@ -143,8 +143,7 @@ impl ServeConfig {
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
         let within = |text: &str| form::path(text).map(|path| data.join(path));
-        let store =
-            value(reader.one(&STORE, |text| text.parse::<kv::Url>()).map(|setting| in_folder(setting, data)));
+        let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>().map(|url| url.in_folder(data))));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
         let config = Self {
@@ -208,15 +207,6 @@ impl ServeConfig {
 
 fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
-}
-
-/// A relative path of the byte store is relative to the store's folder.
-fn in_folder(setting: Setting<kv::Url>, data: &Path) -> Setting<kv::Url> {
-    let value = match setting.value {
-        kv::Url::Sqlite(path) => kv::Url::Sqlite(data.join(path)),
-        other => other,
-    };
-    Setting { value, origin: setting.origin }
 }
 
 fn socket_mode(text: &str) -> Result<u32, form::Expected> {

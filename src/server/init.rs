@@ -74,7 +74,7 @@ pub enum MakeError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::sqlite::OpenError),
+    Kv(#[source] kv::OpenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::InitError),

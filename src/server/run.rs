@@ -49,7 +49,7 @@ pub enum RunError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::sqlite::OpenError),
+    Kv(#[source] kv::OpenError),
     /// The store in it.
     #[error(transparent)]
     Open(#[from] store::OpenError),
