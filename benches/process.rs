@@ -1,8 +1,10 @@
 //! Whole processes, in turn, as ratios of one run: the agent from its start to the workload's exit, beside `curl`
-//! making the same TLS 1.3 exchange with the same store, and beside the workload alone.
+//! making the same TLS 1.3 exchange with the same store, beside `floor` (the least program with std and rustls that
+//! makes it and then becomes the workload), and beside the workload alone.
 //!
-//!     tests/run --help            # builds the static agent: target/agent-alone/…/dropsafe-agent
-//!     DROPSAFE_STATIC_AGENT=… cargo bench --bench process
+//!     tests/run policy            # builds the static agent: target/agent-alone/…/dropsafe-agent
+//!     (cd benches/floor && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --release --target x86_64-unknown-linux-musl)
+//!     DROPSAFE_STATIC_AGENT=… DROPSAFE_FLOOR=… cargo bench --bench process
 //!
 //! Figures are medians; machines are noisy, so read the ratios.
 
@@ -78,11 +80,18 @@ fn main() {
     let have_curl =
         Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
 
-    let (mut with_agent, mut with_curl, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    let floor = std::env::var_os("DROPSAFE_FLOOR");
+
+    let (mut with_agent, mut with_floor, mut with_curl, mut alone) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
         with_agent.push(time(
             Command::new(&agent).args(["exec", "--", "true"]).env("DROPSAFE_TICKET", &store.ticket),
         ));
+        if let Some(floor) = &floor {
+            let host = address.trim_start_matches("https://");
+            with_floor.push(time(Command::new(floor).args([host, &*credential, "true"])));
+        }
         if have_curl {
             with_curl.push(time(
                 Command::new("curl")
@@ -98,6 +107,11 @@ fn main() {
     println!("{runs} runs, {SECRETS} secrets, medians");
     println!("workload alone   {alone:8.2} ms");
     println!("agent + workload {with_agent:8.2} ms");
+    if floor.is_some() {
+        let with_floor = median(with_floor);
+        println!("floor + workload {with_floor:8.2} ms");
+        println!("agent / floor    {:8.2}", with_agent / with_floor);
+    }
     if have_curl {
         let with_curl = median(with_curl);
         println!("curl, same exchange, no workload {with_curl:8.2} ms");

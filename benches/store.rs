@@ -2,6 +2,7 @@
 //! commit of as many bytes.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use divan::Bencher;
@@ -36,7 +37,7 @@ fn main() {
 fn resolution(bencher: Bencher, secrets: usize) {
     let metas: Vec<SecretMeta> = (0..secrets).map(meta).collect();
     let request = Request::default();
-    bencher.bench_local(|| Receipt::of(resolve(&metas, &request), 1).digest());
+    bencher.bench_local(|| Receipt::of(resolve(&metas, &BTreeSet::new(), &request), 1).digest());
 }
 
 /// A boot in memory: everything but the disk.

@@ -58,6 +58,16 @@ GET    /v1/orgs                        200      403   403    403     403    401 
 POST   /v1/orgs                        201      403   403    403     403    401     401     403   401
 GET    /v1/org                         403      200   200    200     403    401     401     200   401
 PATCH  /v1/org                         403      200   403    403     403    401     401     200   401
+GET    /v1/plugins                     403      200   200    200     403    401     401     200   401
+GET    /v1/plugins/{plugin}            403      200   200    200     403    401     401     404   401
+PUT    /v1/plugins/{plugin}            403      200   403    403     403    401     401     200   401
+PATCH  /v1/plugins/{plugin}            403      200   403    403     403    401     401     404   401
+DELETE /v1/plugins/{plugin}            403      200   403    403     403    401     401     404   401
+GET    /v1/categories                  403      200   200    200     403    401     401     200   401
+PUT    /v1/categories/{category}       403      200   403    403     403    401     401     200   401
+DELETE /v1/categories/{category}       403      200   403    403     403    401     401     404   401
+GET    /v1/presets                     403      200   200    200     403    401     401     200   401
+GET    /v1/statistics                  403      200   200    200     403    401     401     200   401
 GET    /v1/audit                       200      200   403    200     403    401     401     200   401
 GET    /v1/audit/verify                200      200   403    200     403    401     401     200   401
 POST   /v1/unlock                      200      403   403    403     403    401     401     403   401
@@ -88,7 +98,8 @@ fn rows() -> Vec<Row<'static>> {
 fn template(path: &str) -> String {
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (parameter, after) = rest.split_once('}').unwrap();
-    let parameter = if parameter == "member" { "name" } else { "id" };
+    let by_name = ["member", "plugin", "category"].contains(&parameter);
+    let parameter = if by_name { "name" } else { "id" };
     format!("{before}{{{parameter}}}{after}")
 }
 
@@ -165,6 +176,15 @@ async fn filled(house: &House, path: &str) -> String {
             made(house, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
             "tmp".to_owned()
         }
+        "plugin" => {
+            house.ask(Who::Admin, "PUT", "/v1/plugins/tmp", json!({})).await.expect(200);
+            "tmp".to_owned()
+        }
+        "category" => {
+            let body = json!({ "title": "Tmp", "colour": "red" });
+            house.ask(Who::Admin, "PUT", "/v1/categories/tmp", body).await.expect(200);
+            "tmp".to_owned()
+        }
         "boot" => {
             let booted = house.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
             booted["boot"].as_str().unwrap().to_owned()
@@ -187,6 +207,9 @@ fn key_file() -> String {
 fn body(house: &House, method: &str, path: &str) -> Value {
     match (method, path) {
         ("POST", "/v1/secrets") => json!({ "name": "new", "value": "v" }),
+        ("PUT", "/v1/plugins/{plugin}") => json!({ "required": ["A"] }),
+        ("PUT", "/v1/categories/{category}") => json!({ "title": "New", "colour": "blue" }),
+        ("PATCH", "/v1/plugins/{plugin}") => json!({ "enabled": false }),
         ("PUT", _) => json!({ "value": "w" }),
         ("PATCH", "/v1/org") => json!({ "hints": false }),
         ("PATCH", "/v1/members/{member}") => json!({ "role": "auditor" }),

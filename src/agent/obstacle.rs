@@ -97,6 +97,7 @@ fn because(skipped: Option<SkipReason>) -> &'static str {
         Some(SkipReason::AutoInstallOff) => "is kept with auto-install off and was not asked for",
         Some(SkipReason::Excluded) => "is excluded",
         Some(SkipReason::PluginNotRunning) => "belongs to a plugin that is not running here",
+        Some(SkipReason::PluginDisabled) => "belongs to a plugin that is disabled",
         Some(SkipReason::Shadowed) => "is shadowed by a private secret",
         Some(SkipReason::Refused) => "is exported under a refused name that no administrator allowed",
         Some(SkipReason::FileOnly) => "is delivered as a file only",

@@ -97,7 +97,7 @@ async fn audit(
     Params(ask): Params<ListAudit>,
 ) -> Result<Answer<Page<AuditEntryView>>, Refused> {
     let ListAudit { q, action, actor, since, until, cursor, limit } = ask;
-    let filter = AuditFilter { q, action, actor, since, until };
+    let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
     let ask = PageAsk { cursor, limit: Some(limit) };
     Ok(Answer(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
 }

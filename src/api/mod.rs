@@ -6,6 +6,7 @@ mod auth;
 mod backup;
 mod boot;
 mod boots;
+mod categories;
 mod extract;
 mod front;
 mod guesses;
@@ -17,6 +18,7 @@ mod metrics;
 mod openapi;
 mod orgs;
 mod page;
+mod plugins;
 mod problem;
 mod query;
 mod secrets;
@@ -159,6 +161,8 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(tokens::routes())
         .merge(tickets::routes())
         .merge(orgs::routes())
+        .merge(plugins::routes())
+        .merge(categories::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(status::routes())

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::watch;
 
 use super::Context;
 use super::exit::Exit;
@@ -22,7 +23,8 @@ use crate::server::datadir;
 ///
 /// Starts locked unless told what opens a key slot: a locked store takes
 /// deposits, edits and deletions, and refuses boots. What `init` wrote to
-/// DIR/server.yaml holds, unless a flag says otherwise.
+/// DIR/server.yaml holds, unless a flag says otherwise. A signal lets requests
+/// finish; a second one does not.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Serve {
@@ -69,8 +71,14 @@ impl Serve {
         server::start_log(config.log_format, config.log_level);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| super::no_runtime(&error))?;
         runtime.block_on(async {
-            let stop = stop().map_err(|error| super::no_runtime(&error))?;
-            server::run(config, stop, |_| {}).await?;
+            let signals = signals().map_err(|error| super::no_runtime(&error))?;
+            tokio::select! {
+                served = server::run(config, count(signals.clone(), 1), |_| {}) => served?,
+                () = count(signals, 2) => {
+                    // What was acknowledged is durable, so nothing is lost but the answers under way.
+                    return Err(Failure::new(Exit::Failed, "a second signal: stopped without finishing requests"));
+                }
+            }
             Ok(Exit::Done)
         })
     }
@@ -87,16 +95,29 @@ impl Serve {
     }
 }
 
-/// Ready at the first signal that asks for an end. Listens from now on, not only from when it is waited for.
-fn stop() -> std::io::Result<impl Future<Output = ()>> {
+/// How many signals have asked for an end. Listens from now on, not only from when it is waited for.
+fn signals() -> std::io::Result<watch::Receiver<u32>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let (sender, receiver) = watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            sender.send_modify(|count| *count += 1);
         }
-    })
+    });
+    Ok(receiver)
+}
+
+/// Ready once there were `many` signals.
+async fn count(mut signals: watch::Receiver<u32>, many: u32) {
+    if signals.wait_for(|count| *count >= many).await.is_err() {
+        // Without a counter no signal is ever seen.
+        std::future::pending::<()>().await;
+    }
 }
 
 impl From<RunError> for Failure {

@@ -6,6 +6,8 @@ mod text;
 
 pub mod audit;
 pub mod boot;
+#[cfg(feature = "server")]
+pub mod catalog;
 pub mod cidr;
 pub mod credential;
 pub mod digest;

@@ -145,6 +145,10 @@ names! {
     Category(check_category), "a category";
     /// What a person calls a token or ticket: 1 to 100 bytes without control characters or outer blanks.
     Label(check_label), "a label";
+    /// A preset's platform: 1 to 50 of `a-z 0-9 _ -`.
+    PresetId(check_preset), "a preset";
+    /// The last part of the name of a preset's secret: 1 to 50 of `a-z 0-9 _ -`.
+    FieldKey(check_field), "a preset's field";
 }
 
 impl SecretName {
@@ -236,8 +240,20 @@ fn check_plugin_name(text: &str) -> Result<(), NameError> {
 }
 
 fn check_category(text: &str) -> Result<(), NameError> {
+    check_slug("a category", text)
+}
+
+fn check_preset(text: &str) -> Result<(), NameError> {
+    check_slug("a preset", text)
+}
+
+fn check_field(text: &str) -> Result<(), NameError> {
+    check_slug("a preset's field", text)
+}
+
+fn check_slug(what: &'static str, text: &str) -> Result<(), NameError> {
     let rule = Rule {
-        what: "a category",
+        what,
         limit: 50,
         allowed: "use a-z, 0-9, _ and -",
         letter: |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'),

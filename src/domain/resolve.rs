@@ -127,6 +127,8 @@ text::text_enum! {
         Excluded = "excluded",
         /// It is tied to a plugin that this boot does not run.
         PluginNotRunning = "plugin_not_running",
+        /// It is tied to a plugin that its organization has disabled.
+        PluginDisabled = "plugin_disabled",
         /// Another secret has the same exported name and comes first.
         Shadowed = "shadowed",
         /// Its exported name is refused and was not allowed.
@@ -143,10 +145,15 @@ text::text_enum! {
 ///
 /// Only secrets that would be installed compete for a name, so a private secret that is off, excluded or of another
 /// plugin shadows nothing: the workload would start without either. Among those that compete private comes before
-/// shared; two of the same scope, which the store does not let in, are decided by the smaller id.
-pub fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &Request) -> Resolution {
+/// shared; two of the same scope, which the store does not let in, are decided by the smaller id. Secrets of the
+/// `disabled` plugins are kept back from every boot, also from one that names them.
+pub fn resolve<'a>(
+    candidates: impl IntoIterator<Item = &'a SecretMeta>,
+    disabled: &BTreeSet<PluginName>,
+    request: &Request,
+) -> Resolution {
     let mut pool: Vec<Candidate<'a>> =
-        candidates.into_iter().map(|meta| Candidate::judge(meta, request)).collect();
+        candidates.into_iter().map(|meta| Candidate::judge(meta, disabled, request)).collect();
     // Precedence within a name is the order of the pool from here on, whatever order the candidates came in.
     pool.sort_unstable_by_key(Candidate::precedence);
     pool.dedup_by_key(|candidate| candidate.meta.id);
@@ -169,11 +176,14 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn judge(meta: &'a SecretMeta, request: &Request) -> Self {
-        let verdict = if named(meta, &request.exclude) {
-            Err(SkipReason::Excluded)
+    fn judge(meta: &'a SecretMeta, disabled: &BTreeSet<PluginName>, request: &Request) -> Self {
+        // What no reference may reach comes first, so that no other reason hides it.
+        let verdict = if is_disabled(meta, disabled) {
+            Err(SkipReason::PluginDisabled)
         } else if !plugin_runs(meta, request) {
             Err(SkipReason::PluginNotRunning)
+        } else if named(meta, &request.exclude) {
+            Err(SkipReason::Excluded)
         } else if !meta.allow_refused && refused(&meta.env).is_some() {
             Err(SkipReason::Refused)
         } else if !deliverable(meta) {
@@ -242,7 +252,10 @@ fn refer(pool: &[Candidate<'_>], asked: &str) -> Option<Chosen> {
 }
 
 fn referable(candidate: &Candidate<'_>) -> bool {
-    let barred = matches!(candidate.verdict, Err(SkipReason::PluginNotRunning | SkipReason::Unusable));
+    let barred = matches!(
+        candidate.verdict,
+        Err(SkipReason::PluginNotRunning | SkipReason::PluginDisabled | SkipReason::Unusable)
+    );
     !barred && candidate.meta.delivery == Delivery::Variable
 }
 
@@ -255,6 +268,10 @@ fn plugin_runs(meta: &SecretMeta, request: &Request) -> bool {
         (Some(plugin), Some(running)) => running.contains(plugin),
         (None, _) | (_, None) => true,
     }
+}
+
+fn is_disabled(meta: &SecretMeta, disabled: &BTreeSet<PluginName>) -> bool {
+    meta.plugin.as_ref().is_some_and(|plugin| disabled.contains(plugin))
 }
 
 /// Deposits are checked already; this holds when a limit became smaller since.

@@ -119,7 +119,9 @@ impl ValueError {
 }
 
 /// What is probably a mistake in a value that is stored as given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+///
+/// Binary formats store the position of the variant: add at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueWarning {
     /// The value ends with a newline, as `echo` and editors add one.
@@ -128,6 +130,15 @@ pub enum ValueWarning {
     /// The value has no bytes.
     #[error("the value is empty")]
     Empty,
+    /// The value does not begin as values of this name do.
+    #[error("values of this name usually begin with {expected}")]
+    UnusualForm {
+        /// How they begin.
+        expected: Box<str>,
+    },
+    /// The value is to be plain, hence shown, and looks like a key.
+    #[error("the value looks like a key, and a plain one is shown to those who may use it")]
+    LooksLikeKey,
 }
 
 /// Whether `value` can be delivered as `env` in this way. `ceiling` bounds the value of a variable, in bytes.

@@ -57,7 +57,7 @@ pub enum Error {
     /// It is not there, or not visible to the caller.
     #[error("there is no such {what} here")]
     NotFound {
-        /// `secret`, `member`, `token`, `ticket`, `boot`, `organization`, `key slot`.
+        /// `secret`, `member`, `token`, `ticket`, `boot`, `organization`, `key slot`, `plugin`, `category`.
         what: &'static str,
     },
     /// The request contradicts itself or a limit; says which field and what is wrong, never its content.

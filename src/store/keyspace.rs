@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use super::Identity;
 use super::audit::chain::{Cover, Entry, Head, Registry};
 use super::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
+use super::catalog::{CategoriesRecord, PluginRecord, PluginsRecord};
 use super::idempotency::Answer;
 use super::keys::KeysRecord;
 use super::members::{MemberRecord, RemovalRecord};
@@ -20,7 +21,7 @@ use super::tokens::TokenRecord;
 use crate::crypto::record::RecordKey;
 use crate::domain::digest::Digest;
 use crate::domain::id::{BootId, MemberId, OrgId, SecretId, TicketId, TokenId};
-use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
+use crate::domain::name::{EnvName, MemberName, OrgName, PluginName, SecretName};
 use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
 
@@ -304,6 +305,26 @@ impl Records {
     /// Which secret of a scope has a name.
     pub(super) fn secret_name(&self, org: OrgId, scope: Scope, name: &SecretName) -> Key<SecretId> {
         self.in_scope(b"n", "secret name", org, scope, name.as_str())
+    }
+
+    /// What an organization declares of its plugins.
+    pub(super) fn plugins(&self, org: OrgId) -> Prefix<PluginRecord> {
+        self.grouped(b"p", "plugins", &[org.as_bytes()])
+    }
+
+    pub(super) fn plugin(&self, org: OrgId, name: &PluginName) -> Key<PluginRecord> {
+        let parts: [&[u8]; 2] = [org.as_bytes(), name.as_str().as_bytes()];
+        self.plugins(org).key(&self.key.key_hash("plugin name", &parts))
+    }
+
+    /// Which plugins are declared, and which of them are disabled.
+    pub(super) fn plugin_list(&self, org: OrgId) -> Key<PluginsRecord> {
+        self.hashed(b"P", "plugin list", &[org.as_bytes()])
+    }
+
+    /// The categories that an organization declares.
+    pub(super) fn categories(&self, org: OrgId) -> Key<CategoriesRecord> {
+        self.hashed(b"c", "categories", &[org.as_bytes()])
     }
 
     /// The boots of an organization, newest first.

@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod backup;
 mod boots;
+mod catalog;
 mod chores;
 mod clock;
 mod denials;
@@ -36,6 +37,7 @@ pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use boots::{
     Boot, BootAsk, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
 };
+pub use catalog::{CategoryState, Need, NewCategory, NewPlugin, PluginState, Statistics};
 pub use clock::{Clock, Entropy, KernelEntropy, SystemClock};
 pub use error::{Coded, Error, Failure};
 pub use init::{Init, InitError, Initialized, OpenError};
@@ -50,7 +52,7 @@ pub use secrets::{
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -61,6 +63,7 @@ use self::journal::Journal;
 use self::keys::{Release, UNLOCKS_WAITING};
 use self::records::{Record, Records};
 use crate::crypto::record::RecordKey;
+use crate::domain::catalog::Presets;
 use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;
 use crate::kv::{Kv, Revision};
@@ -93,6 +96,7 @@ struct Inner {
     long_values: Arc<Semaphore>,
     denials: Denials,
     seen_receipts: SeenReceipts,
+    presets: OnceLock<Presets>,
     /// Rung when there is background work.
     chores: Arc<Notify>,
 }
@@ -153,6 +157,7 @@ impl Store {
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),
             denials: Denials::new(now),
             seen_receipts: SeenReceipts::default(),
+            presets: OnceLock::new(),
             chores: Arc::new(Notify::new()),
         });
         Self { inner }

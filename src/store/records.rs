@@ -112,6 +112,23 @@ impl Records {
         }
     }
 
+    /// Shows `each` record under `prefix`, a page at a time, so that no more than a page is in memory.
+    pub(super) async fn for_each<T: Record>(
+        &self,
+        prefix: &Prefix<T>,
+        mut each: impl FnMut(T),
+    ) -> Result<(), Failure> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.scan(prefix, after.as_deref(), 1000).await?;
+            after = page.found.last().map(|found| found.key.clone());
+            page.found.into_iter().for_each(|found| each(found.record));
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
     /// Opens and reads the record that was found at `key`.
     pub(super) fn open<T: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<T, Failure> {
         decode(&self.unseal(key, sealed)?)

@@ -148,4 +148,10 @@ pub struct SecretFilter {
     pub category: Option<Category>,
     /// On or off.
     pub auto_install: Option<bool>,
+    /// Tied to a plugin at all, or to none.
+    pub has_plugin: Option<bool>,
+    /// In a category at all, or in none.
+    pub has_category: Option<bool>,
+    /// Tied to a plugin that is enabled, or to one that is disabled.
+    pub plugin_enabled: Option<bool>,
 }

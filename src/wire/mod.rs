@@ -4,6 +4,7 @@
 mod account;
 mod audit;
 mod boot;
+mod catalog;
 mod keys;
 mod number;
 mod object;
@@ -19,6 +20,10 @@ mod value;
 pub use account::{MemberChange, MemberView, NewMember, NewToken, TokenCreated, TokenView};
 pub use audit::{AuditEntryView, AuditPage, AuditVerification, ChainView};
 pub use boot::{BootReport, BootRequest, BootResponse, BootView, Explanation, HolderView, Released};
+pub use catalog::{
+    CategoryDeclaration, CategoryView, NeedView, PluginChange, PluginDeclaration, PluginView,
+    PresetFieldView, PresetView, StatisticsView,
+};
 pub use keys::{
     DepositInfo, KeyslotView, Lock, NewKeyslot, ReencryptProgress, Unlock, UnlockSecret, UnlockedView,
 };

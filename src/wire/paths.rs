@@ -52,6 +52,18 @@ pub const KEYSLOT: &str = "/v1/keyslots/{id}";
 pub const ORGS: &str = "/v1/orgs";
 /// The caller's organization and its policy.
 pub const ORG_SELF: &str = "/v1/org";
+/// Plugins.
+pub const PLUGINS: &str = "/v1/plugins";
+/// One plugin, by name.
+pub const PLUGIN: &str = "/v1/plugins/{name}";
+/// Categories.
+pub const CATEGORIES: &str = "/v1/categories";
+/// One category, by name.
+pub const CATEGORY: &str = "/v1/categories/{name}";
+/// Presets.
+pub const PRESETS: &str = "/v1/presets";
+/// Counts of secrets.
+pub const STATISTICS: &str = "/v1/statistics";
 /// The byte store, encrypted as it is.
 pub const BACKUP: &str = "/v1/backup";
 /// The API's own description.

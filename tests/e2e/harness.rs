@@ -191,6 +191,11 @@ impl Site {
         child.wait().unwrap();
     }
 
+    /// The server, to be ended by the caller.
+    pub fn take_server(&mut self) -> Child {
+        self.server.take().unwrap()
+    }
+
     /// SIGTERM, and the drain that follows.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.server.take().unwrap();

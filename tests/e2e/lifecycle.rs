@@ -1,7 +1,10 @@
 //! Deposit to boot, and what a deletion or replacement changes.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use super::harness::{Site, environment};
 
@@ -161,4 +164,37 @@ fn one_members_private_secret_is_not_another_members() {
     let anns = site.cli_as(&ann, &["list", "--json"], b"").ok().json();
     assert!(anns.as_array().unwrap().iter().all(|item| item["owner"] != "bob"), "{anns}");
     assert!(!anns.to_string().contains("bobs"));
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_requests() {
+    use nix::sys::signal::Signal::SIGTERM;
+    let mut site = Site::unlocked();
+    let mut stuck = UnixStream::connect(site.data().join("dropsafe.sock")).unwrap();
+    // The body never comes whole: the server has read the headers once it says that it wants more.
+    let headers = format!(
+        "POST /v1/secrets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: 9\r\n\r\n",
+        site.admin
+    );
+    stuck.write_all(headers.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stuck.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+
+    let mut server = site.take_server();
+    super::harness::signal(server.id(), SIGTERM);
+    // Nobody is accepted any more, and yet it is there for the request that it has begun.
+    let until = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", site.port)).is_ok() {
+        assert!(Instant::now() < until, "it still accepts connections");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(server.try_wait().unwrap().is_none(), "it did not wait for the request");
+    super::harness::signal(server.id(), SIGTERM);
+    assert_eq!(server.wait().unwrap().code(), Some(1));
+    assert!(site.log().contains("a second signal"), "{}", site.log());
+
+    site.serve_unlocked();
+    assert!(site.stop().success());
 }

@@ -59,17 +59,23 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// What the vocabulary's own schemas, made of a description only, do not say: pattern and greatest length.
-const PATTERNS: [(&str, &str, Option<usize>); 9] = [
+const PATTERNS: [(&str, &str, Option<usize>); 12] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("MemberName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("PluginName", "^[A-Za-z0-9@/._:-]+$", Some(100)),
     ("Category", "^[a-z0-9_-]+$", Some(50)),
+    ("PresetId", "^[a-z0-9_-]+$", Some(50)),
+    ("FieldKey", "^[a-z0-9_-]+$", Some(50)),
+    ("Label", LABEL, Some(100)),
     ("Hint", r"^[!-~]{2,24}\*{4}\.{3}[!-~]{4}$", None),
     ("Digest", "^[0-9a-f]{64}$", Some(64)),
     ("Cidr", "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", None),
 ];
+
+/// One line; blanks at its ends and too many bytes are refused beyond what a pattern can say.
+const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// Adds the patterns to the schemas of a document.
 pub(super) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {

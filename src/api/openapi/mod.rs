@@ -153,6 +153,7 @@ fn skeleton() -> OpenApi {
             (name = "secrets", description = "Deposits and what is known of them"),
             (name = "boots", description = "The release of values, and who holds what"),
             (name = "organization", description = "Members, tokens, tickets, policy"),
+            (name = "catalog", description = "Plugins, categories, presets, statistics"),
             (name = "audit", description = "The audit trail"),
             (name = "keys", description = "Locking, key slots, re-encryption"),
             (name = "server", description = "State of the server"),

@@ -37,6 +37,12 @@ pub(super) struct ListSecrets {
     kind: Option<Kind>,
     /// On or off.
     auto_install: Option<bool>,
+    /// Tied to a plugin at all, or to none.
+    has_plugin: Option<bool>,
+    /// In a category at all, or in none.
+    has_category: Option<bool>,
+    /// Tied to a plugin that is enabled, or to one that is disabled.
+    plugin_enabled: Option<bool>,
     /// From the former page's `next`.
     #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
     cursor: Option<Cursor>,
@@ -58,6 +64,9 @@ impl ListSecrets {
             plugin: self.plugin,
             category: self.category,
             auto_install: self.auto_install,
+            has_plugin: self.has_plugin,
+            has_category: self.has_category,
+            plugin_enabled: self.plugin_enabled,
         };
         (filter, PageAsk { cursor: self.cursor, limit: Some(self.limit) }, self.env)
     }
@@ -74,6 +83,9 @@ impl FromQuery for ListSecrets {
         "category",
         "type",
         "auto_install",
+        "has_plugin",
+        "has_category",
+        "plugin_enabled",
         "cursor",
         "limit",
     ];
@@ -89,6 +101,9 @@ impl FromQuery for ListSecrets {
             category: query.parsed("category"),
             kind: query.parsed("type"),
             auto_install: query.flag("auto_install"),
+            has_plugin: query.flag("has_plugin"),
+            has_category: query.flag("has_category"),
+            plugin_enabled: query.flag("plugin_enabled"),
             cursor: query.cursor(),
             limit: query.limit(),
         }

@@ -83,6 +83,8 @@ text::text_enum! {
         CategoryEdit = "category.edit",
         /// A category was removed.
         CategoryDelete = "category.delete",
+        /// Plugins, categories or statistics were read.
+        CatalogRead = "catalog.read",
         /// A boot was answered.
         Boot = "boot",
         /// A boot was explained.
@@ -133,6 +135,8 @@ text::text_enum! {
         Plugin = "plugin",
         /// The ticket.
         Ticket = "ticket",
+        /// Whether something is enabled from now on.
+        State = "state",
         /// The member that is concerned.
         Member = "member",
         /// The boot.

@@ -70,6 +70,44 @@ fn skips(resolution: &Resolution) -> Vec<String> {
         .collect()
 }
 
+/// No plugin is disabled unless a test says so.
+fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &Request) -> Resolution {
+    super::resolve(candidates, &BTreeSet::new(), request)
+}
+
+#[test]
+fn a_disabled_plugins_secrets_are_kept_back_and_shadow_nothing() {
+    let disabled: BTreeSet<PluginName> = plugins(&["mcp"]).unwrap();
+    let secrets = [shared(1, "key"), of_plugin(private(2, "key"), "mcp"), of_plugin(shared(3, "own"), "mcp")];
+    for request in [
+        Request::default(),
+        Request { plugins: plugins(&["mcp"]), ..Request::default() },
+        Request { include: set(&["key", "own"]), references: set(&["own"]), ..Request::default() },
+        Request { exclude: set(&["own"]), references: set(&["own"]), ..Request::default() },
+    ] {
+        let resolution = super::resolve(&secrets, &disabled, &request);
+        assert_eq!(exported(&resolution), ["KEY=1"]);
+        assert_eq!(skips(&resolution), ["2:plugin_disabled", "3:plugin_disabled"]);
+        assert!(resolution.references.values().all(Option::is_none));
+    }
+    let resolution = resolve(&secrets, &Request::default());
+    assert_eq!(exported(&resolution), ["KEY=2", "OWN=3"]);
+}
+
+#[test]
+fn excluding_a_secret_opens_no_way_past_the_plugins() {
+    let secrets = [of_plugin(shared(1, "key"), "mcp")];
+    let request = Request {
+        plugins: plugins(&["other"]),
+        exclude: set(&["key"]),
+        references: set(&["key"]),
+        ..Request::default()
+    };
+    let resolution = resolve(&secrets, &request);
+    assert_eq!(resolution.references["key"], None);
+    assert_eq!(skips(&resolution), ["1:plugin_not_running"]);
+}
+
 #[test]
 fn private_beats_shared_on_the_exported_name() {
     let secrets = [shared(1, "OPENAI_API_KEY"), private(2, "openai-api-key"), shared(3, "db_url")];

@@ -20,6 +20,8 @@ pub struct AuditFilter {
     pub q: Option<String>,
     /// The action, exactly, or its first part (`secret` admits `secret.create`).
     pub action: Option<String>,
+    /// One of these actions; empty: any.
+    pub any_of: Vec<AuditAction>,
     /// The actor's name or id.
     pub actor: Option<String>,
     /// From this time on.
@@ -137,6 +139,7 @@ impl AuditFilter {
         };
         let holds = |q: &str| action.contains(q) || names().any(|name| name.to_lowercase().contains(q));
         self.action.as_deref().is_none_or(is_action)
+            && (self.any_of.is_empty() || self.any_of.contains(&event.action))
             && self.actor.as_deref().is_none_or(is_actor)
             && q.is_none_or(holds)
     }

@@ -70,7 +70,7 @@ impl Tell for AuditEvent {
 pub(in super::super) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
     use crate::domain::id::{BootId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
-    use crate::domain::name::{MemberName, OrgName, SecretName};
+    use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
 
     pub(in super::super::super) fn org(id: OrgId, name: &OrgName) -> Target {
         named(TargetKind::Org, name, id)
@@ -102,6 +102,14 @@ pub(in super::super) mod target {
 
     pub(in super::super::super) fn boot(id: BootId) -> Target {
         bare(TargetKind::Boot, id)
+    }
+
+    pub(in super::super::super) fn plugin(name: &PluginName) -> Target {
+        Target { kind: TargetKind::Plugin, name: Some(name.into()), id: None }
+    }
+
+    pub(in super::super::super) fn category(name: &Category) -> Target {
+        Target { kind: TargetKind::Category, name: Some(name.into()), id: None }
     }
 
     pub(in super::super::super) fn keyslot(id: SlotId) -> Target {

@@ -8,6 +8,7 @@ use super::super::keys::{OpenValueError, Release};
 use super::super::secrets::{SecretRecord, Whole};
 use super::ReleasedValue;
 use crate::domain::id::{MemberId, OrgId, SecretId};
+use crate::domain::name::PluginName;
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::{Request, resolve};
 use crate::domain::secret::Scope;
@@ -16,6 +17,8 @@ use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
 /// The secrets in scope of one boot, as of one look.
 pub(super) struct InScope {
     secrets: BTreeMap<SecretId, SecretRecord>,
+    /// Plugins whose secrets are kept back.
+    disabled: BTreeSet<PluginName>,
     revision: u64,
 }
 
@@ -35,16 +38,19 @@ impl From<Failure> for NotOpened {
 }
 
 impl Store {
-    /// Shared and private secrets of a member: one scan each.
+    /// Shared and private secrets of a member: one scan each, and one small record beside them.
     pub(super) async fn in_scope(&self, org: OrgId, member: MemberId) -> Result<InScope, Failure> {
         let private = self.records().secrets(org, Scope::Private(member));
         let shared = self.records().secrets(org, Scope::Shared);
-        let (private, shared) =
-            tokio::join!(self.records().scan_all(&private), self.records().scan_all(&shared));
-        let ((private, _), (shared, revision)) = (private?, shared?);
+        let (disabled, private, shared) = tokio::join!(
+            self.disabled_plugins(org),
+            self.records().scan_all(&private),
+            self.records().scan_all(&shared)
+        );
+        let (disabled, (private, _), (shared, revision)) = (disabled?, private?, shared?);
         let all = private.into_iter().chain(shared).map(|found| (found.record.meta.id, found.record));
         let secrets = all.collect();
-        Ok(InScope { secrets, revision: self.revision(revision) })
+        Ok(InScope { secrets, disabled, revision: self.revision(revision) })
     }
 
     /// Resolves and opens exactly what the receipt names.
@@ -110,7 +116,7 @@ impl Store {
 impl InScope {
     pub(super) fn resolve(&self, request: &Request) -> Receipt {
         let candidates = self.secrets.values().map(|record| &record.meta);
-        Receipt::of(resolve(candidates, request), self.revision)
+        Receipt::of(resolve(candidates, &self.disabled, request), self.revision)
     }
 
     /// Makes them too long to be delivered, which the resolution reports as unusable.

@@ -56,8 +56,8 @@ impl Store {
         for _ in 0..TRIES {
             // Per try, since it is moved into the operation.
             let repeatable = self.repeatable(caller, idempotency, new.request(scope))?;
-            let to =
-                Destination { org, scope, id, version, env: &env, kind: new.kind, delivery: new.delivery };
+            let (name, kind, delivery) = (&new.name, new.kind, new.delivery);
+            let to = Destination { org, scope, id, version, name, env: &env, kind, delivery };
             let key = self.deposit_key().await?;
             let prepared = self.prepare(&new.deposit, &to, caller.policy(), &key)?;
             let meta = SecretMeta {
@@ -117,7 +117,8 @@ impl Store {
             let kind = new.kind.unwrap_or(meta.kind);
             let delivery = new.delivery.unwrap_or(meta.delivery);
             let version = new.version(self, &before)?;
-            let to = Destination { org, scope: meta.scope, id, version, env: &env, kind, delivery };
+            let (scope, name) = (meta.scope, &meta.name);
+            let to = Destination { org, scope, id, version, name, env: &env, kind, delivery };
             let key = self.deposit_key().await?;
             let prepared = self.prepare(&new.deposit, &to, caller.policy(), &key)?;
             let mut meta = SecretMeta {

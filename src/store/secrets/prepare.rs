@@ -12,7 +12,7 @@ use crate::crypto::deposit::DepositKey;
 use crate::crypto::hybrid::X25519;
 use crate::crypto::value::{self, Wrapped};
 use crate::domain::id::{OrgId, SecretId, VersionId};
-use crate::domain::name::EnvName;
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::OrgPolicy;
 use crate::domain::secret::Scope;
 use crate::domain::value::{
@@ -29,6 +29,7 @@ pub(super) struct Destination<'a> {
     pub(super) scope: Scope,
     pub(super) id: SecretId,
     pub(super) version: VersionId,
+    pub(super) name: &'a SecretName,
     pub(super) env: &'a EnvName,
     pub(super) kind: Kind,
     pub(super) delivery: Delivery,
@@ -77,7 +78,8 @@ impl Store {
         policy: &OrgPolicy,
         key: &DepositKey,
     ) -> Result<Prepared, Error> {
-        let warnings = check(value, to.env, to.delivery, policy.variable_ceiling)?;
+        let mut warnings = check(value, to.env, to.delivery, policy.variable_ceiling)?;
+        warnings.extend(self.presets().judge(to.name, to.env, to.kind, value));
         let (stored, apart) = match to.kind {
             Kind::Plain => {
                 // It will be shown as text.

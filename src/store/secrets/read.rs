@@ -1,6 +1,6 @@
 //! Looking at secrets: everything but encrypted values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::audit::target;
 use super::super::error::{Error, Failure};
@@ -11,7 +11,7 @@ use super::record::{Body, BodyRecord, SecretRecord, Stored};
 use super::{Secret, SecretFilter};
 use crate::domain::audit::AuditAction;
 use crate::domain::id::{MemberId, OrgId, SecretId};
-use crate::domain::name::{EnvName, MemberName, SecretName};
+use crate::domain::name::{EnvName, MemberName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::Kind;
@@ -67,19 +67,31 @@ impl Store {
             Some(after) => Some(SecretId::from_bytes(after.try_into().map_err(|_| foreign_cursor())?)),
             None => None,
         };
-        let q = filter.q.as_ref().map(|q| q.to_lowercase());
+        let sought = Sought {
+            filter,
+            q: filter.q.as_ref().map(|q| q.to_lowercase()),
+            disabled: match filter.plugin_enabled {
+                Some(_) => self.disabled_plugins(org).await?,
+                None => BTreeSet::new(),
+            },
+        };
+        // A filter may leave out most of what is looked at; without one no record is opened that is not shown.
+        let step = if sought.admits_all() { limit } else { limit.clamp(200, 1000) };
         let mut found = Vec::new();
         let mut looked_at = 0;
         let next = loop {
-            let (records, more) = self.next_secrets(org, &places, after, limit.clamp(100, 1000)).await?;
+            let (records, more) = self.next_secrets(org, &places, after, step).await?;
+            let last = records.last().map(|record| record.meta.id);
             let mut full = false;
             for record in records {
                 looked_at += 1;
                 after = Some(record.meta.id);
-                if filter.admits(&record.meta, q.as_deref()) {
+                if sought.admits(&record.meta) {
                     found.push(record);
                     full = found.len() == limit;
                     if full {
+                        // The last page says so, instead of leading to an empty one.
+                        full = more || after != last;
                         break;
                     }
                 }
@@ -307,20 +319,48 @@ fn foreign_cursor() -> Error {
     Error::Invalid { field: "cursor", why: "it is one of another list" }
 }
 
-impl SecretFilter {
-    /// `q` is this filter's, in lower case. The places have been chosen by scope and owner already.
-    fn admits(&self, meta: &SecretMeta, q: Option<&str>) -> bool {
-        let is_named = |wanted: &str| meta.name.as_str() == wanted || meta.env.as_str() == wanted;
-        let holds = |q: &str| {
-            meta.name.as_str().to_lowercase().contains(q) || meta.env.as_str().to_lowercase().contains(q)
-        };
-        self.name.as_deref().is_none_or(is_named)
-            && q.is_none_or(holds)
-            && self.kind.is_none_or(|kind| kind == meta.kind)
-            && self.plugin.is_free_or(&meta.plugin)
-            && self.category.is_free_or(&meta.category)
-            && self.auto_install.is_none_or(|auto| auto == meta.auto_install)
+/// A filter, and what it needs to judge.
+struct Sought<'a> {
+    filter: &'a SecretFilter,
+    /// In lower case.
+    q: Option<String>,
+    disabled: BTreeSet<PluginName>,
+}
+
+impl Sought<'_> {
+    /// Whether nothing is left out. Places were chosen by scope and owner already.
+    fn admits_all(&self) -> bool {
+        let SecretFilter { scope: _, owner: _, name, q, kind, plugin, category, auto_install, .. } =
+            self.filter;
+        let SecretFilter { has_plugin, has_category, plugin_enabled, .. } = self.filter;
+        name.is_none()
+            && q.is_none()
+            && kind.is_none()
+            && plugin.is_none()
+            && category.is_none()
+            && [auto_install, has_plugin, has_category, plugin_enabled].iter().all(|flag| flag.is_none())
     }
+
+    fn admits(&self, meta: &SecretMeta) -> bool {
+        let filter = self.filter;
+        let is_named = |wanted: &str| meta.name.as_str() == wanted || meta.env.as_str() == wanted;
+        let holds = |q: &str| holds(meta.name.as_str(), q) || holds(meta.env.as_str(), q);
+        let enabled = || meta.plugin.as_ref().map(|plugin| !self.disabled.contains(plugin));
+        filter.name.as_deref().is_none_or(is_named)
+            && self.q.as_deref().is_none_or(holds)
+            && filter.kind.is_none_or(|kind| kind == meta.kind)
+            && filter.plugin.is_free_or(&meta.plugin)
+            && filter.category.is_free_or(&meta.category)
+            && filter.auto_install.is_none_or(|auto| auto == meta.auto_install)
+            && filter.has_plugin.is_none_or(|has| has == meta.plugin.is_some())
+            && filter.has_category.is_none_or(|has| has == meta.category.is_some())
+            && filter.plugin_enabled.is_none_or(|wanted| enabled() == Some(wanted))
+    }
+}
+
+/// Whether `name`, which is ASCII, holds `q`, which is in lower case.
+fn holds(name: &str, q: &str) -> bool {
+    q.is_empty() || name.as_bytes().windows(q.len()).any(|part| part.eq_ignore_ascii_case(q.as_bytes()))
 }
 
 /// A filter that is absent, or equal to what is there.

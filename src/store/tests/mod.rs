@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod backup;
 mod boots;
+mod catalog;
 mod failing;
 mod idempotency;
 mod keys;
