@@ -184,6 +184,7 @@ fn boot_parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(boot::routes())
+        .merge(boots::reports())
         .merge(keys::routes())
         .merge(status::routes())
         .merge(health::routes())

@@ -78,10 +78,9 @@ impl Store {
         }
         let followed =
             release.opener.as_ref().map(|opener| keys.slots.follow(self.id().as_bytes(), &keys.ring, opener));
-        match followed {
-            Some(Ok(ring)) => self.renew_release(release.changed_to(ring, keys.ring)),
-            // Its slot was removed: the keys in memory open what they opened before, and nothing new.
-            Some(Err(_)) | None => {}
+        // When its slot was removed, the keys in memory open what they opened before, and nothing new.
+        if let Some(Ok(ring)) = followed {
+            self.renew_release(release.changed_to(ring, keys.ring));
         }
         Ok(())
     }
