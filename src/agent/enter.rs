@@ -23,6 +23,7 @@ use super::boot::formats;
 use super::config::is_ours;
 use super::environment;
 use super::failure::Failure;
+use super::microvm::in_first_namespace;
 use super::program;
 use super::program::FindError;
 use super::supervise::NAME;
@@ -102,11 +103,13 @@ fn received(folder: &Path) -> Result<Variables, EnterError> {
             return Ok(variables.into_iter().map(|(name, value)| (name.into(), value)).collect());
         }
     }
-    // systemd says so of itself (sd_booted(3)); no other machine's first process is a workload either, but its name tells.
-    if Path::new("/run/systemd/system").exists() {
+    let supervised = comm(1).is_some_and(|comm| comm == NAME.to_bytes());
+    // A machine's first process is an init system and no workload, unless it is ours; in a container systemd says so of itself
+    // (sd_booted(3)).
+    if !supervised && (in_first_namespace() || Path::new("/run/systemd/system").exists()) {
         return Err(EnterError::Nothing(folder.to_owned()));
     }
-    let pid = if comm(1).is_some_and(|comm| comm == NAME.to_bytes()) { oldest_child(1)? } else { 1 };
+    let pid = if supervised { oldest_child(1)? } else { 1 };
     let path = PathBuf::from(format!("/proc/{pid}/environ"));
     let text = read(&path)?.ok_or(EnterError::Gone)?;
     Ok(split(&text))

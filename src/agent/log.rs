@@ -57,6 +57,11 @@ pub fn tell(failure: &Failure, format: LogFormat) {
     write(&text);
 }
 
+/// A line for people before anything is configured, or after everything has ended.
+pub fn note(message: &dyn fmt::Display) {
+    write(&format!("{NAME}: {message}\n"));
+}
+
 struct Lines(Log);
 
 impl Lines {

@@ -4,6 +4,7 @@
 //!
 //! | step | file | it stops the boot when |
 //! |---|---|---|
+//! | the machine, where a kernel starts the agent itself | [`microvm`] | nothing: what is missing shows in what follows |
 //! | configuration | [`flags`], [`config`], [`own`] | any setting has a fault; all of them are told |
 //! | program | [`program`] | the workload cannot be executed: found out before a use of the ticket is spent |
 //! | identity | [`identity`] | there is no ticket that can be read |
@@ -38,6 +39,7 @@ pub mod layers;
 pub mod log;
 pub mod machine;
 pub mod mask;
+pub mod microvm;
 pub mod obstacle;
 pub mod outputs;
 pub mod own;
@@ -69,14 +71,26 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
-    let Flags { action, options } = match flags::parse(arguments.into_iter().collect()) {
+    let machine = microvm::begin();
+    let status = run(arguments.into_iter().collect(), environment.into_iter().collect(), machine.is_some());
+    if let Some(machine) = machine {
+        machine.end(status);
+    }
+    status.into()
+}
+
+/// All of it, to the status. The first process of a machine must not end before the machine: there the workload is a child.
+fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first: bool) -> u8 {
+    let Flags { mut action, options } = match flags::parse(arguments) {
         Ok(flags) => flags,
-        Err(error) => return usage(&error).into(),
+        Err(error) => return usage(&error) as u8,
     };
-    let mut variables: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    if let (true, Action::Exec { start, .. }) = (first, &mut action) {
+        start.init = true;
+    }
     let (inherited, masking) = match supervise::begin(&action, || supervise::forget(&mut variables)) {
         Ok(Side::Workload(inherited, masking)) => (inherited, masking),
-        Ok(Side::Ended(status)) => return status.into(),
+        Ok(Side::Ended(status)) => return status,
         Err(error) => {
             let log = config::read_log(&options, &Environment::new(variables));
             return fail(&error.into(), log.format);
@@ -107,14 +121,14 @@ pub fn main(
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit as u8,
         Err(failure) => fail(&failure, log.format),
     }
 }
 
-fn fail(failure: &Failure, format: config::LogFormat) -> ExitCode {
+fn fail(failure: &Failure, format: config::LogFormat) -> u8 {
     log::tell(failure, format);
-    failure.exit().into()
+    failure.exit() as u8
 }
 
 fn usage(error: &clap::Error) -> Exit {

@@ -1,5 +1,5 @@
 //! A machine that boots under systemd (nspawn): what `boot` leaves, read by systemd itself, and credentials from our socket. Needs
-//! root, systemd-nspawn and mmdebstrap; the root file system is made once and kept in the test cache.
+//! root, systemd-nspawn and mmdebstrap.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,38 +12,17 @@ use super::environment_file::configuration;
 use super::environment_file::values;
 use super::place::has;
 use super::place::skip;
+use super::rootfs;
 use super::workload::agent;
 use super::workload::ticket;
 
-/// A Debian with systemd and nothing else, in the cache.
-fn root() -> Option<PathBuf> {
-    let tools = ["systemd-nspawn", "mmdebstrap", "unshare"];
-    if !nix::unistd::getuid().is_root() || !tools.into_iter().all(has) {
-        skip("a machine under systemd-nspawn (needs root, systemd-container, mmdebstrap)");
+/// The kept system, where it can be booted.
+fn root() -> Option<&'static Path> {
+    if !has("systemd-nspawn") {
+        skip("a machine under systemd-nspawn (needs root, Debian package systemd-container)");
         return None;
     }
-    let kept = std::env::var_os("DROPSAFE_TEST_CACHE")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-cache"), PathBuf::from);
-    let root = kept.join("bookworm-systemd");
-    if !root.join("usr/lib/systemd/systemd").exists() {
-        fs::create_dir_all(&kept).unwrap();
-        let fresh = kept.join(format!("bookworm-systemd.new-{}", std::process::id()));
-        let made = Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=minbase", "--include=systemd,systemd-sysv"])
-            .args(["--dpkgopt=force-unsafe-io", "bookworm"])
-            .arg(&fresh)
-            .status();
-        if !made.is_ok_and(|made| made.success()) {
-            let _ = fs::remove_dir_all(&fresh);
-            skip("a machine under systemd-nspawn (mmdebstrap finds no packages)");
-            return None;
-        }
-        // Of two at once, one wins.
-        if fs::rename(&fresh, &root).is_err() {
-            let _ = fs::remove_dir_all(&fresh);
-        }
-    }
-    Some(root)
+    rootfs::system()
 }
 
 fn write(path: PathBuf, text: &str) {
@@ -116,7 +95,7 @@ fn systemd_reads_what_was_left_and_a_credential_or_a_failure() {
         --bind=\"$3\":/out --console=pipe";
     let console = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh"])
-        .args([&layer, &base, &out])
+        .args([layer.as_path(), base, out.as_path()])
         .stdin(std::process::Stdio::null())
         .output()
         .unwrap();

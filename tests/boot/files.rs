@@ -126,11 +126,7 @@ fn firecracker_gets_the_ticket_in_a_file_that_goes_away() {
     start.env("PATH", path.unwrap()).env("XDG_RUNTIME_DIR", folder.join("run"));
     let ended = run(start.stdin(Stdio::from(fs::File::open(ticket).unwrap())));
     assert!(ended.success && ended.said.starts_with("600\n"), "{}", ended.said);
-    assert!(
-        ended.said.contains(" dropsafe.ticket=dst_the&ticket\\1 -- exec --init /app\""),
-        "{}",
-        ended.said
-    );
+    assert!(ended.said.contains(" dropsafe.ticket=dst_the&ticket\\1 -- exec /app\""), "{}", ended.said);
     assert!(!fs::read_to_string(folder.join("arguments")).unwrap().contains("dst_"));
     assert_eq!(fs::read_dir(folder.join("run")).unwrap().count(), 0, "the file is still there");
 }

@@ -1,11 +1,17 @@
 //! The places where the agent really stands: the first process, units, init systems, beside a shell.
 //!
 //! - [`booted`]: a machine under systemd.
+//! - [`containers`]: images built from our Containerfiles, under podman and runc.
 //! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
+//! - [`inits`]: OpenRC, runit, s6 and sysvinit themselves run our scripts.
 //! - [`mask`]: values in the output.
+//! - [`microvm`]: a kernel starts the agent itself, under User Mode Linux and QEMU.
+//! - [`packages`]: the Debian packages, from their contents to their purge.
+//! - [`rootfs`]: the Debian that machines here are made from.
+//! - [`residue`]: what stays of a value where it does not belong.
 //! - [`signals`]: every signal, exit status, mask, disposition and terminal through `exec --init`.
 //! - [`supervise`]: orphans, stragglers, residue and size of the process that stays.
 //! - [`terminal`]: job control.
@@ -15,12 +21,26 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
 mod booted;
+mod containers;
 mod credentials;
+mod debian;
 mod enter;
 mod environment_file;
 mod files;
+#[path = "../e2e/harness.rs"]
+#[allow(dead_code, reason = "the store of tests/e2e; not every part of it is asked for here")]
+mod harness;
+mod inits;
+mod kernel;
 mod mask;
+mod microvm;
+mod packages;
 mod place;
+mod podman;
+mod probe;
+mod residue;
+mod rootfs;
+mod scope;
 mod signals;
 mod supervise;
 mod terminal;

@@ -79,6 +79,11 @@ impl Ran {
 impl Site {
     /// Initialised, not serving.
     pub fn new() -> Self {
+        Self::advertised(&[])
+    }
+
+    /// Initialised, not serving; its tickets carry these hosts, in this order, instead of the one that it listens on.
+    pub fn advertised(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let passphrase = folder.path().join("passphrase");
@@ -90,6 +95,7 @@ impl Site {
                 .arg("--passphrase-file")
                 .arg(&passphrase)
                 .args(["--listen", &format!("127.0.0.1:{port}")])
+                .args(hosts.iter().map(|host| format!("--advertise={host}:{port}")))
                 .output()
                 .unwrap(),
         )

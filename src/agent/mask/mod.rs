@@ -23,6 +23,8 @@ use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::poll::poll;
+use nix::sys::mman::MlockAllFlags;
+use nix::sys::mman::mlockall;
 use nix::sys::stat::fstat;
 use nix::unistd::dup2_stderr;
 use nix::unistd::dup2_stdout;
@@ -120,6 +122,8 @@ impl Filter {
         let mut streams = vec![Stream::new(self.output, stdout.as_fd(), &patterns)];
         streams.extend(self.error.map(|error| Stream::new(error, stderr.as_fd(), &patterns)));
         let mut piece = Zeroizing::new(vec![0; PIECE]);
+        // Against swap. Where the limit is too low for that, the values are no worse off than in the workload's own memory.
+        let _ = mlockall(MlockAllFlags::MCL_CURRENT);
         while !streams.is_empty() {
             let mut asked: Vec<PollFd<'_>> =
                 streams.iter().map(|stream| PollFd::new(stream.from.as_fd(), PollFlags::POLLIN)).collect();

@@ -1,0 +1,40 @@
+//! A Debian root file system without systemd, for containers and for the other init systems. Made once and kept in the test
+//! cache; nobody writes to it.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::place::has;
+use super::place::skip;
+use super::rootfs::kept;
+
+/// What is in it beside Debian's smallest.
+const PACKAGES: &str = "openrc,runit,s6,execline,procps";
+
+/// Where it lies; `None`, and said so, where it cannot be made.
+pub fn root() -> Option<&'static Path> {
+    static ROOT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let root = ROOT.get_or_init(make).as_deref();
+    if root.is_none() {
+        skip("a Debian root file system (needs root, mmdebstrap and Debian's packages)");
+    }
+    root
+}
+
+fn make() -> Option<PathBuf> {
+    if !nix::unistd::getuid().is_root() || !has("mmdebstrap") {
+        return None;
+    }
+    kept("bookworm-inits", |fresh| {
+        let made = Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=minbase", "--include", PACKAGES, "--dpkgopt=force-unsafe-io"])
+            // Programs are what matters here.
+            .args(["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"])
+            .args(["--dpkgopt=path-exclude=/usr/share/locale/*", "bookworm"])
+            .arg(fresh)
+            .status();
+        made.is_ok_and(|made| made.success())
+    })
+}
