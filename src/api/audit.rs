@@ -211,7 +211,8 @@ async fn verify_audit(
     Ok(Answer(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
-fn entry_view(item: store::AuditItem) -> AuditEntryView {
+/// An entry as shown.
+pub(super) fn entry_view(item: store::AuditItem) -> AuditEntryView {
     let text = |text: AuditText| text.as_str().to_owned();
     let event = item.event;
     let (target_kind, target, target_id) = match event.target {

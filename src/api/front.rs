@@ -52,6 +52,10 @@ impl Peer {
     }
 }
 
+/// Marks a request that came over TLS; the server puts it into the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
 /// The request's id: 16 hexadecimal digits, in the answer's `x-request-id`, in the log and in the audit trail.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);

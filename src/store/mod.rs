@@ -24,6 +24,7 @@ mod page;
 mod records;
 mod reencrypt;
 mod secrets;
+mod sessions;
 mod tickets;
 mod tokens;
 
@@ -52,6 +53,7 @@ pub use secrets::{
     Deleted, Deposit, ImportAsk, ImportLine, ImportReport, NewSecret, Replacement, SealedDeposit, Secret,
     SecretChange, SecretFilter, Written,
 };
+pub use sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 
@@ -92,6 +94,8 @@ struct Inner {
     process_secret: [u8; 32],
     /// The release key, while unlocked.
     release: RwLock<Option<Arc<Release>>>,
+    /// Whether this process never holds the release key.
+    deposits_only: bool,
     /// Held while the keys change.
     keys_change: Mutex<()>,
     unlocks: Semaphore,
@@ -142,6 +146,7 @@ impl Store {
         identity: Identity,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Entropy>,
+        deposits_only: bool,
     ) -> Self {
         let records = Arc::new(Records { kv, key: record_key, random });
         let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
@@ -155,6 +160,7 @@ impl Store {
             identity,
             started_at: now,
             release: RwLock::new(None),
+            deposits_only,
             keys_change: Mutex::new(()),
             unlocks: Semaphore::new(UNLOCKS_WAITING),
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),

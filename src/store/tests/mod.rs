@@ -13,6 +13,7 @@ mod members;
 mod reencrypt;
 mod replicas;
 mod secrets;
+mod sessions;
 mod tickets;
 
 use std::sync::Arc;
