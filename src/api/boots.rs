@@ -37,7 +37,12 @@ use crate::wire::paths;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list_boots)).routes(routes!(boot_record)).routes(routes!(report))
+    OpenApiRouter::new().routes(routes!(list_boots)).routes(routes!(boot_record)).merge(reports())
+}
+
+/// That of the agents.
+pub(super) fn reports() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(report))
 }
 
 refusals! {

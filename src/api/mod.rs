@@ -36,6 +36,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
+use axum::extract::State;
 use axum::middleware;
 use bytes::Bytes;
 use http::Method;
@@ -76,6 +77,7 @@ struct Inner {
     metrics: Metrics,
     document: Bytes,
     draining: AtomicBool,
+    boots_only: AtomicBool,
     connections: AtomicU64,
 }
 
@@ -88,14 +90,20 @@ impl Api {
             metrics: Metrics::new(&openapi::operations(&document)),
             document: openapi::finished(&document),
             draining: AtomicBool::new(false),
+            boots_only: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             setup,
         }))
     }
 
+    /// Leaves out of the routes, from the next [`router`](Self::router) on, all but those of boots and of unlocking.
+    pub fn serve_boots_only(&self) {
+        self.0.boots_only.store(true, Relaxed);
+    }
+
     /// The service that answers requests. The server puts a [`Peer`] into each request's extensions.
     pub fn router(&self) -> Router {
-        let (router, _) = parts();
+        let router = if self.0.boots_only.load(Relaxed) { boot_parts() } else { parts() }.0;
         router
             .merge(console::routes(self))
             .method_not_allowed_fallback(wrong_method)
@@ -179,7 +187,23 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-async fn no_such_route() -> Refused {
+/// What a server serves that is there for boots alone.
+fn boot_parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::new()
+        .merge(openapi::routes())
+        .merge(boot::routes())
+        .merge(boots::reports())
+        .merge(keys::routes())
+        .merge(status::routes())
+        .merge(health::routes())
+        .split_for_parts()
+}
+
+async fn no_such_route(State(api): State<Api>) -> Refused {
+    if api.0.boots_only.load(Relaxed) {
+        return Refused::new(Code::NotFound, "this server answers boots only")
+            .hint("ask one whose role is `all` or `deposit`");
+    }
     Refused::new(Code::NotFound, "the API has no such path").hint("GET /v1/openapi.json lists the paths")
 }
 

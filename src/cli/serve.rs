@@ -46,6 +46,9 @@ pub struct Serve {
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
+    /// What to serve: all; deposit, without ever holding the release key; or release, boots only
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
     /// How to log: text or json
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -86,6 +89,7 @@ impl Serve {
     fn flags(self) -> Flags {
         Flags {
             store: self.store,
+            role: self.role,
             listen: self.listen,
             advertise: self.advertise,
             unlock_passphrase_file: self.unlock_passphrase_file,

@@ -351,6 +351,31 @@ mod tests {
     }
 
     #[test]
+    fn what_unlocked_one_ring_follows_to_the_next_while_its_slot_is_there() {
+        let (keys, rng) = (keys::<2>(), &mut Kernel);
+        let (ring, slots) = ring_with(&keys);
+        let opener = slots.unlock(&STORE, &ring.seal(rng), Secret::KeyFile(&keys[0])).unwrap().opener;
+
+        let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
+        let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
+        let sealed = ring.seal(rng);
+        let followed = slots.follow(&STORE, &sealed, &opener).unwrap();
+        assert_eq!(followed.deposit_key(), ring.deposit_key());
+        assert_eq!(followed.older_generations().collect::<Vec<_>>(), [1, 2]);
+        let other = [9; 16];
+        assert_eq!(slots.follow(&other, &sealed, &opener).unwrap_err(), UnlockError::Damaged);
+
+        let left = slots.without(&[0; 16]).unwrap();
+        let (ring, left) = ring.with_generation(&left, rng).unwrap();
+        let sealed = ring.seal(rng);
+        assert_eq!(left.follow(&STORE, &sealed, &opener).unwrap_err(), UnlockError::Refused);
+        // Nor does what is wrapped to the slot from before open the ring of now.
+        let answer = slots.follow(&STORE, &sealed, &opener).unwrap_err();
+        assert_eq!(answer, UnlockError::Ring(RingDamaged));
+        assert_eq!(format!("{opener:?}"), "Opener([redacted])");
+    }
+
+    #[test]
     fn a_dropped_generation_is_unreadable() {
         let (keys, rng) = (keys::<1>(), &mut Kernel);
         let (ring, slots) = ring_with(&keys);

@@ -135,8 +135,12 @@ impl Slot {
         &self.ring
     }
 
-    /// The ring's root, or none if `secret` is not this slot's.
-    pub(super) fn open(&self, store: &[u8; 16], secret: Secret<'_>) -> Result<Option<Key32>, UnlockError> {
+    /// The ring's root and what opened it, or none if `secret` is not this slot's.
+    pub(super) fn open(
+        &self,
+        store: &[u8; 16],
+        secret: Secret<'_>,
+    ) -> Result<Option<(Key32, Opener)>, UnlockError> {
         if self.suite != hybrid::X25519 {
             return Err(UnlockError::UnknownSuite(self.suite));
         }
@@ -144,11 +148,21 @@ impl Slot {
         if !keys.commitment.is(&self.commitment) {
             return Ok(None);
         }
+        let opener = Opener { slot: self.id, private: keys.private };
+        Ok(Some((self.open_with(store, &opener)?, opener)))
+    }
+
+    /// The ring's root as it is wrapped now, by what opened this slot before.
+    pub(super) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, UnlockError> {
+        if self.suite != hybrid::X25519 {
+            return Err(UnlockError::UnknownSuite(self.suite));
+        }
         let aad = self.bind(store);
-        let root = hybrid::open(&keys.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
-            .map_err(|_| UnlockError::Damaged)?;
+        let root =
+            hybrid::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
+                .map_err(|_| UnlockError::Damaged)?;
         let root = root.as_slice().try_into().map_err(|_| UnlockError::Damaged)?;
-        Ok(Some(Key32::copy_of(root)))
+        Ok(Key32::copy_of(root))
     }
 
     /// This slot with the root of `ring`, which must be the one it was made with.
@@ -208,6 +222,26 @@ impl Slot {
 
     fn bind(&self, store: &[u8; 16]) -> Aad {
         self.header(store).part(&self.public).part(&self.commitment)
+    }
+}
+
+/// What a slot was opened with: opens what is wrapped to it later, for as long as the slot is there. As secret as the
+/// ring itself, and no more: it does not give the passphrase.
+pub struct Opener {
+    slot: [u8; 16],
+    private: Key32,
+}
+
+impl Opener {
+    /// Id of the slot.
+    pub(super) fn slot(&self) -> &[u8; 16] {
+        &self.slot
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opener([redacted])")
     }
 }
 

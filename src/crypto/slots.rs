@@ -2,6 +2,7 @@
 
 use super::ring::KeyRing;
 use super::ring::SealedRing;
+use super::slot::Opener;
 use super::slot::Secret;
 use super::slot::Slot;
 use super::slot::UnlockError;
@@ -62,14 +63,30 @@ impl Slots {
         for slot in &self.0 {
             match slot.open(store, secret) {
                 Ok(Some(_)) if slot.ring() != ring.identity() => failure = UnlockError::Damaged,
-                Ok(Some(root)) => {
-                    return Ok(Unlocked { ring: KeyRing::open(store, root, ring)?, slot: *slot.id() });
+                Ok(Some((root, opener))) => {
+                    let ring = KeyRing::open(store, root, ring)?;
+                    return Ok(Unlocked { ring, slot: *slot.id(), opener });
                 }
                 Ok(None) => {}
                 Err(error) => failure = error,
             }
         }
         Err(failure)
+    }
+
+    /// The ring as it is stored now, by what unlocked an earlier one: no secret is asked for again. Refused when the slot
+    /// is there no more.
+    pub fn follow(
+        &self,
+        store: &[u8; 16],
+        ring: &SealedRing,
+        opener: &Opener,
+    ) -> Result<KeyRing, UnlockError> {
+        let slot = self.0.iter().find(|slot| slot.id() == opener.slot()).ok_or(UnlockError::Refused)?;
+        if slot.ring() != ring.identity() {
+            return Err(UnlockError::Damaged);
+        }
+        Ok(KeyRing::open(store, slot.open_with(store, opener)?, ring)?)
     }
 
     /// These slots wrapped anew, in the same order.
@@ -102,6 +119,8 @@ pub struct Unlocked {
     pub ring: KeyRing,
     /// Id of the slot that opened.
     pub slot: [u8; 16],
+    /// What follows the ring when others change it.
+    pub opener: Opener,
 }
 
 /// Why a slot was not added.

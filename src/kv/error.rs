@@ -62,9 +62,12 @@ pub enum Outage {
     /// It was closed.
     #[error("the byte store is closed")]
     Closed,
-    /// It is on another machine that did not answer.
+    /// It is on other machines that did not answer, or too few of them.
     #[error("the byte store cannot be reached")]
     Unreachable,
+    /// Its servers do not let this program in. Nothing was written.
+    #[error("the byte store's servers refuse this program")]
+    Denied,
 }
 
 /// Why a watch ended.
@@ -138,7 +141,10 @@ impl Outage {
             Outage::Busy => Some("end the other process that has the store open for writing"),
             Outage::Io => Some("look for faults of the disk in the system's log, and for an exceeded quota"),
             Outage::Closed => None,
-            Outage::Unreachable => Some("check the network and the store's own servers"),
+            Outage::Unreachable => Some("check the network, and that most of the store's own servers run"),
+            Outage::Denied => {
+                Some("check user, password and certificate, and that the user may read and write the prefix")
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod conformance;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod feed;
 mod limits;
 pub mod memory;
@@ -79,16 +81,31 @@ pub trait Kv: Send + Sync {
     /// [`Outage::Closed`]; watches end. Closing twice is closing once.
     fn close(&self) -> BoxFuture<'_, ()>;
 
-    /// The backend's name, for people: "memory", "sqlite".
+    /// The backend's name, for people: "memory", "sqlite", "etcd".
     fn name(&self) -> &'static str;
 }
 
-/// Opens the store that a URL names, and makes it if it does not exist.
-pub fn open(url: &Url) -> Result<Arc<dyn Kv>, sqlite::OpenError> {
+/// Opens the store that a URL names, and makes it if it does not exist. One on other machines is connected to when it is
+/// used first, on the runtime of then.
+pub fn open(url: &Url) -> Result<Arc<dyn Kv>, OpenError> {
     Ok(match url {
         Url::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
         Url::Memory => Arc::new(memory::Memory::new()),
+        #[cfg(feature = "etcd")]
+        Url::Etcd(address) => Arc::new(etcd::Etcd::open(address)?),
     })
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// One in an SQLite file.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// One on etcd.
+    #[cfg(feature = "etcd")]
+    #[error(transparent)]
+    Etcd(#[from] etcd::OpenError),
 }
 
 /// One key and what is stored there.

@@ -1,8 +1,12 @@
-//! Where a store is kept, as people write it: `sqlite:PATH` or `memory:`. Opens nothing.
+//! Where a store is kept, as people write it: `sqlite:PATH`, `etcd://HOST:PORT,…/PREFIX` or `memory:`. Opens nothing.
 
 use std::fmt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+#[cfg(feature = "etcd")]
+use super::etcd;
 
 /// Where a store is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +15,9 @@ pub enum Url {
     Sqlite(PathBuf),
     /// `memory:`, gone with the process.
     Memory,
+    /// `etcd://HOST:PORT,…/PREFIX`.
+    #[cfg(feature = "etcd")]
+    Etcd(etcd::Address),
 }
 
 /// Why a text does not say where a store is kept.
@@ -23,11 +30,28 @@ pub enum UrlError {
     #[error("the address of an SQLite store lacks the path of its file")]
     NoPath,
     /// A kind of store that this program was built without.
+    #[cfg(not(feature = "etcd"))]
     #[error("this build has no support for etcd")]
     Etcd,
+    /// Of a store on etcd.
+    #[cfg(feature = "etcd")]
+    #[error(transparent)]
+    Etcd(#[from] etcd::AddressError),
 }
 
 // === impl Url ===
+
+impl Url {
+    /// The same, its files relative to `folder`.
+    pub fn in_folder(self, folder: &Path) -> Url {
+        match self {
+            Url::Sqlite(path) => Url::Sqlite(folder.join(path)),
+            Url::Memory => Url::Memory,
+            #[cfg(feature = "etcd")]
+            Url::Etcd(address) => Url::Etcd(address.in_folder(folder)),
+        }
+    }
+}
 
 impl FromStr for Url {
     type Err = UrlError;
@@ -36,6 +60,11 @@ impl FromStr for Url {
         if text == "memory:" {
             return Ok(Url::Memory);
         }
+        #[cfg(feature = "etcd")]
+        if let Some(address) = text.strip_prefix("etcd://") {
+            return Ok(Url::Etcd(address.parse()?));
+        }
+        #[cfg(not(feature = "etcd"))]
         if text.starts_with("etcd://") {
             return Err(UrlError::Etcd);
         }
@@ -52,6 +81,8 @@ impl fmt::Display for Url {
         match self {
             Url::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Url::Memory => f.write_str("memory:"),
+            #[cfg(feature = "etcd")]
+            Url::Etcd(address) => address.fmt(f),
         }
     }
 }
@@ -65,7 +96,12 @@ impl UrlError {
             UrlError::Unknown | UrlError::NoPath => {
                 Some("write sqlite:PATH, or memory: for a store that is not kept")
             }
+            #[cfg(not(feature = "etcd"))]
             UrlError::Etcd => Some("build with the feature `etcd`, or write sqlite:PATH"),
+            #[cfg(feature = "etcd")]
+            UrlError::Etcd(_) => Some(
+                "write etcd://HOST:PORT,HOST:PORT/PREFIX, and behind it perhaps ?ca=FILE&cert=FILE&key=FILE&user=NAME&password-file=FILE",
+            ),
         }
     }
 }
@@ -93,7 +129,10 @@ mod tests {
             ("memory:x", UrlError::Unknown),
             ("sqlite:", UrlError::NoPath),
             ("sqlite:a\0b", UrlError::NoPath),
+            #[cfg(not(feature = "etcd"))]
             ("etcd://a:2379/prefix", UrlError::Etcd),
+            #[cfg(feature = "etcd")]
+            ("etcd://a:2379", UrlError::Etcd(etcd::AddressError::NoPrefix)),
         ] {
             assert_eq!(text.parse::<Url>(), Err(error), "{text}");
             assert!(error.hint().is_some());

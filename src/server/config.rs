@@ -4,6 +4,7 @@
 mod address;
 mod flags;
 mod presets;
+mod role;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use address::Advertised;
 pub use address::default_urls;
 pub use flags::Flags;
+pub use role::Role;
 
 use super::connection::Patience;
 use super::datadir;
@@ -54,6 +56,8 @@ pub struct ServeConfig {
     pub data: PathBuf,
     /// Where the records are.
     pub store: kv::Url,
+    /// What it is there for.
+    pub role: Role,
     /// TLS listeners.
     pub listen: Vec<SocketAddr>,
     /// Listeners without TLS, on loopback only.
@@ -97,6 +101,7 @@ const fn key(flag: &'static str, variable: &'static str, field: &'static str) ->
 }
 
 const STORE: Key = key("--store", "", "store");
+const ROLE: Key = key("--role", "", "role");
 const LISTEN: Key = key("--listen", "", "listen");
 const PLAIN: Key = key("", "", "listen_plain");
 const SOCKET: Key = key("", "", "socket");
@@ -113,8 +118,9 @@ const MAX_REQUESTS: Key = key("", "", "limits.requests");
 const FREE_GUESSES: Key = key("", "", "limits.guesses");
 const DRAIN_TIME: Key = key("", "", "drain");
 
-const KEYS: [Key; 16] = [
+const KEYS: [Key; 17] = [
     STORE,
+    ROLE,
     LISTEN,
     PLAIN,
     SOCKET,
@@ -149,12 +155,13 @@ impl ServeConfig {
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
         let within = |text: &str| form::path(text).map(|path| data.join(path));
-        let store =
-            value(reader.one(&STORE, |text| text.parse::<kv::Url>()).map(|setting| in_folder(setting, data)));
+        let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>().map(|url| url.in_folder(data))));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
+        let unlocks = passphrase_file.as_ref().or(key_file.as_ref()).map(|setting| setting.origin.clone());
         let config = Self {
             store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
+            role: value(reader.one(&ROLE, str::parse)).unwrap_or_default(),
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
@@ -198,6 +205,9 @@ impl ServeConfig {
                 "unlocks by a key file, and a passphrase file is set too; leave out one",
             );
         }
+        if let (Role::Deposit, Some(origin)) = (config.role, unlocks) {
+            faults.push(origin, "a server of the role deposit is never unlocked; leave this out");
+        }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
             faults.push(
                 crate::settings::Origin::File(path.display().to_string().into()),
@@ -215,15 +225,6 @@ impl ServeConfig {
 
 fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
-}
-
-/// A relative path of the byte store is relative to the store's folder.
-fn in_folder(setting: Setting<kv::Url>, data: &Path) -> Setting<kv::Url> {
-    let value = match setting.value {
-        kv::Url::Sqlite(path) => kv::Url::Sqlite(data.join(path)),
-        other => other,
-    };
-    Setting { value, origin: setting.origin }
 }
 
 fn socket_mode(text: &str) -> Result<u32, form::Expected> {
@@ -273,6 +274,15 @@ mod tests {
         assert_eq!(config.socket, None);
         assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
         assert_eq!(config.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn a_server_for_deposits_is_not_unlocked() {
+        assert_eq!(read("role: release\n").unwrap().role, Role::Release);
+        assert_eq!(read("role: deposit\n").unwrap().role, Role::Deposit);
+        let faults = read("role: deposit\nunlock: {key_file: k}\n").unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults}");
+        assert!(read("role: canary\n").is_err());
     }
 
     #[test]

@@ -28,6 +28,8 @@ use nix::fcntl::Flock;
 use nix::fcntl::FlockArg;
 use zeroize::Zeroizing;
 
+use crate::kv;
+
 /// The record key.
 pub const RECORD_KEY: &str = "record.key";
 /// The byte store, when it is a file here.
@@ -166,6 +168,11 @@ impl DataDir {
         let _ = fs::remove_file(self.path.join(LOCK));
         // Only when it is empty, hence only ours.
         let _ = fs::remove_dir(&self.path);
+    }
+
+    /// Where its byte store is: what was said, as the configuration has it, or else the file in it.
+    pub fn store(&self, said: Option<kv::Url>) -> kv::Url {
+        said.unwrap_or_else(|| kv::Url::Sqlite(STORE.into())).in_folder(&self.path)
     }
 
     /// The path of a file in it.

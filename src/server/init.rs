@@ -74,7 +74,7 @@ pub enum MakeError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::sqlite::OpenError),
+    Kv(#[source] kv::OpenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::InitError),
@@ -114,7 +114,7 @@ async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeE
     data.write(datadir::RECORD_KEY, line(&text).as_bytes(), 0o600)?;
     let Serving { url, pin } = prepare_serving(data, &options)?;
 
-    let url_of_store = options.store.unwrap_or_else(|| kv::Url::Sqlite(data.file(datadir::STORE)));
+    let url_of_store = data.store(options.store);
     let kv = kv::open(&url_of_store).map_err(MakeError::Kv)?;
     let slot = NewKeyslot { credential: false, secret: options.secret, label: None, argon2: None };
     let first = Init { slots: vec![slot], org: options.org, admin: options.admin };
@@ -196,7 +196,9 @@ fn configuration(options: &InitOptions) -> String {
         text.push_str(&format!("# Where the records are.\nstore: \"{store}\"\n\n"));
     }
     text.push_str(
-        "# A Unix socket for this machine; `off` for none. 0660 lets a group use it.\n\
+        "# What this server is there for: all, deposit (never holds the release key) or release (boots only).\n\
+         #role: all\n\n\
+         # A Unix socket for this machine; `off` for none. 0660 lets a group use it.\n\
          #socket: dropsafe.sock\n\
          #socket_mode: \"0600\"\n\n\
          # Certificates of your own, PEM.\n\

@@ -90,7 +90,7 @@ async fn fill(
     if !kept.contains(&datadir::TLS) && !kept.contains(&datadir::CONFIG) {
         prepare_serving(data, &options)?;
     }
-    let url = options.store.unwrap_or_else(|| kv::Url::Sqlite(data.file(datadir::STORE)));
+    let url = data.store(options.store);
     let kv = kv::open(&url).map_err(MakeError::Kv)?;
     let restored = store::restore(Arc::clone(&kv), &key, backup, &mut Kernel, progress).await;
     kv.close().await;

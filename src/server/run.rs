@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::config::Role;
 use super::config::ServeConfig;
 use super::connection::Patience;
 use super::datadir;
@@ -49,7 +50,7 @@ pub enum RunError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::sqlite::OpenError),
+    Kv(#[source] kv::OpenError),
     /// The store in it.
     #[error(transparent)]
     Open(#[from] store::OpenError),
@@ -92,10 +93,13 @@ pub async fn run(
     let record_key = RecordKey::from_text(&datadir::read_private(&data.file(datadir::RECORD_KEY))?)
         .map_err(RunError::RecordKey)?;
     let served = tls::served(&datadir::read(&config.cert)?, &datadir::read_private(&config.key)?)?;
-    let secret = unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?;
+    let secret = match config.role {
+        Role::Deposit => None,
+        Role::All | Role::Release => unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?,
+    };
     let listeners = bind(&config, &served).await?;
 
-    let store = open(&config.store, record_key).await?.with_presets(config.presets.clone());
+    let store = open(&config.store, record_key, config.role).await?.with_presets(config.presets.clone());
     if let Some(secret) = secret
         && let Err(error) = store.unlock(&Caller::this_process(), secret).await
     {
@@ -114,10 +118,13 @@ pub async fn run(
             ..Default::default()
         },
     });
+    if config.role == Role::Release {
+        api.serve_boots_only();
+    }
     let serving = Serving::start(listeners, &api, config.connections, config.patience);
     let told = Started { addresses: serving.addresses.clone(), pin: served.pin, locked: store.is_locked() };
     let state = if told.locked { "locked: takes deposits, refuses boots" } else { "unlocked" };
-    tracing::info!(addresses = ?told.addresses, pin = %told.pin, state, "serving");
+    tracing::info!(addresses = ?told.addresses, pin = %told.pin, role = %config.role, state, "serving");
     notify.ready(state);
     started(&told);
 
@@ -142,9 +149,14 @@ pub struct Started {
     pub locked: bool,
 }
 
-async fn open(url: &kv::Url, record_key: RecordKey) -> Result<Store, RunError> {
+async fn open(url: &kv::Url, record_key: RecordKey, role: Role) -> Result<Store, RunError> {
     let kv = kv::open(url).map_err(RunError::Kv)?;
-    match Store::open(Arc::clone(&kv), record_key, Arc::new(SystemClock), Arc::new(KernelEntropy)).await {
+    let (own, clock, random) = (Arc::clone(&kv), Arc::new(SystemClock), Arc::new(KernelEntropy));
+    let opened = match role {
+        Role::Deposit => Store::open_for_deposits(own, record_key, clock, random).await,
+        Role::All | Role::Release => Store::open(own, record_key, clock, random).await,
+    };
+    match opened {
         Ok(store) => Ok(store),
         Err(error) => {
             kv.close().await;

@@ -57,6 +57,10 @@ pub(super) async fn tend(store: Weak<Inner>, bell: Arc<Notify>) {
 impl Store {
     async fn tend(&self, forgot_at: &mut Option<Timestamp>) -> Result<(), Failure> {
         self.clear_up().await?;
+        {
+            let _alone = self.inner.keys_change.lock().await;
+            self.follow_keys().await?;
+        }
         self.settle_all().await?;
         self.continue_run().await?;
         let now = self.now();

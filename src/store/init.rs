@@ -103,7 +103,7 @@ impl Store {
         let id = StoreId::from_bytes(id);
         let identity = Identity { id, created_at: clock.now(), revision_base: 0 };
         let header = keyspace::header(&record_key);
-        let store = Self::start(kv, record_key, identity.clone(), clock, random);
+        let store = Self::start(kv, record_key, identity.clone(), clock, random, false);
 
         let (records, now) = (Arc::clone(&store.inner.records), store.now());
         let make = move || first_keys(&records, id, init.slots, now);
@@ -140,6 +140,26 @@ impl Store {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        Self::open_as(kv, record_key, clock, random, false).await
+    }
+
+    /// As [`open`](Self::open), for a process that takes deposits and cannot be unlocked.
+    pub async fn open_for_deposits(
+        kv: Arc<dyn Kv>,
+        record_key: RecordKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        Self::open_as(kv, record_key, clock, random, true).await
+    }
+
+    async fn open_as(
+        kv: Arc<dyn Kv>,
+        record_key: RecordKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Entropy>,
+        deposits_only: bool,
+    ) -> Result<Self, OpenError> {
         let identity_key = keyspace::identity();
         let keys = [keyspace::HEADER.to_vec(), identity_key.to_vec()];
         let (found, _) = kv.get(&keys).await.map_err(Failure::from)?;
@@ -158,7 +178,7 @@ impl Store {
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
         let identity = super::records::decode(&plain)?;
-        let store = Self::start(kv, record_key, identity, clock, random);
+        let store = Self::start(kv, record_key, identity, clock, random, deposits_only);
         store.tend_in_background();
         Ok(store)
     }

@@ -91,6 +91,9 @@ pub enum UnlockError {
     /// The key file's text is not one.
     #[error("this is not the text of a key file")]
     NotAKeyFile,
+    /// This process never holds the release key.
+    #[error("this server takes deposits only, and never holds the release key")]
+    DepositsOnly,
     /// The caller may not.
     #[error(transparent)]
     Forbidden(#[from] Denied),
@@ -188,6 +191,9 @@ impl Store {
     pub async fn unlock(&self, caller: &Caller, secret: UnlockSecret) -> Result<Unlocked, UnlockError> {
         let told = AuditAction::StoreUnlock;
         self.permit(caller, Action::Unlock, told, Some(target::store())).await.map_err(unlock_error)?;
+        if self.inner.deposits_only {
+            return Err(UnlockError::DepositsOnly);
+        }
         let _waiting = self.inner.unlocks.try_acquire().map_err(|_| UnlockError::Busy)?;
         let secret = Arc::new(UnlockKind::read(secret)?);
         let event = caller.event(told).about(target::store());
@@ -219,7 +225,7 @@ impl Store {
                 Ok::<_, Stop<Failure>>(same)
             });
             if recorded.await? {
-                self.set_release(Some(Release::new(unlocked.ring, ring)));
+                self.set_release(Some(Release::new(unlocked.ring, ring, Some(unlocked.opener))));
                 self.inner.chores.notify_one();
                 return Ok(Unlocked { slot, generation });
             }
@@ -338,7 +344,7 @@ impl Coded for UnlockError {
         match self {
             Self::WrongPassphrase => "wrong_passphrase",
             Self::NotAKeyFile => "invalid_request",
-            Self::Forbidden(_) => "forbidden",
+            Self::Forbidden(_) | Self::DepositsOnly => "forbidden",
             Self::Busy => "overloaded",
             Self::Failure(failure) => failure.code(),
         }
@@ -348,6 +354,7 @@ impl Coded for UnlockError {
         match self {
             Self::WrongPassphrase | Self::Busy => None,
             Self::NotAKeyFile => Some("give the whole text of a key file, dropsafe-key-1…".to_owned()),
+            Self::DepositsOnly => Some("unlock the servers whose role is `all` or `release`".to_owned()),
             Self::Forbidden(denied) => denied.hint().map(str::to_owned),
             Self::Failure(failure) => failure.hint(),
         }
@@ -357,7 +364,7 @@ impl Coded for UnlockError {
         match self {
             Self::Busy => Some(Duration::from_secs(2)),
             Self::Failure(failure) => failure.retry_after(),
-            Self::WrongPassphrase | Self::NotAKeyFile | Self::Forbidden(_) => None,
+            Self::WrongPassphrase | Self::NotAKeyFile | Self::DepositsOnly | Self::Forbidden(_) => None,
         }
     }
 }

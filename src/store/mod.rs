@@ -94,6 +94,8 @@ struct Inner {
     process_secret: [u8; 32],
     /// The release key, while unlocked.
     release: RwLock<Option<Arc<Release>>>,
+    /// Whether this process never holds the release key.
+    deposits_only: bool,
     /// Held while the keys change.
     keys_change: Mutex<()>,
     unlocks: Semaphore,
@@ -144,6 +146,7 @@ impl Store {
         identity: Identity,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Entropy>,
+        deposits_only: bool,
     ) -> Self {
         let records = Arc::new(Records { kv, key: record_key, random });
         let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
@@ -157,6 +160,7 @@ impl Store {
             identity,
             started_at: now,
             release: RwLock::new(None),
+            deposits_only,
             keys_change: Mutex::new(()),
             unlocks: Semaphore::new(UNLOCKS_WAITING),
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),

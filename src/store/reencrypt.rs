@@ -77,6 +77,7 @@ impl Store {
         let (store, event) = (self.clone(), caller.event(told).about(target::store()));
         let task = async move {
             let _alone = store.inner.keys_change.lock().await;
+            store.follow_keys().await?;
             let release = store.release().ok_or(Error::Locked)?;
             if store.records().get(&keyspace::run()).await?.is_none() {
                 let keys = store.keys_record().await?;
@@ -101,7 +102,7 @@ impl Store {
                     Ok::<_, Stop<Error>>(())
                 });
                 begun.await?;
-                store.renew_release(Release::new(ring, sealed));
+                store.renew_release(release.changed_to(ring, sealed));
             }
             store.inner.chores.notify_one();
             let generation = store.deposit_key().await?.generation();
@@ -261,7 +262,7 @@ impl Store {
             });
             let step = finished.await?;
             if step == Step::Finished {
-                store.renew_release(Release::new(ring, sealed));
+                store.renew_release(release.changed_to(ring, sealed));
             }
             Ok(step)
         };

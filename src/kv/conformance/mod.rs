@@ -18,6 +18,11 @@ pub(super) trait Place: Default + Send + Sync {
     /// Whether a store that was closed is there again when it is opened.
     const KEEPS: bool;
 
+    /// What this machine lacks for it.
+    fn lacks() -> Option<&'static str> {
+        None
+    }
+
     /// Opens the store of this place; empty when it is opened first.
     fn open(&self) -> BoxFuture<'_, Arc<dyn Kv>>;
 }
@@ -43,6 +48,9 @@ macro_rules! suite {
 
         #[test]
         fn behaves_as_its_model() {
+            if $crate::kv::conformance::skipped::<$place>() {
+                return;
+            }
             $crate::kv::conformance::model::run::<$place>();
         }
     };
@@ -50,6 +58,9 @@ macro_rules! suite {
         $(mod $chapter {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn $case() {
+                if $crate::kv::conformance::skipped::<$place>() {
+                    return;
+                }
                 let place = <$place>::default();
                 let kv = $crate::kv::conformance::Place::open(&place).await;
                 $crate::kv::conformance::$chapter::$case(kv).await;
@@ -58,6 +69,22 @@ macro_rules! suite {
     };
 }
 pub(in crate::kv) use suite;
+
+/// Whether this machine cannot run the suite on a kind of place; told where the tests tell what they skip.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the run of the tests says by its environment what may be skipped"
+)]
+pub(super) fn skipped<P: Place>() -> bool {
+    let Some(what) = P::lacks() else { return false };
+    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
+    if let Some(path) = std::env::var_os("DROPSAFE_SKIPS") {
+        use std::io::Write as _;
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let _ = file.and_then(|mut file| writeln!(file, "{what}"));
+    }
+    true
+}
 
 pub(super) fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write {
     Write::Put(key.as_ref().to_vec(), value.as_ref().to_vec())

@@ -14,6 +14,8 @@ use crate::settings::Source;
 pub struct Flags {
     /// `--store`
     pub store: Option<String>,
+    /// `--role`
+    pub role: Option<String>,
     /// `--listen`
     pub listen: Vec<String>,
     /// `--advertise`
@@ -40,6 +42,7 @@ impl Source for Flags {
         };
         let items = match key.flag {
             "--store" => one(&self.store),
+            "--role" => one(&self.role),
             "--listen" => many(&self.listen),
             "--advertise" => many(&self.advertise),
             "--unlock-passphrase-file" => path(&self.unlock_passphrase_file),

@@ -57,11 +57,11 @@ impl Store {
                 Err(NotOpened::Changed) if looks < LOOKS => {}
                 Err(NotOpened::Changed) => return Err(Failure::Conflict.into()),
                 Err(NotOpened::Failed(failure)) => return Err(failure.into()),
-                Err(NotOpened::Locked) => match self.newer_release(&release).await {
+                Err(NotOpened::Locked) => match self.newer_release(&release).await? {
                     Some(newer) if looks < LOOKS => release = newer,
                     Some(_) => return Err(Failure::Conflict.into()),
                     None => {
-                        // The keys of this process are those of before another's re-encryption: they open no more.
+                        // Another process has re-encrypted everything, and the slot that opened this one is gone.
                         self.set_release(None);
                         return Err(BootError::Locked);
                     }

@@ -15,8 +15,10 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::time::Timestamp;
 use crate::kv::{CommitError, Precondition, Write};
 
-/// Conflicts with other processes that are put up with before giving up. Each means that another process got on.
-const ATTEMPTS: u32 = 32;
+/// For how long conflicts with other processes are put up with. Each means that another process got on.
+const CONFLICTS: Duration = Duration::from_secs(10);
+/// The longest wait after a conflict, in milliseconds. Less than it takes to fall behind a herd.
+const LONGEST_WAIT: u64 = 64;
 /// Rounds of reading for one view; an operation that still needs more has a defect.
 const ROUNDS: usize = 16;
 /// Bytes counted for each write beside its key and value, for what a backend or its protocol adds.
@@ -57,13 +59,14 @@ impl Writer {
         let mut wanted: BTreeSet<Vec<u8>> =
             batch.iter_mut().flat_map(|operation| operation.reads()).collect();
         let mut tried = 0;
+        let began = tokio::time::Instant::now();
         let (count, outcome) = loop {
             tried += 1;
             match self.attempt(batch, &mut base, &mut wanted).await {
                 Ok(count) => break (count, Ok(())),
-                Err((_, Failure::Conflict)) if tried < ATTEMPTS => {
+                Err((_, Failure::Conflict)) if began.elapsed() < CONFLICTS => {
                     wanted.extend(std::mem::take(&mut base).into_keys());
-                    back_off(tried).await;
+                    self.back_off(tried).await;
                 }
                 Err((count, failure)) => break (count, Err(failure)),
             }
@@ -222,6 +225,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Lets the other processes finish: the longer the oftener they were first, and never for as long as each other.
+    async fn back_off(&self, tried: u32) {
+        if tried > 2 {
+            let most = (1 << tried.min(6)).min(LONGEST_WAIT);
+            let random = u64::from_be_bytes(self.records.random_bytes());
+            tokio::time::sleep(Duration::from_micros(random % (most * 1000))).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now().max(self.chain.last_at())
     }
@@ -264,14 +278,5 @@ impl Draft {
         self.events.extend(events);
         self.bytes = bytes;
         true
-    }
-}
-
-/// Lets the other process finish; spread by the attempt only, since the two are at different points anyway.
-async fn back_off(tried: u32) {
-    if tried > 2 {
-        tokio::time::sleep(Duration::from_millis(u64::from(tried.min(10)))).await;
-    } else {
-        tokio::task::yield_now().await;
     }
 }

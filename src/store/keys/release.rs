@@ -8,6 +8,7 @@ use super::super::journal::{Halt, Tx};
 use super::super::keyspace;
 use super::super::secrets::{BodyRecord, SecretRecord, Stored, Whole};
 use crate::crypto::ring::{KeyRing, SealedRing};
+use crate::crypto::slot::Opener;
 use crate::crypto::value::{self, SealedValue};
 use crate::domain::value::SecretValue;
 
@@ -15,6 +16,8 @@ use crate::domain::value::SecretValue;
 pub(in super::super) struct Release {
     pub(in super::super) ring: KeyRing,
     pub(in super::super) sealed: SealedRing,
+    /// What follows the ring when another process changes it; none in the process that made the store.
+    opener: Option<Arc<Opener>>,
 }
 
 /// Why a value did not open.
@@ -33,8 +36,13 @@ pub(in super::super) struct Resealed {
 }
 
 impl Release {
-    pub(in super::super) fn new(ring: KeyRing, sealed: SealedRing) -> Self {
-        Self { ring, sealed }
+    pub(in super::super) fn new(ring: KeyRing, sealed: SealedRing, opener: Option<Opener>) -> Self {
+        Self { ring, sealed, opener: opener.map(Arc::new) }
+    }
+
+    /// The same after a change of this process.
+    pub(in super::super) fn changed_to(&self, ring: KeyRing, sealed: SealedRing) -> Self {
+        Self { ring, sealed, opener: self.opener.clone() }
     }
 }
 
@@ -50,11 +58,31 @@ impl Store {
         self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The release key that opens what `release` did not know of; none when another process has it.
-    pub(in super::super) async fn newer_release(&self, release: &Arc<Release>) -> Option<Arc<Release>> {
+    /// The release key that opens what `release` did not know of; none when this process cannot get at it.
+    pub(in super::super) async fn newer_release(
+        &self,
+        release: &Arc<Release>,
+    ) -> Result<Option<Arc<Release>>, Failure> {
         // What is stored comes into use when the change that stored it ends.
         let _ended = self.inner.keys_change.lock().await;
-        self.release().filter(|newer| !Arc::ptr_eq(newer, release))
+        self.follow_keys().await?;
+        Ok(self.release().filter(|newer| !Arc::ptr_eq(newer, release)))
+    }
+
+    /// Takes into use what another process made of the keys. The caller holds the lock on changes of the keys.
+    pub(in super::super) async fn follow_keys(&self) -> Result<(), Failure> {
+        let Some(release) = self.release() else { return Ok(()) };
+        let keys = self.keys_record().await?;
+        if keys.ring == release.sealed {
+            return Ok(());
+        }
+        let followed =
+            release.opener.as_ref().map(|opener| keys.slots.follow(self.id().as_bytes(), &keys.ring, opener));
+        // When its slot was removed, the keys in memory open what they opened before, and nothing new.
+        if let Some(Ok(ring)) = followed {
+            self.renew_release(release.changed_to(ring, keys.ring));
+        }
+        Ok(())
     }
 
     pub(in super::super) fn set_release(&self, release: Option<Release>) {

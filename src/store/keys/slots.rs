@@ -43,6 +43,7 @@ impl Store {
         let task = async move {
             // One change of the keys at a time: each starts from the ring that the one before left in memory.
             let _alone = store.inner.keys_change.lock().await;
+            store.follow_keys().await?;
             let release = store.release().ok_or(Error::Locked)?;
             let id = SlotId::from_bytes(store.records().random_bytes());
             let (own, records) = (Arc::clone(&release), Arc::clone(&store.inner.records));
@@ -66,7 +67,7 @@ impl Store {
                 Ok::<_, Stop<Error>>(keys)
             });
             let keys = added.await?;
-            store.renew_release(Release::new(ring, sealed));
+            store.renew_release(release.changed_to(ring, sealed));
             keys.shown().into_iter().find(|slot| slot.id == id).ok_or(Failure::Internal.into())
         };
         tokio::spawn(task).await.unwrap_or_else(|_| Err(Failure::Internal.into()))
@@ -119,7 +120,7 @@ pub(in super::super) fn first_keys(
     }
     let sealed = ring.seal(&mut records.rng());
     let slots = made.ok_or(InitError::NoKeyslot)?;
-    Ok((KeysRecord { slots, about, ring: sealed.clone() }, Release::new(ring, sealed)))
+    Ok((KeysRecord { slots, about, ring: sealed.clone() }, Release::new(ring, sealed, None)))
 }
 
 fn make_slot(

@@ -63,8 +63,8 @@ pub(in super::super) struct Planned {
 enum Step {
     Nothing,
     Create { meta: SecretMeta, prepared: Prepared },
-    Replace { before: SecretRecord, meta: SecretMeta, prepared: Prepared },
-    Delete { before: SecretRecord },
+    Replace { before: Box<SecretRecord>, meta: SecretMeta, prepared: Prepared },
+    Delete { before: Box<SecretRecord> },
 }
 
 impl Store {
@@ -179,7 +179,7 @@ impl Store {
                 let told = AuditAction::SecretDelete;
                 self.permit(caller, Action::DeleteSecret(scope), told, Some(about)).await?;
                 let planned = Planned::of(Fate::Clear, Some(before.meta.clone()));
-                return Ok(Planned { step: Step::Delete { before }, ..planned });
+                return Ok(Planned { step: Step::Delete { before: Box::new(before) }, ..planned });
             }
             (Some(_), Some(before)) if rules.existing == Existing::Keep => {
                 return Ok(Planned::of(Fate::Keep, Some(before.meta)));
@@ -220,7 +220,7 @@ impl Store {
         let planned =
             Planned { warnings: prepared.warnings.clone(), ..Planned::of(fate, Some(meta.clone())) };
         let step = match before {
-            Some(before) => Step::Replace { before, meta, prepared },
+            Some(before) => Step::Replace { before: Box::new(before), meta, prepared },
             None => Step::Create { meta, prepared },
         };
         Ok(Planned { step, ..planned })
@@ -324,7 +324,7 @@ impl Step {
             }
             Self::Delete { before } => {
                 let key = before.key(tx.records());
-                if tx.get(&key)?.as_ref() != Some(before) {
+                if tx.get(&key)?.as_ref() != Some(before.as_ref()) {
                     return Ok(false);
                 }
                 tx.delete_secret(before);

@@ -1,0 +1,77 @@
+//! Marks: what makes a commit happen once, though it may have to be sent more than once.
+//!
+//! A process has some marks, keys beside those of the store. A commit holds one while it is under way: it happens only
+//! if the mark is as it was, and changes it. So of all the times that it is sent one counts, and what became of it can be
+//! read from its mark, by whatever member.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::kv::Revision;
+
+/// The marks of a process that no commit holds.
+pub(super) struct Marks {
+    /// Tells this process from others that use the store.
+    process: [u8; 16],
+    free: Mutex<Vec<Mark>>,
+    made: AtomicU32,
+}
+
+/// A mark, held by one commit at a time.
+#[derive(Debug)]
+pub(super) struct Mark {
+    /// Behind the root of marks.
+    key: Vec<u8>,
+    /// The commit that changed it last; 0 when there was none.
+    pub(super) revision: Revision,
+    /// How often it was held.
+    count: u64,
+}
+
+// === impl Marks ===
+
+impl Marks {
+    pub(super) fn of(process: [u8; 16]) -> Marks {
+        Marks { process, free: Mutex::default(), made: AtomicU32::new(0) }
+    }
+
+    /// A mark for the next commit, with a value that it never had, and whether it is the first of this process.
+    pub(super) fn take(&self) -> (Mark, bool) {
+        let free = self.lock().pop();
+        let first = free.is_none() && self.made.load(Ordering::Relaxed) == 0;
+        let mut mark = free.unwrap_or_else(|| {
+            let number = self.made.fetch_add(1, Ordering::Relaxed);
+            Mark { key: [self.process.as_slice(), &number.to_be_bytes()].concat(), revision: 0, count: 0 }
+        });
+        mark.count += 1;
+        (mark, first)
+    }
+
+    /// Gives back a mark whose state is known. One whose commit may still be on its way is not given back, ever.
+    pub(super) fn give_back(&self, mark: Mark) {
+        self.lock().push(mark);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Mark>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Its key behind the root of marks.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// What the commit that holds it changes it to.
+    pub(super) fn value(&self) -> [u8; 8] {
+        (self.count * 2).to_be_bytes()
+    }
+
+    /// What it is changed to so that a commit which may be on its way does not happen any more.
+    pub(super) fn barred(&self) -> [u8; 8] {
+        (self.count * 2 + 1).to_be_bytes()
+    }
+}

@@ -1,0 +1,255 @@
+//! The byte store on etcd, for more than one server: any number of processes may use one store at the same time.
+//!
+//! Everything is a transaction with compare, never one of etcd's locks. Reads are linearizable, and a commit whose answer
+//! was lost is made once or not at all. The keys lie behind a prefix, so that an etcd can hold other things too.
+
+pub mod address;
+mod commits;
+mod fault;
+mod marks;
+mod members;
+mod reads;
+mod watching;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::{Access, Address, AddressError};
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
+
+use self::fault::Fault;
+use self::marks::Marks;
+use self::members::{Members, Patience};
+use self::watching::Follower;
+use super::{
+    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
+    Trouble, Watch, Write,
+};
+
+/// Commits under way at once; who comes later waits. A store's journal has one.
+const COMMITS: usize = 64;
+
+/// The byte store on etcd.
+pub struct Etcd {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    members: Members,
+    /// What this store's keys start with in etcd.
+    root: Vec<u8>,
+    /// What those of its processes' marks start with.
+    marks_root: Vec<u8>,
+    marks: Marks,
+    limits: Limits,
+    commits: Semaphore,
+    condition: Mutex<Option<Trouble>>,
+    /// Once closed, the newest revision that was known then.
+    closed: watch::Sender<Option<Revision>>,
+    newest: Mutex<Revision>,
+}
+
+/// Why a store on etcd cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A certificate, key or password is not to be had.
+    #[error("reading {}: {kind}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        kind: io::ErrorKind,
+    },
+    /// The password is not text.
+    #[error("{} is not text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No randomness.
+    #[error("the kernel gives no randomness")]
+    Randomness,
+}
+
+// === impl Etcd ===
+
+impl Etcd {
+    /// The store at an address. Reads the files that it names; connects when it is used first.
+    pub fn open(address: &Address) -> Result<Etcd, OpenError> {
+        Etcd::open_with(address, Patience::default())
+    }
+
+    fn open_with(address: &Address, patience: Patience) -> Result<Etcd, OpenError> {
+        let mut process = [0; 16];
+        getrandom::fill(&mut process).map_err(|_| OpenError::Randomness)?;
+        // No prefix holds a zero, so that the keys of no store are among those of another.
+        let root = |kind: &[u8]| [address.prefix.as_bytes(), b"\0", kind].concat();
+        Ok(Etcd {
+            shared: Arc::new(Shared {
+                members: Members::new(address, patience)?,
+                root: root(b"k"),
+                marks_root: root(b"m"),
+                marks: Marks::of(process),
+                limits: limits(address.max_txn_ops),
+                commits: Semaphore::new(COMMITS),
+                condition: Mutex::default(),
+                closed: watch::Sender::new(None),
+                newest: Mutex::default(),
+            }),
+        })
+    }
+}
+
+/// What etcd takes: some operations, of which the mark's is one, and 1.5 MiB for the whole request, which holds the
+/// preconditions' keys twice and each key's prefix.
+fn limits(max_txn_ops: usize) -> Limits {
+    Limits { max_writes_per_commit: max_txn_ops.min(1024) - 1, max_commit: 5 << 18, ..Limits::EMBEDDED }
+}
+
+impl Kv for Etcd {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+        Box::pin(async move {
+            self.shared.refuse_if_closed()?;
+            let found = self.shared.get(keys).await?;
+            self.shared.saw(found.1);
+            Ok(found)
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+        Box::pin(async move {
+            self.shared.refuse_if_closed()?;
+            let page = self.shared.scan(prefix, after, limit).await?;
+            self.shared.saw(page.revision);
+            Ok(page)
+        })
+    }
+
+    fn commit(
+        &self,
+        preconditions: Vec<Precondition>,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            // On its own, so that it goes on to its end when nobody waits any more: its mark must be accounted for.
+            let commit = tokio::spawn(async move {
+                let Ok(_room) = shared.commits.acquire().await else {
+                    return Err(CommitError::Unavailable(Outage::Closed));
+                };
+                let outcome = Arc::clone(&shared).commit(preconditions, writes).await;
+                shared.met(&outcome);
+                outcome
+            });
+            commit.await.unwrap_or(Err(CommitError::Unavailable(Outage::Io)))
+        })
+    }
+
+    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
+        Box::pin(async move {
+            self.shared.refuse_if_closed()?;
+            Ok(Watch::new(Follower::new(Arc::clone(&self.shared), prefix, from)))
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            if shared.refuse_if_closed().is_err() {
+                let trouble = Some(Trouble::Unavailable(Outage::Closed));
+                return Health { trouble, revision: None, bytes: None };
+            }
+            let status =
+                shared.members.ask(|client, _| async move { client.maintenance_client().status().await });
+            let (revision, status) = tokio::join!(shared.revision(), status);
+            let trouble = match revision {
+                Ok(_) => *shared.condition.lock().unwrap_or_else(PoisonError::into_inner),
+                Err(fault) => Some(fault.into()),
+            };
+            let bytes = status.ok().and_then(|status| u64::try_from(status.db_size()).ok());
+            Health { trouble, revision: revision.ok(), bytes }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            // Those that are under way have the others.
+            let all = shared.commits.acquire_many(COMMITS as u32).await;
+            shared.commits.close();
+            drop(all);
+            let newest = *shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.closed.send_if_modified(|closed| closed.replace(newest).is_none());
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "etcd"
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// A key as etcd has it.
+    fn stored(&self, key: &[u8]) -> Vec<u8> {
+        [self.root.as_slice(), key].concat()
+    }
+
+    fn refuse_if_closed(&self) -> Result<(), ReadError> {
+        match *self.closed.borrow() {
+            Some(_) => Err(ReadError::Unavailable(Outage::Closed)),
+            None => Ok(()),
+        }
+    }
+
+    fn saw(&self, revision: Revision) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = revision.max(*newest);
+    }
+
+    /// Keeps what a commit met for [`Kv::health`].
+    fn met(&self, outcome: &Result<Revision, CommitError>) {
+        let trouble = match outcome {
+            Ok(revision) => {
+                self.saw(*revision);
+                None
+            }
+            Err(CommitError::Full) => Some(Trouble::Full),
+            Err(CommitError::Corrupt) => Some(Fault::Corrupt.into()),
+            Err(CommitError::Unavailable(outage)) => Some(Trouble::Unavailable(*outage)),
+            // Judged, so that commits work.
+            Err(CommitError::Conflict { .. }) => None,
+            Err(_) => return,
+        };
+        *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+// === impl OpenError ===
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            OpenError::File { .. } | OpenError::NotText { .. } => Some(
+                "check the files that the store's address names; relative ones are in the store's folder",
+            ),
+            OpenError::Randomness => None,
+        }
+    }
+}

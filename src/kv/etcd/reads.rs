@@ -1,0 +1,185 @@
+//! `get` and `scan`: linearizable, and all of one answer at one revision, however many requests it takes.
+
+use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+
+use super::Shared;
+use super::fault::Fault;
+use crate::kv::{Entry, Found, Page, ReadError, Revision};
+
+/// Keys in one request, so that their values are within what one answer may hold.
+const KEYS: usize = 64;
+/// Entries asked for first. How many next depends on their size.
+const FIRST: usize = 64;
+const MOST: usize = 4096;
+/// Bytes of a page from which it is not added to.
+const PAGE_BYTES: usize = 4 << 20;
+/// What one further request may bring, about.
+const REQUEST_BYTES: usize = 1 << 20;
+/// What one answer may hold: [`KEYS`] of the largest values.
+pub(super) const ANSWER_BYTES: usize = 80 << 20;
+/// Times that a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
+const RESTARTS: usize = 3;
+
+impl Shared {
+    pub(super) async fn get(&self, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+        for _ in 0..RESTARTS {
+            match self.get_once(keys).await {
+                Err(Fault::Compacted) => {}
+                done => return done.map_err(ReadError::from),
+            }
+        }
+        Err(Fault::Compacted.into())
+    }
+
+    pub(super) async fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        for _ in 0..RESTARTS {
+            match self.scan_once(prefix, after, limit).await {
+                Err(Fault::Compacted) => {}
+                done => return done.map_err(ReadError::from),
+            }
+        }
+        Err(Fault::Compacted.into())
+    }
+
+    async fn get_once(&self, keys: &[Vec<u8>]) -> Result<Found, Fault> {
+        // There is nothing at the empty key, and asking etcd for it would be asking for something else.
+        let asked: Vec<&Vec<u8>> = keys.iter().filter(|key| !key.is_empty()).collect();
+        if asked.is_empty() {
+            return Ok((vec![None; keys.len()], self.revision().await?));
+        }
+        let (mut found, mut revision) = (Vec::with_capacity(asked.len()), None);
+        for some in asked.chunks(KEYS) {
+            let (entries, at) = self.some(some, revision).await?;
+            found.extend(entries);
+            revision.get_or_insert(at);
+        }
+        let mut found = found.into_iter();
+        let in_order = keys.iter().map(|key| if key.is_empty() { None } else { found.next().flatten() });
+        Ok((in_order.collect(), revision.ok_or(Fault::Unreachable)?))
+    }
+
+    /// At most [`KEYS`] entries at a revision, or at the newest.
+    async fn some(
+        &self,
+        keys: &[&Vec<u8>],
+        at: Option<Revision>,
+    ) -> Result<(Vec<Option<Entry>>, Revision), Fault> {
+        let options = GetOptions::new().with_revision(at.map_or(0, Revision::cast_signed));
+        if let [key] = keys {
+            let answer = self.range(self.stored(key), options).await?;
+            let revision = revision_of(answer.header())?;
+            return Ok((vec![self.first(answer)?], at.unwrap_or(revision)));
+        }
+        let gets = keys.iter().map(|key| TxnOp::get(self.stored(key), Some(options.clone())));
+        let txn = Txn::new().and_then(gets.collect::<Vec<_>>());
+        let answer = self
+            .members
+            .ask(|client, _| {
+                let txn = txn.clone();
+                async move { client.kv_client().max_decoding_message_size(ANSWER_BYTES).txn(txn).await }
+            })
+            .await?;
+        let revision = revision_of(answer.header())?;
+        let entries = answer.op_responses().into_iter().map(|one| match one {
+            TxnOpResponse::Get(got) => self.first(got),
+            _ => Err(Fault::Corrupt),
+        });
+        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+        match entries.len() == keys.len() {
+            true => Ok((entries, at.unwrap_or(revision))),
+            false => Err(Fault::Corrupt),
+        }
+    }
+
+    async fn scan_once(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Page, Fault> {
+        let end = beyond(&self.stored(prefix));
+        let mut start = match after {
+            Some(after) if after >= prefix => next(self.stored(after)),
+            _ => self.stored(prefix),
+        };
+        let (mut entries, mut bytes, mut at) = (Vec::<Entry>::new(), 0, None);
+        if start >= end {
+            return Ok(Page { entries, more: false, revision: self.revision().await? });
+        }
+        let mut ask = FIRST;
+        loop {
+            let count = ask.min(limit.max(1) - entries.len());
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_limit(i64::try_from(count).unwrap_or(i64::MAX))
+                .with_revision(at.map_or(0, Revision::cast_signed));
+            let mut answer = self.range(start, options).await?;
+            let revision = *at.get_or_insert(revision_of(answer.header())?);
+            for found in answer.take_kvs() {
+                let entry = self.entry(found)?;
+                bytes += entry.key.len() + entry.value.len();
+                entries.push(entry);
+            }
+            match entries.last() {
+                Some(last) if limit == 0 => {
+                    debug_assert!(!last.key.is_empty());
+                    return Ok(Page { entries: Vec::new(), more: true, revision });
+                }
+                Some(last) if answer.more() && entries.len() < limit && bytes < PAGE_BYTES => {
+                    start = next(self.stored(&last.key));
+                    ask = (REQUEST_BYTES / (bytes / entries.len()).max(1)).clamp(1, MOST);
+                }
+                _ => return Ok(Page { entries, more: answer.more(), revision }),
+            }
+        }
+    }
+
+    /// The newest revision, which costs a round among the members.
+    pub(super) async fn revision(&self) -> Result<Revision, Fault> {
+        let options = GetOptions::new().with_keys_only();
+        revision_of(self.range(self.stored(&[]), options).await?.header())
+    }
+
+    async fn range(&self, start: Vec<u8>, options: GetOptions) -> Result<GetResponse, Fault> {
+        self.members
+            .ask(|client, _| {
+                let (start, options) = (start.clone(), options.clone());
+                async move {
+                    client.kv_client().max_decoding_message_size(ANSWER_BYTES).get(start, Some(options)).await
+                }
+            })
+            .await
+    }
+
+    fn first(&self, mut answer: GetResponse) -> Result<Option<Entry>, Fault> {
+        answer.take_kvs().pop().map(|found| self.entry(found)).transpose()
+    }
+
+    /// An entry of this store, from etcd's.
+    pub(super) fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
+        let revision = found.mod_revision().cast_unsigned();
+        let (key, value) = found.into_key_value();
+        let key = key.strip_prefix(self.root.as_slice()).ok_or(Fault::Corrupt)?.to_vec();
+        Ok(Entry { key, value, revision })
+    }
+}
+
+pub(super) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Fault> {
+    header.map(|header| header.revision().cast_unsigned()).ok_or(Fault::Corrupt)
+}
+
+/// The first key after `key`.
+fn next(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+/// The first key after all that start with `prefix`. There is one: the root of a store has bytes other than 0xff.
+pub(super) fn beyond(prefix: &[u8]) -> Vec<u8> {
+    let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+    let mut beyond = prefix[..kept].to_vec();
+    if let Some(last) = beyond.last_mut() {
+        *last += 1;
+    }
+    beyond
+}

@@ -1,0 +1,133 @@
+//! Real etcd servers for tests: on loopback addresses of their own, their data in memory, ended with whoever started them.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Ends the server and removes its data when its own standard input ends, hence also when the test is killed. Each line
+/// on it starts the server again; the first line out of it, and each after, is a process id.
+const KEEPER: &str = r#"
+dir=$1; shift
+run() { etcd "$@" </dev/null >>"$dir/log" 2>&1 & pid=$!; echo $pid; }
+run "$@"
+while read -r _; do wait $pid; run "$@"; done
+kill -9 $pid; wait $pid; rm -rf "$dir"
+"#;
+
+/// The members of a cluster.
+pub struct Cluster {
+    members: Vec<Member>,
+}
+
+/// One etcd server.
+pub struct Member {
+    keeper: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<std::process::ChildStdout>,
+    address: String,
+    pid: i32,
+}
+
+/// Whether etcd is installed.
+pub fn is_installed() -> bool {
+    let asked = Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+static NEXT: AtomicU8 = AtomicU8::new(1);
+
+/// A loopback address that no other test has, so that no port is fought for.
+fn loopback() -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{high}.{low}.{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Every address that a member may have in this process.
+#[allow(dead_code, reason = "not every test that has members has certificates for them")]
+pub fn loopbacks() -> Vec<String> {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    (1..=254).map(|last| format!("127.{high}.{low}.{last}")).collect()
+}
+
+impl Cluster {
+    /// Starts `count` members that know each other. `more` are further arguments.
+    pub fn start(count: usize, more: &[&str]) -> Cluster {
+        let addresses: Vec<String> = (0..count).map(|_| loopback()).collect();
+        let named = addresses.iter().enumerate().map(|(i, address)| format!("m{i}=http://{address}:2380"));
+        let all = named.collect::<Vec<_>>().join(",");
+        let start = |(i, address): (usize, String)| Member::start(&format!("m{i}"), address, &all, more);
+        Cluster { members: addresses.into_iter().enumerate().map(start).collect() }
+    }
+
+    /// The members' addresses for clients, as a store's address has them.
+    pub fn addresses(&self) -> String {
+        let each = self.members.iter().map(|member| format!("{}:2379", member.address));
+        each.collect::<Vec<_>>().join(",")
+    }
+
+    /// The members.
+    pub fn members(&mut self) -> &mut [Member] {
+        &mut self.members
+    }
+}
+
+impl Member {
+    fn start(name: &str, address: String, all: &str, more: &[&str]) -> Member {
+        let memory = std::path::Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = tempfile::Builder::new().prefix("dropsafe-etcd-").tempdir_in(place).unwrap().keep();
+        let scheme = if more.contains(&"--client-cert-auth") { "https" } else { "http" };
+        let (client, peer) = (format!("{scheme}://{address}:2379"), format!("http://{address}:2380"));
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&folder)
+            .args(["--name", name, "--logger", "zap", "--log-level", "error", "--data-dir"])
+            .arg(folder.join("data"))
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", all])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (input, output) = (keeper.stdin.take(), BufReader::new(keeper.stdout.take().unwrap()));
+        let mut member = Member { keeper, input, output, address, pid: 0 };
+        member.read_pid();
+        member
+    }
+
+    /// Its address for clients.
+    #[allow(dead_code, reason = "not every test that has members asks each")]
+    pub fn address(&self) -> String {
+        format!("{}:2379", self.address)
+    }
+
+    /// The server's process.
+    #[allow(dead_code, reason = "not every test that has members stops some")]
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal).unwrap();
+    }
+
+    /// Starts it again after it was killed.
+    #[allow(dead_code, reason = "not every test that has members stops some")]
+    pub fn restart(&mut self) {
+        use std::io::Write as _;
+        self.input.as_mut().unwrap().write_all(b"again\n").unwrap();
+        self.read_pid();
+    }
+
+    fn read_pid(&mut self) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        self.pid = line.trim().parse().unwrap();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.keeper.wait();
+    }
+}
