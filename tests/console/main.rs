@@ -6,6 +6,8 @@
 //! | `flows` | what people do, from login to audit entry; a value once saved is nowhere in the browser |
 //! | `shots` | every page in both themes, narrow and wide: without a violation of axe-core's rules, as a picture for people |
 
+#![expect(clippy::disallowed_methods, reason = "tests start programs and look at files")]
+
 mod asked;
 mod browser;
 mod flows;

@@ -76,10 +76,7 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.goto("/console/").await;
     gallery.keep("login").await;
     browser.log_in(&site.admin).await;
-    let secret = |name: &str| -> Value {
-        let found = site.cli(&["show", name, "--shared", "--json"]).ok().json();
-        found
-    };
+    let secret = |name: &str| -> Value { site.cli(&["show", name, "--shared", "--json"]).ok().json() };
     let id = secret("database-url")["id"].as_str().unwrap().to_owned();
     let plain = secret("smtp-host")["id"].as_str().unwrap().to_owned();
     for (name, path) in [
