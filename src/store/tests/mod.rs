@@ -9,6 +9,7 @@ mod failing;
 mod idempotency;
 mod keys;
 mod members;
+mod migrate;
 mod reencrypt;
 mod replicas;
 mod secrets;
