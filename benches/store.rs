@@ -10,6 +10,7 @@ use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::passphrase::Params;
 use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::id::{MemberId, SecretId, VersionId};
+use dropsafe::domain::import::Existing;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
 use dropsafe::domain::receipt::Receipt;
 use dropsafe::domain::resolve::{Request, resolve};
@@ -20,8 +21,8 @@ use dropsafe::kv::memory::Memory;
 use dropsafe::kv::sqlite::Sqlite;
 use dropsafe::kv::{Kv, Write};
 use dropsafe::store::{
-    BootAsk, Caller, Deposit, Init, Initialized, KernelEntropy, NewKeyslot, NewSecret, NewTicket, Store,
-    SystemClock, UnlockSecret,
+    BootAsk, Caller, Deposit, ImportAsk, Init, Initialized, KernelEntropy, NewKeyslot, NewSecret, NewTicket,
+    PageAsk, SecretFilter, Store, SystemClock, UnlockSecret,
 };
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -102,6 +103,94 @@ fn deposit_memory(bencher: Bencher) {
         let new = new_secret(&format!("secret-{number}"));
         runtime.block_on(store.create_secret(&admin, new, None)).expect("a deposit")
     });
+}
+
+/// What people ask of an organization with ten thousand secrets, on SQLite.
+#[divan::bench_group(sample_count = 20, sample_size = 1)]
+mod ten_thousand {
+    use super::*;
+
+    /// The first page of 100.
+    #[divan::bench]
+    fn page(bencher: Bencher) {
+        let (folder, filled) = ten_thousand();
+        list(bencher, &filled, SecretFilter::default(), 100);
+        drop(folder);
+    }
+
+    /// A search that finds one of them.
+    #[divan::bench]
+    fn search(bencher: Bencher) {
+        let (folder, filled) = ten_thousand();
+        list(bencher, &filled, SecretFilter { q: Some("t-9876".to_owned()), ..SecretFilter::default() }, 1);
+        drop(folder);
+    }
+
+    /// The numbers above the page.
+    #[divan::bench]
+    fn statistics(bencher: Bencher) {
+        let (folder, Filled { runtime, store, admin, .. }) = ten_thousand();
+        bencher.bench_local(|| {
+            let counted = runtime.block_on(store.statistics(&admin)).expect("numbers");
+            assert_eq!(counted.total, 10_000);
+        });
+        drop(folder);
+    }
+
+    /// A bare scan of as many records of the same size: the floor of the two above.
+    #[divan::bench]
+    fn floor_scan(bencher: Bencher) {
+        let folder = tempfile::tempdir_in(".").expect("a folder");
+        let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+        let runtime = Runtime::new().expect("a runtime");
+        for batch in 0..10_u64 {
+            let writes =
+                (0..1000_u64).map(|i| Write::Put((batch * 1000 + i).to_be_bytes().to_vec(), vec![0; 420]));
+            runtime.block_on(kv.commit(Vec::new(), writes.collect())).expect("a commit");
+        }
+        bencher.bench_local(|| {
+            let (mut after, mut count) = (None::<Vec<u8>>, 0);
+            loop {
+                let page = runtime.block_on(kv.scan(b"\0", after.as_deref(), 1000)).expect("a page");
+                count += page.entries.len();
+                after = page.entries.last().map(|entry| entry.key.clone());
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(count, 10_000);
+        });
+    }
+
+    fn ten_thousand() -> (tempfile::TempDir, Filled) {
+        let folder = tempfile::tempdir_in(".").expect("a folder");
+        let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+        let filled = Filled::new(Arc::new(kv), 0);
+        for file in 0..40 {
+            let lines: String = (0..250).map(|i| format!("secret-{}=value\n", file * 250 + i)).collect();
+            let ask = ImportAsk {
+                text: SecretValue::new(lines.into_bytes()),
+                scope: ScopeKind::Shared,
+                existing: Existing::Refuse,
+                kind: Kind::Encrypted,
+                auto_install: true,
+                plugin: None,
+                category: None,
+            };
+            let report = filled.runtime.block_on(filled.store.import(&filled.admin, ask, false));
+            assert!(report.expect("an import").stored);
+        }
+        (folder, filled)
+    }
+
+    fn list(bencher: Bencher, filled: &Filled, filter: SecretFilter, expected: usize) {
+        let Filled { runtime, store, admin, .. } = filled;
+        let filter = SecretFilter { scope: Some(ScopeKind::Shared), ..filter };
+        bencher.bench_local(|| {
+            let found = runtime.block_on(store.list_secrets(admin, &filter, PageAsk::default()));
+            assert_eq!(found.expect("a page").items.len(), expected);
+        });
+    }
 }
 
 /// A store with settled secrets, and a ticket.

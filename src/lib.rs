@@ -11,7 +11,7 @@
 //! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, wire, crypto |
-//! | `api` | HTTP in front of `store`, one file per resource | domain, wire, store |
+//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, store |
 //! | `agent` | the boot agent: configuration → identity → fetch → layers → environment → become the workload | domain, settings, wire, crypto, client |
 //! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, crypto, kv, store, api |
 //! | `cli` | one file per noun; the only room that prints | domain, settings, wire, crypto, client, agent, server |

@@ -69,6 +69,21 @@ DELETE /v1/categories/{category}       403      200   403    403     403    401 
 GET    /v1/presets                     403      200   200    200     403    401     401     200   401
 GET    /v1/statistics                  403      200   200    200     403    401     401     200   401
 GET    /v1/audit                       200      200   403    200     403    401     401     200   401
+GET    /v1/audit/export                200      200   403    200     403    401     401     200   401
+POST   /v1/import                      403      200   200    403     403    401     401     200   401
+GET    /api/secrets                    403      200   200    200     403    401     401     200   401
+PUT    /api/secrets                    403      200   200    403     403    401     401     200   401
+GET    /vault/secrets                  403      200   200    200     403    401     401     200   401
+POST   /vault/secrets                  403      201   201    403     403    401     401     201   401
+GET    /vault/secrets/{shared}         403      403   403    403     404    401     401     404   401
+DELETE /vault/secrets/{shared}         403      200   200    403     404    401     401     404   401
+POST   /vault/secrets/{shared}/rotate  403      200   200    403     404    401     401     404   401
+GET    /vault/secrets/{private}        403      403   403    403     404    401     401     404   401
+DELETE /vault/secrets/{private}        403      200   200    403     404    401     401     404   401
+POST   /vault/secrets/{private}/rotate 403      200   200    403     404    401     401     404   401
+POST   /vault/rotate-all               200      200   200    403     403    401     401     200   401
+GET    /vault/audit-log                200      200   403    200     403    401     401     200   401
+GET    /vault/status                   403      200   200    200     403    401     401     200   401
 GET    /v1/audit/verify                200      200   403    200     403    401     401     200   401
 POST   /v1/unlock                      200      403   403    403     403    401     401     403   401
 POST   /v1/lock                        200      403   403    403     403    401     401     403   401
@@ -207,6 +222,9 @@ fn key_file() -> String {
 fn body(house: &House, method: &str, path: &str) -> Value {
     match (method, path) {
         ("POST", "/v1/secrets") => json!({ "name": "new", "value": "v" }),
+        ("PUT", "/api/secrets") => json!({ "secrets": { "NEW": "v" } }),
+        ("POST", "/vault/secrets") => json!({ "orgId": "org-123", "name": "new", "value": "v" }),
+        ("POST", "/v1/import") => json!({ "env": "NEW=v" }),
         ("PUT", "/v1/plugins/{plugin}") => json!({ "required": ["A"] }),
         ("PUT", "/v1/categories/{category}") => json!({ "title": "New", "colour": "blue" }),
         ("PATCH", "/v1/plugins/{plugin}") => json!({ "enabled": false }),

@@ -26,6 +26,11 @@ const MAX_TICKET: usize = 16 << 10;
 const MAX_COMMAND_LINE: usize = 64 << 10;
 const COMMAND_LINE: &str = "/proc/cmdline";
 const WORD: &str = "dropsafe.ticket=";
+/// As systemd reads it (systemd.system-credentials(7)).
+const FIRMWARE_WORD: &str = "io.systemd.credential:dropsafe.ticket=";
+/// Machines have one of this kind, or none.
+const MAX_STRUCTURES: usize = 4;
+const MAX_STRUCTURE: usize = 64 << 10;
 
 /// A place where a ticket may be, in the order in which they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub enum Place {
     Variable,
     /// systemd's credential `dropsafe.ticket`, which may come from SMBIOS (systemd.exec(5), `LoadCredential=`).
     Credential(PathBuf),
+    /// The same credential as the firmware has it, for machines whose init system is another.
+    Firmware,
     /// `dropsafe.ticket=` on the kernel's command line, which everybody on the machine can read.
     CommandLine,
 }
@@ -51,6 +58,7 @@ impl fmt::Display for Place {
             Self::File { path, origin } => write!(f, "{} ({origin})", path.display()),
             Self::Variable => f.write_str("DROPSAFE_TICKET"),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
+            Self::Firmware => f.write_str("the firmware (SMBIOS)"),
             Self::CommandLine => f.write_str("the kernel's command line"),
         }
     }
@@ -72,7 +80,7 @@ impl Found {
     pub fn file(&self) -> Option<&Path> {
         match &self.place {
             Place::File { path, .. } => Some(path),
-            Place::Variable | Place::Credential(_) | Place::CommandLine => None,
+            Place::Variable | Place::Credential(_) | Place::Firmware | Place::CommandLine => None,
         }
     }
 }
@@ -136,7 +144,7 @@ impl IdentityError {
 }
 
 /// Finds it: a file named by `--ticket-file` or `DROPSAFE_TICKET_FILE`, then `DROPSAFE_TICKET`, then a file that the configuration
-/// names, the systemd credential, and the kernel's command line.
+/// names, the systemd credential, the firmware, and the kernel's command line.
 ///
 /// # Errors
 /// There is none, or the first place has none that can be read; the next is not tried then, since it may be another's.
@@ -163,7 +171,12 @@ pub fn find(
         let path = path.display();
         warnings.push(format!("others may read the ticket in {path}: chmod 0600 {path}"));
     }
-    let others: Vec<String> = places.map(|(place, _)| place.to_string()).collect();
+    // systemd makes the firmware's a credential: that is one ticket and not two.
+    let same = |other: &Result<Text, ReadError>| {
+        other.as_ref().is_ok_and(|other| other.text.trim() == text.text.trim())
+    };
+    let others: Vec<String> =
+        places.filter(|(_, other)| !same(other)).map(|(place, _)| place.to_string()).collect();
     if !others.is_empty() {
         warnings.push(format!("the ticket in {place} is used; there is another in {}", others.join(", ")));
     }
@@ -182,7 +195,7 @@ fn places(settings: &Settings, environment: &Environment) -> Vec<Place> {
     if let Some(folder) = environment.variable("CREDENTIALS_DIRECTORY") {
         places.push(Place::Credential(Path::new(folder).join("dropsafe.ticket")));
     }
-    places.push(Place::CommandLine);
+    places.extend([Place::Firmware, Place::CommandLine]);
     places
 }
 
@@ -199,12 +212,29 @@ fn read(place: &Place, environment: &Environment, files: &dyn Files) -> Option<R
             Err(ReadError::Missing) => None,
             read => Some(read),
         },
+        Place::Firmware => {
+            firmware(files).map(|ticket| str::from_utf8(&ticket).map(private).map_err(|_| ReadError::NotText))
+        }
         Place::CommandLine => {
             let line = files.text(Path::new(COMMAND_LINE), MAX_COMMAND_LINE).ok()?;
             let word = line.text.split_ascii_whitespace().find_map(|word| word.strip_prefix(WORD))?;
             Some(Ok(private(word)))
         }
     }
+}
+
+/// What the hypervisor was given as an "OEM string": root alone may read it, and nobody in a container.
+fn firmware(files: &dyn Files) -> Option<Zeroizing<Vec<u8>>> {
+    (0..MAX_STRUCTURES).find_map(|number| {
+        let path = format!("/sys/firmware/dmi/entries/11-{number}/raw");
+        let (structure, _) = files.bytes(Path::new(&path), MAX_STRUCTURE).ok()?;
+        // The formatted part has its length in its second byte; strings follow, each with its NUL (DMTF DSP0134, 6.1.3).
+        let formatted = structure.get(1).map_or(0, |length| usize::from(*length));
+        let mut strings = structure.get(formatted..)?.split(|byte| *byte == 0);
+        strings
+            .find_map(|string| string.strip_prefix(FIRMWARE_WORD.as_bytes()))
+            .map(|found| found.to_vec().into())
+    })
 }
 
 #[cfg(test)]
@@ -267,6 +297,22 @@ mod tests {
         assert_eq!(look(&variables[2..], files).map(|found| found.0), Ok(4));
         let files = FakeFiles::default().with("/proc/cmdline", &format!("dropsafe.ticket={}", ticket(5)));
         assert_eq!(look(&variables[2..], files), Ok((5, "the kernel's command line".into(), vec![])));
+    }
+
+    #[test]
+    fn the_firmware_is_asked_where_no_init_system_has_done_it() {
+        let raw = |ticket: &str| {
+            format!("\u{b}\u{5}\0\u{b}\u{2}first=1\0io.systemd.credential:dropsafe.ticket={ticket}\0\0")
+        };
+        let files =
+            |ticket: &str| FakeFiles::default().with("/sys/firmware/dmi/entries/11-0/raw", &raw(ticket));
+        assert_eq!(look(&[], files(&ticket(6))), Ok((6, "the firmware (SMBIOS)".into(), vec![])));
+        // systemd has done it: one ticket in two places is no reason to warn.
+        let both = files(&ticket(6)).with("/c/dropsafe.ticket", &ticket(6));
+        let found = look(&[("CREDENTIALS_DIRECTORY", "/c")], both);
+        assert_eq!(found, Ok((6, "the credential /c/dropsafe.ticket".into(), vec![])));
+        let cut = FakeFiles::default().with("/sys/firmware/dmi/entries/11-0/raw", "\u{b}");
+        assert_eq!(look(&[], cut), Err(IdentityError::None));
     }
 
     #[test]

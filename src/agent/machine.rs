@@ -22,7 +22,17 @@ pub trait Files {
     ///
     /// # Errors
     /// Why it cannot be had.
-    fn text(&self, path: &Path, limit: usize) -> Result<Text, ReadError>;
+    fn text(&self, path: &Path, limit: usize) -> Result<Text, ReadError> {
+        let (bytes, open_to_others) = self.bytes(path, limit)?;
+        let text = str::from_utf8(&bytes).map_err(|_| ReadError::NotText)?;
+        Ok(Text { text: Zeroizing::new(text.to_owned()), open_to_others })
+    }
+
+    /// The whole of a file of at most `limit` bytes, and whether group or world may read it.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn bytes(&self, path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, bool), ReadError>;
 }
 
 /// A file's content.
@@ -57,7 +67,7 @@ pub enum ReadError {
 pub struct RealFiles;
 
 impl Files for RealFiles {
-    fn text(&self, path: &Path, limit: usize) -> Result<Text, ReadError> {
+    fn bytes(&self, path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, bool), ReadError> {
         let mut file = File::open(path).map_err(|error| ReadError::of(&error))?;
         let metadata = file.metadata().map_err(|error| ReadError::of(&error))?;
         // Reserved in full and a little more, so that reading to the end grows nothing: what grows leaves a copy behind.
@@ -68,11 +78,7 @@ impl Files for RealFiles {
         if bytes.len() > limit {
             return Err(ReadError::TooLarge);
         }
-        let text = str::from_utf8(&bytes).map_err(|_| ReadError::NotText)?;
-        Ok(Text {
-            text: Zeroizing::new(text.to_owned()),
-            open_to_others: metadata.is_file() && metadata.mode() & 0o044 != 0,
-        })
+        Ok((bytes, metadata.is_file() && metadata.mode() & 0o044 != 0))
     }
 }
 
@@ -151,12 +157,12 @@ pub mod fake {
     }
 
     impl Files for FakeFiles {
-        fn text(&self, path: &Path, limit: usize) -> Result<Text, ReadError> {
+        fn bytes(&self, path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, bool), ReadError> {
             let (text, open) = path.to_str().and_then(|path| self.0.get(path)).ok_or(ReadError::Missing)?;
             if text.len() > limit {
                 return Err(ReadError::TooLarge);
             }
-            Ok(Text { text: Zeroizing::new(text.clone()), open_to_others: *open })
+            Ok((Zeroizing::new(text.clone().into_bytes()), *open))
         }
     }
 }

@@ -1,7 +1,13 @@
 //! `/v1/audit`: the trail and its verification.
 
+use std::io;
+
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::header;
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,6 +21,7 @@ use super::query::FromQuery;
 use super::query::NoParams;
 use super::query::Params;
 use super::query::Query;
+use super::stream;
 use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
@@ -30,7 +37,7 @@ use crate::wire::paths;
 
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(audit)).routes(routes!(verify_audit))
+    OpenApiRouter::new().routes(routes!(audit)).routes(routes!(export_audit)).routes(routes!(verify_audit))
 }
 
 refusals! {
@@ -102,6 +109,87 @@ async fn audit(
     Ok(Answer(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
 }
 
+/// Parameters of the export; absent ones admit all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ExportAudit {
+    /// Part of the action, the actor's or the target's name, without regard to case.
+    #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    q: Option<String>,
+    /// The action, such as `secret.create`, or its first part.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z_.]+$")]
+    action: Option<String>,
+    /// The actor's name or id.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$")]
+    actor: Option<String>,
+    /// From this time on, RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Before this time, RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
+}
+
+impl FromQuery for ExportAudit {
+    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until"];
+
+    fn read(query: &mut Query) -> Self {
+        let ListAudit { q, action, actor, since, until, .. } = ListAudit::read(query);
+        Self { q, action, actor, since, until }
+    }
+}
+
+/// The audit trail as JSON lines
+///
+/// One entry a line, newest first, all of those that the filter admits. An export that fails breaks off.
+#[utoipa::path(get, path = paths::AUDIT_EXPORT, tag = "audit", operation_id = "export_audit", params(ExportAudit),
+    responses((status = 200, body = String, content_type = "application/jsonl", description = "The entries."), Listing),
+    security(("member" = []), ("operator" = [])))]
+async fn export_audit(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<ExportAudit>,
+) -> Result<impl IntoResponse, Refused> {
+    let ExportAudit { q, action, actor, since, until } = ask;
+    let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
+    let next = |cursor| PageAsk { cursor, limit: Some(EXPORTED) };
+    // Whatever stands in the way shows with the first page, before an answer has begun.
+    let mut page = api.store().audit(&caller, &filter, next(None)).await?;
+    let (pieces, taken) = stream::pipe();
+    let store = api.store().clone();
+    let pump = async move {
+        loop {
+            if pieces.give(Ok(lines(page.items))).await.is_err() {
+                return;
+            }
+            let Some(cursor) = page.next else { return };
+            page = match store.audit(&caller, &filter, next(Some(cursor))).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!("an export of the trail broke off: {error}");
+                    let _ = pieces.give(Err(io::Error::other("the export broke off"))).await;
+                    return;
+                }
+            };
+        }
+    };
+    tokio::spawn(pump.in_current_span());
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], taken))
+}
+
+/// Entries of one piece of an export.
+const EXPORTED: usize = 500;
+
+fn lines(items: Vec<store::AuditItem>) -> Bytes {
+    let mut text = Vec::new();
+    for item in items {
+        // Made of texts and numbers: nothing in it can fail to serialize.
+        let _ = serde_json::to_writer(&mut text, &entry_view(item));
+        text.push(b'\n');
+    }
+    Bytes::from(text)
+}
+
 /// Verifies every chain of the trail
 ///
 /// Reads all of it.
@@ -123,7 +211,8 @@ async fn verify_audit(
     Ok(Answer(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
-fn entry_view(item: store::AuditItem) -> AuditEntryView {
+/// An entry as shown.
+pub(super) fn entry_view(item: store::AuditItem) -> AuditEntryView {
     let text = |text: AuditText| text.as_str().to_owned();
     let event = item.event;
     let (target_kind, target, target_id) = match event.target {

@@ -81,7 +81,8 @@ fn presented(headers: &HeaderMap) -> Result<Credential, Refused> {
     })
 }
 
-fn actor(caller: &Caller) -> String {
+/// The actor, for the log.
+pub(super) fn actor(caller: &Caller) -> String {
     match caller.principal() {
         Principal::Operator => "operator".to_owned(),
         Principal::Member { id, .. } => id.to_string(),

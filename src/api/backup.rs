@@ -2,18 +2,11 @@
 //! that nobody takes it for a whole one.
 
 use std::io;
-use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::body::HttpBody;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header;
-use tokio::sync::mpsc;
 use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +18,8 @@ use super::openapi::refusals;
 use super::problem::Refused;
 use super::query::NoParams;
 use super::query::Params;
+use super::stream;
+use super::stream::Pieces;
 use crate::store::Backup;
 use crate::wire::Code;
 use crate::wire::paths;
@@ -33,11 +28,6 @@ use crate::wire::paths;
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(backup))
 }
-
-/// Pieces made ahead of the network; each is at most some 2 MiB.
-const AHEAD: usize = 2;
-/// How long the network may take no piece before the backup is given up.
-const STALLED: Duration = Duration::from_secs(60);
 
 refusals! {
     BackingUp = [ASKED, &[Code::StoreFull]];
@@ -55,34 +45,20 @@ async fn backup(
     Params(NoParams): Params<NoParams>,
 ) -> Result<impl IntoResponse, Refused> {
     let backup = api.store().backup(&caller).await?;
-    let (pieces, taken) = mpsc::channel(AHEAD);
+    let (pieces, body) = stream::pipe();
     tokio::spawn(pump(backup, pieces).in_current_span());
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::new(Streamed(taken))))
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body))
 }
 
-async fn pump(mut backup: Backup, pieces: mpsc::Sender<Result<Bytes, io::Error>>) {
+async fn pump(mut backup: Backup, pieces: Pieces) {
     while let Some(piece) = backup.next().await {
         let piece = piece.map(Bytes::from).map_err(|error| {
             tracing::error!("a backup broke off: {error}");
             io::Error::other("the backup broke off")
         });
         let failed = piece.is_err();
-        if pieces.send_timeout(piece, STALLED).await.is_err() || failed {
+        if pieces.give(piece).await.is_err() || failed {
             return;
         }
-    }
-}
-
-struct Streamed(mpsc::Receiver<Result<Bytes, io::Error>>);
-
-impl HttpBody for Streamed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(hyper::body::Frame::data)))
     }
 }

@@ -140,7 +140,8 @@ async fn report(
     }
 }
 
-fn boot_view(boot: store::Boot) -> BootView {
+/// A boot as shown.
+pub(super) fn boot_view(boot: store::Boot) -> BootView {
     let held = |held: &store::Held| HolderView {
         boot: boot.id.to_string(),
         member: boot.member.to_string(),

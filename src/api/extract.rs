@@ -45,19 +45,44 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
-        let declared = declared_length(&parts.headers);
-        if declared.is_some_and(|length| length > LIMIT) {
-            return Err(too_large(LIMIT));
-        }
+        is_within(&parts.headers, LIMIT)?;
         is_json(&parts.headers)?;
-        // Reserved before the first byte is read, so that many large bodies at once are refused and not gathered.
-        let _memory = api.limits().reserve_body(declared.unwrap_or(LIMIT))?;
-        let read = read_body(body, LIMIT, declared.unwrap_or(4096));
-        let bytes = match tokio::time::timeout(api.limits().settings().body_timeout, read).await {
-            Ok(read) => read?,
-            Err(_) => return Err(Refused::new(Code::RequestTimeout, "the body did not arrive in time")),
-        };
-        serde_json::from_slice(&bytes).map(|Object(body)| Self(body)).map_err(|error| unreadable(&error))
+        let whole = whole_body(api, &parts.headers, body, LIMIT).await?;
+        serde_json::from_slice(&whole.bytes)
+            .map(|Object(body)| Self(body))
+            .map_err(|error| unreadable(&error))
+    }
+}
+
+/// A body that was read whole, and its share of the memory that bodies may take.
+pub(super) struct Whole {
+    /// Wiped when dropped.
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    _memory: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// Refuses a body that says that it is longer.
+pub(super) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused> {
+    match declared_length(headers) {
+        Some(length) if length > limit => Err(too_large(limit)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body of at most `limit` bytes, in time.
+pub(super) async fn whole_body(
+    api: &Api,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    limit: usize,
+) -> Result<Whole, Refused> {
+    let declared = declared_length(headers);
+    // Reserved before the first byte is read, so that many large bodies at once are refused and not gathered.
+    let _memory = api.limits().reserve_body(declared.unwrap_or(limit))?;
+    let read = read_body(body, limit, declared.unwrap_or(4096));
+    match tokio::time::timeout(api.limits().settings().body_timeout, read).await {
+        Ok(read) => Ok(Whole { bytes: read?, _memory }),
+        Err(_) => Err(Refused::new(Code::RequestTimeout, "the body did not arrive in time")),
     }
 }
 

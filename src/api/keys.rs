@@ -195,7 +195,8 @@ fn secret_of(
     Some(secret)
 }
 
-fn view(slot: store::Keyslot) -> KeyslotView {
+/// A key slot as shown.
+pub(super) fn view(slot: store::Keyslot) -> KeyslotView {
     KeyslotView {
         id: slot.id.to_string(),
         kind: slot.kind.as_str().to_owned(),

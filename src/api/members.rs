@@ -149,7 +149,8 @@ where
     read.ok_or_else(|| Refused::new(Code::NameInvalid, "the name cannot be used"))
 }
 
-fn view(member: store::Member) -> MemberView {
+/// A member as shown.
+pub(super) fn view(member: store::Member) -> MemberView {
     let store::Member { id, name, role, created_at } = member;
     MemberView { id: id.to_string(), name: name.to_string(), role, created_at: created_at.to_string() }
 }

@@ -7,10 +7,13 @@ mod backup;
 mod boot;
 mod boots;
 mod categories;
+mod console;
 mod extract;
+mod faces;
 mod front;
 mod guesses;
 mod health;
+mod import;
 mod keys;
 pub mod limits;
 mod members;
@@ -23,6 +26,7 @@ mod problem;
 mod query;
 mod secrets;
 mod status;
+mod stream;
 mod tickets;
 mod tokens;
 
@@ -38,6 +42,7 @@ use bytes::Bytes;
 use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use front::OverTls;
 pub use front::Peer;
 
 use crate::domain::pin::Pin;
@@ -98,7 +103,10 @@ impl Api {
 
     /// The service that answers requests. The server puts a [`Peer`] into each request's extensions.
     pub fn router(&self) -> Router {
-        let router = if self.0.boots_only.load(Relaxed) { boot_parts() } else { parts() }.0;
+        let router = match self.0.boots_only.load(Relaxed) {
+            true => boot_parts().0,
+            false => parts().0.merge(console::routes(self)),
+        };
         router
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
@@ -171,6 +179,8 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(orgs::routes())
         .merge(plugins::routes())
         .merge(categories::routes())
+        .merge(import::routes())
+        .merge(faces::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(status::routes())

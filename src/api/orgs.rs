@@ -110,7 +110,8 @@ async fn change_policy(
     Ok(Answer(view(api.store().set_policy(&caller, change).await?)))
 }
 
-fn view(org: store::Org) -> OrgView {
+/// An organization as shown.
+pub(super) fn view(org: store::Org) -> OrgView {
     OrgView {
         id: org.id.to_string(),
         name: org.name.to_string(),

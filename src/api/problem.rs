@@ -70,6 +70,11 @@ impl Refused {
         self
     }
 
+    /// What it says.
+    pub fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
     /// Its code.
     pub fn code(&self) -> Code {
         self.0.problem.code

@@ -43,6 +43,22 @@ impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// As [`Params`], of a page: a form sends all of its fields, and those that are empty were not filled in.
+pub struct Filled<T>(pub T);
+
+impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Filled<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let text = parts.uri.query().unwrap_or("");
+        let filled: Vec<&str> = text.split('&').filter(|pair| !pair.ends_with('=')).collect();
+        let mut query = Query::of(&filled.join("&"), T::NAMES);
+        let read = T::read(&mut query);
+        query.faults.refusal()?;
+        Ok(Self(read))
+    }
+}
+
 /// A route without parameters.
 pub struct NoParams;
 
@@ -166,10 +182,20 @@ impl Query {
         Some(text)
     }
 
+    /// Whether the parameter was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(known, _)| *known == name)
+    }
+
     /// The parameter parsed, if it was given. `T`'s error must not quote.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name, 256)?;
         self.faults.take(name, text.parse())
+    }
+
+    /// What was made of the parameter elsewhere, or its fault.
+    pub fn checked<T, E: Display>(&mut self, name: &'static str, read: Result<T, E>) -> Option<T> {
+        self.faults.take(name, read)
     }
 
     /// `true` or `false`.

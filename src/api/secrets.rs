@@ -13,9 +13,9 @@ use http::header;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::deposit::change_of;
-use self::deposit::new_of;
-use self::deposit::replacement_of;
+pub(super) use self::deposit::change_of;
+pub(super) use self::deposit::new_of;
+pub(super) use self::deposit::replacement_of;
 use self::list::ListSecrets;
 use self::view::etag;
 pub(super) use self::view::view;

@@ -32,6 +32,7 @@ use crate::domain::id::TicketId;
 use crate::domain::name::PluginName;
 use crate::domain::ticket::BootTicket;
 use crate::store;
+use crate::store::Caller;
 use crate::wire::Code;
 use crate::wire::NewTicket;
 use crate::wire::Page;
@@ -91,16 +92,26 @@ async fn create_ticket(
     Params(NoParams): Params<NoParams>,
     Json(body): Json<NewTicket>,
 ) -> Result<impl IntoResponse, Refused> {
-    let issued = api.store().create_ticket(&caller, new_of(body)?, key.as_deref()).await?;
+    let body = issue(&api, &caller, body, key.as_deref()).await?;
+    let location = paths::fill(paths::TICKET, &body.view.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(body)))
+}
+
+/// Makes a ticket and writes it with the store's addresses.
+pub(super) async fn issue(
+    api: &Api,
+    caller: &Caller,
+    body: NewTicket,
+    key: Option<&str>,
+) -> Result<TicketCreated, Refused> {
+    let issued = api.store().create_ticket(caller, new_of(body)?, key).await?;
     let (urls, pin) = api.addresses();
     let ticket = BootTicket::new(urls, pin, issued.credential).map_err(|error| {
         // Addresses are checked when the configuration is read: this is a defect.
         tracing::error!("a ticket could not be written: {error}");
         Refused::new(Code::Internal, "the request could not be done; the server's log says more")
     })?;
-    let location = paths::fill(paths::TICKET, &issued.ticket.id.to_string());
-    let body = TicketCreated { ticket: ticket.to_text().to_string(), view: view(issued.ticket) };
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(body)))
+    Ok(TicketCreated { ticket: ticket.to_text().to_string(), view: view(issued.ticket) })
 }
 
 /// One ticket
@@ -165,7 +176,8 @@ fn new_of(body: NewTicket) -> Result<store::NewTicket, Refused> {
     Ok(new)
 }
 
-fn view(ticket: store::Ticket) -> TicketView {
+/// A ticket as shown.
+pub(super) fn view(ticket: store::Ticket) -> TicketView {
     TicketView {
         id: ticket.id.to_string(),
         member: ticket.member.to_string(),

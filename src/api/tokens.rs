@@ -27,6 +27,7 @@ use super::query::Params;
 use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
+use crate::store::Caller;
 use crate::wire::Code;
 use crate::wire::NewToken;
 use crate::wire::Page;
@@ -80,6 +81,17 @@ async fn create_token(
     Params(NoParams): Params<NoParams>,
     Json(body): Json<NewToken>,
 ) -> Result<impl IntoResponse, Refused> {
+    let body = issue(&api, &caller, body, key.as_deref()).await?;
+    Ok((StatusCode::CREATED, Answer(body)))
+}
+
+/// Makes a token.
+pub(super) async fn issue(
+    api: &Api,
+    caller: &Caller,
+    body: NewToken,
+    key: Option<&str>,
+) -> Result<TokenCreated, Refused> {
     let mut faults = Faults::default();
     let new = store::NewToken {
         member: body.member.and_then(|name| faults.take_as(Code::NameInvalid, "member", name.parse())),
@@ -87,9 +99,8 @@ async fn create_token(
         label: label(&mut faults, body.label.as_deref()),
     };
     faults.refusal()?;
-    let issued = api.store().create_token(&caller, new, key.as_deref()).await?;
-    let body = TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) };
-    Ok((StatusCode::CREATED, Answer(body)))
+    let issued = api.store().create_token(caller, new, key).await?;
+    Ok(TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) })
 }
 
 /// Revokes a token
@@ -122,7 +133,8 @@ pub(super) fn label(faults: &mut Faults, text: Option<&str>) -> Option<Label> {
     faults.take_as(Code::Unprocessable, "label", text?.parse())
 }
 
-fn view(token: store::Token) -> TokenView {
+/// A token as shown.
+pub(super) fn view(token: store::Token) -> TokenView {
     TokenView {
         id: token.id.to_string(),
         member: token.member.map(|name| name.to_string()),

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use super::audit;
 use super::backup;
 use super::boots;
+use super::category;
 use super::completions;
 use super::delete;
 use super::dev;
@@ -22,11 +23,14 @@ use super::man;
 use super::member;
 use super::migrate;
 use super::org;
+use super::plugin;
+use super::preset;
 use super::re_encrypt;
 use super::restore;
 use super::serve;
 use super::set;
 use super::show;
+use super::stats;
 use super::status;
 use super::ticket;
 use super::token;
@@ -68,6 +72,13 @@ pub enum Command {
     Delete(delete::Delete),
     ReEncrypt(re_encrypt::ReEncrypt),
     Import(import::Import),
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    #[command(subcommand)]
+    Category(category::Category),
+    #[command(subcommand)]
+    Preset(preset::Preset),
+    Stats(stats::Stats),
     #[command(subcommand)]
     Member(member::Member),
     #[command(subcommand)]

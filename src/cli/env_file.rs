@@ -1,22 +1,10 @@
 //! A .env file as deposits: its lines, and the attributes that comments before them give. Everything that is wrong with the file
 //! is told at once, by line, and nothing of what stands there.
 
-use std::collections::BTreeMap;
-
 use super::deposit::Wanted;
 use crate::domain::import;
-use crate::domain::import::Assignment;
-use crate::domain::import::FaultKind;
-use crate::domain::name::Category;
-use crate::domain::name::NameError;
-use crate::domain::name::PluginName;
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
 use crate::domain::value::SecretValue;
-
-/// What a comment begins with to say something about the next line's secret.
-const MARK: &str = "dropsafe:";
 
 /// One line as a deposit.
 #[derive(Debug)]
@@ -47,112 +35,41 @@ impl Fault {
 
 /// Reads a whole file.
 pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<Line>, Vec<Fault>> {
-    let assignments = import::parse(bytes).map_err(|faults| {
-        faults
-            .into_iter()
-            .map(|fault| Fault::new(fault.line, fault.kind, fault.kind.hint()))
-            .collect::<Vec<_>>()
-    })?;
-    let mut said = directives(bytes, &assignments)?;
-    let line = |assignment: Assignment| {
-        let attributes = said.remove(&assignment.line).unwrap_or_default();
-        let wanted = Wanted {
-            kind: attributes.kind,
-            delivery: attributes.delivery,
-            auto_install: attributes.auto_install,
-            plugin: attributes.plugin,
-            category: attributes.category,
-            allow_refused: attributes.allow_refused,
-            ..Wanted::of(assignment.name, scope)
-        };
-        Line { number: assignment.line, wanted, value: assignment.value }
-    };
-    Ok(assignments.into_iter().map(line).collect())
-}
-
-/// What comments say of one line.
-#[derive(Debug, Default)]
-struct Attributes {
-    kind: Option<Kind>,
-    delivery: Option<Delivery>,
-    auto_install: Option<bool>,
-    plugin: Option<PluginName>,
-    category: Option<Category>,
-    allow_refused: bool,
-}
-
-impl Attributes {
-    fn take(&mut self, word: &str) -> Result<(), WordError> {
-        match word.split_once('=') {
-            Some(("plugin", name)) => self.plugin = Some(PluginName::parse(name)?),
-            Some(("category", name)) => self.category = Some(Category::parse(name)?),
-            None if word == "no-install" => self.auto_install = Some(false),
-            None if word == "plain" => self.kind = Some(Kind::Plain),
-            None if word == "file" => self.delivery = Some(Delivery::File),
-            None if word == "allow-refused" => self.allow_refused = true,
-            _ => return Err(WordError::Unknown),
-        }
-        Ok(())
-    }
-}
-
-/// Why a word of a comment is not understood.
-#[derive(Debug, thiserror::Error)]
-enum WordError {
-    #[error(
-        "a dropsafe comment holds a word that is not known; known are no-install, plain, file, allow-refused, plugin=NAME and category=NAME"
-    )]
-    Unknown,
-    #[error(transparent)]
-    Name(#[from] NameError),
-}
-
-/// The attributes by the line of the assignment that they are for.
-fn directives(bytes: &[u8], assignments: &[Assignment]) -> Result<BTreeMap<usize, Attributes>, Vec<Fault>> {
-    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    let mut said: BTreeMap<usize, Attributes> = BTreeMap::new();
+    let read = import::lines(bytes);
+    let (mut said, comments) = import::attributes(bytes, &read);
+    let mut lines = Vec::with_capacity(read.len());
     let mut faults = Vec::new();
-    for (index, line) in lines.iter().enumerate() {
-        let Some(words) = marked(line) else { continue };
-        if within_a_value(&lines[..index]) {
-            continue;
-        }
-        let number = index + 1;
-        let next = (number..lines.len()).find(|next| !is_comment(lines[*next])).map(|next| next + 1);
-        let Some(target) = next.filter(|next| assignments.iter().any(|assignment| assignment.line == *next))
-        else {
-            faults.push(Fault::new(number, "a dropsafe comment stands before no assignment", None));
-            continue;
-        };
-        let attributes = said.entry(target).or_default();
-        for word in words.split_ascii_whitespace() {
-            if let Err(error) = attributes.take(word) {
-                faults.push(Fault::new(number, error, None));
+    for import::Line { line: number, name, value } in read {
+        match (name, value) {
+            (Some(name), Ok(value)) => {
+                let said = said.remove(&number).unwrap_or_default();
+                let wanted = Wanted {
+                    kind: said.kind,
+                    delivery: said.delivery,
+                    auto_install: said.auto_install,
+                    plugin: said.plugin,
+                    category: said.category,
+                    allow_refused: said.allow_refused,
+                    ..Wanted::of(name, scope)
+                };
+                lines.push(Line { number, wanted, value });
             }
+            (_, Err(kind)) => faults.push(Fault::new(number, kind, kind.hint())),
+            (None, Ok(_)) => {}
         }
     }
-    if faults.is_empty() { Ok(said) } else { Err(faults) }
-}
-
-fn is_comment(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"#")
-}
-
-/// The words of a comment that is meant for us.
-fn marked(line: &[u8]) -> Option<&str> {
-    let comment = line.trim_ascii().strip_prefix(b"#")?;
-    str::from_utf8(comment).ok()?.trim_start().strip_prefix(MARK)
-}
-
-/// Whether a quote that these lines open goes on after them.
-fn within_a_value(before: &[&[u8]]) -> bool {
-    let faults = import::parse(&before.join(&b'\n')).err().unwrap_or_default();
-    faults.iter().any(|fault| fault.kind == FaultKind::Unclosed)
+    faults.extend(comments.into_iter().map(|(number, fault)| Fault::new(number, fault, None)));
+    faults.sort_by_key(|fault| fault.number);
+    if faults.is_empty() { Ok(lines) } else { Err(faults) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::name::Category;
+    use crate::domain::name::PluginName;
+    use crate::domain::value::Delivery;
+    use crate::domain::value::Kind;
 
     fn read(text: &str) -> Result<Vec<Line>, Vec<(usize, String)>> {
         parse(text.as_bytes(), ScopeKind::Shared)

@@ -5,6 +5,7 @@ mod arguments;
 mod audit;
 mod backup;
 mod boots;
+mod category;
 mod completions;
 mod connect;
 mod delete;
@@ -31,12 +32,15 @@ mod member;
 mod migrate;
 mod org;
 mod output;
+mod plugin;
+mod preset;
 mod progress;
 mod re_encrypt;
 mod restore;
 mod serve;
 mod set;
 mod show;
+mod stats;
 mod status;
 mod table;
 mod terminal;
@@ -129,6 +133,10 @@ async fn ask(command: Command, context: &mut Context) -> Outcome {
         Command::Delete(command) => command.run(context).await,
         Command::ReEncrypt(command) => command.run(context).await,
         Command::Import(command) => command.run(context).await,
+        Command::Plugin(command) => command.run(context).await,
+        Command::Category(command) => command.run(context).await,
+        Command::Preset(command) => command.run(context).await,
+        Command::Stats(command) => command.run(context).await,
         Command::Member(command) => command.run(context).await,
         Command::Token(command) => command.run(context).await,
         Command::Ticket(command) => command.run(context).await,

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::failure::Outcome;
 use super::input;
 use super::output;
+use super::preset::Fill;
 use super::usage;
 use crate::domain::name::Category;
 use crate::domain::name::EnvName;
@@ -38,8 +39,16 @@ use crate::wire::SecretView;
 #[command(verbatim_doc_comment)]
 pub struct Set {
     /// The secret's name: ASCII letters, digits and - _ . : /
-    #[arg(value_name = "NAME")]
-    pub name: String,
+    #[arg(value_name = "NAME", required_unless_present = "preset", conflicts_with = "preset")]
+    pub name: Option<String>,
+    /// The secrets of a platform, one for each of its fields (see `dropsafe preset`)
+    ///
+    /// Asks for each field's value, or reads lines FIELD=VALUE from standard input or --file.
+    #[arg(long, value_name = "PRESET", conflicts_with_all = ["env", "as_file", "if_version"])]
+    pub preset: Option<String>,
+    /// Export a preset's secrets as most programs expect them, such as OPENAI_API_KEY
+    #[arg(long, requires = "preset")]
+    pub usual_names: bool,
     /// For your own boots only (default)
     #[arg(long)]
     pub private: bool,
@@ -84,7 +93,13 @@ pub struct Set {
 impl Set {
     /// Runs it.
     pub async fn run(self, context: &mut Context) -> Outcome {
-        let wanted = self.wanted()?;
+        if let Some(preset) = &self.preset {
+            // Each field's own name takes the place of this one.
+            let like = self.wanted(preset)?;
+            let (usual_names, file, json) = (self.usual_names, self.file.as_deref(), self.json);
+            return Fill { preset, like, usual_names, file, json }.run(context).await;
+        }
+        let wanted = self.wanted(self.name.as_deref().unwrap_or_default())?;
         wanted.check_refusal()?;
         let (client, place) = connect::known(context)?;
         let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
@@ -112,12 +127,12 @@ impl Set {
         Ok(Exit::Done)
     }
 
-    fn wanted(&self) -> Result<Wanted, Failure> {
-        if self.name.contains('=') {
+    fn wanted(&self, name: &str) -> Result<Wanted, Failure> {
+        if name.contains('=') {
             return Err(Failure::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
         }
-        let name = SecretName::parse(&self.name)
-            .map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
+        let name =
+            SecretName::parse(name).map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let parsed = |text: &Option<String>| text.clone();
         Ok(Wanted {

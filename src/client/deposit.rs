@@ -13,6 +13,7 @@ use crate::crypto::random;
 use crate::crypto::random::Random;
 use crate::crypto::value as sealing;
 use crate::crypto::value::Wrapped;
+use crate::domain::catalog::Presets;
 use crate::domain::hint::Hint;
 use crate::domain::id::MemberId;
 use crate::domain::id::OrgId;
@@ -120,7 +121,8 @@ impl Depositor {
             Some(env) => EnvName::parse(env)?,
             None => SecretName::parse(&secret.name)?.export(),
         };
-        let warnings = check(value, &env, secret.delivery, self.info.variable_ceiling)?;
+        let mut warnings = check(value, &env, secret.delivery, self.info.variable_ceiling)?;
+        warnings.extend(judged(&secret.name, &env, secret.kind, value));
         let mut stale = false;
         loop {
             let place =
@@ -148,7 +150,8 @@ impl Depositor {
     ) -> Result<SecretView, DepositError> {
         let env = EnvName::parse(replacement.env.as_deref().unwrap_or(&existing.env))?;
         let delivery = replacement.delivery.unwrap_or(existing.delivery);
-        let warnings = check(value, &env, delivery, self.info.variable_ceiling)?;
+        let mut warnings = check(value, &env, delivery, self.info.variable_ceiling)?;
+        warnings.extend(judged(&existing.name, &env, replacement.kind.unwrap_or(existing.kind), value));
         let id: SecretId = existing.id.parse().map_err(|_| DepositError::SecretUnusable)?;
         let place = Place { id, scope: existing.scope, env: &env };
         let mut stale = false;
@@ -271,6 +274,14 @@ fn key(info: &DepositInfo, pinned: Option<&str>) -> Result<DepositKey, DepositEr
             Err(DepositError::KeyChanged { pinned: pinned.to_owned(), presented })
         }
         _ => Ok(key),
+    }
+}
+
+/// What the program's own presets say of the value: the store, which is not to read it, cannot.
+fn judged(name: &str, env: &EnvName, kind: Kind, value: &SecretValue) -> Vec<ValueWarning> {
+    match SecretName::parse(name) {
+        Ok(name) => Presets::builtin().judge(&name, env, kind, value),
+        Err(_) => Vec::new(),
     }
 }
 

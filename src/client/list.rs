@@ -80,6 +80,8 @@ pub struct AuditFilter {
 pub struct Pages<T> {
     path: String,
     cursor: Cursor,
+    /// Whether the list takes neither limit nor cursor: it is short by its nature.
+    whole: bool,
     items: PhantomData<fn() -> T>,
 }
 
@@ -92,13 +94,19 @@ enum Cursor {
 
 impl<T: DeserializeOwned> Pages<T> {
     pub(super) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
-        Self { path: query(path, filter), cursor: Cursor::Start, items: PhantomData }
+        Self { path: query(path, filter), cursor: Cursor::Start, whole: false, items: PhantomData }
+    }
+
+    /// A list that comes in one page.
+    pub(super) fn in_one_page(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     /// The next page, or none after the last. A page may be empty and not be the last.
     pub async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
         let limit = PAGE.to_string();
         let path = match &self.cursor {
+            Cursor::Start if self.whole => self.path.clone(),
             Cursor::Start => query(&self.path, &[("limit", Some(&limit))]),
             Cursor::At(cursor) => query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
             Cursor::End => return Ok(None),
@@ -176,7 +184,7 @@ impl AuditFilter {
 }
 
 /// `path` with those of `pairs` that have a value, percent-encoded (RFC 3986, section 2).
-fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+pub(super) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
     let mut out = path.to_owned();
     let mut separator = if path.contains('?') { '&' } else { '?' };
     for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {

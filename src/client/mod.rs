@@ -22,6 +22,8 @@
 mod admin;
 mod answer;
 mod boot;
+#[cfg(feature = "server")]
+mod catalog;
 mod connect;
 #[cfg(feature = "server")]
 mod deposit;

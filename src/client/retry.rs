@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::error::CallError;
 use super::error::Outage;
 use super::error::Refused;
@@ -16,6 +18,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Kept back from a longer wait for one last try before the deadline.
 const LAST_TRY: Duration = Duration::from_millis(500);
+
+/// An outage that lasts longer is worth a line, once for each reason: a store that restarts is not.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// One try: which of the addresses, and how much time there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(super) async fn until<T, P: Pace>(
     let last_try = LAST_TRY.min(deadline.saturating_sub(pace.now()) / 4);
     let mut round = Round::first();
     let mut tries = 0;
+    let started = pace.now();
+    let mut told = String::new();
     loop {
         for address in 0..addresses.max(1) {
             let remaining = deadline.saturating_sub(pace.now());
@@ -65,6 +72,11 @@ pub(super) async fn until<T, P: Pace>(
             let Some(room) = remaining.checked_sub(last_try).filter(|room| !room.is_zero()) else {
                 return Err(GaveUp::Deadline { last: outage, tries });
             };
+            let why = outage.to_string();
+            if pace.now().saturating_sub(started) >= TOLD_AFTER && why != told {
+                warn!("{why}; trying again for {} seconds", remaining.as_secs());
+                told = why;
+            }
             let wait = round.wait(pace.random()).min(room);
             pace.sleep(wait).await;
         }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+pub use crate::domain::audit::vault::VaultAction;
 pub use crate::domain::audit::words::AuditAction;
 pub use crate::domain::audit::words::DetailKey;
 use crate::domain::cidr::Cidr;
@@ -20,6 +21,7 @@ use crate::domain::time::Timestamp;
 
 #[cfg(test)]
 mod tests;
+mod vault;
 mod words;
 
 /// One entry of the trail.

@@ -16,14 +16,59 @@
 //!   systemd does, and `\n`, `\r`, `\t` as dotenv does: systemd would keep those two characters, yet nobody means them.
 //! - Lines end with LF or CRLF. A UTF-8 byte order mark at the start is skipped.
 
+use std::collections::BTreeMap;
+
 use crate::domain::name::EnvName;
 use crate::domain::name::NameError;
 use crate::domain::name::SecretName;
+use crate::domain::text;
 use crate::domain::value::SecretValue;
 
+mod attributes;
 mod scan;
 #[cfg(test)]
 mod tests;
+
+text::text_enum! {
+    /// What becomes of one name.
+    pub enum Fate, "what becomes of a name" {
+        /// A new secret.
+        Create = "create",
+        /// A new version of the secret that is there.
+        Replace = "replace",
+        /// The secret that is there stays as it is.
+        Keep = "keep",
+        /// The secret that is there is deleted.
+        Clear = "clear",
+        /// There is nothing to clear.
+        Nothing = "nothing",
+        /// It cannot be done, so that nothing of the whole is.
+        Refused = "refused",
+    }
+}
+
+text::text_enum! {
+    /// What to do with a secret that is there already.
+    pub enum Existing, "replace, keep or refuse" {
+        /// Give it the new value.
+        Replace = "replace",
+        /// Leave it.
+        Keep = "keep",
+        /// Do nothing at all.
+        Refuse = "refuse",
+    }
+}
+
+/// An assignment, or what is wrong with one.
+#[derive(Debug)]
+pub struct Line {
+    /// The line that it begins on, counted from 1.
+    pub line: usize,
+    /// The name, as far as one could be read.
+    pub name: Option<SecretName>,
+    /// The value.
+    pub value: Result<SecretValue, FaultKind>,
+}
 
 /// One assignment.
 #[derive(Debug)]
@@ -35,6 +80,10 @@ pub struct Assignment {
     /// The value.
     pub value: SecretValue,
 }
+
+pub use attributes::Attributes;
+pub use attributes::CommentFault;
+pub use attributes::attributes;
 
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,19 +157,27 @@ impl FaultKind {
 /// Reads a whole file. Either every assignment in the order of the file, or every fault in that order.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Fault>> {
     let mut assignments: Vec<Assignment> = Vec::new();
-    let mut exported: std::collections::BTreeMap<EnvName, usize> = std::collections::BTreeMap::new();
     let mut faults = Vec::new();
-    for (line, read) in scan::Lines::new(bytes) {
-        match read {
-            Ok((name, value)) => {
-                let first = *exported.entry(name.export()).or_insert(line);
-                if first != line {
-                    faults.push(Fault { line, kind: FaultKind::Duplicate { first } });
-                }
-                assignments.push(Assignment { line, name, value });
-            }
-            Err(kind) => faults.push(Fault { line, kind }),
+    for Line { line, name, value } in lines(bytes) {
+        match (name, value) {
+            (Some(name), Ok(value)) => assignments.push(Assignment { line, name, value }),
+            (_, Err(kind)) => faults.push(Fault { line, kind }),
+            (None, Ok(_)) => {}
         }
     }
     if faults.is_empty() { Ok(assignments) } else { Err(faults) }
+}
+
+/// Reads a whole file, its assignments and its faults in their order.
+pub fn lines(bytes: &[u8]) -> Vec<Line> {
+    let mut exported: BTreeMap<EnvName, usize> = BTreeMap::new();
+    let read = scan::Lines::new(bytes).map(|(line, read)| match read {
+        Ok((name, value)) => {
+            let first = *exported.entry(name.export()).or_insert(line);
+            let value = if first == line { Ok(value) } else { Err(FaultKind::Duplicate { first }) };
+            Line { line, name: Some(name), value }
+        }
+        Err(kind) => Line { line, name: None, value: Err(kind) },
+    });
+    read.collect()
 }

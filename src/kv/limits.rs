@@ -21,7 +21,7 @@ impl Limits {
     /// Those of the backends that live in this process: far above what a request needs, and low enough that no commit
     /// keeps others waiting for long. The largest value is a file of 1 MiB, and its seal.
     pub const EMBEDDED: Limits = Limits {
-        max_writes_per_commit: 1024,
+        max_writes_per_commit: 4096,
         max_key: 1024,
         max_value: (1 << 20) + (64 << 10),
         max_commit: 8 << 20,

@@ -3,6 +3,7 @@
 
 mod address;
 mod flags;
+mod presets;
 mod role;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use super::connection::Patience;
 use super::datadir;
 use super::log::LogFormat;
 use super::log::LogLevel;
+use crate::domain::catalog::Presets;
 use crate::kv;
 use crate::settings::Environment;
 use crate::settings::Faults;
@@ -84,6 +86,8 @@ pub struct ServeConfig {
     pub guesses: u32,
     /// How long requests may take to finish once the server shall stop.
     pub drain: Duration,
+    /// The presets of the program, and the operator's own.
+    pub presets: Presets,
     /// How long peers are waited for.
     pub patience: Patience,
     /// systemd's credentials of this service.
@@ -143,7 +147,9 @@ impl ServeConfig {
         let mut faults = Faults::default();
         let path = data.join(datadir::CONFIG);
         let yaml = File::parse(&path.display().to_string(), file, &mut faults);
-        yaml.refuse_unknown(&KEYS.map(|key| key.field), &mut faults);
+        let known: Vec<&str> = KEYS.iter().map(|key| key.field).chain([presets::FIELD]).collect();
+        yaml.refuse_unknown(&known, &mut faults);
+        let presets = presets::read(&yaml, &mut faults);
         let sources: [&dyn Source; 3] = [flags, environment, &yaml];
         let mut reader = Reader::new(&sources, &mut faults);
 
@@ -187,6 +193,7 @@ impl ServeConfig {
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(crate::api::limits::Settings::default().guesses),
             drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+            presets,
             patience: Patience::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::linger::Lingering;
+use crate::api::OverTls;
 use crate::api::Peer;
 
 /// Headers of a request, in number.
@@ -77,6 +78,7 @@ pub async fn serve<S>(
     stream: S,
     protocol: Protocol,
     peer: Peer,
+    over_tls: Option<OverTls>,
     router: Router,
     patience: Patience,
     stop: watch::Receiver<bool>,
@@ -84,7 +86,7 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::new());
-    let service = Routed { router, peer, activity: Arc::clone(&activity) };
+    let service = Routed { router, peer, over_tls, activity: Arc::clone(&activity) };
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -177,6 +179,7 @@ impl Drop for UnderWay {
 struct Routed {
     router: Router,
     peer: Peer,
+    over_tls: Option<OverTls>,
     activity: Arc<Activity>,
 }
 
@@ -188,6 +191,9 @@ impl Service<Request<Incoming>> for Routed {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let under_way = self.activity.begin();
         request.extensions_mut().insert(self.peer);
+        if let Some(over_tls) = self.over_tls {
+            request.extensions_mut().insert(over_tls);
+        }
         let answer = self.router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
             answer.await.map(|response| response.map(|body| Counted { body, _under_way: under_way }))

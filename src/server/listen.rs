@@ -25,6 +25,7 @@ use super::connection::serve;
 use super::datadir;
 use super::datadir::DataError;
 use crate::api::Api;
+use crate::api::OverTls;
 use crate::api::Peer;
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
@@ -178,12 +179,14 @@ async fn converse(accepted: Accepted, router: axum::Router, patience: Patience, 
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            serve(stream, protocol, Peer::Network(address.ip()), router, patience, stop).await;
+            serve(stream, protocol, Peer::Network(address.ip()), Some(OverTls), router, patience, stop).await;
         }
         Accepted::Plain(stream, address) => {
             let _ = stream.set_nodelay(true);
-            serve(stream, Protocol::Http1, Peer::Network(address.ip()), router, patience, stop).await;
+            serve(stream, Protocol::Http1, Peer::Network(address.ip()), None, router, patience, stop).await;
         }
-        Accepted::Unix(stream) => serve(stream, Protocol::Http1, Peer::Socket, router, patience, stop).await,
+        Accepted::Unix(stream) => {
+            serve(stream, Protocol::Http1, Peer::Socket, None, router, patience, stop).await;
+        }
     }
 }

@@ -99,7 +99,7 @@ pub async fn run(
     };
     let listeners = bind(&config, &served).await?;
 
-    let store = open(&config.store, record_key, config.role).await?;
+    let store = open(&config.store, record_key, config.role).await?.with_presets(config.presets.clone());
     if let Some(secret) = secret
         && let Err(error) = store.unlock(&Caller::this_process(), secret).await
     {

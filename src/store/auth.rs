@@ -237,7 +237,11 @@ impl Store {
         (about, self.judge_token(token, source).await)
     }
 
-    async fn judge_token(&self, token: TokenRecord, source: Option<IpAddr>) -> Result<Caller, AuthError> {
+    pub(super) async fn judge_token(
+        &self,
+        token: TokenRecord,
+        source: Option<IpAddr>,
+    ) -> Result<Caller, AuthError> {
         usable(token.revoked_at.is_some(), token.expires_at.is_some_and(|at| at <= self.now()))?;
         let Some((org, member)) = token.member else {
             return Ok(Caller::new(Principal::Operator, None, OrgPolicy::default(), source));

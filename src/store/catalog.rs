@@ -5,12 +5,14 @@ mod categories;
 mod plugins;
 mod scope;
 mod statistics;
+mod variables;
 
 pub(super) use categories::CategoriesRecord;
 pub use categories::{CategoryState, NewCategory};
 pub use plugins::{Need, NewPlugin, PluginState};
 pub(super) use plugins::{PluginRecord, PluginsRecord};
 pub use statistics::Statistics;
+pub use variables::{Assignment, SetVariables, Variable};
 
 use super::error::Error;
 use super::{Caller, Store};

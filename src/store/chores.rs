@@ -18,6 +18,7 @@ use super::keyspace::{self, Key, Prefix};
 use super::members::RemovalRecord;
 use super::records::Record;
 use super::secrets::SecretRecord;
+use super::sessions::{SessionMark, SessionRecord};
 use super::{Inner, Store};
 use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
 use crate::domain::secret::Scope;
@@ -67,6 +68,8 @@ impl Store {
             *forgot_at = Some(now);
             self.forget(&keyspace::answers(), Answer::is_over).await?;
             self.forget(&keyspace::attempts(), AttemptRecord::is_over).await?;
+            self.forget(&keyspace::sessions(), SessionRecord::is_over).await?;
+            self.forget(&keyspace::session_marks(), SessionMark::is_over).await?;
         }
         Ok(())
     }

@@ -54,6 +54,9 @@ pub enum Error {
     /// The caller may not.
     #[error(transparent)]
     Forbidden(#[from] Denied),
+    /// A value was asked for. It leaves by a boot or not at all.
+    #[error("values are write-only: no one reads one back")]
+    WriteOnly,
     /// It is not there, or not visible to the caller.
     #[error("there is no such {what} here")]
     NotFound {
@@ -167,6 +170,7 @@ impl Coded for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::Forbidden(_) => "forbidden",
+            Self::WriteOnly => "write_only",
             Self::NotFound { .. } => "not_found",
             Self::Invalid { .. } => "invalid_request",
             Self::NameTaken { .. } | Self::Taken { .. } => "name_taken",
@@ -189,6 +193,7 @@ impl Coded for Error {
             Self::Value(error) => error.hint()?,
             Self::NameTaken { .. } => "replace that secret's value, or export this one under another name",
             Self::NameRefused { .. } => "export it under another name; an admin may allow this one",
+            Self::WriteOnly => "replace the value, or boot a workload with it",
             Self::VersionMismatch => "read the secret again and repeat with its version",
             Self::StaleGeneration { .. } => "fetch the deposit key again and seal anew",
             Self::Locked => "the operator unlocks the store",

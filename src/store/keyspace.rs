@@ -16,6 +16,7 @@ use super::orgs::OrgRecord;
 use super::records::Records;
 use super::reencrypt::RunRecord;
 use super::secrets::{BodyRecord, SecretRecord, Unsettled};
+use super::sessions::{SessionMark, SessionRecord};
 use super::tickets::TicketRecord;
 use super::tokens::TokenRecord;
 use crate::crypto::record::RecordKey;
@@ -204,6 +205,18 @@ pub(super) fn answers() -> Prefix<Answer> {
     Prefix::new(b"d".to_vec())
 }
 
+pub(super) fn sessions() -> Prefix<SessionRecord> {
+    Prefix::new(b"w".to_vec())
+}
+
+pub(super) fn session(id: [u8; 16]) -> Key<SessionRecord> {
+    sessions().key(&id)
+}
+
+pub(super) fn session_marks() -> Prefix<SessionMark> {
+    Prefix::new(b"W".to_vec())
+}
+
 // === the audit trail ===
 
 pub(super) type ChainId = [u8; 16];
@@ -280,6 +293,14 @@ impl Records {
         match org {
             Some(org) => self.grouped(b"T", "tokens", &[org.as_bytes()]),
             None => self.grouped(b"T", "operator tokens", &[]),
+        }
+    }
+
+    /// The sessions of a member; of the operator when there is none.
+    pub(super) fn sessions_of(&self, member: Option<(OrgId, MemberId)>) -> Prefix<SessionMark> {
+        match member {
+            Some((org, member)) => self.grouped(b"W", "sessions", &[org.as_bytes(), member.as_bytes()]),
+            None => self.grouped(b"W", "operator sessions", &[]),
         }
     }
 

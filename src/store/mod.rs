@@ -25,6 +25,7 @@ mod page;
 mod records;
 mod reencrypt;
 mod secrets;
+mod sessions;
 mod tickets;
 mod tokens;
 
@@ -38,7 +39,9 @@ pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use boots::{
     Boot, BootAsk, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
 };
-pub use catalog::{CategoryState, Need, NewCategory, NewPlugin, PluginState, Statistics};
+pub use catalog::{
+    Assignment, CategoryState, Need, NewCategory, NewPlugin, PluginState, SetVariables, Statistics, Variable,
+};
 pub use clock::{Clock, Entropy, KernelEntropy, SystemClock};
 pub use error::{Coded, Error, Failure};
 pub use init::{Init, InitError, Initialized, OpenError};
@@ -49,8 +52,10 @@ pub use orgs::{NewOrg, Org, OrgCreated, PolicyChange};
 pub use page::{Cursor, Page, PageAsk};
 pub use reencrypt::Progress;
 pub use secrets::{
-    Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretChange, SecretFilter, Written,
+    Deleted, Deposit, ImportAsk, ImportLine, ImportReport, NewSecret, Replacement, SealedDeposit, Secret,
+    SecretChange, SecretFilter, Written,
 };
+pub use sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
 

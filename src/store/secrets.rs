@@ -2,10 +2,15 @@
 
 mod change;
 mod deposit;
+mod import;
+mod many;
 mod prepare;
 mod read;
 mod record;
+mod reseal;
 
+pub use import::{ImportAsk, ImportLine, ImportReport};
+pub(super) use many::{Item, Planned, Rules};
 pub(super) use record::{BodyRecord, SecretRecord, Stored, Unsettled, Whole};
 
 use serde::{Deserialize, Serialize};

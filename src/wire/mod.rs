@@ -5,6 +5,8 @@ mod account;
 mod audit;
 mod boot;
 mod catalog;
+mod faces;
+mod import;
 mod keys;
 mod number;
 mod object;
@@ -24,6 +26,11 @@ pub use catalog::{
     CategoryDeclaration, CategoryView, NeedView, PluginChange, PluginDeclaration, PluginView,
     PresetFieldView, PresetView, StatisticsView,
 };
+pub use faces::{
+    Done, FaceAssignments, FaceSecret, FaceSecrets, NewVaultSecret, VaultDeleted, VaultEntry, VaultLog,
+    VaultRotated, VaultSecret, VaultSecrets, VaultStatus,
+};
+pub use import::{ImportLineView, ImportRequest, ImportView};
 pub use keys::{
     DepositInfo, KeyslotView, Lock, NewKeyslot, ReencryptProgress, Unlock, UnlockSecret, UnlockedView,
 };

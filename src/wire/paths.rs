@@ -52,6 +52,24 @@ pub const KEYSLOT: &str = "/v1/keyslots/{id}";
 pub const ORGS: &str = "/v1/orgs";
 /// The caller's organization and its policy.
 pub const ORG_SELF: &str = "/v1/org";
+/// A file of variables at once.
+pub const IMPORT: &str = "/v1/import";
+/// The audit trail as JSON lines.
+pub const AUDIT_EXPORT: &str = "/v1/audit/export";
+/// Variables by name, redacted.
+pub const FACE_SECRETS: &str = "/api/secrets";
+/// The vault's secrets.
+pub const VAULT_SECRETS: &str = "/vault/secrets";
+/// One of them.
+pub const VAULT_SECRET: &str = "/vault/secrets/{id}";
+/// Re-encryption of one.
+pub const VAULT_ROTATE: &str = "/vault/secrets/{id}/rotate";
+/// Re-encryption of all.
+pub const VAULT_ROTATE_ALL: &str = "/vault/rotate-all";
+/// The vault's audit log.
+pub const VAULT_LOG: &str = "/vault/audit-log";
+/// The vault's state.
+pub const VAULT_STATUS: &str = "/vault/status";
 /// Plugins.
 pub const PLUGINS: &str = "/v1/plugins";
 /// One plugin, by name.

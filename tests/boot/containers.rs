@@ -16,6 +16,8 @@ use super::debian;
 use super::harness::Ran;
 use super::harness::Site;
 use super::place::Folder;
+use super::place::has;
+use super::place::text;
 use super::podman::Podman;
 use super::probe::probe;
 use super::scope::OFF;
@@ -240,17 +242,7 @@ fn over_an_image_that_exists_and_from_a_volume_as_root_and_as_a_user() {
     let Some(place) = Place::shared() else { return };
     let Some(root) = debian::root() else { return };
     let (volume, _) = place.ticket("debian", &[]);
-    let import = format!(
-        "tar --create --directory='{}' --exclude=./var/cache --exclude=./var/lib/apt --exclude=./dev --exclude=./usr/share . | \"$@\"",
-        root.display()
-    );
-    let mut shell = Command::new("sh");
-    let podman = place.podman.command(&["import", "--quiet", "-", "base"]);
-    shell.args(["-c", &import, "sh"]).arg(podman.get_program()).args(podman.get_args());
-    for (name, value) in podman.get_envs() {
-        shell.env(name, value.unwrap());
-    }
-    Ran::of(shell.output().unwrap()).ok();
+    place.podman.import("base", root);
     let arguments = ["--build-arg=AGENT=localhost/dropsafe-agent", "--build-arg=BASE=localhost/base"];
     let context = place.folder.join("context");
     place.podman.build("app-with-secrets", "init/container/into-image.Containerfile", &context, &arguments);
@@ -294,4 +286,35 @@ fn over_an_image_that_exists_and_from_a_volume_as_root_and_as_a_user() {
     ];
     let ran = place.ran(&volume, &flags, &["base", "sh", "-c", "echo \"$OPENAI_API_KEY\""]).ok();
     assert_eq!(ran.out, format!("{PRIVATE}\n"));
+}
+
+#[test]
+fn the_example_for_kubernetes_runs() {
+    let Some(place) = Place::shared() else { return };
+    let Some(root) = debian::root() else { return };
+    if !has("catatonit") {
+        return skip("pods (Debian package catatonit)");
+    }
+    // Under the names that the example gives them.
+    let base = "docker.io/library/debian:bookworm-slim";
+    place.podman.import(base, root);
+    let context = place.folder.join("context");
+    let arguments = format!("--build-arg=BASE={base}");
+    place.podman.build("dropsafe-agent-share", "init/container/share.Containerfile", &context, &[&arguments]);
+    // This podman hands on the data of a secret as they stand.
+    let ticket = place.site.ticket("admin", &[]);
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: dropsafe-ticket}}\ndata: {{ticket: {ticket}}}\n"
+    );
+    let secret = place.folder.write("secret.yaml", secret);
+    place.podman.ran(&["secret", "create", "dropsafe-ticket", secret.to_str().unwrap()]).ok();
+    // And starts init containers again as well where it would start the others again.
+    let example = text("examples/kubernetes/app.yaml");
+    let spec = "      automountServiceAccountToken: false\n";
+    assert!(example.contains(spec));
+    let example = example.replace(spec, &format!("{spec}      restartPolicy: Never\n"));
+    let example = place.folder.write("app.yaml", example);
+    let example = example.to_str().unwrap();
+    let _pods = place.podman.play(example);
+    place.said("app-pod-0-app", "OPENAI_API_KEY is set");
 }

@@ -1,4 +1,4 @@
-//! A Debian root file system without systemd, for containers and for the other init systems. Made once and kept in the test
+//! A Debian root file system without systemd, for containers, the other init systems and an initramfs. Made once and kept in the test
 //! cache; nobody writes to it.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::place::skip;
 use super::rootfs::kept;
 
 /// What is in it beside Debian's smallest.
-const PACKAGES: &str = "openrc,runit,s6,execline,procps";
+const PACKAGES: &str = "openrc,runit,s6,execline,procps,initramfs-tools";
 
 /// Where it lies; `None`, and said so, where it cannot be made.
 pub fn root() -> Option<&'static Path> {
@@ -27,7 +27,7 @@ fn make() -> Option<PathBuf> {
     if !nix::unistd::getuid().is_root() || !has("mmdebstrap") {
         return None;
     }
-    kept("bookworm-inits", |fresh| {
+    kept("bookworm-plain", |fresh| {
         let made = Command::new("mmdebstrap")
             .args(["--quiet", "--variant=minbase", "--include", PACKAGES, "--dpkgopt=force-unsafe-io"])
             // Programs are what matters here.

@@ -90,13 +90,29 @@ impl Kernel {
         Some(Self { folder, image, emulated })
     }
 
+    /// The same machine with another user space.
+    pub fn with_initramfs(self, image: PathBuf) -> Self {
+        Self { image, ..self }
+    }
+
+    /// Where the emulated machine's kernel was unpacked.
+    pub fn unpacked(&self) -> PathBuf {
+        let boot = self.emulated.as_ref().and_then(|kernel| kernel.parent()).unwrap();
+        boot.parent().unwrap().to_owned()
+    }
+
     pub fn name(&self) -> &'static str {
         if self.emulated.is_some() { "QEMU" } else { "User Mode Linux" }
     }
 
     /// Boots with these words for the kernel and for the agent, to the end.
     pub fn boot(&self, kernel: &str, agent: &str) -> Console {
-        let output = self.start(&[], kernel, agent).wait_with_output().unwrap();
+        self.boot_on(&[], kernel, agent)
+    }
+
+    /// The same on a machine with more to it.
+    pub fn boot_on(&self, machine: &[&str], kernel: &str, agent: &str) -> Console {
+        let output = self.start(machine, kernel, agent).wait_with_output().unwrap();
         let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
         // Ended by itself: timeout(1) would have said 124.
         assert!(output.status.code() != Some(124), "it did not power off\n{console}");

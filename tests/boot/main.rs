@@ -1,11 +1,13 @@
 //! The places where the agent really stands: the first process, units, init systems, beside a shell.
 //!
-//! - [`booted`]: a machine under systemd.
+//! - [`booted`]: a machine under systemd, with the packages installed and a store beside it.
 //! - [`containers`]: images built from our Containerfiles, under podman and runc.
 //! - [`credentials`]: units with `LoadCredential=`.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
+//! - [`harness`]: a store that serves, as in the end-to-end tests.
+//! - [`initramfs`]: initramfs-tools builds with our hook, and a machine boots through our script.
 //! - [`inits`]: OpenRC, runit, s6 and sysvinit themselves run our scripts.
 //! - [`mask`]: values in the output.
 //! - [`microvm`]: a kernel starts the agent itself, under User Mode Linux and QEMU.
@@ -17,6 +19,7 @@
 //! - [`terminal`]: job control.
 //! - [`units`]: systemd accepts and confines every unit, and the units hold workloads back until their secrets are there.
 //! - [`user`]: dropping privileges.
+//! - [`vm`]: machines with a kernel of their own.
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
@@ -30,6 +33,7 @@ mod files;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "the store of tests/e2e; not every part of it is asked for here")]
 mod harness;
+mod initramfs;
 mod inits;
 mod kernel;
 mod mask;
@@ -46,6 +50,7 @@ mod supervise;
 mod terminal;
 mod units;
 mod user;
+mod vm;
 mod workload;
 
 use place::skip;

@@ -66,6 +66,8 @@ fn a_boot_that_fails_starts_nothing_and_its_reason_is_on_the_console() {
     fails(&good, "exec /nothing", 127, "no such program");
     fails(&good, "exec --no-such-flag /app", 64, "--no-such-flag");
     fails("", "exec /app", 78, "there is no boot ticket");
+    // What a machine starts first is no workload, whose environment could be taken for what was received.
+    fails("", "enter /app environment", 78, "nothing was left in /run/dropsafe");
     assert!(site.stop().success());
     fails(&format!("{good} DROPSAFE_DEADLINE=1s"), "exec /app environment", 69, "dropsafe-agent:");
 }
@@ -101,8 +103,9 @@ fn an_emulated_machine_with_debians_kernel() {
     console.ended_with(7);
     report(&console, &kernel);
 
-    let console =
-        kernel.boot(&format!("dropsafe.ticket={} dropsafe.end=restart", revoked(&site)), "exec /app");
+    // By the firmware, which only root can read there, in place of the command line.
+    let firmware = format!("type=11,value=io.systemd.credential:dropsafe.ticket={}", revoked(&site));
+    let console = kernel.boot_on(&["-smbios", &firmware], "dropsafe.end=restart", "exec /app");
     assert!(console.0.contains("status 77, restarting\n") && !console.0.contains(FIRST), "{}", console.0);
 }
 

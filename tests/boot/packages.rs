@@ -6,6 +6,7 @@ mod lifecycle;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -14,11 +15,12 @@ use super::place::has;
 use super::place::run;
 use super::place::skip;
 use super::place::source;
+use super::rootfs::scratch;
 use super::rootfs::version;
 use super::workload::agent;
 
 /// A folder with both packages.
-pub struct Packages(tempfile::TempDir);
+pub struct Packages(PathBuf);
 
 impl Packages {
     /// Built once in this process.
@@ -34,18 +36,18 @@ impl Packages {
             );
             return None;
         }
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch("packages");
         let mut build = Command::new(source("systemd/deb/build"));
         build.args(["--binaries", env!("CARGO_BIN_EXE_dropsafe"), &agent(), "--output"]);
         // Cargo marks what runs below it; cargo-deb's own cargo would take this crate for a dependency.
-        build.arg(format!("{}/", folder.path().display())).args(["--fast", "-Z", "xz", "--deb-revision", ""]);
+        build.arg(format!("{}/", folder.display())).args(["--fast", "-Z", "xz", "--deb-revision", ""]);
         let ended = run(&mut build);
         assert!(ended.success, "{}", ended.said);
         Some(Self(folder))
     }
 
     pub fn folder(&self) -> &Path {
-        self.0.path()
+        &self.0
     }
 
     fn package(&self, name: &str) -> Package {

@@ -10,8 +10,14 @@ use super::place::has;
 use super::place::skip;
 use super::place::source;
 
-/// Every limit of the machine that runs the tests may be lower than what podman asks for by default.
-const LIMITS: [&str; 2] = ["--ulimit=nofile=20000:20000", "--ulimit=nproc=30000:30000"];
+/// Its own default limits are higher than those of many a machine that runs tests.
+const CONFIGURATION: &str = "[containers]\n\
+    default_ulimits = [\"nofile=20000:20000\", \"nproc=30000:30000\"]\n\
+    [engine]\n\
+    runtime = \"runc\"\n\
+    cgroup_manager = \"cgroupfs\"\n\
+    events_logger = \"none\"\n\
+    lock_type = \"file\"\n";
 
 pub struct Podman {
     folder: Folder,
@@ -25,10 +31,7 @@ impl Podman {
             return None;
         }
         let folder = Folder::new();
-        folder.write(
-            "containers.conf",
-            "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\nlock_type = \"file\"\n",
-        );
+        folder.write("containers.conf", CONFIGURATION);
         Some(Self { folder })
     }
 
@@ -53,10 +56,21 @@ impl Podman {
         Ran::of(build.args(flags).arg("--file").arg(file).arg(context).output().unwrap()).ok();
     }
 
+    /// An image from a root file system, without what only takes up room.
+    pub fn import(&self, name: &str, root: &Path) {
+        let tar = "tar --create --directory=\"$0\" --exclude=./var/cache --exclude=./var/lib/apt --exclude=./dev \
+            --exclude=./usr/share . | \"$@\"";
+        let import = self.command(&["import", "--quiet", "-", name]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", tar]).arg(root).arg(import.get_program()).args(import.get_args());
+        shell.envs(import.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::of(shell.output().unwrap()).ok();
+    }
+
     /// The start of a `podman run` that reaches a store on the machine's own loopback.
     pub fn run(&self, flags: &[&str], image_and_command: &[&str]) -> Command {
         let mut command = self.command(&["run", "--network=host", "--pull=never", "--cgroup-parent"]);
-        command.arg(format!("/{}", self.cgroup())).args(LIMITS).args(flags).args(image_and_command);
+        command.arg(format!("/{}", self.cgroup())).args(flags).args(image_and_command);
         command
     }
 
@@ -76,12 +90,47 @@ impl Drop for Podman {
         let _ = self.command(&["rm", "--all", "--force", "--time=0"]).output();
         // Layers are mounted, and read-only: podman itself takes them away.
         let _ = self.command(&["system", "reset", "--force"]).output();
-        // The group of groups, in each hierarchy that there is: podman leaves it.
-        let top = std::path::PathBuf::from("/sys/fs/cgroup");
-        let hierarchies =
-            std::fs::read_dir(&top).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        for folder in hierarchies.chain([top.clone()]) {
-            let _ = std::fs::remove_dir(folder.join(self.cgroup()));
+        remove_groups(&[&format!("{}/conmon", self.cgroup()), self.cgroup()]);
+    }
+}
+
+/// What a file for Kubernetes describes, running.
+pub struct Pods<'a> {
+    podman: &'a Podman,
+    file: &'a str,
+    /// As podman told it: among its words, what it made.
+    made: String,
+}
+
+impl Podman {
+    pub fn play<'a>(&'a self, file: &'a str) -> Pods<'a> {
+        let ran = self.ran(&["kube", "play", "--network=host", file]);
+        let made = ran.out.clone();
+        let pods = Pods { podman: self, file, made };
+        ran.ok();
+        pods
+    }
+}
+
+impl Drop for Pods<'_> {
+    fn drop(&mut self) {
+        let _ = self.podman.command(&["kube", "down", self.file]).output();
+        for pod in self.made.split_whitespace().filter(|word| word.len() == 64) {
+            remove_groups(&[&format!("libpod_parent/{pod}/conmon"), &format!("libpod_parent/{pod}")]);
+        }
+        // It goes when nobody else's is in it.
+        remove_groups(&["libpod_parent/conmon", "libpod_parent"]);
+    }
+}
+
+/// Removes control groups in each hierarchy that there is, in this order: podman leaves them.
+fn remove_groups(groups: &[&str]) {
+    let top = Path::new("/sys/fs/cgroup");
+    let hierarchies =
+        std::fs::read_dir(top).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    for hierarchy in hierarchies.chain([top.to_owned()]) {
+        for group in groups {
+            let _ = std::fs::remove_dir(hierarchy.join(group));
         }
     }
 }

@@ -28,6 +28,26 @@ pub fn cache() -> PathBuf {
     cache
 }
 
+/// A folder that lasts as long as this process, for what all its tests share. Those of processes that are gone are removed: nothing
+/// of this language runs when a process ends.
+pub fn scratch(name: &str) -> PathBuf {
+    static OURS: OnceLock<PathBuf> = OnceLock::new();
+    let ours = OURS.get_or_init(|| {
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for entry in fs::read_dir(all).unwrap().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix("boot-"));
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        all.join(format!("boot-{}", std::process::id()))
+    });
+    let folder = ours.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// Makes something in the cache, unless it is there. Of many that want it at once one makes it and the others wait; what is there
 /// is whole.
 pub fn kept(name: &str, make: impl FnOnce(&Path) -> bool) -> Option<PathBuf> {
@@ -74,19 +94,19 @@ pub fn system() -> Option<&'static Path> {
 
 /// What installing both packages changes in it.
 pub fn installed() -> Option<&'static Path> {
-    static LAYER: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
+    static LAYER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let layer = LAYER.get_or_init(|| {
         let (system, packages) = (system()?, Packages::built()?);
-        let layer = tempfile::tempdir().unwrap();
+        let layer = scratch("installed");
         let script = "dpkg -i /debs/*.deb && rm -r /debs";
-        let ended = changed(&[system], layer.path(), packages, script);
+        let ended = changed(&[system], &layer, packages, script);
         assert!(ended.success, "{}", ended.said);
         // A ready-made identity spares what a first boot does; a folder makes the journal stay over reboots.
-        fs::write(layer.path().join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
-        fs::create_dir_all(layer.path().join("var/log/journal")).unwrap();
+        fs::write(layer.join("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        fs::create_dir_all(layer.join("var/log/journal")).unwrap();
         Some(layer)
     });
-    layer.as_ref().map(tempfile::TempDir::path)
+    layer.as_deref()
 }
 
 /// Runs a script in the system that the layers make (the uppermost first), the packages at hand in `/debs`, and puts what

@@ -103,6 +103,17 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // A supervisor that is killed cannot end its workload, which leads a group of its own.
+        let pid = self.pid();
+        let below = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in below.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+            let child = Pid::from_raw(child);
+            let leads = nix::unistd::getpgid(Some(child)) == Ok(child);
+            let _ = nix::sys::signal::kill(
+                if leads { Pid::from_raw(-child.as_raw()) } else { child },
+                Signal::SIGKILL,
+            );
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -154,6 +154,7 @@ fn skeleton() -> OpenApi {
             (name = "boots", description = "The release of values, and who holds what"),
             (name = "organization", description = "Members, tokens, tickets, policy"),
             (name = "catalog", description = "Plugins, categories, presets, statistics"),
+            (name = "faces", description = "The same in the forms of other stores, for clients that know those"),
             (name = "audit", description = "The audit trail"),
             (name = "keys", description = "Locking, key slots, re-encryption"),
             (name = "server", description = "State of the server"),

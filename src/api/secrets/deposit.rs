@@ -22,7 +22,7 @@ use crate::wire::ValueBase64;
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 
 /// A new secret.
-pub(super) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
+pub(in crate::api) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
     let mut faults = Faults::default();
     let name = name_of(&mut faults, "name", Some(&body.name));
     let env = name_of(&mut faults, "as", body.env.as_deref());
@@ -47,7 +47,7 @@ pub(super) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
 }
 
 /// A new value.
-pub(super) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
+pub(in crate::api) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
     let mut faults = Faults::default();
     let env = name_of(&mut faults, "as", body.env.as_deref());
     let change = change(&mut faults, body.change.unwrap_or_default());
@@ -65,7 +65,7 @@ pub(super) fn replacement_of(body: Replacement) -> Result<store::Replacement, Re
 }
 
 /// Changed attributes.
-pub(super) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
+pub(in crate::api) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
     let mut faults = Faults::default();
     let change = change(&mut faults, body);
     faults.refusal()?;

@@ -97,6 +97,10 @@ text::text_enum! {
         AuditRead = "audit.read",
         /// The trail was verified.
         AuditVerify = "audit.verify",
+        /// A session of the console began: somebody logged in.
+        SessionStart = "session.start",
+        /// A session of the console, or all of one member, ended: somebody logged out.
+        SessionEnd = "session.end",
         /// A credential was presented that proves nothing.
         Authenticate = "authenticate",
     }

@@ -240,6 +240,21 @@ impl NewPlugin {
     }
 }
 
+impl PluginRecord {
+    pub(super) fn name(&self) -> &PluginName {
+        &self.name
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// What it declares, the required names first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.required.iter().chain(&self.optional)
+    }
+}
+
 fn state(name: PluginName, record: Option<PluginRecord>, scope: &InScope) -> PluginState {
     let need = |name: SecretName| {
         let env = name.export();

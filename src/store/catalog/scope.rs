@@ -58,4 +58,13 @@ impl InScope {
     pub(super) fn of_plugin(&self, plugin: &PluginName) -> usize {
         self.plugins.get(plugin).copied().unwrap_or(0)
     }
+
+    /// The secret of each exported name.
+    pub(super) fn winners(self) -> BTreeMap<EnvName, SecretMeta> {
+        let mut winners = BTreeMap::new();
+        for ((env, _), meta) in self.by_env {
+            winners.entry(env).or_insert(meta);
+        }
+        winners
+    }
 }

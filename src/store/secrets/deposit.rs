@@ -23,7 +23,7 @@ const TRIES: usize = 5;
 
 /// What is remembered of a deposit for its repetitions.
 #[derive(Serialize, Deserialize)]
-struct Done {
+pub(super) struct Done {
     meta: SecretMeta,
     generation: Option<u32>,
     warnings: Vec<ValueWarning>,
@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Whether the name is on the refusal list and allowed nonetheless.
-    async fn allow_name(
+    pub(super) async fn allow_name(
         &self,
         caller: &Caller,
         env: &EnvName,
@@ -198,7 +198,7 @@ impl Store {
         Ok(true)
     }
 
-    fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
+    pub(super) fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
         let records = self.records();
         let mut reads = vec![
             keyspace::keys().to_vec(),
@@ -212,7 +212,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    fn create(
+    pub(super) fn create(
         &mut self,
         meta: &SecretMeta,
         org: OrgId,
@@ -239,7 +239,7 @@ impl Tx<'_> {
     }
 
     /// None when the secret is not as it was any more.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         before: &SecretRecord,
         meta: &SecretMeta,

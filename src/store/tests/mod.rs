@@ -8,11 +8,13 @@ mod catalog;
 mod failing;
 mod idempotency;
 mod keys;
+mod many;
 mod members;
 mod migrate;
 mod reencrypt;
 mod replicas;
 mod secrets;
+mod sessions;
 mod tickets;
 
 use std::sync::Arc;

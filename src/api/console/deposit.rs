@@ -1,0 +1,185 @@
+//! Adding a secret, free form: the panel, and the deposit. After a refusal the form comes back with everything but the
+//! value.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::Api;
+use super::super::extract::LARGE;
+use super::super::problem::Refused;
+use super::super::query::Filled;
+use super::super::query::FromQuery;
+use super::super::query::Query;
+use super::super::secrets::new_of;
+use super::answer;
+use super::form::Form;
+use super::form::carried;
+use super::page::Shell;
+use super::page::Trouble;
+use super::page::sentence;
+use super::page::show;
+use super::preset::Choice;
+use super::view::Tag;
+use super::view::Tags;
+use super::visitor::Posted;
+use super::visitor::Visitor;
+use crate::domain::role::Action;
+use crate::domain::secret::Scope;
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::Delivery;
+use crate::domain::value::Kind;
+use crate::domain::value::SecretValue;
+use crate::store::Written;
+use crate::wire;
+use crate::wire::Code;
+
+#[derive(Template)]
+#[template(path = "new.html", config = "src/api/console/askama.toml")]
+struct NewPage {
+    shell: Shell,
+    presets: Vec<Choice>,
+    tags: Vec<Tag>,
+    plugins: Vec<String>,
+    may_share: bool,
+    admin: bool,
+    /// Public beginnings of keys, for the warning about a plain one.
+    prefixes: String,
+    ask: Filling,
+    trouble: Option<Trouble>,
+}
+
+/// What the form holds, the value apart.
+#[derive(Default)]
+pub(super) struct Filling {
+    pub(super) name: String,
+    pub(super) env: String,
+    pub(super) shared: bool,
+    pub(super) plain: bool,
+    pub(super) file: bool,
+    pub(super) plugin: String,
+    pub(super) category: String,
+    pub(super) auto_install: bool,
+    pub(super) allow_refused: bool,
+}
+
+impl FromQuery for Filling {
+    const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
+
+    fn read(query: &mut Query) -> Self {
+        let mut text = |name| query.text(name, 200).unwrap_or_default();
+        let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
+        Self { name, plugin, category, shared: scope == "shared", auto_install: true, ..Self::default() }
+    }
+}
+
+impl Filling {
+    fn of(form: &Form) -> Self {
+        let text = |name: &str| form.text(name).unwrap_or_default();
+        Self {
+            name: text("name"),
+            env: text("as"),
+            shared: text("scope") == "shared",
+            plain: text("type") == "plain",
+            file: text("delivery") == "file",
+            plugin: text("plugin"),
+            category: text("category"),
+            auto_install: form.has("auto_install"),
+            allow_refused: form.has("allow_refused"),
+        }
+    }
+
+    /// As a body of the API.
+    fn body(&self, value: &SecretValue) -> wire::NewSecret {
+        let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let (text, base64) = carried(value);
+        wire::NewSecret {
+            name: self.name.clone(),
+            env: filled(&self.env),
+            scope: if self.shared { ScopeKind::Shared } else { ScopeKind::Private },
+            kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
+            delivery: if self.file { Delivery::File } else { Delivery::Variable },
+            auto_install: self.auto_install,
+            plugin: filled(&self.plugin),
+            category: filled(&self.category),
+            value: text,
+            value_base64: base64,
+            sealed: None,
+            hint: None,
+            allow_refused: self.allow_refused,
+        }
+    }
+}
+
+/// The form.
+pub(super) async fn page(
+    State(api): State<Api>,
+    visitor: Visitor,
+    Filled(ask): Filled<Filling>,
+) -> Result<Response, Refused> {
+    shown(&api, &visitor, ask, None).await
+}
+
+/// Deposits.
+pub(super) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+    let Posted { visitor, mut form } = posted;
+    let filling = Filling::of(&form);
+    match deposit(&api, &visitor, &filling, &mut form).await {
+        Ok(written) => Ok(answer::done(
+            &visitor,
+            &format!("/console/secrets/{}", written.secret.meta.id),
+            &told(&written),
+        )),
+        Err(refused) => shown(&api, &visitor, filling, Some(refused.into())).await,
+    }
+}
+
+async fn deposit(
+    api: &Api,
+    visitor: &Visitor,
+    filling: &Filling,
+    form: &mut Form,
+) -> Result<Written, Refused> {
+    let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
+    let new = new_of(filling.body(&value))?;
+    let key = form.text("once");
+    Ok(api.store().create_secret(&visitor.caller, new, key.as_deref()).await?)
+}
+
+/// A page can ask for a value where the API takes an empty one: nobody means to deposit nothing by hand.
+pub(super) fn no_value() -> Refused {
+    Refused::new(Code::ValueInvalid, "there is no value").hint("type or paste it, or choose a file")
+}
+
+/// What a deposit has to say: names and warnings.
+pub(super) fn told(written: &Written) -> String {
+    let meta = &written.secret.meta;
+    let mut told = format!("{} is stored, and exported as {}.", meta.name, meta.env);
+    for warning in &written.warnings {
+        told.push(' ');
+        told.push_str(&sentence(&warning.to_string()));
+    }
+    told
+}
+
+async fn shown(
+    api: &Api,
+    visitor: &Visitor,
+    ask: Filling,
+    trouble: Option<Trouble>,
+) -> Result<Response, Refused> {
+    let cli =
+        ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
+    let page = NewPage {
+        shell: Shell::new(visitor, "Add a secret", "/console/secrets").cli(cli),
+        presets: Choice::all(api),
+        tags: Tags::of(api, visitor).await?.0,
+        plugins: super::plugins::names(api, visitor).await?,
+        may_share: visitor.may(Action::Deposit(Scope::Shared)),
+        admin: visitor.is_admin(),
+        prefixes: super::preset::prefixes(api),
+        ask,
+        trouble,
+    };
+    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+}

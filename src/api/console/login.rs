@@ -1,0 +1,136 @@
+//! The login page: a token becomes a session. Each login makes a new session and ends the one that the browser had.
+
+use std::time::Instant;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::IntoResponse as _;
+use axum::response::Redirect;
+use axum::response::Response;
+use http::Extensions;
+use http::HeaderMap;
+
+use super::super::Api;
+use super::super::auth::guessed;
+use super::super::front::Peer;
+use super::super::problem::Refused;
+use super::super::query::Filled;
+use super::super::query::FromQuery;
+use super::super::query::Query;
+use super::answer;
+use super::cookies;
+use super::page::Trouble;
+use super::page::next_theme;
+use super::page::show;
+use super::visitor::Browser;
+use super::visitor::Unsigned;
+use super::visitor::request_id;
+use crate::domain::credential::Credential;
+use crate::domain::credential::CredentialKind;
+use crate::wire::Code;
+
+#[derive(Template)]
+#[template(path = "login.html", config = "src/api/console/askama.toml")]
+struct LoginPage {
+    title: &'static str,
+    theme: &'static str,
+    next_theme: &'static str,
+    here: String,
+    told: Option<String>,
+    next: String,
+    trouble: Option<Trouble>,
+}
+
+impl LoginPage {
+    fn shown(browser: Browser, next: &str, trouble: Option<Trouble>) -> Response {
+        let page = Self {
+            title: "Log in",
+            theme: browser.theme,
+            next_theme: next_theme(browser.theme),
+            here: browser.here,
+            told: browser.told,
+            next: next.to_owned(),
+            trouble,
+        };
+        show(Trouble::status(page.trouble.as_ref()), &page)
+    }
+}
+
+/// Where to go afterwards.
+pub(super) struct Ask {
+    next: Option<String>,
+}
+
+impl FromQuery for Ask {
+    const NAMES: &'static [&'static str] = &["next"];
+
+    fn read(query: &mut Query) -> Self {
+        Self { next: query.text("next", 2000) }
+    }
+}
+
+/// The page.
+pub(super) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
+    LoginPage::shown(browser, answer::own_page(ask.next.as_deref()), None)
+}
+
+/// Takes a token.
+pub(super) async fn log_in(
+    State(api): State<Api>,
+    browser: Browser,
+    headers: HeaderMap,
+    extensions: Extensions,
+    Unsigned(mut form): Unsigned,
+) -> Response {
+    let next = form.text("next");
+    let next = answer::own_page(next.as_deref()).to_owned();
+    let token = form.secret_line("token");
+    match begin(&api, &browser, &headers, &extensions, &token).await {
+        Ok(key) => {
+            let mut response = Redirect::to(&next).into_response();
+            cookies::keep_session(&mut response, &key, browser.over_tls);
+            response
+        }
+        Err(refused) => LoginPage::shown(browser, &next, Some(refused.into())),
+    }
+}
+
+async fn begin(
+    api: &Api,
+    browser: &Browser,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    token: &str,
+) -> Result<crate::store::SessionKey, Refused> {
+    let source = Peer::of(extensions).address();
+    api.limits().may_present(source, Instant::now())?;
+    let unauthorized = |detail: &str| Refused::new(Code::Unauthorized, detail);
+    if token.is_empty() {
+        return Err(unauthorized("there is no token").hint("paste the whole token, dsm_… or dso_…"));
+    }
+    let credential = Credential::parse(token).map_err(|error| {
+        guessed(api, source);
+        let refused = unauthorized(&error.to_string());
+        match error.hint() {
+            Some(hint) => refused.hint(hint),
+            None => refused,
+        }
+    })?;
+    if credential.kind == CredentialKind::Ticket {
+        return Err(unauthorized("this is a boot ticket's credential, not a token"));
+    }
+    let (_, key) =
+        api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
+            if error.is_guess() {
+                guessed(api, source);
+            }
+            Refused::from(error)
+        })?;
+    // Whatever session the browser had, it is not gone on with.
+    if let Some(before) = cookies::session(headers, browser.over_tls)
+        && let Ok(caller) = api.store().session(&before, source).await
+    {
+        api.store().log_out(&caller, &before).await?;
+    }
+    Ok(key)
+}

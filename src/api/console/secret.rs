@@ -1,0 +1,263 @@
+//! One secret: what is known of it, who holds it, and what can be done to it. Its value is not among what is known.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::Api;
+use super::super::extract::InPath;
+use super::super::extract::LARGE;
+use super::super::problem::Refused;
+use super::super::secrets::change_of;
+use super::super::secrets::replacement_of;
+use super::answer;
+use super::deposit::no_value;
+use super::deposit::told;
+use super::form::Form;
+use super::form::carried;
+use super::page::Shell;
+use super::page::Trouble;
+use super::page::show;
+use super::view::Row;
+use super::view::Tag;
+use super::view::Tags;
+use super::view::When;
+use super::view::quoted;
+use super::visitor::Posted;
+use super::visitor::Visitor;
+use crate::domain::id::SecretId;
+use crate::domain::id::VersionId;
+use crate::domain::role::Action;
+use crate::domain::value::Kind;
+use crate::store;
+use crate::wire;
+
+#[derive(Template)]
+#[template(path = "secret.html", config = "src/api/console/askama.toml")]
+struct SecretPage {
+    shell: Shell,
+    row: Row,
+    /// The whole value of a plain one.
+    plain: Option<String>,
+    generation: String,
+    may_replace: bool,
+    may_reencrypt: bool,
+    admin: bool,
+    holders: Vec<Holder>,
+    may_see_holders: bool,
+    tags: Vec<Tag>,
+    plugins: Vec<String>,
+    prefixes: String,
+    trouble: Option<Trouble>,
+}
+
+struct Holder {
+    boot: String,
+    member: String,
+    host: String,
+    at: When,
+    current: bool,
+}
+
+/// The page.
+pub(super) async fn page(
+    State(api): State<Api>,
+    visitor: Visitor,
+    InPath(id): InPath<SecretId>,
+) -> Result<Response, Refused> {
+    shown(&api, &visitor, id, None).await
+}
+
+async fn shown(
+    api: &Api,
+    visitor: &Visitor,
+    id: SecretId,
+    trouble: Option<Trouble>,
+) -> Result<Response, Refused> {
+    let secret = api.store().secret(&visitor.caller, id).await?;
+    let scope = secret.meta.scope;
+    let may_see_holders = visitor.may(Action::ReadHolders(scope));
+    let holders: Vec<Holder> = if may_see_holders {
+        let found = api.store().holders(&visitor.caller, id).await?;
+        found.into_iter().map(Holder::of).collect()
+    } else {
+        Vec::new()
+    };
+    let tags = Tags::of(api, visitor).await?;
+    let (plain, generation) = (secret.plain.clone(), secret.generation);
+    let row = Row::of(visitor, &tags, secret);
+    let (name, flags) = (quoted(&row.name), row.cli_scope(visitor));
+    let cli = [
+        format!("dropsafe set {name} {flags}"),
+        format!("dropsafe edit {name} {flags} --no-install"),
+        format!("dropsafe re-encrypt {name} {flags}"),
+        format!("dropsafe delete {name} {flags}"),
+        format!("dropsafe boots {name}"),
+    ];
+    let page = SecretPage {
+        shell: Shell::new(visitor, &row.name, "/console/secrets").cli(cli),
+        plain,
+        generation: generation.map_or_else(String::new, |generation| generation.to_string()),
+        may_replace: visitor.may(Action::Deposit(scope)),
+        may_reencrypt: visitor.may(Action::ReEncryptSecret(scope)),
+        admin: visitor.is_admin(),
+        holders,
+        may_see_holders,
+        tags: tags.0,
+        plugins: super::plugins::names(api, visitor).await?,
+        prefixes: super::preset::prefixes(api),
+        row,
+        trouble,
+    };
+    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+}
+
+impl Holder {
+    fn of(holder: store::Holder) -> Self {
+        Self {
+            boot: holder.boot.to_string(),
+            member: holder.member.to_string(),
+            host: holder.host.unwrap_or_default(),
+            at: When::of(holder.at),
+            current: holder.held.current,
+        }
+    }
+}
+
+/// The version that the form was made from.
+fn seen(form: &Form) -> Option<VersionId> {
+    form.text("version").and_then(|text| text.parse().ok())
+}
+
+fn back(visitor: &Visitor, id: SecretId, what: &str) -> Response {
+    answer::done(visitor, &format!("/console/secrets/{id}"), what)
+}
+
+/// A new value, hence a new version.
+pub(super) async fn replace(
+    State(api): State<Api>,
+    InPath(id): InPath<SecretId>,
+    posted: Posted<LARGE>,
+) -> Result<Response, Refused> {
+    let Posted { visitor, mut form } = posted;
+    match replaced(&api, &visitor, id, &mut form).await {
+        Ok(written) => {
+            let what = format!("{} Boots so far keep the value that they were given.", told(&written));
+            Ok(back(&visitor, id, &what))
+        }
+        Err(refused) => shown(&api, &visitor, id, Some(refused.into())).await,
+    }
+}
+
+async fn replaced(
+    api: &Api,
+    visitor: &Visitor,
+    id: SecretId,
+    form: &mut Form,
+) -> Result<store::Written, Refused> {
+    let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
+    let (text, base64) = carried(&value);
+    let kind = match form.text("type").as_deref() {
+        Some("plain") => Some(Kind::Plain),
+        Some("encrypted") => Some(Kind::Encrypted),
+        _ => None,
+    };
+    let body = wire::Replacement {
+        value: text,
+        value_base64: base64,
+        sealed: None,
+        hint: None,
+        env: form.text("as"),
+        kind,
+        delivery: None,
+        allow_refused: form.has("allow_refused"),
+        change: None,
+    };
+    Ok(api.store().replace_secret(&visitor.caller, id, seen(form), replacement_of(body)?).await?)
+}
+
+/// Plugin, category, auto-install.
+pub(super) async fn edit(
+    State(api): State<Api>,
+    InPath(id): InPath<SecretId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, form } = posted;
+    let change = wire::SecretChange {
+        auto_install: Some(form.has("auto_install")),
+        plugin: Some(form.text("plugin").unwrap_or_default()),
+        category: Some(form.text("category").unwrap_or_default()),
+    };
+    match changed(&api, &visitor, id, &form, change).await {
+        Ok(secret) => {
+            Ok(back(&visitor, id, &format!("{} is changed; its value and version stay.", secret.meta.name)))
+        }
+        Err(refused) => shown(&api, &visitor, id, Some(refused.into())).await,
+    }
+}
+
+async fn changed(
+    api: &Api,
+    visitor: &Visitor,
+    id: SecretId,
+    form: &Form,
+    change: wire::SecretChange,
+) -> Result<store::Secret, Refused> {
+    Ok(api.store().change_secret(&visitor.caller, id, seen(form), change_of(change)?).await?)
+}
+
+/// The switch in the table.
+pub(super) async fn install(
+    State(api): State<Api>,
+    InPath(id): InPath<SecretId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, form } = posted;
+    let on = form.text("auto_install").as_deref() == Some("on");
+    let change = wire::SecretChange { auto_install: Some(on), ..wire::SecretChange::default() };
+    let secret = changed(&api, &visitor, id, &form, change).await?;
+    let name = &secret.meta.name;
+    let what = match on {
+        true => format!("Every boot in scope gets {name} from now on."),
+        false => format!("{name} is kept back from boots that do not name it."),
+    };
+    let here = form.text("here");
+    Ok(answer::done(&visitor, answer::own_page(here.as_deref()), &what))
+}
+
+/// The same value under a fresh key.
+pub(super) async fn re_encrypt(
+    State(api): State<Api>,
+    InPath(id): InPath<SecretId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, .. } = posted;
+    match api.store().reencrypt_secret(&visitor.caller, id).await {
+        Ok(secret) => {
+            let what = format!("{} is sealed anew; value and version stay.", secret.meta.name);
+            Ok(back(&visitor, id, &what))
+        }
+        Err(error) => shown(&api, &visitor, id, Some(Refused::from(error).into())).await,
+    }
+}
+
+/// Deletes it; future boots do not get it.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    InPath(id): InPath<SecretId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, form } = posted;
+    match api.store().delete_secret(&visitor.caller, id, seen(&form)).await {
+        Ok(deleted) => {
+            let name = &deleted.secret.meta.name;
+            let what = match deleted.held_by.len() {
+                0 => format!("{name} is deleted. No boot that is known holds it."),
+                1 => format!("{name} is deleted. 1 boot still holds it, until its workload ends."),
+                more => format!("{name} is deleted. {more} boots still hold it, until their workloads end."),
+            };
+            Ok(answer::done(&visitor, "/console/secrets", &what))
+        }
+        Err(error) => shown(&api, &visitor, id, Some(Refused::from(error).into())).await,
+    }
+}

@@ -1,0 +1,172 @@
+//! The Tickets page. A ticket's text is in one answer only: the one to the form that made it.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::super::Api;
+use super::super::extract::InPath;
+use super::super::problem::Refused;
+use super::super::query::Filled;
+use super::super::query::PageOnly;
+use super::super::tickets::issue;
+use super::answer;
+use super::form::Form;
+use super::page::Shell;
+use super::page::Trouble;
+use super::page::show;
+use super::tokens::once;
+use super::tokens::seconds;
+use super::view::When;
+use super::visitor::Posted;
+use super::visitor::Visitor;
+use crate::domain::id::TicketId;
+use crate::domain::role::Action;
+use crate::store;
+use crate::store::PageAsk;
+use crate::wire;
+use crate::wire::Code;
+
+#[derive(Template)]
+#[template(path = "tickets.html", config = "src/api/console/askama.toml")]
+struct TicketsPage {
+    shell: Shell,
+    rows: Vec<Row>,
+    next: Option<String>,
+    may_create: bool,
+    members: Vec<String>,
+    plugins: Vec<String>,
+    /// A repeated form makes no second ticket.
+    once: String,
+    /// Shown this once.
+    issued: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+struct Row {
+    id: String,
+    member: String,
+    author: String,
+    label: String,
+    created: When,
+    expires: Option<When>,
+    uses: String,
+    limits: Vec<String>,
+    usable: bool,
+    may_revoke: bool,
+}
+
+impl Row {
+    fn of(ticket: store::Ticket, may_revoke: bool) -> Self {
+        let uses = match (ticket.used, ticket.uses) {
+            (used, Some(uses)) => format!("{} of {uses}", used.unwrap_or(0)),
+            (_, None) => "any number".to_owned(),
+        };
+        let plugins = ticket.plugins.iter().flatten().map(|plugin| format!("plugin {plugin}"));
+        let sources = ticket.sources.iter().map(|source| format!("from {source}"));
+        Self {
+            limits: plugins.chain(sources).collect(),
+            id: ticket.id.to_string(),
+            member: ticket.member.to_string(),
+            author: ticket.author.to_string(),
+            label: ticket.label.map(|label| label.to_string()).unwrap_or_default(),
+            created: When::of(ticket.created_at),
+            expires: ticket.expires_at.map(When::of),
+            uses,
+            usable: ticket.usable,
+            may_revoke,
+        }
+    }
+}
+
+/// The page.
+pub(super) async fn page(
+    State(api): State<Api>,
+    visitor: Visitor,
+    Filled(ask): Filled<PageOnly>,
+) -> Result<Response, Refused> {
+    shown(&api, &visitor, ask.page(), None, None).await
+}
+
+async fn shown(
+    api: &Api,
+    visitor: &Visitor,
+    ask: PageAsk,
+    issued: Option<String>,
+    trouble: Option<Trouble>,
+) -> Result<Response, Refused> {
+    let found = api.store().list_tickets(&visitor.caller, None, ask).await?;
+    let own = visitor.caller.member().map(|(id, _)| id);
+    let may_create = own.is_some_and(|own| visitor.may(Action::CreateTicket(own)));
+    let page = TicketsPage {
+        shell: Shell::new(visitor, "Tickets", "/console/tickets").cli([
+            "dropsafe ticket new --ttl 24h --uses 1",
+            "dropsafe ticket list",
+            "dropsafe ticket revoke TICKET_ID",
+        ]),
+        rows: found.items.into_iter().map(|ticket| Row::of(ticket, may_create)).collect(),
+        next: found.next.map(|next| format!("/console/tickets?cursor={next}")),
+        may_create,
+        members: super::members::names(api, visitor).await?,
+        plugins: super::plugins::names(api, visitor).await?,
+        once: once(api),
+        issued,
+        trouble,
+    };
+    let status =
+        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
+    Ok(show(status, &page))
+}
+
+/// Makes a ticket, and shows it.
+pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+    let Posted { visitor, form } = posted;
+    let (issued, trouble) = match made(&api, &visitor, &form).await {
+        Ok(ticket) => (Some(ticket), None),
+        Err(refused) => (None, Some(refused.into())),
+    };
+    shown(&api, &visitor, PageAsk::default(), issued, trouble).await
+}
+
+async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, Refused> {
+    let uses = form.text("uses").map(|uses| uses.parse().map_err(|_| not_a_number("uses"))).transpose()?;
+    let words = |field: &str| -> Vec<String> {
+        let text = form.text(field).unwrap_or_default();
+        let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    };
+    let body = wire::NewTicket {
+        member: form.text("member"),
+        ttl_seconds: seconds(form)?,
+        uses,
+        plugins: Some(words("plugins")).filter(|plugins| !plugins.is_empty()),
+        sources: words("sources"),
+        label: form.text("label"),
+    };
+    let issued = issue(api, &visitor.caller, body, form.text("once").as_deref()).await?;
+    Ok(issued.ticket)
+}
+
+/// Of a field that takes a number.
+pub(super) fn not_a_number(field: &str) -> Refused {
+    Refused::new(Code::InvalidRequest, format!("{field}: expected a whole number"))
+}
+
+/// Revokes one.
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    InPath(id): InPath<TicketId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, .. } = posted;
+    match api.store().revoke_ticket(&visitor.caller, id).await {
+        Ok(_) => {
+            let what = "The ticket is revoked: boots with it are denied from now on.";
+            Ok(answer::done(&visitor, "/console/tickets", what))
+        }
+        Err(error) => {
+            shown(&api, &visitor, PageAsk::default(), None, Some(Refused::from(error).into())).await
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Making and revoking tokens, on the page of the members. A token's text is in one answer only.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::Api;
+use super::super::extract::InPath;
+use super::super::problem::Refused;
+use super::super::tokens::issue;
+use super::answer;
+use super::form::Form;
+use super::members::Issued;
+use super::members::shown;
+use super::tickets::not_a_number;
+use super::visitor::Posted;
+use crate::domain::id::TokenId;
+use crate::wire;
+
+/// A new key for a form that shows a credential: sent twice, it makes one.
+pub(super) fn once(api: &Api) -> String {
+    let mut bytes = [0_u8; 16];
+    api.fill_random(&mut bytes);
+    data_encoding::HEXLOWER.encode(&bytes)
+}
+
+/// How long something lives: a number in the field `ttl`, of the unit in `unit`.
+pub(super) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
+    let Some(text) = form.text("ttl") else { return Ok(None) };
+    let number: u64 = text.parse().map_err(|_| not_a_number("lifetime"))?;
+    let unit: u64 = match form.text("unit").as_deref() {
+        Some("minutes") => 60,
+        Some("days") => 24 * 3600,
+        _ => 3600,
+    };
+    number.checked_mul(unit).map(Some).ok_or_else(|| not_a_number("lifetime"))
+}
+
+/// Makes a token, and shows it.
+pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+    let Posted { visitor, form } = posted;
+    let body = async {
+        let body = wire::NewToken {
+            member: form.text("member"),
+            ttl_seconds: seconds(&form)?,
+            label: form.text("label"),
+        };
+        issue(&api, &visitor.caller, body, form.text("once").as_deref()).await
+    };
+    let (issued, trouble) = match body.await {
+        Ok(made) => (Some(Issued { member: made.view.member.unwrap_or_default(), token: made.token }), None),
+        Err(refused) => (None, Some(refused.into())),
+    };
+    shown(&api, &visitor, issued, trouble).await
+}
+
+/// Revokes one.
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    InPath(id): InPath<TokenId>,
+    posted: Posted,
+) -> Result<Response, Refused> {
+    let Posted { visitor, .. } = posted;
+    match api.store().revoke_token(&visitor.caller, id).await {
+        Ok(_) => {
+            let what = "The token is revoked, and sessions that it began are over.";
+            Ok(answer::done(&visitor, "/console/members", what))
+        }
+        Err(error) => shown(&api, &visitor, None, Some(Refused::from(error).into())).await,
+    }
+}

@@ -1,0 +1,101 @@
+//! `/api/secrets`: variables by name, redacted, with the plugins that use them; several set at once.
+
+use std::collections::BTreeMap;
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::Api;
+use super::super::auth::Asked;
+use super::super::extract::Json;
+use super::super::extract::LARGE;
+use super::super::openapi::ASKED;
+use super::super::openapi::BODY;
+use super::super::openapi::WRITING;
+use super::super::openapi::refusals;
+use super::super::plugins::named;
+use super::super::problem::Faults;
+use super::super::problem::Refused;
+use super::super::query::NoParams;
+use super::super::query::Params;
+use crate::store::Assignment;
+use crate::store::Variable;
+use crate::wire::Code;
+use crate::wire::Done;
+use crate::wire::FaceAssignments;
+use crate::wire::FaceSecret;
+use crate::wire::FaceSecrets;
+use crate::wire::paths;
+
+/// Shown for a value of which no redacted form is kept.
+const HIDDEN: &str = "****";
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(face_secrets, set_face_secrets))
+}
+
+refusals! {
+    Reading = [ASKED];
+    Setting = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
+}
+
+/// All variables, redacted
+///
+/// Those that the caller's own boots get, private before shared, and those that declared plugins ask for.
+#[utoipa::path(get, path = paths::FACE_SECRETS, tag = "faces", operation_id = "face_secrets",
+    responses((status = 200, body = FaceSecrets, description = "All of them."), Reading), security(("member" = [])))]
+async fn face_secrets(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+) -> Result<Answer<FaceSecrets>, Refused> {
+    let variables = api.store().variables(&caller).await?;
+    let secrets: BTreeMap<String, FaceSecret> =
+        variables.into_iter().map(|(env, variable)| (env.to_string(), view(variable))).collect();
+    Ok(Answer(FaceSecrets { secrets }))
+}
+
+/// Sets and clears variables
+///
+/// In one commit, or none of them. Each means the secret that the list shows under its name; a variable that is not set
+/// becomes a private secret of the caller. An empty text clears.
+#[utoipa::path(put, path = paths::FACE_SECRETS, tag = "faces", operation_id = "set_face_secrets", request_body = FaceAssignments,
+    responses((status = 200, body = Done, description = "They are set, durably."), Setting), security(("member" = [])))]
+async fn set_face_secrets(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<FaceAssignments, LARGE>,
+) -> Result<Answer<Done>, Refused> {
+    let mut faults = Faults::default();
+    let mut assignments = Vec::with_capacity(body.secrets.len());
+    for (name, value) in body.secrets {
+        // A text that is no name may be a value, so it is not repeated.
+        let Some(env) = named(&mut faults, "secrets", &name) else { continue };
+        let value = Some(value.into_secret()).filter(|value| !value.is_empty());
+        assignments.push(Assignment { env, value });
+    }
+    faults.refusal()?;
+    let set = api.store().set_variables(&caller, assignments).await?;
+    let mut faults = Faults::default();
+    for (env, why) in set.refused {
+        faults.add_as(Code::Unprocessable, &format!("secrets.{env}"), why);
+    }
+    faults.hint(Some("nothing is stored"));
+    faults.refusal()?;
+    Ok(Answer(Done { ok: true }))
+}
+
+fn view(variable: Variable) -> FaceSecret {
+    let set = variable.is_set();
+    let hint = variable.secret.and_then(|secret| secret.hint).map(|hint| hint.to_string());
+    FaceSecret {
+        value: if set { hint.unwrap_or_else(|| HIDDEN.to_owned()) } else { String::new() },
+        set,
+        plugin_id: variable.plugin.map(|plugin| plugin.to_string()).unwrap_or_default(),
+        plugin_enabled: variable.plugin_enabled,
+    }
+}

@@ -1,0 +1,108 @@
+//! `/vault/audit-log`: what the trail holds of secrets, in the vault's seven words. Each entry's details name the trail's
+//! own action, so that nothing is lost in translation.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::Api;
+use super::super::auth::Asked;
+use super::super::openapi::ASKED;
+use super::super::openapi::refusals;
+use super::super::problem::Refused;
+use super::super::query::FromQuery;
+use super::super::query::Params;
+use super::super::query::Query;
+use super::vault::called;
+use super::vault::org_of;
+use crate::domain::audit::AuditEvent;
+use crate::domain::audit::VaultAction;
+use crate::store::AuditFilter;
+use crate::store::Cursor;
+use crate::store::PageAsk;
+use crate::wire::Code;
+use crate::wire::VaultEntry;
+use crate::wire::VaultLog;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(vault_log))
+}
+
+refusals! {
+    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
+}
+
+/// Parameters of the log; absent ones admit all.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListLog {
+    /// What the client calls its organization; the credential decides which one it is.
+    #[param(rename = "orgId", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$")]
+    org: Option<String>,
+    /// Part of the secret's or the actor's name, without regard to case.
+    #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    search: Option<String>,
+    /// Only this action.
+    action: Option<VaultAction>,
+    /// From the former page's `next`.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
+    cursor: Option<Cursor>,
+    /// Entries at most; 100 unless said.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: usize,
+}
+
+impl FromQuery for ListLog {
+    const NAMES: &'static [&'static str] = &["orgId", "search", "action", "cursor", "limit"];
+
+    fn read(query: &mut Query) -> Self {
+        Self {
+            org: org_of(query),
+            search: query.text("search", 200),
+            action: query.parsed("action"),
+            cursor: query.cursor(),
+            limit: query.limit(),
+        }
+    }
+}
+
+/// The vault's audit log
+///
+/// Newest first. A page may be short, even empty, and still have a `next`.
+#[utoipa::path(get, path = paths::VAULT_LOG, tag = "faces", operation_id = "vault_log", params(ListLog),
+    responses((status = 200, body = VaultLog, description = "A page."), Listing),
+    security(("member" = []), ("operator" = [])))]
+async fn vault_log(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(ask): Params<ListLog>,
+) -> Result<Answer<VaultLog>, Refused> {
+    called(&caller, ask.org)?;
+    let wanted = |word: &VaultAction| ask.action.is_none_or(|action| action == *word);
+    let words = VaultAction::ALL.iter().filter(|word| wanted(word));
+    let any_of = words.flat_map(|word| word.actions()).copied().collect();
+    let filter = AuditFilter { q: ask.search, any_of, ..AuditFilter::default() };
+    let page = PageAsk { cursor: ask.cursor, limit: Some(ask.limit) };
+    let found = api.store().audit(&caller, &filter, page).await?;
+    let entries = found.items.into_iter().filter_map(|item| entry(item.event)).collect();
+    Ok(Answer(VaultLog { entries, next: found.next.map(|next| next.to_string()) }))
+}
+
+fn entry(event: AuditEvent) -> Option<VaultEntry> {
+    let action = VaultAction::of(event.action)?;
+    let mut details: std::collections::BTreeMap<String, String> =
+        event.details.into_iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
+    details.insert("event".to_owned(), event.action.to_string());
+    details.insert("outcome".to_owned(), event.outcome.to_string());
+    let target = event.target.and_then(|target| target.name.or(target.id));
+    Some(VaultEntry {
+        action,
+        secret: target.map(|text| text.to_string()).unwrap_or_default(),
+        actor: event.actor.name.map_or_else(|| event.actor.kind.to_string(), |name| name.to_string()),
+        timestamp: event.at.to_string(),
+        details,
+    })
+}

@@ -1,0 +1,96 @@
+//! `/v1/import`: a `.env` file, with each line's fate. Stores all of it or nothing.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+use super::auth::Asked;
+use super::extract::Json;
+use super::extract::LARGE;
+use super::openapi::ASKED;
+use super::openapi::BODY;
+use super::openapi::WRITING;
+use super::openapi::refusals;
+use super::plugins::named;
+use super::problem::Faults;
+use super::problem::Refused;
+use super::query::NoParams;
+use super::query::Params;
+use crate::domain::import::Fate;
+use crate::store;
+use crate::wire::Code;
+use crate::wire::ImportLineView;
+use crate::wire::ImportRequest;
+use crate::wire::ImportView;
+use crate::wire::paths;
+
+/// The routes of this file.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(import))
+}
+
+refusals! {
+    Importing = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
+}
+
+/// Deposits a `.env` file
+///
+/// In one commit, or nothing of it. Ask with `preview` first: the answer says what would become of each line.
+#[utoipa::path(post, path = paths::IMPORT, tag = "secrets", operation_id = "import", request_body = ImportRequest,
+    responses((status = 200, body = ImportView, description = "It is stored, durably; or it was a preview."), Importing),
+    security(("member" = [])))]
+async fn import(
+    State(api): State<Api>,
+    Asked(caller): Asked,
+    Params(NoParams): Params<NoParams>,
+    Json(body): Json<ImportRequest, LARGE>,
+) -> Result<Answer<ImportView>, Refused> {
+    let mut faults = Faults::default();
+    let plugin = body.plugin.as_deref().and_then(|name| named(&mut faults, "plugin", name));
+    let category = body.category.as_deref().and_then(|name| named(&mut faults, "category", name));
+    faults.refusal()?;
+    let ask = store::ImportAsk {
+        text: body.env.into_secret(),
+        scope: body.scope,
+        existing: body.existing,
+        kind: body.kind,
+        auto_install: body.auto_install,
+        plugin,
+        category,
+    };
+    let report = api.store().import(&caller, ask, body.preview).await?;
+    if !report.stored && !body.preview {
+        return Err(not_stored(&report.lines));
+    }
+    Ok(Answer(ImportView { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
+}
+
+fn not_stored(lines: &[store::ImportLine]) -> Refused {
+    let mut faults = Faults::default();
+    for line in lines.iter().filter(|line| line.fate == Fate::Refused) {
+        let why = line.why.clone().unwrap_or_default();
+        faults.add_as(Code::Unprocessable, &format!("env line {}", line.line), why);
+    }
+    if lines.is_empty() {
+        faults.add_as(Code::Unprocessable, "env", "it has no assignment");
+    }
+    faults.hint(Some("nothing is stored; preview shows what would become of each line"));
+    match faults.refusal() {
+        Err(refused) => refused,
+        Ok(()) => Refused::new(Code::Unprocessable, "nothing is stored"),
+    }
+}
+
+fn view(line: store::ImportLine) -> ImportLineView {
+    ImportLineView {
+        line: line.line,
+        name: line.name.map(|name| name.to_string()),
+        env: line.env.map(|env| env.to_string()),
+        fate: line.fate,
+        why: line.why,
+        warnings: line.warnings.iter().map(ToString::to_string).collect(),
+        secret: line.secret.map(|id| id.to_string()),
+    }
+}

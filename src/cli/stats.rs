@@ -1,0 +1,61 @@
+//! `dropsafe stats`: how many secrets there are of which sort.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::Context;
+use super::connect;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::failure::Outcome;
+use super::table;
+use super::table::Table;
+
+/// Count the secrets that you may see
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Stats {
+    /// Runs it.
+    pub async fn run(self, context: &mut Context) -> Outcome {
+        let found = connect::client(context)?.statistics().await?;
+        if self.json {
+            context.output.json(&found)?;
+            return Ok(Exit::Done);
+        }
+        let fields = [
+            ("secrets", found.total.to_string()),
+            ("encrypted", found.encrypted.to_string()),
+            ("plain", found.plain.to_string()),
+            ("shared", found.shared.to_string()),
+            ("private", found.private.to_string()),
+            ("installed", found.auto_install.to_string()),
+            ("not installed", found.not_auto_install.to_string()),
+            ("files", found.files.to_string()),
+        ];
+        table::fields(&mut context.output, &fields)?;
+        counts(context, "PLUGIN", found.by_plugin, found.without_plugin)?;
+        counts(context, "CATEGORY", found.by_category, found.without_category)?;
+        Ok(Exit::Done)
+    }
+}
+
+fn counts(
+    context: &mut Context,
+    what: &'static str,
+    by: BTreeMap<String, u64>,
+    without: u64,
+) -> Result<(), Failure> {
+    if by.is_empty() {
+        return Ok(());
+    }
+    let named = by.into_iter().map(|(name, count)| [name, count.to_string()]);
+    let rest = (without > 0).then(|| ["(none)".to_owned(), without.to_string()]);
+    let rows: Vec<_> = named.chain(rest).collect();
+    Table::new([what, "SECRETS"]).rows(&mut context.output, &rows)
+}

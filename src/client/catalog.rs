@@ -1,0 +1,93 @@
+//! Plugins, categories, presets, statistics, and the trail as JSON lines.
+
+use std::io;
+
+use http::Method;
+
+use super::error::CallError;
+use super::list::AuditFilter;
+use super::list::Pages;
+use super::list::query;
+use super::session::Client;
+use crate::wire::CategoryDeclaration;
+use crate::wire::CategoryView;
+use crate::wire::PluginChange;
+use crate::wire::PluginDeclaration;
+use crate::wire::PluginView;
+use crate::wire::PresetView;
+use crate::wire::StatisticsView;
+use crate::wire::paths;
+
+impl Client {
+    /// Plugins: `GET /v1/plugins`.
+    pub fn plugins() -> Pages<PluginView> {
+        Pages::of(paths::PLUGINS, &[]).in_one_page()
+    }
+
+    /// One plugin: `GET /v1/plugins/{name}`.
+    pub async fn plugin(&mut self, name: &str) -> Result<PluginView, CallError> {
+        self.get(paths::fill(paths::PLUGIN, name)).await
+    }
+
+    /// Declares a plugin: `PUT /v1/plugins/{name}`.
+    pub async fn put_plugin(
+        &mut self,
+        name: &str,
+        declaration: &PluginDeclaration,
+    ) -> Result<PluginView, CallError> {
+        self.write(Method::PUT, paths::fill(paths::PLUGIN, name), declaration, None).await
+    }
+
+    /// Enables or disables a plugin: `PATCH /v1/plugins/{name}`.
+    pub async fn change_plugin(
+        &mut self,
+        name: &str,
+        change: &PluginChange,
+    ) -> Result<PluginView, CallError> {
+        self.write(Method::PATCH, paths::fill(paths::PLUGIN, name), change, None).await
+    }
+
+    /// Removes a plugin's declaration: `DELETE /v1/plugins/{name}`.
+    pub async fn remove_plugin(&mut self, name: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::PLUGIN, name)).await
+    }
+
+    /// Categories: `GET /v1/categories`.
+    pub fn categories() -> Pages<CategoryView> {
+        Pages::of(paths::CATEGORIES, &[]).in_one_page()
+    }
+
+    /// Declares a category: `PUT /v1/categories/{name}`.
+    pub async fn put_category(
+        &mut self,
+        name: &str,
+        declaration: &CategoryDeclaration,
+    ) -> Result<CategoryView, CallError> {
+        self.write(Method::PUT, paths::fill(paths::CATEGORY, name), declaration, None).await
+    }
+
+    /// Removes a category: `DELETE /v1/categories/{name}`.
+    pub async fn remove_category(&mut self, name: &str) -> Result<(), CallError> {
+        self.remove(paths::fill(paths::CATEGORY, name)).await
+    }
+
+    /// Presets: `GET /v1/presets`.
+    pub fn presets() -> Pages<PresetView> {
+        Pages::of(paths::PRESETS, &[]).in_one_page()
+    }
+
+    /// Counts of the secrets that the caller may see: `GET /v1/statistics`.
+    pub async fn statistics(&mut self) -> Result<StatisticsView, CallError> {
+        self.get(paths::STATISTICS.to_owned()).await
+    }
+
+    /// The trail as JSON lines, newest first: `GET /v1/audit/export`. `sink` is given the pieces in order; an error after
+    /// the first leaves a part behind.
+    pub async fn export_audit(
+        &mut self,
+        filter: &AuditFilter,
+        sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
+    ) -> Result<(), CallError> {
+        self.stream(query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
+    }
+}

@@ -1,0 +1,217 @@
+//! The operator's own presets: the list `presets` of DIR/server.yaml. Every fault is told with its line, in our own words.
+//!
+//! ```yaml
+//! presets:
+//!   - id: acme                 # its secrets are named skill:acme:<key>
+//!     title: Acme
+//!     category: api_key
+//!     fields:
+//!       - key: access_token
+//!         label: API token
+//!         optional: false      # unless said
+//!         type: encrypted      # unless said; plain for what is no secret
+//!         prefixes: [acme_]    # how values begin; none: nothing is known
+//!         usual: ACME_TOKEN    # what most programs read
+//! ```
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::domain::catalog::Preset;
+use crate::domain::catalog::PresetField;
+use crate::domain::catalog::Presets;
+use crate::domain::value::Kind;
+use crate::settings::Content;
+use crate::settings::Entry;
+use crate::settings::Faults;
+use crate::settings::File;
+use crate::settings::Node;
+use crate::settings::form;
+use crate::settings::nearest;
+
+/// The field of the file.
+pub(super) const FIELD: &str = "presets";
+
+const OF_PRESET: &[&str] = &["id", "title", "category", "fields"];
+const OF_FIELD: &[&str] = &["key", "label", "optional", "type", "prefixes", "usual"];
+
+/// Those of the program, and those of the file.
+pub(super) fn read(file: &File, faults: &mut Faults) -> Presets {
+    let mut presets = Presets::builtin();
+    let Some(node) = file.node(FIELD) else { return presets };
+    let mut reading = Reading { file, faults };
+    for item in reading.list(node) {
+        if let Some(preset) = reading.preset(item)
+            && let Err(error) = presets.add(preset)
+        {
+            reading.fault(item, error);
+        }
+    }
+    presets
+}
+
+struct Reading<'a> {
+    file: &'a File,
+    faults: &'a mut Faults,
+}
+
+impl<'a> Reading<'a> {
+    fn preset(&mut self, node: &'a Node) -> Option<Preset> {
+        let entries = self.mapping(node, OF_PRESET)?;
+        let id = self.needed(node, entries, "id");
+        let title = self.needed(node, entries, "title");
+        let category = self.needed(node, entries, "category");
+        let fields = match entry(entries, "fields") {
+            Some(fields) => self.list(fields).iter().map(|field| self.field(field)).collect::<Vec<_>>(),
+            None => {
+                self.fault(node, "`fields` is missing");
+                return None;
+            }
+        };
+        let fields: Option<Vec<PresetField>> = fields.into_iter().collect();
+        match Preset::new(id?, title?, category?, fields?) {
+            Ok(preset) => Some(preset),
+            Err(error) => {
+                self.fault(node, error);
+                None
+            }
+        }
+    }
+
+    fn field(&mut self, node: &'a Node) -> Option<PresetField> {
+        let entries = self.mapping(node, OF_FIELD)?;
+        let before = self.faults.len();
+        let (key, label) = (self.needed(node, entries, "key"), self.needed(node, entries, "label"));
+        let optional = self.given(entries, "optional", form::boolean).unwrap_or(false);
+        let kind = self.given(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
+        let usual = self.given(entries, "usual", str::parse);
+        let prefixes = match entry(entries, "prefixes") {
+            None => Vec::new(),
+            Some(node) => {
+                let texts = self.list(node).iter().filter_map(|item| self.text(item));
+                texts.map(Box::from).collect()
+            }
+        };
+        let field = PresetField { key: key?, label: label?, optional, kind, prefixes, usual };
+        (self.faults.len() == before).then_some(field)
+    }
+
+    fn list(&mut self, node: &'a Node) -> &'a [Node] {
+        match &node.content {
+            Content::List(items) => items,
+            Content::Null => &[],
+            Content::Text(_) | Content::Map(_) => {
+                self.fault(node, "a list belongs here");
+                &[]
+            }
+        }
+    }
+
+    fn mapping(&mut self, node: &'a Node, known: &[&str]) -> Option<&'a [Entry]> {
+        let Content::Map(entries) = &node.content else {
+            self.fault(node, format_args!("a mapping of {} belongs here", known.join(", ")));
+            return None;
+        };
+        for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
+            match nearest(&entry.key, known.iter().copied()) {
+                Some(name) => {
+                    self.fault(&entry.value, format_args!("unknown key; did you mean `{name}`?"));
+                }
+                None => self.fault(&entry.value, "unknown key"),
+            }
+        }
+        Some(entries)
+    }
+
+    fn needed<T: FromStr<Err: Display>>(
+        &mut self,
+        node: &'a Node,
+        entries: &'a [Entry],
+        key: &str,
+    ) -> Option<T> {
+        if entry(entries, key).is_none() {
+            self.fault(node, format_args!("`{key}` is missing"));
+            return None;
+        }
+        self.given(entries, key, str::parse)
+    }
+
+    fn given<T, E: Display>(
+        &mut self,
+        entries: &'a [Entry],
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let node = entry(entries, key)?;
+        let text = self.text(node)?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(node, error);
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, node: &'a Node) -> Option<&'a str> {
+        match &node.content {
+            Content::Text(text) => Some(text.as_str()),
+            Content::Null | Content::List(_) | Content::Map(_) => {
+                self.fault(node, "a single value belongs here");
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, node: &Node, message: impl Display) {
+        self.faults.push(self.file.origin(node, FIELD), message);
+    }
+}
+
+fn entry<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Node> {
+    entries.iter().find(|entry| &*entry.key == key).map(|entry| &entry.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Presets, Faults> {
+        let mut faults = Faults::default();
+        let file = File::parse("server.yaml", text, &mut faults);
+        let presets = read(&file, &mut faults);
+        faults.or(presets)
+    }
+
+    #[test]
+    fn the_files_presets_stand_behind_the_programs() {
+        let text = "presets:\n  - id: acme\n    title: Acme\n    category: api_key\n    fields:\n      - key: access_token\n        \
+                    label: API token\n        prefixes: [acme_, a2_]\n        usual: ACME_TOKEN\n      - {key: region, label: Region, \
+                    optional: true, type: plain}\n";
+        let presets = parsed(text).unwrap();
+        assert_eq!(presets.all().len(), Presets::builtin().all().len() + 1);
+        let acme = presets.find("acme").unwrap();
+        assert_eq!(acme.fields[0].prefixes, ["acme_".into(), "a2_".into()]);
+        assert_eq!(acme.fields[0].usual.as_ref().map(|env| env.as_str()), Some("ACME_TOKEN"));
+        assert_eq!((acme.fields[1].optional, acme.fields[1].kind), (true, Kind::Plain));
+        assert_eq!(acme.name_of(&acme.fields[0]).unwrap().as_str(), "skill:acme:access_token");
+        assert_eq!(parsed("").unwrap(), Presets::builtin());
+        assert_eq!(parsed("presets:\n").unwrap(), Presets::builtin());
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line_and_quotes_nothing() {
+        let text = "presets:\n  - id: canary!\n    title: ''\n    categry: canary\n    fields: canary\n  - canary\n  - id: openai\n    \
+                    title: T\n    category: custom\n    fields:\n      - {key: a, label: A}\n  - id: b\n    title: B\n    category: custom\n    \
+                    fields:\n      - {label: A, optional: canary, type: canary, prefixes: canary}\n      - {key: [canary], label: B, usual: 1canary}\n";
+        let faults = parsed(text).unwrap_err();
+        let told = faults.to_string();
+        assert!(!told.contains("canary"), "{told}");
+        let lines: Vec<usize> = told
+            .lines()
+            .map(|line| line.split(':').nth(1).unwrap().split(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(lines, [4, 2, 3, 2, 5, 6, 7, 16, 16, 16, 16, 17, 17], "{told}");
+        assert!(told.contains("did you mean `category`?") && told.contains("already a preset"), "{told}");
+    }
+}

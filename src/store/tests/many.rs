@@ -1,0 +1,214 @@
+//! Ten thousand secrets in one organization: what is asked of the byte store is what is shown. And several at once.
+
+use super::*;
+use crate::domain::import::{Existing, Fate};
+
+const SECRETS: usize = 10_000;
+
+/// Counts the records that are read.
+struct Counting {
+    kv: Memory,
+    read: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Counting {
+    /// Records read, and calls made, since the last time.
+    fn taken(&self) -> (u64, u64) {
+        (self.read.swap(0, Ordering::SeqCst), self.calls.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl Kv for Counting {
+    fn get<'a>(
+        &'a self,
+        keys: &'a [Vec<u8>],
+    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.read.fetch_add(keys.len() as u64, Ordering::SeqCst);
+        self.kv.get(keys)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let page = self.kv.scan(prefix, after, limit).await?;
+            self.read.fetch_add(page.entries.len() as u64, Ordering::SeqCst);
+            Ok(page)
+        })
+    }
+
+    fn commit(
+        &self,
+        preconditions: Vec<Precondition>,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.kv.commit(preconditions, writes)
+    }
+
+    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
+        self.kv.watch(prefix, from)
+    }
+
+    fn limits(&self) -> Limits {
+        self.kv.limits()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.kv.health()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.kv.close()
+    }
+
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+}
+
+fn file(text: &str, scope: ScopeKind) -> ImportAsk {
+    ImportAsk {
+        text: SecretValue::new(text.as_bytes().to_vec()),
+        scope,
+        existing: Existing::Replace,
+        kind: Kind::Plain,
+        auto_install: true,
+        plugin: None,
+        category: None,
+    }
+}
+
+#[tokio::test]
+async fn a_page_reads_what_it_shows_and_a_search_reads_each_secret_once() {
+    let kv = Arc::new(Counting { kv: Memory::new(), read: AtomicU64::new(0), calls: AtomicU64::new(0) });
+    let world = World::on(Arc::clone(&kv) as _).await;
+    world.lock().await;
+    let bob = world.member("bob", Role::Member).await;
+    let lines: Vec<String> = (0..SECRETS).map(|i| format!("NAME_{i:05}=v\n")).collect();
+    for lines in lines.chunks(250) {
+        let report = world.store.import(&world.admin, file(&lines.concat(), ScopeKind::Shared), false).await;
+        assert!(report.unwrap().stored);
+    }
+    world.private(&bob, "mine", "v").await;
+    let any = SecretFilter::default();
+    let ask = |cursor: Option<Cursor>, limit| PageAsk { cursor, limit: Some(limit) };
+    // A member's page: as many of each of its two scopes, and the members who are named.
+    kv.taken();
+    let first = world.store.list_secrets(&bob, &any, ask(None, 50)).await.unwrap();
+    let (read, calls) = kv.taken();
+    assert_eq!(first.items.len(), 50);
+    assert!(read <= 50 + 1 + 2 && calls <= 4, "{read} records, {calls} calls");
+    let later = world.store.list_secrets(&bob, &any, ask(first.next, 50)).await.unwrap();
+    let (read, _) = kv.taken();
+    assert!(later.items.len() == 50 && read <= 53, "{read} records for the second page");
+    // An admin's: the list of all ids beside.
+    let listed = world.store.list_secrets(&world.admin, &any, ask(None, 50)).await.unwrap();
+    let (read, calls) = kv.taken();
+    assert_eq!(listed.items.len(), 50);
+    assert!(read <= 2 * 50 + 2 && calls <= 4, "{read} records, {calls} calls");
+
+    let sought = SecretFilter { q: Some("name_09999".into()), ..any.clone() };
+    let found = world.store.list_secrets(&bob, &sought, ask(None, 50)).await.unwrap();
+    let (read, calls) = kv.taken();
+    assert_eq!((found.items.len(), found.next), (1, None), "in one page");
+    let whole = SECRETS as u64 + 1;
+    assert!(read <= whole + 51 * 2 && calls <= whole / 200 * 2 + 3, "{read} records, {calls} calls");
+
+    let counted = world.store.statistics(&bob).await.unwrap();
+    let (read, calls) = kv.taken();
+    assert_eq!((counted.total, counted.shared), (whole, whole - 1));
+    assert!(read == whole && calls <= whole / 1000 + 2, "{read} records, {calls} calls");
+    world.store.plugins(&bob).await.unwrap();
+    let (read, _) = kv.taken();
+    assert!(read <= whole, "{read} records");
+
+    let mut cursor = None;
+    let mut names = std::collections::BTreeSet::new();
+    loop {
+        let page = world.store.list_secrets(&bob, &any, ask(cursor, 500)).await.unwrap();
+        names.extend(page.items.into_iter().map(|secret| secret.meta.name.to_string()));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(names.len() as u64, whole, "each once");
+    let (read, _) = kv.taken();
+    assert!(read <= whole + 21 * 4, "{read} records for all pages");
+}
+
+#[tokio::test]
+async fn a_file_is_one_commit_and_its_trail_is_whole() {
+    let world = World::new().await;
+    world.lock().await;
+    let revision = async || world.store.status(&world.operator).await.unwrap().revision;
+    let before = revision().await;
+    let preview =
+        world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), true).await.unwrap();
+    assert_eq!((preview.stored, preview.lines.len(), revision().await), (false, 2, before));
+    assert!(preview.lines.iter().all(|line| line.fate == Fate::Create && line.secret.is_none()));
+    let done = world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), false).await.unwrap();
+    assert!(done.stored && done.lines.iter().all(|line| line.secret.is_some()));
+    assert_eq!(revision().await, before + 1);
+    let taken = world
+        .store
+        .import(&world.admin, file("A=3\nLD_PRELOAD=x\n", ScopeKind::Private), false)
+        .await
+        .unwrap();
+    assert_eq!(
+        (taken.stored, taken.lines[0].fate, taken.lines[1].fate),
+        (false, Fate::Replace, Fate::Refused)
+    );
+    assert_eq!(revision().await, before + 1);
+    assert!(world.verification().await.ok);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_files_with_the_same_names_each_is_whole() {
+    let world = World::new().await;
+    let text = |i: usize| format!("A={i}\nB={i}\nC={i}\n");
+    let racers = (0..20).map(|i| {
+        let (store, admin) = (world.store.clone(), world.admin.clone());
+        let ask = file(&text(i), ScopeKind::Private);
+        tokio::spawn(async move { store.import(&admin, ask, false).await })
+    });
+    let mut stored = 0;
+    for racer in racers.collect::<Vec<_>>() {
+        match racer.await.unwrap() {
+            Ok(report) => stored += usize::from(report.stored),
+            Err(error) => assert_eq!(error.code(), "conflict"),
+        }
+    }
+    assert!(stored > 0);
+    let boot = world.boot(&world.admin).await;
+    assert!(boot.len() == 3 && boot.iter().all(|(_, value)| *value == boot[0].1), "{boot:?}");
+}
+
+#[tokio::test]
+async fn sealing_all_again_moves_nothing_and_leaves_out_what_is_not_the_callers() {
+    let world = World::new().await;
+    let bob = world.member("bob", Role::Member).await;
+    world.shared("a", "1").await;
+    world.private(&bob, "b", "2").await;
+    world.private(&world.admin, "c", &"3".repeat(10_000)).await;
+    let before = world.boot(&world.admin).await;
+    assert_eq!(world.store.reencrypt_own_org(&bob).await.unwrap(), 2);
+    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap(), 3);
+    assert_eq!(world.boot(&world.admin).await, before);
+    world
+        .store
+        .set_policy(&world.admin, PolicyChange { shared_by_members: Some(false), ..PolicyChange::default() })
+        .await
+        .unwrap();
+    let auditor = world.member("eve", Role::Auditor).await;
+    assert_eq!(world.store.reencrypt_own_org(&auditor).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.reencrypt_own_org(&world.operator).await.unwrap_err().code(), "forbidden");
+    world.lock().await;
+    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap_err().code(), "locked");
+}

@@ -1,0 +1,240 @@
+//! What people do in the console, from login to audit entry, in a browser.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::browser::Browser;
+use crate::harness::Site;
+
+const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
+const PEM: &str = "-----BEGIN CANARY-----\r\ncanary-in-a-file-55aa\r\n-----END CANARY-----\n";
+
+/// Whether a piece of a value is in what a browser keeps.
+#[track_caller]
+fn is_clean(everything: &str) {
+    for piece in ["canary0123456789", "canary-in-a-file", "canary-imported", "canary-plugin", "canary-typed"]
+    {
+        assert!(!everything.contains(piece), "{piece} is in {everything}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_from_its_deposit_to_its_deletion() {
+    let site = Site::unlocked();
+    let Some(browser) = Browser::open(&site).await else { return };
+    browser.log_in(&site.admin).await;
+    let session = browser.run("return document.cookie").await;
+    assert!(!session.as_str().unwrap().contains("session"), "a script can read the session: {session}");
+
+    // The panel: the exported name and a refusal as one types, and a way back by the keyboard.
+    browser.press("Add a secret").await;
+    browser.fill("#name", "node-options").await;
+    browser.says("the name NODE_OPTIONS is refused").await;
+    browser.fill("#name", "openai-api-key").await;
+    browser.says("Exported as OPENAI_API_KEY").await;
+    browser.fill("#value", "canary-typed-and-given-up").await;
+    browser
+        .run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape' }))")
+        .await;
+    browser.wait_for("dialog[open]").await.send_keys("\u{e00c}").await.unwrap();
+    browser.wait_for("dialog#panel:empty").await;
+    let focused = browser.run("return document.activeElement.textContent.trim()").await;
+    assert_eq!(focused, json!("Add a secret"), "the focus goes back to where it was");
+    is_clean(&browser.everything().await);
+
+    // A refusal comes back into the panel, without the value.
+    browser.press("Add a secret").await;
+    browser.fill("#name", "ld-preload").await;
+    browser.fill("#value", VALUE).await;
+    browser.press("Deposit").await;
+    browser.says("The name LD_PRELOAD is refused").await;
+    assert_eq!(browser.run("return document.querySelector('dialog #value').value").await, json!(""));
+    is_clean(&browser.everything().await);
+
+    // A deposit, with a word on a plain value that looks like a key.
+    browser.fill("#name", "openai-api-key").await;
+    browser.fill("#value", VALUE).await;
+    browser.press("More").await;
+    browser.choose("#type", "plain").await;
+    browser.says("This looks like a key").await;
+    browser.choose("#type", "encrypted").await;
+    browser.choose("#category", "skill_credential").await;
+    browser.click("input[name=scope][value=shared]").await;
+    browser.press("Deposit").await;
+    browser.says("openai-api-key is stored, and exported as OPENAI_API_KEY.").await;
+    is_clean(&browser.everything().await);
+    browser.page.back().await.unwrap();
+    is_clean(&browser.everything().await);
+
+    // A file, byte for byte.
+    let file = site.folder.path().join("server.pem");
+    fs::write(&file, PEM).unwrap();
+    browser.goto("/console/secrets/new").await;
+    browser.fill("#name", "server-key").await;
+    browser.wait_for("#value-file").await.send_keys(file.to_str().unwrap()).await.unwrap();
+    browser.click("input[name=scope][value=shared]").await;
+    browser.press("Deposit").await;
+    browser.says("server-key is stored").await;
+    is_clean(&browser.everything().await);
+
+    // The list: search as one types, the switch, and what a boot is given.
+    browser.goto("/console/secrets").await;
+    browser.fill("#q", "openai").await;
+    browser.says("1 shown").await;
+    assert!(!browser.text().await.contains("server-key"));
+    browser.run("document.querySelector('[role=switch]').click()").await;
+    browser.says("openai-api-key is kept back").await;
+    browser.wait_for("[role=switch][aria-checked=false]").await;
+    browser.run("document.querySelector('[role=switch]').click()").await;
+    browser.says("Every boot in scope gets openai-api-key").await;
+    is_clean(&browser.everything().await);
+    let ticket = site.ticket("admin", &[]);
+    let given = site.boot(&ticket, &[]);
+    assert_eq!(given["OPENAI_API_KEY"], VALUE);
+    assert_eq!(given["SERVER_KEY"], PEM);
+
+    // Replace it: the boot holds what is old now. Delete it: in words, with who holds it.
+    browser.press("openai-api-key").await;
+    browser.says("Who holds it").await;
+    browser.fill("#value", "sk-canary0123456789-the-newer-one").await;
+    browser.press("Replace").await;
+    browser.says("Boots so far keep the value that they were given.").await;
+    browser.says("older").await;
+    browser.press("Re-encrypt").await;
+    browser.says("is sealed anew").await;
+    browser.says("one boot holds it now, listed above").await;
+    browser.press("Delete…").await;
+    browser.press("Delete openai-api-key").await;
+    browser.says("1 boot still holds it, until its workload ends.").await;
+    browser.goto("/console/boots?secret=OPENAI_API_KEY").await;
+    browser.says("1 shown").await;
+    browser.says("1 stale").await;
+    is_clean(&browser.everything().await);
+
+    // The trail has all of it, and nothing has a value.
+    browser.goto("/console/audit").await;
+    for action in [
+        "session.start",
+        "secret.create",
+        "secret.edit",
+        "secret.replace",
+        "secret.re_encrypt",
+        "secret.delete",
+        "boot",
+    ] {
+        browser.says(action).await;
+    }
+    browser.fill("#q", "secret.delete").await;
+    browser.says("1 shown").await;
+    is_clean(&browser.everything().await);
+    for command in [&["list", "--json"][..], &["audit", "--json"], &["boots", "--json"]] {
+        is_clean(&site.cli(command).ok().out);
+    }
+    is_clean(&site.log());
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn import_plugins_people_tickets_and_a_locked_store() {
+    let mut site = Site::unlocked();
+    let Some(browser) = Browser::open(&site).await else { return };
+    browser.log_in(&site.admin).await;
+
+    // Import: each line's fate before anything is stored, while the text stays where it was typed.
+    browser.goto("/console/import").await;
+    browser.fill("#env", "MAIL_HOST=canary-imported-1\nLD_PRELOAD=canary-imported-2").await;
+    browser.press("Preview").await;
+    browser.says("1 line is refused").await;
+    browser.says("MAIL_HOST").await;
+    assert_eq!(site.cli(&["list", "--json"]).ok().json().as_array().map(Vec::len), Some(0));
+    browser.fill("#env", "MAIL_HOST=canary-imported-1\nREGION='canary-imported-3'").await;
+    browser.press("Preview").await;
+    browser.says("An import would change 2 of 2.").await;
+    browser.press("Import").await;
+    browser.says("The file is imported: 2 new, 0 replaced").await;
+    is_clean(&browser.everything().await);
+
+    // A plugin lacks a secret, which is filled in where it is missed.
+    browser.goto("/console/plugins").await;
+    browser.fill("#plugin", "@acme/mail").await;
+    browser.fill("#required", "mail-host\nmail-password").await;
+    browser.press("Declare").await;
+    browser.says("1 required secret is missing").await;
+    browser.press("Fill in").await;
+    browser.fill("details.fill[open] textarea", "canary-plugin-password").await;
+    browser.press("Deposit").await;
+    browser.says("Has what it needs").await;
+    is_clean(&browser.everything().await);
+
+    // Members and their tokens; a ticket that a machine boots with.
+    browser.goto("/console/members").await;
+    browser.fill("#name", "mel").await;
+    browser.press("Add").await;
+    browser.says("mel is a member now.").await;
+    browser.run("document.getElementById('token-member').value = 'mel'").await;
+    browser.press("Make a token").await;
+    let token = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
+    assert!(token.starts_with("dsm_"));
+    browser.goto("/console/tickets").await;
+    assert!(!browser.everything().await.contains(&token), "the token is shown once");
+    browser.press("Make a ticket").await;
+    browser.fill("#label", "ci").await;
+    browser.press("Make the ticket").await;
+    let ticket = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
+    assert_eq!(site.boot(&ticket, &[])["MAIL_HOST"], "canary-imported-1");
+    browser.goto("/console/boots").await;
+    browser.says("1 shown").await;
+    browser.press("20").await;
+    browser.says("What it was given").await;
+    is_clean(&browser.everything().await);
+
+    // The theme stays.
+    browser.click("[data-theme-form] button").await;
+    browser.wait_for("html[data-theme=light]").await;
+    browser.click("[data-theme-form] button").await;
+    browser.wait_for("html[data-theme=dark]").await;
+    browser.goto("/console/status").await;
+    browser.wait_for("html[data-theme=dark]").await;
+
+    // A member sees no one else's private secrets.
+    browser.click(".menu summary").await;
+    browser.press("Log out everywhere").await;
+    browser.says("You are logged out everywhere: 1 session ended.").await;
+    browser.goto("/console/secrets").await;
+    browser.says("Paste a token").await;
+    browser.log_in(&token).await;
+    browser.goto("/console/secrets").await;
+    browser.says("There is no secret yet.").await;
+    let text = browser.text().await;
+    assert!(!text.contains("MAIL_HOST") && !text.contains("Audit"), "{text}");
+
+    // Locked: deposits go on; the operator unlocks with a passphrase, a wrong one gives no hint.
+    site.operator(&["lock"]).ok();
+    browser.goto("/console/secrets/new").await;
+    browser.says("The store is locked.").await;
+    browser.fill("#name", "while-locked").await;
+    browser.fill("#value", "canary-typed-while-locked").await;
+    browser.press("Deposit").await;
+    browser.says("while-locked is stored").await;
+    is_clean(&browser.everything().await);
+    browser.click(".menu summary").await;
+    browser.press("Log out").await;
+    browser.says("You are logged out.").await;
+    browser.log_in(&site.operator).await;
+    browser.goto("/console/status").await;
+    browser.fill("#passphrase", "canary-typed-wrong-passphrase").await;
+    browser.press("Unlock").await;
+    browser.says("No key slot opens with this").await;
+    is_clean(&browser.everything().await);
+    browser.fill("#passphrase", crate::harness::PASSPHRASE).await;
+    browser.press("Unlock").await;
+    browser.says("The store is unlocked").await;
+    assert!(!browser.everything().await.contains(crate::harness::PASSPHRASE));
+    browser.goto("/console/audit").await;
+    browser.says("store.unlock").await;
+    is_clean(&site.log());
+    assert!(!site.log().contains(&token));
+    browser.close().await;
+    assert!(site.stop().success());
+}

@@ -1,0 +1,87 @@
+//! A store with something on every page.
+
+use crate::harness::Ran;
+use crate::harness::Site;
+use crate::harness::bare;
+use crate::harness::feed;
+
+/// Values that may be in no page.
+pub const CANARIES: &[&str] = &[
+    "sk-canary0123456789abcdefghijKLMN",
+    "canary-of-the-database-9f8e7d6c5b4a",
+    "canary-private-of-mel-1a2b3c4d5e",
+];
+
+/// Members, secrets of every kind, plugins, tickets and boots.
+pub fn furnished() -> Site {
+    let site = Site::unlocked();
+    let mel = site.member("mel", "member");
+    site.member("aud", "auditor");
+    site.set(
+        "skill:openai:access_token",
+        CANARIES[0],
+        &["--shared", "--category", "skill_credential", "--plugin", "assistant"],
+    )
+    .ok();
+    site.set("database-url", CANARIES[1], &["--shared", "--category", "deploy_credential"]).ok();
+    site.set_as(
+        &mel,
+        "openai-api-key",
+        CANARIES[2].as_bytes(),
+        &["--private", "--as", "SKILL_OPENAI_ACCESS_TOKEN"],
+    )
+    .ok();
+    for (name, value, flags) in [
+        (
+            "smtp-host",
+            "mail.example.net",
+            &["--shared", "--plain", "--category", "deploy_credential", "--plugin", "@acme/mail"][..],
+        ),
+        (
+            "aws-secret-access-key",
+            "wJalrXUtnFEMIK7MDENGbPxRfiCYcanarykey0",
+            &["--shared", "--category", "cloud_storage"],
+        ),
+        ("region", "eu-west-1", &["--shared", "--plain"]),
+        (
+            "tls/server.key",
+            "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n",
+            &["--shared", "--as-file", "--no-install", "--category", "deploy_credential"],
+        ),
+        (
+            "pagerduty.token",
+            "canary-pagerduty-0123456789",
+            &["--shared", "--no-install", "--category", "api_key"],
+        ),
+        ("a-name-that-somebody-made-as-long-as-one-can-before-anyone-complains-about-it", "x", &["--shared"]),
+    ] {
+        site.set(name, value, flags).ok();
+    }
+    let mail = r#"{"title": "Mail", "required": ["smtp-host", "smtp-password"], "optional": ["smtp-port"]}"#;
+    api(&site, &site.admin, "PUT", "/v1/plugins/@acme%2Fmail", mail);
+    let assistant = r#"{"title": "Assistant", "required": ["skill:openai:access_token"]}"#;
+    api(&site, &site.admin, "PUT", "/v1/plugins/assistant", assistant);
+    let ticket = site.ticket("mel", &["--label", "ci runner"]);
+    site.ticket("mel", &["--ttl", "7d", "--uses", "3", "--plugin", "@acme/mail", "--source", "10.0.0.0/8"]);
+    site.boot(&ticket, &[]);
+    // The boot before holds what is now old.
+    site.set("database-url", "canary-of-the-database-newer-value", &["--shared"]).ok();
+    site.boot(&ticket, &[]);
+    site
+}
+
+/// Asks the API over its socket; the answer's body, which is a success.
+pub fn api(site: &Site, token: &str, method: &str, path: &str, body: &str) -> String {
+    let mut command = bare("curl", site.folder.path());
+    command
+        .args(["--silent", "--show-error", "--fail-with-body", "--request", method, "--unix-socket"])
+        .arg(site.data().join("dropsafe.sock"))
+        .args([
+            "--header",
+            &format!("authorization: Bearer {token}"),
+            "--header",
+            "content-type: application/json",
+        ])
+        .args(["--data-binary", "@-", &format!("http://store{path}")]);
+    Ran::of(feed(command, body.as_bytes())).ok().out
+}
