@@ -74,6 +74,13 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     let mut gallery = Gallery { browser: &browser, folder, axe, faults: Vec::new() };
 
     browser.goto("/console/").await;
+    if gallery.axe.is_some() {
+        browser.run("document.querySelector('main').append(document.createElement('button'))").await;
+        gallery.judge("a button without a name").await;
+        assert!(!gallery.faults.is_empty(), "the rules find nothing at all");
+        gallery.faults.clear();
+        browser.goto("/console/login").await;
+    }
     gallery.keep("login").await;
     browser.log_in(&site.admin).await;
     let secret = |name: &str| -> Value { site.cli(&["show", name, "--shared", "--json"]).ok().json() };

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::super::audit::{Tell, target};
 use super::super::error::{Coded, Error, Failure};
 use super::super::journal::{Stop, Tx};
-use super::super::keyspace;
+use super::super::keyspace::{self, Key};
 use super::super::{Caller, Store};
 use super::Deposit;
 use super::deposit::told_of;
@@ -58,6 +58,14 @@ pub(in super::super) struct Planned {
     /// The secret that is there, or will be.
     pub(in super::super) secret: Option<SecretMeta>,
     step: Step,
+}
+
+/// What there is for an item.
+struct There {
+    /// The secret that it means.
+    record: Option<SecretRecord>,
+    /// The secret that has its name where a new one would go.
+    named: Option<SecretId>,
 }
 
 enum Step {
@@ -129,13 +137,12 @@ impl Store {
         let key = self.deposit_key().await?;
         let mut met = BTreeSet::new();
         let mut plan = Vec::with_capacity(items.len());
-        for item in items {
-            let there = self.there(org, item, rules).await?;
-            if let Some(there) = &there
-                && !met.insert(there.meta.id)
+        for (item, there) in items.iter().zip(self.there(org, items, rules).await?) {
+            if let Some(before) = &there.record
+                && !met.insert(before.meta.id)
             {
                 let why = Error::Conflict { why: "another name of the same request means the same secret" };
-                plan.push(Planned::refused(why, Some(there.meta.clone())));
+                plan.push(Planned::refused(why, Some(before.meta.clone())));
                 continue;
             }
             plan.push(self.plan_one(caller, org, author, item, there, rules, &key).await?);
@@ -143,21 +150,39 @@ impl Store {
         Ok(plan)
     }
 
-    /// The secret that an item means, if there is one.
-    async fn there(&self, org: OrgId, item: &Item, rules: &Rules) -> Result<Option<SecretRecord>, Error> {
-        let env = item.env.clone().unwrap_or_else(|| item.name.export());
+    /// What is there for each item: read with one call for each scope and one for the secrets, however many there are.
+    async fn there(&self, org: OrgId, items: &[Item], rules: &Rules) -> Result<Vec<There>, Failure> {
+        let records = self.records();
+        let mut found: Vec<Option<Key<SecretRecord>>> = vec![None; items.len()];
+        let mut named: Vec<Option<SecretId>> = vec![None; items.len()];
         for scope in &rules.scopes {
-            let by_name = self.records().secret_name(org, *scope, &item.name);
-            let by_env = self.records().secret_env(org, *scope, &env);
-            let found = self.records().get_all(&[by_env, by_name]).await?;
-            // A variable that was asked for by its exact name is nothing else.
-            let found = found.into_iter().take(if item.env.is_some() { 1 } else { 2 });
-            let Some(id) = found.flatten().next() else { continue };
-            if let Some(record) = self.records().get(&self.records().secret(org, *scope, id)).await? {
-                return Ok(Some(record));
+            let keys: Vec<Key<SecretId>> = items
+                .iter()
+                .flat_map(|item| {
+                    let env = item.exported();
+                    [records.secret_env(org, *scope, &env), records.secret_name(org, *scope, &item.name)]
+                })
+                .collect();
+            let ids = records.get_all(&keys).await?;
+            for (index, pair) in ids.chunks_exact(2).enumerate() {
+                let (by_env, by_name) = (pair[0], pair[1]);
+                // A variable that was asked for by its exact name is nothing else.
+                let id = by_env.or(by_name.filter(|_| items[index].env.is_none()));
+                if let (None, Some(id)) = (&found[index], id) {
+                    found[index] = Some(records.secret(org, *scope, id));
+                }
+                if *scope == rules.new_in {
+                    named[index] = by_name;
+                }
             }
         }
-        Ok(None)
+        let keys: Vec<Key<SecretRecord>> = found.iter().flatten().cloned().collect();
+        let mut read = records.get_all(&keys).await?.into_iter();
+        let there = found.iter().zip(named).map(|(key, named)| {
+            let record = key.as_ref().and_then(|_| read.next().flatten());
+            There { record, named }
+        });
+        Ok(there.collect())
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a plan is made of, each once")]
@@ -167,11 +192,11 @@ impl Store {
         org: OrgId,
         author: MemberId,
         item: &Item,
-        there: Option<SecretRecord>,
+        there: There,
         rules: &Rules,
         key: &DepositKey,
     ) -> Result<Planned, Error> {
-        let (deposit, before) = match (&item.deposit, there) {
+        let (deposit, before) = match (&item.deposit, there.record) {
             (None, None) => return Ok(Planned::of(Fate::Nothing, None)),
             (None, Some(before)) => {
                 let scope = before.meta.scope;
@@ -201,9 +226,11 @@ impl Store {
         self.permit(caller, Action::Deposit(meta.scope), told, Some(target::secret(meta.id, &meta.name)))
             .await?;
         if fate == Fate::Create
-            && let Some(other) = self.of_that_name(org, &meta).await?
+            && let Some(id) = there.named
+            && let Some(other) = self.records().get(&self.records().secret(org, meta.scope, id)).await?
         {
-            let SecretMeta { id, name, env, .. } = other;
+            // It has the name, and is exported under another.
+            let SecretMeta { id, name, env, .. } = other.meta;
             return Ok(Planned::refused(Error::NameTaken { id, name, env }, Some(meta)));
         }
         item.apply(&mut meta);
@@ -224,14 +251,6 @@ impl Store {
             None => Step::Create { meta, prepared },
         };
         Ok(Planned { step, ..planned })
-    }
-
-    /// A secret of that scope that has the name and is exported under another.
-    async fn of_that_name(&self, org: OrgId, meta: &SecretMeta) -> Result<Option<SecretMeta>, Failure> {
-        let id = self.records().get(&self.records().secret_name(org, meta.scope, &meta.name)).await?;
-        let Some(id) = id else { return Ok(None) };
-        let other = self.records().get(&self.records().secret(org, meta.scope, id)).await?;
-        Ok(other.map(|other| other.meta))
     }
 
     async fn prepare_item(
@@ -265,7 +284,7 @@ impl Store {
         SecretMeta {
             id: SecretId::from_bytes(self.records().random_bytes()),
             name: item.name.clone(),
-            env: item.env.clone().unwrap_or_else(|| item.name.export()),
+            env: item.exported(),
             scope: rules.new_in,
             kind: rules.kind,
             delivery: Delivery::Variable,
@@ -297,6 +316,10 @@ impl Store {
 }
 
 impl Item {
+    fn exported(&self) -> EnvName {
+        self.env.clone().unwrap_or_else(|| self.name.export())
+    }
+
     fn apply(&self, meta: &mut SecretMeta) {
         let Attributes { kind, delivery, auto_install, plugin, category, allow_refused: _ } =
             &self.attributes;
