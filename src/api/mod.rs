@@ -103,9 +103,11 @@ impl Api {
 
     /// The service that answers requests. The server puts a [`Peer`] into each request's extensions.
     pub fn router(&self) -> Router {
-        let router = if self.0.boots_only.load(Relaxed) { boot_parts() } else { parts() }.0;
+        let router = match self.0.boots_only.load(Relaxed) {
+            true => boot_parts().0,
+            false => parts().0.merge(console::routes(self)),
+        };
         router
-            .merge(console::routes(self))
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
             .layer(middleware::from_fn_with_state(self.clone(), front::front))

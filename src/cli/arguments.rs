@@ -21,6 +21,7 @@ use super::lock;
 use super::login;
 use super::man;
 use super::member;
+use super::migrate;
 use super::org;
 use super::plugin;
 use super::preset;
@@ -88,6 +89,7 @@ pub enum Command {
     Audit(audit::Audit),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Migrate(migrate::Migrate),
     #[command(subcommand)]
     Org(org::Org),
     Completions(completions::Completions),

@@ -29,6 +29,7 @@ mod lock;
 mod login;
 mod man;
 mod member;
+mod migrate;
 mod org;
 mod output;
 mod plugin;
@@ -145,6 +146,7 @@ async fn ask(command: Command, context: &mut Context) -> Outcome {
         Command::Org(command) => command.run(context).await,
         Command::Init(command) => command.run(context).await,
         Command::Restore(command) => command.run(context).await,
+        Command::Migrate(command) => command.run(context).await,
         // Those that `dispatch` runs itself.
         Command::Completions(_)
         | Command::Man(_)

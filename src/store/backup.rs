@@ -9,6 +9,7 @@ mod restore;
 pub use restore::{RestoreError, Restored, restore};
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use sha2::{Digest, Sha256};
@@ -19,8 +20,11 @@ use super::error::{Coded, Error, Failure};
 use super::{Caller, Store, keyspace};
 use crate::domain::audit::AuditAction;
 use crate::domain::role::{Action, Denied};
-use crate::kv::{Event, Revision, Watch, WatchError};
+use crate::kv::{Event, Kv, Revision, Watch, WatchError, Write};
 
+/// Written and removed when a backup has scanned all: a backend may give revisions to others than this store, and only a
+/// change of the store's own is sure to be told.
+const FULL_STOP: &[u8] = b"\0backup";
 /// Records of one page.
 const PAGE: usize = 500;
 /// Starts over, when changes came faster than they could be followed.
@@ -137,6 +141,9 @@ impl Backup {
                         Err(error) => return self.restart(error),
                     }
                 }
+                if !page.more && seen < page.revision {
+                    full_stop(Arc::clone(&self.store.records().kv)).await?;
+                }
                 self.phase = if page.more {
                     Phase::Scan { after: next, watch, seen }
                 } else {
@@ -186,8 +193,8 @@ impl Backup {
     }
 
     fn frame(&mut self, piece: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
-        // The unsealed header is the preamble's content.
-        if key != keyspace::HEADER {
+        // The header is the preamble's content, and what else is not sealed is the place's own.
+        if !key.starts_with(b"\0") {
             self.records += 1;
             match value {
                 Some(value) => Frame::Put(key, value).write(piece),
@@ -204,6 +211,13 @@ impl Backup {
         piece.extend_from_slice(&format::sealed_digest(&self.store.records().key, &digest));
         piece
     }
+}
+
+async fn full_stop(kv: Arc<dyn Kv>) -> Result<(), Failure> {
+    for write in [Write::Put(FULL_STOP.to_vec(), Vec::new()), Write::Delete(FULL_STOP.to_vec())] {
+        kv.commit(Vec::new(), vec![write]).await?;
+    }
+    Ok(())
 }
 
 /// The next change, if it is there already.

@@ -75,6 +75,9 @@ pub enum OpenError {
         /// The newest that is known here.
         known: u16,
     },
+    /// The store is somewhere else now.
+    #[error("the store was moved to another byte store")]
+    Moved,
     /// The byte store holds something else, or is damaged.
     #[error("the byte store holds something that is no store of this program")]
     Foreign,
@@ -169,6 +172,9 @@ impl Store {
             let empty = first.entries.is_empty();
             return Err(if empty { OpenError::NotInitialised } else { OpenError::Foreign });
         };
+        if header.value == keyspace::moved_header(&record_key) {
+            return Err(OpenError::Moved);
+        }
         match keyspace::read_header(&header.value, &record_key) {
             Header::Ours => {}
             Header::OtherRecordKey => return Err(OpenError::WrongRecordKey),
@@ -220,7 +226,7 @@ impl Coded for OpenError {
         match self {
             Self::NotInitialised => "not_found",
             Self::WrongRecordKey => "forbidden",
-            Self::NewerFormat { .. } | Self::Foreign => "conflict",
+            Self::NewerFormat { .. } | Self::Foreign | Self::Moved => "conflict",
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -230,6 +236,7 @@ impl Coded for OpenError {
             Self::NotInitialised => "make one with `dropsafe init`",
             Self::WrongRecordKey => "use the record key that `init` made for this store",
             Self::NewerFormat { .. } => "use the version of this program that wrote it, or a newer one",
+            Self::Moved => "name the place that `dropsafe migrate` moved it to, as `store` in server.yaml",
             Self::Foreign => "choose another place, or restore a backup there",
             Self::Failure(failure) => return failure.hint(),
         };

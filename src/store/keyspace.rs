@@ -59,6 +59,13 @@ pub(super) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
     }
 }
 
+const MOVED: &[u8; 16] = b"dropsafe moved\n\0";
+
+/// The header of a byte store that a store of this record key was moved away from.
+pub(super) fn moved_header(key: &RecordKey) -> Vec<u8> {
+    [MOVED.as_slice(), &FORMAT.to_be_bytes(), &key_check(key)].concat()
+}
+
 /// Tells record keys apart, and nothing else of them.
 pub(super) fn key_check(key: &RecordKey) -> [u8; 16] {
     key.key_hash("record key", &[])

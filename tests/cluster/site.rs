@@ -39,6 +39,11 @@ fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     command
 }
 
+/// The program, as by somebody who may read the site's files.
+pub fn dropsafe(home: &Path) -> Command {
+    bare(DROPSAFE, home)
+}
+
 /// A store, and what speaks to it.
 pub struct Site {
     folder: tempfile::TempDir,
@@ -177,6 +182,11 @@ impl Server {
             url: url.clone(),
             child: None,
         }
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.data
     }
 
     pub fn start(&mut self) {

@@ -156,7 +156,8 @@ impl Writer {
         Room {
             writes,
             preconditions: limits.max_writes_per_commit.saturating_sub(2),
-            bytes: limits.max_commit * 3 / 4,
+            // The largest value fits where commits are small, too.
+            bytes: (limits.max_commit * 3 / 4).max(limits.max_value),
         }
     }
 

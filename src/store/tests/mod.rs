@@ -10,6 +10,7 @@ mod idempotency;
 mod keys;
 mod many;
 mod members;
+mod migrate;
 mod reencrypt;
 mod replicas;
 mod secrets;
