@@ -15,7 +15,7 @@ fn a_deposit_tells_what_it_became_and_a_replacement_keeps_the_attributes() {
     );
     assert_eq!(made.err, "");
 
-    let replaced = site.set("line\n", &["openai-api-key", "--shared", "--json"]).ok();
+    let replaced = site.set("sk-line\n", &["openai-api-key", "--shared", "--json"]).ok();
     assert_eq!(replaced.err, "warning: openai-api-key: the value ends with a newline, which is kept\n");
     let view = replaced.json();
     assert_eq!((&view["plugin"], &view["category"]), (&"@acme/db".into(), &"api_key".into()));
