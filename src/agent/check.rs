@@ -1,6 +1,7 @@
 //! `check`: walks the steps of a boot up to where it would spend a use of the ticket, and tells everything that is wrong at once,
 //! each with what to do about it. It starts nothing, writes nothing and shows no value.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::io::Write as _;
@@ -87,20 +88,17 @@ fn store_side(report: &mut Report, settings: &Settings, own: &Own, environment: 
     for warning in &found.warnings {
         report.odd("ticket", warning.clone(), None);
     }
-    if let Some(file) = found.file().filter(|_| settings.delete_ticket_file)
-        && let Err(errno) = identity::deletable(file)
-    {
-        report.failure("ticket", &Failure::Keep { path: file.to_owned(), errno });
+    if let Err(failure) = found.leaving(settings).check() {
+        report.failure("ticket", &failure);
     }
     let references = match layers::references(&settings.layers, &own.given) {
-        Ok(references) => references.into_iter().collect(),
+        Ok(references) => references,
         Err(obstacles) => {
             report.failure("references", &obstacles.into());
-            Vec::new()
+            BTreeSet::new()
         }
     };
-    let request =
-        fetch::request(settings, &references, machine::identity(&RealFiles, settings.machine.clone()));
+    let request = fetch::request(settings, &references);
     if let Some(explanation) = addresses(report, settings, &found, &request) {
         answer(report, settings, own, &explanation);
     }
@@ -167,14 +165,7 @@ fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &Exp
             Exit::Denied,
         );
     }
-    let (plan, obstacles) = layers::decide(Inputs {
-        order: &settings.layers,
-        given: &own.given,
-        receipt: &explanation.receipt,
-        allow: &settings.allow_names,
-        require: &settings.require,
-        optional: &settings.optional,
-    });
+    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &explanation.receipt));
     for obstacle in obstacles.iter() {
         report.fault("names", obstacle, Some(obstacle.hint()), Exit::Configuration);
     }

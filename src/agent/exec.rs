@@ -66,12 +66,9 @@ pub fn run(
     for warning in &found.warnings {
         warn!("{warning}");
     }
-    let file = found.file().filter(|_| settings.delete_ticket_file);
-    let kept = |errno| Failure::Keep { path: file.map(Into::into).unwrap_or_default(), errno };
-    file.map_or(Ok(()), identity::deletable).map_err(kept)?;
-    let references: Vec<_> = layers::references(&settings.layers, &own.given)?.into_iter().collect();
-    let request =
-        fetch::request(&settings, &references, machine::identity(&RealFiles, settings.machine.clone()));
+    let file = found.leaving(&settings);
+    file.check()?;
+    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
 
     let (release, pending) = fetch::release(&found.ticket, &request, &settings, machine::now)?;
     let plan = decide(&settings, &own, &release)?;
@@ -84,7 +81,7 @@ pub fn run(
     let program = program::find(name, path_of(&plan, &own, &release))?;
     environment::fits(&strings, &program, &command, r#become::stack_limit())?;
 
-    file.map_or(Ok(()), identity::delete).map_err(kept)?;
+    file.delete()?;
     account.as_ref().map_or(Ok(()), Account::take_on)?;
     info!(
         released = release.receipt.count(),
@@ -118,14 +115,7 @@ fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u
 /// # Errors
 /// All that is in the way.
 pub fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
-    let (plan, obstacles) = layers::decide(Inputs {
-        order: &settings.layers,
-        given: &own.given,
-        receipt: &release.receipt,
-        allow: &settings.allow_names,
-        require: &settings.require,
-        optional: &settings.optional,
-    });
+    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &release.receipt));
     let plan = obstacles.or(plan)?;
     if let Some(entry) = plan.misses(&release.receipt) {
         return Err(environment::EnvironmentError::Incomplete(layers::variable_of(entry).into()).into());

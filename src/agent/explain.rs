@@ -18,7 +18,6 @@ use super::layers::Inputs;
 use super::layers::Origin;
 use super::layers::Plan;
 use super::layers::Variable;
-use super::machine;
 use super::machine::RealFiles;
 use super::obstacle::Obstacles;
 use super::obstacle::shown;
@@ -36,19 +35,10 @@ use crate::wire::Explanation;
 /// The first step that cannot be taken. What would stop a boot only after that is part of the explanation.
 pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bool) -> Result<Exit, Failure> {
     let found = identity::find(&settings, environment, &RealFiles)?;
-    let references: Vec<_> = layers::references(&settings.layers, &own.given)?.into_iter().collect();
-    let request =
-        fetch::request(&settings, &references, machine::identity(&RealFiles, settings.machine.clone()));
+    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
     let explanation = fetch::explanation(&found.ticket, &request, &options)?;
-    let (plan, obstacles) = layers::decide(Inputs {
-        order: &settings.layers,
-        given: &own.given,
-        receipt: &explanation.receipt,
-        allow: &settings.allow_names,
-        require: &settings.require,
-        optional: &settings.optional,
-    });
+    let (plan, obstacles) = layers::decide(Inputs::of(&settings, &own, &explanation.receipt));
     let told = Told { explanation: &explanation, plan: &plan, obstacles: &obstacles };
     let text = if json { format!("{:#}\n", told.json()) } else { told.text() };
     // Whoever stopped reading has what they wanted.

@@ -1,6 +1,7 @@
 //! Asks the store, within one deadline, and tells an outage from a refusal: an outage is met as the configuration says, a refusal
 //! ends the boot at once, and a denial by the store itself destroys the cache. Values come out of here whole or not at all.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use tokio::runtime::Runtime;
@@ -12,7 +13,8 @@ use super::cache::CacheError;
 use super::config::OnOutage;
 use super::config::Settings;
 use super::exit::Exit;
-use super::machine::Identity;
+use super::machine;
+use super::machine::RealFiles;
 use super::release;
 use super::release::Incomplete;
 use super::release::Release;
@@ -103,8 +105,9 @@ impl Pending {
     }
 }
 
-/// What to ask the store for.
-pub fn request(settings: &Settings, references: &[SecretName], identity: Identity) -> BootRequest {
+/// What to ask the store for, and as which machine.
+pub fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
+    let identity = machine::identity(&RealFiles, settings.machine.clone());
     let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
         .into_iter()
         .flatten()

@@ -12,6 +12,7 @@ use nix::unistd::unlink;
 use zeroize::Zeroizing;
 
 use super::config::Settings;
+use super::failure::Failure;
 use super::machine::Files;
 use super::machine::ReadError;
 use super::machine::Text;
@@ -83,22 +84,46 @@ impl Found {
             Place::Variable | Place::Credential(_) | Place::Firmware | Place::CommandLine => None,
         }
     }
+
+    /// That file, where it is to go with the boot.
+    pub fn leaving(&self, settings: &Settings) -> Leaving<'_> {
+        Leaving(self.file().filter(|_| settings.delete_ticket_file))
+    }
 }
 
-/// Whether the ticket's file could be deleted, asked before a use of the ticket is spent.
-///
-/// # Errors
-/// The folder may not be changed.
-pub fn deletable(file: &Path) -> Result<(), Errno> {
+/// The ticket's file, if it is to be deleted.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaving<'a>(Option<&'a Path>);
+
+impl Leaving<'_> {
+    /// Whether it could be deleted, asked before a use of the ticket is spent.
+    ///
+    /// # Errors
+    /// The folder may not be changed.
+    pub fn check(self) -> Result<(), Failure> {
+        self.with(deletable)
+    }
+
+    /// Deletes it, once the release is here: a boot that failed before can be tried again.
+    ///
+    /// # Errors
+    /// The system's; that it is gone already is none.
+    pub fn delete(self) -> Result<(), Failure> {
+        self.with(delete)
+    }
+
+    fn with(self, act: fn(&Path) -> Result<(), Errno>) -> Result<(), Failure> {
+        let Some(path) = self.0 else { return Ok(()) };
+        act(path).map_err(|errno| Failure::Keep { path: path.to_owned(), errno })
+    }
+}
+
+fn deletable(file: &Path) -> Result<(), Errno> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     access(folder, AccessFlags::W_OK)
 }
 
-/// Deletes the ticket's file, once the release is here: a boot that failed before can be tried again.
-///
-/// # Errors
-/// The system's; that it is gone already is none.
-pub fn delete(file: &Path) -> Result<(), Errno> {
+fn delete(file: &Path) -> Result<(), Errno> {
     match unlink(file) {
         Err(Errno::ENOENT) => Ok(()),
         result => result,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
+use super::config::Settings;
 use super::obstacle::Obstacle;
 use super::obstacle::Obstacles;
 use super::own::Given;
 use super::own::Layer;
+use super::own::Own;
 use super::wanted::Wanted;
 use crate::domain::name::EnvName;
 use crate::domain::name::SecretName;
@@ -34,6 +36,20 @@ pub struct Inputs<'a> {
     pub require: &'a [Wanted],
     /// Names that it can use.
     pub optional: &'a [Wanted],
+}
+
+impl<'a> Inputs<'a> {
+    /// Of a machine, and what it is released.
+    pub fn of(settings: &'a Settings, own: &'a Own, receipt: &'a Receipt) -> Self {
+        Self {
+            order: &settings.layers,
+            given: &own.given,
+            receipt,
+            allow: &settings.allow_names,
+            require: &settings.require,
+            optional: &settings.optional,
+        }
+    }
 }
 
 /// Where a value comes from.

@@ -3,6 +3,7 @@
 use std::io;
 
 use axum::Json as Answer;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
 use crate::store::AuditFilter;
+use crate::store::Caller;
 use crate::store::Cursor;
 use crate::store::PageAsk;
 use crate::wire::AuditEntryView;
@@ -152,6 +154,11 @@ async fn export_audit(
 ) -> Result<impl IntoResponse, Refused> {
     let ExportAudit { q, action, actor, since, until } = ask;
     let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], exported(&api, caller, filter).await?))
+}
+
+/// What the filter admits as JSON lines, newest first, read and sent piece by piece.
+pub(super) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, Refused> {
     let next = |cursor| PageAsk { cursor, limit: Some(EXPORTED) };
     // Whatever stands in the way shows with the first page, before an answer has begun.
     let mut page = api.store().audit(&caller, &filter, next(None)).await?;
@@ -174,7 +181,7 @@ async fn export_audit(
         }
     };
     tokio::spawn(pump.in_current_span());
-    Ok(([(header::CONTENT_TYPE, "application/jsonl")], taken))
+    Ok(taken)
 }
 
 /// Entries of one piece of an export.

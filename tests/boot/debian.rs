@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::harness::skip;
 use super::place::has;
-use super::place::skip;
 use super::rootfs::kept;
 
 /// What is in it beside Debian's smallest.

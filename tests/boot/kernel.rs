@@ -8,10 +8,10 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+use super::harness::skip;
 use super::place::Folder;
 use super::place::has;
 use super::place::run;
-use super::place::skip;
 use super::place::source;
 use super::probe::probe;
 

@@ -57,4 +57,4 @@ mod user;
 mod vm;
 mod workload;
 
-use place::skip;
+use harness::skip;

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::harness::skip;
 use super::place::files_in;
 use super::place::has;
 use super::place::run;
-use super::place::skip;
 use super::place::source;
 use super::rootfs::scratch;
 use super::rootfs::version;

@@ -1,23 +1,12 @@
 //! What the tests here share: the source tree, folders that go away, programs that may be missing.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-
-/// Says that a test cannot run here. With `--require-all` that is a failure.
-pub fn skip(what: &str) {
-    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
-    eprintln!("skipped: {what}");
-    if let Some(list) = std::env::var_os("DROPSAFE_SKIPS") {
-        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-        writeln!(list, "{what}").unwrap();
-    }
-}
 
 /// A path of the source tree.
 pub fn source(path: &str) -> PathBuf {

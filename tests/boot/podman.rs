@@ -5,9 +5,9 @@ use std::process::Command;
 use std::process::Stdio;
 
 use super::harness::Ran;
+use super::harness::skip;
 use super::place::Folder;
 use super::place::has;
-use super::place::skip;
 use super::place::source;
 
 /// Its own default limits are higher than those of many a machine that runs tests.

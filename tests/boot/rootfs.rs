@@ -11,10 +11,10 @@ use std::sync::OnceLock;
 use nix::fcntl::Flock;
 use nix::fcntl::FlockArg;
 
+use super::harness::skip;
 use super::packages::Packages;
 use super::place::has;
 use super::place::run;
-use super::place::skip;
 use super::place::text;
 
 /// Beside what is essential: udev, dbus and kmod as on every machine, network tools, sessions over SSH.

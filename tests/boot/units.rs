@@ -7,11 +7,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::harness::skip;
 use super::place::Folder;
 use super::place::files_in;
 use super::place::has;
 use super::place::run;
-use super::place::skip;
 use super::place::source;
 use super::place::text;
 

@@ -10,6 +10,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
 mod faults;
+#[path = "../e2e/harness.rs"]
+#[allow(dead_code, reason = "a site there has one server; what starts programs is the same")]
+mod harness;
 mod history;
 mod moving;
 mod roles;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-const DROPSAFE: &str = env!("CARGO_BIN_EXE_dropsafe");
+use super::harness::{DROPSAFE, agent_program, skip};
+
 pub const PASSPHRASE: &str = "correct horse battery staple of the cluster";
 
 /// Whether a test cannot run here. With `--require-all` that is a failure.
@@ -17,19 +18,8 @@ pub fn skipped() -> bool {
     if super::server::is_installed() {
         return false;
     }
-    let what = "servers over a store on etcd (package etcd-server)";
-    assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
-    if let Some(list) = std::env::var_os("DROPSAFE_SKIPS") {
-        let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-        writeln!(list, "{what}").unwrap();
-    }
+    skip("servers over a store on etcd (package etcd-server)");
     true
-}
-
-/// The agent as shipped where `tests/run` built it, else the one of this build.
-fn agent_program() -> PathBuf {
-    std::env::var_os("DROPSAFE_STATIC_AGENT")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dropsafe-agent")), PathBuf::from)
 }
 
 /// The program with an empty environment and a home of its own.
@@ -208,9 +198,13 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().unwrap().id().cast_signed();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
     }
 
     pub fn kill(&mut self) {

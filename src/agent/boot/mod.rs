@@ -123,12 +123,9 @@ fn boot(
     for warning in settings.warnings.iter().chain(&found.warnings) {
         warn!("{warning}");
     }
-    let file = found.file().filter(|_| settings.delete_ticket_file);
-    let kept = |errno| Failure::Keep { path: file.map(Into::into).unwrap_or_default(), errno };
-    file.map_or(Ok(()), identity::deletable).map_err(kept)?;
-    let references: Vec<_> = layers::references(&settings.layers, &own.given)?.into_iter().collect();
-    let request =
-        fetch::request(settings, &references, machine::identity(&RealFiles, settings.machine.clone()));
+    let file = found.leaving(settings);
+    file.check()?;
+    let request = fetch::request(settings, &layers::references(&settings.layers, &own.given)?);
 
     notify.status("asking the store");
     let (mut release, pending) = fetch::release(&found.ticket, &request, settings, machine::now)?;
@@ -143,7 +140,7 @@ fn boot(
     let left = Left { settings, release: &release, paths: &paths, strings: &strings, digest: &digest };
     left.publish(docker, &RealFiles)?;
 
-    file.map_or(Ok(()), identity::delete).map_err(kept)?;
+    file.delete()?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
         pending.report(&BootReport { digest, variables });

@@ -1,26 +1,15 @@
 //! The Audit page: the trail, searched; as JSON lines; and whether its chains are whole.
 
-use std::io;
-use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-use std::time::Duration;
-
 use askama::Template;
-use axum::body::Body;
-use axum::body::HttpBody;
 use axum::extract::State;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use bytes::Bytes;
 use http::StatusCode;
 use http::header;
-use hyper::body::Frame;
-use tokio::sync::mpsc;
-use tracing::Instrument as _;
 
 use super::super::Api;
 use super::super::audit::entry_view;
+use super::super::audit::exported;
 use super::super::problem::Refused;
 use super::super::query::Filled;
 use super::super::query::FromQuery;
@@ -38,19 +27,13 @@ use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::AuditFilter;
 use crate::store::AuditItem;
-use crate::store::Caller;
 use crate::store::Cursor;
 use crate::store::PageAsk;
-use crate::store::Store;
 use crate::store::Verification;
 
 const ROWS: usize = 50;
 /// Details that a page leaves out; the export has them.
 const ASIDE: &[&str] = &["request", "digest", "revision"];
-/// Entries of one piece of the export.
-const PIECE: usize = 500;
-/// How long the network may take no piece before the export is given up.
-const STALLED: Duration = Duration::from_secs(60);
 
 #[derive(Template)]
 #[template(path = "audit.html", config = "src/api/console/askama.toml")]
@@ -237,78 +220,18 @@ pub(super) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Res
     shown(&api, &visitor, ask, Some(verified), None).await
 }
 
-/// What the filter admits, as JSON lines, newest first. Read and sent piece by piece.
+/// What the filter admits, as JSON lines, newest first.
 pub(super) async fn export(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,
 ) -> Result<Response, Refused> {
-    let Visitor { caller, .. } = visitor;
-    // The first piece decides whether it may be read at all.
-    let first = piece(api.store(), &caller, &ask.filter, None).await?;
-    let (pieces, taken) = mpsc::channel(2);
-    let store = api.store().clone();
-    tokio::spawn(pump(store, caller, ask.filter, first, pieces).in_current_span());
+    let lines = exported(&api, visitor.caller, ask.filter).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),
     ];
-    Ok((StatusCode::OK, headers, Body::new(Streamed(taken))).into_response())
-}
-
-type Piece = (Bytes, Option<Cursor>);
-
-async fn piece(
-    store: &Store,
-    caller: &Caller,
-    filter: &AuditFilter,
-    cursor: Option<Cursor>,
-) -> Result<Piece, Refused> {
-    let found = store.audit(caller, filter, PageAsk { cursor, limit: Some(PIECE) }).await?;
-    let mut lines = Vec::new();
-    for item in found.items {
-        // An entry is made of texts and numbers only: nothing in it can fail to serialize.
-        lines.extend(serde_json::to_vec(&entry_view(item)).unwrap_or_default());
-        lines.push(b'\n');
-    }
-    Ok((lines.into(), found.next))
-}
-
-async fn pump(
-    store: Store,
-    caller: Caller,
-    filter: AuditFilter,
-    first: Piece,
-    pieces: mpsc::Sender<Result<Bytes, io::Error>>,
-) {
-    let (mut lines, mut next) = first;
-    loop {
-        if pieces.send_timeout(Ok(lines), STALLED).await.is_err() {
-            return;
-        }
-        let Some(cursor) = next else { return };
-        match piece(&store, &caller, &filter, Some(cursor)).await {
-            Ok(more) => (lines, next) = more,
-            Err(_) => {
-                let _ = pieces.send(Err(io::Error::other("the export broke off"))).await;
-                return;
-            }
-        }
-    }
-}
-
-struct Streamed(mpsc::Receiver<Result<Bytes, io::Error>>);
-
-impl HttpBody for Streamed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
+    Ok((StatusCode::OK, headers, lines).into_response())
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use std::time::Instant;
 
 use data_encoding::BASE64;
 
+use super::super::harness::skip;
 use super::super::place::has;
-use super::super::place::skip;
 use super::super::place::text;
 use super::super::rootfs;
 

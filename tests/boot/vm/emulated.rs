@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::super::booted::machine::Machine;
 use super::super::booted::stories;
+use super::super::harness::skip;
 use super::super::place::has;
-use super::super::place::skip;
 use super::HOST;
 use super::image;
 use super::start;

@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::super::booted::machine::Layer;
+use super::super::harness::skip;
 use super::super::place::run;
-use super::super::place::skip;
 use super::super::rootfs::installed;
 use super::super::rootfs::joined;
 use super::super::rootfs::scratch;
