@@ -150,7 +150,8 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
     options: &BootOptions,
     pace: &mut P,
 ) -> Result<(T, Connection), BootError> {
-    let targets = targets(ticket, options.authorities.as_deref())?;
+    let mut targets = targets(ticket, options.authorities.as_deref())?;
+    spread(&mut targets, pace);
     let deadline = pace.now().saturating_add(options.deadline);
     let outcome = retry::until(pace, deadline, targets.len(), async |pace: &mut P, this: Try| {
         let target = &targets[this.address];
@@ -170,6 +171,14 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
         GaveUp::Refused(refused) => refused.into(),
         GaveUp::Deadline { last, tries } => BootError::Outage { last, tries, within: options.deadline },
     })
+}
+
+/// Begins with any of them by chance, so that machines which boot together do not all ask the same server first.
+fn spread(targets: &mut [Target], pace: &mut impl Pace) {
+    if targets.len() > 1 {
+        let first = pace.random() % targets.len() as u64;
+        targets.rotate_left(usize::try_from(first).unwrap_or_default());
+    }
 }
 
 /// The ticket's addresses that this machine can use. Only when there is none is it told why.

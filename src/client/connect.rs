@@ -7,6 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,7 +38,29 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
     pub(super) to: String,
-    tls: Option<(Arc<ClientConfig>, Trust)>,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    trust: Trust,
+    first: Arc<ClientConfig>,
+    /// What the connections after the first are made with, and may resume.
+    again: OnceLock<Arc<ClientConfig>>,
+    tried: AtomicBool,
+}
+
+impl Tls {
+    fn new(trust: Trust) -> Result<Self, Refused> {
+        let first = tls::config(&trust)?;
+        Ok(Self { trust, first, again: OnceLock::new(), tried: AtomicBool::new(false) })
+    }
+
+    fn config(&self) -> &Arc<ClientConfig> {
+        match self.tried.swap(true, Relaxed) {
+            false => &self.first,
+            true => self.again.get_or_init(|| tls::again(&self.first)),
+        }
+    }
 }
 
 impl Target {
@@ -49,7 +74,7 @@ impl Target {
             Way::Tls { pin: None, .. } => Some(Trust::Roots(roots()?)),
             Way::Loopback { .. } | Way::Unix { .. } => None,
         };
-        let tls = trust.map(|trust| Ok::<_, Refused>((tls::config(&trust)?, trust))).transpose()?;
+        let tls = trust.map(Tls::new).transpose()?;
         Ok(Self { to: endpoint.to_string(), endpoint, tls })
     }
 
@@ -74,12 +99,12 @@ impl Target {
             Way::Loopback { host, port } => Ok(Stream::tcp(self.tcp(host, *port, step).await?)),
             Way::Tls { host, port, .. } => {
                 let tcp = self.tcp(host, *port, step).await?;
-                let Some((config, trust)) = &self.tls else { return Err(Refused::NoTls.into()) };
+                let Some(tls) = &self.tls else { return Err(Refused::NoTls.into()) };
                 *step = Step::Handshake;
-                let connector = TlsConnector::from(Arc::clone(config));
+                let connector = TlsConnector::from(Arc::clone(tls.config()));
                 match connector.connect(host.server_name(), tcp).await {
                     Ok(stream) => Ok(Stream::tls(stream)),
-                    Err(error) => Err(tls::judge(&error, &self.to, trust)),
+                    Err(error) => Err(super::tls::judge(&error, &self.to, &tls.trust)),
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rcgen::CertificateParams;
 use rcgen::KeyPair;
 use rcgen::PublicKeyData;
+use rustls::HandshakeKind;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
@@ -158,18 +159,24 @@ type Answers = dyn Fn(usize, &Asked) -> Vec<Act> + Send + Sync;
 #[derive(Clone)]
 pub(crate) struct Rehearsal {
     asked: Arc<Mutex<Vec<Asked>>>,
+    handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     answers: Arc<Answers>,
 }
 
 impl Rehearsal {
     /// `answers` is given the number of the request, from 0, and the request.
     pub(crate) fn new(answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        Self { asked: Arc::default(), answers: Arc::new(answers) }
+        Self { asked: Arc::default(), handshakes: Arc::default(), answers: Arc::new(answers) }
     }
 
     /// What was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// How each TLS connection so far began.
+    pub(crate) fn handshakes(&self) -> Vec<HandshakeKind> {
+        self.handshakes.lock().unwrap().clone()
     }
 
     /// Answers over plain HTTP on a free port of loopback.
@@ -200,6 +207,8 @@ impl Rehearsal {
                         None => this.serve(stream, connection).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
+                                let kind = stream.get_ref().1.handshake_kind().unwrap();
+                                this.handshakes.lock().unwrap().push(kind);
                                 this.serve(stream, connection).await;
                             }
                         }

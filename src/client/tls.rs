@@ -1,12 +1,14 @@
 //! TLS 1.3 to the store: which server is believed, and what a failed handshake means.
 //!
-//! It never speaks an older version, never resumes a session, and never treats a stranger as an outage.
+//! It never speaks an older version, never resumes a session but one of this process's own, and never treats a stranger as
+//! an outage.
 
 use std::io;
 use std::sync::Arc;
 
 use rustls::AlertDescription;
 use rustls::CertificateError;
+use rustls::CipherSuite;
 use rustls::ClientConfig;
 use rustls::DigitallySignedStruct;
 use rustls::Error;
@@ -14,6 +16,7 @@ use rustls::OtherError;
 use rustls::PeerIncompatible;
 use rustls::SignatureScheme;
 use rustls::client::Resumption;
+use rustls::client::TicketRequest;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::danger::ServerCertVerified;
 use rustls::client::danger::ServerCertVerifier;
@@ -46,12 +49,19 @@ pub(super) enum Trust {
     Roots(Roots),
 }
 
-/// The settings of a connection to a server that `trust` decides about.
+/// Sessions kept of one server, to be resumed.
+const SESSIONS: usize = 8;
+
+/// The settings of the first connection to a server that `trust` decides about. It asks for no resumption ticket (RFC 9149),
+/// which a store would make and send for nothing: a boot that succeeds connects once.
 pub(super) fn config(trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
     config_with(provider(), trust)
 }
 
-fn config_with(provider: CryptoProvider, trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
+fn config_with(mut provider: CryptoProvider, trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
+    // First the suite whose hash processors have instructions for: a handshake is some thirty HMACs on either side. Servers
+    // follow the client's order.
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let provider = Arc::new(provider);
     let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -65,9 +75,18 @@ fn config_with(provider: CryptoProvider, trust: &Trust) -> Result<Arc<ClientConf
         Trust::Roots(roots) => builder.with_root_certificates(roots.store()).with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // One connection a process: there is nothing to resume.
     config.resumption = Resumption::disabled();
+    config.send_ticket_request = Some(TicketRequest { new_session_count: 0, resumption_count: 0 });
     Ok(Arc::new(config))
+}
+
+/// The settings of the connections after the `first`: a store that is locked, or has too much to do, is asked again and
+/// again, and neither side needs to prove and judge its key each time. The key was judged before a session is kept.
+pub(super) fn again(first: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = first.clone();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.send_ticket_request = Some(TicketRequest { new_session_count: 1, resumption_count: 1 });
+    Arc::new(config)
 }
 
 /// The store's own build has aws-lc-rs, whose first group is X25519MLKEM768.

@@ -92,7 +92,7 @@ impl BootTicket {
         Ok(Self { urls, pin, credential })
     }
 
-    /// The addresses of the store, to be tried in this order.
+    /// The addresses of the store. Any will do; machines begin with one of them by chance.
     pub fn urls(&self) -> &[String] {
         &self.urls
     }

@@ -187,7 +187,9 @@ fn configuration(options: &InitOptions) -> String {
     );
     let urls: Vec<String> =
         options.advertise.iter().map(|advertised| format!("\"{}\"", advertised.url)).collect();
-    text.push_str("# The addresses that new boot tickets carry, in the order in which machines try them.\n");
+    text.push_str(
+        "# The addresses that new boot tickets carry. Machines begin with one of them by chance.\n",
+    );
     match urls.as_slice() {
         [] => text.push_str("#advertise: [\"https://vault.example:7373\"]\n\n"),
         urls => text.push_str(&format!("advertise: [{}]\n\n", urls.join(", "))),

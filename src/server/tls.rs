@@ -15,6 +15,7 @@ use rcgen::KeyUsagePurpose;
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use rcgen::SanType;
 use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::DnsName;
 use rustls::pki_types::PrivateKeyDer;
@@ -47,6 +48,9 @@ pub enum TlsError {
     /// The file holds no private key.
     #[error("the key file holds no private key in PEM")]
     NoKey,
+    /// No key for resumption tickets.
+    #[error("the kernel gives no randomness")]
+    Randomness,
     /// The key is not the certificate's, or of a kind that is not supported.
     #[error("the certificate and its key do not go together")]
     Mismatch,
@@ -108,7 +112,7 @@ pub fn served(chain: &str, key: &str) -> Result<Served, TlsError> {
     let pin = pin_of(chain.first().ok_or(TlsError::NoCertificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;
     // Hybrid post-quantum key exchange comes first in this provider (feature `prefer-post-quantum`).
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| TlsError::Mismatch)?
@@ -116,8 +120,12 @@ pub fn served(chain: &str, key: &str) -> Result<Served, TlsError> {
         .with_single_cert(chain, key)
         .map_err(|_| TlsError::Mismatch)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // A machine boots once: resumption tickets would be made, encrypted and sent for nobody.
-    config.send_tls13_tickets = 0;
+    // Whoever says how many resumption tickets it wants gets those (RFC 9149): an agent wants none before it has to come
+    // back. Others, browsers above all, get one. The ticket's key is this process's own, so that another server of the same
+    // store makes a whole handshake, and is replaced every six hours; each session has a key exchange of its own.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| TlsError::Randomness)?;
+    config.send_tls13_tickets = 1;
+    config.max_tls13_tickets = 2;
     Ok(Served { config: Arc::new(config), pin })
 }
 
@@ -151,6 +159,59 @@ fn alternative(name: &str) -> Result<SanType, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::ClientConfig;
+    use rustls::ClientConnection;
+    use rustls::HandshakeKind;
+    use rustls::RootCertStore;
+    use rustls::ServerConnection;
+    use rustls::client::TicketRequest;
+
+    /// A whole handshake in memory and whatever follows it; what kind it was, and how many tickets came.
+    fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (HandshakeKind, u32) {
+        let mut client = ClientConnection::new(Arc::clone(client), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
+        for _ in 0..4 {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        (client.handshake_kind().unwrap(), client.tls13_tickets_received())
+    }
+
+    #[test]
+    fn tickets_are_for_those_who_ask_for_them_and_are_resumed() {
+        let made = make(&["localhost".to_owned()], Timestamp::from_millis(1_790_000_000_000)).unwrap();
+        let served = served(&made.chain, &made.key).unwrap().config;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(made.ca.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let asks = |count| {
+            let mut client = client.clone();
+            let request = TicketRequest { new_session_count: count, resumption_count: count };
+            client.send_ticket_request = Some(request);
+            Arc::new(client)
+        };
+        let full = HandshakeKind::Full;
+        assert_eq!(handshake(&asks(0), &served), (full, 0));
+        // As many as it asks for, within reason; a copy of the configuration shares what it keeps.
+        assert_eq!(handshake(&asks(9), &served), (full, 2));
+        assert_eq!(handshake(&asks(1), &served), (HandshakeKind::Resumed, 1));
+        assert_eq!(handshake(&Arc::new(client), &served), (HandshakeKind::Resumed, 1));
+    }
 
     #[test]
     fn what_is_made_can_be_served_and_has_the_pin_of_its_key() {

@@ -162,20 +162,61 @@ async fn no_one_there_until_the_deadline() {
     assert!(tries >= 2 && within == SHORT && started.elapsed() < SOON);
 }
 
+/// The machine's, but for what it calls chance.
+struct Chance(MachinePace, u64);
+
+impl Pace for Chance {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
+        self.0.sleep(time)
+    }
+
+    fn random(&mut self) -> u64 {
+        self.1
+    }
+}
+
 #[tokio::test]
-async fn the_next_address_serves_when_the_first_is_down_or_busy() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let busy = Rehearsal::new(|_, _| problem(Code::Overloaded, "retry-after: 60\r\n"));
-    let good = Rehearsal::new(|_, _| json(200, "", &released()));
-    let urls = [closed, busy.on_loopback().await, good.on_loopback().await].map(|a| format!("http://{a}"));
+async fn it_begins_with_any_address_and_the_next_serves_when_one_is_down_or_busy() {
+    for first in 0..3 {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let busy = Rehearsal::new(|_, _| problem(Code::Overloaded, "retry-after: 60\r\n"));
+        let good = Rehearsal::new(|_, _| json(200, "", &released()));
+        let urls =
+            [closed, busy.on_loopback().await, good.on_loopback().await].map(|a| format!("http://{a}"));
+        let mut pace = Chance(MachinePace::start(), first);
+        let started = Instant::now();
+        let ticket = ticket(&urls, None);
+        boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
+        assert!(started.elapsed() < SOON);
+        let keys = |server: &Rehearsal| -> Vec<String> {
+            server.asked().iter().map(|asked| asked.header("idempotency-key").unwrap().to_owned()).collect()
+        };
+        let (busy, good) = (keys(&busy), keys(&good));
+        assert_eq!(busy.len(), usize::from(first < 2));
+        assert_eq!(good.len(), 1);
+        assert!(busy.iter().all(|key| *key == good[0]) && good[0].len() == 32);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_asked_again_resumes_its_session() {
+    let identity = Identity::named("localhost");
+    let server = Rehearsal::new(|number, _| match number {
+        0..=2 => problem(Code::Locked, "retry-after: 0\r\n"),
+        _ => json(200, "", &released()),
+    });
+    let address = server.on_tls(&identity).await;
+    let ticket = ticket(&[format!("https://{address}")], Some(identity.pin()));
     let mut pace = MachinePace::start();
-    let started = Instant::now();
-    boot(&ticket(&urls, None), &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
-    assert!(started.elapsed() < SOON);
-    let keys: Vec<_> =
-        [&busy, &good].map(|s| s.asked()[0].header("idempotency-key").unwrap().to_owned()).into();
-    assert_eq!(keys[0], keys[1]);
-    assert_eq!(keys[0].len(), 32);
+    let options = BootOptions { deadline: LONG, authorities: None };
+    boot(&ticket, &BootRequest::default(), &options, &mut pace).await.unwrap();
+    // The first asks for nothing that it could resume with, and the second for what the others do.
+    use rustls::HandshakeKind::{Full, Resumed};
+    assert_eq!(server.handshakes(), [Full, Full, Resumed, Resumed]);
 }
 
 #[tokio::test]
