@@ -24,7 +24,7 @@ use crate::domain::value::fits_variable;
 mod tests;
 
 /// What a boot asks for. The texts match a secret's name or its exported name, exactly.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// The plugins that run; `None` if the boot does not restrict them. Neither `include` nor `references` reach past this.
     pub plugins: Option<BTreeSet<PluginName>>,

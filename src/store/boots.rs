@@ -1,11 +1,13 @@
 //! Boots: the one place where values leave, and the record of who was given what.
 
+mod kept;
 mod list;
 mod open;
 mod record;
 mod release;
 mod report;
 
+pub(super) use kept::{Kept, ScopeMark};
 pub(super) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
 
 use std::net::IpAddr;

@@ -225,7 +225,12 @@ impl Store {
                 Ok::<_, Stop<Failure>>(same)
             });
             if recorded.await? {
-                self.set_release(Some(Release::new(unlocked.ring, ring, Some(unlocked.opener))));
+                self.set_release(Some(Release::new(
+                    unlocked.ring,
+                    ring,
+                    Some(unlocked.opener),
+                    &mut self.records().rng(),
+                )));
                 self.inner.chores.notify_one();
                 return Ok(Unlocked { slot, generation });
             }

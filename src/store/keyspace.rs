@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use super::Identity;
 use super::audit::chain::{Cover, Entry, Head, Registry};
-use super::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
+use super::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, ScopeMark};
 use super::catalog::{CategoriesRecord, PluginRecord, PluginsRecord};
 use super::idempotency::Answer;
 use super::keys::KeysRecord;
@@ -182,6 +182,21 @@ pub(super) fn removal(member: MemberId) -> Key<RemovalRecord> {
 pub(super) fn all_secrets() -> Prefix<SecretRecord> {
     Prefix::new(b"s".to_vec())
 }
+
+/// Written with every change of a secret of the scope that `secrets` lists: what was read of the scope is good as long as
+/// this is.
+pub(super) fn scope_mark(secrets: &Prefix<SecretRecord>) -> Key<ScopeMark> {
+    Key::new([b"S", &secrets.bytes()[1..]].concat())
+}
+
+/// The mark that a change of what is kept at `key` is told by, if that is a secret.
+pub(super) fn mark_of(key: &[u8]) -> Option<Key<ScopeMark>> {
+    let (scope, id) = key.split_at_checked(GROUP)?;
+    (scope.starts_with(b"s") && id.len() == 16).then(|| scope_mark(&Prefix::new(scope.to_vec())))
+}
+
+/// Bytes of a prefix of a group: its table and its keyed hash.
+const GROUP: usize = 1 + 16;
 
 /// The secrets whose data keys are to be settled.
 pub(super) fn all_unsettled() -> Prefix<Unsettled> {

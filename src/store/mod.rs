@@ -64,7 +64,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-use self::boots::SeenReceipts;
+use self::boots::{Kept, SeenReceipts};
 use self::denials::Denials;
 use self::journal::Journal;
 use self::keys::{Release, UNLOCKS_WAITING};
@@ -105,6 +105,7 @@ struct Inner {
     long_values: Arc<Semaphore>,
     denials: Denials,
     seen_receipts: SeenReceipts,
+    kept: Kept,
     presets: OnceLock<Presets>,
     /// Rung when there is background work.
     chores: Arc<Notify>,
@@ -168,6 +169,7 @@ impl Store {
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),
             denials: Denials::new(now),
             seen_receipts: SeenReceipts::default(),
+            kept: Kept::default(),
             presets: OnceLock::new(),
             chores: Arc::new(Notify::new()),
         });

@@ -155,6 +155,11 @@ impl Records {
 }
 
 impl Snapshot {
+    /// The commit that wrote the `index`-th of those that were asked for.
+    pub(super) fn written_at(&self, index: usize) -> Option<Revision> {
+        self.entries.get(index).and_then(Option::as_ref).map(|entry| entry.revision)
+    }
+
     /// The record at `key`, which is the `index`-th of those that were asked for.
     pub(super) fn read<T: Record>(
         &self,

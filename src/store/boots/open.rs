@@ -1,25 +1,38 @@
 //! What is in scope of a boot, and its values opened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use super::super::Store;
 use super::super::error::Failure;
 use super::super::keys::{OpenValueError, Release};
 use super::super::secrets::{SecretRecord, Whole};
 use super::ReleasedValue;
+use super::kept::{Answer, Basis, Disabled, Mark, Shelf};
+use super::record::ReceiptRecord;
+use crate::crypto::aad::Aad;
+use crate::crypto::aead;
+use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
-use crate::domain::name::PluginName;
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::{Request, resolve};
-use crate::domain::secret::Scope;
+use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
 
-/// The secrets in scope of one boot, as of one look.
-pub(super) struct InScope {
-    secrets: BTreeMap<SecretId, SecretRecord>,
-    /// Plugins whose secrets are kept back.
-    disabled: BTreeSet<PluginName>,
-    revision: u64,
+/// What values that are kept for the next boot are sealed as.
+const KEPT: &str = "dropsafe kept release v1";
+
+/// What a boot is given, before it is made durable.
+pub(super) struct Opened {
+    /// Its revision is not that of this boot.
+    pub(super) receipt: Receipt,
+    /// What the agent checks.
+    pub(super) digest: Digest,
+    /// Of what its record says.
+    pub(super) content: Digest,
+    pub(super) values: Vec<ReleasedValue>,
 }
 
 /// Why values were not opened.
@@ -38,50 +51,95 @@ impl From<Failure> for NotOpened {
 }
 
 impl Store {
-    /// Shared and private secrets of a member: one scan each, and one small record beside them.
-    pub(super) async fn in_scope(&self, org: OrgId, member: MemberId) -> Result<InScope, Failure> {
-        let private = self.records().secrets(org, Scope::Private(member));
-        let shared = self.records().secrets(org, Scope::Shared);
-        let (disabled, private, shared) = tokio::join!(
-            self.disabled_plugins(org),
-            self.records().scan_all(&private),
-            self.records().scan_all(&shared)
-        );
-        let (disabled, (private, _), (shared, revision)) = (disabled?, private?, shared?);
-        let all = private.into_iter().chain(shared).map(|found| (found.record.meta.id, found.record));
-        let secrets = all.collect();
-        Ok(InScope { secrets, disabled, revision: self.revision(revision) })
+    /// What a member's boots decide from, as it is now.
+    pub(super) async fn read_basis(&self, org: OrgId, member: MemberId) -> Result<Basis, Failure> {
+        let records = self.records();
+        let scopes = [Scope::Private(member), Scope::Shared];
+        let plugins = records.plugin_list(org);
+        let [private, shared] = scopes.map(|scope| Mark::of_scope(records, org, scope));
+        let keys = vec![private, shared, plugins.to_vec()];
+        // Before the secrets: what changes in between is told by a mark that is not this one any more.
+        let snapshot = records.snapshot(keys.clone()).await?;
+        let mut marks = keys.into_iter().enumerate().map(|(i, key)| Mark { key, at: snapshot.written_at(i) });
+        let mut mark = || marks.next().ok_or(Failure::Internal);
+        let [private, shared] = scopes.map(|scope| mark().map(|mark| self.shelf(org, scope, mark)));
+        let (private, shared) = tokio::try_join!(private?, shared?)?;
+
+        let list = snapshot.read(records, 2, &plugins)?.unwrap_or_default();
+        let disabled = Disabled { plugins: list.disabled(), mark: mark()? };
+        let disabled = self.inner.kept.keep_disabled(org, disabled);
+        Ok(Basis { private, shared, disabled })
+    }
+
+    /// The secrets of a scope: those that are kept, or with one scan.
+    async fn shelf(&self, org: OrgId, scope: Scope, mark: Mark) -> Result<Arc<Shelf>, Failure> {
+        if let Some(shelf) = self.inner.kept.shelf(org, scope, &mark) {
+            return Ok(shelf);
+        }
+        let (found, _) = self.records().scan_all(&self.records().secrets(org, scope)).await?;
+        let secrets = found.into_iter().map(|found| found.record).collect();
+        Ok(self.inner.kept.keep_shelf(org, scope, Shelf { secrets, mark }))
+    }
+
+    /// What the request comes to: as it did before, if nothing changed since, or decided and opened anew.
+    pub(super) async fn opened(
+        &self,
+        release: &Release,
+        (org, member): (OrgId, MemberId),
+        basis: Basis,
+        request: &Request,
+    ) -> Result<Opened, NotOpened> {
+        let key = (org, member, request.clone());
+        let bound = Aad::new(KEPT).part(org.as_bytes()).part(member.as_bytes());
+        if let Some(kept) = self.inner.kept.answer(&key, &basis)
+            // Sealed by the ring of before, where the store was locked meanwhile.
+            && let Ok(values) = aead::open_prefixed(&release.kept, &bound, &kept.sealed)
+        {
+            let values = divided(&values).ok_or(Failure::Internal)?;
+            let Answer { receipt, digest, content, .. } = &*kept;
+            return Ok(Opened { receipt: receipt.clone(), digest: *digest, content: *content, values });
+        }
+        let (receipt, values) = self.open_all(release, &basis, request).await?;
+        let (digest, content) = (receipt.digest(), ReceiptRecord::of(&receipt).digest()?);
+        let sealed = aead::seal_prefixed(&release.kept, &bound, &joined(&values), &mut self.records().rng());
+        let answer = Answer { basis, receipt: receipt.clone(), digest, content, sealed };
+        self.inner.kept.keep_answer(key, answer);
+        Ok(Opened { receipt, digest, content, values })
     }
 
     /// Resolves and opens exactly what the receipt names.
-    pub(super) async fn open_all(
+    async fn open_all(
         &self,
         release: &Release,
-        mut scope: InScope,
+        basis: &Basis,
         request: &Request,
     ) -> Result<(Receipt, Vec<ReleasedValue>), NotOpened> {
         let mut opened: BTreeMap<SecretId, SecretValue> = BTreeMap::new();
+        let mut unusable = BTreeMap::new();
         loop {
-            let receipt = scope.resolve(request);
-            let mut unusable = Vec::new();
+            let receipt = basis.resolve(request, &unusable);
+            let found = unusable.len();
             for entry in &receipt.entries {
                 if opened.contains_key(&entry.id) {
                     continue;
                 }
-                let record = scope.secrets.get(&entry.id).ok_or(Failure::Internal)?;
+                let record = basis.secret(entry.id).ok_or(Failure::Internal)?;
                 match self.open_one(release, record).await? {
                     Some(value) => drop(opened.insert(entry.id, value)),
-                    None => unusable.push(entry.id),
+                    // Too long to be delivered, which the resolution reports as unusable.
+                    None => {
+                        let meta = SecretMeta { value_len: u32::MAX, ..record.meta.clone() };
+                        unusable.insert(entry.id, meta);
+                    }
                 }
             }
-            if unusable.is_empty() {
+            if unusable.len() == found {
                 // Nothing that an earlier round opened leaves, unless this one named it too.
                 let named: BTreeSet<SecretId> = receipt.entries.iter().map(|entry| entry.id).collect();
                 let values = opened.into_iter().filter(|(id, _)| named.contains(id));
                 return Ok((receipt, values.map(|(id, value)| ReleasedValue { id, value }).collect()));
             }
             // Decided anew without those: what they would have shadowed may be released instead.
-            scope.mark_unusable(&unusable);
         }
     }
 
@@ -113,18 +171,35 @@ impl Store {
     }
 }
 
-impl InScope {
-    pub(super) fn resolve(&self, request: &Request) -> Receipt {
-        let candidates = self.secrets.values().map(|record| &record.meta);
-        Receipt::of(resolve(candidates, &self.disabled, request), self.revision)
+impl Basis {
+    /// What the request comes to when the `unusable` are as they are there. Its revision is for the caller to set.
+    pub(super) fn resolve(&self, request: &Request, unusable: &BTreeMap<SecretId, SecretMeta>) -> Receipt {
+        let candidates = self.secrets().map(|record| unusable.get(&record.meta.id).unwrap_or(&record.meta));
+        Receipt::of(resolve(candidates, &self.disabled.plugins, request), 0)
     }
+}
 
-    /// Makes them too long to be delivered, which the resolution reports as unusable.
-    fn mark_unusable(&mut self, ids: &[SecretId]) {
-        for id in ids {
-            if let Some(record) = self.secrets.get_mut(id) {
-                record.meta.value_len = u32::MAX;
-            }
-        }
+/// Ids, lengths and values in one piece, in memory that is wiped and never moved.
+fn joined(values: &[ReleasedValue]) -> Zeroizing<Vec<u8>> {
+    let size = values.iter().map(|released| 16 + 4 + released.value.len()).sum();
+    let mut joined = Zeroizing::new(Vec::with_capacity(size));
+    for ReleasedValue { id, value } in values {
+        // No value is longer than a file may be.
+        let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        joined.extend_from_slice(id.as_bytes());
+        joined.extend_from_slice(&len.to_be_bytes());
+        joined.extend_from_slice(value.expose());
     }
+    joined
+}
+
+fn divided(mut joined: &[u8]) -> Option<Vec<ReleasedValue>> {
+    let mut values = Vec::new();
+    while let Some((id, rest)) = joined.split_first_chunk::<16>() {
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)?;
+        values.push(ReleasedValue { id: SecretId::from_bytes(*id), value: SecretValue::new(value.to_vec()) });
+        joined = rest;
+    }
+    joined.is_empty().then_some(values)
 }

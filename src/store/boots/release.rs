@@ -1,5 +1,6 @@
 //! The release: decide, open, make durable, answer, in this order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::audit::{Tell, target};
@@ -8,17 +9,18 @@ use super::super::journal::{Stop, Tx};
 use super::super::keyspace::{self, Key};
 use super::super::tickets::TicketRecord;
 use super::super::{Caller, Store};
-use super::open::NotOpened;
+use super::kept::Basis;
+use super::open::{NotOpened, Opened};
 use super::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use super::{BootAsk, BootError, Explained, Released};
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::boot::BootState;
 use crate::domain::id::{BootId, MemberId};
 use crate::domain::name::MemberName;
-use crate::domain::receipt::Receipt;
 use crate::domain::resolve::Request;
 use crate::domain::role::{Action, Denied, Role};
 use crate::domain::time::Timestamp;
+use crate::kv::Revision;
 
 /// Looks at the scope while its secrets keep being replaced.
 const LOOKS: usize = 8;
@@ -48,40 +50,71 @@ impl Store {
         };
 
         let request = within(&ask.request, &ticket);
-        let mut looks = 0;
-        let (receipt, values) = loop {
-            looks += 1;
-            let scope = self.in_scope(org, member).await?;
-            match self.open_all(&release, scope, &request).await {
-                Ok(opened) => break opened,
-                Err(NotOpened::Changed) if looks < LOOKS => {}
-                Err(NotOpened::Changed) => return Err(Failure::Conflict.into()),
+        let mut kept = self.inner.kept.basis(org, member);
+        for _ in 0..LOOKS {
+            let basis = match kept.take() {
+                Some(basis) => basis,
+                None => self.read_basis(org, member).await?,
+            };
+            let opened = match self.opened(&release, (org, member), basis.clone(), &request).await {
+                Ok(opened) => opened,
+                Err(NotOpened::Changed) => continue,
                 Err(NotOpened::Failed(failure)) => return Err(failure.into()),
                 Err(NotOpened::Locked) => match self.newer_release(&release).await? {
-                    Some(newer) if looks < LOOKS => release = newer,
-                    Some(_) => return Err(Failure::Conflict.into()),
+                    Some(newer) => {
+                        release = newer;
+                        continue;
+                    }
+                    // What is kept may be of a generation that is gone.
+                    None if self.is_outdated(&basis).await? => continue,
                     None => {
                         // Another process has re-encrypted everything, and the slot that opened this one is gone.
                         self.set_release(None);
                         return Err(BootError::Locked);
                     }
                 },
+            };
+            if let Some(released) = self.make_durable(caller, &ask, &ticket, basis, opened).await? {
+                return Ok(released);
             }
-        };
+        }
+        Err(Failure::Conflict.into())
+    }
 
-        let content = ReceiptRecord::of(&receipt);
-        let commit = Commit::new(self, caller, ask, &ticket, &receipt, content)?;
-        let (boot, at, stored) = (commit.record.id, commit.record.at, commit.record.content);
-        let mut reads =
-            vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, member).to_vec()];
-        reads.extend(commit.attempt.as_ref().map(Key::to_vec));
-        self.journal().run(reads, move |tx| commit.run(tx)).await?;
-        self.inner.seen_receipts.add(org, stored);
+    /// Whether something that was decided from has changed since.
+    async fn is_outdated(&self, basis: &Basis) -> Result<bool, Failure> {
+        let keys = basis.marks().map(|mark| mark.key.clone()).to_vec();
+        let now = self.records().snapshot(keys).await?;
+        Ok(basis.marks().iter().enumerate().any(|(i, mark)| now.written_at(i) != mark.at))
+    }
+
+    /// Stores the boot and everything that goes with it. None when what it was decided from has changed: then nothing was
+    /// stored.
+    async fn make_durable(
+        &self,
+        caller: &Caller,
+        ask: &BootAsk,
+        ticket: &Arc<TicketRecord>,
+        basis: Basis,
+        opened: Opened,
+    ) -> Result<Option<Released>, BootError> {
         let (name, member) = match (caller.org(), caller.member()) {
             (Some((_, org)), Some((_, member))) => (org.clone(), member.clone()),
             _ => return Err(Failure::Internal.into()),
         };
-        Ok(Released { boot, org: name, member, at, receipt, values })
+        let commit = Commit::new(self, caller, ask, ticket, &opened, basis)?;
+        let Opened { mut receipt, content, values, .. } = opened;
+        let (boot, at, org) = (commit.record.id, commit.record.at, ticket.org);
+        let mut reads =
+            vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, ticket.member).to_vec()];
+        reads.extend(commit.basis.marks().map(|mark| mark.key.clone()));
+        reads.extend(commit.attempt.as_ref().map(Key::to_vec));
+        let Some(revision) = self.journal().run(reads, move |tx| commit.run(tx)).await? else {
+            return Ok(None);
+        };
+        self.inner.seen_receipts.add(org, content);
+        receipt.revision = revision;
+        Ok(Some(Released { boot, org: name, member, at, receipt, values }))
     }
 
     /// Whether this is another try of a boot whose use was spent.
@@ -99,7 +132,9 @@ impl Store {
         ask.check()?;
         let ticket = caller.ticket_record();
         let request = ticket.map_or_else(|| ask.request.clone(), |ticket| within(&ask.request, ticket));
-        let receipt = self.in_scope(org, member).await?.resolve(&request);
+        let mut receipt = self.read_basis(org, member).await?.resolve(&request, &BTreeMap::new());
+        let (_, now) = self.records().kv.get(&[]).await.map_err(Failure::from)?;
+        receipt.revision = self.revision(now);
         let event = caller.event(told).target(ticket.map(|ticket| target::ticket(ticket.id)));
         let count = AuditText::number(receipt.count() as u64);
         self.journal().record(vec![event.detail(DetailKey::Count, count)]).await?;
@@ -137,28 +172,29 @@ struct Commit {
     /// None when it is stored already.
     receipt: Option<ReceiptRecord>,
     event: AuditEvent,
+    basis: Basis,
+    /// Added to the byte store's revisions.
+    revision_base: u64,
 }
 
 impl Commit {
     fn new(
         store: &Store,
         caller: &Caller,
-        ask: BootAsk,
+        ask: &BootAsk,
         ticket: &Arc<TicketRecord>,
-        receipt: &Receipt,
-        content: ReceiptRecord,
+        Opened { receipt, digest, content, .. }: &Opened,
+        basis: Basis,
     ) -> Result<Self, Failure> {
+        let (digest, content) = (*digest, *content);
         let (id, name) = caller.member().ok_or(Failure::Internal)?;
         let member: (MemberId, MemberName) = (id, name.clone());
-        let digest = receipt.digest();
-        let content_digest = content.digest()?;
         let at = store.now();
         let mut event = caller
             .event(AuditAction::Boot)
             .detail(DetailKey::Ticket, ticket.id)
             .detail(DetailKey::Count, AuditText::number(receipt.count() as u64))
-            .detail(DetailKey::Digest, digest)
-            .detail(DetailKey::Revision, AuditText::number(receipt.revision));
+            .detail(DetailKey::Digest, digest);
         if let Some(host) = &ask.host {
             event = event.detail(DetailKey::Host, AuditText::reported_host(host));
         }
@@ -170,23 +206,26 @@ impl Commit {
             member,
             at,
             source: caller.source(),
-            machine: ask.machine,
-            kernel_boot: ask.kernel_boot,
-            host: ask.host,
-            agent: ask.agent,
-            content: content_digest,
-            revision: receipt.revision,
+            machine: ask.machine.clone(),
+            kernel_boot: ask.kernel_boot.clone(),
+            host: ask.host.clone(),
+            agent: ask.agent.clone(),
+            content,
+            // The commit says.
+            revision: 0,
             digest,
             confirmed_at: None,
             variables: None,
             state: BootState::Released,
         };
-        let stored = store.inner.seen_receipts.has(ticket.org, &content_digest);
-        let ticket = Arc::clone(ticket);
-        Ok(Self { ticket, record, attempt, receipt: (!stored).then_some(content), event })
+        let stored = store.inner.seen_receipts.has(ticket.org, &content);
+        let receipt = (!stored).then(|| ReceiptRecord::of(receipt));
+        let revision_base = store.revision(0);
+        Ok(Self { ticket: Arc::clone(ticket), record, attempt, receipt, event, basis, revision_base })
     }
 
-    fn run(&self, tx: &mut Tx<'_>) -> Result<(), Stop<BootError>> {
+    /// Answers the store's revision that the boot is of; none when it was decided from what is no more.
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Revision>, Stop<BootError>> {
         let records = tx.records();
         let org = self.ticket.org;
         let key = keyspace::ticket(self.ticket.id);
@@ -210,6 +249,12 @@ impl Commit {
             tx.audit(self.event.clone().about(target::ticket(ticket.id)).denied(error.code()));
             return Err(Stop::Refused(error));
         }
+        for mark in self.basis.marks() {
+            if tx.written_at(&mark.key)? != mark.at {
+                return Ok(None);
+            }
+        }
+        let revision = self.revision_base + tx.revision();
         if ticket.uses.is_some() && !tried {
             ticket.used += 1;
             tx.put(&key, &ticket)?;
@@ -217,8 +262,8 @@ impl Commit {
                 tx.put(attempt, &AttemptRecord { at: tx.now() })?;
             }
         }
-        let record = &self.record;
-        tx.put(&records.boot(org, record.id), record)?;
+        let record = BootRecord { revision, ..self.record.clone() };
+        tx.put(&records.boot(org, record.id), &record)?;
         if let Some(receipt) = &self.receipt {
             tx.put(&records.receipt(org, &record.content), receipt)?;
         }
@@ -226,8 +271,9 @@ impl Commit {
             let latest = MachineRecord { at: record.at, kernel_boot: kernel_boot.clone() };
             tx.put(&records.machine(org, machine), &latest)?;
         }
-        tx.audit(self.event.clone().about(target::boot(record.id)));
-        Ok(())
+        let event = self.event.clone().detail(DetailKey::Revision, AuditText::number(revision));
+        tx.audit(event.about(target::boot(record.id)));
+        Ok(Some(revision))
     }
 }
 

@@ -206,7 +206,14 @@ impl Store {
         org: OrgId,
     ) -> Result<BTreeSet<PluginName>, Failure> {
         let all = self.records().get(&self.records().plugin_list(org)).await?.unwrap_or_default();
-        Ok(all.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect())
+        Ok(all.disabled())
+    }
+}
+
+impl PluginsRecord {
+    /// Those whose secrets no boot is given.
+    pub(in super::super) fn disabled(self) -> BTreeSet<PluginName> {
+        self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
     }
 }
 

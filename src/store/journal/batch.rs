@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::audit::chain::{Chain, Links};
+use super::super::boots::ScopeMark;
 use super::super::clock::Clock;
 use super::super::error::Failure;
-use super::super::records::Records;
+use super::super::keyspace;
+use super::super::records::{Records, encode};
 use super::tx::{Base, Changes, Known, Tx};
 use super::{Operation, Ran};
 use crate::domain::audit::AuditEvent;
@@ -41,6 +43,8 @@ struct Draft {
     relied_on: BTreeSet<Vec<u8>>,
     events: Vec<AuditEvent>,
     unsealed: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Of the scopes whose secrets are changed.
+    marks: BTreeSet<Vec<u8>>,
     bytes: usize,
 }
 
@@ -55,7 +59,7 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        let mut base = Base::new();
+        let mut base = Base::default();
         let mut wanted: BTreeSet<Vec<u8>> =
             batch.iter_mut().flat_map(|operation| operation.reads()).collect();
         let mut tried = 0;
@@ -65,7 +69,7 @@ impl Writer {
             match self.attempt(batch, &mut base, &mut wanted).await {
                 Ok(count) => break (count, Ok(())),
                 Err((_, Failure::Conflict)) if began.elapsed() < CONFLICTS => {
-                    wanted.extend(std::mem::take(&mut base).into_keys());
+                    wanted.extend(std::mem::take(&mut base).known.into_keys());
                     self.back_off(tried).await;
                 }
                 Err((count, failure)) => break (count, Err(failure)),
@@ -163,7 +167,7 @@ impl Writer {
 
     async fn write(&mut self, draft: Draft, base: &Base, now: Timestamp) -> Result<(), Failure> {
         let links = self.chain.extend(&self.records, draft.events, now).await?;
-        let preconditions = draft.relied_on.into_iter().filter_map(|key| match base.get(&key)? {
+        let preconditions = draft.relied_on.into_iter().filter_map(|key| match base.known.get(&key)? {
             Known::Present(_, revision) => Some(Precondition::At(key, *revision)),
             Known::Absent => Some(Precondition::Absent(key)),
             Known::Damaged => None,
@@ -177,7 +181,12 @@ impl Writer {
             None => Write::Delete(key),
         });
         let unsealed = draft.unsealed.into_iter().map(|(key, bytes)| Write::Put(key, bytes));
-        let writes = writes.chain(unsealed).collect();
+        let mark = encode(&ScopeMark)?;
+        let marks = draft.marks.into_iter().map(|key| {
+            let sealed = self.records.seal(&key, &mark);
+            Write::Put(key, sealed)
+        });
+        let writes = writes.chain(unsealed).chain(marks).collect();
         self.store(links, preconditions, writes).await
     }
 
@@ -212,7 +221,10 @@ impl Writer {
             return Ok(());
         }
         let keys: Vec<Vec<u8>> = keys.into_iter().collect();
-        let (entries, _) = self.records.kv.get(&keys).await?;
+        let (entries, revision) = self.records.kv.get(&keys).await?;
+        if base.known.is_empty() {
+            base.revision = revision;
+        }
         for (key, entry) in keys.into_iter().zip(entries) {
             let known = match entry {
                 None => Known::Absent,
@@ -221,7 +233,7 @@ impl Writer {
                     Err(_) => Known::Damaged,
                 },
             };
-            base.insert(key, known);
+            base.known.insert(key, known);
         }
         Ok(())
     }
@@ -260,7 +272,10 @@ impl Draft {
         room: Room,
     ) -> bool {
         let fresh = changes.keys().filter(|key| !self.changes.contains_key(*key)).count();
+        let marks = changes.keys().filter_map(|key| keyspace::mark_of(key)).map(|key| key.to_vec());
+        let marks: BTreeSet<_> = marks.filter(|mark| !self.marks.contains(mark)).collect();
         let writes = self.changes.len() + fresh + self.events.len() + events.len();
+        let writes = writes + self.marks.len() + marks.len();
         let relied = self.relied_on.len() + read.iter().filter(|key| !self.relied_on.contains(*key)).count();
         let size = |(key, plain): (&Vec<u8>, &Option<_>)| {
             OVERHEAD
@@ -270,6 +285,7 @@ impl Draft {
         let bytes = self.bytes
             + changes.iter().map(size).sum::<usize>()
             + read.iter().map(|key| key.len() + OVERHEAD).sum::<usize>()
+            + marks.len() * 3 * OVERHEAD
             + events.len() * 1024;
         if writes > room.writes || relied > room.preconditions || bytes > room.bytes {
             return false;
@@ -277,6 +293,7 @@ impl Draft {
         self.changes.extend(changes);
         self.relied_on.extend(read);
         self.events.extend(events);
+        self.marks.extend(marks);
         self.bytes = bytes;
         true
     }

@@ -42,7 +42,12 @@ impl<E> From<Failure> for Stop<E> {
 }
 
 /// What is known of the keys that were read.
-pub(super) type Base = BTreeMap<Vec<u8>, Known>;
+#[derive(Default)]
+pub(super) struct Base {
+    pub(super) known: BTreeMap<Vec<u8>, Known>,
+    /// Of the snapshot that the first of them come from.
+    pub(super) revision: Revision,
+}
 
 /// What is known of a key.
 pub(super) enum Known {
@@ -102,7 +107,7 @@ impl<'a> Tx<'a> {
         if let Some(change) = changed {
             return change.as_ref().map(|plain| decode(plain)).transpose().map_err(Halt::Failed);
         }
-        match self.base.get(key.bytes()) {
+        match self.base.known.get(key.bytes()) {
             None => {
                 self.missing.insert(key.to_vec());
                 Err(Halt::Missing)
@@ -119,6 +124,25 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// The revision of the view: what the store held then, or later, is what the operation saw.
+    pub(in super::super) fn revision(&self) -> Revision {
+        self.base.revision
+    }
+
+    /// The commit that wrote the record at `key`, if there is one. The commit does not depend on it: it tells what the view
+    /// saw, not what may never change.
+    pub(in super::super) fn written_at(&mut self, key: &[u8]) -> Result<Option<Revision>, Halt> {
+        match self.base.known.get(key) {
+            None => {
+                self.missing.insert(key.to_vec());
+                Err(Halt::Missing)
+            }
+            Some(Known::Absent) => Ok(None),
+            Some(Known::Present(_, revision)) => Ok(Some(*revision)),
+            Some(Known::Damaged) => Err(Halt::Failed(Failure::Corrupt)),
+        }
+    }
+
     /// Whether there is a record at `key`, as [`get`](Self::get).
     pub(in super::super) fn has<T: Record>(&mut self, key: &Key<T>) -> Result<bool, Halt> {
         Ok(self.get(key)?.is_some())
@@ -129,7 +153,7 @@ impl<'a> Tx<'a> {
         for key in keys {
             let known = self.changes.contains_key(&key)
                 || self.before.contains_key(&key)
-                || self.base.contains_key(&key);
+                || self.base.known.contains_key(&key);
             if !known {
                 self.missing.insert(key);
             }
@@ -151,7 +175,7 @@ impl<'a> Tx<'a> {
 
     /// Whether nothing is stored at `key`, which need not be a sealed record.
     pub(in super::super) fn is_absent(&mut self, key: &[u8]) -> Result<bool, Halt> {
-        match self.base.get(key) {
+        match self.base.known.get(key) {
             None => {
                 self.missing.insert(key.to_vec());
                 Err(Halt::Missing)

@@ -7,6 +7,8 @@ use super::super::error::Failure;
 use super::super::journal::{Halt, Tx};
 use super::super::keyspace;
 use super::super::secrets::{BodyRecord, SecretRecord, Stored, Whole};
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
 use crate::crypto::ring::{KeyRing, SealedRing};
 use crate::crypto::slot::Opener;
 use crate::crypto::value::{self, SealedValue};
@@ -18,6 +20,8 @@ pub(in super::super) struct Release {
     pub(in super::super) sealed: SealedRing,
     /// What follows the ring when another process changes it; none in the process that made the store.
     opener: Option<Arc<Opener>>,
+    /// What opened values are sealed under that are kept for the next boot: random, and gone with the ring.
+    pub(in super::super) kept: Arc<Key32>,
 }
 
 /// Why a value did not open.
@@ -36,13 +40,18 @@ pub(in super::super) struct Resealed {
 }
 
 impl Release {
-    pub(in super::super) fn new(ring: KeyRing, sealed: SealedRing, opener: Option<Opener>) -> Self {
-        Self { ring, sealed, opener: opener.map(Arc::new) }
+    pub(in super::super) fn new(
+        ring: KeyRing,
+        sealed: SealedRing,
+        opener: Option<Opener>,
+        rng: &mut dyn Random,
+    ) -> Self {
+        Self { ring, sealed, opener: opener.map(Arc::new), kept: Arc::new(Key32::random(rng)) }
     }
 
     /// The same after a change of this process.
     pub(in super::super) fn changed_to(&self, ring: KeyRing, sealed: SealedRing) -> Self {
-        Self { ring, sealed, opener: self.opener.clone() }
+        Self { ring, sealed, opener: self.opener.clone(), kept: Arc::clone(&self.kept) }
     }
 }
 
@@ -87,6 +96,7 @@ impl Store {
 
     pub(in super::super) fn set_release(&self, release: Option<Release>) {
         *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
+        self.inner.kept.forget_answers();
     }
 
     /// Takes a changed ring into use, unless the store was locked meanwhile: then it stays so.

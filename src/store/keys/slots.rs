@@ -120,7 +120,8 @@ pub(in super::super) fn first_keys(
     }
     let sealed = ring.seal(&mut records.rng());
     let slots = made.ok_or(InitError::NoKeyslot)?;
-    Ok((KeysRecord { slots, about, ring: sealed.clone() }, Release::new(ring, sealed, None)))
+    let release = Release::new(ring, sealed.clone(), None, &mut records.rng());
+    Ok((KeysRecord { slots, about, ring: sealed }, release))
 }
 
 fn make_slot(

@@ -86,6 +86,14 @@ impl Stored {
         }
     }
 
+    /// Bytes of its value in this record.
+    pub(in super::super) fn size_here(&self) -> usize {
+        match self.body() {
+            Body::Here(bytes) => bytes.0.len(),
+            Body::Apart(place) => place.len(),
+        }
+    }
+
     pub(in super::super) fn generation(&self) -> Option<u32> {
         match self {
             Self::Plain(_) => None,

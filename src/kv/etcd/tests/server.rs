@@ -52,11 +52,16 @@ pub fn loopbacks() -> Vec<String> {
 impl Cluster {
     /// Starts `count` members that know each other. `more` are further arguments.
     pub fn start(count: usize, more: &[&str]) -> Cluster {
-        let addresses: Vec<String> = (0..count).map(|_| loopback()).collect();
-        let named = addresses.iter().enumerate().map(|(i, address)| format!("m{i}=http://{address}:2380"));
+        Cluster::start_at((0..count).map(|_| (loopback(), None)).collect(), more)
+    }
+
+    /// Starts a member at each address, in the network of a process where one is named.
+    pub fn start_at(places: Vec<(String, Option<u32>)>, more: &[&str]) -> Cluster {
+        let named = places.iter().enumerate().map(|(i, (address, _))| format!("m{i}=http://{address}:2380"));
         let all = named.collect::<Vec<_>>().join(",");
-        let start = |(i, address): (usize, String)| Member::start(&format!("m{i}"), address, &all, more);
-        Cluster { members: addresses.into_iter().enumerate().map(start).collect() }
+        let start =
+            |(i, place): (usize, (String, Option<u32>))| Member::start(&format!("m{i}"), place, &all, more);
+        Cluster { members: places.into_iter().enumerate().map(start).collect() }
     }
 
     /// The members' addresses for clients, as a store's address has them.
@@ -72,13 +77,21 @@ impl Cluster {
 }
 
 impl Member {
-    fn start(name: &str, address: String, all: &str, more: &[&str]) -> Member {
+    fn start(name: &str, (address, network): (String, Option<u32>), all: &str, more: &[&str]) -> Member {
         let memory = std::path::Path::new("/dev/shm");
         let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("dropsafe-etcd-").tempdir_in(place).unwrap().keep();
         let scheme = if more.contains(&"--client-cert-auth") { "https" } else { "http" };
         let (client, peer) = (format!("{scheme}://{address}:2379"), format!("http://{address}:2380"));
-        let mut keeper = Command::new("sh")
+        let mut keeper = match network {
+            None => Command::new("sh"),
+            Some(pid) => {
+                let mut inside = Command::new("nsenter");
+                inside.arg(format!("--net=/proc/{pid}/ns/net")).arg("sh");
+                inside
+            }
+        };
+        let mut keeper = keeper
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
             .args(["--name", name, "--logger", "zap", "--log-level", "error", "--data-dir"])
