@@ -104,9 +104,15 @@ async fn release(
     attempt: Option<String>,
 ) -> Result<(u64, Bytes), Refused> {
     let ask = BootAsk { attempt, ..ask_of(body)? };
+    // Of whoever else is not a ticket's, the store says that it may not.
+    let _turn = match caller.org() {
+        Some((org, _)) => Some(api.admission().enter(org).await?),
+        None => None,
+    };
     let released = api.store().boot(caller, ask).await?;
     let count = released.receipt.count() as u64;
-    let bytes = written(&response(released)).map_err(|_| {
+    let room = released.values.iter().map(|released| AROUND + released.value.len()).sum();
+    let bytes = written(&response(released), room).map_err(|_| {
         tracing::error!("a boot's answer could not be written");
         Refused::new(Code::Internal, "the request could not be done; the server's log says more")
     })?;
@@ -193,21 +199,28 @@ fn response(released: store::Released) -> BootResponse {
     }
 }
 
-/// The answer as JSON in one allocation of the right size: a buffer that grew would leave copies of values behind. The
-/// last owner of the bytes wipes them.
-fn written(response: &BootResponse) -> serde_json::Result<Bytes> {
-    let mut size = Counter(0);
-    serde_json::to_writer(&mut size, response)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size.0));
-    serde_json::to_writer(&mut *bytes, response)?;
-    Ok(Bytes::from_owner(bytes))
+/// Bytes of JSON around each value: ids, names and what the receipt says of it, about.
+const AROUND: usize = 640;
+
+/// The answer as JSON, about `room` bytes beside what is always there, in memory whose last owner wipes it.
+fn written(response: &BootResponse, room: usize) -> serde_json::Result<Bytes> {
+    let mut out = Wiping(Zeroizing::new(Vec::with_capacity(AROUND + room)));
+    serde_json::to_writer(&mut out, response)?;
+    Ok(Bytes::from_owner(out.0))
 }
 
-struct Counter(usize);
+/// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
+struct Wiping(Zeroizing<Vec<u8>>);
 
-impl io::Write for Counter {
+impl io::Write for Wiping {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed * 2));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -223,7 +236,7 @@ mod tests {
     use crate::domain::value::SecretValue;
 
     #[test]
-    fn an_answer_fills_its_one_allocation_exactly() {
+    fn an_answer_is_written_whole_however_its_buffer_grows() {
         let released = |bytes: &[u8]| store::ReleasedValue {
             id: SecretId::from_bytes([1; 16]),
             value: SecretValue::new(bytes.to_vec()),
@@ -234,11 +247,12 @@ mod tests {
             member: "dev".parse().unwrap(),
             at: crate::domain::time::Timestamp::from_millis(0),
             receipt: crate::domain::receipt::Receipt::default(),
-            values: vec![released(b"a \"quoted\"\nline"), released(&[0xff, 0])],
+            values: vec![released(b"a \"quoted\"\nline"), released(&[0xff, 0]), released(&[b'\\'; 4000])],
         });
-        let bytes = written(&response).unwrap();
+        let bytes = written(&response, 0).unwrap();
+        assert_eq!(bytes, serde_json::to_vec(&response).unwrap());
         let back: BootResponse = serde_json::from_slice(&bytes).unwrap();
-        let [first, second]: [Released; 2] = back.values.try_into().unwrap();
+        let [first, second, _]: [Released; 3] = back.values.try_into().unwrap();
         assert_eq!(first.value.unwrap().into_secret().expose(), b"a \"quoted\"\nline");
         assert_eq!(second.value_base64.unwrap().into_secret().unwrap().expose(), [0xff, 0]);
     }

@@ -102,7 +102,11 @@ pub(super) async fn front(State(api): State<Api>, mut request: Request, next: Ne
 async fn answer(api: &Api, route: Option<&str>, request: Request, next: Next) -> Response {
     // Whoever watches the server must see it above all when it is busy.
     let watching = matches!(route, Some(paths::HEALTHZ | paths::READYZ | paths::METRICS));
-    let _permit = match api.limits().admit() {
+    let admitted = match route {
+        Some(paths::BOOT | paths::BOOT_REPORT) => api.limits().admit_boot(),
+        _ => api.limits().admit(),
+    };
+    let _permit = match admitted {
         Ok(permit) => Some(permit),
         Err(_) if watching => None,
         Err(refused) => return refused.into_response(),

@@ -69,7 +69,10 @@ async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl I
     }
     Params::<NoParams>::from_request_parts(&mut parts, &api).await?;
     let status = api.store().status(&caller).await?;
+    let (boots_at_work, boots_waiting) = api.admission().counts();
     let gauges = Gauges {
+        boots_at_work,
+        boots_waiting,
         locked: status.locked,
         in_flight: api.limits().in_flight(),
         connections: api.connections(),

@@ -19,8 +19,12 @@ const BODY_UNIT: usize = 1024;
 /// The limits' sizes.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Requests being worked on.
+    /// Requests being worked on, boots and their reports apart.
     pub in_flight: usize,
+    /// Boots that wait for their turn.
+    pub boots_waiting: usize,
+    /// The longest that a boot may wait for its turn.
+    pub boot_patience: Duration,
     /// Bytes of bodies being read, in all.
     pub body_memory: usize,
     /// Bytes of a request's headers, names and values.
@@ -38,8 +42,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            // A boot takes about a millisecond of one core: this is a queue of about a second.
+            // What people ask takes about a millisecond of one core: this is a queue of about a second.
             in_flight: 1024,
+            // As many as there may be connections; what bounds them is the time they would wait.
+            boots_waiting: 4096,
+            // A third of the time that agents have unless they are told otherwise.
+            boot_patience: Duration::from_secs(10),
             body_memory: 64 * 1024 * 1024,
             // Our own clients send less than 1 KiB; proxies add some.
             header_bytes: 16 * 1024,
@@ -57,6 +65,7 @@ impl Default for Settings {
 pub struct Limits {
     settings: Settings,
     requests: Arc<Semaphore>,
+    boots: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     guesses: Guesses,
 }
@@ -66,6 +75,7 @@ impl Limits {
     pub fn new(settings: Settings) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(settings.in_flight)),
+            boots: Arc::new(Semaphore::new(settings.in_flight + settings.boots_waiting)),
             bodies: Arc::new(Semaphore::new(settings.body_memory / BODY_UNIT)),
             guesses: Guesses::new(settings.guesses, settings.guess_interval),
             settings,
@@ -84,6 +94,14 @@ impl Limits {
             .map_err(|_| Refused::new(Code::Overloaded, "too many requests are being worked on"))
     }
 
+    /// As [`admit`](Self::admit), for a boot or its report: they wait in a line of their own, and neither keep people out
+    /// nor are kept out by them.
+    pub fn admit_boot(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.boots)
+            .try_acquire_owned()
+            .map_err(|_| Refused::new(Code::Overloaded, "too many boots are being worked on"))
+    }
+
     /// Room for a body of that many bytes, until the permit is dropped.
     pub fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
@@ -94,7 +112,9 @@ impl Limits {
 
     /// Requests being worked on.
     pub fn in_flight(&self) -> usize {
-        self.settings.in_flight.saturating_sub(self.requests.available_permits())
+        let Settings { in_flight, boots_waiting, .. } = self.settings;
+        let room = self.requests.available_permits() + self.boots.available_permits();
+        (2 * in_flight + boots_waiting).saturating_sub(room)
     }
 
     /// Refuses a source that has guessed too often; asked before its next credential is looked at.

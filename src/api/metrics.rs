@@ -50,6 +50,10 @@ pub struct Gauges {
     pub locked: bool,
     /// Requests being worked on.
     pub in_flight: usize,
+    /// Boots at work.
+    pub boots_at_work: usize,
+    /// Boots that wait for their turn.
+    pub boots_waiting: usize,
     /// Connections open.
     pub connections: u64,
     /// The byte store's revision: one more for each commit.
@@ -113,6 +117,13 @@ impl Metrics {
         );
         one("dropsafe_locked", "gauge", "1 when no release key is in memory.", u64::from(gauges.locked));
         one("dropsafe_in_flight_requests", "gauge", "Requests being worked on.", gauges.in_flight as u64);
+        one("dropsafe_boots_at_work", "gauge", "Boots being released.", gauges.boots_at_work as u64);
+        one(
+            "dropsafe_boots_waiting",
+            "gauge",
+            "Boots that wait for their turn.",
+            gauges.boots_waiting as u64,
+        );
         one("dropsafe_open_connections", "gauge", "Connections open.", gauges.connections);
         one(
             "dropsafe_kv_commits",

@@ -1,6 +1,7 @@
 //! HTTP in front of the store, one file per resource. A request is judged in this order: admission, credential, size,
 //! parse. Decides nothing itself: who may do what is the store's. Never logs or repeats what a request holds.
 
+mod admission;
 mod audit;
 mod auth;
 mod backup;
@@ -49,6 +50,7 @@ use crate::domain::pin::Pin;
 use crate::store::Entropy;
 use crate::store::Store;
 use crate::wire::Code;
+use admission::Admission;
 use limits::Limits;
 use metrics::Metrics;
 use problem::Refused;
@@ -59,7 +61,7 @@ pub struct Setup {
     pub store: Store,
     /// Where its random request ids come from.
     pub random: Arc<dyn Entropy>,
-    /// Addresses that go into tickets, in the order in which machines shall try them.
+    /// Addresses that go into tickets.
     pub urls: Vec<String>,
     /// The pin that goes with them.
     pub pin: Option<Pin>,
@@ -74,6 +76,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     setup: Setup,
     limits: Limits,
+    admission: Admission,
     metrics: Metrics,
     document: Bytes,
     draining: AtomicBool,
@@ -87,6 +90,7 @@ impl Api {
         let (_, document) = parts();
         Self(Arc::new(Inner {
             limits: Limits::new(setup.limits.clone()),
+            admission: Admission::new(setup.limits.boots_waiting, setup.limits.boot_patience),
             metrics: Metrics::new(&openapi::operations(&document)),
             document: openapi::finished(&document),
             draining: AtomicBool::new(false),
@@ -130,6 +134,10 @@ impl Api {
 
     fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     fn metrics(&self) -> &Metrics {

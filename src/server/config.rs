@@ -35,8 +35,9 @@ use address::loopback;
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
-/// Connections at once. One with TLS takes some 50 KiB, so that this many take 200 MiB.
-const CONNECTIONS: usize = 4096;
+/// Connections at once. One with TLS takes some 40 KiB, so that this many take 80 MiB. More would not get a herd through
+/// sooner: who finds no room waits in the kernel's queue.
+const CONNECTIONS: usize = 2048;
 /// How long requests may take to finish once the server shall stop. Less than systemd's TimeoutStopSec of 90 s.
 const DRAIN: Duration = Duration::from_secs(25);
 
@@ -82,6 +83,10 @@ pub struct ServeConfig {
     pub connections: usize,
     /// Requests at once.
     pub requests: usize,
+    /// Boots that may wait for their turn.
+    pub boots: usize,
+    /// The longest that a boot may wait for its turn.
+    pub boot_wait: Duration,
     /// Wrong credentials that one source has free before it is slowed.
     pub guesses: u32,
     /// How long requests may take to finish once the server shall stop.
@@ -115,10 +120,12 @@ const LOG_FORMAT: Key = key("--log-format", "", "log.format");
 const LOG_LEVEL: Key = key("", "DROPSAFE_LOG", "log.level");
 const MAX_CONNECTIONS: Key = key("", "", "limits.connections");
 const MAX_REQUESTS: Key = key("", "", "limits.requests");
+const MAX_BOOTS: Key = key("", "", "limits.boots");
+const BOOT_WAIT: Key = key("", "", "limits.boot_wait");
 const FREE_GUESSES: Key = key("", "", "limits.guesses");
 const DRAIN_TIME: Key = key("", "", "drain");
 
-const KEYS: [Key; 17] = [
+const KEYS: [Key; 19] = [
     STORE,
     ROLE,
     LISTEN,
@@ -134,6 +141,8 @@ const KEYS: [Key; 17] = [
     LOG_LEVEL,
     MAX_CONNECTIONS,
     MAX_REQUESTS,
+    MAX_BOOTS,
+    BOOT_WAIT,
     FREE_GUESSES,
     DRAIN_TIME,
 ];
@@ -189,6 +198,10 @@ impl ServeConfig {
             connections: value(reader.one(&MAX_CONNECTIONS, count)).unwrap_or(CONNECTIONS),
             requests: value(reader.one(&MAX_REQUESTS, count))
                 .unwrap_or(crate::api::limits::Settings::default().in_flight),
+            boots: value(reader.one(&MAX_BOOTS, count))
+                .unwrap_or(crate::api::limits::Settings::default().boots_waiting),
+            boot_wait: value(reader.one(&BOOT_WAIT, form::duration))
+                .unwrap_or(crate::api::limits::Settings::default().boot_patience),
             guesses: value(reader.one(&FREE_GUESSES, count))
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(crate::api::limits::Settings::default().guesses),

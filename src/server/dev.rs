@@ -100,7 +100,7 @@ impl Dev {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
         let certificate = tls::make(&names, SystemClock.now())?;
         let served = tls::served(&certificate.chain, &certificate.key)?;
-        let listener = Listener::tls(listen, served.config).await?;
+        let listener = Listener::tls(listen, served.config)?;
         let url = format!("https://{}", listener.address().ok_or(DevError::NoAddress)?);
         let api = Api::new(api::Setup {
             store: store.clone(),

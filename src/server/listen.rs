@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::connection::Patience;
 use super::connection::Protocol;
@@ -30,6 +33,9 @@ use crate::api::Peer;
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+/// Connections that the kernel may keep until they are accepted, where they cost next to nothing; what does not fit is tried
+/// again by its sender's kernel. Linux makes it `net.core.somaxconn` where that is less.
+const BACKLOG: u32 = 65_535;
 
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +66,7 @@ pub enum ListenError {
 /// A bound socket, not yet accepting.
 pub enum Listener {
     /// TLS over TCP.
-    Tls(TcpListener, TlsAcceptor),
+    Tls(TcpListener, Arc<ServerConfig>),
     /// TCP on loopback.
     Plain(TcpListener),
     /// A Unix socket.
@@ -69,13 +75,13 @@ pub enum Listener {
 
 impl Listener {
     /// TLS on `address`.
-    pub async fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
-        Ok(Self::Tls(bind(address).await?, TlsAcceptor::from(config)))
+    pub fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
+        Ok(Self::Tls(bind(address)?, config))
     }
 
     /// No TLS on `address`, which is one of loopback's.
-    pub async fn plain(address: SocketAddr) -> Result<Self, ListenError> {
-        Ok(Self::Plain(bind(address).await?))
+    pub fn plain(address: SocketAddr) -> Result<Self, ListenError> {
+        Ok(Self::Plain(bind(address)?))
     }
 
     /// A Unix socket at `path` with `mode`. What a server that was killed left there is removed: the folder's lock says
@@ -98,9 +104,9 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tls(listener, acceptor) => {
+            Self::Tls(listener, config) => {
                 let (stream, address) = listener.accept().await?;
-                Ok(Accepted::Tls(stream, acceptor.clone(), address))
+                Ok(Accepted::Tls(stream, Arc::clone(config), address))
             }
             Self::Plain(listener) => {
                 listener.accept().await.map(|(stream, address)| Accepted::Plain(stream, address))
@@ -110,12 +116,22 @@ impl Listener {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
+fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let bound = socket.and_then(|socket| {
+        // A server that starts again must not wait for the last connections of the one before to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    });
+    bound.map_err(|source| ListenError::Bind { address, source })
 }
 
 enum Accepted {
-    Tls(TcpStream, TlsAcceptor, SocketAddr),
+    Tls(TcpStream, Arc<ServerConfig>, SocketAddr),
     Plain(TcpStream, SocketAddr),
     Unix(UnixStream),
 }
@@ -129,6 +145,7 @@ pub async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     let router = api.router();
+    let doing = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
     let mut connections = JoinSet::new();
     loop {
         // Room first: what finds none waits in the kernel's queue, where it costs us nothing.
@@ -144,10 +161,10 @@ pub async fn accept(
         let (accepted, Ok(permit)) = accepted else { break };
         match accepted {
             Ok(accepted) => {
-                let (router, stop) = (router.clone(), stop.clone());
+                let (router, stop, doing) = (router.clone(), stop.clone(), Arc::clone(&doing));
                 connections.spawn(async move {
                     let _permit = permit;
-                    converse(accepted, router, patience, stop).await;
+                    converse(accepted, router, patience, stop, doing).await;
                 });
             }
             Err(error) => {
@@ -165,16 +182,39 @@ pub async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(accepted: Accepted, router: axum::Router, patience: Patience, stop: watch::Receiver<bool>) {
+/// A TLS handshake. What costs most of it, by far the most that a boot costs, is done for a few at a time: in a herd the
+/// connections that have theirs behind them get on, instead of all having half of one.
+async fn handshake(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    doing: &Semaphore,
+) -> io::Result<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let rest = {
+        let _one = doing.acquire().await.map_err(io::Error::other)?;
+        // Reads the hello, makes the keys and signs.
+        hello.into_stream(config)
+    };
+    rest.await
+}
+
+async fn converse(
+    accepted: Accepted,
+    router: axum::Router,
+    patience: Patience,
+    stop: watch::Receiver<bool>,
+    doing: Arc<Semaphore>,
+) {
     match accepted {
-        Accepted::Tls(stream, acceptor, address) => {
+        Accepted::Tls(stream, config, address) => {
             let _ = stream.set_nodelay(true);
             // Whoever stops halfway, or speaks something else, is a stranger: worth a line only when one looks for it.
-            let stream = match tokio::time::timeout(patience.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
-                Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
-            };
+            let stream =
+                match tokio::time::timeout(patience.handshake, handshake(stream, config, &doing)).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
+                    Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
+                };
             let protocol = match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,

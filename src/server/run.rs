@@ -97,7 +97,7 @@ pub async fn run(
         Role::Deposit => None,
         Role::All | Role::Release => unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?,
     };
-    let listeners = bind(&config, &served).await?;
+    let listeners = bind(&config, &served)?;
 
     let store = open(&config.store, record_key, config.role).await?.with_presets(config.presets.clone());
     if let Some(secret) = secret
@@ -114,6 +114,8 @@ pub async fn run(
         pin: Some(served.pin),
         limits: api::limits::Settings {
             in_flight: config.requests,
+            boots_waiting: config.boots,
+            boot_patience: config.boot_wait,
             guesses: config.guesses,
             ..Default::default()
         },
@@ -165,13 +167,13 @@ async fn open(url: &kv::Url, record_key: RecordKey, role: Role) -> Result<Store,
     }
 }
 
-async fn bind(config: &ServeConfig, served: &tls::Served) -> Result<Vec<Listener>, ListenError> {
+fn bind(config: &ServeConfig, served: &tls::Served) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
     for address in &config.listen {
-        listeners.push(Listener::tls(*address, Arc::clone(&served.config)).await?);
+        listeners.push(Listener::tls(*address, Arc::clone(&served.config))?);
     }
     for address in &config.plain {
-        listeners.push(Listener::plain(*address).await?);
+        listeners.push(Listener::plain(*address)?);
     }
     if let Some(path) = &config.socket {
         listeners.push(Listener::unix(path, config.socket_mode)?);
