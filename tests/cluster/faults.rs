@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::harness::skip;
 use super::history::{Kind, Moment, Operation, check};
+use super::network::{Network, Side};
 use super::server::Cluster;
-use super::site::{Site, skipped, text, variables};
+use super::site::{Place, Site, skipped, text, variables};
 
 /// Values that keep being replaced.
 const REGISTERS: u64 = 3;
@@ -137,16 +139,8 @@ fn leader(etcd: &mut Cluster) -> usize {
     }
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_whatever_fails() {
-    if skipped() {
-        return;
-    }
-    let mut etcd = Cluster::start(3, &[]);
-    let mut site = Site::new(&format!("etcd://{}/cluster", etcd.addresses()), SERVERS);
-    for server in 0..SERVERS {
-        site.start(server, true, &[]);
-    }
+/// Hurts what it can while deposits and boots go on, then judges what everybody saw.
+fn under_load(site: &Site, hurt: impl FnOnce()) {
     for register in 0..REGISTERS {
         text(&site.admin_at(0, &["set", &format!("register-{register}")], "0"));
     }
@@ -161,20 +155,70 @@ fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_whatever_fails() {
         boots: Mutex::default(),
         single_use: AtomicUsize::new(0),
     };
-    // The processes that are hurt, apart from those that use them.
-    let mut servers = std::mem::take(&mut site.servers);
-    let urls: Vec<_> = servers.iter().map(super::site::Server::reference).collect();
-    site.servers = urls;
-
     std::thread::scope(|scope| {
-        let (site, log) = (&site, &log);
-        let ticket = ticket.as_str();
+        let (log, ticket) = (&log, ticket.as_str());
         let users: Vec<_> = (0..REGISTERS)
             .map(|register| scope.spawn(move || replace(site, log, register)))
             .chain([scope.spawn(|| deposit(site, log)), scope.spawn(|| race(site, log))])
             .chain((0..2).map(|_| scope.spawn(move || boot(site, log, ticket))))
             .collect();
+        hurt();
+        let healed = Instant::now();
+        wait(4);
+        log.stop.store(true, Ordering::Relaxed);
+        for user in users {
+            user.join().unwrap();
+        }
+        let boots = log.boots.lock().unwrap();
+        assert!(boots.iter().any(|(at, code)| *at > healed && *code == 0), "no boot after all was well");
+    });
+    judge(site, &ticket, log);
+}
 
+fn judge(site: &Site, ticket: &str, log: Log) {
+    let seen = variables(&super::site::output(site.agent(ticket, "30s")));
+    for register in 0..REGISTERS {
+        let value = seen[&format!("REGISTER_{register}")].parse().unwrap();
+        let now = log.now();
+        log.add(register, Operation { kind: Kind::Read, value, from: now, until: Some(now + 1) });
+        let history = log.histories[register as usize].lock().unwrap();
+        let count =
+            |kind, known| history.iter().filter(|o| o.kind == kind && o.until.is_some() == known).count();
+        println!(
+            "register {register}: {} writes, {} unknown, {} reads",
+            count(Kind::Write, true),
+            count(Kind::Write, false),
+            count(Kind::Read, true)
+        );
+        assert_eq!(check(&history), Ok(()));
+        assert!(count(Kind::Write, true) > 10 && count(Kind::Read, true) > 10);
+    }
+    let made = log.made.into_inner().unwrap();
+    let lost: Vec<_> = made.iter().filter(|name| !seen.contains_key(*name)).collect();
+    assert!(lost.is_empty() && !made.is_empty(), "acknowledged and lost: {lost:?}");
+    let mut codes = BTreeMap::new();
+    for (_, code) in log.boots.into_inner().unwrap() {
+        *codes.entry(code).or_insert(0) += 1;
+    }
+    println!("{} secrets made, boots {codes:?}, tickets for one use {:?}", made.len(), log.single_use);
+    assert!(codes[&0] > 10 && log.single_use.into_inner() > 0);
+    text(&site.operator_at(1, &["audit", "verify"], ""));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_whatever_fails() {
+    if skipped() {
+        return;
+    }
+    let mut etcd = Cluster::start(3, &[]);
+    let mut site = Site::new(&format!("etcd://{}/cluster", etcd.addresses()), SERVERS);
+    for server in 0..SERVERS {
+        site.start(server, true, &[]);
+    }
+    // The processes that are hurt, apart from those that use them.
+    let mut servers = std::mem::take(&mut site.servers);
+    site.servers = servers.iter().map(super::site::Server::reference).collect();
+    under_load(&site, || {
         wait(4);
         let dead = leader(&mut etcd);
         etcd.members()[dead].signal(Signal::SIGKILL);
@@ -204,44 +248,57 @@ fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_whatever_fails() {
             server.wait_ready();
         }
         etcd.members()[dead].restart();
-        let healed = Instant::now();
-        wait(4);
-        log.stop.store(true, Ordering::Relaxed);
-        for user in users {
-            user.join().unwrap();
-        }
-        let boots = log.boots.lock().unwrap();
-        assert!(boots.iter().any(|(at, code)| *at > healed && *code == 0), "no boot after all was well");
     });
-
-    let seen = variables(&super::site::output(site.agent(&ticket, "30s")));
-    for register in 0..REGISTERS {
-        let value = seen[&format!("REGISTER_{register}")].parse().unwrap();
-        let now = log.now();
-        log.add(register, Operation { kind: Kind::Read, value, from: now, until: Some(now + 1) });
-        let history = log.histories[register as usize].lock().unwrap();
-        let count =
-            |kind, known| history.iter().filter(|o| o.kind == kind && o.until.is_some() == known).count();
-        println!(
-            "register {register}: {} writes, {} unknown, {} reads",
-            count(Kind::Write, true),
-            count(Kind::Write, false),
-            count(Kind::Read, true)
-        );
-        assert_eq!(check(&history), Ok(()));
-        assert!(count(Kind::Write, true) > 10 && count(Kind::Read, true) > 10);
-    }
-    let made = log.made.into_inner().unwrap();
-    let lost: Vec<_> = made.iter().filter(|name| !seen.contains_key(*name)).collect();
-    assert!(lost.is_empty() && !made.is_empty(), "acknowledged and lost: {lost:?}");
-    let mut codes = BTreeMap::new();
-    for (_, code) in log.boots.into_inner().unwrap() {
-        *codes.entry(code).or_insert(0) += 1;
-    }
-    println!("{} secrets made, boots {codes:?}, tickets for one use {:?}", made.len(), log.single_use);
-    assert!(codes[&0] > 10 && log.single_use.into_inner() > 0);
-    text(&site.operator_at(1, &["audit", "verify"], ""));
     for server in &mut servers {
         server.kill();
     }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_when_the_network_is_cut() {
+    if skipped() {
+        return;
+    }
+    let Some(network) = Network::new(SERVERS) else {
+        return skip(
+            "servers and members of etcd on networks that are cut (root; packages iproute2, util-linux)",
+        );
+    };
+    let members = (0..SERVERS).map(|host| (network.address(Side::Servers, host), Some(network.host(host))));
+    let etcd = Cluster::start_at(members.collect(), &[]);
+    let place = |host| Place {
+        host: network.address(Side::Clients, host),
+        port: 7373,
+        network: Some(network.host(host)),
+    };
+    let url = format!("etcd://{}/cluster", etcd.addresses());
+    let mut site = Site::at(&url, (0..SERVERS).map(place).collect(), Some(network.clients()));
+    for server in 0..SERVERS {
+        site.start(server, true, &[]);
+    }
+    under_load(&site, || {
+        wait(3);
+        // Each in turn is alone on its side, with the clients that it can still hear: whoever leads is among them.
+        for host in 0..SERVERS {
+            network.cut(Side::Servers, host);
+            wait(7);
+            network.heal(Side::Servers, host);
+            wait(4);
+        }
+        // No half has a majority: nothing is acknowledged, and nothing is lost.
+        network.cut(Side::Servers, 0);
+        network.cut(Side::Servers, 1);
+        wait(5);
+        network.heal(Side::Servers, 0);
+        network.heal(Side::Servers, 1);
+        wait(4);
+        // A server that its clients cannot reach.
+        network.cut(Side::Clients, 1);
+        wait(5);
+        network.heal(Side::Clients, 1);
+    });
+    assert!(
+        site.logs().contains("asking another member of etcd"),
+        "no server missed the member that it asked"
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +29,14 @@ fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     command
 }
 
+/// The same, in the network of a process where one is named.
+fn inside(network: Option<u32>, program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
+    let Some(pid) = network else { return bare(program, home) };
+    let mut command = bare("nsenter", home);
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg(program);
+    command
+}
+
 /// The program, as by somebody who may read the site's files.
 pub fn dropsafe(home: &Path) -> Command {
     bare(DROPSAFE, home)
@@ -40,12 +48,23 @@ pub struct Site {
     pub servers: Vec<Server>,
     operator: String,
     admin: String,
+    /// The process in whose network clients are; none: this one's.
+    clients: Option<u32>,
+}
+
+/// Where a server listens.
+#[derive(Clone)]
+pub struct Place {
+    pub host: String,
+    pub port: u16,
+    /// The process in whose network it is; none: this one's.
+    pub network: Option<u32>,
 }
 
 /// One server.
 pub struct Server {
     data: PathBuf,
-    port: u16,
+    place: Place,
     flags: Vec<String>,
     log: PathBuf,
     pub url: String,
@@ -59,33 +78,38 @@ fn free_port() -> u16 {
 impl Site {
     /// Makes a store at `url` and folders for `count` servers, none of which is started.
     pub fn new(url: &str, count: usize) -> Site {
+        let place = |_| Place { host: "127.0.0.1".to_owned(), port: free_port(), network: None };
+        Site::at(url, (0..count).map(place).collect(), None)
+    }
+
+    /// The same with servers at these places, and their clients in the network of a process where one is named.
+    pub fn at(url: &str, places: Vec<Place>, clients: Option<u32>) -> Site {
         let folder = tempfile::tempdir().unwrap();
-        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let passphrase = folder.path().join("passphrase");
         fs::write(&passphrase, PASSPHRASE).unwrap();
         let first = folder.path().join("server-0");
-        let mut init = bare(DROPSAFE, folder.path());
+        let mut init = inside(clients, DROPSAFE, folder.path());
         init.args(["init", "--json", "--store", url, "--data"]).arg(&first);
-        init.arg("--passphrase-file").arg(&passphrase).args(["--listen", &format!("127.0.0.1:{}", ports[0])]);
-        for port in &ports {
-            init.args(["--advertise", &format!("127.0.0.1:{port}")]);
+        init.arg("--passphrase-file").arg(&passphrase).args(["--listen", &places[0].listen()]);
+        for place in &places {
+            init.args(["--advertise", &place.listen()]);
         }
         let made = output(init);
         let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
         let text = |key: &str| made[key].as_str().unwrap().to_owned();
         let (_, pin) = made["url"].as_str().unwrap().split_once('#').unwrap();
-        let servers = ports.iter().enumerate().map(|(index, port)| {
+        let servers = places.into_iter().enumerate().map(|(index, place)| {
             let data = folder.path().join(format!("server-{index}"));
             if index > 0 {
                 // What the servers of a store share: record key, certificate, configuration.
                 assert!(Command::new("cp").arg("-r").arg(&first).arg(&data).status().unwrap().success());
             }
             let log = folder.path().join(format!("server-{index}.log"));
-            let url = format!("https://127.0.0.1:{port}#{pin}");
-            Server { data, port: *port, flags: Vec::new(), log, url, child: None }
+            let url = format!("https://{}#{pin}", place.listen());
+            Server { data, place, flags: Vec::new(), log, url, child: None }
         });
         let servers = servers.collect();
-        Site { servers, operator: text("operator_token"), admin: text("admin_token"), folder }
+        Site { servers, operator: text("operator_token"), admin: text("admin_token"), clients, folder }
     }
 
     /// Starts server `index`; with `unlocked`, the passphrase's file is named to it.
@@ -116,7 +140,7 @@ impl Site {
     }
 
     fn client(&self, server: usize, token: &str, arguments: &[&str], input: &str) -> Output {
-        let mut command = bare(DROPSAFE, self.folder.path());
+        let mut command = inside(self.clients, DROPSAFE, self.folder.path());
         command.args(arguments).env("DROPSAFE_URL", &self.servers[server].url).env("DROPSAFE_TOKEN", token);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -132,7 +156,7 @@ impl Site {
 
     /// The agent, which prints its workload's environment.
     pub fn agent(&self, ticket: &str, deadline: &str) -> Command {
-        let mut command = bare(agent_program(), self.folder.path());
+        let mut command = inside(self.clients, agent_program(), self.folder.path());
         command.args(["exec", "--deadline", deadline, "--", "env", "-0"]).env("DROPSAFE_TICKET", ticket);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -160,13 +184,19 @@ impl Drop for Site {
     }
 }
 
+impl Place {
+    fn listen(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 impl Server {
     /// How to reach it, without the process.
     pub fn reference(&self) -> Server {
-        let Server { data, port, flags, log, url, child: _ } = self;
+        let Server { data, place, flags, log, url, child: _ } = self;
         Server {
             data: data.clone(),
-            port: *port,
+            place: place.clone(),
             flags: flags.clone(),
             log: log.clone(),
             url: url.clone(),
@@ -181,21 +211,28 @@ impl Server {
 
     pub fn start(&mut self) {
         let log = File::options().append(true).create(true).open(&self.log).unwrap();
-        let mut command = bare(DROPSAFE, self.data.parent().unwrap());
+        let mut command = inside(self.place.network, DROPSAFE, self.data.parent().unwrap());
         command.arg("serve").arg("--data").arg(&self.data);
-        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]).args(&self.flags);
+        command.args(["--listen", &self.place.listen()]).args(&self.flags);
         command.env("DROPSAFE_LOG", "info").stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }
 
     pub fn wait_ready(&mut self) {
         let until = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // Its socket is a file: it is reached from any network. It listens last on it.
+        while UnixStream::connect(self.data.join("dropsafe.sock")).is_err() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "the server ended at once: {ended:?}");
             assert!(Instant::now() < until, "the server does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Where it listens.
+    #[allow(dead_code, reason = "the bench asks")]
+    pub fn port(&self) -> u16 {
+        self.place.port
     }
 
     /// Its process.

@@ -1,0 +1,238 @@
+//! Herds: many machines that boot from a real server, each with a TLS 1.3 handshake of its own.
+//!
+//!     cargo bench --features etcd --bench herd -- herd --agents 1000
+//!     cargo bench --features etcd --bench herd -- herd --agents 10000 --rate 500 --store etcd
+//!
+//! Machines and server share this machine's processors, so that boots per second are less than the server alone could
+//! do; the processor time for each boot is the server's own.
+
+#![allow(clippy::disallowed_methods, reason = "a bench of processes starts processes and looks at files")]
+
+mod drive;
+#[path = "../../tests/e2e/harness.rs"]
+#[allow(dead_code, reason = "made for tests")]
+mod harness;
+mod nginx;
+#[path = "../../src/kv/etcd/tests/server.rs"]
+#[allow(dead_code, reason = "made for tests")]
+mod server;
+mod server_process;
+#[path = "../../tests/cluster/site.rs"]
+#[allow(dead_code, reason = "made for tests")]
+mod site;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use dropsafe::domain::ticket::BootTicket;
+
+use drive::{Arrival, Herd, Outcome};
+use nginx::Nginx;
+use server::Cluster;
+use site::{Site, text};
+
+#[derive(Parser)]
+struct Args {
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Machines that boot at once, or at a rate
+    Herd(HerdArgs),
+    /// Boots beside nginx serving a static file of 4 KiB
+    Nginx(NginxArgs),
+}
+
+#[derive(clap::Args)]
+struct NginxArgs {
+    /// Requests of each round
+    #[arg(long, default_value_t = 3200)]
+    requests: usize,
+    /// Requests at any time
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    #[arg(long, default_value_t = 20)]
+    secrets: usize,
+}
+
+#[derive(clap::Args)]
+struct HerdArgs {
+    #[arg(long, default_value_t = 1000)]
+    agents: usize,
+    /// Arrivals each second, instead of all at once
+    #[arg(long, conflicts_with = "at_most")]
+    rate: Option<f64>,
+    /// So many at any time, instead of all at once
+    #[arg(long)]
+    at_most: Option<usize>,
+    #[arg(long, default_value_t = 20)]
+    secrets: usize,
+    #[arg(long, default_value_t = 30)]
+    deadline: u64,
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Kept,
+    /// Servers over the store, which must be on etcd for more than one
+    #[arg(long, default_value_t = 1)]
+    servers: usize,
+    /// Herds, one after the other
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kept {
+    Sqlite,
+    /// One member.
+    Etcd,
+    /// Three members.
+    Etcd3,
+}
+
+fn main() {
+    let args = Args::parse();
+    match args.what {
+        Some(What::Herd(herd)) => run_herd(&herd),
+        Some(What::Nginx(nginx)) => run_nginx(&nginx),
+        // `cargo test --benches` runs this once to see that it works.
+        None => match Args::parse_from(["herd", "herd", "--agents", "10"]).what {
+            Some(What::Herd(herd)) => run_herd(&herd),
+            _ => unreachable!(),
+        },
+    }
+}
+
+/// A store with so many shared secrets, served.
+struct Filled {
+    site: Site,
+    ticket: Arc<BootTicket>,
+    _etcd: Option<Cluster>,
+}
+
+impl Filled {
+    fn new(kept: Kept, servers: usize, secrets: usize) -> Filled {
+        let etcd = match kept {
+            Kept::Sqlite => None,
+            Kept::Etcd => Some(Cluster::start(1, &[])),
+            Kept::Etcd3 => Some(Cluster::start(3, &[])),
+        };
+        let url = match &etcd {
+            None => "sqlite:store.db".to_owned(),
+            Some(etcd) => format!("etcd://{}/herd", etcd.addresses()),
+        };
+        let mut site = Site::new(&url, servers);
+        for server in 0..servers {
+            site.start(server, true, &[]);
+        }
+        for number in 0..secrets {
+            let name = format!("HERD_SECRET_{number}");
+            text(&site.admin_at(0, &["set", &name, "--shared"], &format!("{number:032}")));
+        }
+        let ticket = Arc::new(BootTicket::parse(&text(&site.ticket_at(0, &[]))).unwrap());
+        // Data keys are settled in the background.
+        std::thread::sleep(Duration::from_millis(500));
+        Filled { site, ticket, _etcd: etcd }
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.site.servers.iter().map(site::Server::pid).collect()
+    }
+}
+
+fn run_herd(args: &HerdArgs) {
+    let filled = Filled::new(args.store, args.servers, args.secrets);
+    for _ in 0..args.rounds {
+        let arrival = match (args.rate, args.at_most) {
+            (Some(rate), _) => Arrival::PerSecond(rate),
+            (None, Some(most)) => Arrival::AtMost(most),
+            (None, None) => Arrival::AtOnce,
+        };
+        let before = server_process::cpu(&filled.pids());
+        let herd = Herd {
+            tickets: vec![Arc::clone(&filled.ticket)],
+            agents: args.agents,
+            arrival,
+            deadline: Duration::from_secs(args.deadline),
+            entries: u32::try_from(args.secrets).unwrap(),
+        };
+        let outcome = herd.run();
+        let cpu = server_process::cpu(&filled.pids()) - before;
+        tell(&outcome, cpu, &filled.pids());
+    }
+}
+
+fn tell(outcome: &Outcome, cpu: Duration, pids: &[u32]) {
+    let booted = outcome.took.len();
+    let ms = |share| outcome.percentile(share).as_secs_f64() * 1e3;
+    println!(
+        "{booted} booted in {:.2} s: {:.0}/s; p50 {:.0} ms, p99 {:.0} ms, slowest {:.0} ms; put off {}; \
+         server's processor time {:.0} µs a boot; peak memory {}",
+        outcome.wall.as_secs_f64(),
+        outcome.rate(),
+        ms(0.5),
+        ms(0.99),
+        ms(1.0),
+        outcome.put_off,
+        cpu.as_secs_f64() * 1e6 / booted.max(1) as f64,
+        pids.iter()
+            .map(|pid| format!("{:.0} MiB", server_process::peak_mib(*pid)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    for (why, count) in &outcome.failed {
+        println!("  {count} failed: {why}");
+    }
+}
+
+/// Rounds of nginx, of boots with the same key exchange, and of boots with the hybrid one that agents make, in turn.
+fn run_nginx(args: &NginxArgs) {
+    let filled = Filled::new(Kept::Sqlite, 1, args.secrets);
+    let server = &filled.site.servers[0];
+    let nginx = Nginx::start(&server.folder().join("tls"), harness::free_port());
+    let boot = nginx::boot_request(&filled.ticket);
+    let kinds = [
+        ("nginx, 4 KiB file, X25519", nginx.port, nginx.request(), nginx.pids(), false),
+        ("dropsafe, boot, X25519", server.port(), boot.clone(), vec![server.pid()], false),
+        ("dropsafe, boot, X25519MLKEM768", server.port(), boot, vec![server.pid()], true),
+    ];
+    let mut rates = kinds.each_ref().map(|_| Vec::new());
+    let mut costs = rates.clone();
+    for _ in 0..args.rounds {
+        for (index, (_, port, request, pids, hybrid)) in kinds.iter().enumerate() {
+            let before = server_process::cpu(pids);
+            let load = nginx::Load {
+                port: *port,
+                request: request.clone(),
+                requests: args.requests,
+                at_once: args.at_once,
+                hybrid: *hybrid,
+            };
+            let took = load.run();
+            let requests = args.requests as f64;
+            rates[index].push(requests / took.as_secs_f64());
+            costs[index].push((server_process::cpu(pids) - before).as_secs_f64() * 1e6 / requests);
+        }
+    }
+    println!("{} rounds of {} requests, {} at once; medians", args.rounds, args.requests, args.at_once);
+    let first = median(&rates[0]);
+    for (index, (name, ..)) in kinds.iter().enumerate() {
+        let (rate, cost) = (median(&rates[index]), median(&costs[index]));
+        println!(
+            "{name:32} {rate:6.0}/s  {:5.2} of the first  {cost:5.0} µs of processor time each",
+            rate / first
+        );
+    }
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
