@@ -2,6 +2,8 @@
 //!
 //!     cargo bench --features etcd --bench herd -- herd --agents 1000
 //!     cargo bench --features etcd --bench herd -- herd --agents 10000 --rate 500 --store etcd
+//!     cargo bench --features etcd --bench herd -- nginx       # needs nginx
+//!     cargo bench --features etcd --bench herd -- sizes       # takes some ten minutes
 //!
 //! Machines and server share this machine's processors, so that boots per second are less than the server alone could
 //! do; the processor time for each boot is the server's own.
@@ -20,6 +22,7 @@ mod server_process;
 #[path = "../../tests/cluster/site.rs"]
 #[allow(dead_code, reason = "made for tests")]
 mod site;
+mod sizes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +50,19 @@ enum What {
     Herd(HerdArgs),
     /// Boots beside nginx serving a static file of 4 KiB
     Nginx(NginxArgs),
+    /// Boots and deposits in stores of several sizes
+    Sizes(SizesArgs),
+    #[command(hide = true)]
+    CommitTo { file: std::path::PathBuf },
+}
+
+#[derive(clap::Args)]
+struct SizesArgs {
+    /// Secrets of each store
+    #[arg(default_values_t = [1000, 100_000, 1_000_000])]
+    sizes: Vec<usize>,
+    #[arg(long, default_value_t = 500)]
+    rounds: usize,
 }
 
 #[derive(clap::Args)]
@@ -101,6 +117,8 @@ fn main() {
     match args.what {
         Some(What::Herd(herd)) => run_herd(&herd),
         Some(What::Nginx(nginx)) => run_nginx(&nginx),
+        Some(What::Sizes(asked)) => sizes::run(&asked.sizes, asked.rounds),
+        Some(What::CommitTo { file }) => sizes::commit_until_killed(&file),
         // `cargo test --benches` runs this once to see that it works.
         None => match Args::parse_from(["herd", "herd", "--agents", "10"]).what {
             Some(What::Herd(herd)) => run_herd(&herd),
@@ -113,7 +131,7 @@ fn main() {
 struct Filled {
     site: Site,
     ticket: Arc<BootTicket>,
-    _etcd: Option<Cluster>,
+    etcd: Option<Cluster>,
 }
 
 impl Filled {
@@ -138,7 +156,7 @@ impl Filled {
         let ticket = Arc::new(BootTicket::parse(&text(&site.ticket_at(0, &[]))).unwrap());
         // Data keys are settled in the background.
         std::thread::sleep(Duration::from_millis(500));
-        Filled { site, ticket, _etcd: etcd }
+        Filled { site, ticket, etcd }
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -154,7 +172,9 @@ fn run_herd(args: &HerdArgs) {
             (None, Some(most)) => Arrival::AtMost(most),
             (None, None) => Arrival::AtOnce,
         };
-        let before = server_process::cpu(&filled.pids());
+        let etcd = filled.etcd.as_ref().map(Cluster::pids).unwrap_or_default();
+        let cost = || [&filled.pids(), &etcd].map(|pids| server_process::cpu(pids));
+        let before = cost();
         let herd = Herd {
             tickets: vec![Arc::clone(&filled.ticket)],
             agents: args.agents,
@@ -163,24 +183,25 @@ fn run_herd(args: &HerdArgs) {
             entries: u32::try_from(args.secrets).unwrap(),
         };
         let outcome = herd.run();
-        let cpu = server_process::cpu(&filled.pids()) - before;
-        tell(&outcome, cpu, &filled.pids());
+        let after = cost();
+        tell(&outcome, [after[0] - before[0], after[1] - before[1]], &filled.pids());
     }
 }
 
-fn tell(outcome: &Outcome, cpu: Duration, pids: &[u32]) {
+fn tell(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]) {
     let booted = outcome.took.len();
     let ms = |share| outcome.percentile(share).as_secs_f64() * 1e3;
     println!(
         "{booted} booted in {:.2} s: {:.0}/s; p50 {:.0} ms, p99 {:.0} ms, slowest {:.0} ms; put off {}; \
-         server's processor time {:.0} µs a boot; peak memory {}",
+         processor time of a boot {:.0} µs, and of etcd {:.0} µs; peak memory {}",
         outcome.wall.as_secs_f64(),
         outcome.rate(),
         ms(0.5),
         ms(0.99),
         ms(1.0),
         outcome.put_off,
-        cpu.as_secs_f64() * 1e6 / booted.max(1) as f64,
+        servers.as_secs_f64() * 1e6 / booted.max(1) as f64,
+        etcd.as_secs_f64() * 1e6 / booted.max(1) as f64,
         pids.iter()
             .map(|pid| format!("{:.0} MiB", server_process::peak_mib(*pid)))
             .collect::<Vec<_>>()

@@ -62,12 +62,18 @@ impl Nginx {
         Nginx { master, _folder: folder, port }
     }
 
-    /// Its processes.
+    /// Its processes, once the workers are there.
     pub fn pids(&self) -> Vec<u32> {
         let master = self.master.id();
         let children = format!("/proc/{master}/task/{master}/children");
-        let workers = std::fs::read_to_string(children).unwrap();
-        workers.split_whitespace().map(|pid| pid.parse().unwrap()).chain([master]).collect()
+        loop {
+            let workers = std::fs::read_to_string(&children).unwrap();
+            let workers: Vec<u32> = workers.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+            if !workers.is_empty() {
+                return workers.into_iter().chain([master]).collect();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The request for its file.

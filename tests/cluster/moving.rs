@@ -62,13 +62,19 @@ fn a_store_moves_to_etcd_and_back_with_all_that_it_holds() {
     text(&site.operator_at(0, &["audit", "verify"], ""));
     site.servers[0].stop();
 
-    // And what was backed up on etcd is restored there, beside it.
-    let restored = format!("etcd://{}/restored", etcd.addresses());
-    let mut restore = dropsafe(site.folder());
-    let folder = site.folder().join("restored");
-    restore.args(["restore", "--store", &restored, "--data"]).arg(&folder).arg("--record-key");
-    restore.arg(site.servers[0].folder().join("record.key")).arg(&backup);
-    output(restore);
-    site.start(0, true, &["--store", &restored]);
-    assert_eq!(variables(&output(site.agent(&ticket, "20s"))), after);
+    // And what was backed up on etcd is restored there, beside it, and in a file.
+    let file = format!("sqlite:{}", site.folder().join("restored-in-a-file/store.db").display());
+    for (name, restored) in
+        [("restored", format!("etcd://{}/restored", etcd.addresses())), ("restored-in-a-file", file)]
+    {
+        let mut restore = dropsafe(site.folder());
+        let folder = site.folder().join(name);
+        restore.args(["restore", "--store", &restored, "--data"]).arg(&folder).arg("--record-key");
+        restore.arg(site.servers[0].folder().join("record.key")).arg(&backup);
+        output(restore);
+        site.start(0, true, &["--store", &restored]);
+        assert_eq!(variables(&output(site.agent(&ticket, "20s"))), after);
+        text(&site.operator_at(0, &["audit", "verify"], ""));
+        site.servers[0].stop();
+    }
 }

@@ -6,6 +6,7 @@
 pub mod address;
 mod commits;
 mod fault;
+mod gather;
 mod marks;
 mod members;
 mod reads;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
 use self::fault::Fault;
+use self::gather::Gathered;
 use self::marks::Marks;
 use self::members::{Members, Patience};
 use self::watching::Follower;
@@ -33,6 +35,9 @@ use super::{
 
 /// Commits under way at once; who comes later waits. A store's journal has one.
 const COMMITS: usize = 64;
+
+/// Keys of a read that is asked together with others.
+const FEW: usize = 8;
 
 /// The byte store on etcd.
 pub struct Etcd {
@@ -48,6 +53,7 @@ struct Shared {
     marks: Marks,
     limits: Limits,
     commits: Semaphore,
+    gathered: Gathered,
     condition: Mutex<Option<Trouble>>,
     /// Once closed, the newest revision that was known then.
     closed: watch::Sender<Option<Revision>>,
@@ -97,6 +103,7 @@ impl Etcd {
                 marks: Marks::of(process),
                 limits: limits(address.max_txn_ops),
                 commits: Semaphore::new(COMMITS),
+                gathered: Gathered::default(),
                 condition: Mutex::default(),
                 closed: watch::Sender::new(None),
                 newest: Mutex::default(),
@@ -115,7 +122,10 @@ impl Kv for Etcd {
     fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
-            let found = self.shared.get(keys).await?;
+            let found = match keys.len() {
+                1..=FEW => self.shared.gathered(keys).await?,
+                _ => self.shared.get(keys).await?,
+            };
             self.shared.saw(found.1);
             Ok(found)
         })

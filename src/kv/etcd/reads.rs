@@ -7,7 +7,7 @@ use super::fault::Fault;
 use crate::kv::{Entry, Found, Page, ReadError, Revision};
 
 /// Keys in one request, so that their values are within what one answer may hold.
-const KEYS: usize = 64;
+pub(super) const KEYS: usize = 64;
 /// Entries asked for first. How many next depends on their size.
 const FIRST: usize = 64;
 const MOST: usize = 4096;

@@ -7,6 +7,7 @@ mod boots;
 mod catalog;
 mod failing;
 mod idempotency;
+mod kept;
 mod keys;
 mod many;
 mod members;

@@ -70,6 +70,12 @@ impl Cluster {
         each.collect::<Vec<_>>().join(",")
     }
 
+    /// The members' processes.
+    #[allow(dead_code, reason = "not every test that has members asks what they cost")]
+    pub fn pids(&self) -> Vec<u32> {
+        self.members.iter().map(|member| member.pid.cast_unsigned()).collect()
+    }
+
     /// The members.
     pub fn members(&mut self) -> &mut [Member] {
         &mut self.members

@@ -1,0 +1,234 @@
+//! Stores of a thousand to a million secrets: what a boot and a deposit take in each, how soon each is open, and what a
+//! secret takes on the disk. In this process, on SQLite, durable; every secret is encrypted, and settled as in use.
+//!
+//! All secrets but 20 are private ones of other members, 250 each: so the scope that boots is of one size in all stores.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dropsafe::crypto::keyfile::UnlockKey;
+use dropsafe::crypto::memory::Key32;
+use dropsafe::crypto::random::Kernel;
+use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::import::Existing;
+use dropsafe::domain::name::{MemberName, OrgName, SecretName};
+use dropsafe::domain::role::Role;
+use dropsafe::domain::secret::ScopeKind;
+use dropsafe::domain::value::{Delivery, Kind, SecretValue};
+use dropsafe::kv::Kv as _;
+use dropsafe::kv::sqlite::Sqlite;
+use dropsafe::store::{
+    BootAsk, Caller, Deposit, ImportAsk, Init, KernelEntropy, NewKeyslot, NewMember, NewSecret, NewTicket,
+    NewToken, Store, SystemClock, UnlockSecret,
+};
+use tokio::runtime::Runtime;
+
+const SHARED: usize = 20;
+const EACH: usize = 250;
+/// Members whose files are imported at the same time.
+const AT_ONCE: usize = 8;
+
+fn record_key() -> RecordKey {
+    RecordKey::new(&Key32::copy_of(&[7; 32]))
+}
+
+/// A store on the disk, closed.
+struct Made {
+    file: PathBuf,
+    secrets: usize,
+    key: zeroize::Zeroizing<String>,
+}
+
+/// A store in use.
+struct Open {
+    store: Store,
+    admin: Caller,
+    ticket: Caller,
+    deposits: usize,
+}
+
+/// Makes the stores in a folder, measures them in turn, and tells.
+pub fn run(sizes: &[usize], rounds: usize) {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let runtime = Runtime::new().unwrap();
+    let mut all = Vec::new();
+    for secrets in sizes {
+        let began = Instant::now();
+        let (made, open) = runtime.block_on(make(folder.path(), *secrets));
+        eprintln!("{secrets} secrets: made and settled in {:.0} s", began.elapsed().as_secs_f64());
+        all.push((made, open, Vec::new(), Vec::new()));
+    }
+    for _ in 0..rounds {
+        for (_, open, boots, deposits) in &mut all {
+            runtime.block_on(async {
+                boots.push(open.boot().await);
+                deposits.push(open.deposit().await);
+            });
+        }
+    }
+    println!("medians of {rounds} rounds; beside the smallest");
+    let first = (median(&all[0].2), median(&all[0].3));
+    for (made, open, boots, deposits) in &all {
+        let (boot, deposit) = (median(boots), median(deposits));
+        runtime.block_on(open.store.close());
+        let bytes = std::fs::metadata(&made.file).unwrap().len();
+        let clean = opening(&runtime, made);
+        kill_at_work(made);
+        let killed = opening(&runtime, made);
+        println!(
+            "{:8} secrets: boot {:4.0} µs ({:.2}), deposit {:4.0} µs ({:.2}); open after a clean stop {:.1} ms, \
+             after kill -9 {:.1} ms; {} bytes a secret",
+            made.secrets,
+            boot * 1e6,
+            boot / first.0,
+            deposit * 1e6,
+            deposit / first.1,
+            clean * 1e3,
+            killed * 1e3,
+            bytes / made.secrets as u64,
+        );
+    }
+}
+
+async fn make(folder: &Path, secrets: usize) -> (Made, Open) {
+    let file = folder.join(format!("{secrets}.db"));
+    let key = UnlockKey::generate(&mut Kernel).to_text();
+    let secret = UnlockSecret::KeyFile(key.clone());
+    let init = Init {
+        slots: vec![NewKeyslot { credential: false, secret, label: None, argon2: None }],
+        org: OrgName::parse("default").unwrap(),
+        admin: MemberName::parse("admin").unwrap(),
+    };
+    let kv = Arc::new(Sqlite::open(&file).unwrap());
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
+    let made = Store::init(kv, record_key(), init, clock, random).await.unwrap();
+    let store = made.store;
+    let admin = store.authenticate(&made.admin_token, None).await.unwrap();
+    import(&store, &admin, ScopeKind::Shared, SHARED).await;
+
+    let members = (secrets - SHARED).div_ceil(EACH);
+    let mut working = tokio::task::JoinSet::new();
+    for number in 0..members {
+        if working.len() >= AT_ONCE {
+            working.join_next().await.unwrap().unwrap();
+        }
+        let (store, admin) = (store.clone(), admin.clone());
+        working.spawn(async move {
+            let name = MemberName::parse(&format!("member-{number}")).unwrap();
+            let new = NewMember { name: name.clone(), role: Role::Member };
+            store.create_member(&admin, new, None).await.unwrap();
+            let new = NewToken { member: Some(name), ttl: None, label: None };
+            let token = store.create_token(&admin, new, None).await.unwrap();
+            let member = store.authenticate(&token.credential, None).await.unwrap();
+            import(&store, &member, ScopeKind::Private, EACH).await;
+        });
+    }
+    working.join_all().await;
+
+    let ticket = store.create_ticket(&admin, NewTicket::default(), None).await.unwrap();
+    let ticket = store.authenticate(&ticket.credential, None).await.unwrap();
+    let mut open = Open { store, admin, ticket, deposits: 0 };
+    // Data keys are settled in the background, which makes the store's revision go on.
+    let mut before = 0;
+    loop {
+        open.boot().await;
+        let now = open.store.status(&open.admin).await.unwrap().revision;
+        if now <= before + 2 {
+            break;
+        }
+        before = now;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    (Made { file, secrets: SHARED + members * EACH, key }, open)
+}
+
+async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) {
+    let lines: String =
+        (0..count).map(|i| format!("IMPORTED_{i}=value-of-thirty-two-bytes-{i:06}\n")).collect();
+    let ask = ImportAsk {
+        text: SecretValue::new(lines.into_bytes()),
+        scope,
+        existing: Existing::Refuse,
+        kind: Kind::Encrypted,
+        auto_install: true,
+        plugin: None,
+        category: None,
+    };
+    assert!(store.import(caller, ask, false).await.unwrap().stored);
+}
+
+impl Open {
+    async fn boot(&mut self) -> f64 {
+        let began = Instant::now();
+        let released = self.store.boot(&self.ticket, BootAsk::default()).await.unwrap();
+        let took = began.elapsed().as_secs_f64();
+        assert_eq!(released.values.len(), SHARED);
+        took
+    }
+
+    /// A private secret that no boot gets, so that boots stay of one size.
+    async fn deposit(&mut self) -> f64 {
+        self.deposits += 1;
+        let new = NewSecret {
+            name: SecretName::parse(&format!("deposit-{}", self.deposits)).unwrap(),
+            env: None,
+            scope: ScopeKind::Private,
+            owner: None,
+            kind: Kind::Encrypted,
+            delivery: Delivery::Variable,
+            auto_install: false,
+            plugin: None,
+            category: None,
+            deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
+            allow_refused: false,
+        };
+        let began = Instant::now();
+        self.store.create_secret(&self.admin, new, None).await.unwrap();
+        began.elapsed().as_secs_f64()
+    }
+}
+
+/// How long it takes until the store could serve, unlocked by a key file.
+fn opening(runtime: &Runtime, made: &Made) -> f64 {
+    let took = runtime.block_on(async {
+        let began = Instant::now();
+        let kv = Arc::new(Sqlite::open(&made.file).unwrap());
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
+        let store = Store::open(kv, record_key(), clock, random).await.unwrap();
+        let secret = UnlockSecret::KeyFile(made.key.clone());
+        store.unlock(&Caller::this_process(), secret).await.unwrap();
+        let took = began.elapsed();
+        store.close().await;
+        took
+    });
+    took.as_secs_f64()
+}
+
+/// Lets a process commit to the store as fast as it can, and kills it.
+fn kill_at_work(made: &Made) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["commit-to", made.file.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What [`kill_at_work`] starts.
+pub fn commit_until_killed(file: &Path) {
+    let kv = Sqlite::open(file).unwrap();
+    let runtime = Runtime::new().unwrap();
+    for number in 0_u64.. {
+        let key = [b"zz".as_slice(), &(number % 1000).to_be_bytes()].concat();
+        let write = dropsafe::kv::Write::Put(key, vec![0; 400]);
+        runtime.block_on(kv.commit(Vec::new(), vec![write])).unwrap();
+    }
+}
+
+fn median(figures: &[f64]) -> f64 {
+    super::median(figures)
+}

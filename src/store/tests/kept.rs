@@ -1,0 +1,135 @@
+//! What boots keep from one to the next: it saves reading, and is never older than what was acknowledged.
+
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::kv::{
+    BoxFuture, CommitError, Found, Health, Limits, Page, Precondition, ReadError, Revision, Watch,
+};
+
+/// A byte store that counts the scans it is asked for.
+struct Counting {
+    inner: Arc<Memory>,
+    scans: AtomicUsize,
+}
+
+impl Kv for Counting {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+        self.inner.get(keys)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
+        self.inner.scan(prefix, after, limit)
+    }
+
+    fn commit(
+        &self,
+        preconditions: Vec<Precondition>,
+        writes: Vec<Write>,
+    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
+        self.inner.commit(preconditions, writes)
+    }
+
+    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
+        self.inner.watch(prefix, from)
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        self.inner.health()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+}
+
+#[tokio::test]
+async fn a_boot_scans_only_the_scope_that_has_changed() {
+    let memory = Arc::new(Memory::new());
+    let world = World::on(memory.clone()).await;
+    let shared = world.shared("shared", "1").await;
+    world.private(&world.admin, "private", "1").await;
+    let counting = Arc::new(Counting { inner: memory.clone(), scans: AtomicUsize::new(0) });
+    let store = open(counting.clone(), world.clock.clone()).await;
+    unlock(&store).await;
+    let credential = world.ticket_for(&world.admin, NewTicket::default()).await;
+    let ticket = store.authenticate(&credential, None).await.unwrap();
+    // The background work of either changes secrets as well.
+    let settled = async || {
+        let left = keyspace::all_unsettled();
+        eventually(|| async { world.store.records().scan_all(&left).await.unwrap().0.is_empty() }).await;
+    };
+    settled().await;
+    let boot = async || {
+        counting.scans.store(0, Ordering::SeqCst);
+        let released = store.boot(&ticket, BootAsk::default()).await.unwrap();
+        (variables(released), counting.scans.load(Ordering::SeqCst))
+    };
+
+    let first = pairs(&[("PRIVATE", "1"), ("SHARED", "1")]);
+    assert_eq!(boot().await.0, first);
+    assert_eq!(boot().await, (first.clone(), 0));
+    // By another process, each kind of change.
+    world.store.replace_secret(&world.admin, shared, None, replacement("2")).await.unwrap();
+    let second = pairs(&[("PRIVATE", "1"), ("SHARED", "2")]);
+    assert_eq!(boot().await.0, second);
+    let own = world.private(&world.admin, "own", "1").await;
+    let third = pairs(&[("OWN", "1"), ("PRIVATE", "1"), ("SHARED", "2")]);
+    assert_eq!(boot().await.0, third);
+    settled().await;
+    assert_eq!(boot().await.0, third);
+    let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    world.store.change_secret(&world.admin, own, None, off).await.unwrap();
+    assert_eq!(boot().await, (second.clone(), 1));
+    world.store.delete_secret(&world.admin, shared, None).await.unwrap();
+    assert_eq!(boot().await, (pairs(&[("PRIVATE", "1")]), 1));
+    assert_eq!(boot().await, (pairs(&[("PRIVATE", "1")]), 0));
+}
+
+#[tokio::test]
+async fn what_was_opened_before_a_lock_is_of_no_use_after_it() {
+    let world = World::new().await;
+    world.shared("one", "1").await;
+    let ticket = world.ticket(&world.admin).await;
+    let before = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
+    let kept = world.store.release().unwrap();
+    world.store.lock(&world.operator).await.unwrap();
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "locked");
+    unlock(&world.store).await;
+    let after = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
+    assert_eq!(variables(before), variables(after));
+    assert!(!kept.kept.is(world.store.release().unwrap().kept.expose()));
+}
+
+#[tokio::test]
+async fn a_receipts_revision_never_goes_back_whoever_answers() {
+    let world = World::new().await;
+    world.shared("one", "1").await;
+    let other = world.another().await;
+    unlock(&other).await;
+    let ticket = world.ticket(&world.admin).await;
+    let mut last = 0;
+    for number in 0..20 {
+        let store = if number % 2 == 0 { &world.store } else { &other };
+        let released = store.boot(&ticket, BootAsk::default()).await.unwrap();
+        assert!(released.receipt.revision > last, "{} after {last}", released.receipt.revision);
+        last = released.receipt.revision;
+        if number % 5 == 0 {
+            world.private(&world.admin, &format!("more-{number}"), "1").await;
+        }
+    }
+}
