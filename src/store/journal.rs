@@ -46,7 +46,7 @@ enum Message {
 /// A closure and whoever waits for its answer, without their types.
 trait Operation: Send {
     /// Keys that it will ask for, as far as known.
-    fn reads(&mut self) -> Vec<Vec<u8>>;
+    fn reads(&self) -> &[Vec<u8>];
     /// Whether nobody waits any more.
     fn abandoned(&self) -> bool;
     /// Runs it against a view. It may be run again against another.
@@ -175,8 +175,8 @@ where
     E: From<Failure> + Send + 'static,
     F: FnMut(&mut Tx<'_>) -> Result<T, Stop<E>> + Send + 'static,
 {
-    fn reads(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.reads)
+    fn reads(&self) -> &[Vec<u8>] {
+        &self.reads
     }
 
     fn abandoned(&self) -> bool {

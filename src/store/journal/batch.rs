@@ -61,7 +61,7 @@ impl Writer {
         }
         let mut base = Base::default();
         let mut wanted: BTreeSet<Vec<u8>> =
-            batch.iter_mut().flat_map(|operation| operation.reads()).collect();
+            batch.iter().flat_map(|operation| operation.reads()).cloned().collect();
         let mut tried = 0;
         let began = tokio::time::Instant::now();
         let (count, outcome) = loop {

@@ -1,70 +1,15 @@
 //! What boots keep from one to the next: it saves reading, and is never older than what was acknowledged.
 
-use std::sync::atomic::AtomicUsize;
-
+use super::many::Counting;
 use super::*;
-use crate::kv::{
-    BoxFuture, CommitError, Found, Health, Limits, Page, Precondition, ReadError, Revision, Watch,
-};
-
-/// A byte store that counts the scans it is asked for.
-struct Counting {
-    inner: Arc<Memory>,
-    scans: AtomicUsize,
-}
-
-impl Kv for Counting {
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
-        self.inner.get(keys)
-    }
-
-    fn scan<'a>(
-        &'a self,
-        prefix: &'a [u8],
-        after: Option<&'a [u8]>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>> {
-        self.scans.fetch_add(1, Ordering::SeqCst);
-        self.inner.scan(prefix, after, limit)
-    }
-
-    fn commit(
-        &self,
-        preconditions: Vec<Precondition>,
-        writes: Vec<Write>,
-    ) -> BoxFuture<'_, Result<Revision, CommitError>> {
-        self.inner.commit(preconditions, writes)
-    }
-
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.inner.watch(prefix, from)
-    }
-
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        self.inner.health()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-}
 
 #[tokio::test]
 async fn a_boot_scans_only_the_scope_that_has_changed() {
-    let memory = Arc::new(Memory::new());
-    let world = World::on(memory.clone()).await;
+    let counting = Arc::new(Counting::default());
+    let world = World::on(counting.clone()).await;
     let shared = world.shared("shared", "1").await;
     world.private(&world.admin, "private", "1").await;
-    let counting = Arc::new(Counting { inner: memory.clone(), scans: AtomicUsize::new(0) });
-    let store = open(counting.clone(), world.clock.clone()).await;
+    let store = world.another().await;
     unlock(&store).await;
     let credential = world.ticket_for(&world.admin, NewTicket::default()).await;
     let ticket = store.authenticate(&credential, None).await.unwrap();
@@ -75,9 +20,9 @@ async fn a_boot_scans_only_the_scope_that_has_changed() {
     };
     settled().await;
     let boot = async || {
-        counting.scans.store(0, Ordering::SeqCst);
+        counting.scans();
         let released = store.boot(&ticket, BootAsk::default()).await.unwrap();
-        (variables(released), counting.scans.load(Ordering::SeqCst))
+        (variables(released), counting.scans())
     };
 
     let first = pairs(&[("PRIVATE", "1"), ("SHARED", "1")]);

@@ -6,13 +6,20 @@ use crate::domain::import::{Existing, Fate};
 const SECRETS: usize = 10_000;
 
 /// Counts the records that are read.
-struct Counting {
+#[derive(Default)]
+pub(super) struct Counting {
     kv: Memory,
     read: AtomicU64,
     calls: AtomicU64,
+    scans: AtomicU64,
 }
 
 impl Counting {
+    /// Scans made since the last time.
+    pub(super) fn scans(&self) -> u64 {
+        self.scans.swap(0, Ordering::SeqCst)
+    }
+
     /// Records read, and calls made, since the last time.
     fn taken(&self) -> (u64, u64) {
         (self.read.swap(0, Ordering::SeqCst), self.calls.swap(0, Ordering::SeqCst))
@@ -35,6 +42,7 @@ impl Kv for Counting {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
         self.calls.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             let page = self.kv.scan(prefix, after, limit).await?;
@@ -86,7 +94,7 @@ fn file(text: &str, scope: ScopeKind) -> ImportAsk {
 
 #[tokio::test]
 async fn a_page_reads_what_it_shows_and_a_search_reads_each_secret_once() {
-    let kv = Arc::new(Counting { kv: Memory::new(), read: AtomicU64::new(0), calls: AtomicU64::new(0) });
+    let kv = Arc::new(Counting::default());
     let world = World::on(Arc::clone(&kv) as _).await;
     world.lock().await;
     let bob = world.member("bob", Role::Member).await;
@@ -188,6 +196,24 @@ async fn of_many_files_with_the_same_names_each_is_whole() {
     assert!(stored > 0);
     let boot = world.boot(&world.admin).await;
     assert!(boot.len() == 3 && boot.iter().all(|(_, value)| *value == boot[0].1), "{boot:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_do_not_fit_one_commit_together_are_all_taken() {
+    let world = World::new().await;
+    let mut importing = Vec::new();
+    for number in 0..12 {
+        let owner = world.member(&format!("member-{number}"), Role::Member).await;
+        let store = world.store.clone();
+        importing.push(tokio::spawn(async move {
+            let lines: String = (0..250).map(|i| format!("SECRET_{i}={i}\n")).collect();
+            store.import(&owner, file(&lines, ScopeKind::Private), false).await.unwrap().stored
+        }));
+    }
+    for one in importing {
+        assert!(one.await.unwrap());
+    }
+    assert!(world.verification().await.ok);
 }
 
 #[tokio::test]
