@@ -159,6 +159,13 @@ impl Filled {
         Filled { site, ticket, etcd }
     }
 
+    /// Of the store's file and its log.
+    fn bytes(&self) -> u64 {
+        let size =
+            |name| std::fs::metadata(self.site.servers[0].folder().join(name)).map_or(0, |found| found.len());
+        size("store.db") + size("store.db-wal")
+    }
+
     fn pids(&self) -> Vec<u32> {
         self.site.servers.iter().map(site::Server::pid).collect()
     }
@@ -174,7 +181,7 @@ fn run_herd(args: &HerdArgs) {
         };
         let etcd = filled.etcd.as_ref().map(Cluster::pids).unwrap_or_default();
         let cost = || [&filled.pids(), &etcd].map(|pids| server_process::cpu(pids));
-        let before = cost();
+        let (before, bytes) = (cost(), filled.bytes());
         let herd = Herd {
             tickets: vec![Arc::clone(&filled.ticket)],
             agents: args.agents,
@@ -183,7 +190,10 @@ fn run_herd(args: &HerdArgs) {
             entries: u32::try_from(args.secrets).unwrap(),
         };
         let outcome = herd.run();
-        let after = cost();
+        let (after, grown) = (cost(), filled.bytes().saturating_sub(bytes));
+        if args.servers == 1 && filled.etcd.is_none() {
+            println!("{} bytes of the store's file for each boot", grown / args.agents as u64);
+        }
         tell(&outcome, [after[0] - before[0], after[1] - before[1]], &filled.pids());
     }
 }

@@ -51,7 +51,7 @@ struct Open {
 
 /// Makes the stores in a folder, measures them in turn, and tells.
 pub fn run(sizes: &[usize], rounds: usize) {
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let runtime = Runtime::new().unwrap();
     let mut all = Vec::new();
     for secrets in sizes {

@@ -9,7 +9,7 @@ use super::super::journal::{Stop, Tx};
 use super::super::keyspace::{self, Key};
 use super::super::tickets::TicketRecord;
 use super::super::{Caller, Store};
-use super::kept::Basis;
+use super::kept::{Basis, Mark};
 use super::open::{NotOpened, Opened};
 use super::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use super::{BootAsk, BootError, Explained, Released};
@@ -24,6 +24,9 @@ use crate::kv::Revision;
 
 /// Looks at the scope while its secrets keep being replaced.
 const LOOKS: usize = 8;
+/// Of those, the ones whose commit makes sure that nothing has changed since. What was kept has to be made sure of; what was
+/// read for this very boot is as good as any, and a boot must not wait until a scope is left alone.
+const SURE: usize = 3;
 
 impl Store {
     /// The release. The ticket's use, the record of the boot and its audit entry are durable before this returns; when
@@ -51,7 +54,7 @@ impl Store {
 
         let request = within(&ask.request, &ticket);
         let mut kept = self.inner.kept.basis(org, member);
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let basis = match kept.take() {
                 Some(basis) => basis,
                 None => self.read_basis(org, member).await?,
@@ -74,7 +77,8 @@ impl Store {
                     }
                 },
             };
-            if let Some(released) = self.make_durable(caller, &ask, &ticket, basis, opened).await? {
+            let sure = (look < SURE).then_some(basis);
+            if let Some(released) = self.make_durable(caller, &ask, &ticket, sure, opened).await? {
                 return Ok(released);
             }
         }
@@ -88,14 +92,14 @@ impl Store {
         Ok(basis.marks().iter().enumerate().any(|(i, mark)| now.written_at(i) != mark.at))
     }
 
-    /// Stores the boot and everything that goes with it. None when what it was decided from has changed: then nothing was
-    /// stored.
+    /// Stores the boot and everything that goes with it. None when what it was decided from, and is to be made sure of, has
+    /// changed: then nothing was stored.
     async fn make_durable(
         &self,
         caller: &Caller,
         ask: &BootAsk,
         ticket: &Arc<TicketRecord>,
-        basis: Basis,
+        basis: Option<Basis>,
         opened: Opened,
     ) -> Result<Option<Released>, BootError> {
         let (name, member) = match (caller.org(), caller.member()) {
@@ -107,7 +111,7 @@ impl Store {
         let (boot, at, org) = (commit.record.id, commit.record.at, ticket.org);
         let mut reads =
             vec![keyspace::ticket(ticket.id).to_vec(), self.records().member(org, ticket.member).to_vec()];
-        reads.extend(commit.basis.marks().map(|mark| mark.key.clone()));
+        reads.extend(commit.marks().map(|mark| mark.key.clone()));
         reads.extend(commit.attempt.as_ref().map(Key::to_vec));
         let Some(revision) = self.journal().run(reads, move |tx| commit.run(tx)).await? else {
             return Ok(None);
@@ -172,7 +176,8 @@ struct Commit {
     /// None when it is stored already.
     receipt: Option<ReceiptRecord>,
     event: AuditEvent,
-    basis: Basis,
+    /// What must not have changed.
+    basis: Option<Basis>,
     /// Added to the byte store's revisions.
     revision_base: u64,
 }
@@ -184,7 +189,7 @@ impl Commit {
         ask: &BootAsk,
         ticket: &Arc<TicketRecord>,
         Opened { receipt, digest, content, .. }: &Opened,
-        basis: Basis,
+        basis: Option<Basis>,
     ) -> Result<Self, Failure> {
         let (digest, content) = (*digest, *content);
         let (id, name) = caller.member().ok_or(Failure::Internal)?;
@@ -224,6 +229,10 @@ impl Commit {
         Ok(Self { ticket: Arc::clone(ticket), record, attempt, receipt, event, basis, revision_base })
     }
 
+    fn marks(&self) -> impl Iterator<Item = &Mark> {
+        self.basis.iter().flat_map(Basis::marks)
+    }
+
     /// Answers the store's revision that the boot is of; none when it was decided from what is no more.
     fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Revision>, Stop<BootError>> {
         let records = tx.records();
@@ -249,7 +258,7 @@ impl Commit {
             tx.audit(self.event.clone().about(target::ticket(ticket.id)).denied(error.code()));
             return Err(Stop::Refused(error));
         }
-        for mark in self.basis.marks() {
+        for mark in self.marks() {
             if tx.written_at(&mark.key)? != mark.at {
                 return Ok(None);
             }

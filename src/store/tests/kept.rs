@@ -60,6 +60,36 @@ async fn what_was_opened_before_a_lock_is_of_no_use_after_it() {
     assert!(!kept.kept.is(world.store.release().unwrap().kept.expose()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn boots_go_on_while_their_scope_keeps_changing() {
+    let world = World::new().await;
+    let id = world.shared("one", "0").await;
+    let ticket = world.ticket(&world.admin).await;
+    let others = [world.another().await, world.another().await];
+    let changing = others.map(|other| {
+        let admin = world.admin.clone();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let replaced = other.replace_secret(&admin, id, None, replacement(&number.to_string())).await;
+                assert!(replaced.is_ok() || replaced.unwrap_err().code() == "conflict");
+            }
+        })
+    });
+    let boots: Vec<_> = (0..300)
+        .map(|_| {
+            let (store, ticket) = (world.store.clone(), ticket.clone());
+            tokio::spawn(async move { store.boot(&ticket, BootAsk::default()).await })
+        })
+        .collect();
+    for boot in boots {
+        assert_eq!(boot.await.unwrap().unwrap().receipt.count(), 1);
+    }
+    for one in changing {
+        assert!(!one.is_finished(), "nothing was changed meanwhile");
+        one.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_receipts_revision_never_goes_back_whoever_answers() {
     let world = World::new().await;
