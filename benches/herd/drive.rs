@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dropsafe::client::{self, BootOptions, MachinePace, Pace};
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::wire::{BootReport, BootRequest};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -89,6 +90,9 @@ const THREADS: usize = 2;
 impl Herd {
     /// Lets them come, and waits for the last.
     pub fn run(self) -> Outcome {
+        // Each machine is a connection of this process.
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let herd = Arc::new(self);
         let began = Instant::now();
         let threads: Vec<_> = (0..THREADS)

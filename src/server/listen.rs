@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
+use nix::sys::resource::getrlimit;
+use nix::sys::resource::setrlimit;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::TcpListener;
@@ -134,6 +137,15 @@ enum Accepted {
     Tls(TcpStream, Arc<ServerConfig>, SocketAddr),
     Plain(TcpStream, SocketAddr),
     Unix(UnixStream),
+}
+
+/// Lets this process have as many descriptors as it may: the usual soft limit of 1024 is there for programs that use
+/// select(2), and is less than the connections that a server takes.
+pub fn allow_descriptors() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Without it there are fewer, and accepting pauses when they are used up.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 /// Accepts from `listener` until `stop` says so, then finishes its connections. Dropping the future breaks them off.

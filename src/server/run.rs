@@ -14,6 +14,7 @@ use super::connection::Patience;
 use super::datadir;
 use super::datadir::DataDir;
 use super::datadir::DataError;
+use super::listen;
 use super::listen::ListenError;
 use super::listen::Listener;
 use super::listen::accept;
@@ -83,6 +84,7 @@ pub async fn run(
     started: impl FnOnce(&Started),
 ) -> Result<(), RunError> {
     datadir::restrict_new_files();
+    listen::allow_descriptors();
     if crate::crypto::memory::harden_process().is_err() {
         tracing::warn!("core dumps could not be turned off");
     }
