@@ -24,6 +24,9 @@ use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
 /// What values that are kept for the next boot are sealed as.
 const KEPT: &str = "dropsafe kept release v1";
 
+/// Bytes of values that are kept together. Few boots have more, and those open large values, for which that is no gain.
+const LARGEST_KEPT: usize = 256 << 10;
+
 /// What a boot is given, before it is made durable.
 pub(super) struct Opened {
     /// Its revision is not that of this boot.
@@ -101,9 +104,12 @@ impl Store {
         }
         let (receipt, values) = self.open_all(release, &basis, request).await?;
         let (digest, content) = (receipt.digest(), ReceiptRecord::of(&receipt).digest()?);
-        let sealed = aead::seal_prefixed(&release.kept, &bound, &joined(&values), &mut self.records().rng());
-        let answer = Answer { basis, receipt: receipt.clone(), digest, content, sealed };
-        self.inner.kept.keep_answer(key, answer);
+        let together = joined(&values);
+        if together.len() <= LARGEST_KEPT {
+            let sealed = aead::seal_prefixed(&release.kept, &bound, &together, &mut self.records().rng());
+            let answer = Answer { basis, receipt: receipt.clone(), digest, content, sealed };
+            self.inner.kept.keep_answer(key, answer);
+        }
         Ok(Opened { receipt, digest, content, values })
     }
 
