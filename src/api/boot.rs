@@ -22,6 +22,7 @@ use super::auth::Asked;
 use super::extract::IdempotencyKey;
 use super::extract::Json;
 use super::extract::LARGE;
+use super::extract::append;
 use super::extract::idempotency_parameter;
 use super::openapi::ASKED;
 use super::openapi::BODY;
@@ -209,18 +210,12 @@ fn written(response: &BootResponse, room: usize) -> serde_json::Result<Bytes> {
     Ok(Bytes::from_owner(out.0))
 }
 
-/// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
+/// Leaves no copy behind when it grows.
 struct Wiping(Zeroizing<Vec<u8>>);
 
 impl io::Write for Wiping {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed * 2));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
-        }
-        self.0.extend_from_slice(bytes);
+        append(&mut self.0, bytes, usize::MAX);
         Ok(bytes.len())
     }
 

@@ -123,7 +123,7 @@ async fn read_body(
 }
 
 /// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
-fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
+pub(super) fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
     let needed = bytes.len() + data.len();
     if needed > bytes.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity((needed * 2).min(limit)));

@@ -99,12 +99,12 @@ impl Target {
             Way::Loopback { host, port } => Ok(Stream::tcp(self.tcp(host, *port, step).await?)),
             Way::Tls { host, port, .. } => {
                 let tcp = self.tcp(host, *port, step).await?;
-                let Some(tls) = &self.tls else { return Err(Refused::NoTls.into()) };
+                let Some(settings) = &self.tls else { return Err(Refused::NoTls.into()) };
                 *step = Step::Handshake;
-                let connector = TlsConnector::from(Arc::clone(tls.config()));
+                let connector = TlsConnector::from(Arc::clone(settings.config()));
                 match connector.connect(host.server_name(), tcp).await {
                     Ok(stream) => Ok(Stream::tls(stream)),
-                    Err(error) => Err(super::tls::judge(&error, &self.to, &tls.trust)),
+                    Err(error) => Err(tls::judge(&error, &self.to, &settings.trust)),
                 }
             }
         }

@@ -110,12 +110,7 @@ impl Readers {
 
     /// The entry of a key, if there is one.
     fn one_now(&self, key: &[u8]) -> Result<Option<Found>, ReadError> {
-        let connection = self.take()?;
-        let result = one_now(&connection, key);
-        if result.is_ok() {
-            self.keep(connection);
-        }
-        Ok(result.map_err(Fault::from)?)
+        self.by_one(|connection| one_now(connection, key))
     }
 
     /// Reads, and the revision, from one snapshot.
@@ -123,8 +118,13 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<(T, Revision), ReadError> {
+        self.by_one(|connection| in_transaction(connection, read))
+    }
+
+    /// Reads by a connection that nobody else has meanwhile.
+    fn by_one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, ReadError> {
         let connection = self.take()?;
-        let result = in_transaction(&connection, read);
+        let result = read(&connection);
         // One that failed may be inside a transaction: it is not used again.
         if result.is_ok() {
             self.keep(connection);
