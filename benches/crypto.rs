@@ -1,19 +1,14 @@
 //! What sealing and opening cost: the public-key way, the settled way, a record, and unlocking with a passphrase.
 
-use divan::Bencher;
-use divan::black_box;
-use dropsafe::crypto::SecretBytes;
+use divan::{Bencher, black_box};
 use dropsafe::crypto::deposit::ReleaseKey;
-use dropsafe::crypto::passphrase::Params;
-use dropsafe::crypto::passphrase::Passphrase;
+use dropsafe::crypto::passphrase::{Params, Passphrase};
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
 use dropsafe::crypto::ring::KeyRing;
-use dropsafe::crypto::slot;
 use dropsafe::crypto::slot::Secret;
-use dropsafe::crypto::value;
-use dropsafe::crypto::value::Context;
-use dropsafe::crypto::value::SealedValue;
+use dropsafe::crypto::value::{Context, SealedValue};
+use dropsafe::crypto::{SecretBytes, slot, value};
 
 fn main() {
     divan::main();

@@ -6,11 +6,8 @@ mod house;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-use serde_json::json;
-
-use house::House;
-use house::Who;
+use house::{House, Who};
+use serde_json::{Value, json};
 
 /// Status for each caller. `{shared}` and `{private}` are secrets, the latter of the member who asks in the column
 /// `member`. What a caller may not even see is not there: 404.

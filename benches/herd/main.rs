@@ -28,9 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use dropsafe::domain::ticket::BootTicket;
-
 use drive::{Arrival, Herd, Outcome};
+use dropsafe::domain::ticket::BootTicket;
 use nginx::Nginx;
 use server::Cluster;
 use site::{Site, text};

@@ -5,14 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::Gid;
-use nix::unistd::Uid;
-use nix::unistd::getgroups;
-use nix::unistd::getresgid;
-use nix::unistd::getresuid;
-use nix::unistd::setgroups;
-use nix::unistd::setresgid;
-use nix::unistd::setresuid;
+use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid};
 
 use super::machine::Files;
 

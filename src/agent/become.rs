@@ -6,16 +6,12 @@
 //! The signal mask and the ignored signals are what the agent was started with.
 
 use std::convert::Infallible;
-use std::ffi::CString;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
-use nix::sys::resource::getrlimit;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::execve;
 
 use super::environment::Strings;

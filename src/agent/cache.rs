@@ -3,24 +3,16 @@
 //! to what was asked for. Nothing is written in the clear, in whatever moment the machine stops.
 #![expect(clippy::disallowed_methods, reason = "writes, renames and removes the cache's files")]
 
-use std::fs;
-use std::fs::DirBuilder;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
-use std::io::Read;
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use data_encoding::HEXLOWER;
-use serde::Deserialize;
-use serde::Serialize;
-use sha2::Digest;
-use sha2::Sha256;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::crypto::cache;
@@ -28,8 +20,7 @@ use crate::crypto::memory::Key32;
 use crate::crypto::random::Random;
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
-use crate::wire::BootRequest;
-use crate::wire::BootResponse;
+use crate::wire::{BootRequest, BootResponse};
 
 /// As much as is taken from a store.
 const MAX_BYTES: u64 = 128 << 20;
@@ -258,8 +249,7 @@ mod tests {
     use super::super::release::tests::response;
     use super::*;
     use crate::crypto::random::Kernel;
-    use crate::domain::credential::Credential;
-    use crate::domain::credential::CredentialKind;
+    use crate::domain::credential::{Credential, CredentialKind};
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -7,32 +7,22 @@ use std::io;
 use std::io::Write as _;
 use std::time::Duration;
 
-use nix::unistd::AccessFlags;
-use nix::unistd::access;
+use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
-use super::config::OnOutage;
-use super::config::Settings;
+use super::config::{OnOutage, Settings};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::fetch;
 use super::fetch::FetchError;
-use super::identity;
 use super::identity::Found;
-use super::layers;
 use super::layers::Inputs;
-use super::machine;
 use super::machine::RealFiles;
 use super::own::Own;
-use crate::client::BootOptions;
-use crate::client::CallError;
-use crate::client::Probe;
-use crate::client::Reached;
+use super::{fetch, identity, layers, machine};
+use crate::client::{BootOptions, CallError, Probe, Reached};
 use crate::domain::time::Timestamp;
-use crate::settings::Environment;
-use crate::settings::Faults;
-use crate::wire::BootRequest;
-use crate::wire::Explanation;
+use crate::settings::{Environment, Faults};
+use crate::wire::{BootRequest, Explanation};
 
 /// How long each address may take to answer: a person waits.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,30 +9,22 @@
 //! until its timeout.
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left")]
 
-use std::fs;
-use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::UnixListener;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::poll::poll;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::unistd::getpid;
-use tracing::debug;
-use tracing::warn;
+use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::boot::ENVIRONMENT;
-use super::boot::formats;
+use super::boot::{ENVIRONMENT, formats};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::supervise::kernel;

@@ -7,27 +7,21 @@
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left, and /proc")]
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
-use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use zeroize::Zeroizing;
 
-use super::r#become;
-use super::boot::ENVIRONMENT;
-use super::boot::formats;
+use super::boot::{ENVIRONMENT, formats};
 use super::config::is_ours;
-use super::environment;
 use super::failure::Failure;
 use super::microvm::in_first_namespace;
-use super::program;
 use super::program::FindError;
 use super::supervise::NAME;
 use super::supervise::kernel::Inherited;
+use super::{r#become, environment, program};
 use crate::settings::Environment;
 
 /// Where `boot` leaves things unless the configuration says otherwise, whatever session this is.

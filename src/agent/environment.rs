@@ -1,19 +1,14 @@
 //! The strings that the workload is started with: exactly one for each variable of the plan, or none at all. Nothing is ever
 //! truncated; what does not fit the kernel's limits is told by name and size.
 
-use std::ffi::CStr;
-use std::ffi::CString;
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use zeroize::Zeroize;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::layers::Origin;
-use super::layers::Plan;
+use super::layers::{Origin, Plan};
 use super::obstacle::shown;
 use crate::domain::value::SecretValue;
 

@@ -1,38 +1,23 @@
 //! `exec`: the steps of a boot, in their order, each with what the one before it gave.
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use tracing::debug;
-use tracing::info;
-use tracing::warn;
+use tracing::{debug, info, warn};
 
-use super::account;
 use super::account::Account;
-use super::r#become;
 use super::config::Settings;
-use super::environment;
 use super::failure::Failure;
-use super::fetch;
-use super::identity;
-use super::layers;
-use super::layers::Inputs;
-use super::layers::Origin;
-use super::layers::Plan;
-use super::machine;
+use super::layers::{Inputs, Origin, Plan};
 use super::machine::RealFiles;
 use super::mask::Masking;
-use super::outputs;
-use super::own::Layer;
-use super::own::Own;
-use super::program;
+use super::own::{Layer, Own};
 use super::release::Release;
 use super::supervise::kernel::Inherited;
+use super::{account, r#become, environment, fetch, identity, layers, machine, outputs, program};
 use crate::crypto::memory;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
+use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
 use crate::wire::BootReport;
 

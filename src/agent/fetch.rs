@@ -5,37 +5,22 @@ use std::collections::BTreeSet;
 use std::io;
 
 use tokio::runtime::Runtime;
-use tracing::info;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::cache::Cache;
-use super::cache::CacheError;
-use super::config::OnOutage;
-use super::config::Settings;
+use super::cache::{Cache, CacheError};
+use super::config::{OnOutage, Settings};
 use super::exit::Exit;
-use super::machine;
 use super::machine::RealFiles;
-use super::release;
-use super::release::Incomplete;
-use super::release::Release;
-use super::release::Source;
+use super::release::{Incomplete, Release, Source};
 use super::wanted::Wanted;
+use super::{machine, release};
 use crate::client;
-use crate::client::BootError;
-use crate::client::BootOptions;
-use crate::client::MachinePace;
-use crate::client::Probe;
-use crate::client::Refused;
-use crate::client::Session;
+use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
 use crate::crypto::random::Kernel;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
-use crate::wire::BootReport;
-use crate::wire::BootRequest;
-use crate::wire::BootResponse;
-use crate::wire::Explanation;
+use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
 
 /// Why there is nothing to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,20 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ArgAction;
-use clap::Args;
-use clap::CommandFactory;
-use clap::Parser;
-use clap::Subcommand;
-use clap::ValueHint;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use super::config::key;
-use crate::settings::Found;
-use crate::settings::Items;
-use crate::settings::Key;
-use crate::settings::Origin;
-use crate::settings::Source;
-use crate::settings::form;
+use crate::settings::{Found, Items, Key, Origin, Source, form};
 
 /// The command line of the agent, for completions and manual pages.
 pub fn command() -> clap::Command {

@@ -2,24 +2,17 @@
 //! never printed, and nothing of it is quoted when it cannot be read.
 
 use std::fmt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::AccessFlags;
-use nix::unistd::access;
-use nix::unistd::unlink;
+use nix::unistd::{AccessFlags, access, unlink};
 use zeroize::Zeroizing;
 
 use super::config::Settings;
 use super::failure::Failure;
-use super::machine::Files;
-use super::machine::ReadError;
-use super::machine::Text;
-use crate::domain::ticket::BootTicket;
-use crate::domain::ticket::TicketError;
-use crate::settings::Environment;
-use crate::settings::Origin;
+use super::machine::{Files, ReadError, Text};
+use crate::domain::ticket::{BootTicket, TicketError};
+use crate::settings::{Environment, Origin};
 
 /// A ticket with eight of the longest addresses has less than 7 KiB.
 const MAX_TICKET: usize = 16 << 10;
@@ -268,8 +261,7 @@ mod tests {
     use super::super::flags::Options;
     use super::super::machine::fake::FakeFiles;
     use super::*;
-    use crate::domain::credential::Credential;
-    use crate::domain::credential::CredentialKind;
+    use crate::domain::credential::{Credential, CredentialKind};
 
     fn ticket(id: u8) -> String {
         let credential = Credential::new(CredentialKind::Ticket, [id; 16], Zeroizing::new([7; 32]));

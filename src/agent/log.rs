@@ -3,25 +3,16 @@
 //!
 //! Not tracing-subscriber: its registry of spans is a tenth of what a boot may cost, and there are no spans here.
 
-use std::fmt;
 use std::fmt::Write as _;
-use std::io;
 use std::io::Write as _;
+use std::{fmt, io};
 
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
-use tracing::Event;
-use tracing::Level;
-use tracing::Metadata;
-use tracing::Subscriber;
-use tracing::field::Field;
-use tracing::field::Visit;
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::span;
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::config::Log;
-use super::config::LogFormat;
+use super::config::{Log, LogFormat};
 use super::failure::Failure;
 use super::machine;
 

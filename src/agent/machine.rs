@@ -10,8 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
-use sha2::Digest;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::domain::time::Timestamp;

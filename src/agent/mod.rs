@@ -58,9 +58,8 @@ use clap::error::ErrorKind;
 
 use self::exit::Exit;
 use self::failure::Failure;
-use self::flags::Action;
-use self::flags::Flags;
 pub use self::flags::command;
+use self::flags::{Action, Flags};
 use self::machine::RealFiles;
 use self::supervise::Side;
 use crate::settings::Environment;

@@ -1,12 +1,10 @@
 //! What keeps a workload from starting although the store answered: everything at once, names only.
 
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use super::wanted::Wanted;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::resolve::SkipReason;
 
 /// One thing in the way.

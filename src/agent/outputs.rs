@@ -3,22 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "writes and renames the files of secrets")]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::fs::DirBuilder;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::chown;
-use std::path::Path;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use nix::sys::statfs::FsType;
-use nix::sys::statfs::TMPFS_MAGIC;
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 
 use super::account::Account;
 use super::release::Release;

@@ -1,26 +1,18 @@
 //! The variables that the machine itself brings, and the references among them. Values stay apart from names, so that whatever
 //! decides about names cannot see one.
 
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::config::is_ours;
-use super::config::key;
+use super::config::{is_ours, key};
 use super::machine::Files;
 use crate::domain::import;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::SecretValue;
-use crate::settings::Content;
-use crate::settings::Environment;
-use crate::settings::Faults;
-use crate::settings::File;
-use crate::settings::Origin;
-use crate::settings::Setting;
+use crate::settings::{Content, Environment, Faults, File, Origin, Setting};
 
 /// What a value begins with that names a secret instead of being one.
 const REFERENCE: &str = "dropsafe:";
@@ -101,7 +93,7 @@ impl fmt::Debug for Own {
 }
 
 impl Own {
-    pub(super) fn read(
+    pub(crate) fn read(
         file: &File,
         defaults: Option<&Setting<PathBuf>>,
         environment: &Environment,

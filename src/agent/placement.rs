@@ -1,18 +1,13 @@
 //! `files:` of the configuration: which secrets go to which files, for whom. What a machine places as a file is announced as
 //! `NAME_FILE` and is no variable, whatever the store says of its delivery. Names and paths only.
 
-use std::path::Component;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::account::Wish;
 use super::wanted::Wanted;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
-use crate::settings::Content;
-use crate::settings::Entry;
-use crate::settings::Faults;
-use crate::settings::File;
+use crate::settings::{Content, Entry, Faults, File};
 
 /// The field.
 pub const FIELD: &str = "files";

@@ -1,14 +1,11 @@
 //! Finds the workload's program as a shell does, so that it can be done before anything is fetched: a mistyped name must not
 //! cost a use of the ticket. It looks and starts nothing.
 
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nix::unistd::AccessFlags;
-use nix::unistd::access;
+use nix::unistd::{AccessFlags, access};
 
 use super::obstacle::shown;
 

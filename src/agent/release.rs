@@ -7,8 +7,7 @@ use crate::domain::name::EnvName;
 use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
-use crate::wire::BootResponse;
-use crate::wire::Released;
+use crate::wire::{BootResponse, Released};
 
 /// A whole release.
 #[derive(Debug)]
@@ -110,16 +109,13 @@ pub mod tests {
     //! Whole and broken answers.
 
     use super::*;
-    use crate::domain::id::SecretId;
-    use crate::domain::id::VersionId;
+    use crate::domain::id::{SecretId, VersionId};
     use crate::domain::name::SecretName;
     use crate::domain::receipt::ReceiptEntry;
     use crate::domain::resolve::Why;
     use crate::domain::secret::ScopeKind;
-    use crate::domain::value::Delivery;
-    use crate::domain::value::Kind;
-    use crate::wire::Value;
-    use crate::wire::ValueBase64;
+    use crate::domain::value::{Delivery, Kind};
+    use crate::wire::{Value, ValueBase64};
 
     /// An answer with these names and values.
     pub fn response(entries: &[(&str, &str)]) -> BootResponse {

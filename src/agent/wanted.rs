@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::name::EnvName;
-use crate::domain::name::NameError;
-use crate::domain::name::SecretName;
+use crate::domain::name::{EnvName, NameError, SecretName};
 
 /// A name that someone asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,14 +6,9 @@
 //! longest. How long somebody would wait follows from the boots ahead and the rate at which boots were done lately
 //! (Little's law), so that nobody has to know how fast the machine, its disk or its etcd are.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 

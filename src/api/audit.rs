@@ -12,33 +12,20 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
 use super::auth::Asked;
-use super::openapi::ASKED;
-use super::openapi::refusals;
+use super::openapi::{ASKED, refusals};
 use super::page::page;
 use super::problem::Refused;
-use super::query::FromQuery;
-use super::query::NoParams;
-use super::query::Params;
-use super::query::Query;
-use super::stream;
+use super::query::{FromQuery, NoParams, Params, Query};
+use super::{Api, stream};
 use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
-use crate::store::AuditFilter;
-use crate::store::Caller;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::wire::AuditEntryView;
-use crate::wire::AuditVerification;
-use crate::wire::ChainView;
-use crate::wire::Code;
-use crate::wire::Page;
-use crate::wire::paths;
+use crate::store::{AuditFilter, Caller, Cursor, PageAsk};
+use crate::wire::{AuditEntryView, AuditVerification, ChainView, Code, Page, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(audit)).routes(routes!(export_audit)).routes(routes!(verify_audit))
 }
 
@@ -158,7 +145,7 @@ async fn export_audit(
 }
 
 /// What the filter admits as JSON lines, newest first, read and sent piece by piece.
-pub(super) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, Refused> {
+pub(crate) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, Refused> {
     let next = |cursor| PageAsk { cursor, limit: Some(EXPORTED) };
     // Whatever stands in the way shows with the first page, before an answer has begun.
     let mut page = api.store().audit(&caller, &filter, next(None)).await?;
@@ -219,7 +206,7 @@ async fn verify_audit(
 }
 
 /// An entry as shown.
-pub(super) fn entry_view(item: store::AuditItem) -> AuditEntryView {
+pub(crate) fn entry_view(item: store::AuditItem) -> AuditEntryView {
     let text = |text: AuditText| text.as_str().to_owned();
     let event = item.event;
     let (target_kind, target, target_id) = match event.target {

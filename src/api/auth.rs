@@ -6,13 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, header};
 
 use super::Api;
-use super::front::Peer;
-use super::front::RequestId;
+use super::front::{Peer, RequestId};
 use super::problem::Refused;
 use crate::domain::credential::Credential;
 use crate::domain::role::Principal;
@@ -52,7 +50,7 @@ impl FromRequestParts<Api> for Asked {
 }
 
 /// Counts a wrong credential or passphrase.
-pub(super) fn guessed(api: &Api, source: Option<IpAddr>) {
+pub(crate) fn guessed(api: &Api, source: Option<IpAddr>) {
     api.metrics().guesses.fetch_add(1, Relaxed);
     api.limits().guessed(source, Instant::now());
 }
@@ -82,7 +80,7 @@ fn presented(headers: &HeaderMap) -> Result<Credential, Refused> {
 }
 
 /// The actor, for the log.
-pub(super) fn actor(caller: &Caller) -> String {
+pub(crate) fn actor(caller: &Caller) -> String {
     match caller.principal() {
         Principal::Operator => "operator".to_owned(),
         Principal::Member { id, .. } => id.to_string(),

@@ -11,21 +11,17 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
 use super::auth::Asked;
-use super::openapi::ASKED;
-use super::openapi::refusals;
+use super::openapi::{ASKED, refusals};
 use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
-use super::stream;
+use super::query::{NoParams, Params};
 use super::stream::Pieces;
+use super::{Api, stream};
 use crate::store::Backup;
-use crate::wire::Code;
-use crate::wire::paths;
+use crate::wire::{Code, paths};
 
 /// The route of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(backup))
 }
 

@@ -11,42 +11,25 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header;
-use utoipa::openapi::path::Parameter;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::IdempotencyKey;
-use super::extract::Json;
-use super::extract::LARGE;
-use super::extract::append;
-use super::extract::idempotency_parameter;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::refusals;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
+use super::extract::{IdempotencyKey, Json, LARGE, append, idempotency_parameter};
+use super::openapi::{ASKED, BODY, refusals};
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, Params};
 use crate::domain::name::SecretName;
 use crate::domain::resolve::Request;
 use crate::store;
-use crate::store::BootAsk;
-use crate::store::Caller;
-use crate::wire::BootRequest;
-use crate::wire::BootResponse;
-use crate::wire::Code;
-use crate::wire::Explanation;
-use crate::wire::Released;
-use crate::wire::Value;
-use crate::wire::ValueBase64;
-use crate::wire::paths;
+use crate::store::{BootAsk, Caller};
+use crate::wire::{BootRequest, BootResponse, Code, Explanation, Released, Value, ValueBase64, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(boot)).routes(routes!(explain))
 }
 

@@ -9,39 +9,24 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
 use super::problem::Refused;
-use super::query::FromQuery;
-use super::query::NoParams;
-use super::query::Params;
-use super::query::Query;
-use crate::domain::id::BootId;
-use crate::domain::id::TicketId;
+use super::query::{FromQuery, NoParams, Params, Query};
+use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::store::BootFilter;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::wire::BootReport;
-use crate::wire::BootView;
-use crate::wire::Code;
-use crate::wire::HolderView;
-use crate::wire::Page;
-use crate::wire::paths;
+use crate::store::{BootFilter, Cursor, PageAsk};
+use crate::wire::{BootReport, BootView, Code, HolderView, Page, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_boots)).routes(routes!(boot_record)).merge(reports())
 }
 
 /// That of the agents.
-pub(super) fn reports() -> OpenApiRouter<Api> {
+pub(crate) fn reports() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(report))
 }
 
@@ -141,7 +126,7 @@ async fn report(
 }
 
 /// A boot as shown.
-pub(super) fn boot_view(boot: store::Boot) -> BootView {
+pub(crate) fn boot_view(boot: store::Boot) -> BootView {
     let held = |held: &store::Held| HolderView {
         boot: boot.id.to_string(),
         member: boot.member.to_string(),
@@ -170,7 +155,7 @@ pub(super) fn boot_view(boot: store::Boot) -> BootView {
 }
 
 /// A boot that holds a version of a secret, as shown.
-pub(super) fn holder_view(holder: store::Holder) -> HolderView {
+pub(crate) fn holder_view(holder: store::Holder) -> HolderView {
     HolderView {
         boot: holder.boot.to_string(),
         member: holder.member.to_string(),

@@ -7,32 +7,20 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::plugins::named;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
-use crate::domain::catalog::CategoryForm;
-use crate::domain::catalog::Preset;
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, Params};
+use crate::domain::catalog::{CategoryForm, Preset};
 use crate::domain::name::Category;
 use crate::store;
-use crate::wire::CategoryDeclaration;
-use crate::wire::CategoryView;
-use crate::wire::Code;
-use crate::wire::Page;
-use crate::wire::PresetFieldView;
-use crate::wire::PresetView;
-use crate::wire::StatisticsView;
-use crate::wire::paths;
+use crate::wire::{
+    CategoryDeclaration, CategoryView, Code, Page, PresetFieldView, PresetView, StatisticsView, paths,
+};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_categories))
         .routes(routes!(put_category, remove_category))

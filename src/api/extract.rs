@@ -5,32 +5,20 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::extract::FromRequest;
-use axum::extract::FromRequestParts;
-use axum::extract::RawPathParams;
-use axum::extract::Request;
-use http::HeaderMap;
-use http::HeaderName;
-use http::header;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
-use utoipa::openapi::ObjectBuilder;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::Required;
-use utoipa::openapi::Schema;
-use utoipa::openapi::Type;
-use utoipa::openapi::path::Parameter;
-use utoipa::openapi::path::ParameterBuilder;
-use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema, Type};
 use zeroize::Zeroizing;
 
 use super::Api;
 use super::problem::Refused;
 use crate::domain::id::VersionId;
-use crate::wire::Code;
-use crate::wire::Object;
+use crate::wire::{Code, Object};
 
 /// Bodies that hold no value.
 pub const SMALL: usize = 64 * 1024;
@@ -55,14 +43,14 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
 }
 
 /// A body that was read whole, and its share of the memory that bodies may take.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     /// Wiped when dropped.
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
     _memory: tokio::sync::OwnedSemaphorePermit,
 }
 
 /// Refuses a body that says that it is longer.
-pub(super) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused> {
+pub(crate) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused> {
     match declared_length(headers) {
         Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(()),
@@ -70,7 +58,7 @@ pub(super) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused
 }
 
 /// Reads a body of at most `limit` bytes, in time.
-pub(super) async fn whole_body(
+pub(crate) async fn whole_body(
     api: &Api,
     headers: &HeaderMap,
     body: axum::body::Body,
@@ -123,7 +111,7 @@ async fn read_body(
 }
 
 /// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
-pub(super) fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
+pub(crate) fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
     let needed = bytes.len() + data.len();
     if needed > bytes.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity((needed * 2).min(limit)));
@@ -187,7 +175,7 @@ impl utoipa::IntoParams for IdempotencyKey {
 }
 
 /// `Idempotency-Key` as described.
-pub(super) fn idempotency_parameter(description: &str) -> Parameter {
+pub(crate) fn idempotency_parameter(description: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]+$"));
     header_parameter("Idempotency-Key", description, schema.min_length(Some(1)).max_length(Some(128)))
 }

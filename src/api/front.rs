@@ -3,30 +3,21 @@
 //! header or a body.
 
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::extract::MatchedPath;
-use axum::extract::Request;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::header;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Api;
 use super::problem::Refused;
-use crate::wire::Code;
-use crate::wire::paths;
+use crate::wire::{Code, paths};
 
 /// Where a request comes from; the server puts it into the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +38,7 @@ impl Peer {
     }
 
     /// Of a request. One that the server did not mark is a stranger's.
-    pub(super) fn of(extensions: &http::Extensions) -> Self {
+    pub(crate) fn of(extensions: &http::Extensions) -> Self {
         extensions.get().copied().unwrap_or(Self::Network(IpAddr::from([0, 0, 0, 0])))
     }
 }
@@ -58,10 +49,10 @@ pub struct OverTls;
 
 /// The request's id: 16 hexadecimal digits, in the answer's `x-request-id`, in the log and in the audit trail.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(pub(super) String);
+pub(crate) struct RequestId(pub(crate) String);
 
 /// The outermost layer.
-pub(super) async fn front(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn front(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&api);
     let method = request.method().clone();

@@ -1,12 +1,9 @@
 //! Wrong credentials counted per source, in a table of bounded size. Holds addresses and times, never what was guessed.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Duration;
-use std::time::Instant;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Sources remembered at once. The rest share one entry: an attacker with more addresses than this slows strangers,
 /// and gains nothing.

@@ -1,33 +1,25 @@
 //! Liveness, readiness and metrics. Tells strangers nothing but yes or no.
 
 use axum::Json;
-use axum::extract::FromRequestParts as _;
-use axum::extract::Request;
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::IntoResponse;
 use http::header;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Api;
 use super::auth::Asked;
 use super::front::Peer;
-use super::metrics;
 use super::metrics::Gauges;
-use super::openapi::Anyone;
-use super::openapi::ByOperator;
-use super::openapi::Unready;
+use super::openapi::{Anyone, ByOperator, Unready};
 use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
+use super::query::{NoParams, Params};
+use super::{Api, metrics};
 use crate::domain::role::Principal;
 use crate::store::Caller;
-use crate::wire::Code;
-use crate::wire::Health;
-use crate::wire::paths;
+use crate::wire::{Code, Health, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics_text))
 }
 

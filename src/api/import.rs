@@ -7,27 +7,17 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::Json;
-use super::extract::LARGE;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{Json, LARGE};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::plugins::named;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, Params};
 use crate::domain::import::Fate;
 use crate::store;
-use crate::wire::Code;
-use crate::wire::ImportLineView;
-use crate::wire::ImportRequest;
-use crate::wire::ImportView;
-use crate::wire::paths;
+use crate::wire::{Code, ImportLineView, ImportRequest, ImportView, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(import))
 }
 

@@ -10,36 +10,21 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::Api;
-use super::auth::Asked;
-use super::auth::guessed;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::PageOnly;
-use super::query::Params;
+use super::auth::{Asked, guessed};
+use super::extract::{InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, PageOnly, Params};
 use super::tokens::label;
 use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::UnlockError;
-use crate::wire::Code;
-use crate::wire::DepositInfo;
-use crate::wire::KeyslotView;
-use crate::wire::Lock;
-use crate::wire::NewKeyslot;
-use crate::wire::Page;
-use crate::wire::Unlock;
-use crate::wire::UnlockSecret;
-use crate::wire::UnlockedView;
-use crate::wire::paths;
+use crate::wire::{
+    Code, DepositInfo, KeyslotView, Lock, NewKeyslot, Page, Unlock, UnlockSecret, UnlockedView, paths,
+};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(deposit_key))
         .routes(routes!(unlock))
@@ -196,7 +181,7 @@ fn secret_of(
 }
 
 /// A key slot as shown.
-pub(super) fn view(slot: store::Keyslot) -> KeyslotView {
+pub(crate) fn view(slot: store::Keyslot) -> KeyslotView {
     KeyslotView {
         id: slot.id.to_string(),
         kind: slot.kind.as_str().to_owned(),

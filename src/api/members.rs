@@ -3,37 +3,23 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::StatusCode;
-use http::header;
+use http::{StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::IdempotencyKey;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{IdempotencyKey, InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::PageOnly;
-use super::query::Params;
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, PageOnly, Params};
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::wire::Code;
-use crate::wire::MemberChange;
-use crate::wire::MemberView;
-use crate::wire::NewMember;
-use crate::wire::Page;
-use crate::wire::paths;
+use crate::wire::{Code, MemberChange, MemberView, NewMember, Page, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_members, create_member)).routes(routes!(
         member,
         change_member,
@@ -135,7 +121,7 @@ async fn remove_member(
 }
 
 /// A member's name out of a body.
-pub(super) fn name_in<T>(field: &str, text: &str) -> Result<T, Refused>
+pub(crate) fn name_in<T>(field: &str, text: &str) -> Result<T, Refused>
 where
     T: std::str::FromStr<Err = crate::domain::name::NameError>,
 {
@@ -150,7 +136,7 @@ where
 }
 
 /// A member as shown.
-pub(super) fn view(member: store::Member) -> MemberView {
+pub(crate) fn view(member: store::Member) -> MemberView {
     let store::Member { id, name, role, created_at } = member;
     MemberView { id: id.to_string(), name: name.to_string(), role, created_at: created_at.to_string() }
 }

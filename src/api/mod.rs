@@ -32,28 +32,23 @@ mod tickets;
 mod tokens;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use axum::Router;
-use axum::extract::State;
-use axum::middleware;
-use bytes::Bytes;
-use http::Method;
-use utoipa_axum::router::OpenApiRouter;
-
-pub use front::OverTls;
-pub use front::Peer;
-
-use crate::domain::pin::Pin;
-use crate::store::Entropy;
-use crate::store::Store;
-use crate::wire::Code;
 use admission::Admission;
+use axum::extract::State;
+use axum::{Router, middleware};
+use bytes::Bytes;
+pub use front::{OverTls, Peer};
+use http::Method;
 use limits::Limits;
 use metrics::Metrics;
 use problem::Refused;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::domain::pin::Pin;
+use crate::store::{Entropy, Store};
+use crate::wire::Code;
 
 /// What the API is told at its start.
 pub struct Setup {

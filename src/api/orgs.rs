@@ -9,32 +9,19 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::IdempotencyKey;
-use super::extract::Json;
+use super::extract::{IdempotencyKey, Json};
 use super::members::name_in;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::PageOnly;
-use super::query::Params;
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, PageOnly, Params};
 use crate::domain::value::MAX_VARIABLE;
 use crate::store;
 use crate::store::PolicyChange;
-use crate::wire::Code;
-use crate::wire::NewOrg;
-use crate::wire::OrgCreated;
-use crate::wire::OrgPolicyChange;
-use crate::wire::OrgView;
-use crate::wire::Page;
-use crate::wire::paths;
+use crate::wire::{Code, NewOrg, OrgCreated, OrgPolicyChange, OrgView, Page, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_orgs, create_org)).routes(routes!(own_org, change_policy))
 }
 
@@ -111,7 +98,7 @@ async fn change_policy(
 }
 
 /// An organization as shown.
-pub(super) fn view(org: store::Org) -> OrgView {
+pub(crate) fn view(org: store::Org) -> OrgView {
     OrgView {
         id: org.id.to_string(),
         name: org.name.to_string(),

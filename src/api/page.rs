@@ -4,6 +4,6 @@ use crate::store;
 use crate::wire::Page;
 
 /// The page with each item turned into its view.
-pub(super) fn page<T, V>(page: store::Page<T>, view: impl FnMut(T) -> V) -> Page<V> {
+pub(crate) fn page<T, V>(page: store::Page<T>, view: impl FnMut(T) -> V) -> Page<V> {
     Page { items: page.items.into_iter().map(view).collect(), next: page.next.map(|next| next.to_string()) }
 }

@@ -7,30 +7,16 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
-use crate::domain::name::NameError;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use super::extract::{InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::problem::{Faults, Refused};
+use super::query::{NoParams, Params};
+use crate::domain::name::{NameError, PluginName, SecretName};
 use crate::store;
-use crate::wire::Code;
-use crate::wire::NeedView;
-use crate::wire::Page;
-use crate::wire::PluginChange;
-use crate::wire::PluginDeclaration;
-use crate::wire::PluginView;
-use crate::wire::paths;
+use crate::wire::{Code, NeedView, Page, PluginChange, PluginDeclaration, PluginView, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_plugins)).routes(routes!(
         plugin,
         put_plugin,
@@ -134,7 +120,7 @@ fn names(faults: &mut Faults, field: &str, texts: &[String]) -> Vec<SecretName> 
 }
 
 /// A name out of a body, or a fault.
-pub(super) fn named<T>(faults: &mut Faults, field: &str, text: &str) -> Option<T>
+pub(crate) fn named<T>(faults: &mut Faults, field: &str, text: &str) -> Option<T>
 where
     T: std::str::FromStr<Err = NameError>,
 {

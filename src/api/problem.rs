@@ -3,21 +3,11 @@
 
 use std::time::Duration;
 
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
 
-use crate::store::AuthError;
-use crate::store::BackupError;
-use crate::store::BootError;
-use crate::store::Coded;
-use crate::store::Error;
-use crate::store::UnlockError;
-use crate::wire::Code;
-use crate::wire::Fault;
-use crate::wire::Problem;
+use crate::store::{AuthError, BackupError, BootError, Coded, Error, UnlockError};
+use crate::wire::{Code, Fault, Problem};
 
 /// The media type of problems.
 pub const MEDIA_TYPE: &str = "application/problem+json";

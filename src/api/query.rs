@@ -7,11 +7,9 @@ use std::str::FromStr;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::problem::Faults;
-use super::problem::Refused;
+use super::problem::{Faults, Refused};
 use crate::domain::name::MemberName;
-use crate::store::Cursor;
-use crate::store::PageAsk;
+use crate::store::{Cursor, PageAsk};
 
 /// The longest cursor that is looked at, in bytes.
 const MAX_CURSOR: usize = 1024;

@@ -7,20 +7,15 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::openapi::ASKED;
-use super::openapi::refusals;
+use super::openapi::{ASKED, refusals};
 use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use super::secrets::progress_view;
 use crate::store::Caller;
-use crate::wire::Code;
-use crate::wire::Identity;
-use crate::wire::StatusView;
-use crate::wire::paths;
+use crate::wire::{Code, Identity, StatusView, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
 }
 

@@ -3,12 +3,10 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -20,20 +18,20 @@ const STALLED: Duration = Duration::from_secs(60);
 type Piece = Result<Bytes, io::Error>;
 
 /// Where pieces are put in.
-pub(super) struct Pieces(mpsc::Sender<Piece>);
+pub(crate) struct Pieces(mpsc::Sender<Piece>);
 
 /// The network takes no more.
-pub(super) struct Stalled;
+pub(crate) struct Stalled;
 
 impl Pieces {
     /// Gives the next piece.
-    pub(super) async fn give(&self, piece: Piece) -> Result<(), Stalled> {
+    pub(crate) async fn give(&self, piece: Piece) -> Result<(), Stalled> {
         self.0.send_timeout(piece, STALLED).await.map_err(|_| Stalled)
     }
 }
 
 /// A body, and where it comes from.
-pub(super) fn pipe() -> (Pieces, Body) {
+pub(crate) fn pipe() -> (Pieces, Body) {
     let (pieces, taken) = mpsc::channel(AHEAD);
     (Pieces(pieces), Body::new(Streamed(taken)))
 }

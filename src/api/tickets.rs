@@ -5,43 +5,28 @@ use std::collections::BTreeSet;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::StatusCode;
-use http::header;
+use http::{StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::IdempotencyKey;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{IdempotencyKey, InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::MemberPage;
-use super::query::NoParams;
-use super::query::Params;
-use super::tokens::label;
-use super::tokens::ttl;
+use super::problem::{Faults, Refused};
+use super::query::{MemberPage, NoParams, Params};
+use super::tokens::{label, ttl};
 use crate::domain::cidr::Cidr;
 use crate::domain::id::TicketId;
 use crate::domain::name::PluginName;
 use crate::domain::ticket::BootTicket;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::Code;
-use crate::wire::NewTicket;
-use crate::wire::Page;
-use crate::wire::TicketCreated;
-use crate::wire::TicketView;
-use crate::wire::paths;
+use crate::wire::{Code, NewTicket, Page, TicketCreated, TicketView, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_tickets, create_ticket)).routes(routes!(ticket, revoke_ticket))
 }
 
@@ -98,7 +83,7 @@ async fn create_ticket(
 }
 
 /// Makes a ticket and writes it with the store's addresses.
-pub(super) async fn issue(
+pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
     body: NewTicket,
@@ -177,7 +162,7 @@ fn new_of(body: NewTicket) -> Result<store::NewTicket, Refused> {
 }
 
 /// A ticket as shown.
-pub(super) fn view(ticket: store::Ticket) -> TicketView {
+pub(crate) fn view(ticket: store::Ticket) -> TicketView {
     TicketView {
         id: ticket.id.to_string(),
         member: ticket.member.to_string(),

@@ -11,37 +11,24 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::IdempotencyKey;
-use super::extract::InPath;
-use super::extract::Json;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{IdempotencyKey, InPath, Json};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
-use super::problem::Faults;
-use super::problem::Refused;
-use super::query::MemberPage;
-use super::query::NoParams;
-use super::query::Params;
+use super::problem::{Faults, Refused};
+use super::query::{MemberPage, NoParams, Params};
 use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::Code;
-use crate::wire::NewToken;
-use crate::wire::Page;
-use crate::wire::TokenCreated;
-use crate::wire::TokenView;
-use crate::wire::paths;
+use crate::wire::{Code, NewToken, Page, TokenCreated, TokenView, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_tokens, create_token)).routes(routes!(revoke_token))
 }
 
 /// The longest that a token or ticket may live: a hundred years, so that times stay within what RFC 3339 can write.
-pub(super) const MAX_TTL: u64 = 3_153_600_000;
+pub(crate) const MAX_TTL: u64 = 3_153_600_000;
 
 refusals! {
     Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
@@ -86,7 +73,7 @@ async fn create_token(
 }
 
 /// Makes a token.
-pub(super) async fn issue(
+pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
     body: NewToken,
@@ -120,7 +107,7 @@ async fn revoke_token(
 }
 
 /// A time to live out of a body.
-pub(super) fn ttl(faults: &mut Faults, seconds: Option<u64>) -> Option<Duration> {
+pub(crate) fn ttl(faults: &mut Faults, seconds: Option<u64>) -> Option<Duration> {
     let seconds = seconds?;
     if !(1..=MAX_TTL).contains(&seconds) {
         faults.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
@@ -129,12 +116,12 @@ pub(super) fn ttl(faults: &mut Faults, seconds: Option<u64>) -> Option<Duration>
 }
 
 /// A label out of a body.
-pub(super) fn label(faults: &mut Faults, text: Option<&str>) -> Option<Label> {
+pub(crate) fn label(faults: &mut Faults, text: Option<&str>) -> Option<Label> {
     faults.take_as(Code::Unprocessable, "label", text?.parse())
 }
 
 /// A token as shown.
-pub(super) fn view(token: store::Token) -> TokenView {
+pub(crate) fn view(token: store::Token) -> TokenView {
     TokenView {
         id: token.id.to_string(),
         member: token.member.map(|name| name.to_string()),

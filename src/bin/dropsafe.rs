@@ -2,8 +2,7 @@
 //! a workload by the very code that boots machines, without a second file to find.
 #![expect(clippy::disallowed_methods, reason = "the environment enters the program here")]
 
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,39 +1,12 @@
 //! What can be typed: the commands of `dropsafe`, in the order in which `--help` lists them.
 
-use clap::Parser;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 
-use super::audit;
-use super::backup;
-use super::boots;
-use super::category;
-use super::completions;
-use super::delete;
-use super::dev;
-use super::edit;
-use super::environment;
-use super::exit;
-use super::import;
-use super::init;
-use super::keyslot;
-use super::list;
-use super::lock;
-use super::login;
-use super::man;
-use super::member;
-use super::migrate;
-use super::org;
-use super::plugin;
-use super::preset;
-use super::re_encrypt;
-use super::restore;
-use super::serve;
-use super::set;
-use super::show;
-use super::stats;
-use super::status;
-use super::ticket;
-use super::token;
+use super::{
+    audit, backup, boots, category, completions, delete, dev, edit, environment, exit, import, init, keyslot,
+    list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt, restore, serve, set, show,
+    stats, status, ticket, token,
+};
 
 /// A write-only secret store: deposit secrets, and let workloads boot with them
 #[derive(Debug, Parser)]
@@ -102,8 +75,9 @@ fn after_help() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
 
     #[test]
     fn the_definitions_hold_together() {

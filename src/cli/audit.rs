@@ -1,20 +1,14 @@
 //! `dropsafe audit`: the trail, newest first, and the proof that it is whole.
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
 use super::table::Table;
-use crate::client::AuditFilter;
-use crate::client::Client;
-use crate::wire::AuditEntryView;
-use crate::wire::ChainView;
+use super::{Context, connect, listing};
+use crate::client::{AuditFilter, Client};
+use crate::wire::{AuditEntryView, ChainView};
 
 /// Show the audit trail, newest first, or verify it
 #[derive(Debug, Args)]

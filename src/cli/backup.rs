@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::files::Pending;
 use super::progress::Progress;
+use super::{Context, connect};
 
 /// Copy the store's records into FILE, encrypted as they are (operator)
 ///

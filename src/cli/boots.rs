@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::failure::Outcome;
-use super::listing;
 use super::listing::Shown;
-use crate::client::BootFilter;
-use crate::client::Client;
+use super::{Context, connect, listing};
+use crate::client::{BootFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
 

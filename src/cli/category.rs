@@ -1,17 +1,13 @@
 //! `dropsafe category`: what secrets are shown under.
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::listing;
 use super::listing::Shown;
+use super::{Context, connect, listing};
 use crate::client::Client;
-use crate::wire::CategoryDeclaration;
-use crate::wire::CategoryView;
+use crate::wire::{CategoryDeclaration, CategoryView};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]

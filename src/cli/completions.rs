@@ -1,8 +1,6 @@
 //! `dropsafe completions`: scripts for shells, from the definitions that the programs parse with.
 
-use clap::Args;
-use clap::CommandFactory;
-use clap::ValueEnum;
+use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use super::Context;

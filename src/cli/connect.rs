@@ -3,25 +3,16 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use serde::Serialize;
-use zeroize::Zeroize;
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
-use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::files;
 use super::known::Place;
-use crate::client::CallError;
-use crate::client::Client;
-use crate::client::Endpoint;
-use crate::client::Outage;
-use crate::client::Refused;
-use crate::domain::credential::Credential;
-use crate::domain::credential::CredentialKind;
-use crate::wire::Code;
-use crate::wire::Problem;
+use super::{Context, files};
+use crate::client::{CallError, Client, Endpoint, Outage, Refused};
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::wire::{Code, Problem};
 
 /// What `login` saves. It is wiped on drop with its token.
 #[derive(Serialize, Deserialize)]

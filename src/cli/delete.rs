@@ -2,15 +2,12 @@
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::list::scope;
 use super::table::Table;
-use super::which::Which;
-use super::which::find;
+use super::which::{Which, find};
+use super::{Context, connect};
 
 /// Delete a secret
 ///

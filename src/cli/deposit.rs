@@ -1,30 +1,16 @@
 //! Storing one value: the secret that has the name already gets a new version, otherwise a new one is made. What `set`,
 //! `import` and `dev` share.
 
-use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::known;
 use super::known::Place;
-use super::which;
-use crate::client::CallError;
-use crate::client::Client;
-use crate::client::DepositError;
-use crate::client::Depositor;
+use super::{Context, known, which};
+use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
-use crate::domain::name::refused;
+use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
-use crate::wire::NewSecret;
-use crate::wire::Replacement;
-use crate::wire::SecretChange;
-use crate::wire::SecretView;
+use crate::domain::value::{Delivery, Kind, SecretValue};
+use crate::wire::{NewSecret, Replacement, SecretChange, SecretView};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]

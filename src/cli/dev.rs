@@ -6,18 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::deposit::Deposits;
 use super::env_file::Line;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::failure::chain;
-use super::import;
+use super::failure::{Failure, Outcome, chain};
 use super::set::warn;
-use super::workload;
 use super::workload::Signals;
+use super::{Context, connect, import, workload};
 use crate::domain::secret::ScopeKind;
 use crate::server;
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Span;
-use jiff::SpanRelativeTo;
+use jiff::{Span, SpanRelativeTo};
 
 /// A century: what the API takes at most.
 const LONGEST: i64 = 36_500 * 86_400;

@@ -1,20 +1,13 @@
 //! `dropsafe edit`: attributes of a secret; the value and its version stay.
 
-use clap::ArgGroup;
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::set::named;
-use super::show;
-use super::table;
-use super::which::Which;
-use super::which::find;
-use crate::domain::name::Category;
-use crate::domain::name::PluginName;
+use super::which::{Which, find};
+use super::{Context, connect, show, table};
+use crate::domain::name::{Category, PluginName};
 use crate::wire::SecretChange;
 
 /// Change a secret's attributes; its value stays

@@ -66,10 +66,8 @@ pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<Line>, Vec<Fault>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::name::Category;
-    use crate::domain::name::PluginName;
-    use crate::domain::value::Delivery;
-    use crate::domain::value::Kind;
+    use crate::domain::name::{Category, PluginName};
+    use crate::domain::value::{Delivery, Kind};
 
     fn read(text: &str) -> Result<Vec<Line>, Vec<(usize, String)>> {
         parse(text.as_bytes(), ScopeKind::Shared)

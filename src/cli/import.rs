@@ -1,30 +1,21 @@
 //! `dropsafe import`: a file of NAME=VALUE lines. Everything that can be checked is checked before the first is stored.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::Context;
-use super::connect;
-use super::deposit::Deposits;
-use super::deposit::Wanted;
-use super::env_file;
+use super::deposit::{Deposits, Wanted};
 use super::env_file::Line;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::files;
-use super::input;
+use super::failure::{Failure, Outcome};
 use super::progress::Progress;
 use super::set::warn;
 use super::table::Table;
-use crate::client::Client;
-use crate::client::SecretFilter;
+use super::{Context, connect, env_file, files, input};
+use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::check;
+use crate::domain::value::{Delivery, check};
 use crate::wire::SecretView;
 
 /// Deposit the lines of a .env file

@@ -5,20 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::failure::chain;
-use super::input;
+use super::failure::{Failure, Outcome, chain};
 use super::set::named;
-use crate::domain::name::MemberName;
-use crate::domain::name::OrgName;
+use super::{Context, input};
+use crate::domain::name::{MemberName, OrgName};
 use crate::server;
-use crate::server::InitOptions;
-use crate::server::MakeError;
-use crate::server::UnlockSecret;
 use crate::server::config::Advertised;
+use crate::server::{InitOptions, MakeError, UnlockSecret};
 
 /// Make a new store
 ///

@@ -6,13 +6,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::files;
-use super::output;
-use crate::domain::value::MAX_FILE;
-use crate::domain::value::SecretValue;
+use super::{Context, files, output};
+use crate::domain::value::{MAX_FILE, SecretValue};
 
 /// Far longer than any passphrase, key file or token.
 const LONGEST_LINE: usize = 4096;

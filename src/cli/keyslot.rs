@@ -2,25 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::files;
-use super::input;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
 use super::lock::inner;
+use super::{Context, connect, files, input, listing};
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
-use crate::wire::KeyslotView;
-use crate::wire::NewKeyslot;
-use crate::wire::UnlockSecret;
+use crate::wire::{KeyslotView, NewKeyslot, UnlockSecret};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]

@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Context;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::files;
-use super::output;
+use super::{Context, files, output};
 use crate::client::Endpoint;
 
 /// Fingerprints by address.

@@ -2,13 +2,10 @@
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::failure::Outcome;
-use super::listing;
 use super::listing::Shown;
-use crate::client::Client;
-use crate::client::SecretFilter;
+use super::{Context, connect, listing};
+use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 

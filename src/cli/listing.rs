@@ -8,8 +8,7 @@ use super::exit::Exit;
 use super::failure::Outcome;
 use super::output::JsonArray;
 use super::table::Table;
-use crate::client::Client;
-use crate::client::Pages;
+use crate::client::{Client, Pages};
 
 /// How a list is shown.
 pub struct Shown<F, const N: usize> {

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::input;
+use super::{Context, connect, input};
 use crate::wire;
 use crate::wire::UnlockSecret;
 

@@ -3,17 +3,11 @@
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::Context;
-use super::connect;
 use super::connect::SavedLogin;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::files;
-use super::input;
-use super::known;
+use super::failure::{Failure, Outcome};
 use super::known::Place;
-use super::output;
+use super::{Context, connect, files, input, known, output};
 
 /// Save the address of a store and a token for it
 ///

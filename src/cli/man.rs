@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_mangen::Man as Page;
 
-use super::Context;
 use super::completions::Program;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::files;
+use super::{Context, files};
 
 /// Print the manual page, or write all pages of both programs into a folder
 #[derive(Debug, Args)]

@@ -1,21 +1,14 @@
 //! `dropsafe member`: people and services of the organization.
 
-use clap::Args;
-use clap::Subcommand;
-use clap::ValueEnum;
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
+use super::{Context, connect, listing};
 use crate::client::Client;
 use crate::domain::role::Role;
-use crate::wire::MemberChange;
-use crate::wire::MemberView;
-use crate::wire::NewMember;
+use crate::wire::{MemberChange, MemberView, NewMember};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]

@@ -7,13 +7,10 @@ use data_encoding::HEXLOWER;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::failure::chain;
+use super::failure::{Failure, Outcome, chain};
 use super::progress::Progress;
 use crate::server;
-use crate::server::MigrateError;
-use crate::server::Moving;
+use crate::server::{MigrateError, Moving};
 
 /// Move a store to another byte store
 ///

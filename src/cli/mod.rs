@@ -53,14 +53,11 @@ mod workload;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use arguments::{Arguments, Command};
 use clap::Parser;
-
-use arguments::Arguments;
-use arguments::Command;
 use environment::Environment;
 use exit::Exit;
-use failure::Failure;
-use failure::Outcome;
+use failure::{Failure, Outcome};
 use output::Output;
 use terminal::Terminal;
 

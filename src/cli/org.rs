@@ -1,20 +1,13 @@
 //! `dropsafe org`: organizations, and the rules of one's own.
 
-use clap::ArgGroup;
-use clap::Args;
-use clap::Subcommand;
+use clap::{ArgGroup, Args, Subcommand};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::listing;
 use super::listing::Shown;
-use super::table;
+use super::{Context, connect, listing, table};
 use crate::client::Client;
-use crate::wire::NewOrg;
-use crate::wire::OrgPolicyChange;
-use crate::wire::OrgView;
+use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]

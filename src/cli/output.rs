@@ -3,9 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::io::StderrLock;
-use std::io::StdoutLock;
-use std::io::Write;
+use std::io::{StderrLock, StdoutLock, Write};
 
 use serde::Serialize;
 

@@ -1,22 +1,14 @@
 //! `dropsafe plugin`: what needs secrets, what of that is missing, and what is kept back.
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
-use super::table::Table;
-use super::table::fields;
+use super::table::{Table, fields};
+use super::{Context, connect, listing};
 use crate::client::Client;
-use crate::wire::NeedView;
-use crate::wire::PluginChange;
-use crate::wire::PluginDeclaration;
-use crate::wire::PluginView;
+use crate::wire::{NeedView, PluginChange, PluginDeclaration, PluginView};
 
 /// Declare what plugins need, see what they lack, enable and disable them
 #[derive(Debug, Subcommand)]

@@ -4,33 +4,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
-use super::deposit::Deposits;
-use super::deposit::Wanted;
+use super::deposit::{Deposits, Wanted};
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::files;
-use super::input;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
-use super::set::told;
-use super::set::warn;
-use super::table::Table;
-use super::table::fields;
+use super::set::{told, warn};
+use super::table::{Table, fields};
+use super::{Context, connect, files, input, listing};
 use crate::client::Client;
 use crate::domain::import;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
-use crate::domain::value::SecretValue;
-use crate::domain::value::ValueWarning;
-use crate::wire::PresetFieldView;
-use crate::wire::PresetView;
+use crate::domain::name::{Category, EnvName, SecretName};
+use crate::domain::value::{SecretValue, ValueWarning};
+use crate::wire::{PresetFieldView, PresetView};
 
 /// List the presets of well-known platforms, and show their fields
 #[derive(Debug, Subcommand)]

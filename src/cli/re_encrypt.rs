@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use clap::ArgGroup;
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::known;
+use super::failure::{Failure, Outcome};
 use super::known::Place;
 use super::progress::Progress;
-use super::which;
 use super::which::Scope;
+use super::{Context, connect, known, which};
 use crate::client::Client;
 use crate::wire::ReencryptProgress;
 

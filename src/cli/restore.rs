@@ -6,23 +6,16 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::Context;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::failure::chain;
-use super::files;
+use super::failure::{Failure, Outcome, chain};
 use super::progress::Progress;
 use super::set::named;
-use crate::domain::name::MemberName;
-use crate::domain::name::OrgName;
+use super::{Context, files};
+use crate::domain::name::{MemberName, OrgName};
 use crate::server;
-use crate::server::InitOptions;
-use crate::server::RestoreError;
-use crate::server::UnlockSecret;
 use crate::server::config::Advertised;
-use crate::server::datadir;
 use crate::server::datadir::DataError;
+use crate::server::{InitOptions, RestoreError, UnlockSecret, datadir};
 
 /// Make a store from a backup
 ///

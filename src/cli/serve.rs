@@ -3,21 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::Context;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::failure::chain;
-use super::files;
+use super::failure::{Failure, Outcome, chain};
+use super::{Context, files};
 use crate::server;
-use crate::server::Flags;
-use crate::server::RunError;
-use crate::server::ServeConfig;
-use crate::server::datadir;
+use crate::server::{Flags, RunError, ServeConfig, datadir};
 
 /// Serve a store until SIGTERM or SIGINT
 ///

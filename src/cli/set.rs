@@ -5,25 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
-use super::deposit::Deposits;
-use super::deposit::Wanted;
+use super::deposit::{Deposits, Wanted};
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::input;
-use super::output;
+use super::failure::{Failure, Outcome};
 use super::preset::Fill;
-use super::usage;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::NameError;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use super::{Context, connect, input, output, usage};
+use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 use crate::wire::SecretView;
 
 /// Deposit a secret, or replace its value

@@ -2,14 +2,11 @@
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
 use super::list::scope;
-use super::table;
-use super::which::Which;
-use super::which::find;
+use super::which::{Which, find};
+use super::{Context, connect, table};
 use crate::domain::value::Kind;
 use crate::wire::SecretView;
 

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::table;
+use super::failure::{Failure, Outcome};
 use super::table::Table;
+use super::{Context, connect, table};
 
 /// Count the secrets that you may see
 #[derive(Debug, Args)]

@@ -2,11 +2,9 @@
 
 use clap::Args;
 
-use super::Context;
-use super::connect;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::table;
+use super::{Context, connect, table};
 
 /// Show the state of the store, and who you are to it
 #[derive(Debug, Args)]

@@ -2,8 +2,7 @@
 //! their own line, so that a list of any length needs the memory of one page.
 
 use super::failure::Failure;
-use super::output::Output;
-use super::output::harmless;
+use super::output::{Output, harmless};
 
 /// Columns with their headings.
 pub struct Table<const N: usize> {

@@ -4,16 +4,11 @@
 
 use std::fs::File;
 use std::io;
-use std::io::BufRead;
-use std::io::IsTerminal;
-use std::io::Write;
+use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::sys::termios::FlushArg;
-use nix::sys::termios::tcflush;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::termios::{FlushArg, tcflush};
 use zeroize::Zeroizing;
 
 use super::exit::Exit;

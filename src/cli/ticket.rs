@@ -2,23 +2,17 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
-use super::duration;
 use super::exit::Exit;
-use super::failure::Failure;
-use super::failure::Outcome;
-use super::listing;
+use super::failure::{Failure, Outcome};
 use super::listing::Shown;
 use super::set::named;
+use super::{Context, connect, duration, listing};
 use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
-use crate::wire::NewTicket;
-use crate::wire::TicketView;
+use crate::wire::{NewTicket, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
-use super::Context;
-use super::connect;
-use super::duration;
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::listing;
 use super::listing::Shown;
+use super::{Context, connect, duration, listing};
 use crate::client::Client;
-use crate::wire::NewToken;
-use crate::wire::TokenView;
+use crate::wire::{NewToken, TokenView};
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]

@@ -4,9 +4,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 
-use clap::error::ContextKind;
-use clap::error::ContextValue;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -143,9 +141,10 @@ fn texts(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::cli::arguments::Arguments;
-    use clap::Parser;
 
     fn said(words: &[&str]) -> String {
         let typed: Vec<OsString> = ["dropsafe"].iter().chain(words).map(OsString::from).collect();

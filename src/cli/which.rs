@@ -3,8 +3,7 @@
 use clap::Args;
 
 use super::failure::Failure;
-use crate::client::Client;
-use crate::client::SecretFilter;
+use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 

@@ -5,31 +5,13 @@ use std::io;
 use http::Method;
 
 use super::error::CallError;
-use super::list::AuditFilter;
-use super::list::Pages;
+use super::list::{AuditFilter, Pages};
 use super::session::Client;
-use crate::wire::AuditEntryView;
-use crate::wire::AuditVerification;
-use crate::wire::KeyslotView;
-use crate::wire::Lock;
-use crate::wire::MemberChange;
-use crate::wire::MemberView;
-use crate::wire::NewKeyslot;
-use crate::wire::NewMember;
-use crate::wire::NewOrg;
-use crate::wire::NewTicket;
-use crate::wire::NewToken;
-use crate::wire::OrgCreated;
-use crate::wire::OrgPolicyChange;
-use crate::wire::OrgView;
-use crate::wire::StatusView;
-use crate::wire::TicketCreated;
-use crate::wire::TicketView;
-use crate::wire::TokenCreated;
-use crate::wire::TokenView;
-use crate::wire::Unlock;
-use crate::wire::UnlockedView;
-use crate::wire::paths;
+use crate::wire::{
+    AuditEntryView, AuditVerification, KeyslotView, Lock, MemberChange, MemberView, NewKeyslot, NewMember,
+    NewOrg, NewTicket, NewToken, OrgCreated, OrgPolicyChange, OrgView, StatusView, TicketCreated, TicketView,
+    TokenCreated, TokenView, Unlock, UnlockedView, paths,
+};
 
 /// Members, their tokens, and tickets.
 impl Client {

@@ -5,18 +5,12 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::StatusCode;
-use http::header;
+use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::error::AnswerFault;
-use super::error::CallError;
-use super::error::Outage;
-use super::error::Refused;
+use super::error::{AnswerFault, CallError, Outage, Refused};
 use super::transport::Answer;
-use crate::wire::Fault;
-use crate::wire::Problem;
+use crate::wire::{Fault, Problem};
 
 /// The most characters kept of one text of a problem.
 const TEXT: usize = 500;
@@ -26,14 +20,14 @@ const FAULTS: usize = 50;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// The body of a successful answer.
-pub(super) fn read<T: DeserializeOwned>(to: &str, answer: Answer) -> Result<T, CallError> {
+pub(crate) fn read<T: DeserializeOwned>(to: &str, answer: Answer) -> Result<T, CallError> {
     let answer = succeeded(to, answer)?;
     serde_json::from_slice(&answer.body)
         .map_err(|_| Refused::BadAnswer { to: to.to_owned(), why: AnswerFault::Unreadable }.into())
 }
 
 /// The answer, if its status is a success.
-pub(super) fn succeeded(to: &str, answer: Answer) -> Result<Answer, CallError> {
+pub(crate) fn succeeded(to: &str, answer: Answer) -> Result<Answer, CallError> {
     let (to, status) = (to.to_owned(), answer.status);
     if status.is_success() {
         return Ok(answer);
@@ -101,10 +95,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::wire::Code;
     use http::HeaderValue;
     use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::wire::Code;
 
     const TO: &str = "https://store.example";
 

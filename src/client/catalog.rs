@@ -5,18 +5,12 @@ use std::io;
 use http::Method;
 
 use super::error::CallError;
-use super::list::AuditFilter;
-use super::list::Pages;
-use super::list::query;
+use super::list::{AuditFilter, Pages, query};
 use super::session::Client;
-use crate::wire::CategoryDeclaration;
-use crate::wire::CategoryView;
-use crate::wire::PluginChange;
-use crate::wire::PluginDeclaration;
-use crate::wire::PluginView;
-use crate::wire::PresetView;
-use crate::wire::StatisticsView;
-use crate::wire::paths;
+use crate::wire::{
+    CategoryDeclaration, CategoryView, PluginChange, PluginDeclaration, PluginView, PresetView,
+    StatisticsView, paths,
+};
 
 impl Client {
     /// Plugins: `GET /v1/plugins`.

@@ -6,38 +6,30 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::endpoint::Endpoint;
-use super::endpoint::Host;
-use super::endpoint::Way;
-use super::error::CallError;
-use super::error::Outage;
-use super::error::Refused;
-use super::error::Step;
-use super::resolve;
+use super::endpoint::{Endpoint, Host, Way};
+use super::error::{CallError, Outage, Refused, Step};
 use super::roots::Roots;
 use super::stream::Stream;
-use super::tls;
 use super::tls::Trust;
+use super::{resolve, tls};
 
 /// The head start of one address before the next is tried beside it (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// An endpoint with all that is needed to connect to it, made once and used for every try.
-pub(super) struct Target {
-    pub(super) endpoint: Endpoint,
-    pub(super) to: String,
+pub(crate) struct Target {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) to: String,
     tls: Option<Tls>,
 }
 
@@ -65,7 +57,7 @@ impl Tls {
 
 impl Target {
     /// `roots` decides about a TLS server without a pin, and is asked for only then.
-    pub(super) fn new(
+    pub(crate) fn new(
         endpoint: Endpoint,
         roots: impl FnOnce() -> Result<Roots, super::roots::RootsError>,
     ) -> Result<Self, Refused> {
@@ -79,7 +71,7 @@ impl Target {
     }
 
     /// Connects within `limit`.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Stream, CallError> {
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<Stream, CallError> {
         let mut step = Step::Connecting;
         match tokio::time::timeout(limit, self.connect_by_steps(&mut step)).await {
             Ok(result) => result,
@@ -175,8 +167,9 @@ async fn first_done(running: &mut Vec<Attempt>) -> io::Result<TcpStream> {
 
 #[cfg(all(test, feature = "server"))]
 mod tests {
-    use super::*;
     use tokio::net::TcpListener;
+
+    use super::*;
 
     #[tokio::test]
     async fn an_address_that_fails_gives_way_at_once() {

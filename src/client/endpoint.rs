@@ -4,14 +4,10 @@
 //! may have been typed into it.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
-use std::path::Path;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
-use rustls::pki_types::DnsName;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{DnsName, ServerName};
 use thiserror::Error;
 
 use crate::domain::pin::Pin;
@@ -22,18 +18,18 @@ const SOCKET_PATH: usize = 107;
 /// Where a store listens, and for TLS by what it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    pub(super) way: Way,
+    pub(crate) way: Way,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Tls { host: Host, port: u16, pin: Option<Pin> },
     Loopback { host: Host, port: u16 },
     Unix { path: PathBuf },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(crate) enum Host {
     Address(IpAddr),
     Name(DnsName<'static>),
 }
@@ -151,7 +147,7 @@ impl Endpoint {
     }
 
     /// What the `Host` header says (RFC 9112, section 3.2). A socket has no name; `localhost` stands for it.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         match &self.way {
             Way::Tls { host, port: 443, .. } => host.to_string(),
             Way::Loopback { host, port: 80 } => host.to_string(),
@@ -174,7 +170,7 @@ impl fmt::Display for Endpoint {
 
 impl Host {
     /// The name that TLS asks for and, without a pin, checks.
-    pub(super) fn server_name(&self) -> ServerName<'static> {
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
         match self {
             Self::Address(address) => ServerName::IpAddress((*address).into()),
             Self::Name(name) => ServerName::DnsName(name.clone()),
@@ -183,7 +179,7 @@ impl Host {
 
     /// The addresses that need no asking: a literal's, and those of `localhost`, which no resolver may point
     /// elsewhere (RFC 6761, section 6.3).
-    pub(super) fn literal(&self) -> Option<Vec<IpAddr>> {
+    pub(crate) fn literal(&self) -> Option<Vec<IpAddr>> {
         match self {
             Self::Address(address) => Some(vec![*address]),
             Self::Name(name) if name.as_ref().eq_ignore_ascii_case("localhost") => {

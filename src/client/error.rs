@@ -3,17 +3,15 @@
 //! No variant holds bytes of a body: of the server's words only a [`Problem`]'s bounded texts come through, made harmless
 //! for a terminal.
 
-use std::fmt;
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use thiserror::Error;
 
 use super::endpoint::EndpointError;
 use super::roots::RootsError;
 use crate::domain::pin::Pin;
-use crate::wire::Code;
-use crate::wire::Problem;
+use crate::wire::{Code, Problem};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

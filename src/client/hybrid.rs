@@ -3,21 +3,14 @@
 //! It composes ring's X25519 with ML-KEM-768 (FIPS 203) as draft-ietf-tls-ecdhe-mlkem lays them out, and adds no
 //! cryptography of its own. It never completes an exchange on one half alone: a bad share of either half is refused.
 
-use ml_kem::DecapsulationKey768;
-use ml_kem::Seed;
-use ml_kem::kem::Decapsulate;
-use ml_kem::kem::KeyExport;
-use rustls::Error;
-use rustls::NamedGroup;
-use rustls::PeerMisbehaved;
-use rustls::ProtocolVersion;
-use rustls::crypto::ActiveKeyExchange;
-use rustls::crypto::CompletedKeyExchange;
-use rustls::crypto::GetRandomFailed;
-use rustls::crypto::SharedSecret;
-use rustls::crypto::SupportedKxGroup;
+use ml_kem::kem::{Decapsulate, KeyExport};
+use ml_kem::{DecapsulationKey768, Seed};
 use rustls::crypto::ring::kx_group::X25519;
+use rustls::crypto::{
+    ActiveKeyExchange, CompletedKeyExchange, GetRandomFailed, SharedSecret, SupportedKxGroup,
+};
 use rustls::ffdhe_groups::FfdheGroup;
+use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 use zeroize::Zeroizing;
 
 /// Bytes of an ML-KEM-768 encapsulation key: FIPS 203, table 3.
@@ -29,7 +22,7 @@ const POINT: usize = 32;
 
 /// The group, codepoint 0x11EC. Put it first in a provider's list, with plain X25519 after it: the client then sends
 /// both shares and a server without post-quantum support costs no further round trip.
-pub(super) static X25519_MLKEM768: &dyn SupportedKxGroup = &X25519MlKem768;
+pub(crate) static X25519_MLKEM768: &dyn SupportedKxGroup = &X25519MlKem768;
 
 #[derive(Debug)]
 struct X25519MlKem768;
@@ -117,8 +110,9 @@ impl ActiveKeyExchange for Started {
 
 #[cfg(all(test, feature = "server"))]
 mod tests {
-    use super::*;
     use rustls::crypto::aws_lc_rs::kx_group;
+
+    use super::*;
 
     #[test]
     fn both_sides_come_to_one_secret() {

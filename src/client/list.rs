@@ -4,9 +4,7 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use super::error::AnswerFault;
-use super::error::CallError;
-use super::error::Refused;
+use super::error::{AnswerFault, CallError, Refused};
 use super::session::Client;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
@@ -93,12 +91,12 @@ enum Cursor {
 }
 
 impl<T: DeserializeOwned> Pages<T> {
-    pub(super) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
+    pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
         Self { path: query(path, filter), cursor: Cursor::Start, whole: false, items: PhantomData }
     }
 
     /// A list that comes in one page.
-    pub(super) fn in_one_page(self) -> Self {
+    pub(crate) fn in_one_page(self) -> Self {
         Self { whole: true, ..self }
     }
 
@@ -147,7 +145,7 @@ impl<T: DeserializeOwned> Pages<T> {
 }
 
 impl SecretFilter {
-    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 7] {
+    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 7] {
         [
             ("name", self.name.as_deref()),
             ("q", self.q.as_deref()),
@@ -161,7 +159,7 @@ impl SecretFilter {
 }
 
 impl BootFilter {
-    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 4] {
+    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("member", self.member.as_deref()),
             ("ticket", self.ticket.as_deref()),
@@ -172,7 +170,7 @@ impl BootFilter {
 }
 
 impl AuditFilter {
-    pub(super) fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
+    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("q", self.q.as_deref()),
             ("action", self.action.as_deref()),
@@ -184,7 +182,7 @@ impl AuditFilter {
 }
 
 /// `path` with those of `pairs` that have a value, percent-encoded (RFC 3986, section 2).
-pub(super) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
     let mut out = path.to_owned();
     let mut separator = if path.contains('?') { '&' } else { '?' };
     for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {

@@ -49,24 +49,13 @@ mod stream;
 mod tls;
 mod transport;
 
-pub use boot::BootError;
-pub use boot::BootOptions;
-pub use boot::Session;
-pub use boot::boot;
-pub use boot::explain;
+pub use boot::{BootError, BootOptions, Session, boot, explain};
 #[cfg(feature = "server")]
 pub use deposit::DepositError;
 #[cfg(feature = "server")]
 pub use deposit::Depositor;
-pub use endpoint::Endpoint;
-pub use endpoint::EndpointError;
-pub use error::AnswerFault;
-pub use error::CallError;
-pub use error::Distrust;
-pub use error::Outage;
-pub use error::Refused;
-pub use error::Step;
-pub use error::TlsFault;
+pub use endpoint::{Endpoint, EndpointError};
+pub use error::{AnswerFault, CallError, Distrust, Outage, Refused, Step, TlsFault};
 #[cfg(feature = "server")]
 pub use list::AuditFilter;
 #[cfg(feature = "server")]
@@ -75,11 +64,8 @@ pub use list::BootFilter;
 pub use list::Pages;
 #[cfg(feature = "server")]
 pub use list::SecretFilter;
-pub use pace::MachinePace;
-pub use pace::Pace;
-pub use probe::Probe;
-pub use probe::Reached;
-pub use probe::probe;
+pub use pace::{MachinePace, Pace};
+pub use probe::{Probe, Reached, probe};
 pub use roots::RootsError;
 #[cfg(feature = "server")]
 pub use session::Client;

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::header;
+use http::{Method, header};
 use jiff::fmt::rfc2822;
 
 use super::answer;
-use super::boot::BootOptions;
-use super::boot::target;
+use super::boot::{BootOptions, target};
 use super::connect::Target;
 use super::error::CallError;
 use super::pace::Pace;
-use super::transport::Call;
-use super::transport::Connection;
+use super::transport::{Call, Connection};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::paths;
@@ -82,17 +79,14 @@ fn shown(url: &str) -> String {
 
 #[cfg(all(test, feature = "server"))]
 mod tests {
-    use super::*;
-    use crate::client::error::Outage;
-    use crate::client::error::Refused;
-    use crate::client::pace::MachinePace;
-    use crate::client::rehearsal::Identity;
-    use crate::client::rehearsal::Rehearsal;
-    use crate::client::rehearsal::raw;
-    use crate::domain::credential::Credential;
-    use crate::domain::credential::CredentialKind;
     use tokio::net::TcpListener;
     use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::client::error::{Outage, Refused};
+    use crate::client::pace::MachinePace;
+    use crate::client::rehearsal::{Identity, Rehearsal, raw};
+    use crate::domain::credential::{Credential, CredentialKind};
 
     #[tokio::test]
     async fn every_address_is_told_of_and_none_gets_the_credential() {

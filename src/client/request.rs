@@ -6,9 +6,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use http::HeaderName;
-use http::HeaderValue;
-use http::header;
+use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,7 +14,7 @@ use super::error::Refused;
 use crate::domain::credential::Credential;
 
 /// The `Authorization` header of a credential (RFC 6750, section 2.1), marked so that nothing prints it.
-pub(super) fn bearer(credential: &Credential) -> Result<(HeaderName, HeaderValue), Refused> {
+pub(crate) fn bearer(credential: &Credential) -> Result<(HeaderName, HeaderValue), Refused> {
     let text = credential.to_text();
     let mut header = Zeroizing::new(Vec::with_capacity("Bearer ".len() + text.len()));
     header.extend_from_slice(b"Bearer ");
@@ -27,7 +25,7 @@ pub(super) fn bearer(credential: &Credential) -> Result<(HeaderName, HeaderValue
 }
 
 /// A fresh `Idempotency-Key`: what is sent again with it is done once.
-pub(super) fn idempotency_key() -> Result<(HeaderName, HeaderValue), Refused> {
+pub(crate) fn idempotency_key() -> Result<(HeaderName, HeaderValue), Refused> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|_| Refused::NoRandomness)?;
     let key =
@@ -37,7 +35,7 @@ pub(super) fn idempotency_key() -> Result<(HeaderName, HeaderValue), Refused> {
 
 /// `If-Match` with a version as entity tag (RFC 9110, section 13.1.1).
 #[cfg(feature = "server")]
-pub(super) fn if_match(version: &str) -> Result<(HeaderName, HeaderValue), Refused> {
+pub(crate) fn if_match(version: &str) -> Result<(HeaderName, HeaderValue), Refused> {
     // A quote would end the tag, and what follows would be read as another.
     let tag = Some(version).filter(|version| version.bytes().all(|b| b.is_ascii_graphic() && b != b'"'));
     let tag = tag.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok());
@@ -45,7 +43,7 @@ pub(super) fn if_match(version: &str) -> Result<(HeaderName, HeaderValue), Refus
 }
 
 /// `value` as JSON. It is written twice, once only to count, so that the buffer never grows and leaves no copy behind.
-pub(super) fn json(value: &impl Serialize) -> Result<Bytes, Refused> {
+pub(crate) fn json(value: &impl Serialize) -> Result<Bytes, Refused> {
     let fault = |_| Refused::Request("the body");
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, value).map_err(fault)?;

@@ -2,12 +2,9 @@
 //!
 //! An address that stands in the text, and `localhost`, ask nobody and start no thread.
 
-use std::net::SocketAddr;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -16,7 +13,7 @@ use super::endpoint::Host;
 
 /// The addresses of `host`, families alternating so that neither can hold up the other (RFC 8305, section 4); empty when
 /// there are none.
-pub(super) async fn resolve(host: &Host, port: u16) -> Vec<SocketAddr> {
+pub(crate) async fn resolve(host: &Host, port: u16) -> Vec<SocketAddr> {
     let addresses = match host.literal() {
         Some(literal) => literal.into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
         None => ask(host.to_string(), port).await.unwrap_or_default(),
@@ -59,8 +56,7 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
-    use crate::client::endpoint::Endpoint;
-    use crate::client::endpoint::Way;
+    use crate::client::endpoint::{Endpoint, Way};
 
     fn host(text: &str) -> Host {
         match Endpoint::parse(&format!("https://{text}:1")).unwrap().way {

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::error::CallError;
-use super::error::Outage;
-use super::error::Refused;
+use super::error::{CallError, Outage, Refused};
 use super::pace::Pace;
 
 /// The wait after the first round; it doubles from there.
@@ -24,23 +22,23 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// One try: which of the addresses, and how much time there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Try {
+pub(crate) struct Try {
     /// Index of the address.
-    pub(super) address: usize,
+    pub(crate) address: usize,
     /// Until the deadline.
-    pub(super) remaining: Duration,
+    pub(crate) remaining: Duration,
 }
 
 /// Why a call that is tried again failed in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum GaveUp {
+pub(crate) enum GaveUp {
     Refused(Refused),
     Deadline { last: Outage, tries: u32 },
 }
 
 /// Calls `attempt` with each of `addresses` (at least one) in turn, round after round, until it succeeds, is refused, or
 /// `deadline` (in `pace`'s time) has come. It is always called once.
-pub(super) async fn until<T, P: Pace>(
+pub(crate) async fn until<T, P: Pace>(
     pace: &mut P,
     deadline: Duration,
     addresses: usize,

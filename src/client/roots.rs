@@ -4,8 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the file of certificate authorities")]
 
 use std::io;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -27,7 +26,7 @@ const LARGEST_FILE: u64 = 8 << 20;
 
 /// Certificate authorities, at least one.
 #[derive(Clone, Debug)]
-pub(super) struct Roots(Arc<RootCertStore>);
+pub(crate) struct Roots(Arc<RootCertStore>);
 
 /// Why there are no certificate authorities.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -76,7 +75,7 @@ impl RootsError {
 
 impl Roots {
     /// The authorities in the PEM file at `path`, or else those that this system trusts.
-    pub(super) fn chosen(path: Option<&Path>) -> Result<Self, RootsError> {
+    pub(crate) fn chosen(path: Option<&Path>) -> Result<Self, RootsError> {
         path.map_or_else(Self::system, Self::from_file)
     }
 
@@ -101,7 +100,7 @@ impl Roots {
             .ok_or(RootsError::NoSystemBundle)
     }
 
-    pub(super) fn store(&self) -> Arc<RootCertStore> {
+    pub(crate) fn store(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.0)
     }
 }

@@ -3,19 +3,12 @@
 use http::Method;
 
 use super::error::CallError;
-use super::list::BootFilter;
-use super::list::Pages;
-use super::list::SecretFilter;
+use super::list::{BootFilter, Pages, SecretFilter};
 use super::session::Client;
-use crate::wire::BootView;
-use crate::wire::Deleted;
-use crate::wire::DepositInfo;
-use crate::wire::NewSecret;
-use crate::wire::ReencryptProgress;
-use crate::wire::Replacement;
-use crate::wire::SecretChange;
-use crate::wire::SecretView;
-use crate::wire::paths;
+use crate::wire::{
+    BootView, Deleted, DepositInfo, NewSecret, ReencryptProgress, Replacement, SecretChange, SecretView,
+    paths,
+};
 
 impl Client {
     /// What sealing a deposit needs: `GET /v1/deposit-key`.

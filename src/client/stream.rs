@@ -7,25 +7,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A connection of any kind.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     inner: Inner,
     written: Written,
 }
 
 /// How many bytes were written, and how many of them were flushed. One task writes; another handle only reads.
 #[derive(Clone, Default)]
-pub(super) struct Written(Arc<Counts>);
+pub(crate) struct Written(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
@@ -35,12 +31,12 @@ struct Counts {
 
 impl Written {
     /// Bytes written so far.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.0.written.load(Relaxed)
     }
 
     /// Whether more than `before` was written, and all of it has gone to the kernel.
-    pub(super) fn flushed_beyond(&self, before: u64) -> bool {
+    pub(crate) fn flushed_beyond(&self, before: u64) -> bool {
         let total = self.total();
         total > before && self.0.flushed.load(Relaxed) == total
     }
@@ -53,15 +49,15 @@ enum Inner {
 }
 
 impl Stream {
-    pub(super) fn tls(stream: TlsStream<TcpStream>) -> Self {
+    pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
         Self::new(Inner::Tls(Box::new(stream)))
     }
 
-    pub(super) fn tcp(stream: TcpStream) -> Self {
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
         Self::new(Inner::Tcp(stream))
     }
 
-    pub(super) fn unix(stream: UnixStream) -> Self {
+    pub(crate) fn unix(stream: UnixStream) -> Self {
         Self::new(Inner::Unix(stream))
     }
 
@@ -70,7 +66,7 @@ impl Stream {
     }
 
     /// A handle that tells how far the writing is.
-    pub(super) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         self.written.clone()
     }
 

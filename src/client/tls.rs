@@ -6,43 +6,26 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::AlertDescription;
-use rustls::CertificateError;
-use rustls::CipherSuite;
-use rustls::ClientConfig;
-use rustls::DigitallySignedStruct;
-use rustls::Error;
-use rustls::OtherError;
-use rustls::PeerIncompatible;
-use rustls::SignatureScheme;
-use rustls::client::Resumption;
-use rustls::client::TicketRequest;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::danger::ServerCertVerified;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::crypto::verify_tls13_signature;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::UnixTime;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, TicketRequest};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::version::TLS13;
-use sha2::Digest;
-use sha2::Sha256;
+use rustls::{
+    AlertDescription, CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, Error, OtherError,
+    PeerIncompatible, SignatureScheme,
+};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::error::CallError;
-use super::error::Distrust;
-use super::error::Outage;
-use super::error::Refused;
-use super::error::TlsFault;
+use super::error::{CallError, Distrust, Outage, Refused, TlsFault};
 use super::roots::Roots;
 use crate::domain::pin::Pin;
 
 /// Who decides whether a server is the store.
 #[derive(Clone, Debug)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// Its key alone.
     Pin(Pin),
     /// Certificate authorities, its name, and this machine's clock.
@@ -54,7 +37,7 @@ const SESSIONS: usize = 8;
 
 /// The settings of the first connection to a server that `trust` decides about. It asks for no resumption ticket (RFC 9149),
 /// which a store would make and send for nothing: a boot that succeeds connects once.
-pub(super) fn config(trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
+pub(crate) fn config(trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
     config_with(provider(), trust)
 }
 
@@ -82,7 +65,7 @@ fn config_with(mut provider: CryptoProvider, trust: &Trust) -> Result<Arc<Client
 
 /// The settings of the connections after the `first`: a store that is locked, or has too much to do, is asked again and
 /// again, and neither side needs to prove and judge its key each time. The key was judged before a session is kept.
-pub(super) fn again(first: &ClientConfig) -> Arc<ClientConfig> {
+pub(crate) fn again(first: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = first.clone();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     config.send_ticket_request = Some(TicketRequest { new_session_count: 1, resumption_count: 1 });
@@ -169,7 +152,7 @@ struct WrongPin {
 
 /// What a handshake that failed with `error` means. Only a certificate can make it a refusal: everything else may be
 /// the work of anyone on the way, who must not be able to end a boot for good.
-pub(super) fn judge(error: &io::Error, to: &str, trust: &Trust) -> CallError {
+pub(crate) fn judge(error: &io::Error, to: &str, trust: &Trust) -> CallError {
     let to = to.to_owned();
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         return Outage::Tls { to, why: TlsFault::BrokenOff }.into();
@@ -213,14 +196,11 @@ fn judge_certificate(fault: &CertificateError, to: String, trust: &Trust) -> Cal
 
 #[cfg(all(test, feature = "agent", feature = "server"))]
 mod tests {
+    use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
+    use rustls::{ClientConnection, NamedGroup, ServerConfig, ServerConnection};
+
     use super::*;
     use crate::client::rehearsal::Identity;
-    use rustls::ClientConnection;
-    use rustls::NamedGroup;
-    use rustls::ServerConfig;
-    use rustls::ServerConnection;
-    use rustls::crypto::SupportedKxGroup;
-    use rustls::crypto::aws_lc_rs;
 
     const NAME: &str = "store.example";
 

@@ -4,37 +4,21 @@
 //! memory that is wiped. (The buffers inside rustls and hyper are not in its power; they go with the process.)
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::pin::pin;
-use std::task::Context;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Response;
-use http::StatusCode;
-use http::header;
-use http_body_util::BodyExt;
-use http_body_util::Full;
-use hyper::body::Body;
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
 
 use super::connect::Target;
-use super::error::AnswerFault;
-use super::error::CallError;
-use super::error::Outage;
-use super::error::Refused;
-use super::error::Step;
-use super::stream::Stream;
-use super::stream::Written;
+use super::error::{AnswerFault, CallError, Outage, Refused, Step};
+use super::stream::{Stream, Written};
 
 /// The most that the buffers of one connection hold of a head or of unread body.
 const BUFFER: usize = 64 * 1024;
@@ -44,26 +28,26 @@ const HEADERS: usize = 64;
 const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// A request.
-pub(super) struct Call {
-    pub(super) method: Method,
+pub(crate) struct Call {
+    pub(crate) method: Method,
     /// Path and query, of characters that need no escaping any more.
-    pub(super) path: String,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
-    pub(super) body: Option<Bytes>,
+    pub(crate) body: Option<Bytes>,
     /// The longest answer taken, in bytes.
-    pub(super) limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// An answer, whatever its status.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 /// A connection that is open or was so a moment ago.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     to: String,
     authority: HeaderValue,
     sender: http1::SendRequest<Full<Bytes>>,
@@ -73,7 +57,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens a connection within `limit`.
-    pub(super) async fn open(target: &Target, limit: Duration) -> Result<Self, CallError> {
+    pub(crate) async fn open(target: &Target, limit: Duration) -> Result<Self, CallError> {
         let stream = target.connect(limit).await?;
         let written = stream.written();
         let authority = HeaderValue::try_from(target.endpoint.authority())
@@ -90,7 +74,7 @@ impl Connection {
 
     /// Whether another exchange can be tried on it.
     #[cfg(feature = "server")]
-    pub(super) async fn is_open(&mut self) -> bool {
+    pub(crate) async fn is_open(&mut self) -> bool {
         let Self { sender, driver, .. } = self;
         // The runtime looks at the socket, then one turn of the driver notices that the other side has closed.
         tokio::task::yield_now().await;
@@ -102,7 +86,7 @@ impl Connection {
     }
 
     /// Sends `call` and collects its answer within `limit`.
-    pub(super) async fn exchange(&mut self, call: &Call, limit: Duration) -> Result<Answer, CallError> {
+    pub(crate) async fn exchange(&mut self, call: &Call, limit: Duration) -> Result<Answer, CallError> {
         let before = self.written.total();
         let mut reading = false;
         let timed = tokio::time::timeout(limit, async {
@@ -119,7 +103,7 @@ impl Connection {
     /// Sends `call` and gives the body of a successful answer to `sink` as it comes. `limit` is for the head and for each
     /// piece, as the whole may be long. The body of any other answer is collected.
     #[cfg(feature = "server")]
-    pub(super) async fn stream(
+    pub(crate) async fn stream(
         &mut self,
         call: &Call,
         limit: Duration,
@@ -149,7 +133,7 @@ impl Connection {
     /// Sends `call` and does not wait for its answer: returns when all of it has gone to the kernel, or at `limit`. What has
     /// come in by then is read, since the kernel answers a close with unread bytes by a reset, which can destroy what was
     /// just sent.
-    pub(super) async fn send_nowait(self, call: &Call, limit: Duration) {
+    pub(crate) async fn send_nowait(self, call: &Call, limit: Duration) {
         let Ok(request) = self.request(call) else { return };
         let before = self.written.total();
         let Self { mut sender, mut driver, written, .. } = self;

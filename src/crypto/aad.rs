@@ -48,12 +48,11 @@ impl Aad {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::collection::vec;
-    use proptest::prelude::any;
-    use proptest::prelude::prop_assert_eq;
-    use proptest::prelude::prop_assert_ne;
+    use proptest::prelude::{any, prop_assert_eq, prop_assert_ne};
     use proptest::proptest;
+
+    use super::*;
 
     fn encode(parts: &[Vec<u8>]) -> Vec<u8> {
         parts.iter().fold(Aad::new("label"), |aad, part| aad.part(part)).0

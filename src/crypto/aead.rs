@@ -4,16 +4,12 @@
 //! themselves; [`seal_prefixed`] draws it. Nothing is returned of a ciphertext that fails its tag. The cipher is not
 //! key-committing: where several keys may be tried on one ciphertext (key slots), the caller adds a commitment.
 
+use chacha20poly1305::{AeadInOut, Key, KeyInit, XChaCha20Poly1305, XNonce};
+
 use super::SecretBytes;
 use super::aad::Aad;
 use super::memory::Key32;
-use super::random::Random;
-use super::random::array;
-use chacha20poly1305::AeadInOut;
-use chacha20poly1305::Key;
-use chacha20poly1305::KeyInit;
-use chacha20poly1305::XChaCha20Poly1305;
-use chacha20poly1305::XNonce;
+use super::random::{Random, array};
 
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 24;
@@ -61,14 +57,14 @@ pub fn open_prefixed(key: &Key32, aad: &Aad, sealed: &[u8]) -> Result<SecretByte
     open(key, nonce, aad, sealed)
 }
 
-pub(super) fn seal_bytes(key: &Key32, nonce: &Nonce, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_bytes(key: &Key32, nonce: &Nonce, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(plaintext.len() + TAG_LEN);
     out.extend_from_slice(plaintext);
     encrypt(key, nonce, aad, &mut out, 0);
     out
 }
 
-pub(super) fn open_bytes(
+pub(crate) fn open_bytes(
     key: &Key32,
     nonce: &Nonce,
     aad: &[u8],

@@ -4,13 +4,11 @@
 //! It must never be opened without the ticket, nor for another address or member than it was sealed for: the caller says
 //! which in `bound_to`.
 
-use super::SecretBytes;
 use super::aad::Aad;
-use super::aead;
 use super::aead::Unopenable;
-use super::kdf;
 use super::memory::Key32;
 use super::random::Random;
+use super::{SecretBytes, aead, kdf};
 
 const LABEL: &str = "dropsafe agent cache v1";
 

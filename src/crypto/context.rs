@@ -23,7 +23,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Binds a ciphertext to this place, under the label of its format.
-    pub(super) fn bind(&self, label: &str, generation: u32) -> Aad {
+    pub(crate) fn bind(&self, label: &str, generation: u32) -> Aad {
         Aad::new(label)
             .part(self.store)
             .part(self.org)
@@ -38,12 +38,10 @@ impl Context<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, prop_assert_eq, prop_assert_ne};
+    use proptest::{option, proptest};
+
     use super::*;
-    use proptest::option;
-    use proptest::prelude::any;
-    use proptest::prelude::prop_assert_eq;
-    use proptest::prelude::prop_assert_ne;
-    use proptest::proptest;
 
     type Parts = ([u8; 16], [u8; 16], u8, Option<[u8; 16]>, [u8; 16], String, [u8; 16], u32);
 

@@ -4,18 +4,16 @@
 //! A depositor needs the deposit key only, and it tells nothing of the release key. The release key must never leave
 //! the process that boots are answered from, other than wrapped by [`super::ring`].
 
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
 use super::aad::Aad;
-use super::hybrid;
-use super::kdf;
 use super::memory::Key32;
 use super::random::Random;
-use super::serial;
-use data_encoding::BASE64URL_NOPAD;
-use serde::Deserialize;
-use serde::Serialize;
-use sha2::Digest;
-use sha2::Sha256;
-use std::fmt;
+use super::{hybrid, kdf, serial};
 
 /// Seals values of one generation. Public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,11 +82,11 @@ impl ReleaseKey {
         self.deposit
     }
 
-    pub(super) fn secret(&self) -> &Key32 {
+    pub(crate) fn secret(&self) -> &Key32 {
         &self.secret
     }
 
-    pub(super) fn settled(&self) -> &Key32 {
+    pub(crate) fn settled(&self) -> &Key32 {
         &self.settled
     }
 }

@@ -1,25 +1,20 @@
 //! What this version writes, byte for byte: with known randomness, everything that is stored comes out as in
 //! `tests/vectors/formats-1.json`. A change that this test sees is a new format, with a new label, beside the old one.
 
-use super::SecretBytes;
-use super::cache;
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+
 use super::deposit::ReleaseKey;
 use super::keyfile::UnlockKey;
-use super::passphrase::Params;
-use super::passphrase::Passphrase;
+use super::passphrase::{Params, Passphrase};
 use super::record::RecordKey;
 use super::ring::KeyRing;
 #[cfg(feature = "server")]
 use super::ring::SealedRing;
-use super::slot;
 use super::slot::Secret;
 use super::slots::Slots;
-use super::value;
-use super::value::Context;
-use super::value::SealedValue;
-use data_encoding::HEXLOWER;
-use serde_json::Value;
-use serde_json::json;
+use super::value::{Context, SealedValue};
+use super::{SecretBytes, cache, slot, value};
 
 const CONTEXT: Context<'static> = Context {
     store: &[1; 16],

@@ -3,18 +3,14 @@
 //! In base mode anybody may have sealed; in auth mode only the holder of the sender's private key (or of the
 //! recipient's). The `info` names the format, the associated data the place.
 
-use super::SecretBytes;
+use std::convert::Infallible;
+
+use hpke::{Deserializable, HpkeError, Kem as _, OpModeR, OpModeS, Serializable};
+
 use super::aad::Aad;
 use super::memory::Key32;
-use super::random;
 use super::random::Random;
-use hpke::Deserializable;
-use hpke::HpkeError;
-use hpke::Kem as _;
-use hpke::OpModeR;
-use hpke::OpModeS;
-use hpke::Serializable;
-use std::convert::Infallible;
+use super::{SecretBytes, random};
 
 /// Identifies how a key is encapsulated, by the KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and
 /// the AEAD follow from it. X-Wing, the post-quantum hybrid, would be `0x647a`.
@@ -23,21 +19,21 @@ pub type SuiteId = u16;
 /// DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256 and ChaCha20-Poly1305: the only suite so far.
 pub const X25519: SuiteId = <Kem as hpke::Kem>::KEM_ID;
 
-pub(super) type Kem = hpke::kem::X25519HkdfSha256;
-pub(super) type Kdf = hpke::kdf::HkdfSha256;
-pub(super) type Aead = hpke::aead::ChaCha20Poly1305;
+pub(crate) type Kem = hpke::kem::X25519HkdfSha256;
+pub(crate) type Kdf = hpke::kdf::HkdfSha256;
+pub(crate) type Aead = hpke::aead::ChaCha20Poly1305;
 type PublicKey = <Kem as hpke::Kem>::PublicKey;
 type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
 
 /// An encapsulated key and what is sealed under it.
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     pub enc: Vec<u8>,
     pub ct: Vec<u8>,
 }
 
 /// Seals `plaintext` to the public key `to`; in auth mode if a private key is given as `from`. Fails only for a public
 /// key that is no point of large order.
-pub(super) fn seal(
+pub(crate) fn seal(
     to: &[u8; 32],
     from: Option<&Key32>,
     info: &[u8],
@@ -49,7 +45,7 @@ pub(super) fn seal(
 }
 
 /// Opens what [`seal`] made; in auth mode if a public key is given as `from`.
-pub(super) fn open(
+pub(crate) fn open(
     to: &Key32,
     from: Option<&[u8; 32]>,
     info: &[u8],
@@ -61,11 +57,11 @@ pub(super) fn open(
 }
 
 /// The public half of a private key, which may be any 32 bytes (RFC 7748 clamps them when they are used).
-pub(super) fn public_half(secret: &Key32) -> [u8; 32] {
+pub(crate) fn public_half(secret: &Key32) -> [u8; 32] {
     Kem::sk_to_pk(&private_key(secret)).to_bytes().into()
 }
 
-pub(super) fn seal_bytes(
+pub(crate) fn seal_bytes(
     to: &[u8; 32],
     from: Option<&Key32>,
     info: &[u8],
@@ -82,7 +78,7 @@ pub(super) fn seal_bytes(
     Ok(Sealed { enc: enc.to_bytes().to_vec(), ct })
 }
 
-pub(super) fn open_bytes(
+pub(crate) fn open_bytes(
     to: &Key32,
     from: Option<&[u8; 32]>,
     info: &[u8],
@@ -98,17 +94,17 @@ pub(super) fn open_bytes(
 
 /// Wiped when dropped.
 #[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 private key")]
-pub(super) fn private_key(secret: &Key32) -> PrivateKey {
+pub(crate) fn private_key(secret: &Key32) -> PrivateKey {
     Deserializable::from_bytes(secret.expose()).expect("32 bytes")
 }
 
 #[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 public key")]
-pub(super) fn public_key(public: &[u8; 32]) -> PublicKey {
+pub(crate) fn public_key(public: &[u8; 32]) -> PublicKey {
     Deserializable::from_bytes(public).expect("32 bytes")
 }
 
 /// [`Random`] as HPKE wants it.
-pub(super) struct HpkeRandom<'a>(pub &'a mut dyn Random);
+pub(crate) struct HpkeRandom<'a>(pub &'a mut dyn Random);
 
 impl hpke::rand_core::TryRng for HpkeRandom<'_> {
     type Error = Infallible;

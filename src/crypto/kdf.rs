@@ -3,11 +3,11 @@
 //! Each use of a key has its own label, so that no key ever serves two purposes. For passwords this is the wrong tool:
 //! those go through Argon2id in `slot`.
 
+use hkdf::{Hkdf, InvalidLength};
+use sha2::Sha256;
+
 use super::aad::Aad;
 use super::memory::Key32;
-use hkdf::Hkdf;
-use hkdf::InvalidLength;
-use sha2::Sha256;
 
 /// The subkey of `key` for the purpose that `info` names.
 pub fn derive(key: &Key32, info: &Aad) -> Key32 {
@@ -22,6 +22,6 @@ pub fn derive_salted(salt: &[u8], material: &[u8], info: &Aad) -> Key32 {
     })
 }
 
-pub(super) fn expand(salt: &[u8], material: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), InvalidLength> {
+pub(crate) fn expand(salt: &[u8], material: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), InvalidLength> {
     Hkdf::<Sha256>::new(Some(salt), material).expand(info, out)
 }

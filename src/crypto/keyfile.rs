@@ -3,15 +3,14 @@
 //! The checksum finds typing and copying mistakes; it protects nothing. Text is never echoed in an error, and what is
 //! decoded stays in wiped memory.
 
+use std::fmt;
+
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
 use super::memory::Key32;
 use super::random::Random;
-use data_encoding::BASE32_NOPAD;
-use data_encoding::BASE32_NOPAD_NOCASE;
-use sha2::Digest;
-use sha2::Sha256;
-use std::fmt;
-use zeroize::Zeroize;
-use zeroize::Zeroizing;
 
 /// Key and checksum.
 const DECODED_LEN: usize = 32 + CHECKSUM_LEN;
@@ -21,7 +20,7 @@ const ENCODED_LEN: usize = 58;
 
 /// What a key file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Unlock,
     Record,
 }
@@ -45,7 +44,7 @@ impl UnlockKey {
         write(Purpose::Unlock, &self.0)
     }
 
-    pub(super) fn key(&self) -> &Key32 {
+    pub(crate) fn key(&self) -> &Key32 {
         &self.0
     }
 }
@@ -94,7 +93,7 @@ impl Purpose {
     }
 }
 
-pub(super) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> {
+pub(crate) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> {
     let text = text.trim();
     let Some(encoded) = text.strip_prefix(purpose.prefix()) else {
         let of_another = Purpose::ALL.iter().any(|other| text.starts_with(other.prefix()));
@@ -109,7 +108,7 @@ pub(super) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> 
     if purpose.checksum(key) == checksum { Ok(Key32::copy_of(key)) } else { Err(KeyFileError::Mistyped) }
 }
 
-pub(super) fn write(purpose: Purpose, key: &Key32) -> Zeroizing<String> {
+pub(crate) fn write(purpose: Purpose, key: &Key32) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; DECODED_LEN]);
     let (key_bytes, checksum) = bytes.split_at_mut(32);
     key_bytes.copy_from_slice(key.expose());

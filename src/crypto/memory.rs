@@ -5,25 +5,19 @@
 //! constant time, or moved: what moves is the reference to it.
 #![expect(unsafe_code, reason = "mmap, mlock and madvise; every call has its SAFETY comment")]
 
-use super::random::Random;
-use nix::errno::Errno;
-use nix::sys::mman::MapFlags;
-use nix::sys::mman::MmapAdvise;
-use nix::sys::mman::ProtFlags;
-use nix::sys::mman::madvise;
-use nix::sys::mman::mlock;
-use nix::sys::mman::mmap_anonymous;
-use nix::sys::prctl;
-use nix::sys::resource::Resource;
-use nix::sys::resource::setrlimit;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+use super::random::Random;
 
 /// A 32-byte key in locked memory.
 pub struct Key32(ManuallyDrop<&'static mut Cell>);
@@ -130,8 +124,9 @@ fn map_cells() -> &'static mut [Cell; CELLS] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use nix::sys::resource::getrlimit;
+
+    use super::*;
 
     #[test]
     fn a_dropped_key_leaves_zeros_and_its_cell_is_used_again() {

@@ -4,19 +4,15 @@
 //! either, so they have caps when they are read. Derivations never run more than [`AT_ONCE`] at a time in this process: they
 //! would multiply its memory. They block: an async caller goes through a blocking thread.
 
+use std::fmt;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use argon2::{Algorithm, Argon2, Block, Version};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
 use super::SecretBytes;
 use super::memory::Key32;
-use argon2::Algorithm;
-use argon2::Argon2;
-use argon2::Block;
-use argon2::Version;
-use serde::Deserialize;
-use serde::Serialize;
-use std::fmt;
-use std::sync::Condvar;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use zeroize::Zeroizing;
 
 /// Derivations that may run at once.
 pub const AT_ONCE: u32 = 2;
@@ -30,7 +26,7 @@ impl Passphrase {
         if bytes.is_empty() { Err(EmptyPassphrase) } else { Ok(Self(bytes)) }
     }
 
-    pub(super) fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }
@@ -122,7 +118,7 @@ pub enum DeriveError {
 }
 
 /// The key of a passphrase. Waits while [`AT_ONCE`] others are being derived.
-pub(super) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Params) -> Result<Key32, DeriveError> {
+pub(crate) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Params) -> Result<Key32, DeriveError> {
     let (memory_kib, passes, lanes) = params.within_caps().map_err(|_| DeriveError::Params)?.costs();
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| DeriveError::Params)?;
     let _permit = Permit::wait();
@@ -130,7 +126,7 @@ pub(super) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Params) -> Resu
 }
 
 /// Works in memory of our own, because argon2 does not wipe the memory it allocates itself.
-pub(super) fn run(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Key32, DeriveError> {
+pub(crate) fn run(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Key32, DeriveError> {
     let count = argon2.params().block_count();
     let mut blocks = Zeroizing::new(Vec::<Block>::new());
     blocks.try_reserve_exact(count).map_err(|_| DeriveError::Memory)?;
@@ -168,9 +164,9 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use std::sync::atomic::AtomicU32;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn new_parameters_have_a_floor_and_caps() {

@@ -3,21 +3,16 @@
 //! The byte store must never see a name, an owner or a length-preserving image of one. A record opens only under the key
 //! (in the byte store's sense) that it was sealed for.
 
-use super::SecretBytes;
-use super::aad::Aad;
-use super::aead;
-use super::aead::Unopenable;
-use super::kdf;
-use super::keyfile;
-use super::keyfile::KeyFileError;
-use super::keyfile::Purpose;
-use super::memory::Key32;
-use super::random::Random;
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use super::aad::Aad;
+use super::aead::Unopenable;
+use super::keyfile::{KeyFileError, Purpose};
+use super::memory::Key32;
+use super::random::Random;
+use super::{SecretBytes, aead, kdf, keyfile};
 
 /// First byte of a sealed record: the format.
 const FORMAT: u8 = 1;

@@ -5,24 +5,21 @@
 //! are left: whoever holds only a removed slot, or an old copy of it, does not open what is sealed from then on. (They do
 //! know the identity that slots take a root from; to misuse it takes the record key and write access to the byte store.)
 
-use super::aad::Aad;
-use super::aead;
-use super::aead::Nonce;
-use super::deposit::DepositKey;
-use super::deposit::ReleaseKey;
-use super::hybrid;
-use super::memory::Key32;
-use super::random;
-use super::random::Random;
-use super::serial;
-use super::slot::Slot;
-use super::slots::Slots;
-use serde::Deserialize;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use super::aad::Aad;
+use super::aead::Nonce;
+use super::deposit::{DepositKey, ReleaseKey};
+use super::memory::Key32;
+use super::random::Random;
+use super::slot::Slot;
+use super::slots::Slots;
+use super::{aead, hybrid, random, serial};
 
 const LABEL: &str = "dropsafe key ring v1";
 const FIRST_GENERATION: u32 = 1;
@@ -116,7 +113,7 @@ impl KeyRing {
     }
 
     /// Opens a sealed ring under its root.
-    pub(super) fn open(store: &[u8; 16], root: Key32, sealed: &SealedRing) -> Result<Self, RingDamaged> {
+    pub(crate) fn open(store: &[u8; 16], root: Key32, sealed: &SealedRing) -> Result<Self, RingDamaged> {
         let opened = aead::open(&root, &sealed.nonce, &sealed.bind(store), &sealed.ciphertext)
             .map_err(|_| RingDamaged)?;
         let (identity, rest) = take_key(&opened)?;
@@ -174,21 +171,21 @@ impl KeyRing {
     }
 
     /// A ring that knows one slot more.
-    pub(super) fn with_slot(&self, slot: &Slot) -> Self {
+    pub(crate) fn with_slot(&self, slot: &Slot) -> Self {
         let mut ring = self.another();
         ring.slots.insert(*slot.id(), slot.digest(&self.store));
         ring
     }
 
-    pub(super) fn store(&self) -> &[u8; 16] {
+    pub(crate) fn store(&self) -> &[u8; 16] {
         &self.store
     }
 
-    pub(super) fn root(&self) -> &Key32 {
+    pub(crate) fn root(&self) -> &Key32 {
         &self.root
     }
 
-    pub(super) fn identity(&self) -> &Key32 {
+    pub(crate) fn identity(&self) -> &Key32 {
         &self.identity
     }
 
@@ -222,7 +219,7 @@ impl SealedRing {
         self.older.iter().chain([&self.current]).map(DepositKey::generation)
     }
 
-    pub(super) fn identity(&self) -> &[u8; 32] {
+    pub(crate) fn identity(&self) -> &[u8; 32] {
         &self.identity
     }
 
@@ -285,12 +282,9 @@ mod tests {
     use crate::crypto::keyfile::UnlockKey;
     use crate::crypto::passphrase::Params;
     use crate::crypto::random::Kernel;
-    use crate::crypto::slot;
-    use crate::crypto::slot::Secret;
-    use crate::crypto::slot::UnlockError;
-    use crate::crypto::value;
-    use crate::crypto::value::Context;
-    use crate::crypto::value::OpenError;
+    use crate::crypto::slot::{Secret, UnlockError};
+    use crate::crypto::value::{Context, OpenError};
+    use crate::crypto::{slot, value};
 
     const STORE: [u8; 16] = [1; 16];
     const CONTEXT: Context<'static> = Context {

@@ -1,16 +1,14 @@
 //! Byte fields as base64 (RFC 4648 section 5, no padding) in text formats and as bytes in binary ones.
 //! Never for key material.
 
-use data_encoding::BASE64URL_NOPAD;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::Serializer;
-use serde::de::Error;
-use serde::de::Visitor;
 use std::fmt;
 
+use data_encoding::BASE64URL_NOPAD;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serializer};
+
 /// `#[serde(with = "serial::bytes")]` for `Vec<u8>` and `[u8; N]`.
-pub(super) mod bytes {
+pub(crate) mod bytes {
     use super::*;
 
     pub fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {

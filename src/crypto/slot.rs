@@ -5,25 +5,17 @@
 //! put a root of their own into a slot. A slot commits to its secret, so no slot opens under two. Nothing here tells
 //! a wrong passphrase from another, or how close it came.
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
 use super::aad::Aad;
-use super::hybrid;
 use super::hybrid::SuiteId;
-use super::kdf;
 use super::keyfile::UnlockKey;
 use super::memory::Key32;
-use super::passphrase;
-use super::passphrase::DeriveError;
-use super::passphrase::Params;
-use super::passphrase::Passphrase;
-use super::random;
+use super::passphrase::{DeriveError, Params, Passphrase};
 use super::random::Random;
-use super::ring::KeyRing;
-use super::ring::RingDamaged;
-use super::serial;
-use serde::Deserialize;
-use serde::Serialize;
-use sha2::Digest;
-use sha2::Sha256;
+use super::ring::{KeyRing, RingDamaged};
+use super::{hybrid, kdf, passphrase, random, serial};
 
 const LABEL: &str = "dropsafe key slot v1";
 
@@ -131,12 +123,12 @@ impl Slot {
     }
 
     /// Public half of the identity of the ring it was made with.
-    pub(super) fn ring(&self) -> &[u8; 32] {
+    pub(crate) fn ring(&self) -> &[u8; 32] {
         &self.ring
     }
 
     /// The ring's root and what opened it, or none if `secret` is not this slot's.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         store: &[u8; 16],
         secret: Secret<'_>,
@@ -153,7 +145,7 @@ impl Slot {
     }
 
     /// The ring's root as it is wrapped now, by what opened this slot before.
-    pub(super) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, UnlockError> {
+    pub(crate) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, UnlockError> {
         if self.suite != hybrid::X25519 {
             return Err(UnlockError::UnknownSuite(self.suite));
         }
@@ -170,7 +162,7 @@ impl Slot {
         clippy::expect_used,
         reason = "both public keys were computed from private ones, so they are usable points"
     )]
-    pub(super) fn rewrapped(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
+    pub(crate) fn rewrapped(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
         let (aad, root) = (self.bind(ring.store()), ring.root().expose());
         let sealed = hybrid::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
             .expect("sealing to a key of our own");
@@ -178,7 +170,7 @@ impl Slot {
     }
 
     /// Identifies all of the slot but the wrapped root.
-    pub(super) fn digest(&self, store: &[u8; 16]) -> [u8; 32] {
+    pub(crate) fn digest(&self, store: &[u8; 16]) -> [u8; 32] {
         Sha256::digest(self.bind(store).as_bytes()).into()
     }
 
@@ -234,7 +226,7 @@ pub struct Opener {
 
 impl Opener {
     /// Id of the slot.
-    pub(super) fn slot(&self) -> &[u8; 16] {
+    pub(crate) fn slot(&self) -> &[u8; 16] {
         &self.slot
     }
 }

@@ -1,13 +1,9 @@
 //! The key slots of a store, kept as one: never none, never the same twice, and tried together.
 
-use super::ring::KeyRing;
-use super::ring::SealedRing;
-use super::slot::Opener;
-use super::slot::Secret;
-use super::slot::Slot;
-use super::slot::UnlockError;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::ring::{KeyRing, SealedRing};
+use super::slot::{Opener, Secret, Slot, UnlockError};
 
 /// The slots of a store: at least one, at most [`Slots::MOST`], each id once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +86,7 @@ impl Slots {
     }
 
     /// These slots wrapped anew, in the same order.
-    pub(super) fn replaced(&self, slots: Vec<Slot>) -> Self {
+    pub(crate) fn replaced(&self, slots: Vec<Slot>) -> Self {
         debug_assert!(slots.iter().map(Slot::id).eq(self.iter().map(Slot::id)));
         Self(slots)
     }
@@ -163,11 +159,9 @@ mod tests {
     use super::*;
     use crate::crypto::SecretBytes;
     use crate::crypto::keyfile::UnlockKey;
-    use crate::crypto::passphrase::Params;
-    use crate::crypto::passphrase::Passphrase;
+    use crate::crypto::passphrase::{Params, Passphrase};
     use crate::crypto::random::Kernel;
-    use crate::crypto::slot::SlotKind;
-    use crate::crypto::slot::create;
+    use crate::crypto::slot::{SlotKind, create};
 
     const STORE: [u8; 16] = [1; 16];
     const CHEAP: Params = Params::for_throwaway_stores();

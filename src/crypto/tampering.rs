@@ -2,26 +2,21 @@
 //!
 //! Structures are flipped in their serialized form, so that a field added tomorrow is covered tomorrow.
 
-use super::SecretBytes;
-use super::cache;
-use super::deposit::ReleaseKey;
-use super::keyfile::UnlockKey;
-use super::passphrase::Params;
-use super::passphrase::Passphrase;
-use super::random::Kernel;
-use super::record::RecordKey;
-use super::ring::KeyRing;
-use super::ring::SealedRing;
-use super::slot;
-use super::slot::Secret;
-use super::slots::Slots;
-use super::value;
-use super::value::Context;
-use super::value::SealedValue;
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::deposit::ReleaseKey;
+use super::keyfile::UnlockKey;
+use super::passphrase::{Params, Passphrase};
+use super::random::Kernel;
+use super::record::RecordKey;
+use super::ring::{KeyRing, SealedRing};
+use super::slot::Secret;
+use super::slots::Slots;
+use super::value::{Context, SealedValue};
+use super::{SecretBytes, cache, slot, value};
 
 const STORE: [u8; 16] = [1; 16];
 

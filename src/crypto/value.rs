@@ -4,22 +4,15 @@
 //! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`Context`], so that neither
 //! opens anywhere else. A value that opens is never checked here for what it means.
 
-pub use super::context::Context;
+use serde::{Deserialize, Serialize};
 
-use super::SecretBytes;
-use super::aead;
-use super::aead::Nonce;
-use super::aead::TAG_LEN;
-use super::deposit::DepositKey;
-use super::deposit::ReleaseKey;
-use super::hybrid;
+use super::aead::{Nonce, TAG_LEN};
+pub use super::context::Context;
+use super::deposit::{DepositKey, ReleaseKey};
 use super::hybrid::SuiteId;
 use super::memory::Key32;
-use super::random;
 use super::random::Random;
-use super::serial;
-use serde::Deserialize;
-use serde::Serialize;
+use super::{SecretBytes, aead, hybrid, random, serial};
 
 /// Domain separation of the HPKE seals of data keys (`info` of RFC 9180).
 const INFO: &[u8] = b"dropsafe deposit v1";

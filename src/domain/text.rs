@@ -4,8 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::Deserializer;
-use serde::de;
+use serde::{Deserializer, de};
 
 /// Reads a string and parses it; the error is the type's own, which by the rule of this room does not quote its input.
 pub(crate) fn deserialize<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>

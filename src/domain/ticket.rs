@@ -6,8 +6,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::domain::credential;
-use crate::domain::credential::Credential;
-use crate::domain::credential::CredentialKind;
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::pin::Pin;
 
 /// What the text form starts with.

@@ -13,7 +13,7 @@ const MAX_COMMITS: usize = 4096;
 const MAX_BYTES: usize = 8 << 20;
 
 /// The newest commits of a store.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     kept: Mutex<Kept>,
     news: Notify,
 }
@@ -37,13 +37,13 @@ struct Follower {
 
 impl Feed {
     /// A feed of the commits after `revision`.
-    pub(super) fn new(revision: Revision) -> Arc<Feed> {
+    pub(crate) fn new(revision: Revision) -> Arc<Feed> {
         let kept = Kept { commits: VecDeque::new(), bytes: 0, complete_after: revision, closed: false };
         Arc::new(Feed { kept: Mutex::new(kept), news: Notify::new() })
     }
 
     /// Adds commits, in ascending order of revision, all of them after those added before.
-    pub(super) fn publish(&self, commits: impl IntoIterator<Item = Event>) {
+    pub(crate) fn publish(&self, commits: impl IntoIterator<Item = Event>) {
         let mut kept = self.lock();
         for commit in commits {
             kept.bytes += size(&commit);
@@ -59,13 +59,13 @@ impl Feed {
     }
 
     /// Ends every watch once it has given what is kept.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.news.notify_waiters();
     }
 
     /// The commits after `from` that touch `prefix`.
-    pub(super) fn watch(self: &Arc<Feed>, prefix: Vec<u8>, from: Revision) -> Watch {
+    pub(crate) fn watch(self: &Arc<Feed>, prefix: Vec<u8>, from: Revision) -> Watch {
         Watch::new(Follower { feed: Arc::clone(self), prefix, seen: from })
     }
 

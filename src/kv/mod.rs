@@ -14,13 +14,13 @@ pub mod memory;
 pub mod sqlite;
 mod url;
 
-pub use error::{CommitError, Outage, Part, ReadError, WatchError};
-pub use limits::Limits;
-pub use url::{Url, UrlError};
-
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+
+pub use error::{CommitError, Outage, Part, ReadError, WatchError};
+pub use limits::Limits;
+pub use url::{Url, UrlError};
 
 /// The number of a commit. Each commit that changes something has a greater one than every commit before it.
 pub type Revision = u64;

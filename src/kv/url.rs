@@ -1,8 +1,7 @@
 //! Where a store is kept, as people write it: `sqlite:PATH`, `etcd://HOST:PORT,…/PREFIX` or `memory:`. Opens nothing.
 
 use std::fmt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 #[cfg(feature = "etcd")]

@@ -11,21 +11,14 @@
 //! Every file is for its owner alone. Never leaves half a file: each is written whole, synced and renamed.
 #![expect(clippy::disallowed_methods, reason = "the files of a store are opened, written and removed here")]
 
-use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
-use std::io::Read as _;
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use nix::errno::Errno;
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
+use nix::fcntl::{Flock, FlockArg};
 use zeroize::Zeroizing;
 
 use crate::kv;

@@ -8,28 +8,20 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::connection::Patience;
-use super::listen::ListenError;
-use super::listen::Listener;
+use super::listen::{ListenError, Listener};
 use super::run::Serving;
 use super::tls;
 use super::tls::TlsError;
-use crate::api;
 use crate::api::Api;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
-use crate::domain::ticket::BootTicket;
-use crate::domain::ticket::TicketPartsError;
+use crate::domain::ticket::{BootTicket, TicketPartsError};
 use crate::kv::memory::Memory;
-use crate::store;
-use crate::store::Clock as _;
-use crate::store::Init;
-use crate::store::KernelEntropy;
-use crate::store::NewKeyslot;
-use crate::store::NewTicket;
-use crate::store::Store;
-use crate::store::SystemClock;
-use crate::store::UnlockSecret;
+use crate::store::{
+    Clock as _, Init, KernelEntropy, NewKeyslot, NewTicket, Store, SystemClock, UnlockSecret,
+};
+use crate::{api, store};
 
 /// Connections at once: one machine's.
 const CONNECTIONS: usize = 1024;

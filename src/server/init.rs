@@ -7,27 +7,16 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::config::Advertised;
-use super::config::default_urls;
-use super::datadir;
-use super::datadir::DataDir;
-use super::datadir::DataError;
-use super::tls;
+use super::config::{Advertised, default_urls};
+use super::datadir::{DataDir, DataError};
 use super::tls::TlsError;
+use super::{datadir, tls};
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
-use crate::domain::name::MemberName;
-use crate::domain::name::OrgName;
+use crate::domain::name::{MemberName, OrgName};
 use crate::domain::pin::Pin;
-use crate::kv;
-use crate::store;
-use crate::store::Clock as _;
-use crate::store::Init;
-use crate::store::KernelEntropy;
-use crate::store::NewKeyslot;
-use crate::store::Store;
-use crate::store::SystemClock;
-use crate::store::UnlockSecret;
+use crate::store::{Clock as _, Init, KernelEntropy, NewKeyslot, Store, SystemClock, UnlockSecret};
+use crate::{kv, store};
 
 /// What `init` is told.
 pub struct InitOptions {
@@ -139,13 +128,13 @@ async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeE
 }
 
 /// How a server is reached.
-pub(super) struct Serving {
-    pub(super) url: String,
-    pub(super) pin: Pin,
+pub(crate) struct Serving {
+    pub(crate) url: String,
+    pub(crate) pin: Pin,
 }
 
 /// Certificate and configuration.
-pub(super) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<Serving, MakeError> {
+pub(crate) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<Serving, MakeError> {
     let made = tls::make(&certificate_names(options), SystemClock.now())?;
     let files: [(&str, &str); 4] =
         [("ca.pem", &made.ca), ("ca.key", &made.ca_key), ("cert.pem", &made.chain), ("key.pem", &made.key)];

@@ -3,36 +3,24 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
-use nix::sys::resource::getrlimit;
-use nix::sys::resource::setrlimit;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use tokio::net::TcpListener;
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
-use tokio::net::UnixListener;
-use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::Patience;
-use super::connection::Protocol;
-use super::connection::serve;
+use super::connection::{Patience, Protocol, serve};
 use super::datadir;
 use super::datadir::DataError;
-use crate::api::Api;
-use crate::api::OverTls;
-use crate::api::Peer;
+use crate::api::{Api, OverTls, Peer};
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
 const EXHAUSTED: Duration = Duration::from_millis(100);

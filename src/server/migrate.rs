@@ -4,16 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::datadir;
-use super::datadir::DataDir;
-use super::datadir::DataError;
+use super::datadir::{DataDir, DataError};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
-use crate::kv;
-use crate::store;
-use crate::store::Coded as _;
-use crate::store::Migrated;
-use crate::store::Moving;
+use crate::store::{Coded as _, Migrated, Moving};
+use crate::{kv, store};
 
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]

@@ -1,23 +1,18 @@
 //! `restore`: a store from a backup, without a running server. Opens no value.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 
 use super::datadir;
-use super::datadir::DataDir;
-use super::datadir::DataError;
-use super::init::InitOptions;
-use super::init::MakeError;
-use super::init::prepare_serving;
+use super::datadir::{DataDir, DataError};
+use super::init::{InitOptions, MakeError, prepare_serving};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
-use crate::kv;
-use crate::store;
 use crate::store::Coded as _;
+use crate::{kv, store};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]

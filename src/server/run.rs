@@ -4,35 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::config::Role;
-use super::config::ServeConfig;
+use super::config::{Role, ServeConfig};
 use super::connection::Patience;
-use super::datadir;
-use super::datadir::DataDir;
-use super::datadir::DataError;
-use super::listen;
-use super::listen::ListenError;
-use super::listen::Listener;
-use super::listen::accept;
+use super::datadir::{DataDir, DataError};
+use super::listen::{ListenError, Listener, accept};
 use super::notify::Notify;
-use super::tls;
 use super::tls::TlsError;
-use super::unlock;
-use crate::api;
+use super::{datadir, listen, tls, unlock};
 use crate::api::Api;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
-use crate::kv;
-use crate::store;
-use crate::store::Caller;
-use crate::store::Coded as _;
-use crate::store::KernelEntropy;
-use crate::store::Store;
-use crate::store::SystemClock;
+use crate::store::{Caller, Coded as _, KernelEntropy, Store, SystemClock};
+use crate::{api, kv, store};
 
 /// How often the number of connections is looked at.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -184,18 +170,18 @@ fn bind(config: &ServeConfig, served: &tls::Served) -> Result<Vec<Listener>, Lis
 }
 
 /// Listeners at work.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     api: Api,
     stop: watch::Sender<bool>,
     accepting: JoinSet<()>,
     counting: tokio::task::JoinHandle<()>,
     /// TCP addresses that are listened on.
-    pub(super) addresses: Vec<std::net::SocketAddr>,
+    pub(crate) addresses: Vec<std::net::SocketAddr>,
 }
 
 impl Serving {
     /// Accepts from all of `listeners`, at most `connections` connections at once.
-    pub(super) fn start(listeners: Vec<Listener>, api: &Api, connections: usize, patience: Patience) -> Self {
+    pub(crate) fn start(listeners: Vec<Listener>, api: &Api, connections: usize, patience: Patience) -> Self {
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Semaphore::new(connections));
         let addresses = listeners.iter().filter_map(Listener::address).collect();
@@ -214,7 +200,7 @@ impl Serving {
     }
 
     /// Accepts no more, and lets what was begun end within `limit`.
-    pub(super) async fn finish(mut self, limit: Duration) {
+    pub(crate) async fn finish(mut self, limit: Duration) {
         self.api.drain();
         self.stop.send_replace(true);
         self.counting.abort();

@@ -4,25 +4,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::DnType;
-use rcgen::ExtendedKeyUsagePurpose;
-use rcgen::IsCa;
-use rcgen::Issuer;
-use rcgen::KeyPair;
-use rcgen::KeyUsagePurpose;
-use rcgen::PKCS_ECDSA_P256_SHA256;
-use rcgen::SanType;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::DnsName;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::domain::pin::Pin;
@@ -158,13 +149,10 @@ fn alternative(name: &str) -> Result<SanType, TlsError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustls::ClientConfig;
-    use rustls::ClientConnection;
-    use rustls::HandshakeKind;
-    use rustls::RootCertStore;
-    use rustls::ServerConnection;
     use rustls::client::TicketRequest;
+    use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
+
+    use super::*;
 
     /// A whole handshake in memory and whatever follows it; what kind it was, and how many tickets came.
     fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (HandshakeKind, u32) {

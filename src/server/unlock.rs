@@ -6,9 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::config::UnlockFrom;
-use super::datadir::DataError;
-use super::datadir::is_exposed;
-use super::datadir::read;
+use super::datadir::{DataError, is_exposed, read};
 use crate::store::UnlockSecret;
 
 /// Names of systemd credentials that are looked for (systemd.exec(5), LoadCredentialEncrypted=).

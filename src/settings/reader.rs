@@ -5,10 +5,8 @@ use std::ffi::OsString;
 use std::fmt::Display;
 
 use super::fault::Faults;
-use super::key::Key;
-use super::key::Origin;
-use super::source::Items;
-use super::source::Source;
+use super::key::{Key, Origin};
+use super::source::{Items, Source};
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,8 +131,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::form;
-    use super::super::source::Environment;
-    use super::super::source::Found;
+    use super::super::source::{Environment, Found};
     use super::*;
 
     const DEADLINE: Key = Key { flag: "--deadline", variable: "DROPSAFE_DEADLINE", field: "deadline" };

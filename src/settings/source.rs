@@ -1,11 +1,9 @@
 //! A place where settings stand. The reader asks places in order; tests hand it places of their own.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use super::key::Key;
-use super::key::Origin;
+use super::key::{Key, Origin};
 
 /// What a place holds for one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,21 +4,12 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use serde_yaml::granit_parser::Event;
-use serde_yaml::granit_parser::Parser;
-use serde_yaml::granit_parser::ScalarStyle;
-use serde_yaml::granit_parser::Span;
-use serde_yaml::granit_parser::StrInput;
-use serde_yaml::granit_parser::options;
+use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, options};
 use zeroize::Zeroizing;
 
 use super::fault::Faults;
-use super::key::Key;
-use super::key::Origin;
-use super::key::nearest;
-use super::source::Found;
-use super::source::Items;
-use super::source::Source;
+use super::key::{Key, Origin, nearest};
+use super::source::{Found, Items, Source};
 
 /// Enough for any configuration; a parser's cost stays bounded.
 const MAX_BYTES: usize = 1 << 20;

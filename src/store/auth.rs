@@ -7,13 +7,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Store;
 use super::audit::{Tell, target};
 use super::error::{Coded, Error, Failure};
-use super::keyspace;
 use super::members::MemberRecord;
 use super::tickets::TicketRecord;
 use super::tokens::TokenRecord;
+use super::{Store, keyspace};
 use crate::domain::audit::{
     Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target,
 };
@@ -96,29 +95,29 @@ impl Caller {
         }
     }
 
-    pub(super) fn ticket_record(&self) -> Option<&Arc<TicketRecord>> {
+    pub(crate) fn ticket_record(&self) -> Option<&Arc<TicketRecord>> {
         self.ticket.as_ref()
     }
 
     /// The organization, which every member and ticket has.
-    pub(super) fn own_org(&self) -> Result<OrgId, Error> {
+    pub(crate) fn own_org(&self) -> Result<OrgId, Error> {
         self.principal.org().ok_or(Error::Forbidden(Denied::OperatorOutside))
     }
 
     /// As [`own_org`](Self::own_org), with the member.
-    pub(super) fn own_member(&self) -> Result<(OrgId, MemberId), Error> {
+    pub(crate) fn own_member(&self) -> Result<(OrgId, MemberId), Error> {
         let member = self.principal.member();
         let member = member.ok_or(Error::Forbidden(Denied::OperatorOutside))?;
         Ok((self.own_org()?, member))
     }
 
     /// Whether it may, without a record of the question.
-    pub(super) fn may(&self, action: Action) -> bool {
+    pub(crate) fn may(&self, action: Action) -> bool {
         decide(&self.principal, &action, &self.policy).is_ok()
     }
 
     /// An event that this caller causes. The journal says when.
-    pub(super) fn event(&self, action: AuditAction) -> AuditEvent {
+    pub(crate) fn event(&self, action: AuditAction) -> AuditEvent {
         let (kind, name, id) = match &self.principal {
             Principal::Operator => (ActorKind::Operator, None, None),
             Principal::Member { id, name, .. } => (ActorKind::Member, Some(name.into()), Some(id.into())),
@@ -237,7 +236,7 @@ impl Store {
         (about, self.judge_token(token, source).await)
     }
 
-    pub(super) async fn judge_token(
+    pub(crate) async fn judge_token(
         &self,
         token: TokenRecord,
         source: Option<IpAddr>,
@@ -300,7 +299,7 @@ impl Store {
     }
 
     /// Decides, and records a denial before it answers with it.
-    pub(super) async fn permit(
+    pub(crate) async fn permit(
         &self,
         caller: &Caller,
         action: Action,
@@ -313,7 +312,7 @@ impl Store {
     }
 
     /// The caller's organization and member; the operator has neither, and its attempt is recorded.
-    pub(super) async fn insider(
+    pub(crate) async fn insider(
         &self,
         caller: &Caller,
         told: AuditAction,
@@ -328,14 +327,14 @@ impl Store {
     }
 
     /// Records a denial, unless there were too many lately. That it could not be stored does not make it less of one.
-    pub(super) async fn record_denial(&self, event: AuditEvent) {
+    pub(crate) async fn record_denial(&self, event: AuditEvent) {
         if let Some(event) = self.few_denials(event) {
             let _ = self.journal().record(vec![event]).await;
         }
     }
 
     /// Whether the caller may see something; that it may not is recorded, while the caller is told that it is not there.
-    pub(super) fn may_see(&self, caller: &Caller, action: Action, told: AuditAction, target: Target) -> bool {
+    pub(crate) fn may_see(&self, caller: &Caller, action: Action, told: AuditAction, target: Target) -> bool {
         match decide(&caller.principal, &action, &caller.policy) {
             Ok(()) => true,
             Err(denied) => {

@@ -11,7 +11,6 @@ use tokio::sync::Notify;
 use super::boots::AttemptRecord;
 use super::error::Failure;
 use super::idempotency::Answer;
-
 use super::journal::Stop;
 use super::keys::OpenValueError;
 use super::keyspace::{self, Key, Prefix};
@@ -36,7 +35,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const BUSY: usize = 16;
 
 /// Does chores for as long as the store is used.
-pub(super) async fn tend(store: Weak<Inner>, bell: Arc<Notify>) {
+pub(crate) async fn tend(store: Weak<Inner>, bell: Arc<Notify>) {
     let mut forgot_at: Option<Timestamp> = None;
     loop {
         {
@@ -75,7 +74,7 @@ impl Store {
     }
 
     /// Lets callers go first.
-    pub(super) async fn give_way(&self) {
+    pub(crate) async fn give_way(&self) {
         tokio::task::yield_now().await;
         if self.journal().waiting() > BUSY {
             tokio::time::sleep(Duration::from_millis(5)).await;

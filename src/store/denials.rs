@@ -10,7 +10,7 @@ const BURST: f64 = 200.0;
 const RATE: f64 = 20.0;
 
 /// A token bucket.
-pub(super) struct Denials(Mutex<Bucket>);
+pub(crate) struct Denials(Mutex<Bucket>);
 
 struct Bucket {
     left: f64,
@@ -19,12 +19,12 @@ struct Bucket {
 }
 
 impl Denials {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self(Mutex::new(Bucket { left: BURST, at: now, left_out: 0 }))
     }
 
     /// Whether one more is taken; then also how many before it were not.
-    pub(super) fn admit(&self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn admit(&self, now: Timestamp) -> Option<u64> {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.left = BURST.min(bucket.left + now.since(bucket.at).as_secs_f64() * RATE);
         bucket.at = now;

@@ -218,7 +218,7 @@ impl Coded for Error {
 }
 
 /// A person has to unlock it, so there is no point in asking often.
-pub(super) const RETRY_LOCKED: Duration = Duration::from_secs(5);
+pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 
 fn value_code(error: &ValueError) -> &'static str {
     match error {

@@ -3,8 +3,9 @@
 //! What a request was is kept as a keyed hash. Its value is not part of that: a stored hash of a value would be a way to
 //! guess it. The value's own hash is made with bytes that only this process has, and compared while it lives.
 
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::auth::Caller;
@@ -21,8 +22,8 @@ const MAX_KEY: usize = 200;
 
 /// What a request was answered with.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) at: Timestamp,
+pub(crate) struct Answer {
+    pub(crate) at: Timestamp,
     request: [u8; 16],
     /// Of the value, and which process could tell.
     value: Option<([u8; 16], [u8; 16])>,
@@ -33,29 +34,29 @@ pub(super) struct Answer {
 impl Record for Answer {}
 
 impl Answer {
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.at.plus(KEPT) <= now
     }
 }
 
 /// A request that may be a repetition.
-pub(super) struct Repeatable {
+pub(crate) struct Repeatable {
     key: Key<Answer>,
     request: [u8; 16],
     value: Option<([u8; 16], [u8; 16])>,
 }
 
 /// Told apart from other operations, organizations and callers.
-pub(super) struct Request<'a> {
-    pub(super) operation: &'static str,
+pub(crate) struct Request<'a> {
+    pub(crate) operation: &'static str,
     /// All of it but the value.
-    pub(super) parts: Vec<Vec<u8>>,
-    pub(super) value: Option<&'a [u8]>,
+    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) value: Option<&'a [u8]>,
 }
 
 impl Store {
     /// The request under the idempotency key that came with it, if one did.
-    pub(super) fn repeatable(
+    pub(crate) fn repeatable(
         &self,
         caller: &Caller,
         key: Option<&str>,
@@ -87,7 +88,7 @@ impl Store {
 
 impl Repeatable {
     /// The first answer, when this request was made before.
-    pub(super) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
+    pub(crate) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
     where
         T: for<'de> Deserialize<'de>,
     {
@@ -110,13 +111,13 @@ impl Repeatable {
     }
 
     /// Keeps the answer for repetitions.
-    pub(super) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
+    pub(crate) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
         let answer = postcard::to_allocvec(answer).map_err(|_| Failure::Internal)?;
         self.store(tx, Some(Bytes(answer)))
     }
 
     /// Keeps that it was done, for an answer that holds a credential.
-    pub(super) fn remember_done(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+    pub(crate) fn remember_done(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
         self.store(tx, None)
     }
 
@@ -127,7 +128,7 @@ impl Repeatable {
 }
 
 /// Runs `make` unless the request was answered before.
-pub(super) fn once<T>(
+pub(crate) fn once<T>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
@@ -145,7 +146,7 @@ where
 }
 
 /// As [`once`], for what a credential is made for: a repetition is refused.
-pub(super) fn once_with_credential<T>(
+pub(crate) fn once_with_credential<T>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,

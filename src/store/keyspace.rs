@@ -27,14 +27,14 @@ use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
 
 /// The one key whose value is not sealed: what kind of store this is, and under which record key.
-pub(super) const HEADER: &[u8] = b"\0dropsafe";
+pub(crate) const HEADER: &[u8] = b"\0dropsafe";
 
 const MAGIC: &[u8; 16] = b"dropsafe store\n\0";
 /// The format that this program writes, and the newest it reads.
-pub(super) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 1;
 
 /// What the header is found to be.
-pub(super) enum Header {
+pub(crate) enum Header {
     Ours,
     OtherRecordKey,
     Newer(u16),
@@ -42,11 +42,11 @@ pub(super) enum Header {
 }
 
 /// The header of a store of this record key.
-pub(super) fn header(key: &RecordKey) -> Vec<u8> {
+pub(crate) fn header(key: &RecordKey) -> Vec<u8> {
     [MAGIC.as_slice(), &FORMAT.to_be_bytes(), &key_check(key)].concat()
 }
 
-pub(super) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
+pub(crate) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
     let Some((format, check)) = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<2>())
     else {
         return Header::Foreign;
@@ -62,23 +62,23 @@ pub(super) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
 const MOVED: &[u8; 16] = b"dropsafe moved\n\0";
 
 /// The header of a byte store that a store of this record key was moved away from.
-pub(super) fn moved_header(key: &RecordKey) -> Vec<u8> {
+pub(crate) fn moved_header(key: &RecordKey) -> Vec<u8> {
     [MOVED.as_slice(), &FORMAT.to_be_bytes(), &key_check(key)].concat()
 }
 
 /// Tells record keys apart, and nothing else of them.
-pub(super) fn key_check(key: &RecordKey) -> [u8; 16] {
+pub(crate) fn key_check(key: &RecordKey) -> [u8; 16] {
     key.key_hash("record key", &[])
 }
 
 /// Where one record of type `T` is kept.
-pub(super) struct Key<T> {
+pub(crate) struct Key<T> {
     bytes: Vec<u8>,
     record: PhantomData<fn() -> T>,
 }
 
 /// What the keys of several records of type `T` start with.
-pub(super) struct Prefix<T> {
+pub(crate) struct Prefix<T> {
     bytes: Vec<u8>,
     record: PhantomData<fn() -> T>,
 }
@@ -86,15 +86,15 @@ pub(super) struct Prefix<T> {
 // === impl Key, Prefix ===
 
 impl<T> Key<T> {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, record: PhantomData }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn to_vec(&self) -> Vec<u8> {
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
         self.bytes.clone()
     }
 }
@@ -116,81 +116,81 @@ impl<T> Prefix<T> {
         Self { bytes, record: PhantomData }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The key of this prefix with `last` at its end.
-    pub(super) fn key(&self, last: &[u8]) -> Key<T> {
+    pub(crate) fn key(&self, last: &[u8]) -> Key<T> {
         Key::new([&self.bytes, last].concat())
     }
 
     /// What follows the prefix in `key`; none when it is no key of this prefix or not 16 bytes longer.
-    pub(super) fn id(&self, key: &[u8]) -> Option<[u8; 16]> {
+    pub(crate) fn id(&self, key: &[u8]) -> Option<[u8; 16]> {
         key.strip_prefix(self.bytes.as_slice())?.try_into().ok()
     }
 }
 
 // === singletons ===
 
-pub(super) fn identity() -> Key<Identity> {
+pub(crate) fn identity() -> Key<Identity> {
     Key::new(b"I".to_vec())
 }
 
-pub(super) fn keys() -> Key<KeysRecord> {
+pub(crate) fn keys() -> Key<KeysRecord> {
     Key::new(b"K".to_vec())
 }
 
-pub(super) fn run() -> Key<RunRecord> {
+pub(crate) fn run() -> Key<RunRecord> {
     Key::new(b"R".to_vec())
 }
 
-pub(super) fn registry() -> Key<Registry> {
+pub(crate) fn registry() -> Key<Registry> {
     Key::new(b"G".to_vec())
 }
 
 // === by random id alone ===
 
-pub(super) fn orgs() -> Prefix<OrgRecord> {
+pub(crate) fn orgs() -> Prefix<OrgRecord> {
     Prefix::new(b"o".to_vec())
 }
 
-pub(super) fn org(id: OrgId) -> Key<OrgRecord> {
+pub(crate) fn org(id: OrgId) -> Key<OrgRecord> {
     orgs().key(id.as_bytes())
 }
 
-pub(super) fn token(id: TokenId) -> Key<TokenRecord> {
+pub(crate) fn token(id: TokenId) -> Key<TokenRecord> {
     Key::new([b"t", id.as_bytes().as_slice()].concat())
 }
 
-pub(super) fn ticket(id: TicketId) -> Key<TicketRecord> {
+pub(crate) fn ticket(id: TicketId) -> Key<TicketRecord> {
     Key::new([b"k", id.as_bytes().as_slice()].concat())
 }
 
-pub(super) fn body(place: [u8; 16]) -> Key<BodyRecord> {
+pub(crate) fn body(place: [u8; 16]) -> Key<BodyRecord> {
     Key::new([b"v", place.as_slice()].concat())
 }
 
-pub(super) fn removals() -> Prefix<RemovalRecord> {
+pub(crate) fn removals() -> Prefix<RemovalRecord> {
     Prefix::new(b"z".to_vec())
 }
 
-pub(super) fn removal(member: MemberId) -> Key<RemovalRecord> {
+pub(crate) fn removal(member: MemberId) -> Key<RemovalRecord> {
     removals().key(member.as_bytes())
 }
 
-pub(super) fn all_secrets() -> Prefix<SecretRecord> {
+pub(crate) fn all_secrets() -> Prefix<SecretRecord> {
     Prefix::new(b"s".to_vec())
 }
 
 /// Written with every change of a secret of the scope that `secrets` lists: what was read of the scope is good as long as
 /// this is.
-pub(super) fn scope_mark(secrets: &Prefix<SecretRecord>) -> Key<ScopeMark> {
+pub(crate) fn scope_mark(secrets: &Prefix<SecretRecord>) -> Key<ScopeMark> {
     Key::new([b"S", &secrets.bytes()[1..]].concat())
 }
 
 /// The mark that a change of what is kept at `key` is told by, if that is a secret.
-pub(super) fn mark_of(key: &[u8]) -> Option<Key<ScopeMark>> {
+pub(crate) fn mark_of(key: &[u8]) -> Option<Key<ScopeMark>> {
     let (scope, id) = key.split_at_checked(GROUP)?;
     (scope.starts_with(b"s") && id.len() == 16).then(|| scope_mark(&Prefix::new(scope.to_vec())))
 }
@@ -199,77 +199,77 @@ pub(super) fn mark_of(key: &[u8]) -> Option<Key<ScopeMark>> {
 const GROUP: usize = 1 + 16;
 
 /// The secrets whose data keys are to be settled.
-pub(super) fn all_unsettled() -> Prefix<Unsettled> {
+pub(crate) fn all_unsettled() -> Prefix<Unsettled> {
     Prefix::new(b"u".to_vec())
 }
 
-pub(super) fn unsettled(secret: &Key<SecretRecord>) -> Key<Unsettled> {
+pub(crate) fn unsettled(secret: &Key<SecretRecord>) -> Key<Unsettled> {
     all_unsettled().key(&secret.bytes()[1..])
 }
 
 /// The secret that a marker is for.
-pub(super) fn marked(marker: &[u8]) -> Key<SecretRecord> {
+pub(crate) fn marked(marker: &[u8]) -> Key<SecretRecord> {
     all_secrets().key(&marker[1..])
 }
 
-pub(super) fn attempts() -> Prefix<AttemptRecord> {
+pub(crate) fn attempts() -> Prefix<AttemptRecord> {
     Prefix::new(b"y".to_vec())
 }
 
-pub(super) fn answers() -> Prefix<Answer> {
+pub(crate) fn answers() -> Prefix<Answer> {
     Prefix::new(b"d".to_vec())
 }
 
-pub(super) fn sessions() -> Prefix<SessionRecord> {
+pub(crate) fn sessions() -> Prefix<SessionRecord> {
     Prefix::new(b"w".to_vec())
 }
 
-pub(super) fn session(id: [u8; 16]) -> Key<SessionRecord> {
+pub(crate) fn session(id: [u8; 16]) -> Key<SessionRecord> {
     sessions().key(&id)
 }
 
-pub(super) fn session_marks() -> Prefix<SessionMark> {
+pub(crate) fn session_marks() -> Prefix<SessionMark> {
     Prefix::new(b"W".to_vec())
 }
 
 // === the audit trail ===
 
-pub(super) type ChainId = [u8; 16];
+pub(crate) type ChainId = [u8; 16];
 
-pub(super) fn heads() -> Prefix<Head> {
+pub(crate) fn heads() -> Prefix<Head> {
     Prefix::new(b"A".to_vec())
 }
 
-pub(super) fn head(chain: &ChainId) -> Key<Head> {
+pub(crate) fn head(chain: &ChainId) -> Key<Head> {
     heads().key(chain)
 }
 
-pub(super) fn covers() -> Prefix<Cover> {
+pub(crate) fn covers() -> Prefix<Cover> {
     Prefix::new(b"C".to_vec())
 }
 
-pub(super) fn cover(chain: &ChainId) -> Key<Cover> {
+pub(crate) fn cover(chain: &ChainId) -> Key<Cover> {
     covers().key(chain)
 }
 
-pub(super) fn entries() -> Prefix<Entry> {
+pub(crate) fn entries() -> Prefix<Entry> {
     Prefix::new(b"a".to_vec())
 }
 
 /// Newest first over all chains, and within one chain the later entry first.
-pub(super) fn entry(at: Timestamp, chain: &ChainId, seq: u64) -> Key<Entry> {
+pub(crate) fn entry(at: Timestamp, chain: &ChainId, seq: u64) -> Key<Entry> {
     let newest_first = [newest_first(at).as_slice(), chain, &(!seq).to_be_bytes()].concat();
     entries().key(&newest_first)
 }
 
 /// The key after which the entries older than `before` begin.
-pub(super) fn entries_before(before: Timestamp) -> Key<Entry> {
+pub(crate) fn entries_before(before: Timestamp) -> Key<Entry> {
     // The greatest key of the millisecond `before` itself.
     entries().key(&[newest_first(before).as_slice(), &[0xff; 24]].concat())
 }
 
 /// Time, chain and number of an entry, from its key.
-pub(super) fn entry_parts(key: &[u8]) -> Option<(Timestamp, ChainId, u64)> {
+pub(crate) fn entry_parts(key: &[u8]) -> Option<(Timestamp, ChainId, u64)> {
     let rest: &[u8; 32] = key.strip_prefix(b"a")?.try_into().ok()?;
     let (at, rest) = rest.split_first_chunk::<8>()?;
     let (chain, seq) = rest.split_first_chunk::<16>()?;
@@ -287,24 +287,24 @@ fn newest_first(at: Timestamp) -> [u8; 8] {
 // === by keyed hashes ===
 
 impl Records {
-    pub(super) fn org_name(&self, name: &OrgName) -> Key<OrgId> {
+    pub(crate) fn org_name(&self, name: &OrgName) -> Key<OrgId> {
         self.hashed(b"O", "organization name", &[name.as_str().as_bytes()])
     }
 
-    pub(super) fn members(&self, org: OrgId) -> Prefix<MemberRecord> {
+    pub(crate) fn members(&self, org: OrgId) -> Prefix<MemberRecord> {
         self.grouped(b"m", "members", &[org.as_bytes()])
     }
 
-    pub(super) fn member(&self, org: OrgId, id: MemberId) -> Key<MemberRecord> {
+    pub(crate) fn member(&self, org: OrgId, id: MemberId) -> Key<MemberRecord> {
         self.members(org).key(id.as_bytes())
     }
 
-    pub(super) fn member_name(&self, org: OrgId, name: &MemberName) -> Key<MemberId> {
+    pub(crate) fn member_name(&self, org: OrgId, name: &MemberName) -> Key<MemberId> {
         self.hashed(b"M", "member name", &[org.as_bytes(), name.as_str().as_bytes()])
     }
 
     /// The tokens of an organization and whose they are; of the operator when there is none.
-    pub(super) fn tokens(&self, org: Option<OrgId>) -> Prefix<Option<MemberId>> {
+    pub(crate) fn tokens(&self, org: Option<OrgId>) -> Prefix<Option<MemberId>> {
         match org {
             Some(org) => self.grouped(b"T", "tokens", &[org.as_bytes()]),
             None => self.grouped(b"T", "operator tokens", &[]),
@@ -312,7 +312,7 @@ impl Records {
     }
 
     /// The sessions of a member; of the operator when there is none.
-    pub(super) fn sessions_of(&self, member: Option<(OrgId, MemberId)>) -> Prefix<SessionMark> {
+    pub(crate) fn sessions_of(&self, member: Option<(OrgId, MemberId)>) -> Prefix<SessionMark> {
         match member {
             Some((org, member)) => self.grouped(b"W", "sessions", &[org.as_bytes(), member.as_bytes()]),
             None => self.grouped(b"W", "operator sessions", &[]),
@@ -320,82 +320,82 @@ impl Records {
     }
 
     /// The tickets of an organization and whom they act for.
-    pub(super) fn tickets(&self, org: OrgId) -> Prefix<MemberId> {
+    pub(crate) fn tickets(&self, org: OrgId) -> Prefix<MemberId> {
         self.grouped(b"q", "tickets", &[org.as_bytes()])
     }
 
     /// The secrets of one scope.
-    pub(super) fn secrets(&self, org: OrgId, scope: Scope) -> Prefix<SecretRecord> {
+    pub(crate) fn secrets(&self, org: OrgId, scope: Scope) -> Prefix<SecretRecord> {
         let owner = scope.owner();
         let owner = owner.as_ref().map_or(&[][..], |owner| owner.as_bytes());
         self.grouped(b"s", "secrets", &[org.as_bytes(), scope.kind().as_str().as_bytes(), owner])
     }
 
-    pub(super) fn secret(&self, org: OrgId, scope: Scope, id: SecretId) -> Key<SecretRecord> {
+    pub(crate) fn secret(&self, org: OrgId, scope: Scope, id: SecretId) -> Key<SecretRecord> {
         self.secrets(org, scope).key(id.as_bytes())
     }
 
     /// The scopes of an organization's secrets.
-    pub(super) fn scopes(&self, org: OrgId) -> Prefix<Scope> {
+    pub(crate) fn scopes(&self, org: OrgId) -> Prefix<Scope> {
         self.grouped(b"i", "secret ids", &[org.as_bytes()])
     }
 
     /// Which secret of a scope is exported under a name.
-    pub(super) fn secret_env(&self, org: OrgId, scope: Scope, env: &EnvName) -> Key<SecretId> {
+    pub(crate) fn secret_env(&self, org: OrgId, scope: Scope, env: &EnvName) -> Key<SecretId> {
         self.in_scope(b"e", "exported name", org, scope, env.as_str())
     }
 
     /// Which secret of a scope has a name.
-    pub(super) fn secret_name(&self, org: OrgId, scope: Scope, name: &SecretName) -> Key<SecretId> {
+    pub(crate) fn secret_name(&self, org: OrgId, scope: Scope, name: &SecretName) -> Key<SecretId> {
         self.in_scope(b"n", "secret name", org, scope, name.as_str())
     }
 
     /// What an organization declares of its plugins.
-    pub(super) fn plugins(&self, org: OrgId) -> Prefix<PluginRecord> {
+    pub(crate) fn plugins(&self, org: OrgId) -> Prefix<PluginRecord> {
         self.grouped(b"p", "plugins", &[org.as_bytes()])
     }
 
-    pub(super) fn plugin(&self, org: OrgId, name: &PluginName) -> Key<PluginRecord> {
+    pub(crate) fn plugin(&self, org: OrgId, name: &PluginName) -> Key<PluginRecord> {
         let parts: [&[u8]; 2] = [org.as_bytes(), name.as_str().as_bytes()];
         self.plugins(org).key(&self.key.key_hash("plugin name", &parts))
     }
 
     /// Which plugins are declared, and which of them are disabled.
-    pub(super) fn plugin_list(&self, org: OrgId) -> Key<PluginsRecord> {
+    pub(crate) fn plugin_list(&self, org: OrgId) -> Key<PluginsRecord> {
         self.hashed(b"P", "plugin list", &[org.as_bytes()])
     }
 
     /// The categories that an organization declares.
-    pub(super) fn categories(&self, org: OrgId) -> Key<CategoriesRecord> {
+    pub(crate) fn categories(&self, org: OrgId) -> Key<CategoriesRecord> {
         self.hashed(b"c", "categories", &[org.as_bytes()])
     }
 
     /// The boots of an organization, newest first.
-    pub(super) fn boots(&self, org: OrgId) -> Prefix<BootRecord> {
+    pub(crate) fn boots(&self, org: OrgId) -> Prefix<BootRecord> {
         self.grouped(b"b", "boots", &[org.as_bytes()])
     }
 
-    pub(super) fn boot(&self, org: OrgId, id: BootId) -> Key<BootRecord> {
+    pub(crate) fn boot(&self, org: OrgId, id: BootId) -> Key<BootRecord> {
         self.boots(org).key(&id.as_bytes().map(|byte| !byte))
     }
 
     /// What boots were given, each once.
-    pub(super) fn receipt(&self, org: OrgId, content: &Digest) -> Key<ReceiptRecord> {
+    pub(crate) fn receipt(&self, org: OrgId, content: &Digest) -> Key<ReceiptRecord> {
         self.hashed(b"r", "receipt", &[org.as_bytes(), content.as_bytes()])
     }
 
     /// The latest boot of a machine.
-    pub(super) fn machine(&self, org: OrgId, machine: &str) -> Key<MachineRecord> {
+    pub(crate) fn machine(&self, org: OrgId, machine: &str) -> Key<MachineRecord> {
         self.hashed(b"h", "machine", &[org.as_bytes(), machine.as_bytes()])
     }
 
     /// A try of a boot by a ticket of limited use.
-    pub(super) fn attempt(&self, ticket: TicketId, attempt: &str) -> Key<AttemptRecord> {
+    pub(crate) fn attempt(&self, ticket: TicketId, attempt: &str) -> Key<AttemptRecord> {
         let hash = self.key.key_hash("boot attempt", &[ticket.as_bytes(), attempt.as_bytes()]);
         attempts().key(&hash)
     }
 
-    pub(super) fn answer(&self, who: &[u8], operation: &str, key: &str) -> Key<Answer> {
+    pub(crate) fn answer(&self, who: &[u8], operation: &str, key: &str) -> Key<Answer> {
         self.hashed(b"d", "idempotency", &[who, operation.as_bytes(), key.as_bytes()])
     }
 

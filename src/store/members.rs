@@ -45,19 +45,19 @@ pub struct Member {
 
 /// A member, or one who was: the record stays, so that what the member wrote still has an author.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct MemberRecord {
-    pub(super) id: MemberId,
-    pub(super) name: MemberName,
-    pub(super) role: Role,
-    pub(super) created_at: Timestamp,
-    pub(super) removed_at: Option<Timestamp>,
+pub(crate) struct MemberRecord {
+    pub(crate) id: MemberId,
+    pub(crate) name: MemberName,
+    pub(crate) role: Role,
+    pub(crate) created_at: Timestamp,
+    pub(crate) removed_at: Option<Timestamp>,
 }
 
 /// A removed member whose secrets, tokens and tickets are still to be deleted.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct RemovalRecord {
-    pub(super) org: OrgId,
-    pub(super) member: MemberId,
+pub(crate) struct RemovalRecord {
+    pub(crate) org: OrgId,
+    pub(crate) member: MemberId,
 }
 
 impl Record for MemberRecord {}
@@ -167,7 +167,7 @@ impl Store {
         Ok(removed.into())
     }
 
-    pub(super) async fn member_record(&self, org: OrgId, name: &MemberName) -> Result<MemberRecord, Error> {
+    pub(crate) async fn member_record(&self, org: OrgId, name: &MemberName) -> Result<MemberRecord, Error> {
         let not_found = || Error::NotFound { what: "member" };
         let id = self.records().get(&self.records().member_name(org, name)).await?.ok_or_else(not_found)?;
         let member = self.records().get(&self.records().member(org, id)).await?;
@@ -175,7 +175,7 @@ impl Store {
     }
 
     /// The member of that name in the caller's organization; without a name the caller.
-    pub(super) async fn member_or_self(
+    pub(crate) async fn member_or_self(
         &self,
         caller: &Caller,
         name: Option<&MemberName>,
@@ -190,7 +190,7 @@ impl Store {
     }
 
     /// Names of the members that are there.
-    pub(super) async fn member_names(
+    pub(crate) async fn member_names(
         &self,
         org: OrgId,
         ids: BTreeSet<MemberId>,
@@ -201,7 +201,7 @@ impl Store {
     }
 
     /// The members of these ids, removed ones among them.
-    pub(super) async fn members_by_id(
+    pub(crate) async fn members_by_id(
         &self,
         org: OrgId,
         ids: BTreeSet<MemberId>,
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// A page of the ids under an index whose records `admit`, and the cursor of the next.
-    pub(super) async fn filtered_ids<T: Record>(
+    pub(crate) async fn filtered_ids<T: Record>(
         &self,
         index: &Prefix<T>,
         page: &PageAsk,
@@ -250,7 +250,7 @@ fn is_admin(role: Role) -> i8 {
 
 impl Tx<'_> {
     /// A member that is there, and still is when this commits.
-    pub(super) fn get_member(&mut self, org: OrgId, id: MemberId) -> Result<MemberRecord, Stop<Error>> {
+    pub(crate) fn get_member(&mut self, org: OrgId, id: MemberId) -> Result<MemberRecord, Stop<Error>> {
         let member = self.get(&self.records().member(org, id))?;
         let there = member.filter(|member| member.removed_at.is_none());
         there.ok_or(Stop::Refused(Error::NotFound { what: "member" }))

@@ -32,7 +32,8 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-pub use crate::crypto::value::{SealedValue, Wrapped};
+use std::sync::{Arc, OnceLock, RwLock};
+
 pub use audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
 pub use auth::{AuthError, Caller};
 pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
@@ -55,13 +56,10 @@ pub use secrets::{
     Deleted, Deposit, ImportAsk, ImportLine, ImportReport, NewSecret, Replacement, SealedDeposit, Secret,
     SecretChange, SecretFilter, Written,
 };
+use serde::{Deserialize, Serialize};
 pub use sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use tickets::{NewTicket, Ticket, TicketIssued};
 pub use tokens::{NewToken, Token, TokenIssued};
-
-use std::sync::{Arc, OnceLock, RwLock};
-
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use self::boots::{Kept, SeenReceipts};
@@ -70,6 +68,7 @@ use self::journal::Journal;
 use self::keys::{Release, UNLOCKS_WAITING};
 use self::records::{Record, Records};
 use crate::crypto::record::RecordKey;
+pub use crate::crypto::value::{SealedValue, Wrapped};
 use crate::domain::catalog::Presets;
 use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;

@@ -6,12 +6,11 @@ use super::audit::{Tell, target};
 use super::error::{Error, Failure};
 use super::idempotency::{Request, once_with_credential};
 use super::journal::{Stop, Tx};
-use super::keyspace;
 use super::members::MemberRecord;
 use super::page::{Page, PageAsk};
 use super::records::Record;
 use super::tokens::{Mint, TokenRecord};
-use super::{Caller, Store};
+use super::{Caller, Store, keyspace};
 use crate::domain::audit::{AuditAction, AuditEvent, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId};
@@ -63,13 +62,13 @@ pub struct PolicyChange {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct OrgRecord {
-    pub(super) id: OrgId,
-    pub(super) name: OrgName,
-    pub(super) created_at: Timestamp,
-    pub(super) policy: OrgPolicy,
+pub(crate) struct OrgRecord {
+    pub(crate) id: OrgId,
+    pub(crate) name: OrgName,
+    pub(crate) created_at: Timestamp,
+    pub(crate) policy: OrgPolicy,
     /// How many admins it has; never 0.
-    pub(super) admins: u32,
+    pub(crate) admins: u32,
 }
 
 impl Record for OrgRecord {}
@@ -151,21 +150,21 @@ impl From<OrgRecord> for Org {
 }
 
 /// An organization with its first admin and that admin's first token, all in one commit.
-pub(super) struct Founding {
+pub(crate) struct Founding {
     id: OrgId,
-    pub(super) name: OrgName,
+    pub(crate) name: OrgName,
     admin: (MemberId, MemberName),
-    pub(super) admin_token: Mint,
+    pub(crate) admin_token: Mint,
 }
 
 impl Founding {
-    pub(super) fn new(store: &Store, name: OrgName, admin: MemberName) -> Self {
+    pub(crate) fn new(store: &Store, name: OrgName, admin: MemberName) -> Self {
         let id = OrgId::from_bytes(store.records().random_bytes());
         let admin = (MemberId::from_bytes(store.records().random_bytes()), admin);
         Self { id, name, admin, admin_token: Mint::new(store, CredentialKind::Member) }
     }
 
-    pub(super) fn run(&self, tx: &mut Tx<'_>, event: AuditEvent) -> Result<Org, Stop<Error>> {
+    pub(crate) fn run(&self, tx: &mut Tx<'_>, event: AuditEvent) -> Result<Org, Stop<Error>> {
         let records = tx.records();
         let name_key = records.org_name(&self.name);
         if tx.has(&name_key)? {

@@ -41,7 +41,7 @@ pub struct PageAsk {
 }
 
 impl PageAsk {
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT).clamp(1, MOST)
     }
 }
@@ -56,7 +56,7 @@ pub struct Page<T> {
 }
 
 impl Store {
-    pub(super) fn cursor(&self, after: &[u8]) -> Cursor {
+    pub(crate) fn cursor(&self, after: &[u8]) -> Cursor {
         let sealed = self.records().seal(PLACE, after);
         let mut text = BASE32_NOPAD.encode(&sealed);
         text.make_ascii_lowercase();
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// What a cursor was made of.
-    pub(super) fn read_cursor(&self, cursor: &Cursor) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read_cursor(&self, cursor: &Cursor) -> Result<Vec<u8>, Error> {
         let refused = || Error::Invalid { field: "cursor", why: "it is none that this store gave" };
         if cursor.0.len() > 500 {
             return Err(refused());
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// As [`read_cursor`](Self::read_cursor), when there is one.
-    pub(super) fn start_of(&self, page: &PageAsk) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn start_of(&self, page: &PageAsk) -> Result<Option<Vec<u8>>, Error> {
         page.cursor.as_ref().map(|cursor| self.read_cursor(cursor)).transpose()
     }
 }

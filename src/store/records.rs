@@ -18,7 +18,7 @@ use crate::domain::secret::Scope;
 use crate::kv::{self, Kv, Revision};
 
 /// What is kept in a record.
-pub(super) trait Record: Serialize + DeserializeOwned {
+pub(crate) trait Record: Serialize + DeserializeOwned {
     /// Its format, the first byte inside the seal. A later program reads the older ones.
     const FORMAT: u8 = 1;
 }
@@ -31,38 +31,38 @@ impl Record for SecretId {}
 impl Record for Scope {}
 
 /// The byte store as records.
-pub(super) struct Records {
-    pub(super) kv: Arc<dyn Kv>,
-    pub(super) key: RecordKey,
-    pub(super) random: Arc<dyn Entropy>,
+pub(crate) struct Records {
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) key: RecordKey,
+    pub(crate) random: Arc<dyn Entropy>,
 }
 
 /// A record that a scan found.
-pub(super) struct Found<T> {
-    pub(super) key: Vec<u8>,
-    pub(super) record: T,
+pub(crate) struct Found<T> {
+    pub(crate) key: Vec<u8>,
+    pub(crate) record: T,
 }
 
 /// A page of a scan.
-pub(super) struct Scanned<T> {
-    pub(super) found: Vec<Found<T>>,
-    pub(super) more: bool,
-    pub(super) revision: Revision,
+pub(crate) struct Scanned<T> {
+    pub(crate) found: Vec<Found<T>>,
+    pub(crate) more: bool,
+    pub(crate) revision: Revision,
 }
 
 /// Some keys as they were at one revision.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     entries: Vec<Option<kv::Entry>>,
 }
 
 impl Records {
     /// The record at `key`.
-    pub(super) async fn get<T: Record>(&self, key: &Key<T>) -> Result<Option<T>, Failure> {
+    pub(crate) async fn get<T: Record>(&self, key: &Key<T>) -> Result<Option<T>, Failure> {
         self.snapshot(vec![key.to_vec()]).await?.read(self, 0, key)
     }
 
     /// The records at `keys`, in their order, of one snapshot.
-    pub(super) async fn get_all<T: Record>(&self, keys: &[Key<T>]) -> Result<Vec<Option<T>>, Failure> {
+    pub(crate) async fn get_all<T: Record>(&self, keys: &[Key<T>]) -> Result<Vec<Option<T>>, Failure> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -71,13 +71,13 @@ impl Records {
     }
 
     /// The entries at keys of any types, of one snapshot.
-    pub(super) async fn snapshot(&self, keys: Vec<Vec<u8>>) -> Result<Snapshot, Failure> {
+    pub(crate) async fn snapshot(&self, keys: Vec<Vec<u8>>) -> Result<Snapshot, Failure> {
         let (entries, _) = self.kv.get(&keys).await?;
         Ok(Snapshot { entries })
     }
 
     /// A page of the records under `prefix` after the key `after`.
-    pub(super) async fn scan<T: Record>(
+    pub(crate) async fn scan<T: Record>(
         &self,
         prefix: &Prefix<T>,
         after: Option<&[u8]>,
@@ -93,7 +93,7 @@ impl Records {
     }
 
     /// All records under `prefix`, and the revision of the last page. For prefixes whose size is bounded by their nature.
-    pub(super) async fn scan_all<T: Record>(
+    pub(crate) async fn scan_all<T: Record>(
         &self,
         prefix: &Prefix<T>,
     ) -> Result<(Vec<Found<T>>, Revision), Failure> {
@@ -113,7 +113,7 @@ impl Records {
     }
 
     /// Shows `each` record under `prefix`, a page at a time, so that no more than a page is in memory.
-    pub(super) async fn for_each<T: Record>(
+    pub(crate) async fn for_each<T: Record>(
         &self,
         prefix: &Prefix<T>,
         mut each: impl FnMut(T),
@@ -130,24 +130,24 @@ impl Records {
     }
 
     /// Opens and reads the record that was found at `key`.
-    pub(super) fn open<T: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<T, Failure> {
+    pub(crate) fn open<T: Record>(&self, key: &[u8], sealed: &[u8]) -> Result<T, Failure> {
         decode(&self.unseal(key, sealed)?)
     }
 
-    pub(super) fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<SecretBytes, Failure> {
+    pub(crate) fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<SecretBytes, Failure> {
         self.key.open_record(key, sealed).map_err(|_| Failure::Corrupt)
     }
 
-    pub(super) fn seal(&self, key: &[u8], plain: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, key: &[u8], plain: &[u8]) -> Vec<u8> {
         self.key.seal_record(key, plain, &mut self.rng())
     }
 
     /// The source of randomness as the room of keys wants it.
-    pub(super) fn rng(&self) -> impl Random + '_ {
+    pub(crate) fn rng(&self) -> impl Random + '_ {
         |bytes: &mut [u8]| self.random.fill(bytes)
     }
 
-    pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+    pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.random.fill(&mut bytes);
         bytes
@@ -156,12 +156,12 @@ impl Records {
 
 impl Snapshot {
     /// The commit that wrote the `index`-th of those that were asked for.
-    pub(super) fn written_at(&self, index: usize) -> Option<Revision> {
+    pub(crate) fn written_at(&self, index: usize) -> Option<Revision> {
         self.entries.get(index).and_then(Option::as_ref).map(|entry| entry.revision)
     }
 
     /// The record at `key`, which is the `index`-th of those that were asked for.
-    pub(super) fn read<T: Record>(
+    pub(crate) fn read<T: Record>(
         &self,
         records: &Records,
         index: usize,
@@ -175,14 +175,14 @@ impl Snapshot {
 }
 
 /// The plaintext of a record.
-pub(super) fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Failure> {
+pub(crate) fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Failure> {
     let mut plain = postcard::to_allocvec(record).map_err(|_| Failure::Internal)?;
     plain.insert(0, T::FORMAT);
     Ok(plain)
 }
 
 /// A record from its plaintext.
-pub(super) fn decode<T: Record>(plain: &[u8]) -> Result<T, Failure> {
+pub(crate) fn decode<T: Record>(plain: &[u8]) -> Result<T, Failure> {
     match plain.split_first() {
         Some((format, plain)) if *format == T::FORMAT => {
             postcard::from_bytes(plain).map_err(|_| Failure::Corrupt)
@@ -193,7 +193,7 @@ pub(super) fn decode<T: Record>(plain: &[u8]) -> Result<T, Failure> {
 
 /// Bytes as one piece; serde would otherwise take a `Vec<u8>` for a list of numbers.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl Serialize for Bytes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

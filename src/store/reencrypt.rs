@@ -45,7 +45,7 @@ pub struct Progress {
 
 /// A run.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct RunRecord {
+pub(crate) struct RunRecord {
     generation: u32,
     /// Up to this key all is moved.
     cursor: Option<Bytes>,
@@ -119,7 +119,7 @@ impl Store {
         Ok(self.progress(generation).await?)
     }
 
-    pub(super) async fn progress(&self, generation: u32) -> Result<Progress, Failure> {
+    pub(crate) async fn progress(&self, generation: u32) -> Result<Progress, Failure> {
         let run = self.records().get(&keyspace::run()).await?;
         Ok(match run {
             None => Progress { running: false, generation, done: 0, total: None },
@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// Goes on with a run, if there is one and the store is unlocked, to its end.
-    pub(super) async fn continue_run(&self) -> Result<(), Failure> {
+    pub(crate) async fn continue_run(&self) -> Result<(), Failure> {
         loop {
             let Some(run) = self.records().get(&keyspace::run()).await? else { return Ok(()) };
             let own = self.inner.process;
@@ -278,7 +278,7 @@ impl RunRecord {
 
 impl Tx<'_> {
     /// Makes a run look at everything once more, since something of the old generation is being stored.
-    pub(super) fn look_again(&mut self) -> Result<(), Halt> {
+    pub(crate) fn look_again(&mut self) -> Result<(), Halt> {
         let key: Key<RunRecord> = keyspace::run();
         match self.get(&key)? {
             Some(run) if !run.again => self.put(&key, &RunRecord { again: true, ..run }),

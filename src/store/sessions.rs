@@ -13,13 +13,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::Store;
 use super::audit::{Tell, target};
 use super::auth::{AuthError, Caller};
 use super::error::{Error, Failure};
 use super::journal::Stop;
-use super::keyspace;
 use super::records::Record;
+use super::{Store, keyspace};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TokenId};
@@ -40,7 +39,7 @@ pub struct SessionKey {
 
 /// A session.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SessionRecord {
+pub(crate) struct SessionRecord {
     hash: [u8; 32],
     token: TokenId,
     /// None: the operator's.
@@ -52,7 +51,7 @@ pub(super) struct SessionRecord {
 
 /// That a member, or the operator, has a session.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SessionMark {
+pub(crate) struct SessionMark {
     created_at: Timestamp,
 }
 
@@ -60,13 +59,13 @@ impl Record for SessionRecord {}
 impl Record for SessionMark {}
 
 impl SessionRecord {
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.seen_at.plus(SESSION_IDLE) <= now || self.created_at.plus(SESSION_LONGEST) <= now
     }
 }
 
 impl SessionMark {
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.created_at.plus(SESSION_LONGEST) <= now
     }
 }

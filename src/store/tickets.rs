@@ -9,12 +9,11 @@ use super::audit::{Tell, target};
 use super::error::Error;
 use super::idempotency::{Request, once_with_credential};
 use super::journal::Stop;
-use super::keyspace;
 use super::members::MemberRecord;
 use super::page::{Page, PageAsk};
 use super::records::Record;
 use super::tokens::Mint;
-use super::{Caller, Store};
+use super::{Caller, Store, keyspace};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
@@ -82,21 +81,21 @@ pub struct TicketIssued {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct TicketRecord {
-    pub(super) id: TicketId,
-    pub(super) hash: [u8; 32],
-    pub(super) org: OrgId,
-    pub(super) member: MemberId,
+pub(crate) struct TicketRecord {
+    pub(crate) id: TicketId,
+    pub(crate) hash: [u8; 32],
+    pub(crate) org: OrgId,
+    pub(crate) member: MemberId,
     author: MemberId,
     label: Option<Label>,
     created_at: Timestamp,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) revoked_at: Option<Timestamp>,
-    pub(super) uses: Option<u64>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
+    pub(crate) uses: Option<u64>,
     /// Counted only when limited: an unlimited ticket is not written by its boots.
-    pub(super) used: u64,
-    pub(super) plugins: Option<BTreeSet<PluginName>>,
-    pub(super) sources: Vec<Cidr>,
+    pub(crate) used: u64,
+    pub(crate) plugins: Option<BTreeSet<PluginName>>,
+    pub(crate) sources: Vec<Cidr>,
 }
 
 impl Record for TicketRecord {}
@@ -249,7 +248,7 @@ impl NewTicket {
 
 impl TicketRecord {
     /// Uses that are left; none when there is no limit.
-    pub(super) fn uses_left(&self) -> Option<u64> {
+    pub(crate) fn uses_left(&self) -> Option<u64> {
         self.uses.map(|uses| uses.saturating_sub(self.used))
     }
 

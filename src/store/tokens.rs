@@ -9,10 +9,9 @@ use super::audit::{Tell, target};
 use super::error::{Error, Failure};
 use super::idempotency::{Request, once_with_credential};
 use super::journal::{Stop, Tx};
-use super::keyspace;
 use super::page::{Page, PageAsk};
 use super::records::Record;
-use super::{Caller, Store};
+use super::{Caller, Store, keyspace};
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TokenId};
@@ -58,38 +57,38 @@ pub struct TokenIssued {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct TokenRecord {
-    pub(super) id: TokenId,
-    pub(super) hash: [u8; 32],
+pub(crate) struct TokenRecord {
+    pub(crate) id: TokenId,
+    pub(crate) hash: [u8; 32],
     /// None: the operator's.
-    pub(super) member: Option<(OrgId, MemberId)>,
-    pub(super) label: Option<Label>,
-    pub(super) created_at: Timestamp,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) revoked_at: Option<Timestamp>,
+    pub(crate) member: Option<(OrgId, MemberId)>,
+    pub(crate) label: Option<Label>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
 }
 
 impl Record for TokenRecord {}
 
 /// A credential that is being made.
-pub(super) struct Mint {
+pub(crate) struct Mint {
     kind: CredentialKind,
-    pub(super) id: [u8; 16],
+    pub(crate) id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
 }
 
 impl Mint {
-    pub(super) fn new(store: &Store, kind: CredentialKind) -> Self {
+    pub(crate) fn new(store: &Store, kind: CredentialKind) -> Self {
         let mut secret = Zeroizing::new([0; 32]);
         store.records().random.fill(secret.as_mut_slice());
         Self { kind, id: store.records().random_bytes(), secret }
     }
 
-    pub(super) fn credential(&self) -> Credential {
+    pub(crate) fn credential(&self) -> Credential {
         Credential::new(self.kind, self.id, self.secret.clone())
     }
 
-    pub(super) fn hash(&self) -> [u8; 32] {
+    pub(crate) fn hash(&self) -> [u8; 32] {
         self.credential().hash()
     }
 }
@@ -255,7 +254,7 @@ impl NewToken {
 }
 
 impl TokenRecord {
-    pub(super) fn new(mint: &Mint, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
+    pub(crate) fn new(mint: &Mint, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
         Self {
             id: TokenId::from_bytes(mint.id),
             hash: mint.hash(),
@@ -267,7 +266,7 @@ impl TokenRecord {
         }
     }
 
-    pub(super) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+    pub(crate) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
         let index = tx.records().tokens(self.member.map(|(org, _)| org)).key(self.id.as_bytes());
         tx.put(&keyspace::token(self.id), self)?;
         tx.put(&index, &self.member.map(|(_, member)| member))?;

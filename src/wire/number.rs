@@ -4,14 +4,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::Error;
-use serde::de::Unexpected;
-use serde::de::Visitor;
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// For a field that is there.
-pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
@@ -20,7 +17,7 @@ where
 }
 
 /// For a field that may be absent or null.
-pub(super) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
@@ -61,8 +58,7 @@ impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::BootReport;
-    use crate::wire::NewToken;
+    use crate::wire::{BootReport, NewToken};
 
     #[test]
     fn a_whole_number_may_be_written_as_a_float() {

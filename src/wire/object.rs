@@ -4,11 +4,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::MapAccess;
-use serde::de::Visitor;
 use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// A `T` from an object only.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// For a field: an object, or nothing.
-pub(super) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(value)| value))
@@ -44,8 +42,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::OrgPolicyChange;
-    use crate::wire::Replacement;
+    use crate::wire::{OrgPolicyChange, Replacement};
 
     #[test]
     fn an_array_is_no_object() {

@@ -2,13 +2,8 @@
 
 use dropsafe::wire::Code;
 
-use super::agent;
-use super::run;
-use super::store::Store;
-use super::store::nowhere;
-use super::store::private;
-use super::store::problem;
-use super::store::referred;
+use super::store::{Store, nowhere, private, problem, referred};
+use super::{agent, run};
 
 #[test]
 fn explain_tells_what_from_where_and_why() {

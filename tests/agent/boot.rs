@@ -6,13 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use dropsafe::domain::value::Delivery;
 
-use super::agent;
-use super::configuration;
-use super::run;
-use super::store::Secret;
-use super::store::Store;
-use super::store::private;
-use super::store::referred;
+use super::store::{Secret, Store, private, referred};
+use super::{agent, configuration, run};
 
 #[test]
 fn exactly_the_variables_in_scope_and_its_own_layers() {

@@ -18,8 +18,7 @@ mod store;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
-use std::process::Output;
+use std::process::{Command, Output};
 
 /// The agent, with nothing in its environment but what a test puts there, and PATH.
 pub fn agent(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {

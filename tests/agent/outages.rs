@@ -1,20 +1,13 @@
 //! The deadline, the three policies, and the cache.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use dropsafe::wire::Code;
 
-use super::agent;
-use super::run;
-use super::store::Store;
-use super::store::nowhere;
-use super::store::private;
-use super::store::problem;
-use super::store::release;
+use super::store::{Store, nowhere, private, problem, release};
+use super::{agent, run};
 
 #[test]
 fn out_of_reach_is_69_by_the_deadline() {

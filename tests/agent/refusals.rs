@@ -3,14 +3,8 @@
 use dropsafe::domain::value::Delivery;
 use dropsafe::wire::Code;
 
-use super::agent;
-use super::run;
-use super::store::Secret;
-use super::store::Store;
-use super::store::private;
-use super::store::problem;
-use super::store::release;
-use super::store::response;
+use super::store::{Secret, Store, private, problem, release, response};
+use super::{agent, run};
 
 /// Boots a workload that would say `started`; tells status and messages.
 fn refused(store: &Store, variables: &[(&str, &str)]) -> (Option<i32>, String) {

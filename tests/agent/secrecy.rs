@@ -2,12 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::agent;
-use super::configuration;
-use super::store::Store;
-use super::store::private;
-use super::store::referred;
-use super::store::response;
+use super::store::{Store, private, referred, response};
+use super::{agent, configuration};
 
 const CANARY: &str = "canary-5f1d0b";
 

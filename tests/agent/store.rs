@@ -1,36 +1,18 @@
 //! A store for one test: plain HTTP on loopback, answers as the test says, and remembers what it was asked.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
-use std::io::Write;
-use std::net::TcpListener;
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
-use dropsafe::domain::credential::Credential;
-use dropsafe::domain::credential::CredentialKind;
-use dropsafe::domain::id::SecretId;
-use dropsafe::domain::id::VersionId;
+use dropsafe::domain::credential::{Credential, CredentialKind};
+use dropsafe::domain::id::{SecretId, VersionId};
 use dropsafe::domain::name::SecretName;
-use dropsafe::domain::receipt::Receipt;
-use dropsafe::domain::receipt::ReceiptEntry;
-use dropsafe::domain::resolve::SkipReason;
-use dropsafe::domain::resolve::Skipped;
-use dropsafe::domain::resolve::Why;
+use dropsafe::domain::receipt::{Receipt, ReceiptEntry};
+use dropsafe::domain::resolve::{SkipReason, Skipped, Why};
 use dropsafe::domain::secret::ScopeKind;
 use dropsafe::domain::ticket::BootTicket;
-use dropsafe::domain::value::Delivery;
-use dropsafe::domain::value::Kind;
-use dropsafe::domain::value::SecretValue;
-use dropsafe::wire::BootResponse;
-use dropsafe::wire::Code;
-use dropsafe::wire::Explanation;
-use dropsafe::wire::Problem;
-use dropsafe::wire::Released;
-use dropsafe::wire::Value;
-use dropsafe::wire::ValueBase64;
+use dropsafe::domain::value::{Delivery, Kind, SecretValue};
+use dropsafe::wire::{BootResponse, Code, Explanation, Problem, Released, Value, ValueBase64};
 
 /// An answer: status and body.
 pub type Answer = (u16, String);

@@ -1,10 +1,8 @@
 //! Plugins, categories, presets, statistics, the import of a file and the export of the trail.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::house::House;
-use super::house::Who;
+use super::house::{House, Who};
 
 async fn get(house: &House, who: Who, path: &str) -> Value {
     house.ask(who, "GET", path, Value::Null).await.expect(200)

@@ -1,12 +1,9 @@
 //! The two faces, row by row: each endpoint, field and behaviour that their clients know. Bodies marked as examples are
 //! sent as they stand in those clients' documents.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::house::Answer;
-use super::house::House;
-use super::house::Who;
+use super::house::{Answer, House, Who};
 
 const KEY: &str = "sk-canary-0123456789abcdefghij-wxyz";
 

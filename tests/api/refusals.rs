@@ -2,22 +2,17 @@
 
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::task::Context;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use dropsafe::api::limits::Settings;
 use http::Request;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::house::Answer;
-use super::house::House;
-use super::house::Who;
+use super::house::{Answer, House, Who};
 
 const CANARY: &str = "canary-7f3a";
 

@@ -5,18 +5,11 @@ use std::path::Path;
 
 use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::random::Kernel;
-use dropsafe::server::Flags;
-use dropsafe::server::InitOptions;
-use dropsafe::server::InitOutcome;
-use dropsafe::server::RunError;
-use dropsafe::server::ServeConfig;
-use dropsafe::server::Started;
-use dropsafe::server::UnlockSecret;
-use dropsafe::server::init;
-use dropsafe::server::run;
+use dropsafe::server::{
+    Flags, InitOptions, InitOutcome, RunError, ServeConfig, Started, UnlockSecret, init, run,
+};
 use dropsafe::settings::Environment;
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 

@@ -3,12 +3,9 @@
 use axum::body::Body;
 use dropsafe::api::limits::Settings;
 use http::Request;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::house::Answer;
-use super::house::House;
-use super::house::Who;
+use super::house::{Answer, House, Who};
 
 async fn with_header(house: &House, method: &str, path: &str, header: (&str, &str), body: Value) -> Answer {
     let request = Request::builder()

@@ -13,11 +13,10 @@ pub mod machine;
 pub mod stories;
 mod tickets;
 
-use super::environment_file::configuration;
-use super::environment_file::values;
+use machine::{Layer, Machine};
+
+use super::environment_file::{configuration, values};
 use super::workload::ticket;
-use machine::Layer;
-use machine::Machine;
 
 const READS: &str = "[Unit]\nRequires=dropsafe.target\nAfter=dropsafe.target\n[Service]\n\
     EnvironmentFile=/run/dropsafe/env\nExecStart=/bin/sleep infinity\n";

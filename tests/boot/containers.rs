@@ -2,36 +2,21 @@
 //! agent is the entrypoint: with `--init` it stays as the first process, without it nothing of it stays.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::Weak;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
-use super::debian;
-use super::harness::Ran;
-use super::harness::Site;
-use super::place::Folder;
-use super::place::has;
-use super::place::text;
+use super::harness::{Ran, Site};
+use super::place::{Folder, has, text};
 use super::podman::Podman;
 use super::probe::probe;
-use super::scope::OFF;
-use super::scope::PRIVATE;
-use super::scope::SHARED;
-use super::scope::deposit;
-use super::scope::files_with;
-use super::scope::holds;
-use super::scope::is_what_a_boot_receives;
-use super::scope::revoked;
-use super::scope::variables;
-use super::skip;
-use super::workload::agent;
-use super::workload::within;
+use super::scope::{
+    OFF, PRIVATE, SHARED, deposit, files_with, holds, is_what_a_boot_receives, revoked, variables,
+};
+use super::workload::{agent, within};
+use super::{debian, skip};
 
 const USER: &str = "65532";
 

@@ -5,21 +5,12 @@ use std::io::Read;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::process::Child;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
-use nix::sys::socket::AddressFamily;
-use nix::sys::socket::SockFlag;
-use nix::sys::socket::SockType;
-use nix::sys::socket::UnixAddr;
-use nix::sys::socket::bind;
-use nix::sys::socket::connect;
-use nix::sys::socket::socket;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
 
-use super::workload::agent;
-use super::workload::within;
-use super::workload::without_store;
+use super::workload::{agent, within, without_store};
 
 /// More than this, and systemd's reading fails (CREDENTIAL_SIZE_MAX).
 const MAX: usize = 1 << 20;

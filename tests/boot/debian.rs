@@ -1,8 +1,7 @@
 //! A Debian root file system without systemd, for containers, the other init systems and an initramfs. Made once and kept in the test
 //! cache; nobody writes to it.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 

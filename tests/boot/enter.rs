@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use super::workload::agent;
-use super::workload::without_store;
+use super::workload::{agent, without_store};
 
 #[test]
 fn what_boot_left_is_what_a_session_gets() {

@@ -5,11 +5,9 @@ use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
-use std::process::Output;
+use std::process::{Command, Output};
 
-use super::workload::agent;
-use super::workload::without_store;
+use super::workload::{agent, without_store};
 
 /// `dropsafe-agent boot` with this configuration, into `folder`.
 fn boot(folder: &Path, configuration: &str, flags: &[&str]) -> Output {

@@ -3,23 +3,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::debian;
 use super::harness::Site;
-use super::kernel::HOST;
-use super::kernel::Kernel;
-use super::place::Folder;
-use super::place::run;
-use super::place::source;
+use super::kernel::{HOST, Kernel};
+use super::place::{Folder, run, source};
 use super::probe::probe;
-use super::scope::PRIVATE;
-use super::scope::SHARED;
-use super::scope::deposit;
-use super::scope::holds;
-use super::scope::revoked;
+use super::scope::{PRIVATE, SHARED, deposit, holds, revoked};
 use super::workload::agent;
 
 #[test]

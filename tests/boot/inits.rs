@@ -5,22 +5,13 @@ use std::fs;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::debian;
-use super::harness::Ran;
-use super::harness::Site;
-use super::place::Folder;
-use super::place::run;
-use super::place::source;
-use super::scope::PRIVATE;
-use super::scope::SHARED;
-use super::scope::deposit;
-use super::scope::holds;
-use super::scope::revoked;
+use super::harness::{Ran, Site};
+use super::place::{Folder, run, source};
+use super::scope::{PRIVATE, SHARED, deposit, holds, revoked};
 use super::workload::agent;
 
 /// Tells what it sees and how it ends. It goes where the scripts expect the program.

@@ -2,17 +2,11 @@
 //! host's loopback is 10.0.2.2 in both.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use super::harness::skip;
-use super::place::Folder;
-use super::place::has;
-use super::place::run;
-use super::place::source;
+use super::place::{Folder, has, run, source};
 use super::probe::probe;
 
 /// Where the host is, as a ticket's address has to say it.

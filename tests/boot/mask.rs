@@ -1,13 +1,9 @@
 //! `--mask`: values do not show in what the workload prints, and nothing else changes about it.
 
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use super::supervise::holds;
-use super::supervise::writable;
-use super::workload::Running;
-use super::workload::exec;
-use super::workload::lives;
+use super::supervise::{holds, writable};
+use super::workload::{Running, exec, lives};
 
 const VALUE: &str = "hunter2-is-a/\"long\" value é";
 

@@ -1,21 +1,11 @@
 //! A kernel starts the agent as its first process: it mounts, brings the network up, fetches from a store on the host, runs the
 //! workload, tells the status and powers off.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 
 use super::harness::Site;
-use super::kernel::Console;
-use super::kernel::HOST;
-use super::kernel::Kernel;
-use super::scope::SHARED;
-use super::scope::deposit;
-use super::scope::holds;
-use super::scope::is_what_a_boot_receives;
-use super::scope::revoked;
-use super::scope::variables;
+use super::kernel::{Console, HOST, Kernel};
+use super::scope::{SHARED, deposit, holds, is_what_a_boot_receives, revoked, variables};
 
 const FIRST: &str = "probe: first instruction";
 

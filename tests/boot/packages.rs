@@ -3,20 +3,14 @@
 
 mod lifecycle;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use super::harness::skip;
-use super::place::files_in;
-use super::place::has;
-use super::place::run;
-use super::place::source;
-use super::rootfs::scratch;
-use super::rootfs::version;
+use super::place::{files_in, has, run, source};
+use super::rootfs::{scratch, version};
 use super::workload::agent;
 
 /// A folder with both packages.

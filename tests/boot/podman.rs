@@ -1,14 +1,10 @@
 //! podman and runc with storage of their own, which goes away; no registry is asked for anything.
 
 use std::path::Path;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use super::harness::Ran;
-use super::harness::skip;
-use super::place::Folder;
-use super::place::has;
-use super::place::source;
+use super::harness::{Ran, skip};
+use super::place::{Folder, has, source};
 
 /// Its own default limits are higher than those of many a machine that runs tests.
 const CONFIGURATION: &str = "[containers]\n\

@@ -1,7 +1,6 @@
 //! `probe.c`, built once: a static program that can be the workload where there is nothing else.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 

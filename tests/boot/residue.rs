@@ -4,29 +4,18 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::harness::Site;
-use super::kernel::HOST;
-use super::kernel::Kernel;
-use super::place::Folder;
-use super::place::run;
-use super::scope::OFF;
-use super::scope::PRIVATE;
-use super::scope::SHARED;
-use super::scope::deposit;
-use super::scope::files_with;
-use super::scope::holds;
+use super::kernel::{HOST, Kernel};
+use super::place::{Folder, run};
+use super::scope::{OFF, PRIVATE, SHARED, deposit, files_with, holds};
 use super::skip;
-use super::workload::Running;
-use super::workload::lives;
-use super::workload::within;
+use super::workload::{Running, lives, within};
 
 /// Says that it is there, and waits for a line.
 const WORKLOAD: &str = "echo ready; read line";

@@ -3,19 +3,15 @@
 
 use std::fs;
 use std::os::fd::AsFd as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::harness::skip;
 use super::packages::Packages;
-use super::place::has;
-use super::place::run;
-use super::place::text;
+use super::place::{has, run, text};
 
 /// Beside what is essential: udev, dbus and kmod as on every machine, network tools, sessions over SSH.
 const INCLUDED: &str = "systemd,systemd-sysv,udev,dbus,iproute2,kmod,openssh-server,openssh-client";

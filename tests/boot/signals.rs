@@ -1,15 +1,10 @@
 //! Signals, statuses, masks, dispositions and terminals pass through `exec --init` as if nobody stood between.
 
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::workload::Running;
-use super::workload::agent;
-use super::workload::exec;
-use super::workload::output;
-use super::workload::without_store;
+use super::workload::{Running, agent, exec, output, without_store};
 
 /// Prints the number of each signal it gets.
 const TRAPS: &str = "for n in $(seq 1 64); do trap \"echo $n\" $n 2>/dev/null; done; \

@@ -1,14 +1,8 @@
 //! The process that stays: it reaps, clears up, holds nothing and is small.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::workload::Running;
-use super::workload::exec;
-use super::workload::lives;
-use super::workload::output;
-use super::workload::ticket;
-use super::workload::within;
+use super::workload::{Running, exec, lives, output, ticket, within};
 
 fn children(of: i32) -> usize {
     std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap().split_whitespace().count()

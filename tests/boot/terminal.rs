@@ -1,21 +1,15 @@
 //! A terminal through `exec --init`: keys reach the workload and nobody else, and a shell can stop it and bring it back.
 
 use std::fs::File;
-use std::io::Read;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::pty::openpty;
 
-use super::workload::agent;
-use super::workload::within;
-use super::workload::without_store;
+use super::workload::{agent, within, without_store};
 
 struct Screen {
     child: Child,

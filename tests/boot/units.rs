@@ -3,17 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::harness::skip;
-use super::place::Folder;
-use super::place::files_in;
-use super::place::has;
-use super::place::run;
-use super::place::source;
-use super::place::text;
+use super::place::{Folder, files_in, has, run, source, text};
 
 const SERVICES: &[&str] = &["dropsafe-agent", "dropsafe-credentials", "dropsafe"];
 

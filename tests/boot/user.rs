@@ -2,10 +2,7 @@
 
 use std::process::Command;
 
-use super::workload::agent;
-use super::workload::exec;
-use super::workload::output;
-use super::workload::without_store;
+use super::workload::{agent, exec, output, without_store};
 
 fn root() -> bool {
     nix::unistd::getuid().is_root() || {

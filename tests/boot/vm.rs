@@ -10,9 +10,7 @@ mod image;
 mod uml;
 
 use std::fs::File;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use super::booted::machine::Machine;
 

@@ -1,19 +1,11 @@
 //! A workload under the agent, with a ticket for a store that is not there: it starts with what the machine has, so that what is
 //! seen is the agent's handling of processes and nothing else.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
-use std::process::Child;
-use std::process::ChildStdout;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use dropsafe::domain::credential::Credential;
-use dropsafe::domain::credential::CredentialKind;
+use dropsafe::domain::credential::{Credential, CredentialKind};
 use dropsafe::domain::ticket::BootTicket;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

@@ -1,9 +1,6 @@
 //! Plugins, categories, presets and statistics; and a list too long for a pipe.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 

@@ -1,17 +1,11 @@
 //! `dropsafe dev`: the demonstration, exit statuses, signals, and the three lines.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::process::Command;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::site::DROPSAFE;
-use super::site::Ran;
-use super::site::bare;
-use super::site::feed;
-use super::site::signal;
+use super::site::{DROPSAFE, Ran, bare, feed, signal};
 
 #[test]
 fn the_demonstration_shows_every_rule_and_no_value() {

@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use super::site::Ran;
-use super::site::bare;
-use super::site::feed;
+use super::site::{Ran, bare, feed};
 
 #[test]
 fn every_shell_gets_a_script_for_each_program() {

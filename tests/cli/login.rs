@@ -2,8 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::site::PASSPHRASE;
-use super::site::Site;
+use super::site::{PASSPHRASE, Site};
 
 #[test]
 fn a_login_is_checked_saved_for_its_owner_and_forgotten() {

@@ -2,8 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::site::PASSPHRASE;
-use super::site::Site;
+use super::site::{PASSPHRASE, Site};
 
 #[test]
 fn init_tells_its_tokens_once_and_never_makes_a_store_twice() {

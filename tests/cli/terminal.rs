@@ -1,15 +1,11 @@
 //! What happens at a terminal: hidden prompts, questions, and a signal that the terminal sends itself.
 
 use std::fs::File;
-use std::io::Read;
-use std::io::Write;
-use std::process::Child;
-use std::process::Command;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{Read, Write};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
-use super::site::DROPSAFE;
-use super::site::Site;
+use super::site::{DROPSAFE, Site};
 
 /// A program at a terminal of its own.
 struct AtTerminal {

@@ -1,13 +1,10 @@
 //! The console asked directly, as a browser would and as an attacker would, over a store in memory.
 
 use dropsafe::api::OverTls;
-use http::Request;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use serde_json::json;
 
-use crate::house::Answer;
-use crate::house::House;
-use crate::house::Who;
+use crate::house::{Answer, House, Who};
 
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 

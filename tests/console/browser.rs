@@ -1,26 +1,17 @@
 //! Headless Chromium with a driver of its own, on a free port; both end with the test.
 
-use std::io::Read as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::time::Duration;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use fantoccini::Client;
-use fantoccini::ClientBuilder;
-use fantoccini::Locator;
 use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::Site;
-use crate::harness::free_port;
-use crate::harness::skip;
+use crate::harness::{Site, free_port, skip};
 
 pub struct Browser {
     pub page: Client,

@@ -1,9 +1,6 @@
 //! A store with something on every page.
 
-use crate::harness::Ran;
-use crate::harness::Site;
-use crate::harness::bare;
-use crate::harness::feed;
+use crate::harness::{Ran, Site, bare, feed};
 
 /// Values that may be in no page.
 pub const CANARIES: &[&str] = &[

@@ -1,8 +1,7 @@
 //! Every page, in both themes, narrow and wide: judged by axe-core, and kept as a picture in `target/console-shots`.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 

@@ -2,23 +2,13 @@
 //! every one is there are they renamed. Secrets are written to memory alone, unless the configuration allows a disk.
 #![expect(clippy::disallowed_methods, reason = "writes, renames and removes the files of a boot")]
 
-use std::fs;
-use std::fs::DirBuilder;
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::chown;
-use std::os::unix::fs::fchown;
-use std::path::Path;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use super::super::outputs::OutputError;
-use super::super::outputs::in_memory;
+use crate::agent::outputs::{OutputError, in_memory};
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use clap::Parser;
 
-use super::super::flags::Flags;
-use super::super::machine::fake::FakeFiles;
 use super::*;
+use crate::agent::flags::Flags;
+use crate::agent::machine::fake::FakeFiles;
 
 fn read_all(flags: &[&str], variables: &[(&str, &str)], files: FakeFiles) -> Result<(Settings, Own), String> {
     let line = ["dropsafe-agent", "check"].iter().chain(flags);

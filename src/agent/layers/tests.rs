@@ -2,15 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::super::config;
-use super::super::flags::Options;
-use super::super::machine::fake::FakeFiles;
-use super::super::own::Own;
 use super::*;
-use crate::domain::id::SecretId;
-use crate::domain::id::VersionId;
-use crate::domain::resolve::SkipReason;
-use crate::domain::resolve::Skipped;
+use crate::agent::config;
+use crate::agent::flags::Options;
+use crate::agent::machine::fake::FakeFiles;
+use crate::agent::own::Own;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::resolve::{SkipReason, Skipped};
 use crate::domain::value::Kind;
 use crate::settings::Environment;
 

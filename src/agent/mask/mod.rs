@@ -11,28 +11,18 @@ pub mod stream;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::io::Read;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::fd::BorrowedFd;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::poll::poll;
-use nix::sys::mman::MlockAllFlags;
-use nix::sys::mman::mlockall;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::fstat;
-use nix::unistd::dup2_stderr;
-use nix::unistd::dup2_stdout;
-use nix::unistd::pipe2;
+use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 use zeroize::Zeroizing;
 
-use self::stream::Masker;
-use self::stream::Patterns;
+use self::stream::{Masker, Patterns};
 
 /// As much as a pipe holds.
 const PIECE: usize = 64 << 10;

@@ -3,11 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use data_encoding::BASE64;
-use data_encoding::BASE64_NOPAD;
-use data_encoding::BASE64URL;
-use data_encoding::BASE64URL_NOPAD;
-use data_encoding::Encoding;
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding};
 
 /// Shorter values are parts of ordinary words and numbers.
 pub const SHORTEST: usize = 4;

@@ -13,17 +13,12 @@ pub mod mounts;
 pub mod netlink;
 pub mod network;
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use nix::sys::reboot::RebootMode;
-use nix::sys::reboot::reboot;
-use nix::sys::reboot::set_cad_enabled;
+use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 use nix::sys::termios::tcdrain;
-use nix::unistd::Pid;
-use nix::unistd::getpid;
-use nix::unistd::sync;
+use nix::unistd::{Pid, getpid, sync};
 
 use super::log;
 

@@ -2,17 +2,13 @@
 //! along. Nothing on a disk is mounted.
 #![expect(clippy::disallowed_methods, reason = "makes mount points and opens drivers")]
 
-use std::fs;
 use std::fs::File;
-use std::io;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use nix::errno::Errno;
-use nix::kmod::ModuleInitFlags;
-use nix::kmod::finit_module;
-use nix::mount::MsFlags;
-use nix::mount::mount;
+use nix::kmod::{ModuleInitFlags, finit_module};
+use nix::mount::{MsFlags, mount};
 
 /// Drivers lie here, as files that are loaded in the order of their names.
 const MODULES: &str = "/modules";

@@ -2,20 +2,13 @@
 
 use std::io::IoSlice;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::AddressFamily;
-use nix::sys::socket::MsgFlags;
-use nix::sys::socket::NetlinkAddr;
-use nix::sys::socket::SockFlag;
-use nix::sys::socket::SockProtocol;
-use nix::sys::socket::SockType;
-use nix::sys::socket::recv;
-use nix::sys::socket::sendmsg;
-use nix::sys::socket::socket;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendmsg, socket,
+};
 
 /// A connection to the kernel's routing.
 #[derive(Debug)]

@@ -5,27 +5,17 @@
     reason = "fork, waitpid, kill, sigaction, environ and a passed descriptor; every use has its SAFETY comment"
 )]
 
-use std::ffi::CStr;
-use std::ffi::c_char;
-use std::ffi::c_int;
-use std::io;
-use std::os::fd::FromRawFd;
-use std::os::fd::OwnedFd;
+use std::ffi::{CStr, c_char, c_int};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::ptr;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, ptr};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
-use nix::sys::signal::signal;
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt;
-use nix::unistd::ForkResult;
-use nix::unistd::Pid;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::{ForkResult, Pid};
 
 /// Whether SIGPIPE was ignored when the kernel started this program. systemd does that to every service, and the workload is to
 /// find it so; by the time of `main`, Rust's runtime has set it to ignored for everybody.

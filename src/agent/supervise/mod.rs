@@ -19,21 +19,15 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
-use nix::unistd::ForkResult;
-use nix::unistd::Pid;
-use nix::unistd::getpid;
-use nix::unistd::setpgid;
-
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{ForkResult, Pid, getpid, setpgid};
 use zeroize::Zeroize;
 
 use self::kernel::Inherited;
 use self::terminal::Terminal;
 use self::watch::Watch;
 use super::flags::Action;
-use super::mask::Masking;
-use super::mask::Pipes;
+use super::mask::{Masking, Pipes};
 
 /// What the supervisor is asked to do.
 #[derive(Debug, Clone, Copy)]

@@ -4,15 +4,11 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::OFlag;
-use nix::unistd::Pid;
-use nix::unistd::getpgrp;
-use nix::unistd::tcgetpgrp;
-use nix::unistd::tcsetpgrp;
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 /// The terminal in whose foreground this process was started.
 #[derive(Debug)]

@@ -1,27 +1,19 @@
 //! The supervisor's life: waits for signals one at a time, passes them on, reaps whatever ends, and when the workload has ended
 //! clears up after it. No handler runs here and no value was ever in this process.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::PollFd;
-use nix::poll::PollFlags;
-use nix::poll::PollTimeout;
-use nix::poll::poll;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::SfdFlags;
-use nix::sys::signalfd::SignalFd;
-use nix::unistd::Pid;
-use nix::unistd::getpid;
-use std::os::fd::AsFd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, getpid};
 
-use super::descendants;
-use super::kernel;
 use super::kernel::Change;
 use super::terminal::Terminal;
+use super::{descendants, kernel};
 
 /// Those that the kernel sends to a process for what that process itself did. Blocked, they would end it all the same.
 const SYNCHRONOUS: [Signal; 5] =

@@ -1,26 +1,20 @@
 //! Home, the theme, and logging out.
 
 use axum::extract::State;
-use axum::response::IntoResponse as _;
-use axum::response::Redirect;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::super::Api;
-use super::super::problem::Refused;
-use super::answer;
-use super::cookies;
-use super::visitor::Browser;
-use super::visitor::Posted;
-use super::visitor::Unsigned;
-use super::visitor::Visitor;
+use super::visitor::{Browser, Posted, Unsigned, Visitor};
+use super::{answer, cookies};
+use crate::api::Api;
+use crate::api::problem::Refused;
 
 /// Where a visitor's work is.
-pub(super) async fn home(visitor: Visitor) -> Redirect {
+pub(crate) async fn home(visitor: Visitor) -> Redirect {
     Redirect::to(if visitor.is_operator() { "/console/status" } else { "/console/secrets" })
 }
 
 /// Keeps the theme.
-pub(super) async fn theme(browser: Browser, Unsigned(form): Unsigned) -> Response {
+pub(crate) async fn theme(browser: Browser, Unsigned(form): Unsigned) -> Response {
     let here = form.text("here");
     let mut response = answer::to(answer::own_page(here.as_deref()));
     cookies::keep_theme(&mut response, &form.text("theme").unwrap_or_default(), browser.over_tls);
@@ -28,14 +22,14 @@ pub(super) async fn theme(browser: Browser, Unsigned(form): Unsigned) -> Respons
 }
 
 /// Ends this session.
-pub(super) async fn log_out(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn log_out(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, .. } = posted;
     api.store().log_out(&visitor.caller, &visitor.key).await?;
     Ok(out(&visitor, "You are logged out."))
 }
 
 /// Ends every session of the member.
-pub(super) async fn log_out_everywhere(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn log_out_everywhere(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, .. } = posted;
     let count = api.store().log_out_everywhere(&visitor.caller).await?;
     let what = if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") };

@@ -1,26 +1,24 @@
 //! Answers to forms: the next page, so that loading it again repeats nothing.
 
-use axum::response::IntoResponse as _;
-use axum::response::Redirect;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::cookies;
 use super::visitor::Visitor;
 
 /// To that page.
-pub(super) fn to(path: &str) -> Response {
+pub(crate) fn to(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
 
 /// To that page, which says what was done.
-pub(super) fn done(visitor: &Visitor, path: &str, what: &str) -> Response {
+pub(crate) fn done(visitor: &Visitor, path: &str, what: &str) -> Response {
     let mut response = to(path);
     cookies::tell(&mut response, what, visitor.browser.over_tls);
     response
 }
 
 /// The path if it is a page of the console, else its home: no form or link of another site chooses where to go.
-pub(super) fn own_page(path: Option<&str>) -> &str {
+pub(crate) fn own_page(path: Option<&str>) -> &str {
     let own = |path: &&str| {
         path.starts_with("/console/") && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };

@@ -2,34 +2,20 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
-use http::StatusCode;
-use http::header;
+use axum::response::{IntoResponse as _, Response};
+use http::{StatusCode, header};
 
-use super::super::Api;
-use super::super::audit::entry_view;
-use super::super::audit::exported;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
-use super::view::When;
-use super::view::query;
-use super::view::quoted;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::page::{Shell, Trouble, show};
+use super::view::{When, query, quoted};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::audit::{entry_view, exported};
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
 use crate::domain::audit::AuditAction;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
-use crate::store::AuditFilter;
-use crate::store::AuditItem;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::store::Verification;
+use crate::store::{AuditFilter, AuditItem, Cursor, PageAsk, Verification};
 
 const ROWS: usize = 50;
 /// Details that a page leaves out; the export has them.
@@ -84,7 +70,7 @@ struct Chain {
 }
 
 /// Parameters of the page and of the export.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     filter: AuditFilter,
     shown: Asked,
     cursor: Option<Cursor>,
@@ -168,7 +154,7 @@ impl Row {
 }
 
 /// The page.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,
@@ -203,7 +189,7 @@ async fn shown(
 }
 
 /// Verifies every chain.
-pub(super) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, .. } = posted;
     let ask = Ask { filter: AuditFilter::default(), shown: Asked::default(), cursor: None };
     let Verification { ok, entries, chains } = match api.store().verify_audit(&visitor.caller).await {
@@ -221,7 +207,7 @@ pub(super) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// What the filter admits, as JSON lines, newest first.
-pub(super) async fn export(
+pub(crate) async fn export(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,

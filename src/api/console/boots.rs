@@ -5,27 +5,17 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::Api;
-use super::super::extract::InPath;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::page::Shell;
-use super::page::show;
-use super::view::When;
-use super::view::query;
-use super::view::quoted;
+use super::page::{Shell, show};
+use super::view::{When, query, quoted};
 use super::visitor::Visitor;
-use crate::domain::id::BootId;
-use crate::domain::id::TicketId;
+use crate::api::Api;
+use crate::api::extract::InPath;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::SkipReason;
-use crate::domain::resolve::Why;
-use crate::store::Boot;
-use crate::store::BootFilter;
-use crate::store::Cursor;
-use crate::store::PageAsk;
+use crate::domain::resolve::{SkipReason, Why};
+use crate::store::{Boot, BootFilter, Cursor, PageAsk};
 
 const ROWS: usize = 50;
 
@@ -90,7 +80,7 @@ struct Skipped {
 }
 
 /// Parameters of the list.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     filter: BootFilter,
     cursor: Option<Cursor>,
 }
@@ -110,7 +100,7 @@ impl FromQuery for Ask {
 }
 
 /// The page.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,
@@ -150,7 +140,7 @@ pub(super) async fn page(
 }
 
 /// One boot.
-pub(super) async fn one(
+pub(crate) async fn one(
     State(api): State<Api>,
     visitor: Visitor,
     InPath(id): InPath<BootId>,

@@ -2,12 +2,9 @@
 //! and knows nothing of what they mean.
 
 use axum::response::Response;
-use http::HeaderMap;
-use http::HeaderValue;
-use http::header;
+use http::{HeaderMap, HeaderValue, header};
 
-use crate::store::SESSION_LONGEST;
-use crate::store::SessionKey;
+use crate::store::{SESSION_LONGEST, SessionKey};
 
 /// Under TLS: no other host, and no plain page of this one, can set it (RFC 6265bis section 4.1.3.2).
 const SESSION_TLS: &str = "__Host-dropsafe-session";
@@ -35,12 +32,12 @@ fn add(response: &mut Response, text: &str) {
 }
 
 /// The session that a request names.
-pub(super) fn session(headers: &HeaderMap, over_tls: bool) -> Option<SessionKey> {
+pub(crate) fn session(headers: &HeaderMap, over_tls: bool) -> Option<SessionKey> {
     read(headers, if over_tls { SESSION_TLS } else { SESSION }).and_then(SessionKey::parse)
 }
 
 /// Has the browser keep a session.
-pub(super) fn keep_session(response: &mut Response, key: &SessionKey, over_tls: bool) {
+pub(crate) fn keep_session(response: &mut Response, key: &SessionKey, over_tls: bool) {
     let age = SESSION_LONGEST.as_secs();
     let text = key.to_text();
     let mut line = zeroize::Zeroizing::new(String::with_capacity(256));
@@ -56,13 +53,13 @@ pub(super) fn keep_session(response: &mut Response, key: &SessionKey, over_tls: 
 }
 
 /// Has the browser forget its session.
-pub(super) fn forget_session(response: &mut Response, over_tls: bool) {
+pub(crate) fn forget_session(response: &mut Response, over_tls: bool) {
     let (name, secure) = if over_tls { (SESSION_TLS, "; Secure") } else { (SESSION, "") };
     add(response, &format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"));
 }
 
 /// The chosen theme: `light`, `dark`, or none for the system's.
-pub(super) fn theme(headers: &HeaderMap) -> &'static str {
+pub(crate) fn theme(headers: &HeaderMap) -> &'static str {
     match read(headers, THEME) {
         Some("light") => "light",
         Some("dark") => "dark",
@@ -71,7 +68,7 @@ pub(super) fn theme(headers: &HeaderMap) -> &'static str {
 }
 
 /// Keeps the theme for a year.
-pub(super) fn keep_theme(response: &mut Response, theme: &str, over_tls: bool) {
+pub(crate) fn keep_theme(response: &mut Response, theme: &str, over_tls: bool) {
     let secure = if over_tls { "; Secure" } else { "" };
     match theme {
         "light" | "dark" => {
@@ -85,7 +82,7 @@ pub(super) fn keep_theme(response: &mut Response, theme: &str, over_tls: bool) {
 }
 
 /// Has the next page say something. Never of a value.
-pub(super) fn tell(response: &mut Response, text: &str, over_tls: bool) {
+pub(crate) fn tell(response: &mut Response, text: &str, over_tls: bool) {
     let secure = if over_tls { "; Secure" } else { "" };
     let text = &text[..text.floor_char_boundary(LONGEST_FLASH)];
     let encoded = data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
@@ -96,13 +93,13 @@ pub(super) fn tell(response: &mut Response, text: &str, over_tls: bool) {
 }
 
 /// What the last action had to say.
-pub(super) fn told(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn told(headers: &HeaderMap) -> Option<String> {
     let bytes = data_encoding::BASE64URL_NOPAD.decode(read(headers, FLASH)?.as_bytes()).ok()?;
     String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
 /// It has been said.
-pub(super) fn said(response: &mut Response) {
+pub(crate) fn said(response: &mut Response) {
     add(response, &format!("{FLASH}=; Path=/console; HttpOnly; SameSite=Strict; Max-Age=0"));
 }
 

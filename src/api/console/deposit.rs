@@ -5,31 +5,20 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::Api;
-use super::super::extract::LARGE;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::super::secrets::new_of;
 use super::answer;
-use super::form::Form;
-use super::form::carried;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::sentence;
-use super::page::show;
+use super::form::{Form, carried};
+use super::page::{Shell, Trouble, sentence, show};
 use super::preset::Choice;
-use super::view::Tag;
-use super::view::Tags;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::view::{Tag, Tags};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::LARGE;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::secrets::new_of;
 use crate::domain::role::Action;
-use crate::domain::secret::Scope;
-use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
+use crate::domain::secret::{Scope, ScopeKind};
+use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::store::Written;
 use crate::wire;
 use crate::wire::Code;
@@ -51,16 +40,16 @@ struct NewPage {
 
 /// What the form holds, the value apart.
 #[derive(Default)]
-pub(super) struct Filling {
-    pub(super) name: String,
-    pub(super) env: String,
-    pub(super) shared: bool,
-    pub(super) plain: bool,
-    pub(super) file: bool,
-    pub(super) plugin: String,
-    pub(super) category: String,
-    pub(super) auto_install: bool,
-    pub(super) allow_refused: bool,
+pub(crate) struct Filling {
+    pub(crate) name: String,
+    pub(crate) env: String,
+    pub(crate) shared: bool,
+    pub(crate) plain: bool,
+    pub(crate) file: bool,
+    pub(crate) plugin: String,
+    pub(crate) category: String,
+    pub(crate) auto_install: bool,
+    pub(crate) allow_refused: bool,
 }
 
 impl FromQuery for Filling {
@@ -112,7 +101,7 @@ impl Filling {
 }
 
 /// The form.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Filling>,
@@ -121,7 +110,7 @@ pub(super) async fn page(
 }
 
 /// Deposits.
-pub(super) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     match deposit(&api, &visitor, &filling, &mut form).await {
@@ -147,12 +136,12 @@ async fn deposit(
 }
 
 /// A page can ask for a value where the API takes an empty one: nobody means to deposit nothing by hand.
-pub(super) fn no_value() -> Refused {
+pub(crate) fn no_value() -> Refused {
     Refused::new(Code::ValueInvalid, "there is no value").hint("type or paste it, or choose a file")
 }
 
 /// What a deposit has to say: names and warnings.
-pub(super) fn told(written: &Written) -> String {
+pub(crate) fn told(written: &Written) -> String {
     let meta = &written.secret.meta;
     let mut told = format!("{} is stored, and exported as {}.", meta.name, meta.env);
     for warning in &written.warnings {

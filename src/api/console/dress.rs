@@ -2,32 +2,25 @@
 //! refusals turned from the API's form into a page.
 
 use askama::Template;
-use axum::extract::Request;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::IntoResponse as _;
-use axum::response::Response;
-use http::HeaderName;
-use http::HeaderValue;
-use http::header;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
-use super::super::Api;
-use super::super::problem::MEDIA_TYPE;
 use super::cookies;
-use super::page::Trouble;
-use super::page::next_theme;
-use super::page::show;
+use super::page::{Trouble, next_theme, show};
 use super::visitor::Browser;
-use crate::wire::Code;
-use crate::wire::Problem;
+use crate::api::Api;
+use crate::api::problem::MEDIA_TYPE;
+use crate::wire::{Code, Problem};
 
 /// Nothing but our own files, no script in a page, and no text that becomes one (Trusted Types).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The headers of every answer of the console. `no-store` and `nosniff` all answers have.
-pub(super) const HEADERS: [(HeaderName, &str); 6] = [
+pub(crate) const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -41,7 +34,7 @@ pub(super) const HEADERS: [(HeaderName, &str); 6] = [
 ];
 
 /// The layer around all pages.
-pub(super) async fn dress(State(_): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn dress(State(_): State<Api>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let browser = Browser::of(&parts);
     // A script that looks at a page on the way to it leaves what there is to say to that page.

@@ -3,16 +3,14 @@
 
 use zeroize::Zeroizing;
 
-use super::super::problem::Refused;
+use crate::api::problem::Refused;
 use crate::domain::value::SecretValue;
-use crate::wire::Code;
-use crate::wire::Value;
-use crate::wire::ValueBase64;
+use crate::wire::{Code, Value, ValueBase64};
 
 const MAX_FIELDS: usize = 100;
 
 /// The fields of a form, in their order.
-pub(super) struct Form {
+pub(crate) struct Form {
     fields: Vec<Field>,
 }
 
@@ -25,7 +23,7 @@ struct Field {
 
 impl Form {
     /// Reads a body of that content type.
-    pub(super) fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refused> {
+    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refused> {
         let unreadable = || Refused::new(Code::InvalidRequest, "the form could not be read");
         let boundary = boundary(content_type).ok_or_else(|| {
             Refused::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
@@ -50,24 +48,24 @@ impl Form {
     }
 
     /// The text of a field that holds no value, without blanks around it; none when it is empty or not there.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.all(name).into_iter().next()
     }
 
     /// As [`Self::text`], of each field of that name.
-    pub(super) fn all(&self, name: &str) -> Vec<String> {
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let named = self.fields.iter().filter(|field| field.name == name && !field.file);
         let texts = named.filter_map(|field| std::str::from_utf8(&field.bytes).ok());
         texts.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
     }
 
     /// Whether a box was ticked, or a button of that name pressed.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.name == name)
     }
 
     /// A field that holds something secret that is one line of text: a token or a passphrase.
-    pub(super) fn secret_line(&mut self, name: &str) -> Zeroizing<String> {
+    pub(crate) fn secret_line(&mut self, name: &str) -> Zeroizing<String> {
         let Some(bytes) = self.take(name, false) else { return Zeroizing::default() };
         let mut line = Zeroizing::new(String::with_capacity(bytes.len()));
         if let Ok(text) = std::str::from_utf8(&bytes) {
@@ -77,7 +75,7 @@ impl Form {
     }
 
     /// A value: typed into the field `text`, or the file chosen in the field `file`; none when both are empty.
-    pub(super) fn value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, Refused> {
+    pub(crate) fn value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, Refused> {
         let typed = self.take(text, false).filter(|bytes| !bytes.is_empty());
         match (typed, self.take(file, true)) {
             (Some(_), Some(_)) => {
@@ -96,7 +94,7 @@ impl Form {
 }
 
 /// A value as a body of the API carries it: as text where it is text, else as base64.
-pub(super) fn carried(value: &SecretValue) -> (Option<Value>, Option<ValueBase64>) {
+pub(crate) fn carried(value: &SecretValue) -> (Option<Value>, Option<ValueBase64>) {
     match Value::of(value).filter(|_| !value.expose().contains(&0)) {
         Some(text) => (Some(text), None),
         None => (None, Some(ValueBase64::of(value))),

@@ -6,27 +6,19 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::Api;
-use super::super::extract::LARGE;
-use super::super::problem::Refused;
 use super::answer;
 use super::form::Form;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::sentence;
-use super::page::show;
-use super::view::Tag;
-use super::view::Tags;
-use super::visitor::Posted;
-use super::visitor::Visitor;
-use crate::domain::import::Existing;
-use crate::domain::import::Fate;
+use super::page::{Shell, Trouble, sentence, show};
+use super::view::{Tag, Tags};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::LARGE;
+use crate::api::problem::Refused;
+use crate::domain::import::{Existing, Fate};
 use crate::domain::role::Action;
-use crate::domain::secret::Scope;
-use crate::domain::secret::ScopeKind;
+use crate::domain::secret::{Scope, ScopeKind};
 use crate::domain::value::Kind;
-use crate::store::ImportAsk;
-use crate::store::ImportReport;
+use crate::store::{ImportAsk, ImportReport};
 use crate::wire::Code;
 
 #[derive(Template)]
@@ -95,12 +87,12 @@ struct Line {
 }
 
 /// The form.
-pub(super) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
     shown(&api, &visitor, Filling::default(), None, None).await
 }
 
 /// Previews, or stores.
-pub(super) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     let preview = form.text("do").as_deref() != Some("store");
@@ -130,10 +122,10 @@ async fn import(
         kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
         auto_install: filling.auto_install,
         plugin: named(&filling.plugin)
-            .map(|name| super::super::members::name_in("plugin", &name))
+            .map(|name| crate::api::members::name_in("plugin", &name))
             .transpose()?,
         category: named(&filling.category)
-            .map(|name| super::super::members::name_in("category", &name))
+            .map(|name| crate::api::members::name_in("category", &name))
             .transpose()?,
     };
     Ok(api.store().import(&visitor.caller, ask, preview).await?)

@@ -5,20 +5,16 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::super::Api;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
 use super::visitor::Visitor;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
-use crate::domain::name::refused;
+use crate::api::Api;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::store;
 
 /// What is asked.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     name: Option<String>,
     env: Option<String>,
     scope: Option<ScopeKind>,
@@ -34,7 +30,7 @@ impl FromQuery for Ask {
 
 /// The answer.
 #[derive(Default, Serialize)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// The exported name.
     env: Option<String>,
     /// Why it cannot be deposited so.
@@ -48,7 +44,7 @@ pub(super) struct Told {
 }
 
 /// Judges a name as the deposit will.
-pub(super) async fn name(
+pub(crate) async fn name(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,

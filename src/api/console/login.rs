@@ -4,29 +4,18 @@ use std::time::Instant;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::IntoResponse as _;
-use axum::response::Redirect;
-use axum::response::Response;
-use http::Extensions;
-use http::HeaderMap;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::{Extensions, HeaderMap};
 
-use super::super::Api;
-use super::super::auth::guessed;
-use super::super::front::Peer;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::answer;
-use super::cookies;
-use super::page::Trouble;
-use super::page::next_theme;
-use super::page::show;
-use super::visitor::Browser;
-use super::visitor::Unsigned;
-use super::visitor::request_id;
-use crate::domain::credential::Credential;
-use crate::domain::credential::CredentialKind;
+use super::page::{Trouble, next_theme, show};
+use super::visitor::{Browser, Unsigned, request_id};
+use super::{answer, cookies};
+use crate::api::Api;
+use crate::api::auth::guessed;
+use crate::api::front::Peer;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::wire::Code;
 
 #[derive(Template)]
@@ -57,7 +46,7 @@ impl LoginPage {
 }
 
 /// Where to go afterwards.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     next: Option<String>,
 }
 
@@ -70,12 +59,12 @@ impl FromQuery for Ask {
 }
 
 /// The page.
-pub(super) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
+pub(crate) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
     LoginPage::shown(browser, answer::own_page(ask.next.as_deref()), None)
 }
 
 /// Takes a token.
-pub(super) async fn log_in(
+pub(crate) async fn log_in(
     State(api): State<Api>,
     browser: Browser,
     headers: HeaderMap,

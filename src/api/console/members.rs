@@ -5,25 +5,20 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::Api;
-use super::super::extract::InPath;
-use super::super::members::name_in;
-use super::super::problem::Refused;
 use super::answer;
 use super::form::Form;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
+use super::page::{Shell, Trouble, show};
 use super::tokens::once;
 use super::view::When;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::InPath;
+use crate::api::members::name_in;
+use crate::api::problem::Refused;
 use crate::domain::name::MemberName;
-use crate::domain::role::Action;
-use crate::domain::role::Role;
+use crate::domain::role::{Action, Role};
 use crate::store;
-use crate::store::NewMember;
-use crate::store::PageAsk;
+use crate::store::{NewMember, PageAsk};
 use crate::wire::Code;
 
 /// Members and tokens shown at most; whoever has more lists them by the command line.
@@ -62,13 +57,13 @@ struct Token {
 }
 
 /// A token, shown this once.
-pub(super) struct Issued {
-    pub(super) member: String,
-    pub(super) token: String,
+pub(crate) struct Issued {
+    pub(crate) member: String,
+    pub(crate) token: String,
 }
 
 /// The members' names, for the fields that take one; the visitor's own when it may not list them.
-pub(super) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
+pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
     if !visitor.may(Action::ListMembers) {
         return Ok(visitor.caller.member().map(|(_, name)| name.to_string()).into_iter().collect());
     }
@@ -78,12 +73,12 @@ pub(super) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, R
 }
 
 /// The page.
-pub(super) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
     shown(&api, &visitor, None, None).await
 }
 
 /// The page, with a token that was just made or a refusal.
-pub(super) async fn shown(
+pub(crate) async fn shown(
     api: &Api,
     visitor: &Visitor,
     issued: Option<Issued>,
@@ -154,7 +149,7 @@ fn role_of(form: &Form) -> Result<Role, Refused> {
 }
 
 /// Adds a member.
-pub(super) async fn add(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn add(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let done = async {
         let new = NewMember {
@@ -168,7 +163,7 @@ pub(super) async fn add(State(api): State<Api>, posted: Posted) -> Result<Respon
 }
 
 /// Gives a member another role.
-pub(super) async fn role(
+pub(crate) async fn role(
     State(api): State<Api>,
     InPath(name): InPath<MemberName>,
     posted: Posted,
@@ -182,7 +177,7 @@ pub(super) async fn role(
 }
 
 /// Removes a member with all that is its own.
-pub(super) async fn remove(
+pub(crate) async fn remove(
     State(api): State<Api>,
     InPath(name): InPath<MemberName>,
     posted: Posted,

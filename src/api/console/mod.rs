@@ -28,12 +28,9 @@ mod tokens;
 mod view;
 mod visitor;
 
-use axum::Router;
-use axum::middleware;
-use axum::response::IntoResponse;
-use axum::response::Redirect;
-use axum::routing::get;
-use axum::routing::post;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
 
 use super::Api;
 use super::problem::Refused;
@@ -43,7 +40,7 @@ use crate::wire::Code;
 const HOME: &str = "/console/";
 
 /// The routes of this folder.
-pub(super) fn routes(api: &Api) -> Router<Api> {
+pub(crate) fn routes(api: &Api) -> Router<Api> {
     let pages = Router::new()
         .route("/console", get(home))
         .route(HOME, get(account::home))

@@ -1,49 +1,45 @@
 //! What all pages have around them, and a page as an answer.
 
 use askama::Template;
-use axum::response::Html;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-use super::super::problem::Refused;
 use super::visitor::Visitor;
-use crate::domain::role::Action;
-use crate::domain::role::Role;
-use crate::wire::Code;
-use crate::wire::Problem;
+use crate::api::problem::Refused;
+use crate::domain::role::{Action, Role};
+use crate::wire::{Code, Problem};
 
 /// The frame of a page: who looks at it, where it stands, and what there is to say.
-pub(super) struct Shell {
-    pub(super) title: String,
-    pub(super) nav: Vec<Place>,
-    pub(super) theme: &'static str,
+pub(crate) struct Shell {
+    pub(crate) title: String,
+    pub(crate) nav: Vec<Place>,
+    pub(crate) theme: &'static str,
     /// What the next press of the theme's button chooses.
-    pub(super) next_theme: &'static str,
-    pub(super) here: String,
+    pub(crate) next_theme: &'static str,
+    pub(crate) here: String,
     /// The member's name, or `operator`.
-    pub(super) who: String,
-    pub(super) role: &'static str,
-    pub(super) org: String,
-    pub(super) locked: bool,
-    pub(super) operator: bool,
+    pub(crate) who: String,
+    pub(crate) role: &'static str,
+    pub(crate) org: String,
+    pub(crate) locked: bool,
+    pub(crate) operator: bool,
     /// For the forms of the page.
-    pub(super) form: String,
-    pub(super) told: Option<String>,
+    pub(crate) form: String,
+    pub(crate) told: Option<String>,
     /// The same by the command line, a line each.
-    pub(super) cli: Vec<String>,
+    pub(crate) cli: Vec<String>,
 }
 
 /// A place of the navigation.
-pub(super) struct Place {
-    pub(super) path: &'static str,
-    pub(super) name: &'static str,
-    pub(super) icon: &'static str,
-    pub(super) current: bool,
+pub(crate) struct Place {
+    pub(crate) path: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) icon: &'static str,
+    pub(crate) current: bool,
 }
 
 impl Shell {
-    pub(super) fn new(visitor: &Visitor, title: &str, path: &'static str) -> Self {
+    pub(crate) fn new(visitor: &Visitor, title: &str, path: &'static str) -> Self {
         let browser = &visitor.browser;
         Self {
             title: title.to_owned(),
@@ -63,14 +59,14 @@ impl Shell {
     }
 
     /// With the command lines that do the same.
-    pub(super) fn cli<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn cli<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
         self.cli = lines.into_iter().map(Into::into).collect();
         self
     }
 }
 
 /// System, light, dark, and around again.
-pub(super) fn next_theme(theme: &str) -> &'static str {
+pub(crate) fn next_theme(theme: &str) -> &'static str {
     match theme {
         "light" => "dark",
         "dark" => "system",
@@ -98,11 +94,11 @@ fn nav(visitor: &Visitor, current: &str) -> Vec<Place> {
 }
 
 /// Why something was not done, above the form that it came by.
-pub(super) struct Trouble {
-    pub(super) detail: String,
-    pub(super) hint: String,
-    pub(super) faults: Vec<String>,
-    pub(super) status: StatusCode,
+pub(crate) struct Trouble {
+    pub(crate) detail: String,
+    pub(crate) hint: String,
+    pub(crate) faults: Vec<String>,
+    pub(crate) status: StatusCode,
 }
 
 impl From<Refused> for Trouble {
@@ -113,7 +109,7 @@ impl From<Refused> for Trouble {
 }
 
 impl Trouble {
-    pub(super) fn of(problem: &Problem) -> Self {
+    pub(crate) fn of(problem: &Problem) -> Self {
         // One fault is told by the detail itself.
         let faults = if problem.errors.len() > 1 { problem.errors.as_slice() } else { &[] };
         Self {
@@ -125,13 +121,13 @@ impl Trouble {
     }
 
     /// The status of a page that has it.
-    pub(super) fn status(trouble: Option<&Self>) -> StatusCode {
+    pub(crate) fn status(trouble: Option<&Self>) -> StatusCode {
         trouble.map_or(StatusCode::OK, |trouble| trouble.status)
     }
 }
 
 /// Messages of programs, as a sentence for people.
-pub(super) fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let mut sentence: String = letters.next().map(char::to_uppercase).into_iter().flatten().collect();
     sentence.push_str(letters.as_str());
@@ -142,7 +138,7 @@ pub(super) fn sentence(text: &str) -> String {
 }
 
 /// A page as an answer.
-pub(super) fn show<T: Template>(status: StatusCode, page: &T) -> Response {
+pub(crate) fn show<T: Template>(status: StatusCode, page: &T) -> Response {
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => {

@@ -4,33 +4,23 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::Api;
-use super::super::extract::LARGE;
-use super::super::members::name_in;
-use super::super::problem::Refused;
-use super::super::secrets::new_of;
 use super::answer;
-use super::deposit::no_value;
-use super::deposit::told;
-use super::form::Form;
-use super::form::carried;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
-use super::visitor::Posted;
-use super::visitor::Visitor;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use super::deposit::{no_value, told};
+use super::form::{Form, carried};
+use super::page::{Shell, Trouble, show};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::LARGE;
+use crate::api::members::name_in;
+use crate::api::problem::Refused;
+use crate::api::secrets::new_of;
+use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
-use crate::domain::secret::Scope;
-use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
-use crate::store;
-use crate::store::NewPlugin;
-use crate::store::PluginState;
-use crate::wire;
+use crate::domain::secret::{Scope, ScopeKind};
+use crate::domain::value::{Delivery, Kind};
+use crate::store::{NewPlugin, PluginState};
 use crate::wire::Code;
+use crate::{store, wire};
 
 #[derive(Template)]
 #[template(path = "plugins.html", config = "src/api/console/askama.toml")]
@@ -96,13 +86,13 @@ impl Plugin {
 }
 
 /// The names of all plugins, for the fields that take one.
-pub(super) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
+pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
     let plugins = api.store().plugins(&visitor.caller).await?;
     Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
 }
 
 /// The page.
-pub(super) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
     shown(&api, &visitor, None).await
 }
 
@@ -132,7 +122,7 @@ async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -
 }
 
 /// Declares a plugin, or changes what is declared.
-pub(super) async fn declare(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn declare(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let done = declared(&api, &visitor, &form).await;
     finished(&api, &visitor, done).await
@@ -161,7 +151,7 @@ fn plugin_of(form: &Form) -> Result<PluginName, Refused> {
 }
 
 /// Enables or disables.
-pub(super) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let on = form.text("enabled").as_deref() == Some("on");
     let done = async {
@@ -175,7 +165,7 @@ pub(super) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// Forgets what was declared.
-pub(super) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let done = async {
         let plugin = api.store().remove_plugin(&visitor.caller, &plugin_of(&form)?).await?;
@@ -185,7 +175,7 @@ pub(super) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// Deposits a secret that a plugin needs.
-pub(super) async fn fill(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn fill(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let done = filled(&api, &visitor, &mut form).await;
     finished(&api, &visitor, done).await

@@ -4,50 +4,39 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::Api;
-use super::super::extract::LARGE;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::super::secrets::new_of;
 use super::answer;
-use super::form::Form;
-use super::form::carried;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::sentence;
-use super::page::show;
-use super::view::Tag;
-use super::view::Tags;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::form::{Form, carried};
+use super::page::{Shell, Trouble, sentence, show};
+use super::view::{Tag, Tags};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::LARGE;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::secrets::new_of;
 use crate::domain::catalog::Preset;
 use crate::domain::name::SecretName;
 use crate::domain::role::Action;
-use crate::domain::secret::Scope;
-use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
+use crate::domain::secret::{Scope, ScopeKind};
+use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::wire;
 use crate::wire::Code;
 
 /// A preset to choose.
-pub(super) struct Choice {
-    pub(super) id: String,
-    pub(super) title: String,
+pub(crate) struct Choice {
+    pub(crate) id: String,
+    pub(crate) title: String,
 }
 
 impl Choice {
-    pub(super) fn all(api: &Api) -> Vec<Self> {
+    pub(crate) fn all(api: &Api) -> Vec<Self> {
         let all = api.store().presets().all().iter();
         all.map(|preset| Self { id: preset.id.to_string(), title: preset.title.to_string() }).collect()
     }
 }
 
 /// The public beginnings of keys that presets know, with blanks between them.
-pub(super) fn prefixes(api: &Api) -> String {
+pub(crate) fn prefixes(api: &Api) -> String {
     let fields = api.store().presets().all().iter().flat_map(|preset| &preset.fields);
     let known = fields.filter(|field| field.kind == Kind::Encrypted).flat_map(|field| &field.prefixes);
     known.map(|prefix| &**prefix).collect::<Vec<_>>().join(" ")
@@ -80,7 +69,7 @@ struct Entry {
 }
 
 /// Which preset.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     preset: Option<String>,
 }
 
@@ -93,7 +82,7 @@ impl FromQuery for Ask {
 }
 
 /// The form of a preset.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,
@@ -152,7 +141,7 @@ async fn shown(
 }
 
 /// Deposits the fields that are filled in.
-pub(super) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let preset = find(&api, &form.text("preset").unwrap_or_default())?;
     let (shared, usual) = (form.text("scope").as_deref() == Some("shared"), form.has("usual"));

@@ -4,33 +4,20 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::Api;
-use super::super::extract::InPath;
-use super::super::extract::LARGE;
-use super::super::problem::Refused;
-use super::super::secrets::change_of;
-use super::super::secrets::replacement_of;
 use super::answer;
-use super::deposit::no_value;
-use super::deposit::told;
-use super::form::Form;
-use super::form::carried;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
-use super::view::Row;
-use super::view::Tag;
-use super::view::Tags;
-use super::view::When;
-use super::view::quoted;
-use super::visitor::Posted;
-use super::visitor::Visitor;
-use crate::domain::id::SecretId;
-use crate::domain::id::VersionId;
+use super::deposit::{no_value, told};
+use super::form::{Form, carried};
+use super::page::{Shell, Trouble, show};
+use super::view::{Row, Tag, Tags, When, quoted};
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::{InPath, LARGE};
+use crate::api::problem::Refused;
+use crate::api::secrets::{change_of, replacement_of};
+use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
 use crate::domain::value::Kind;
-use crate::store;
-use crate::wire;
+use crate::{store, wire};
 
 #[derive(Template)]
 #[template(path = "secret.html", config = "src/api/console/askama.toml")]
@@ -60,7 +47,7 @@ struct Holder {
 }
 
 /// The page.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     InPath(id): InPath<SecretId>,
@@ -134,7 +121,7 @@ fn back(visitor: &Visitor, id: SecretId, what: &str) -> Response {
 }
 
 /// A new value, hence a new version.
-pub(super) async fn replace(
+pub(crate) async fn replace(
     State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     posted: Posted<LARGE>,
@@ -177,7 +164,7 @@ async fn replaced(
 }
 
 /// Plugin, category, auto-install.
-pub(super) async fn edit(
+pub(crate) async fn edit(
     State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     posted: Posted,
@@ -207,7 +194,7 @@ async fn changed(
 }
 
 /// The switch in the table.
-pub(super) async fn install(
+pub(crate) async fn install(
     State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     posted: Posted,
@@ -226,7 +213,7 @@ pub(super) async fn install(
 }
 
 /// The same value under a fresh key.
-pub(super) async fn re_encrypt(
+pub(crate) async fn re_encrypt(
     State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     posted: Posted,
@@ -242,7 +229,7 @@ pub(super) async fn re_encrypt(
 }
 
 /// Deletes it; future boots do not get it.
-pub(super) async fn delete(
+pub(crate) async fn delete(
     State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     posted: Posted,

@@ -7,29 +7,17 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::Api;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use super::page::Shell;
-use super::page::show;
-use super::view::Row;
-use super::view::Tag;
-use super::view::Tags;
-use super::view::query;
-use super::view::quoted;
+use super::page::{Shell, show};
+use super::view::{Row, Tag, Tags, query, quoted};
 use super::visitor::Visitor;
-use crate::domain::name::Category;
-use crate::domain::name::MemberName;
-use crate::domain::name::PluginName;
+use crate::api::Api;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, FromQuery, Query};
+use crate::domain::name::{Category, MemberName, PluginName};
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::store::SecretFilter;
-use crate::store::Statistics;
+use crate::store::{Cursor, PageAsk, SecretFilter, Statistics};
 
 /// Rows of a page, and of one that is grouped: groups are of the rows that one page has.
 const ROWS: usize = 50;
@@ -83,7 +71,7 @@ struct Share {
 }
 
 /// Parameters of the page.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     filter: SecretFilter,
     cursor: Option<Cursor>,
     grouped: bool,
@@ -178,7 +166,7 @@ impl Asked {
 }
 
 /// The page.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<Ask>,

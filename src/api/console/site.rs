@@ -4,11 +4,11 @@
 use http::header;
 use http::request::Parts;
 
-use super::super::problem::Refused;
+use crate::api::problem::Refused;
 use crate::wire::Code;
 
 /// Refuses what another site has sent.
-pub(super) fn is_ours(parts: &Parts) -> Result<(), Refused> {
+pub(crate) fn is_ours(parts: &Parts) -> Result<(), Refused> {
     let named = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let ours = match named("sec-fetch-site") {
         Some(site) => site == "same-origin",

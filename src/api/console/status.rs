@@ -9,30 +9,20 @@ use axum::response::Response;
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::super::Api;
-use super::super::auth::guessed;
-use super::super::extract::InPath;
-use super::super::members::name_in;
-use super::super::problem::Refused;
 use super::answer;
 use super::form::Form;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
+use super::page::{Shell, Trouble, show};
 use super::tokens::once;
 use super::view::When;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::auth::guessed;
+use crate::api::extract::InPath;
+use crate::api::members::name_in;
+use crate::api::problem::Refused;
 use crate::domain::id::SlotId;
 use crate::store;
-use crate::store::NewKeyslot;
-use crate::store::NewOrg;
-use crate::store::PageAsk;
-use crate::store::Progress;
-use crate::store::Statistics;
-use crate::store::Status;
-use crate::store::UnlockError;
-use crate::store::UnlockSecret;
+use crate::store::{NewKeyslot, NewOrg, PageAsk, Progress, Statistics, Status, UnlockError, UnlockSecret};
 use crate::wire::Code;
 
 /// The longest passphrase or key file, in bytes.
@@ -80,7 +70,7 @@ struct Issued {
 }
 
 /// The page.
-pub(super) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
     shown(&api, &visitor, None, None).await
 }
 
@@ -186,7 +176,7 @@ fn secret_of(form: &mut Form) -> Result<UnlockSecret, Refused> {
 }
 
 /// Loads the release key.
-pub(super) async fn unlock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn unlock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let done = unlocked(&api, &visitor, &mut form).await;
     finished(&api, &visitor, done.map(|()| "The store is unlocked: boots are answered.")).await
@@ -205,7 +195,7 @@ async fn unlocked(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<(), R
 }
 
 /// Drops the release key.
-pub(super) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, .. } = posted;
     let done = api.store().lock(&visitor.caller).await.map_err(Refused::from);
     let what = "The store is locked: deposits go on, boots are refused.";
@@ -213,7 +203,7 @@ pub(super) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Respo
 }
 
 /// Begins a new generation: the operator for the store, a member for what it may.
-pub(super) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, .. } = posted;
     if visitor.is_operator() {
         let done = api.store().reencrypt_all(&visitor.caller).await.map_err(Refused::from);
@@ -230,7 +220,7 @@ pub(super) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result
 }
 
 /// Adds a key slot.
-pub(super) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, mut form } = posted;
     let done = async {
         let label = form.text("label").map(|label| label.parse()).transpose();
@@ -244,7 +234,7 @@ pub(super) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Resul
 }
 
 /// Removes a key slot.
-pub(super) async fn remove_keyslot(
+pub(crate) async fn remove_keyslot(
     State(api): State<Api>,
     InPath(id): InPath<SlotId>,
     posted: Posted,
@@ -256,7 +246,7 @@ pub(super) async fn remove_keyslot(
 }
 
 /// Makes an organization.
-pub(super) async fn create_org(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create_org(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let text = |name: &str| form.text(name).unwrap_or_default();
     let done = async {

@@ -5,28 +5,22 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::super::Api;
-use super::super::extract::InPath;
-use super::super::problem::Refused;
-use super::super::query::Filled;
-use super::super::query::PageOnly;
-use super::super::tickets::issue;
 use super::answer;
 use super::form::Form;
-use super::page::Shell;
-use super::page::Trouble;
-use super::page::show;
-use super::tokens::once;
-use super::tokens::seconds;
+use super::page::{Shell, Trouble, show};
+use super::tokens::{once, seconds};
 use super::view::When;
-use super::visitor::Posted;
-use super::visitor::Visitor;
+use super::visitor::{Posted, Visitor};
+use crate::api::Api;
+use crate::api::extract::InPath;
+use crate::api::problem::Refused;
+use crate::api::query::{Filled, PageOnly};
+use crate::api::tickets::issue;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
-use crate::store;
 use crate::store::PageAsk;
-use crate::wire;
 use crate::wire::Code;
+use crate::{store, wire};
 
 #[derive(Template)]
 #[template(path = "tickets.html", config = "src/api/console/askama.toml")]
@@ -81,7 +75,7 @@ impl Row {
 }
 
 /// The page.
-pub(super) async fn page(
+pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
     Filled(ask): Filled<PageOnly>,
@@ -120,7 +114,7 @@ async fn shown(
 }
 
 /// Makes a ticket, and shows it.
-pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let (issued, trouble) = match made(&api, &visitor, &form).await {
         Ok(ticket) => (Some(ticket), None),
@@ -149,12 +143,12 @@ async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, Refus
 }
 
 /// Of a field that takes a number.
-pub(super) fn not_a_number(field: &str) -> Refused {
+pub(crate) fn not_a_number(field: &str) -> Refused {
     Refused::new(Code::InvalidRequest, format!("{field}: expected a whole number"))
 }
 
 /// Revokes one.
-pub(super) async fn revoke(
+pub(crate) async fn revoke(
     State(api): State<Api>,
     InPath(id): InPath<TicketId>,
     posted: Posted,

@@ -3,28 +3,27 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::Api;
-use super::super::extract::InPath;
-use super::super::problem::Refused;
-use super::super::tokens::issue;
 use super::answer;
 use super::form::Form;
-use super::members::Issued;
-use super::members::shown;
+use super::members::{Issued, shown};
 use super::tickets::not_a_number;
 use super::visitor::Posted;
+use crate::api::Api;
+use crate::api::extract::InPath;
+use crate::api::problem::Refused;
+use crate::api::tokens::issue;
 use crate::domain::id::TokenId;
 use crate::wire;
 
 /// A new key for a form that shows a credential: sent twice, it makes one.
-pub(super) fn once(api: &Api) -> String {
+pub(crate) fn once(api: &Api) -> String {
     let mut bytes = [0_u8; 16];
     api.fill_random(&mut bytes);
     data_encoding::HEXLOWER.encode(&bytes)
 }
 
 /// How long something lives: a number in the field `ttl`, of the unit in `unit`.
-pub(super) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
+pub(crate) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
     let Some(text) = form.text("ttl") else { return Ok(None) };
     let number: u64 = text.parse().map_err(|_| not_a_number("lifetime"))?;
     let unit: u64 = match form.text("unit").as_deref() {
@@ -36,7 +35,7 @@ pub(super) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
 }
 
 /// Makes a token, and shows it.
-pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
     let Posted { visitor, form } = posted;
     let body = async {
         let body = wire::NewToken {
@@ -54,7 +53,7 @@ pub(super) async fn create(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// Revokes one.
-pub(super) async fn revoke(
+pub(crate) async fn revoke(
     State(api): State<Api>,
     InPath(id): InPath<TokenId>,
     posted: Posted,

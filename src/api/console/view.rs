@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Api;
-use super::super::problem::Refused;
 use super::visitor::Visitor;
+use crate::api::Api;
+use crate::api::problem::Refused;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
@@ -12,13 +12,13 @@ use crate::store::Secret;
 
 /// A time: for machines, and to the minute for people.
 #[derive(Clone)]
-pub(super) struct When {
-    pub(super) iso: String,
-    pub(super) text: String,
+pub(crate) struct When {
+    pub(crate) iso: String,
+    pub(crate) text: String,
 }
 
 impl When {
-    pub(super) fn of(at: impl ToString) -> Self {
+    pub(crate) fn of(at: impl ToString) -> Self {
         let iso = at.to_string();
         let text = match (iso.get(..10), iso.get(11..16)) {
             (Some(day), Some(minute)) => format!("{day} {minute}"),
@@ -29,7 +29,7 @@ impl When {
 }
 
 /// A query string with what is there, percent-encoded (RFC 3986 section 2.1); empty when nothing is.
-pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
+pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         let Some(value) = value else { continue };
@@ -48,7 +48,7 @@ pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
 }
 
 /// A word for a shell, quoted where it must be.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@=,".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()
@@ -59,19 +59,19 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// A category as it is shown.
 #[derive(Clone)]
-pub(super) struct Tag {
-    pub(super) name: String,
-    pub(super) title: String,
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) title: String,
     /// A class of the style sheet.
-    pub(super) colour: &'static str,
-    pub(super) description: String,
+    pub(crate) colour: &'static str,
+    pub(crate) description: String,
 }
 
 /// The categories of an organization by name.
-pub(super) struct Tags(pub(super) Vec<Tag>, BTreeMap<String, usize>);
+pub(crate) struct Tags(pub(crate) Vec<Tag>, BTreeMap<String, usize>);
 
 impl Tags {
-    pub(super) async fn of(api: &Api, visitor: &Visitor) -> Result<Self, Refused> {
+    pub(crate) async fn of(api: &Api, visitor: &Visitor) -> Result<Self, Refused> {
         let found = api.store().categories(&visitor.caller).await?;
         let tags: Vec<Tag> = found
             .into_iter()
@@ -86,7 +86,7 @@ impl Tags {
         Ok(Self(tags, places))
     }
 
-    pub(super) fn find(&self, name: &str) -> Tag {
+    pub(crate) fn find(&self, name: &str) -> Tag {
         let found = self.1.get(name).and_then(|at| self.0.get(*at));
         found.cloned().unwrap_or_else(|| Tag {
             name: name.to_owned(),
@@ -98,34 +98,34 @@ impl Tags {
 }
 
 /// A secret in a row of a table.
-pub(super) struct Row {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) env: String,
-    pub(super) scope: &'static str,
-    pub(super) owner: String,
-    pub(super) plugin: String,
-    pub(super) category: Option<Tag>,
-    pub(super) encrypted: bool,
-    pub(super) file: bool,
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) env: String,
+    pub(crate) scope: &'static str,
+    pub(crate) owner: String,
+    pub(crate) plugin: String,
+    pub(crate) category: Option<Tag>,
+    pub(crate) encrypted: bool,
+    pub(crate) file: bool,
     /// The redacted form, or the value of a plain one.
-    pub(super) shown: String,
-    pub(super) auto_install: bool,
-    pub(super) version: String,
+    pub(crate) shown: String,
+    pub(crate) auto_install: bool,
+    pub(crate) version: String,
     /// Enough of it to tell two apart.
-    pub(super) short_version: String,
-    pub(super) updated: When,
-    pub(super) created: When,
-    pub(super) author: String,
-    pub(super) may_edit: bool,
-    pub(super) may_delete: bool,
+    pub(crate) short_version: String,
+    pub(crate) updated: When,
+    pub(crate) created: When,
+    pub(crate) author: String,
+    pub(crate) may_edit: bool,
+    pub(crate) may_delete: bool,
 }
 
 /// The most of a plain value that a table shows, in characters.
 const SHOWN: usize = 60;
 
 impl Row {
-    pub(super) fn of(visitor: &Visitor, tags: &Tags, secret: Secret) -> Self {
+    pub(crate) fn of(visitor: &Visitor, tags: &Tags, secret: Secret) -> Self {
         let Secret { meta, owner, author, plain, generation: _ } = secret;
         let text = |shown: Option<String>| shown.unwrap_or_default();
         let version = meta.version.to_string();
@@ -155,7 +155,7 @@ impl Row {
     }
 
     /// What follows the command's name and the secret's on a command line.
-    pub(super) fn cli_scope(&self, visitor: &Visitor) -> String {
+    pub(crate) fn cli_scope(&self, visitor: &Visitor) -> String {
         let own = visitor.caller.member().is_some_and(|(_, name)| name.as_str() == self.owner);
         match (self.scope, own) {
             ("shared", _) => "--shared".to_owned(),

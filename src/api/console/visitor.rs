@@ -1,59 +1,43 @@
 //! Who looks at a page: the session of a request, judged before anything else of it is looked at. Somebody without one
 //! is sent to the login page. A form is read only of a session's own pages.
 
-use axum::extract::FromRequest;
-use axum::extract::FromRequestParts;
-use axum::extract::Request;
-use axum::response::IntoResponse as _;
-use axum::response::Redirect;
-use axum::response::Response;
-use http::Extensions;
-use http::HeaderMap;
-use http::Method;
-use http::header;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, header};
 
-use super::super::Api;
-use super::super::extract::SMALL;
-use super::super::extract::is_within;
-use super::super::extract::whole_body;
-use super::super::front::OverTls;
-use super::super::front::Peer;
-use super::super::front::RequestId;
-use super::super::problem::Refused;
-use super::cookies;
 use super::form::Form;
-use super::site;
-use crate::domain::role::Action;
-use crate::domain::role::Role;
-use crate::domain::role::decide;
-use crate::store::AuthError;
-use crate::store::Caller;
-use crate::store::SessionKey;
+use super::{cookies, site};
+use crate::api::Api;
+use crate::api::extract::{SMALL, is_within, whole_body};
+use crate::api::front::{OverTls, Peer, RequestId};
+use crate::api::problem::Refused;
+use crate::domain::role::{Action, Role, decide};
+use crate::store::{AuthError, Caller, SessionKey};
 use crate::wire::Code;
 
 /// Somebody with a session.
-pub(super) struct Visitor {
-    pub(super) caller: Caller,
-    pub(super) key: SessionKey,
-    pub(super) browser: Browser,
-    pub(super) locked: bool,
+pub(crate) struct Visitor {
+    pub(crate) caller: Caller,
+    pub(crate) key: SessionKey,
+    pub(crate) browser: Browser,
+    pub(crate) locked: bool,
 }
 
 /// What is known of a browser without a session.
 #[derive(Clone)]
-pub(super) struct Browser {
+pub(crate) struct Browser {
     /// Whether its cookies travel over TLS only.
-    pub(super) over_tls: bool,
-    pub(super) theme: &'static str,
+    pub(crate) over_tls: bool,
+    pub(crate) theme: &'static str,
     /// What its last action had to say.
-    pub(super) told: Option<String>,
+    pub(crate) told: Option<String>,
     /// The page that it asks for, with its query.
-    pub(super) here: String,
+    pub(crate) here: String,
 }
 
 impl Browser {
-    pub(super) fn of(parts: &Parts) -> Self {
+    pub(crate) fn of(parts: &Parts) -> Self {
         let here = parts.uri.path_and_query().map_or("", |here| here.as_str());
         Self {
             over_tls: over_tls(&parts.headers, &parts.extensions),
@@ -79,21 +63,21 @@ fn over_tls(headers: &HeaderMap, extensions: &Extensions) -> bool {
 }
 
 /// The request's id, for the audit trail.
-pub(super) fn request_id(extensions: &Extensions) -> String {
+pub(crate) fn request_id(extensions: &Extensions) -> String {
     extensions.get::<RequestId>().map(|RequestId(id)| id.clone()).unwrap_or_default()
 }
 
 impl Visitor {
     /// Whether this may be done, for what a page offers. The store decides again when it is done.
-    pub(super) fn may(&self, action: Action) -> bool {
+    pub(crate) fn may(&self, action: Action) -> bool {
         decide(self.caller.principal(), &action, self.caller.policy()).is_ok()
     }
 
-    pub(super) fn is_operator(&self) -> bool {
+    pub(crate) fn is_operator(&self) -> bool {
         self.caller.member().is_none()
     }
 
-    pub(super) fn is_admin(&self) -> bool {
+    pub(crate) fn is_admin(&self) -> bool {
         self.caller.role() == Some(Role::Admin)
     }
 
@@ -107,7 +91,7 @@ impl Visitor {
             _ => none(),
         })?;
         let caller = caller.with_request_id(&request_id(&parts.extensions));
-        tracing::Span::current().record("actor", tracing::field::display(super::super::auth::actor(&caller)));
+        tracing::Span::current().record("actor", tracing::field::display(crate::api::auth::actor(&caller)));
         Ok(Self { caller, key, browser, locked: api.store().is_locked() })
     }
 }
@@ -138,9 +122,9 @@ fn to_login(parts: &Parts) -> Response {
 }
 
 /// A form of at most `LIMIT` bytes, sent from a page of the visitor's own session.
-pub(super) struct Posted<const LIMIT: usize = SMALL> {
-    pub(super) visitor: Visitor,
-    pub(super) form: Form,
+pub(crate) struct Posted<const LIMIT: usize = SMALL> {
+    pub(crate) visitor: Visitor,
+    pub(crate) form: Form,
 }
 
 impl<const LIMIT: usize> FromRequest<Api> for Posted<LIMIT> {
@@ -161,7 +145,7 @@ impl<const LIMIT: usize> FromRequest<Api> for Posted<LIMIT> {
 }
 
 /// A form from a page of this console, without a session: the login.
-pub(super) struct Unsigned(pub(super) Form);
+pub(crate) struct Unsigned(pub(crate) Form);
 
 impl FromRequest<Api> for Unsigned {
     type Rejection = Response;

@@ -7,33 +7,21 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::Api;
-use super::super::auth::Asked;
-use super::super::extract::Json;
-use super::super::extract::LARGE;
-use super::super::openapi::ASKED;
-use super::super::openapi::BODY;
-use super::super::openapi::WRITING;
-use super::super::openapi::refusals;
-use super::super::plugins::named;
-use super::super::problem::Faults;
-use super::super::problem::Refused;
-use super::super::query::NoParams;
-use super::super::query::Params;
-use crate::store::Assignment;
-use crate::store::Variable;
-use crate::wire::Code;
-use crate::wire::Done;
-use crate::wire::FaceAssignments;
-use crate::wire::FaceSecret;
-use crate::wire::FaceSecrets;
-use crate::wire::paths;
+use crate::api::Api;
+use crate::api::auth::Asked;
+use crate::api::extract::{Json, LARGE};
+use crate::api::openapi::{ASKED, BODY, WRITING, refusals};
+use crate::api::plugins::named;
+use crate::api::problem::{Faults, Refused};
+use crate::api::query::{NoParams, Params};
+use crate::store::{Assignment, Variable};
+use crate::wire::{Code, Done, FaceAssignments, FaceSecret, FaceSecrets, paths};
 
 /// Shown for a value of which no redacted form is kept.
 const HIDDEN: &str = "****";
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(face_secrets, set_face_secrets))
 }
 

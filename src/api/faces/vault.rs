@@ -7,45 +7,25 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::StatusCode;
-use http::header;
+use http::{StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::Api;
-use super::super::auth::Asked;
-use super::super::extract::InPath;
-use super::super::extract::Json;
-use super::super::extract::LARGE;
-use super::super::openapi::ASKED;
-use super::super::openapi::BODY;
-use super::super::openapi::WRITING;
-use super::super::openapi::refusals;
-use super::super::plugins::named;
-use super::super::problem::Faults;
-use super::super::problem::Refused;
-use super::super::query::FromQuery;
-use super::super::query::Params;
-use super::super::query::Query;
-use crate::domain::id::OrgId;
-use crate::domain::id::SecretId;
+use crate::api::Api;
+use crate::api::auth::Asked;
+use crate::api::extract::{InPath, Json, LARGE};
+use crate::api::openapi::{ASKED, BODY, WRITING, refusals};
+use crate::api::plugins::named;
+use crate::api::problem::{Faults, Refused};
+use crate::api::query::{FromQuery, Params, Query};
+use crate::domain::id::{OrgId, SecretId};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 use crate::store;
-use crate::store::Caller;
-use crate::store::Cursor;
-use crate::store::Deposit;
-use crate::store::PageAsk;
-use crate::store::SecretFilter;
-use crate::wire::Code;
-use crate::wire::NewVaultSecret;
-use crate::wire::VaultDeleted;
-use crate::wire::VaultRotated;
-use crate::wire::VaultSecret;
-use crate::wire::VaultSecrets;
-use crate::wire::VaultStatus;
-use crate::wire::paths;
+use crate::store::{Caller, Cursor, Deposit, PageAsk, SecretFilter};
+use crate::wire::{
+    Code, NewVaultSecret, VaultDeleted, VaultRotated, VaultSecret, VaultSecrets, VaultStatus, paths,
+};
 
 /// Secrets of an answer when no limit is asked for; beyond, it goes on with `next`.
 const ALL: usize = 10_000;
@@ -53,7 +33,7 @@ const ALL: usize = 10_000;
 const STEP: usize = 1000;
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(vault_secrets, new_vault_secret))
         .routes(routes!(vault_secret, delete_vault_secret))
@@ -77,7 +57,7 @@ refusals! {
 /// What the client calls its organization.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Org {
+pub(crate) struct Org {
     /// What the client calls its organization; the credential decides which one it is.
     #[param(rename = "orgId", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$")]
     org: Option<String>,
@@ -92,7 +72,7 @@ impl FromQuery for Org {
 }
 
 /// `orgId` of a query.
-pub(super) fn org_of(query: &mut Query) -> Option<String> {
+pub(crate) fn org_of(query: &mut Query) -> Option<String> {
     query.word("orgId", 100, is_org)
 }
 
@@ -101,7 +81,7 @@ fn is_org(byte: u8) -> bool {
 }
 
 /// What the organization is to be called in the answer.
-pub(super) fn called(caller: &Caller, org: Option<String>) -> Result<String, Refused> {
+pub(crate) fn called(caller: &Caller, org: Option<String>) -> Result<String, Refused> {
     let own = caller.org().map(|(id, _)| id);
     match org {
         Some(text) if text.parse::<OrgId>().is_ok_and(|id| Some(id) != own) => {

@@ -6,28 +6,18 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::Api;
-use super::super::auth::Asked;
-use super::super::openapi::ASKED;
-use super::super::openapi::refusals;
-use super::super::problem::Refused;
-use super::super::query::FromQuery;
-use super::super::query::Params;
-use super::super::query::Query;
-use super::vault::called;
-use super::vault::org_of;
-use crate::domain::audit::AuditEvent;
-use crate::domain::audit::VaultAction;
-use crate::store::AuditFilter;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::wire::Code;
-use crate::wire::VaultEntry;
-use crate::wire::VaultLog;
-use crate::wire::paths;
+use super::vault::{called, org_of};
+use crate::api::Api;
+use crate::api::auth::Asked;
+use crate::api::openapi::{ASKED, refusals};
+use crate::api::problem::Refused;
+use crate::api::query::{FromQuery, Params, Query};
+use crate::domain::audit::{AuditEvent, VaultAction};
+use crate::store::{AuditFilter, Cursor, PageAsk};
+use crate::wire::{Code, VaultEntry, VaultLog, paths};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(vault_log))
 }
 

@@ -1,14 +1,9 @@
 //! Schemas of the vocabulary's texts: identifiers, and the patterns of names. Bodies and parameters refer to them, so
 //! each rule stands here once. A test holds them to the parsers.
 
-use serde_json::Value;
-use serde_json::json;
-use utoipa::PartialSchema;
-use utoipa::ToSchema;
-use utoipa::openapi::ObjectBuilder;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::Schema;
-use utoipa::openapi::Type;
+use serde_json::{Value, json};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::id;
 use crate::domain::time::Timestamp;
@@ -29,7 +24,7 @@ macro_rules! identifiers {
         )+
 
         /// Schemas of all identifiers, by name.
-        pub(super) fn identifiers() -> Vec<(String, RefOr<Schema>)> {
+        pub(crate) fn identifiers() -> Vec<(String, RefOr<Schema>)> {
             vec![$((stringify!($Id).to_owned(), id::$Id::schema()),)+]
         }
     };
@@ -78,7 +73,7 @@ const PATTERNS: [(&str, &str, Option<usize>); 12] = [
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// Adds the patterns to the schemas of a document.
-pub(super) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {
+pub(crate) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {
     for (name, pattern, max) in PATTERNS {
         if let Some(Value::Object(schema)) = schemas.get_mut(name) {
             schema.insert("pattern".to_owned(), json!(pattern));

@@ -4,38 +4,23 @@
 mod leaves;
 mod refusals;
 
-pub(super) use refusals::ASKED;
-pub(super) use refusals::Anyone;
-pub(super) use refusals::BODY;
-pub(super) use refusals::ByOperator;
-pub(super) use refusals::Unready;
-pub(super) use refusals::WRITING;
-pub(super) use refusals::refusals;
-pub(super) use refusals::responses_of;
-
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::Method;
-use http::header;
-use serde_json::Value;
-use serde_json::json;
-use utoipa::openapi::HttpMethod;
-use utoipa::openapi::OpenApi;
-use utoipa::openapi::security::HttpAuthScheme;
-use utoipa::openapi::security::HttpBuilder;
-use utoipa::openapi::security::SecurityScheme;
+use http::{Method, header};
+pub(crate) use refusals::{ASKED, Anyone, BODY, ByOperator, Unready, WRITING, refusals, responses_of};
+use serde_json::{Value, json};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{HttpMethod, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::query::NoParams;
-use super::query::Params;
-use crate::wire::Problem;
-use crate::wire::paths;
+use super::query::{NoParams, Params};
+use crate::wire::{Problem, paths};
 
 /// The route of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(skeleton()).routes(routes!(openapi))
 }
 
@@ -47,7 +32,7 @@ async fn openapi(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> 
 }
 
 /// The methods and paths of a document, in its order.
-pub(super) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
+pub(crate) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
     let all = [
         (HttpMethod::Get, Method::GET),
         (HttpMethod::Put, Method::PUT),
@@ -68,7 +53,7 @@ pub(super) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
 }
 
 /// The document as it is served: what the derives cannot say is added here.
-pub(super) fn finished(document: &OpenApi) -> Bytes {
+pub(crate) fn finished(document: &OpenApi) -> Bytes {
     // A document is made of texts, numbers and maps of them: it always serializes.
     let mut json = serde_json::to_value(document).unwrap_or_default();
     if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {

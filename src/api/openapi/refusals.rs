@@ -3,23 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::ContentBuilder;
-use utoipa::openapi::Header;
-use utoipa::openapi::ObjectBuilder;
-use utoipa::openapi::Ref;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::Response;
-use utoipa::openapi::ResponseBuilder;
-use utoipa::openapi::Type;
+use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
 
-use super::super::problem::MEDIA_TYPE;
+use crate::api::problem::MEDIA_TYPE;
 use crate::wire::Code;
 
 /// What any request can meet.
 const COMMON: &[Code] =
     &[Code::InvalidRequest, Code::HeadersTooLarge, Code::Internal, Code::Overloaded, Code::Unavailable];
 /// What a request that needs a credential can meet.
-pub(in crate::api) const ASKED: &[Code] = &[
+pub(crate) const ASKED: &[Code] = &[
     Code::InvalidRequest,
     Code::HeadersTooLarge,
     Code::Internal,
@@ -33,10 +26,9 @@ pub(in crate::api) const ASKED: &[Code] = &[
     Code::SourceNotAllowed,
 ];
 /// What a request with a body can meet.
-pub(in crate::api) const BODY: &[Code] =
-    &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
+pub(crate) const BODY: &[Code] = &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 /// What a change can meet. Reading is recorded too, so a full disk stops it as well where it is.
-pub(in crate::api) const WRITING: &[Code] = &[Code::StoreFull, Code::Conflict];
+pub(crate) const WRITING: &[Code] = &[Code::StoreFull, Code::Conflict];
 
 /// Declares, for use in `responses(…)`, a set of refusals made of groups of codes.
 macro_rules! refusals {
@@ -55,19 +47,19 @@ macro_rules! refusals {
     )+ };
 }
 
-pub(in crate::api) use refusals;
+pub(crate) use refusals;
 
 refusals! {
     /// Of a route without a credential.
-    pub(in crate::api) Anyone = [COMMON];
+    pub(crate) Anyone = [COMMON];
     /// Of a route for the operator that changes nothing.
-    pub(in crate::api) ByOperator = [ASKED];
+    pub(crate) ByOperator = [ASKED];
     /// Of readiness.
-    pub(in crate::api) Unready = [&[Code::Unavailable]];
+    pub(crate) Unready = [&[Code::Unavailable]];
 }
 
 /// The responses of all codes in `groups`, one per status.
-pub(in crate::api) fn responses_of(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
+pub(crate) fn responses_of(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {
         let codes = by_status.entry(code.status()).or_default();

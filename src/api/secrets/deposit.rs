@@ -2,27 +2,17 @@
 
 use std::str::FromStr;
 
-use super::super::problem::Faults;
-use super::super::problem::Refused;
+use crate::api::problem::{Faults, Refused};
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
-use crate::store::Deposit;
-use crate::store::SealedDeposit;
-use crate::store::SealedValue;
-use crate::store::Wrapped;
-use crate::wire::Code;
-use crate::wire::NewSecret;
-use crate::wire::Replacement;
-use crate::wire::Sealed;
-use crate::wire::SecretChange;
-use crate::wire::Value;
-use crate::wire::ValueBase64;
+use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
+use crate::wire::{Code, NewSecret, Replacement, Sealed, SecretChange, Value, ValueBase64};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 
 /// A new secret.
-pub(in crate::api) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
+pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
     let mut faults = Faults::default();
     let name = name_of(&mut faults, "name", Some(&body.name));
     let env = name_of(&mut faults, "as", body.env.as_deref());
@@ -47,7 +37,7 @@ pub(in crate::api) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refuse
 }
 
 /// A new value.
-pub(in crate::api) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
+pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
     let mut faults = Faults::default();
     let env = name_of(&mut faults, "as", body.env.as_deref());
     let change = change(&mut faults, body.change.unwrap_or_default());
@@ -65,7 +55,7 @@ pub(in crate::api) fn replacement_of(body: Replacement) -> Result<store::Replace
 }
 
 /// Changed attributes.
-pub(in crate::api) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
+pub(crate) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
     let mut faults = Faults::default();
     let change = change(&mut faults, body);
     faults.refusal()?;

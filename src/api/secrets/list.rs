@@ -1,22 +1,15 @@
 //! What `GET /v1/secrets` takes.
 
-use super::super::query::FromQuery;
-use super::super::query::Query;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::MemberName;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
+use crate::api::query::{FromQuery, Query};
+use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::store::Cursor;
-use crate::store::PageAsk;
-use crate::store::SecretFilter;
+use crate::store::{Cursor, PageAsk, SecretFilter};
 
 /// Parameters of the list; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListSecrets {
+pub(crate) struct ListSecrets {
     /// Part of the name or of the exported name, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
@@ -53,7 +46,7 @@ pub(super) struct ListSecrets {
 
 impl ListSecrets {
     /// The filter, the page, and the exported name that the page is filtered by afterwards.
-    pub(super) fn into_parts(self) -> (SecretFilter, PageAsk, Option<EnvName>) {
+    pub(crate) fn into_parts(self) -> (SecretFilter, PageAsk, Option<EnvName>) {
         let name = self.name.map(|name| name.to_string());
         let filter = SecretFilter {
             name: name.or_else(|| self.env.as_ref().map(EnvName::to_string)),

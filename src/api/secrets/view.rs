@@ -1,22 +1,19 @@
 //! A secret as it is shown.
 
-use http::HeaderName;
-use http::header;
+use http::{HeaderName, header};
 
 use crate::domain::secret::Scope;
-use crate::domain::value::SecretValue;
-use crate::domain::value::ValueWarning;
+use crate::domain::value::{SecretValue, ValueWarning};
 use crate::store::Secret;
-use crate::wire::SecretView;
-use crate::wire::Value;
+use crate::wire::{SecretView, Value};
 
 /// The version as an entity tag (RFC 9110 section 8.8.3).
-pub(super) fn etag(secret: &Secret) -> [(HeaderName, String); 1] {
+pub(crate) fn etag(secret: &Secret) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{}\"", secret.meta.version))]
 }
 
 /// Everything but an encrypted value.
-pub(in crate::api) fn view(secret: Secret, warnings: &[ValueWarning]) -> SecretView {
+pub(crate) fn view(secret: Secret, warnings: &[ValueWarning]) -> SecretView {
     let Secret { meta, owner, author, plain, generation: _ } = secret;
     SecretView {
         id: meta.id.to_string(),

@@ -1,25 +1,15 @@
 //! What a boot makes of servers that answer wrongly, endlessly, or not at all.
 
-use super::tests::LONG;
-use super::tests::SHORT;
-use super::tests::SOON;
-use super::tests::against;
-use super::tests::outage;
-use super::tests::refusal;
-use super::tests::released;
-use super::tests::ticket;
-use super::*;
-use crate::client::error::AnswerFault;
-use crate::client::error::Step;
-use crate::client::error::TlsFault;
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::Act;
-use crate::client::rehearsal::Rehearsal;
-use crate::client::rehearsal::json;
-use crate::client::rehearsal::raw;
-use crate::domain::pin::Pin;
 use std::time::Instant;
+
 use tokio::net::TcpListener;
+
+use super::tests::{LONG, SHORT, SOON, against, outage, refusal, released, ticket};
+use super::*;
+use crate::client::error::{AnswerFault, Step, TlsFault};
+use crate::client::pace::MachinePace;
+use crate::client::rehearsal::{Act, Rehearsal, json, raw};
+use crate::domain::pin::Pin;
 
 #[tokio::test]
 async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {

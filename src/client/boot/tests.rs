@@ -1,33 +1,27 @@
 //! A boot from one end of a real connection to the other.
 #![expect(clippy::disallowed_methods, reason = "a test writes the file of authorities")]
 
-use super::*;
-use crate::client::error::CallError;
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::Act;
-use crate::client::rehearsal::Asked;
-use crate::client::rehearsal::Identity;
-use crate::client::rehearsal::Rehearsal;
-use crate::client::rehearsal::json;
-use crate::domain::credential::Credential;
-use crate::domain::credential::CredentialKind;
-use crate::domain::pin::Pin;
-use crate::domain::receipt::Receipt;
-use crate::wire::Code;
-use crate::wire::Problem;
-use crate::wire::Released;
-use crate::wire::Value;
 use std::io;
 use std::time::Instant;
+
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
-pub(super) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
+use super::*;
+use crate::client::error::CallError;
+use crate::client::pace::MachinePace;
+use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json};
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::pin::Pin;
+use crate::domain::receipt::Receipt;
+use crate::wire::{Code, Problem, Released, Value};
+
+pub(crate) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
     let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
     BootTicket::new(urls.to_vec(), pin, credential).unwrap()
 }
 
-pub(super) fn released() -> BootResponse {
+pub(crate) fn released() -> BootResponse {
     let value = crate::domain::value::SecretValue::new("canary \"\n\u{e9}".as_bytes().to_vec());
     BootResponse {
         boot: "boot_aaaaaaaaaaaaaaaaaaaaaaaaaa".into(),
@@ -46,7 +40,7 @@ fn problem(code: Code, headers: &str) -> Vec<Act> {
 }
 
 /// Boots against a server on loopback that answers so; the outcome, and what it was asked.
-pub(super) async fn against(
+pub(crate) async fn against(
     deadline: Duration,
     answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
 ) -> (Result<BootResponse, BootError>, Vec<Asked>) {
@@ -57,19 +51,19 @@ pub(super) async fn against(
     (result.map(|(response, _)| response), server.asked())
 }
 
-pub(super) const LONG: Duration = Duration::from_secs(20);
-pub(super) const SHORT: Duration = Duration::from_secs(1);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// Far more than SHORT on a busy machine, and less than the servers here wait.
-pub(super) const SOON: Duration = Duration::from_secs(8);
+pub(crate) const SOON: Duration = Duration::from_secs(8);
 
-pub(super) fn refusal(result: Result<BootResponse, BootError>) -> Refused {
+pub(crate) fn refusal(result: Result<BootResponse, BootError>) -> Refused {
     match result {
         Err(BootError::Refused(refused)) => refused,
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) fn outage(result: Result<BootResponse, BootError>) -> Outage {
+pub(crate) fn outage(result: Result<BootResponse, BootError>) -> Outage {
     match result {
         Err(BootError::Outage { last, .. }) => last,
         other => panic!("{other:?}"),

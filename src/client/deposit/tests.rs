@@ -1,10 +1,7 @@
 //! What leaves the process when something is deposited, and what does not.
 
 use super::*;
-use crate::client::rehearsal::Act;
-use crate::client::rehearsal::Asked;
-use crate::client::rehearsal::Rehearsal;
-use crate::client::rehearsal::json;
+use crate::client::rehearsal::{Act, Asked, Rehearsal, json};
 use crate::client::session::tests::client;
 use crate::crypto::deposit::ReleaseKey;
 use crate::crypto::memory::Key32;

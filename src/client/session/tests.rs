@@ -1,29 +1,19 @@
 //! Calls with a token, over real connections.
 
+use std::time::Instant;
+
+use zeroize::Zeroizing;
+
 use super::*;
 use crate::client::error::AnswerFault;
 use crate::client::list::SecretFilter;
-use crate::client::rehearsal::Act;
-use crate::client::rehearsal::Asked;
-use crate::client::rehearsal::Identity;
-use crate::client::rehearsal::Rehearsal;
-use crate::client::rehearsal::json;
-use crate::client::rehearsal::raw;
+use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json, raw};
 use crate::domain::credential::CredentialKind;
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
-use crate::wire::Lock;
-use crate::wire::MemberChange;
-use crate::wire::MemberView;
-use crate::wire::NewMember;
-use crate::wire::Page;
-use crate::wire::Problem;
-use crate::wire::SecretChange;
-use crate::wire::SecretView;
-use crate::wire::Unlock;
-use crate::wire::UnlockSecret;
-use std::time::Instant;
-use zeroize::Zeroizing;
+use crate::wire::{
+    Lock, MemberChange, MemberView, NewMember, Page, Problem, SecretChange, SecretView, Unlock, UnlockSecret,
+};
 
 fn token() -> Credential {
     Credential::new(CredentialKind::Member, [1; 16], Zeroizing::new([2; 32]))

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::domain::name::Label;
-use crate::domain::name::SecretName;
+use crate::domain::name::{Label, SecretName};
 
 #[test]
 fn texts_are_bounded_and_come_from_names_and_numbers() {

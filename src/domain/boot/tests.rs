@@ -2,12 +2,10 @@
 
 use super::*;
 use crate::domain::id::VersionId;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::resolve::Why;
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 
 const SECRET: SecretId = SecretId::from_bytes([1; 16]);
 

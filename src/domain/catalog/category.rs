@@ -3,12 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::table;
-use crate::domain::name::Category;
-use crate::domain::name::Label;
+use crate::domain::name::{Category, Label};
 use crate::domain::text;
 
 text::text_enum! {

@@ -7,8 +7,7 @@
 //!   digits from 3 bits a character on, other with capitals, small letters and digits from 3.9 bits on (Shannon's entropy
 //!   of the run's own characters). Dashes, dots and slashes end a run, so UUIDs, host names and paths are no keys.
 
-use crate::domain::value::Hint;
-use crate::domain::value::SecretValue;
+use crate::domain::value::{Hint, SecretValue};
 
 const MIN_RUN: usize = 20;
 const HEX_BITS: f64 = 3.0;

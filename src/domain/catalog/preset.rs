@@ -2,16 +2,8 @@
 
 use super::form::looks_like_a_key;
 use super::table;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::FieldKey;
-use crate::domain::name::Label;
-use crate::domain::name::NameError;
-use crate::domain::name::PresetId;
-use crate::domain::name::SecretName;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
-use crate::domain::value::ValueWarning;
+use crate::domain::name::{Category, EnvName, FieldKey, Label, NameError, PresetId, SecretName};
+use crate::domain::value::{Kind, SecretValue, ValueWarning};
 
 /// A platform. Its secrets are named `skill:<platform>:<key>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

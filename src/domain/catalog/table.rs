@@ -2,18 +2,12 @@
 //! or is known to have done so; what has several forms lists all of them, and what has none has no prefix.
 
 use super::category::Colour;
-use super::preset::Preset;
-use super::preset::PresetField;
-use crate::domain::name::Category;
-use crate::domain::name::EnvName;
-use crate::domain::name::FieldKey;
-use crate::domain::name::Label;
-use crate::domain::name::NameError;
-use crate::domain::name::PresetId;
+use super::preset::{Preset, PresetField};
+use crate::domain::name::{Category, EnvName, FieldKey, Label, NameError, PresetId};
 use crate::domain::value::Kind;
 
 /// Slug, title, colour, description.
-pub(super) const CATEGORIES: &[(&str, &str, Colour, &str)] = &[
+pub(crate) const CATEGORIES: &[(&str, &str, Colour, &str)] = &[
     (
         "deploy_credential",
         "Deploy Credentials",
@@ -192,7 +186,7 @@ const fn row(id: &'static str, title: &'static str, category: &'static str, fiel
 }
 
 /// The rows as presets. A row that is none is left out; a test counts them.
-pub(super) fn presets() -> Vec<Preset> {
+pub(crate) fn presets() -> Vec<Preset> {
     PRESETS.iter().filter_map(preset).collect()
 }
 

@@ -1,11 +1,8 @@
 //! The table holds what it should, and the warnings come when they should and only then.
 
 use super::*;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
-use crate::domain::value::Kind;
-use crate::domain::value::SecretValue;
-use crate::domain::value::ValueWarning;
+use crate::domain::name::{EnvName, SecretName};
+use crate::domain::value::{Kind, SecretValue, ValueWarning};
 
 fn value(text: &str) -> SecretValue {
     SecretValue::new(text.as_bytes().to_vec())

@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::ticket::TicketError;
-use crate::domain::ticket::TicketPartsError;
+use crate::domain::ticket::{TicketError, TicketPartsError};
 
 const KINDS: [CredentialKind; 3] = [CredentialKind::Operator, CredentialKind::Member, CredentialKind::Ticket];
 

@@ -3,13 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::FaultKind;
-use super::Line;
-use crate::domain::name::Category;
-use crate::domain::name::NameError;
-use crate::domain::name::PluginName;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use super::{FaultKind, Line};
+use crate::domain::name::{Category, NameError, PluginName};
+use crate::domain::value::{Delivery, Kind};
 
 /// What a comment begins with to say something about the next line's secret.
 const MARK: &str = "dropsafe:";

@@ -3,12 +3,11 @@
 use zeroize::Zeroizing;
 
 use super::FaultKind;
-use crate::domain::name::NameError;
-use crate::domain::name::SecretName;
+use crate::domain::name::{NameError, SecretName};
 use crate::domain::value::SecretValue;
 
 /// The assignments of a file with the number of the line each begins on; blank lines and comments are passed over.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     rest: &'a [u8],
     line: usize,
 }
@@ -16,7 +15,7 @@ pub(super) struct Lines<'a> {
 type Read = Result<(SecretName, SecretValue), FaultKind>;
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes), line: 1 }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Family;
 
-pub(super) const FAMILIES: &[Family] = &[
+pub(crate) const FAMILIES: &[Family] = &[
     family("dropsafe", "it would configure the boot agent itself", "DROPSAFE_*"),
     // ld.so(8), dyld(1), and the linkers of AIX, HP-UX and IRIX.
     family(

@@ -1,7 +1,6 @@
 //! Everything that can be asked of a store, with what a decision about it needs and nothing else.
 
-use crate::domain::id::MemberId;
-use crate::domain::id::TicketId;
+use crate::domain::id::{MemberId, TicketId};
 use crate::domain::secret::Scope;
 
 /// Everything that can be asked of a store.

@@ -1,7 +1,8 @@
 //! The whole matrix of decisions, one row per action.
 
-use super::*;
 use Denied::*;
+
+use super::*;
 
 const ORG: OrgId = OrgId::from_bytes([1; 16]);
 const ME: MemberId = MemberId::from_bytes([2; 16]);

@@ -1,20 +1,20 @@
 //! What every backend must do, whatever it is made of: one suite, run on each. A case knows only the trait.
 
-pub(super) mod closing;
-pub(super) mod commits;
-pub(super) mod concurrency;
-pub(super) mod limits;
-pub(super) mod model;
-pub(super) mod preconditions;
-pub(super) mod reads;
-pub(super) mod watching;
+pub(crate) mod closing;
+pub(crate) mod commits;
+pub(crate) mod concurrency;
+pub(crate) mod limits;
+pub(crate) mod model;
+pub(crate) mod preconditions;
+pub(crate) mod reads;
+pub(crate) mod watching;
 
 use std::sync::Arc;
 
 use super::{BoxFuture, Entry, Kv, Page, Precondition, Revision, Write};
 
 /// A place for one store, gone with this value.
-pub(super) trait Place: Default + Send + Sync {
+pub(crate) trait Place: Default + Send + Sync {
     /// Whether a store that was closed is there again when it is opened.
     const KEEPS: bool;
 
@@ -68,14 +68,14 @@ macro_rules! suite {
         })+
     };
 }
-pub(in crate::kv) use suite;
+pub(crate) use suite;
 
 /// Whether this machine cannot run the suite on a kind of place; told where the tests tell what they skip.
 #[expect(
     clippy::disallowed_methods,
     reason = "the run of the tests says by its environment what may be skipped"
 )]
-pub(super) fn skipped<P: Place>() -> bool {
+pub(crate) fn skipped<P: Place>() -> bool {
     let Some(what) = P::lacks() else { return false };
     assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
     if let Some(path) = std::env::var_os("DROPSAFE_SKIPS") {
@@ -86,33 +86,33 @@ pub(super) fn skipped<P: Place>() -> bool {
     true
 }
 
-pub(super) fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write {
+pub(crate) fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Write {
     Write::Put(key.as_ref().to_vec(), value.as_ref().to_vec())
 }
 
-pub(super) fn delete(key: impl AsRef<[u8]>) -> Write {
+pub(crate) fn delete(key: impl AsRef<[u8]>) -> Write {
     Write::Delete(key.as_ref().to_vec())
 }
 
-pub(super) fn absent(key: impl AsRef<[u8]>) -> Precondition {
+pub(crate) fn absent(key: impl AsRef<[u8]>) -> Precondition {
     Precondition::Absent(key.as_ref().to_vec())
 }
 
-pub(super) fn at(key: impl AsRef<[u8]>, revision: Revision) -> Precondition {
+pub(crate) fn at(key: impl AsRef<[u8]>, revision: Revision) -> Precondition {
     Precondition::At(key.as_ref().to_vec(), revision)
 }
 
 /// Commits without preconditions.
-pub(super) async fn write(kv: &dyn Kv, writes: Vec<Write>) -> Revision {
+pub(crate) async fn write(kv: &dyn Kv, writes: Vec<Write>) -> Revision {
     kv.commit(vec![], writes).await.unwrap()
 }
 
-pub(super) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<Entry> {
+pub(crate) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<Entry> {
     kv.get(&[key.as_ref().to_vec()]).await.unwrap().0.remove(0)
 }
 
 /// The keys of one page.
-pub(super) async fn keys(
+pub(crate) async fn keys(
     kv: &dyn Kv,
     prefix: &[u8],
     after: Option<&[u8]>,
@@ -123,7 +123,7 @@ pub(super) async fn keys(
 }
 
 /// All entries under a prefix, page by page.
-pub(super) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<Entry>, Vec<Page>) {
+pub(crate) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<Entry>, Vec<Page>) {
     let (mut all, mut pages) = (Vec::<Entry>::new(), Vec::new());
     loop {
         let after = all.last().map(|entry| entry.key.clone());

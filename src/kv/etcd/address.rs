@@ -2,8 +2,7 @@
 //! password: only the path of the file it is in.
 
 use std::fmt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Operations in one transaction that etcd takes unless it is told otherwise (`--max-txn-ops`).

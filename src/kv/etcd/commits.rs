@@ -27,7 +27,7 @@ enum Verdict {
 }
 
 impl Shared {
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         self: Arc<Self>,
         preconditions: Vec<Precondition>,
         writes: Vec<Write>,

@@ -6,7 +6,7 @@ use crate::kv::{CommitError, Outage, Part, ReadError, Trouble};
 
 /// Why etcd did not do what it was asked, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Its quota is used up, until it is compacted, defragmented and its alarm taken back.
     Full,
     /// Its members hold different things.
@@ -34,7 +34,7 @@ const UNAUTHENTICATED: i32 = 16;
 
 impl Fault {
     /// Several faults share a code, so that only etcd's texts, which are constants of its source, tell them apart.
-    pub(super) fn of(error: &Error) -> Fault {
+    pub(crate) fn of(error: &Error) -> Fault {
         let Error::GRpcStatus(status) = error else {
             tracing::debug!("etcd was not reached");
             return Fault::Unreachable;
@@ -62,7 +62,7 @@ impl Fault {
     }
 
     /// Whether asking again may help.
-    pub(super) fn passes(self) -> bool {
+    pub(crate) fn passes(self) -> bool {
         self == Fault::Unreachable
     }
 }
@@ -93,7 +93,7 @@ impl From<Fault> for Trouble {
 }
 
 /// The error of a commit that a fault kept from happening, `size` being that of the part that was too large.
-pub(super) fn commit_error(fault: Fault, size: impl Fn(Part) -> (usize, usize)) -> CommitError {
+pub(crate) fn commit_error(fault: Fault, size: impl Fn(Part) -> (usize, usize)) -> CommitError {
     match fault {
         Fault::Full => CommitError::Full,
         Fault::Corrupt => CommitError::Corrupt,

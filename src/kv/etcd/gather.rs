@@ -13,7 +13,7 @@ use crate::kv::{Found, Outage, ReadError};
 
 /// Those who wait, and whether somebody is asking.
 #[derive(Default)]
-pub(super) struct Gathered(Mutex<Waiting>);
+pub(crate) struct Gathered(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -28,7 +28,7 @@ struct Asked {
 
 impl Shared {
     /// The entries of a few keys.
-    pub(super) async fn gathered(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+    pub(crate) async fn gathered(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
         let (answer, answered) = oneshot::channel();
         let begin = {
             let mut waiting = self.gathered.lock();

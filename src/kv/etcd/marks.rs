@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::kv::Revision;
 
 /// The marks of a process that no commit holds.
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// Tells this process from others that use the store.
     process: [u8; 16],
     free: Mutex<Vec<Mark>>,
@@ -19,11 +19,11 @@ pub(super) struct Marks {
 
 /// A mark, held by one commit at a time.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Behind the root of marks.
     key: Vec<u8>,
     /// The commit that changed it last; 0 when there was none.
-    pub(super) revision: Revision,
+    pub(crate) revision: Revision,
     /// How often it was held.
     count: u64,
 }
@@ -31,12 +31,12 @@ pub(super) struct Mark {
 // === impl Marks ===
 
 impl Marks {
-    pub(super) fn of(process: [u8; 16]) -> Marks {
+    pub(crate) fn of(process: [u8; 16]) -> Marks {
         Marks { process, free: Mutex::default(), made: AtomicU32::new(0) }
     }
 
     /// A mark for the next commit, with a value that it never had, and whether it is the first of this process.
-    pub(super) fn take(&self) -> (Mark, bool) {
+    pub(crate) fn take(&self) -> (Mark, bool) {
         let free = self.lock().pop();
         let first = free.is_none() && self.made.load(Ordering::Relaxed) == 0;
         let mut mark = free.unwrap_or_else(|| {
@@ -48,7 +48,7 @@ impl Marks {
     }
 
     /// Gives back a mark whose state is known. One whose commit may still be on its way is not given back, ever.
-    pub(super) fn give_back(&self, mark: Mark) {
+    pub(crate) fn give_back(&self, mark: Mark) {
         self.lock().push(mark);
     }
 
@@ -61,17 +61,17 @@ impl Marks {
 
 impl Mark {
     /// Its key behind the root of marks.
-    pub(super) fn key(&self) -> &[u8] {
+    pub(crate) fn key(&self) -> &[u8] {
         &self.key
     }
 
     /// What the commit that holds it changes it to.
-    pub(super) fn value(&self) -> [u8; 8] {
+    pub(crate) fn value(&self) -> [u8; 8] {
         (self.count * 2).to_be_bytes()
     }
 
     /// What it is changed to so that a commit which may be on its way does not happen any more.
-    pub(super) fn barred(&self) -> [u8; 8] {
+    pub(crate) fn barred(&self) -> [u8; 8] {
         (self.count * 2 + 1).to_be_bytes()
     }
 }

@@ -5,9 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "certificates and the password are read here")]
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
@@ -19,15 +18,15 @@ use super::fault::Fault;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// For one answer of one member. More than a slow disk takes, less than an election.
-    pub(super) answer: Duration,
+    pub(crate) answer: Duration,
     /// For any answer, elections included: a leader that is gone is replaced in 2 s by default.
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
     /// For a connection.
-    pub(super) connection: Duration,
+    pub(crate) connection: Duration,
     /// Before the members are gone through again; doubled each time.
-    pub(super) pause: Duration,
+    pub(crate) pause: Duration,
 }
 
 impl Default for Patience {
@@ -47,21 +46,21 @@ const PAUSE: Duration = Duration::from_millis(800);
 const ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
 /// The members of an etcd.
-pub(super) struct Members {
+pub(crate) struct Members {
     urls: Vec<String>,
     options: ConnectOptions,
     /// One for each member that was asked.
     clients: Mutex<Vec<Option<Client>>>,
     /// The one that is asked first.
     current: AtomicUsize,
-    pub(super) patience: Patience,
+    pub(crate) patience: Patience,
 }
 
 // === impl Members ===
 
 impl Members {
     /// Reads the files that the address names. Connects to nothing.
-    pub(super) fn new(address: &Address, patience: Patience) -> Result<Members, OpenError> {
+    pub(crate) fn new(address: &Address, patience: Patience) -> Result<Members, OpenError> {
         let Access { ca, identity, user } = &address.access;
         let scheme = if ca.is_some() { "https" } else { "http" };
         let mut options = ConnectOptions::new()
@@ -94,14 +93,14 @@ impl Members {
 
     /// Asks until a member answers, for at most `patience.whole`. `call` is told whether an earlier try may have been
     /// answered without anybody hearing it.
-    pub(super) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, Fault>
+    pub(crate) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
         self.ask_until(Instant::now() + self.patience.whole, call).await
     }
 
-    pub(super) async fn ask_until<T, F>(
+    pub(crate) async fn ask_until<T, F>(
         &self,
         deadline: Instant,
         mut call: impl FnMut(Client, bool) -> F + Send,
@@ -138,7 +137,7 @@ impl Members {
     }
 
     /// A client of the member that is asked first, and which it is.
-    pub(super) async fn current(&self) -> Result<(Client, usize), Fault> {
+    pub(crate) async fn current(&self) -> Result<(Client, usize), Fault> {
         let member = self.current.load(Ordering::Relaxed);
         let connecting = tokio::time::timeout(self.patience.answer, self.client(member));
         match connecting.await {
@@ -149,7 +148,7 @@ impl Members {
     }
 
     /// Lets the next be asked first, unless that happened already.
-    pub(super) fn pass_over(&self, member: usize) {
+    pub(crate) fn pass_over(&self, member: usize) {
         let next = (member + 1) % self.urls.len();
         let passed = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if passed.is_ok() && next != member {

@@ -15,12 +15,11 @@ mod watching;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Access, Address, AddressError};
-
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use address::{Access, Address, AddressError};
 use tokio::sync::{Semaphore, watch};
 
 use self::fault::Fault;

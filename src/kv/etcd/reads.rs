@@ -7,7 +7,7 @@ use super::fault::Fault;
 use crate::kv::{Entry, Found, Page, ReadError, Revision};
 
 /// Keys in one request, so that their values are within what one answer may hold.
-pub(super) const KEYS: usize = 64;
+pub(crate) const KEYS: usize = 64;
 /// Entries asked for first. How many next depends on their size.
 const FIRST: usize = 64;
 const MOST: usize = 4096;
@@ -16,12 +16,12 @@ const PAGE_BYTES: usize = 4 << 20;
 /// What one further request may bring, about.
 const REQUEST_BYTES: usize = 1 << 20;
 /// What one answer may hold: [`KEYS`] of the largest values.
-pub(super) const ANSWER_BYTES: usize = 80 << 20;
+pub(crate) const ANSWER_BYTES: usize = 80 << 20;
 /// Times that a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
 const RESTARTS: usize = 3;
 
 impl Shared {
-    pub(super) async fn get(&self, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+    pub(crate) async fn get(&self, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
         for _ in 0..RESTARTS {
             match self.get_once(keys).await {
                 Err(Fault::Compacted) => {}
@@ -31,7 +31,7 @@ impl Shared {
         Err(Fault::Compacted.into())
     }
 
-    pub(super) async fn scan(
+    pub(crate) async fn scan(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
@@ -135,7 +135,7 @@ impl Shared {
     }
 
     /// The newest revision, which costs a round among the members.
-    pub(super) async fn revision(&self) -> Result<Revision, Fault> {
+    pub(crate) async fn revision(&self) -> Result<Revision, Fault> {
         let options = GetOptions::new().with_keys_only();
         revision_of(self.range(self.stored(&[]), options).await?.header())
     }
@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// An entry of this store, from etcd's.
-    pub(super) fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
+    pub(crate) fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
         let revision = found.mod_revision().cast_unsigned();
         let (key, value) = found.into_key_value();
         let key = key.strip_prefix(self.root.as_slice()).ok_or(Fault::Corrupt)?.to_vec();
@@ -164,7 +164,7 @@ impl Shared {
     }
 }
 
-pub(super) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Fault> {
+pub(crate) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Fault> {
     header.map(|header| header.revision().cast_unsigned()).ok_or(Fault::Corrupt)
 }
 
@@ -175,7 +175,7 @@ fn next(mut key: Vec<u8>) -> Vec<u8> {
 }
 
 /// The first key after all that start with `prefix`. There is one: the root of a store has bytes other than 0xff.
-pub(super) fn beyond(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn beyond(prefix: &[u8]) -> Vec<u8> {
     let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     let mut beyond = prefix[..kept].to_vec();
     if let Some(last) = beyond.last_mut() {

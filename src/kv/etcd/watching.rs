@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const LAST: Duration = Duration::from_millis(300);
 
 /// One watch.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     shared: Arc<Shared>,
     prefix: Vec<u8>,
     /// The last commit that was given.
@@ -44,7 +44,7 @@ struct Stream {
 // === impl Follower ===
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, prefix: Vec<u8>, from: Revision) -> Follower {
+    pub(crate) fn new(shared: Arc<Shared>, prefix: Vec<u8>, from: Revision) -> Follower {
         let closed = shared.closed.subscribe();
         Follower {
             shared,

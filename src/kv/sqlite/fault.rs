@@ -1,13 +1,12 @@
 //! What SQLite's result codes mean to the store and its operator. SQLite's messages stop here: only codes are logged.
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::kv::{CommitError, Outage, ReadError, Trouble};
 
 /// A failure of SQLite, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Full,
     Corrupt,
     ReadOnly,
@@ -28,7 +27,7 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
-    pub(super) fn of(error: &rusqlite::Error) -> Fault {
+    pub(crate) fn of(error: &rusqlite::Error) -> Fault {
         let Some(failure) = error.sqlite_error() else {
             // A row that is missing or holds another type than the table's: somebody else wrote it.
             return Fault::Corrupt;

@@ -26,15 +26,15 @@ const PAGE: u64 = 4096;
 
 /// The entry of the empty key, which no caller can use, holds the store's revision.
 const TABLE: &str = "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT";
-pub(super) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
+pub(crate) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
 
 /// How long another process may hold the file's locks before a commit fails, or a read, which may keep others waiting.
-pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A store's file.
 #[derive(Clone)]
-pub(super) struct StoreFile {
+pub(crate) struct StoreFile {
     path: PathBuf,
 }
 
@@ -99,7 +99,7 @@ pub enum OpenFault {
 
 impl StoreFile {
     /// Opens the file, makes it if there is none, and answers with the connection to write with and the store's revision.
-    pub(super) fn open(path: &Path) -> Result<(StoreFile, Connection, Revision), OpenError> {
+    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection, Revision), OpenError> {
         // Absolute, so that no name can be taken for one of SQLite's `file:` addresses.
         let file = StoreFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
         let opened = file.make_if_missing().and_then(|()| file.open_to_write());
@@ -108,21 +108,21 @@ impl StoreFile {
     }
 
     /// A connection that reads.
-    pub(super) fn open_to_read(&self) -> Result<Connection, rusqlite::Error> {
+    pub(crate) fn open_to_read(&self) -> Result<Connection, rusqlite::Error> {
         self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)
     }
 
     /// Bytes that the file and its log take.
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         let log = std::fs::metadata(self.log()).map_or(0, |found| found.len());
         std::fs::metadata(&self.path).ok().map(|found| found.len() + log)
     }
 
-    pub(super) fn error(&self, fault: OpenFault) -> OpenError {
+    pub(crate) fn error(&self, fault: OpenFault) -> OpenError {
         OpenError { path: self.path.clone(), fault }
     }
 
-    pub(super) fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push("-wal");
         name.into()

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What is known of the log.
 #[derive(Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// Pages in it.
     pages: i64,
     /// Pages in it when they were copied last.
@@ -26,12 +26,12 @@ pub(super) struct Log {
 // === impl Log ===
 
 impl Log {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pages == 0
     }
 
     /// To be called when a transaction was made and answered.
-    pub(super) fn after_commit(&mut self, connection: &Connection) {
+    pub(crate) fn after_commit(&mut self, connection: &Connection) {
         self.run(connection, "PRAGMA wal_checkpoint(NOOP)");
         if self.pages < self.copied {
             // It started anew.
@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// Copies everything into the file and cuts the log to nothing, unless a reader still needs it.
-    pub(super) fn empty(&mut self, connection: &Connection) {
+    pub(crate) fn empty(&mut self, connection: &Connection) {
         // Setting a time to wait does not fail; if it did, the wait would be longer.
         let _ = connection.busy_timeout(PATIENCE);
         self.run(connection, "PRAGMA wal_checkpoint(TRUNCATE)");

@@ -12,11 +12,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use file::{OpenError, OpenFault};
-
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+pub use file::{OpenError, OpenFault};
 
 use self::fault::Fault;
 use self::file::StoreFile;

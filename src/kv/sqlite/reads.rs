@@ -29,7 +29,7 @@ const LONG_READS: usize = 4;
 const KEPT: usize = 8;
 
 /// The connections that read.
-pub(super) struct Readers {
+pub(crate) struct Readers {
     file: StoreFile,
     /// `None` once closed.
     idle: Mutex<Option<Vec<Connection>>>,
@@ -48,11 +48,11 @@ struct TooLong;
 // === impl Readers ===
 
 impl Readers {
-    pub(super) fn new(file: StoreFile) -> Readers {
+    pub(crate) fn new(file: StoreFile) -> Readers {
         Readers { file, idle: Mutex::new(Some(Vec::new())), long: Semaphore::new(LONG_READS) }
     }
 
-    pub(super) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+    pub(crate) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
         if let [key] = keys
             && !key.is_empty()
             && let Some(found) = self.one_now(key)?
@@ -73,7 +73,7 @@ impl Readers {
         }
     }
 
-    pub(super) async fn scan(
+    pub(crate) async fn scan(
         self: &Arc<Readers>,
         prefix: &[u8],
         after: Option<&[u8]>,
@@ -92,7 +92,7 @@ impl Readers {
     }
 
     /// Reads that start from now on are refused; those under way keep their connections until they end.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         drop(self.lock().take());
     }
 

@@ -28,7 +28,7 @@ const GROUP_BYTES: usize = 16 << 20;
 const WAITING_KIB: usize = 32 << 10;
 
 /// The way to the writer's thread.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     /// `None` once closed. The thread ends when it has done everything that was sent before.
     requests: Mutex<Option<Sender<Request>>>,
     room: Arc<Semaphore>,
@@ -57,7 +57,7 @@ struct Thread {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn start(
+    pub(crate) fn start(
         connection: Connection,
         idle: Duration,
         feed: Arc<Feed>,
@@ -77,7 +77,7 @@ impl Writer {
         })
     }
 
-    pub(super) async fn commit(
+    pub(crate) async fn commit(
         &self,
         preconditions: Vec<Precondition>,
         writes: Vec<Write>,
@@ -98,15 +98,15 @@ impl Writer {
         answered.await.unwrap_or(Err(CommitError::Unavailable(Outage::Io)))
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().is_none()
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.running.has_changed().is_ok()
     }
 
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         drop(self.lock().take());
         self.room.close();
         // The only change that there will be is the sender's end.

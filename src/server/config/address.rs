@@ -1,8 +1,6 @@
 //! Addresses to listen on and addresses to tell to others. Errors say what was expected, never what was found.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::domain::ticket::MAX_URL;

@@ -3,11 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::settings::Found;
-use crate::settings::Items;
-use crate::settings::Key;
-use crate::settings::Origin;
-use crate::settings::Source;
+use crate::settings::{Found, Items, Key, Origin, Source};
 
 /// What stands on the command line; what is absent is not said.
 #[derive(Clone, Debug, Default)]

@@ -17,26 +17,18 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::domain::catalog::Preset;
-use crate::domain::catalog::PresetField;
-use crate::domain::catalog::Presets;
+use crate::domain::catalog::{Preset, PresetField, Presets};
 use crate::domain::value::Kind;
-use crate::settings::Content;
-use crate::settings::Entry;
-use crate::settings::Faults;
-use crate::settings::File;
-use crate::settings::Node;
-use crate::settings::form;
-use crate::settings::nearest;
+use crate::settings::{Content, Entry, Faults, File, Node, form, nearest};
 
 /// The field of the file.
-pub(super) const FIELD: &str = "presets";
+pub(crate) const FIELD: &str = "presets";
 
 const OF_PRESET: &[&str] = &["id", "title", "category", "fields"];
 const OF_FIELD: &[&str] = &["key", "label", "optional", "type", "prefixes", "usual"];
 
 /// Those of the program, and those of the file.
-pub(super) fn read(file: &File, faults: &mut Faults) -> Presets {
+pub(crate) fn read(file: &File, faults: &mut Faults) -> Presets {
     let mut presets = Presets::builtin();
     let Some(node) = file.node(FIELD) else { return presets };
     let mut reading = Reading { file, faults };

@@ -5,32 +5,32 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::error::Failure;
-use super::super::keyspace::{self, ChainId, Key};
-use super::super::records::{Record, Records, encode};
 use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::{Limits, Precondition, Revision, Write};
+use crate::store::error::Failure;
+use crate::store::keyspace::{self, ChainId, Key};
+use crate::store::records::{Record, Records, encode};
 
 /// A link: the MAC of an entry.
-pub(in super::super) type Mac = [u8; 32];
+pub(crate) type Mac = [u8; 32];
 
 /// Anchors in one first entry, at most: 100 KiB of it. What is left is for the next chain to anchor.
 const MAX_ANCHORS: usize = 1000;
 
 /// An entry of a chain, as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct Entry {
-    pub(super) event: AuditEvent,
-    pub(super) link: Link,
+pub(crate) struct Entry {
+    pub(crate) event: AuditEvent,
+    pub(crate) link: Link,
     /// The MAC of the entry before; zeros in the first.
-    pub(super) previous: Mac,
-    pub(super) mac: Mac,
+    pub(crate) previous: Mac,
+    pub(crate) mac: Mac,
 }
 
 /// What an entry is to its chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Link {
+pub(crate) enum Link {
     /// The first: its place among all chains, and what the others had reached.
     Start { index: u64, anchors: Vec<Anchor> },
     /// Neither first nor last.
@@ -41,38 +41,38 @@ pub(super) enum Link {
 
 /// What a chain had reached when another began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Anchor {
-    pub(super) chain: ChainId,
-    pub(super) length: u64,
-    pub(super) last: Mac,
+pub(crate) struct Anchor {
+    pub(crate) chain: ChainId,
+    pub(crate) length: u64,
+    pub(crate) last: Mac,
     /// Time of that last entry, which is part of its key.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// How far a chain is. Kept beside the entries, and written with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct Head {
-    pub(super) index: u64,
-    pub(super) length: u64,
+pub(crate) struct Head {
+    pub(crate) index: u64,
+    pub(crate) length: u64,
     /// The MAC of the last entry.
-    pub(super) last: Mac,
-    pub(super) started_at: Timestamp,
-    pub(super) last_at: Timestamp,
-    pub(super) ended: bool,
+    pub(crate) last: Mac,
+    pub(crate) started_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    pub(crate) ended: bool,
     /// Over all of the above.
-    pub(super) mac: Mac,
+    pub(crate) mac: Mac,
 }
 
 /// How much of a chain other chains have anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct Cover {
+pub(crate) struct Cover {
     length: u64,
 }
 
 /// How many chains were begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct Registry {
-    pub(super) chains: u64,
+pub(crate) struct Registry {
+    pub(crate) chains: u64,
 }
 
 impl Record for Entry {}
@@ -82,7 +82,7 @@ impl Record for Registry {}
 
 /// The chain of this process. Begun by its first entry, not before: a process that changes nothing leaves no trace.
 #[derive(Default)]
-pub(in super::super) struct Chain {
+pub(crate) struct Chain {
     state: State,
     last_at: Option<Timestamp>,
 }
@@ -99,30 +99,30 @@ enum State {
 
 /// A chain and its head.
 #[derive(Clone)]
-pub(in super::super) struct Reached {
+pub(crate) struct Reached {
     chain: ChainId,
     head: Head,
 }
 
 /// What a commit must hold to extend the chain, and what the chain is then.
 #[derive(Default)]
-pub(in super::super) struct Links {
-    pub(in super::super) preconditions: Vec<Precondition>,
-    pub(in super::super) writes: Vec<Write>,
-    pub(in super::super) entries: u64,
-    pub(in super::super) next: Option<Reached>,
+pub(crate) struct Links {
+    pub(crate) preconditions: Vec<Precondition>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) entries: u64,
+    pub(crate) next: Option<Reached>,
 }
 
 // === impl Chain ===
 
 impl Chain {
     /// Time of the last entry: no later one is before it.
-    pub(in super::super) fn last_at(&self) -> Timestamp {
+    pub(crate) fn last_at(&self) -> Timestamp {
         self.last_at.unwrap_or(Timestamp::from_millis(i64::MIN))
     }
 
     /// Writes that extending the chain may take beside one for each event.
-    pub(in super::super) fn overhead(&self, limits: &Limits) -> usize {
+    pub(crate) fn overhead(&self, limits: &Limits) -> usize {
         match self.state {
             State::Unborn | State::Unknown(_) => max_anchors(limits) + 4,
             State::Known(..) | State::Ended => 2,
@@ -131,7 +131,7 @@ impl Chain {
 
     /// What must be committed for `events` to be the next entries. The chain stays as it is until
     /// [`committed`](Self::committed).
-    pub(in super::super) async fn extend(
+    pub(crate) async fn extend(
         &mut self,
         records: &Records,
         events: Vec<AuditEvent>,
@@ -161,11 +161,7 @@ impl Chain {
     }
 
     /// The last entry; none when the chain has not begun or its state is not known.
-    pub(in super::super) fn end(
-        &mut self,
-        records: &Records,
-        now: Timestamp,
-    ) -> Result<Option<Links>, Failure> {
+    pub(crate) fn end(&mut self, records: &Records, now: Timestamp) -> Result<Option<Links>, Failure> {
         let State::Known(reached, revision) = std::mem::replace(&mut self.state, State::Ended) else {
             return Ok(None);
         };
@@ -177,7 +173,7 @@ impl Chain {
     }
 
     /// The commit of these links was made.
-    pub(in super::super) fn committed(&mut self, next: Option<Reached>, revision: Revision) {
+    pub(crate) fn committed(&mut self, next: Option<Reached>, revision: Revision) {
         if let Some(reached) = next {
             self.last_at = Some(reached.head.last_at);
             self.state = State::Known(reached, revision);
@@ -185,7 +181,7 @@ impl Chain {
     }
 
     /// The commit may have been made or not, or met a head that was not expected.
-    pub(in super::super) fn forget(&mut self, tried: Option<Reached>) {
+    pub(crate) fn forget(&mut self, tried: Option<Reached>) {
         if let Some(reached) = tried {
             self.state = State::Unknown(reached.chain);
         }
@@ -312,13 +308,13 @@ fn body(event: &AuditEvent, link: &Link) -> Result<Vec<u8>, Failure> {
 }
 
 /// Whether an entry is what was written as the `seq`-th of `chain`.
-pub(super) fn entry_is_true(records: &Records, chain: &ChainId, seq: u64, entry: &Entry) -> bool {
+pub(crate) fn entry_is_true(records: &Records, chain: &ChainId, seq: u64, entry: &Entry) -> bool {
     let Ok(body) = body(&entry.event, &entry.link) else { return false };
     records.key.audit_mac_is(ENTRY, &[chain, &seq.to_be_bytes(), &body, &entry.previous], &entry.mac)
 }
 
 /// Whether a head is what was written for `chain`.
-pub(super) fn head_is_true(records: &Records, chain: &ChainId, head: &Head) -> bool {
+pub(crate) fn head_is_true(records: &Records, chain: &ChainId, head: &Head) -> bool {
     head_mac(records, chain, head) == head.mac
 }
 

@@ -1,14 +1,13 @@
 //! Reading the trail, newest first.
 
-use super::super::error::Error;
-use super::super::keyspace;
-use super::super::page::{Page, PageAsk};
-use super::super::{Caller, Store};
 use super::chain::Entry;
 use crate::domain::audit::{AuditAction, AuditEvent, TargetKind};
 use crate::domain::id::OrgId;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
+use crate::store::error::Error;
+use crate::store::page::{Page, PageAsk};
+use crate::store::{Caller, Store, keyspace};
 
 /// Entries looked at for one page. A page that meets fewer than asked for within that is short.
 const LOOK_AT: usize = 5000;

@@ -7,12 +7,12 @@ use crate::domain::id::OrgId;
 use crate::domain::time::Timestamp;
 
 /// The time of an event that the journal has not given its own yet.
-pub(in super::super) fn unset() -> Timestamp {
+pub(crate) fn unset() -> Timestamp {
     Timestamp::from_millis(0)
 }
 
 /// Building an event piece by piece.
-pub(in super::super) trait Tell: Sized {
+pub(crate) trait Tell: Sized {
     fn org(self, org: Option<OrgId>) -> Self;
     fn about(self, target: Target) -> Self;
     fn target(self, target: Option<Target>) -> Self;
@@ -67,56 +67,56 @@ impl Tell for AuditEvent {
 }
 
 /// What was acted on.
-pub(in super::super) mod target {
+pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
     use crate::domain::id::{BootId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
     use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
 
-    pub(in super::super::super) fn org(id: OrgId, name: &OrgName) -> Target {
+    pub(crate) fn org(id: OrgId, name: &OrgName) -> Target {
         named(TargetKind::Org, name, id)
     }
 
-    pub(in super::super::super) fn member(id: MemberId, name: &MemberName) -> Target {
+    pub(crate) fn member(id: MemberId, name: &MemberName) -> Target {
         named(TargetKind::Member, name, id)
     }
 
-    pub(in super::super::super) fn secret(id: SecretId, name: &SecretName) -> Target {
+    pub(crate) fn secret(id: SecretId, name: &SecretName) -> Target {
         named(TargetKind::Secret, name, id)
     }
 
-    pub(in super::super::super) fn secret_named(name: &SecretName) -> Target {
+    pub(crate) fn secret_named(name: &SecretName) -> Target {
         Target { kind: TargetKind::Secret, name: Some(name.into()), id: None }
     }
 
-    pub(in super::super::super) fn secret_id(id: SecretId) -> Target {
+    pub(crate) fn secret_id(id: SecretId) -> Target {
         bare(TargetKind::Secret, id)
     }
 
-    pub(in super::super::super) fn token(id: TokenId) -> Target {
+    pub(crate) fn token(id: TokenId) -> Target {
         bare(TargetKind::Token, id)
     }
 
-    pub(in super::super::super) fn ticket(id: TicketId) -> Target {
+    pub(crate) fn ticket(id: TicketId) -> Target {
         bare(TargetKind::Ticket, id)
     }
 
-    pub(in super::super::super) fn boot(id: BootId) -> Target {
+    pub(crate) fn boot(id: BootId) -> Target {
         bare(TargetKind::Boot, id)
     }
 
-    pub(in super::super::super) fn plugin(name: &PluginName) -> Target {
+    pub(crate) fn plugin(name: &PluginName) -> Target {
         Target { kind: TargetKind::Plugin, name: Some(name.into()), id: None }
     }
 
-    pub(in super::super::super) fn category(name: &Category) -> Target {
+    pub(crate) fn category(name: &Category) -> Target {
         Target { kind: TargetKind::Category, name: Some(name.into()), id: None }
     }
 
-    pub(in super::super::super) fn keyslot(id: SlotId) -> Target {
+    pub(crate) fn keyslot(id: SlotId) -> Target {
         bare(TargetKind::Keyslot, id)
     }
 
-    pub(in super::super::super) fn store() -> Target {
+    pub(crate) fn store() -> Target {
         Target { kind: TargetKind::Store, name: None, id: None }
     }
 

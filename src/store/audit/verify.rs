@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::error::{Error, Failure};
-use super::super::keyspace::{self, ChainId};
-use super::super::records::{Record, Records};
-use super::super::{Caller, Store};
 use super::chain::{Anchor, Entry, Head, Link, Mac, Registry, entry_is_true, head_is_true};
 use super::{Tell, target};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey, Outcome};
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
+use crate::store::error::{Error, Failure};
+use crate::store::keyspace::{self, ChainId};
+use crate::store::records::{Record, Records};
+use crate::store::{Caller, Store};
 
 /// What verification found.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ struct Walk {
     fault: Option<String>,
 }
 
-pub(in super::super) async fn verify(records: &Records) -> Result<Verification, Failure> {
+pub(crate) async fn verify(records: &Records) -> Result<Verification, Failure> {
     // The count before the heads: a chain that begins in between is one too many, not one too few.
     let registry: Option<Registry> = open_or_none(records, keyspace::registry().bytes()).await?;
     let mut walks = heads(records).await?;

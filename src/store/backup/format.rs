@@ -3,32 +3,31 @@
 //! `preamble frame* end digest`. Numbers are big-endian. A frame is a letter and, for `P` (put) and `D` (delete), the
 //! lengths of key and value (32 bits each) and their bytes. `F` means: forget all frames before.
 
-use super::super::Store;
-use super::super::keyspace;
 use crate::crypto::record::RecordKey;
 use crate::domain::id::StoreId;
+use crate::store::{Store, keyspace};
 
 const MAGIC: &[u8; 16] = b"dropsafe backup\n";
 /// The format that this program writes, and the newest it reads.
-pub(super) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 1;
 /// Bytes of a preamble.
-pub(super) const PREAMBLE: usize = 16 + 2 + 16 + 16;
+pub(crate) const PREAMBLE: usize = 16 + 2 + 16 + 16;
 /// Bytes after the last frame.
-pub(super) const DIGEST: usize = 32 + 16;
+pub(crate) const DIGEST: usize = 32 + 16;
 /// Longer keys are no store's.
-pub(super) const MAX_KEY: usize = 4096;
+pub(crate) const MAX_KEY: usize = 4096;
 /// Longer values are no store's: a file of 1 MiB, sealed twice, with room.
-pub(super) const MAX_VALUE: usize = 4 << 20;
+pub(crate) const MAX_VALUE: usize = 4 << 20;
 
 /// What a backup is of.
-pub(super) struct Preamble {
-    pub(super) format: u16,
-    pub(super) store: StoreId,
+pub(crate) struct Preamble {
+    pub(crate) format: u16,
+    pub(crate) store: StoreId,
     /// Tells record keys apart.
-    pub(super) record_key: [u8; 16],
+    pub(crate) record_key: [u8; 16],
 }
 
-pub(super) enum Frame<'a> {
+pub(crate) enum Frame<'a> {
     Put(&'a [u8], &'a [u8]),
     Delete(&'a [u8]),
     Forget,
@@ -36,15 +35,15 @@ pub(super) enum Frame<'a> {
 }
 
 impl Preamble {
-    pub(super) fn of(store: &Store) -> Self {
+    pub(crate) fn of(store: &Store) -> Self {
         Self { format: FORMAT, store: store.id(), record_key: keyspace::key_check(&store.records().key) }
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         [MAGIC.as_slice(), &self.format.to_be_bytes(), self.store.as_bytes(), &self.record_key].concat()
     }
 
-    pub(super) fn decode(bytes: &[u8; PREAMBLE]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; PREAMBLE]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (format, rest) = rest.split_first_chunk::<2>()?;
         let (store, rest) = rest.split_first_chunk::<16>()?;
@@ -57,7 +56,7 @@ impl Preamble {
 }
 
 impl Frame<'_> {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
         match self {
             Self::Put(key, value) => {
@@ -84,7 +83,7 @@ impl Frame<'_> {
 }
 
 /// The SHA-256 of all before it, for anyone to check, and a keyed hash of that, for who has the record key.
-pub(super) fn sealed_digest(key: &RecordKey, digest: &[u8; 32]) -> [u8; DIGEST] {
+pub(crate) fn sealed_digest(key: &RecordKey, digest: &[u8; 32]) -> [u8; DIGEST] {
     let mut sealed = [0; DIGEST];
     sealed[..32].copy_from_slice(digest);
     sealed[32..].copy_from_slice(&key.key_hash("backup", &[digest]));

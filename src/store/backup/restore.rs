@@ -7,15 +7,14 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::super::Identity;
-use super::super::error::{Coded, Failure};
-use super::super::keyspace;
-use super::super::records::{decode, encode};
 use super::format::{DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest};
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
 use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
+use crate::store::error::{Coded, Failure};
+use crate::store::records::{decode, encode};
+use crate::store::{Identity, keyspace};
 
 /// Marks a byte store into which a backup is being read.
 const MARKER: &[u8] = b"\0restore";

@@ -12,9 +12,6 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::super::keyspace;
-use super::super::records::{Record, Records};
-use super::super::secrets::SecretRecord;
 use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
 use crate::domain::name::PluginName;
@@ -22,6 +19,9 @@ use crate::domain::receipt::Receipt;
 use crate::domain::resolve::Request;
 use crate::domain::secret::Scope;
 use crate::kv::Revision;
+use crate::store::keyspace;
+use crate::store::records::{Record, Records};
+use crate::store::secrets::SecretRecord;
 
 /// Bytes of sealed secrets that are kept, about: some 40,000 secrets, which is a boot's work for 2,000 scopes of 20.
 const SHELVES: u64 = 32 << 20;
@@ -34,50 +34,50 @@ const EXPECTED: usize = 256;
 
 /// Tells by the commit that wrote it when the secrets of a scope changed last.
 #[derive(Clone, Serialize, Deserialize)]
-pub(in super::super) struct ScopeMark;
+pub(crate) struct ScopeMark;
 
 impl Record for ScopeMark {}
 
 /// The secrets of one scope.
-pub(super) struct Shelf {
-    pub(super) secrets: Vec<SecretRecord>,
-    pub(super) mark: Mark,
+pub(crate) struct Shelf {
+    pub(crate) secrets: Vec<SecretRecord>,
+    pub(crate) mark: Mark,
 }
 
 /// The plugins of an organization whose secrets are kept back.
-pub(super) struct Disabled {
-    pub(super) plugins: BTreeSet<PluginName>,
-    pub(super) mark: Mark,
+pub(crate) struct Disabled {
+    pub(crate) plugins: BTreeSet<PluginName>,
+    pub(crate) mark: Mark,
 }
 
 /// A key, and the commit that had written it when something was read that the key stands for.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) key: Vec<u8>,
-    pub(super) at: Option<Revision>,
+pub(crate) struct Mark {
+    pub(crate) key: Vec<u8>,
+    pub(crate) at: Option<Revision>,
 }
 
 /// What a boot decides from.
 #[derive(Clone)]
-pub(super) struct Basis {
-    pub(super) private: Arc<Shelf>,
-    pub(super) shared: Arc<Shelf>,
-    pub(super) disabled: Arc<Disabled>,
+pub(crate) struct Basis {
+    pub(crate) private: Arc<Shelf>,
+    pub(crate) shared: Arc<Shelf>,
+    pub(crate) disabled: Arc<Disabled>,
 }
 
 /// What a request came to.
-pub(super) struct Answer {
-    pub(super) basis: Basis,
+pub(crate) struct Answer {
+    pub(crate) basis: Basis,
     /// Its revision is that of the boot it was made for.
-    pub(super) receipt: Receipt,
-    pub(super) digest: Digest,
-    pub(super) content: Digest,
+    pub(crate) receipt: Receipt,
+    pub(crate) digest: Digest,
+    pub(crate) content: Digest,
     /// Ids, lengths and values, sealed.
-    pub(super) sealed: Vec<u8>,
+    pub(crate) sealed: Vec<u8>,
 }
 
 /// What is kept.
-pub(in super::super) struct Kept {
+pub(crate) struct Kept {
     shelves: Cache<(OrgId, Option<MemberId>), Arc<Shelf>, Size>,
     disabled: Cache<OrgId, Arc<Disabled>, Size>,
     answers: Cache<(OrgId, MemberId, Request), Arc<Answer>, Size>,
@@ -100,7 +100,7 @@ impl Default for Kept {
 
 impl Kept {
     /// What is kept of a member's scopes, if all of it is.
-    pub(super) fn basis(&self, org: OrgId, member: MemberId) -> Option<Basis> {
+    pub(crate) fn basis(&self, org: OrgId, member: MemberId) -> Option<Basis> {
         Some(Basis {
             private: self.shelves.get(&(org, Some(member)))?,
             shared: self.shelves.get(&(org, None))?,
@@ -109,33 +109,33 @@ impl Kept {
     }
 
     /// The secrets of a scope, if they are kept and were read when its mark was this.
-    pub(super) fn shelf(&self, org: OrgId, scope: Scope, mark: &Mark) -> Option<Arc<Shelf>> {
+    pub(crate) fn shelf(&self, org: OrgId, scope: Scope, mark: &Mark) -> Option<Arc<Shelf>> {
         self.shelves.get(&(org, scope.owner())).filter(|shelf| shelf.mark == *mark)
     }
 
-    pub(super) fn keep_shelf(&self, org: OrgId, scope: Scope, shelf: Shelf) -> Arc<Shelf> {
+    pub(crate) fn keep_shelf(&self, org: OrgId, scope: Scope, shelf: Shelf) -> Arc<Shelf> {
         let shelf = Arc::new(shelf);
         self.shelves.insert((org, scope.owner()), Arc::clone(&shelf));
         shelf
     }
 
-    pub(super) fn keep_disabled(&self, org: OrgId, disabled: Disabled) -> Arc<Disabled> {
+    pub(crate) fn keep_disabled(&self, org: OrgId, disabled: Disabled) -> Arc<Disabled> {
         let disabled = Arc::new(disabled);
         self.disabled.insert(org, Arc::clone(&disabled));
         disabled
     }
 
     /// What the request came to, if it was decided from this very basis.
-    pub(super) fn answer(&self, key: &(OrgId, MemberId, Request), basis: &Basis) -> Option<Arc<Answer>> {
+    pub(crate) fn answer(&self, key: &(OrgId, MemberId, Request), basis: &Basis) -> Option<Arc<Answer>> {
         self.answers.get(key).filter(|answer| answer.basis.is(basis))
     }
 
-    pub(super) fn keep_answer(&self, key: (OrgId, MemberId, Request), answer: Answer) {
+    pub(crate) fn keep_answer(&self, key: (OrgId, MemberId, Request), answer: Answer) {
         self.answers.insert(key, Arc::new(answer));
     }
 
     /// Forgets what requests came to: it was sealed under a key that is gone.
-    pub(in super::super) fn forget_answers(&self) {
+    pub(crate) fn forget_answers(&self) {
         self.answers.clear();
     }
 }
@@ -144,16 +144,16 @@ impl Kept {
 
 impl Basis {
     /// The keys whose last change the commit is to look at.
-    pub(super) fn marks(&self) -> [&Mark; 3] {
+    pub(crate) fn marks(&self) -> [&Mark; 3] {
         [&self.private.mark, &self.shared.mark, &self.disabled.mark]
     }
 
     /// The secrets in scope.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretRecord> {
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretRecord> {
         self.private.secrets.iter().chain(&self.shared.secrets)
     }
 
-    pub(super) fn secret(&self, id: SecretId) -> Option<&SecretRecord> {
+    pub(crate) fn secret(&self, id: SecretId) -> Option<&SecretRecord> {
         self.secrets().find(|record| record.meta.id == id)
     }
 
@@ -166,7 +166,7 @@ impl Basis {
 
 impl Mark {
     /// Of the secrets of a scope.
-    pub(super) fn of_scope(records: &Records, org: OrgId, scope: Scope) -> Vec<u8> {
+    pub(crate) fn of_scope(records: &Records, org: OrgId, scope: Scope) -> Vec<u8> {
         keyspace::scope_mark(&records.secrets(org, scope)).to_vec()
     }
 }

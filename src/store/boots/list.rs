@@ -2,10 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::audit::target;
-use super::super::error::{Error, Failure};
-use super::super::page::{Page, PageAsk};
-use super::super::{Caller, Store};
 use super::record::{BootRecord, MachineRecord, ReceiptRecord};
 use super::{Boot, BootFilter, Held, Holder};
 use crate::domain::audit::AuditAction;
@@ -14,6 +10,10 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{BootId, MemberId, OrgId, SecretId, VersionId};
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::role::Action;
+use crate::store::audit::target;
+use crate::store::error::{Error, Failure};
+use crate::store::page::{Page, PageAsk};
+use crate::store::{Caller, Store};
 
 /// Boots looked at for one page.
 const LOOK_AT: usize = 5000;
@@ -104,11 +104,7 @@ impl Store {
         Ok(self.held_by(org, secret).await?)
     }
 
-    pub(in super::super) async fn held_by(
-        &self,
-        org: OrgId,
-        secret: SecretId,
-    ) -> Result<Vec<Holder>, Failure> {
+    pub(crate) async fn held_by(&self, org: OrgId, secret: SecretId) -> Result<Vec<Holder>, Failure> {
         let current = self.current_versions(org, BTreeSet::from([secret])).await?;
         let prefix = self.records().boots(org);
         let mut around = Around::default();

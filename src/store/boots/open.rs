@@ -5,10 +5,6 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::super::Store;
-use super::super::error::Failure;
-use super::super::keys::{OpenValueError, Release};
-use super::super::secrets::{SecretRecord, Whole};
 use super::ReleasedValue;
 use super::kept::{Answer, Basis, Disabled, Mark, Shelf};
 use super::record::ReceiptRecord;
@@ -20,6 +16,10 @@ use crate::domain::receipt::Receipt;
 use crate::domain::resolve::{Request, resolve};
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
+use crate::store::Store;
+use crate::store::error::Failure;
+use crate::store::keys::{OpenValueError, Release};
+use crate::store::secrets::{SecretRecord, Whole};
 
 /// What values that are kept for the next boot are sealed as.
 const KEPT: &str = "dropsafe kept release v1";
@@ -28,18 +28,18 @@ const KEPT: &str = "dropsafe kept release v1";
 const LARGEST_KEPT: usize = 256 << 10;
 
 /// What a boot is given, before it is made durable.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// Its revision is not that of this boot.
-    pub(super) receipt: Receipt,
+    pub(crate) receipt: Receipt,
     /// What the agent checks.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     /// Of what its record says.
-    pub(super) content: Digest,
-    pub(super) values: Vec<ReleasedValue>,
+    pub(crate) content: Digest,
+    pub(crate) values: Vec<ReleasedValue>,
 }
 
 /// Why values were not opened.
-pub(super) enum NotOpened {
+pub(crate) enum NotOpened {
     /// This process lacks the release key of a newer generation.
     Locked,
     /// A secret changed since it was looked at.
@@ -55,7 +55,7 @@ impl From<Failure> for NotOpened {
 
 impl Store {
     /// What a member's boots decide from, as it is now.
-    pub(super) async fn read_basis(&self, org: OrgId, member: MemberId) -> Result<Basis, Failure> {
+    pub(crate) async fn read_basis(&self, org: OrgId, member: MemberId) -> Result<Basis, Failure> {
         let records = self.records();
         let scopes = [Scope::Private(member), Scope::Shared];
         let plugins = records.plugin_list(org);
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// What the request comes to: as it did before, if nothing changed since, or decided and opened anew.
-    pub(super) async fn opened(
+    pub(crate) async fn opened(
         &self,
         release: &Release,
         (org, member): (OrgId, MemberId),
@@ -179,7 +179,7 @@ impl Store {
 
 impl Basis {
     /// What the request comes to when the `unusable` are as they are there. Its revision is for the caller to set.
-    pub(super) fn resolve(&self, request: &Request, unusable: &BTreeMap<SecretId, SecretMeta>) -> Receipt {
+    pub(crate) fn resolve(&self, request: &Request, unusable: &BTreeMap<SecretId, SecretMeta>) -> Receipt {
         let candidates = self.secrets().map(|record| unusable.get(&record.meta.id).unwrap_or(&record.meta));
         Receipt::of(resolve(candidates, &self.disabled.plugins, request), 0)
     }

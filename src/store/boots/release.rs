@@ -3,12 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Coded, Failure};
-use super::super::journal::{Stop, Tx};
-use super::super::keyspace::{self, Key};
-use super::super::tickets::TicketRecord;
-use super::super::{Caller, Store};
 use super::kept::{Basis, Mark};
 use super::open::{NotOpened, Opened};
 use super::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
@@ -21,6 +15,12 @@ use crate::domain::resolve::Request;
 use crate::domain::role::{Action, Denied, Role};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Coded, Failure};
+use crate::store::journal::{Stop, Tx};
+use crate::store::keyspace::{self, Key};
+use crate::store::tickets::TicketRecord;
+use crate::store::{Caller, Store};
 
 /// Looks at the scope while its secrets keep being replaced.
 const LOOKS: usize = 8;

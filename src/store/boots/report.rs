@@ -1,14 +1,14 @@
 //! The agent's report on its own boot.
 
-use super::super::audit::{Tell, target};
-use super::super::error::Error;
-use super::super::journal::Stop;
-use super::super::{Caller, Store};
 use super::Report;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::boot::BootState;
 use crate::domain::id::BootId;
 use crate::domain::role::Action;
+use crate::store::audit::{Tell, target};
+use crate::store::error::Error;
+use crate::store::journal::Stop;
+use crate::store::{Caller, Store};
 
 impl Store {
     /// The agent's report on its own boot. Repeating it changes nothing. A digest that is not the boot's is a conflict.

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::audit::{Tell, target};
-use super::super::error::Error;
-use super::super::journal::Stop;
-use super::super::records::Record;
-use super::super::{Caller, Store};
 use crate::domain::audit::AuditAction;
 use crate::domain::catalog::{CategoryForm, Colour, Description, builtin_categories};
 use crate::domain::name::{Category, Label};
 use crate::domain::role::Action;
+use crate::store::audit::{Tell, target};
+use crate::store::error::Error;
+use crate::store::journal::Stop;
+use crate::store::records::Record;
+use crate::store::{Caller, Store};
 
 /// Categories that an organization may declare.
 const MAX_CATEGORIES: usize = 100;
@@ -47,7 +47,7 @@ pub struct CategoryState {
 
 /// What an organization declared.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(in super::super) struct CategoriesRecord(BTreeMap<Category, CategoryForm>);
+pub(crate) struct CategoriesRecord(BTreeMap<Category, CategoryForm>);
 
 impl Record for CategoriesRecord {}
 

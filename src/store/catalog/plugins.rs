@@ -4,11 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Error, Failure};
-use super::super::journal::{Stop, Tx};
-use super::super::records::Record;
-use super::super::{Caller, Store};
 use super::scope::InScope;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{OrgId, SecretId};
@@ -16,6 +11,11 @@ use crate::domain::name::{EnvName, Label, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Error, Failure};
+use crate::store::journal::{Stop, Tx};
+use crate::store::records::Record;
+use crate::store::{Caller, Store};
 
 /// Plugins of an organization at most: a boot reads the list of them.
 const MAX_PLUGINS: usize = 500;
@@ -73,7 +73,7 @@ pub struct Need {
 
 /// What is declared of one plugin.
 #[derive(Clone, Serialize, Deserialize)]
-pub(in super::super) struct PluginRecord {
+pub(crate) struct PluginRecord {
     name: PluginName,
     title: Option<Label>,
     required: Vec<SecretName>,
@@ -84,7 +84,7 @@ pub(in super::super) struct PluginRecord {
 
 /// All that are declared, and whether they are enabled: the one record that a boot reads.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(in super::super) struct PluginsRecord(BTreeMap<PluginName, bool>);
+pub(crate) struct PluginsRecord(BTreeMap<PluginName, bool>);
 
 impl Record for PluginRecord {}
 impl Record for PluginsRecord {}
@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// What is declared of each, by name.
-    pub(in super::super) async fn declared_plugins(&self, org: OrgId) -> Result<Vec<PluginRecord>, Failure> {
+    pub(crate) async fn declared_plugins(&self, org: OrgId) -> Result<Vec<PluginRecord>, Failure> {
         let (found, _) = self.records().scan_all(&self.records().plugins(org)).await?;
         let mut records: Vec<PluginRecord> = found.into_iter().map(|found| found.record).collect();
         records.sort_by(|a, b| a.name.cmp(&b.name));
@@ -201,10 +201,7 @@ impl Store {
     }
 
     /// The plugins whose secrets no boot is given.
-    pub(in super::super) async fn disabled_plugins(
-        &self,
-        org: OrgId,
-    ) -> Result<BTreeSet<PluginName>, Failure> {
+    pub(crate) async fn disabled_plugins(&self, org: OrgId) -> Result<BTreeSet<PluginName>, Failure> {
         let all = self.records().get(&self.records().plugin_list(org)).await?.unwrap_or_default();
         Ok(all.disabled())
     }
@@ -212,7 +209,7 @@ impl Store {
 
 impl PluginsRecord {
     /// Those whose secrets no boot is given.
-    pub(in super::super) fn disabled(self) -> BTreeSet<PluginName> {
+    pub(crate) fn disabled(self) -> BTreeSet<PluginName> {
         self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
     }
 }
@@ -248,16 +245,16 @@ impl NewPlugin {
 }
 
 impl PluginRecord {
-    pub(super) fn name(&self) -> &PluginName {
+    pub(crate) fn name(&self) -> &PluginName {
         &self.name
     }
 
-    pub(super) fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
     }
 
     /// What it declares, the required names first.
-    pub(super) fn names(&self) -> impl Iterator<Item = &SecretName> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.required.iter().chain(&self.optional)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::super::Store;
-use super::super::error::Failure;
 use crate::domain::id::{MemberId, OrgId, SecretId};
 use crate::domain::name::{EnvName, PluginName};
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
+use crate::store::Store;
+use crate::store::error::Failure;
 
 /// The secrets in scope of a member.
-pub(in super::super) struct InScope {
+pub(crate) struct InScope {
     /// By exported name and scope, in which private comes before shared.
     by_env: BTreeMap<(EnvName, ScopeKind), SecretMeta>,
     plugins: BTreeMap<PluginName, usize>,
@@ -17,15 +17,11 @@ pub(in super::super) struct InScope {
 
 impl Store {
     /// Shared and private secrets of a member.
-    pub(in super::super) async fn secrets_in_scope(
-        &self,
-        org: OrgId,
-        member: MemberId,
-    ) -> Result<InScope, Failure> {
+    pub(crate) async fn secrets_in_scope(&self, org: OrgId, member: MemberId) -> Result<InScope, Failure> {
         let mut scope = InScope { by_env: BTreeMap::new(), plugins: BTreeMap::new() };
         for place in [Scope::Shared, Scope::Private(member)] {
             let prefix = self.records().secrets(org, place);
-            let each = |record: super::super::secrets::SecretRecord| scope.add(record.meta);
+            let each = |record: crate::store::secrets::SecretRecord| scope.add(record.meta);
             self.records().for_each(&prefix, each).await?;
         }
         Ok(scope)
@@ -41,26 +37,26 @@ impl InScope {
     }
 
     /// The secret that is exported so: the private one before the shared.
-    pub(in super::super) fn winner(&self, env: &EnvName) -> Option<&SecretMeta> {
+    pub(crate) fn winner(&self, env: &EnvName) -> Option<&SecretMeta> {
         let of = |kind| self.by_env.get(&(env.clone(), kind));
         of(ScopeKind::Private).or_else(|| of(ScopeKind::Shared))
     }
 
-    pub(super) fn exporting(&self, env: &EnvName) -> Option<(SecretId, ScopeKind)> {
+    pub(crate) fn exporting(&self, env: &EnvName) -> Option<(SecretId, ScopeKind)> {
         self.winner(env).map(|meta| (meta.id, meta.scope.kind()))
     }
 
     /// Plugins that something in scope is tied to.
-    pub(super) fn plugins(&self) -> impl Iterator<Item = &PluginName> {
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginName> {
         self.plugins.keys()
     }
 
-    pub(super) fn of_plugin(&self, plugin: &PluginName) -> usize {
+    pub(crate) fn of_plugin(&self, plugin: &PluginName) -> usize {
         self.plugins.get(plugin).copied().unwrap_or(0)
     }
 
     /// The secret of each exported name.
-    pub(super) fn winners(self) -> BTreeMap<EnvName, SecretMeta> {
+    pub(crate) fn winners(self) -> BTreeMap<EnvName, SecretMeta> {
         let mut winners = BTreeMap::new();
         for ((env, _), meta) in self.by_env {
             winners.entry(env).or_insert(meta);

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::error::{Error, Failure};
-use super::super::secrets::SecretRecord;
-use super::super::{Caller, Store};
 use crate::domain::audit::AuditAction;
 use crate::domain::id::{MemberId, OrgId};
 use crate::domain::name::{Category, PluginName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Kind};
+use crate::store::error::{Error, Failure};
+use crate::store::secrets::SecretRecord;
+use crate::store::{Caller, Store};
 
 /// Counts of the secrets that a caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// The scopes whose secrets the caller may see. Those of removed members are gone.
-    pub(in super::super) async fn visible_scopes(
+    pub(crate) async fn visible_scopes(
         &self,
         caller: &Caller,
         org: OrgId,

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::super::error::Error;
-use super::super::secrets::{Deposit, Item, Planned, Rules};
-use super::super::{Caller, Store};
 use crate::domain::audit::AuditAction;
 use crate::domain::import::{Attributes, Existing};
 use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Kind, SecretValue};
+use crate::store::error::Error;
+use crate::store::secrets::{Deposit, Item, Planned, Rules};
+use crate::store::{Caller, Store};
 
 /// A variable that boots of the member get, or that a declared plugin asks for.
 #[derive(Clone, Debug)]

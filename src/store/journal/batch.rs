@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::audit::chain::{Chain, Links};
-use super::super::boots::ScopeMark;
-use super::super::clock::Clock;
-use super::super::error::Failure;
-use super::super::keyspace;
-use super::super::records::{Records, encode};
 use super::tx::{Base, Changes, Known, Tx};
 use super::{Operation, Ran};
 use crate::domain::audit::AuditEvent;
 use crate::domain::time::Timestamp;
 use crate::kv::{CommitError, Precondition, Write};
+use crate::store::audit::chain::{Chain, Links};
+use crate::store::boots::ScopeMark;
+use crate::store::clock::Clock;
+use crate::store::error::Failure;
+use crate::store::keyspace;
+use crate::store::records::{Records, encode};
 
 /// For how long conflicts with other processes are put up with. Each means that another process got on.
 const CONFLICTS: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const OVERHEAD: usize = 64;
 const SEAL: usize = 48;
 
 /// Commits batches, and holds the audit chain of this process.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     records: Arc<Records>,
     clock: Arc<dyn Clock>,
     chain: Chain,
@@ -49,12 +49,12 @@ struct Draft {
 }
 
 impl Writer {
-    pub(super) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entries: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entries: Arc<AtomicU64>) -> Self {
         Self { records, clock, chain: Chain::default(), entries }
     }
 
     /// Runs and commits as many operations from the front of `batch` as fit one commit, and answers them.
-    pub(super) async fn commit(&mut self, batch: &mut VecDeque<Box<dyn Operation>>) {
+    pub(crate) async fn commit(&mut self, batch: &mut VecDeque<Box<dyn Operation>>) {
         batch.retain(|operation| !operation.abandoned());
         if batch.is_empty() {
             return;
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Ends the audit chain. Best effort: a chain without an end is whole too.
-    pub(super) async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         let now = self.now();
         let Ok(Some(links)) = self.chain.end(&self.records, now) else { return };
         let _ = self.store(links, Vec::new(), Vec::new()).await;

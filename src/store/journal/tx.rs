@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::error::Failure;
-use super::super::keyspace::Key;
-use super::super::records::{Record, Records, decode, encode};
 use crate::crypto::SecretBytes;
 use crate::domain::audit::{AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
+use crate::store::error::Failure;
+use crate::store::keyspace::Key;
+use crate::store::records::{Record, Records, decode, encode};
 
 /// Why an operation does not go on.
-pub(in super::super) enum Stop<E> {
+pub(crate) enum Stop<E> {
     /// The view lacks records; the journal reads them and runs it again.
     Missing,
     /// It is not to be done.
@@ -21,7 +21,7 @@ pub(in super::super) enum Stop<E> {
 }
 
 /// [`Stop`] without a refusal, which reading cannot answer with.
-pub(in super::super) enum Halt {
+pub(crate) enum Halt {
     Missing,
     Failed(Failure),
 }
@@ -43,14 +43,14 @@ impl<E> From<Failure> for Stop<E> {
 
 /// What is known of the keys that were read.
 #[derive(Default)]
-pub(super) struct Base {
-    pub(super) known: BTreeMap<Vec<u8>, Known>,
+pub(crate) struct Base {
+    pub(crate) known: BTreeMap<Vec<u8>, Known>,
     /// Of the snapshot that the first of them come from.
-    pub(super) revision: Revision,
+    pub(crate) revision: Revision,
 }
 
 /// What is known of a key.
-pub(super) enum Known {
+pub(crate) enum Known {
     /// There is no record.
     Absent,
     /// Its plaintext, and the commit that wrote it.
@@ -60,24 +60,24 @@ pub(super) enum Known {
 }
 
 /// Changes by key: a record's plaintext, or its deletion.
-pub(super) type Changes = BTreeMap<Vec<u8>, Option<SecretBytes>>;
+pub(crate) type Changes = BTreeMap<Vec<u8>, Option<SecretBytes>>;
 
 /// One run of one operation.
-pub(in super::super) struct Tx<'a> {
+pub(crate) struct Tx<'a> {
     records: &'a Records,
     now: Timestamp,
     base: &'a Base,
     /// What the operations before this one in its batch changed.
     before: &'a Changes,
-    pub(super) changes: Changes,
-    pub(super) read: BTreeSet<Vec<u8>>,
-    pub(super) missing: BTreeSet<Vec<u8>>,
-    pub(super) events: Vec<AuditEvent>,
-    pub(super) unsealed: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) changes: Changes,
+    pub(crate) read: BTreeSet<Vec<u8>>,
+    pub(crate) missing: BTreeSet<Vec<u8>>,
+    pub(crate) events: Vec<AuditEvent>,
+    pub(crate) unsealed: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(records: &'a Records, now: Timestamp, base: &'a Base, before: &'a Changes) -> Self {
+    pub(crate) fn new(records: &'a Records, now: Timestamp, base: &'a Base, before: &'a Changes) -> Self {
         Self {
             records,
             now,
@@ -92,17 +92,17 @@ impl<'a> Tx<'a> {
     }
 
     /// The time of the commit: never before that of an earlier one of this process.
-    pub(in super::super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
 
     /// For keys.
-    pub(in super::super) fn records(&self) -> &'a Records {
+    pub(crate) fn records(&self) -> &'a Records {
         self.records
     }
 
     /// The record at `key`. The commit then holds only if it is still that.
-    pub(in super::super) fn get<T: Record>(&mut self, key: &Key<T>) -> Result<Option<T>, Halt> {
+    pub(crate) fn get<T: Record>(&mut self, key: &Key<T>) -> Result<Option<T>, Halt> {
         let changed = self.changes.get(key.bytes()).or_else(|| self.before.get(key.bytes()));
         if let Some(change) = changed {
             return change.as_ref().map(|plain| decode(plain)).transpose().map_err(Halt::Failed);
@@ -125,13 +125,13 @@ impl<'a> Tx<'a> {
     }
 
     /// The revision of the view: what the store held then, or later, is what the operation saw.
-    pub(in super::super) fn revision(&self) -> Revision {
+    pub(crate) fn revision(&self) -> Revision {
         self.base.revision
     }
 
     /// The commit that wrote the record at `key`, if there is one. The commit does not depend on it: it tells what the view
     /// saw, not what may never change.
-    pub(in super::super) fn written_at(&mut self, key: &[u8]) -> Result<Option<Revision>, Halt> {
+    pub(crate) fn written_at(&mut self, key: &[u8]) -> Result<Option<Revision>, Halt> {
         match self.base.known.get(key) {
             None => {
                 self.missing.insert(key.to_vec());
@@ -144,12 +144,12 @@ impl<'a> Tx<'a> {
     }
 
     /// Whether there is a record at `key`, as [`get`](Self::get).
-    pub(in super::super) fn has<T: Record>(&mut self, key: &Key<T>) -> Result<bool, Halt> {
+    pub(crate) fn has<T: Record>(&mut self, key: &Key<T>) -> Result<bool, Halt> {
         Ok(self.get(key)?.is_some())
     }
 
     /// Makes sure that `keys` are all asked for in one round.
-    pub(in super::super) fn need(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Halt> {
+    pub(crate) fn need(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Halt> {
         for key in keys {
             let known = self.changes.contains_key(&key)
                 || self.before.contains_key(&key)
@@ -162,19 +162,19 @@ impl<'a> Tx<'a> {
     }
 
     /// Stores a record.
-    pub(in super::super) fn put<T: Record>(&mut self, key: &Key<T>, record: &T) -> Result<(), Halt> {
+    pub(crate) fn put<T: Record>(&mut self, key: &Key<T>, record: &T) -> Result<(), Halt> {
         let plain = encode(record).map_err(Halt::Failed)?;
         self.changes.insert(key.to_vec(), Some(SecretBytes::new(plain)));
         Ok(())
     }
 
     /// Removes a record, if there is one.
-    pub(in super::super) fn delete<T>(&mut self, key: &Key<T>) {
+    pub(crate) fn delete<T>(&mut self, key: &Key<T>) {
         self.changes.insert(key.to_vec(), None);
     }
 
     /// Whether nothing is stored at `key`, which need not be a sealed record.
-    pub(in super::super) fn is_absent(&mut self, key: &[u8]) -> Result<bool, Halt> {
+    pub(crate) fn is_absent(&mut self, key: &[u8]) -> Result<bool, Halt> {
         match self.base.known.get(key) {
             None => {
                 self.missing.insert(key.to_vec());
@@ -189,30 +189,30 @@ impl<'a> Tx<'a> {
     }
 
     /// Stores bytes as they are: for the header only, which is read before the record key is known to be right.
-    pub(in super::super) fn put_unsealed(&mut self, key: &[u8], bytes: &[u8]) {
+    pub(crate) fn put_unsealed(&mut self, key: &[u8], bytes: &[u8]) {
         self.unsealed.push((key.to_vec(), bytes.to_vec()));
     }
 
     /// Adds an entry to the audit trail, in the same commit. When the operation refuses, only denials and failures stay.
-    pub(in super::super) fn audit(&mut self, event: AuditEvent) {
+    pub(crate) fn audit(&mut self, event: AuditEvent) {
         self.events.push(event);
     }
 
-    pub(super) fn keep_denials(&mut self) {
+    pub(crate) fn keep_denials(&mut self) {
         self.changes.clear();
         self.unsealed.clear();
         self.events.retain(|event| event.outcome != Outcome::Allowed);
     }
 }
 
-impl From<super::super::boots::BootError> for Stop<super::super::boots::BootError> {
-    fn from(error: super::super::boots::BootError) -> Self {
+impl From<crate::store::boots::BootError> for Stop<crate::store::boots::BootError> {
+    fn from(error: crate::store::boots::BootError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<super::super::error::Error> for Stop<super::super::error::Error> {
-    fn from(error: super::super::error::Error) -> Self {
+impl From<crate::store::error::Error> for Stop<crate::store::error::Error> {
+    fn from(error: crate::store::error::Error) -> Self {
         Self::Refused(error)
     }
 }

@@ -2,31 +2,30 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::super::Store;
-use super::super::error::Failure;
-use super::super::journal::{Halt, Tx};
-use super::super::keyspace;
-use super::super::secrets::{BodyRecord, SecretRecord, Stored, Whole};
 use crate::crypto::memory::Key32;
 use crate::crypto::random::Random;
 use crate::crypto::ring::{KeyRing, SealedRing};
 use crate::crypto::slot::Opener;
 use crate::crypto::value::{self, SealedValue};
 use crate::domain::value::SecretValue;
+use crate::store::error::Failure;
+use crate::store::journal::{Halt, Tx};
+use crate::store::secrets::{BodyRecord, SecretRecord, Stored, Whole};
+use crate::store::{Store, keyspace};
 
 /// An unlocked ring, and what is stored of it.
-pub(in super::super) struct Release {
-    pub(in super::super) ring: KeyRing,
-    pub(in super::super) sealed: SealedRing,
+pub(crate) struct Release {
+    pub(crate) ring: KeyRing,
+    pub(crate) sealed: SealedRing,
     /// What follows the ring when another process changes it; none in the process that made the store.
     opener: Option<Arc<Opener>>,
     /// What opened values are sealed under that are kept for the next boot: random, and gone with the ring.
-    pub(in super::super) kept: Arc<Key32>,
+    pub(crate) kept: Arc<Key32>,
 }
 
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum OpenValueError {
+pub(crate) enum OpenValueError {
     /// Another process has made a generation since this one was unlocked.
     UnknownGeneration,
     /// It was never sealed as it should be: its depositor's doing, since the record itself opened.
@@ -34,13 +33,13 @@ pub(in super::super) enum OpenValueError {
 }
 
 /// A secret whose value was sealed again.
-pub(in super::super) struct Resealed {
-    pub(in super::super) record: SecretRecord,
+pub(crate) struct Resealed {
+    pub(crate) record: SecretRecord,
     apart: Option<BodyRecord>,
 }
 
 impl Release {
-    pub(in super::super) fn new(
+    pub(crate) fn new(
         ring: KeyRing,
         sealed: SealedRing,
         opener: Option<Opener>,
@@ -50,25 +49,25 @@ impl Release {
     }
 
     /// The same after a change of this process.
-    pub(in super::super) fn changed_to(&self, ring: KeyRing, sealed: SealedRing) -> Self {
+    pub(crate) fn changed_to(&self, ring: KeyRing, sealed: SealedRing) -> Self {
         Self { ring, sealed, opener: self.opener.clone(), kept: Arc::clone(&self.kept) }
     }
 }
 
 impl Resealed {
-    pub(in super::super) fn generation(&self) -> Option<u32> {
+    pub(crate) fn generation(&self) -> Option<u32> {
         self.record.value.generation()
     }
 }
 
 impl Store {
     /// The release key, while the store is unlocked.
-    pub(in super::super) fn release(&self) -> Option<Arc<Release>> {
+    pub(crate) fn release(&self) -> Option<Arc<Release>> {
         self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The release key that opens what `release` did not know of; none when this process cannot get at it.
-    pub(in super::super) async fn newer_release(
+    pub(crate) async fn newer_release(
         &self,
         release: &Arc<Release>,
     ) -> Result<Option<Arc<Release>>, Failure> {
@@ -79,7 +78,7 @@ impl Store {
     }
 
     /// Takes into use what another process made of the keys. The caller holds the lock on changes of the keys.
-    pub(in super::super) async fn follow_keys(&self) -> Result<(), Failure> {
+    pub(crate) async fn follow_keys(&self) -> Result<(), Failure> {
         let Some(release) = self.release() else { return Ok(()) };
         let keys = self.keys_record().await?;
         if keys.ring == release.sealed {
@@ -94,13 +93,13 @@ impl Store {
         Ok(())
     }
 
-    pub(in super::super) fn set_release(&self, release: Option<Release>) {
+    pub(crate) fn set_release(&self, release: Option<Release>) {
         *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
         self.inner.kept.forget_answers();
     }
 
     /// Takes a changed ring into use, unless the store was locked meanwhile: then it stays so.
-    pub(in super::super) fn renew_release(&self, release: Release) {
+    pub(crate) fn renew_release(&self, release: Release) {
         let mut held = self.inner.release.write().unwrap_or_else(PoisonError::into_inner);
         if held.is_some() {
             *held = Some(Arc::new(release));
@@ -108,7 +107,7 @@ impl Store {
     }
 
     /// Opens a value.
-    pub(in super::super) fn open_value(
+    pub(crate) fn open_value(
         &self,
         release: &Release,
         record: &SecretRecord,
@@ -123,7 +122,7 @@ impl Store {
 
     /// Seals a secret's value again, to the current generation. None when the secret was replaced or deleted meanwhile.
     /// A value that never opened stays as it is, in a record sealed anew.
-    pub(in super::super) async fn reseal(
+    pub(crate) async fn reseal(
         &self,
         release: &Release,
         record: SecretRecord,
@@ -154,7 +153,7 @@ impl Store {
     }
 
     /// Wraps a secret's data key so that opening it costs no public-key operation. None when there is nothing to do.
-    pub(in super::super) fn settle(
+    pub(crate) fn settle(
         &self,
         release: &Release,
         record: &SecretRecord,
@@ -182,11 +181,7 @@ impl Store {
 impl Tx<'_> {
     /// Stores a secret that was sealed again, if it still is as it was before, and its new generation is the current one:
     /// any other could be behind the cursor of a run.
-    pub(in super::super) fn put_resealed(
-        &mut self,
-        before: &SecretRecord,
-        resealed: &Resealed,
-    ) -> Result<bool, Halt> {
+    pub(crate) fn put_resealed(&mut self, before: &SecretRecord, resealed: &Resealed) -> Result<bool, Halt> {
         let key = before.key(self.records());
         self.need([key.to_vec(), keyspace::keys().to_vec()])?;
         if self.get(&key)?.as_ref() != Some(before) {

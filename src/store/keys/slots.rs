@@ -4,12 +4,6 @@
 
 use std::sync::Arc;
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Error, Failure};
-use super::super::journal::Stop;
-use super::super::keyspace;
-use super::super::records::Records;
-use super::super::{Caller, InitError, Store};
 use super::{KeysRecord, Keyslot, NewKeyslot, Release, SlotNote, UnlockKind, UnlockSecret};
 use crate::crypto::ring::KeyRing;
 use crate::crypto::slot::{self, Secret};
@@ -18,6 +12,11 @@ use crate::domain::audit::AuditAction;
 use crate::domain::id::{SlotId, StoreId};
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Error, Failure};
+use crate::store::journal::Stop;
+use crate::store::records::Records;
+use crate::store::{Caller, InitError, Store, keyspace};
 
 const RELOCKED: &str =
     "the store was locked meanwhile, or its keys changed by another process: unlock it again";
@@ -97,7 +96,7 @@ impl Store {
 }
 
 /// The keys of a new store and its ring. Blocks for the derivations.
-pub(in super::super) fn first_keys(
+pub(crate) fn first_keys(
     records: &Records,
     store: StoreId,
     slots: Vec<NewKeyslot>,

@@ -1,10 +1,5 @@
 //! Editing, deleting and re-encrypting one secret.
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Error, Failure};
-use super::super::journal::{Stop, Tx};
-use super::super::keyspace;
-use super::super::{Caller, Store};
 use super::deposit::told_of;
 use super::record::SecretRecord;
 use super::{Deleted, Secret, SecretChange};
@@ -12,6 +7,10 @@ use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
 use crate::domain::secret::SecretMeta;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Error, Failure};
+use crate::store::journal::{Stop, Tx};
+use crate::store::{Caller, Store, keyspace};
 
 /// Tries when a secret changes while it is sealed again.
 const TRIES: usize = 5;
@@ -107,7 +106,7 @@ impl Store {
 
 impl Tx<'_> {
     /// Deletes all records of a secret.
-    pub(in super::super) fn delete_secret(&mut self, record: &SecretRecord) {
+    pub(crate) fn delete_secret(&mut self, record: &SecretRecord) {
         let records = self.records();
         let SecretMeta { id, name, env, scope, .. } = &record.meta;
         let key = record.key(records);
@@ -123,7 +122,7 @@ impl Tx<'_> {
 }
 
 impl SecretChange {
-    pub(super) fn apply(&self, meta: &mut SecretMeta) {
+    pub(crate) fn apply(&self, meta: &mut SecretMeta) {
         if let Some(auto_install) = self.auto_install {
             meta.auto_install = auto_install;
         }

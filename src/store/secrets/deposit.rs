@@ -2,12 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Error, Failure};
-use super::super::idempotency::{Request, once};
-use super::super::journal::{Stop, Tx};
-use super::super::keyspace;
-use super::super::{Caller, Store};
 use super::prepare::{Destination, Prepared};
 use super::record::{SecretRecord, Unsettled};
 use super::{Deposit, NewSecret, Replacement, Written};
@@ -17,13 +11,18 @@ use crate::domain::name::{EnvName, MemberName, refused};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::ValueWarning;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Error, Failure};
+use crate::store::idempotency::{Request, once};
+use crate::store::journal::{Stop, Tx};
+use crate::store::{Caller, Store, keyspace};
 
 /// Tries when the deposit key or the secret changes while a value is sealed for it.
 const TRIES: usize = 5;
 
 /// What is remembered of a deposit for its repetitions.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Done {
+pub(crate) struct Done {
     meta: SecretMeta,
     generation: Option<u32>,
     warnings: Vec<ValueWarning>,
@@ -165,7 +164,7 @@ impl Store {
     }
 
     /// The scope that is meant; who may use it is decided later.
-    pub(super) async fn scope(
+    pub(crate) async fn scope(
         &self,
         caller: &Caller,
         kind: ScopeKind,
@@ -183,7 +182,7 @@ impl Store {
     }
 
     /// Whether the name is on the refusal list and allowed nonetheless.
-    pub(super) async fn allow_name(
+    pub(crate) async fn allow_name(
         &self,
         caller: &Caller,
         env: &EnvName,
@@ -198,7 +197,7 @@ impl Store {
         Ok(true)
     }
 
-    pub(super) fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
+    pub(crate) fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
         let records = self.records();
         let mut reads = vec![
             keyspace::keys().to_vec(),
@@ -212,7 +211,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         meta: &SecretMeta,
         org: OrgId,
@@ -239,7 +238,7 @@ impl Tx<'_> {
     }
 
     /// None when the secret is not as it was any more.
-    pub(super) fn replace(
+    pub(crate) fn replace(
         &mut self,
         before: &SecretRecord,
         meta: &SecretMeta,
@@ -375,7 +374,7 @@ impl Replacement {
 }
 
 /// What the trail says of a secret.
-pub(super) fn told_of(event: AuditEvent, record: &SecretRecord) -> AuditEvent {
+pub(crate) fn told_of(event: AuditEvent, record: &SecretRecord) -> AuditEvent {
     let SecretMeta { env, scope, version, value_len, .. } = &record.meta;
     let event = event
         .detail(DetailKey::Env, env)

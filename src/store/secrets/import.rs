@@ -1,8 +1,5 @@
 //! A `.env` file as deposits: what becomes of each line, and all of it or nothing.
 
-use super::super::audit::Tell;
-use super::super::error::Error;
-use super::super::{Caller, Store};
 use super::Deposit;
 use super::many::{Item, Rules};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
@@ -12,6 +9,9 @@ use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueWarning};
+use crate::store::audit::Tell;
+use crate::store::error::Error;
+use crate::store::{Caller, Store};
 
 /// A file, and where its lines go. All but the file, the scope and `existing` is for secrets that are new: those that are
 /// there keep their attributes.

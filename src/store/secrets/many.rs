@@ -3,11 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Coded, Error, Failure};
-use super::super::journal::{Stop, Tx};
-use super::super::keyspace::{self, Key};
-use super::super::{Caller, Store};
 use super::Deposit;
 use super::deposit::told_of;
 use super::prepare::{Destination, Prepared};
@@ -20,6 +15,11 @@ use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{Delivery, Kind, ValueWarning};
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Coded, Error, Failure};
+use crate::store::journal::{Stop, Tx};
+use crate::store::keyspace::{self, Key};
+use crate::store::{Caller, Store};
 
 /// Tries when the deposit key or one of the secrets changes meanwhile.
 const TRIES: usize = 5;
@@ -27,36 +27,36 @@ const TRIES: usize = 5;
 const WRITES: usize = 8;
 
 /// One name, and its value; without one, or with an empty one that clears, what is there is deleted.
-pub(in super::super) struct Item {
-    pub(in super::super) name: SecretName,
+pub(crate) struct Item {
+    pub(crate) name: SecretName,
     /// Exactly this variable; absent: as the name is converted.
-    pub(in super::super) env: Option<EnvName>,
-    pub(in super::super) deposit: Option<Deposit>,
+    pub(crate) env: Option<EnvName>,
+    pub(crate) deposit: Option<Deposit>,
     /// What is said of this one in particular, new or not.
-    pub(in super::super) attributes: Attributes,
+    pub(crate) attributes: Attributes,
 }
 
 /// Where the names are, and what new secrets are like.
 #[derive(Clone)]
-pub(in super::super) struct Rules {
+pub(crate) struct Rules {
     /// Where a secret that is there is looked for, in this order.
-    pub(in super::super) scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// Where a new one goes.
-    pub(in super::super) new_in: Scope,
-    pub(in super::super) existing: Existing,
-    pub(in super::super) kind: Kind,
-    pub(in super::super) auto_install: bool,
-    pub(in super::super) plugin: Option<PluginName>,
-    pub(in super::super) category: Option<Category>,
+    pub(crate) new_in: Scope,
+    pub(crate) existing: Existing,
+    pub(crate) kind: Kind,
+    pub(crate) auto_install: bool,
+    pub(crate) plugin: Option<PluginName>,
+    pub(crate) category: Option<Category>,
 }
 
 /// What becomes of one name, and what is to be done for it.
-pub(in super::super) struct Planned {
-    pub(in super::super) fate: Fate,
-    pub(in super::super) why: Option<Error>,
-    pub(in super::super) warnings: Vec<ValueWarning>,
+pub(crate) struct Planned {
+    pub(crate) fate: Fate,
+    pub(crate) why: Option<Error>,
+    pub(crate) warnings: Vec<ValueWarning>,
     /// The secret that is there, or will be.
-    pub(in super::super) secret: Option<SecretMeta>,
+    pub(crate) secret: Option<SecretMeta>,
     step: Step,
 }
 
@@ -77,14 +77,14 @@ enum Step {
 
 impl Store {
     /// How many names one commit can take.
-    pub(in super::super) fn most_at_once(&self) -> usize {
+    pub(crate) fn most_at_once(&self) -> usize {
         // A quarter is left for the audit chain and for what waits beside.
         (self.records().kv.limits().max_writes_per_commit * 3 / 4 / WRITES).max(1)
     }
 
     /// Plans all of them, and, unless it is a preview or one of them is refused, does all of them in one commit. `also`
     /// is recorded beside.
-    pub(in super::super) async fn put_many(
+    pub(crate) async fn put_many(
         &self,
         caller: &Caller,
         items: &[Item],
@@ -368,7 +368,7 @@ impl Planned {
     }
 
     /// The reason, and what to do about it, in one line.
-    pub(in super::super) fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         let why = self.why.as_ref()?;
         Some(match why.hint() {
             Some(hint) => format!("{why}; {hint}"),

@@ -1,11 +1,9 @@
 //! A value on its way in, judged and sealed: what cannot boot is refused here, before anything is written.
 
-use super::super::Store;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::error::{Error, Failure};
 use super::record::{BodyRecord, Stored, bound};
 use super::{Deposit, SealedDeposit};
 use crate::crypto::deposit::DepositKey;
@@ -18,38 +16,40 @@ use crate::domain::secret::Scope;
 use crate::domain::value::{
     Delivery, Hint, Kind, MAX_FILE, MAX_VARIABLE, SecretValue, ValueError, ValueWarning, check, fits_variable,
 };
+use crate::store::Store;
+use crate::store::error::{Error, Failure};
 
 /// Encapsulated key of X25519, and a sealed 32-byte data key (RFC 9180, table 2, and a tag of 16 bytes).
 const ENC_LEN: usize = 32;
 const WRAPPED_LEN: usize = 32 + 16;
 
 /// Where a value is to go, and how.
-pub(super) struct Destination<'a> {
-    pub(super) org: OrgId,
-    pub(super) scope: Scope,
-    pub(super) id: SecretId,
-    pub(super) version: VersionId,
-    pub(super) name: &'a SecretName,
-    pub(super) env: &'a EnvName,
-    pub(super) kind: Kind,
-    pub(super) delivery: Delivery,
+pub(crate) struct Destination<'a> {
+    pub(crate) org: OrgId,
+    pub(crate) scope: Scope,
+    pub(crate) id: SecretId,
+    pub(crate) version: VersionId,
+    pub(crate) name: &'a SecretName,
+    pub(crate) env: &'a EnvName,
+    pub(crate) kind: Kind,
+    pub(crate) delivery: Delivery,
 }
 
 /// A value that is ready to be stored.
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     /// Of a long value: its place among those that may wait.
-    pub(super) room: Option<OwnedSemaphorePermit>,
-    pub(super) stored: Stored,
-    pub(super) apart: Option<BodyRecord>,
-    pub(super) value_len: u32,
-    pub(super) hint: Option<Hint>,
-    pub(super) warnings: Vec<ValueWarning>,
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) stored: Stored,
+    pub(crate) apart: Option<BodyRecord>,
+    pub(crate) value_len: u32,
+    pub(crate) hint: Option<Hint>,
+    pub(crate) warnings: Vec<ValueWarning>,
 }
 
 impl Store {
     /// Judges a deposit and seals it, if it comes as a value and is not plain. The deposit stays, for a second try under
     /// another key.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &self,
         deposit: &Deposit,
         to: &Destination<'_>,
@@ -131,7 +131,7 @@ impl Store {
 }
 
 /// What can be said of a variable's value by its length alone.
-pub(super) fn check_len(len: usize, env: &EnvName, policy: &OrgPolicy) -> Result<(), ValueError> {
+pub(crate) fn check_len(len: usize, env: &EnvName, policy: &OrgPolicy) -> Result<(), ValueError> {
     let ceiling = usize::try_from(policy.variable_ceiling).unwrap_or(MAX_VARIABLE);
     if !fits_variable(env, len) {
         return Err(ValueError::VariableTooLong { len: env.as_str().len() + 1 + len });

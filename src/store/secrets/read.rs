@@ -2,11 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Coded, Error, Failure};
-use super::super::members::MemberRecord;
-use super::super::page::{Page, PageAsk};
-use super::super::{Caller, Store};
 use super::record::{Body, BodyRecord, SecretRecord, Stored};
 use super::{Secret, SecretFilter};
 use crate::domain::audit::AuditAction;
@@ -15,6 +10,11 @@ use crate::domain::name::{EnvName, MemberName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::Kind;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Coded, Error, Failure};
+use crate::store::members::MemberRecord;
+use crate::store::page::{Page, PageAsk};
+use crate::store::{Caller, Store};
 
 /// Secrets looked at for one page: some 0.1 s of one processor's time.
 const LOOK_AT: usize = 20_000;
@@ -125,7 +125,7 @@ impl Store {
     }
 
     /// A secret of the caller's organization that the caller may see.
-    pub(in super::super) async fn visible_secret(
+    pub(crate) async fn visible_secret(
         &self,
         caller: &Caller,
         org: OrgId,
@@ -251,14 +251,14 @@ impl Store {
         }
     }
 
-    pub(super) async fn show_secret(&self, caller: &Caller, record: SecretRecord) -> Result<Secret, Error> {
+    pub(crate) async fn show_secret(&self, caller: &Caller, record: SecretRecord) -> Result<Secret, Error> {
         let org = record.org;
         let shown = self.show_secrets(caller, org, vec![record]).await?.pop();
         shown.ok_or(Error::NotFound { what: "secret" })
     }
 
     /// A secret that was just written, or was once; its plain value only while it still is that version.
-    pub(super) async fn show_written(
+    pub(crate) async fn show_written(
         &self,
         caller: &Caller,
         org: OrgId,

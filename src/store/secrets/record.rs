@@ -2,30 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::error::Failure;
-use super::super::keyspace::{self, Key};
-use super::super::records::{Bytes, Record, Records};
 use crate::crypto::aead::Nonce;
 use crate::crypto::value::{Context, SealedValue, Wrapped};
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::EnvName;
 use crate::domain::secret::{Scope, SecretMeta};
+use crate::store::error::Failure;
+use crate::store::keyspace::{self, Key};
+use crate::store::records::{Bytes, Record, Records};
 
 /// Bytes of a value, or of its ciphertext, that are kept in the secret's own record: so that one scan of a scope reads
 /// all that a boot needs, and no more than it needs.
-pub(super) const INLINE: usize = 2048;
+pub(crate) const INLINE: usize = 2048;
 
 /// A secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct SecretRecord {
-    pub(in super::super) org: OrgId,
-    pub(in super::super) meta: SecretMeta,
-    pub(in super::super) value: Stored,
+pub(crate) struct SecretRecord {
+    pub(crate) org: OrgId,
+    pub(crate) meta: SecretMeta,
+    pub(crate) value: Stored,
 }
 
 /// Its value.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) enum Stored {
+pub(crate) enum Stored {
     /// Of type `plain`: under the record key only.
     Plain(Body),
     /// Sealed.
@@ -34,7 +34,7 @@ pub(in super::super) enum Stored {
 
 /// Bytes that may be long.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) enum Body {
+pub(crate) enum Body {
     Here(Bytes),
     /// In a [`BodyRecord`] at this random place, which each sealing draws anew: whoever read the secret's record finds
     /// there the bytes that belong to it, or nothing.
@@ -43,18 +43,18 @@ pub(in super::super) enum Body {
 
 /// A long value.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in super::super) struct BodyRecord(pub(in super::super) Bytes);
+pub(crate) struct BodyRecord(pub(crate) Bytes);
 
 /// Marks a secret whose data key is still wrapped to the deposit key.
 #[derive(Clone, Serialize, Deserialize)]
-pub(in super::super) struct Unsettled;
+pub(crate) struct Unsettled;
 
 impl Record for SecretRecord {}
 impl Record for BodyRecord {}
 impl Record for Unsettled {}
 
 impl Body {
-    pub(in super::super) fn place(&self) -> Option<Key<BodyRecord>> {
+    pub(crate) fn place(&self) -> Option<Key<BodyRecord>> {
         match self {
             Self::Here(_) => None,
             Self::Apart(place) => Some(keyspace::body(*place)),
@@ -62,7 +62,7 @@ impl Body {
     }
 
     /// Divides bytes into what stays in the secret's record and what does not.
-    pub(super) fn divide(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
+    pub(crate) fn divide(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
         if bytes.len() <= INLINE {
             return (Self::Here(Bytes(bytes)), None);
         }
@@ -79,7 +79,7 @@ impl Body {
 }
 
 impl Stored {
-    pub(in super::super) fn body(&self) -> &Body {
+    pub(crate) fn body(&self) -> &Body {
         match self {
             Self::Plain(body) => body,
             Self::Sealed { ciphertext, .. } => ciphertext,
@@ -87,21 +87,21 @@ impl Stored {
     }
 
     /// Bytes of its value in this record.
-    pub(in super::super) fn size_here(&self) -> usize {
+    pub(crate) fn size_here(&self) -> usize {
         match self.body() {
             Body::Here(bytes) => bytes.0.len(),
             Body::Apart(place) => place.len(),
         }
     }
 
-    pub(in super::super) fn generation(&self) -> Option<u32> {
+    pub(crate) fn generation(&self) -> Option<u32> {
         match self {
             Self::Plain(_) => None,
             Self::Sealed { generation, .. } => Some(*generation),
         }
     }
 
-    pub(in super::super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         match self {
             Self::Plain(_) => true,
             Self::Sealed { wrapped, .. } => wrapped.is_settled(),
@@ -109,19 +109,19 @@ impl Stored {
     }
 
     /// A sealed value, divided.
-    pub(in super::super) fn sealed(sealed: SealedValue, records: &Records) -> (Self, Option<BodyRecord>) {
+    pub(crate) fn sealed(sealed: SealedValue, records: &Records) -> (Self, Option<BodyRecord>) {
         let SealedValue { generation, nonce, ciphertext, wrapped } = sealed;
         let (ciphertext, apart) = Body::divide(ciphertext, records);
         (Self::Sealed { generation, nonce, wrapped, ciphertext }, apart)
     }
 
-    pub(in super::super) fn plain(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
+    pub(crate) fn plain(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
         let (body, apart) = Body::divide(bytes, records);
         (Self::Plain(body), apart)
     }
 
     /// The value as it is: sealed, or plain bytes.
-    pub(in super::super) fn whole(self, apart: Option<BodyRecord>) -> Result<Whole, Failure> {
+    pub(crate) fn whole(self, apart: Option<BodyRecord>) -> Result<Whole, Failure> {
         Ok(match self {
             Self::Plain(body) => Whole::Plain(body.whole(apart)?),
             Self::Sealed { generation, nonce, wrapped, ciphertext } => {
@@ -133,25 +133,25 @@ impl Stored {
 }
 
 /// A value in one piece.
-pub(in super::super) enum Whole {
+pub(crate) enum Whole {
     Plain(Vec<u8>),
     Sealed(SealedValue),
 }
 
 impl SecretRecord {
-    pub(in super::super) fn key(&self, records: &Records) -> Key<SecretRecord> {
+    pub(crate) fn key(&self, records: &Records) -> Key<SecretRecord> {
         records.secret(self.org, self.meta.scope, self.meta.id)
     }
 
     /// What its value is bound to.
-    pub(in super::super) fn bound<T>(&self, store: StoreId, with: impl FnOnce(&Context<'_>) -> T) -> T {
+    pub(crate) fn bound<T>(&self, store: StoreId, with: impl FnOnce(&Context<'_>) -> T) -> T {
         let SecretMeta { id, env, version, scope, .. } = &self.meta;
         bound(store, self.org, *scope, *id, env, *version, with)
     }
 }
 
 /// The context of a value.
-pub(super) fn bound<T>(
+pub(crate) fn bound<T>(
     store: StoreId,
     org: OrgId,
     scope: Scope,

@@ -1,17 +1,16 @@
 //! Sealing again whatever a caller may seal again, in its own organization: same values and versions, fresh keys and
 //! nonces. A new generation for the whole store is the operator's.
 
-use super::super::audit::{Tell, target};
-use super::super::error::{Error, Failure};
-use super::super::journal::Stop;
-use super::super::keys::Resealed;
-use super::super::keyspace;
-use super::super::{Caller, Store};
 use super::deposit::told_of;
 use super::record::SecretRecord;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
+use crate::store::audit::{Tell, target};
+use crate::store::error::{Error, Failure};
+use crate::store::journal::Stop;
+use crate::store::keys::Resealed;
+use crate::store::{Caller, Store, keyspace};
 
 /// Values in one commit, at most.
 const BATCH: usize = 50;

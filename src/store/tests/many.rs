@@ -7,7 +7,7 @@ const SECRETS: usize = 10_000;
 
 /// Counts the records that are read.
 #[derive(Default)]
-pub(super) struct Counting {
+pub(crate) struct Counting {
     kv: Memory,
     read: AtomicU64,
     calls: AtomicU64,
@@ -16,7 +16,7 @@ pub(super) struct Counting {
 
 impl Counting {
     /// Scans of the secrets of one scope since the last time: the background work of a store scans other things.
-    pub(super) fn scans(&self) -> u64 {
+    pub(crate) fn scans(&self) -> u64 {
         self.scans.swap(0, Ordering::SeqCst)
     }
 

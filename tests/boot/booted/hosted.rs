@@ -1,8 +1,7 @@
 //! Under nspawn: a machine and its store beside it, through boots, changes, outages and refusals.
 
 use super::super::harness::environment;
-use super::machine::Layer;
-use super::machine::Machine;
+use super::machine::{Layer, Machine};
 use super::stories;
 
 const HERE: &str = "127.0.0.1";

@@ -2,8 +2,7 @@
 //! another version does to it while it runs.
 
 use super::super::packages::Packages;
-use super::machine::Layer;
-use super::machine::Machine;
+use super::machine::{Layer, Machine};
 use super::stories;
 
 /// A machine that makes its own store, on a port that nobody else in this network has. Unlocked, with one secret and a ticket.

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::harness::Site;
-use super::super::harness::environment;
+use super::super::harness::{Site, environment};
 use super::machine::Machine;
 
 /// In every value that is deposited here, and in nothing else.

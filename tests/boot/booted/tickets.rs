@@ -1,7 +1,6 @@
 //! Under nspawn: tickets that run out, that delete themselves and that come by other ways, and what an outage does with a cache.
 
-use super::machine::Layer;
-use super::machine::Machine;
+use super::machine::{Layer, Machine};
 use super::stories;
 
 const HERE: &str = "127.0.0.1";

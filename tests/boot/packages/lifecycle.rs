@@ -5,9 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::super::place::Ended;
-use super::super::rootfs::changed;
-use super::super::rootfs::installed;
-use super::super::rootfs::system;
+use super::super::rootfs::{changed, installed, system};
 use super::Packages;
 
 /// The system with both packages after a script, the packages and later versions of them (`new/`) in /debs.

@@ -7,9 +7,7 @@ use super::super::booted::machine::Machine;
 use super::super::booted::stories;
 use super::super::harness::skip;
 use super::super::place::has;
-use super::HOST;
-use super::image;
-use super::start;
+use super::{HOST, image, start};
 
 /// Boots with a ticket in the firmware's tables.
 fn boot(ticket: &str) -> Option<Machine> {

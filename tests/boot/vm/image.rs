@@ -3,18 +3,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use super::super::booted::machine::Layer;
 use super::super::harness::skip;
 use super::super::place::run;
-use super::super::rootfs::installed;
-use super::super::rootfs::joined;
-use super::super::rootfs::scratch;
-use super::super::rootfs::system;
+use super::super::rootfs::{installed, joined, scratch, system};
 
 /// The hand's line: the second serial line of both.
 const LINE: &str = "/dev/ttyS1";

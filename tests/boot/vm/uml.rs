@@ -8,9 +8,7 @@ use super::super::booted::machine::Machine;
 use super::super::booted::stories;
 use super::super::harness::skip;
 use super::super::place::has;
-use super::HOST;
-use super::image;
-use super::start;
+use super::{HOST, image, start};
 
 fn boot(ticket: &str) -> Option<Machine> {
     if !["linux.uml", "slirp-fullbolt", "mke2fs"].into_iter().all(has) {

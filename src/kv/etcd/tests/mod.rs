@@ -15,7 +15,7 @@ use crate::kv::conformance::{Place, suite};
 use crate::kv::{BoxFuture, Kv};
 
 /// A prefix on an etcd that this place alone uses: others' commits would take revisions of its own.
-pub(super) struct Alone {
+pub(crate) struct Alone {
     etcd: Option<Cluster>,
     prefix: String,
 }
@@ -42,7 +42,7 @@ impl Drop for Alone {
 }
 
 impl Alone {
-    pub(super) fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         let members = self.etcd.as_ref().unwrap().addresses();
         format!("{members}/{}", self.prefix).parse().unwrap()
     }

@@ -9,15 +9,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// In front of one member.
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     /// While set, nothing comes back.
-    pub(super) mute: Arc<AtomicBool>,
+    pub(crate) mute: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    pub(super) async fn to(target: String) -> Proxy {
+    pub(crate) async fn to(target: String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mute = Arc::new(AtomicBool::new(false));

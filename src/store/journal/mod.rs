@@ -8,13 +8,12 @@
 mod batch;
 mod tx;
 
-pub(super) use tx::{Halt, Stop, Tx};
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
+pub(crate) use tx::{Halt, Stop, Tx};
 
 use self::batch::Writer;
 use super::clock::Clock;
@@ -24,14 +23,14 @@ use crate::domain::audit::AuditEvent;
 
 /// Operations that may wait. A boot is a few KiB while it waits, so this bounds memory to some tens of MiB; at the
 /// rate of one disk it is less than a second of work.
-pub(super) const QUEUE: usize = 4096;
+pub(crate) const QUEUE: usize = 4096;
 
 /// Operations in one commit, at most.
 const BATCH: usize = 256;
 
 /// The journal of a process; clones feed the same.
 #[derive(Clone)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     queue: mpsc::Sender<Message>,
     closing: Arc<AtomicBool>,
     /// Audit entries that were stored.
@@ -75,7 +74,7 @@ struct Pending<F, T, E> {
 
 impl Journal {
     /// Starts the journal of this process on the current runtime.
-    pub(super) fn start(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn start(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let closing = Arc::new(AtomicBool::new(false));
         let entries = Arc::new(AtomicU64::new(0));
@@ -85,7 +84,7 @@ impl Journal {
 
     /// Runs `operation` and answers once its writes are durable. `reads` are the keys it is known to need; others cost
     /// another round. It may be run several times, so that it must not keep anything of an earlier run.
-    pub(super) async fn run<T, E, F>(&self, reads: Vec<Vec<u8>>, operation: F) -> Result<T, E>
+    pub(crate) async fn run<T, E, F>(&self, reads: Vec<Vec<u8>>, operation: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
@@ -104,7 +103,7 @@ impl Journal {
     }
 
     /// Records events alone, durably.
-    pub(super) async fn record(&self, events: Vec<AuditEvent>) -> Result<(), Failure> {
+    pub(crate) async fn record(&self, events: Vec<AuditEvent>) -> Result<(), Failure> {
         self.run(Vec::new(), move |tx| {
             for event in &events {
                 tx.audit(event.clone());
@@ -115,17 +114,17 @@ impl Journal {
     }
 
     /// How many operations wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         QUEUE - self.queue.capacity()
     }
 
     /// How many audit entries this process has stored.
-    pub(super) fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.entries.load(Ordering::Relaxed)
     }
 
     /// Finishes what waits, ends the audit chain, and refuses everything after.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if self.closing.swap(true, Ordering::AcqRel) {
             return;
         }

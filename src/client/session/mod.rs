@@ -6,29 +6,18 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answer;
 use super::connect::Target;
 use super::endpoint::Endpoint;
-use super::error::CallError;
-use super::error::Outage;
-use super::error::Refused;
-use super::error::Step;
-use super::pace::MachinePace;
-use super::pace::Pace;
-use super::request;
-use super::retry;
-use super::retry::GaveUp;
-use super::retry::Try;
+use super::error::{CallError, Outage, Refused, Step};
+use super::pace::{MachinePace, Pace};
+use super::retry::{GaveUp, Try};
 use super::roots::Roots;
-use super::transport::Answer;
-use super::transport::Call;
-use super::transport::Connection;
+use super::transport::{Answer, Call, Connection};
+use super::{answer, request, retry};
 use crate::domain::credential::Credential;
 use crate::wire::Code;
 
@@ -76,24 +65,24 @@ impl Client {
         &self.target.to
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
         let call = self.call(Method::GET, path);
         self.answered(&call, CALL).await
     }
 
     /// A GET whose answer may take the store long to find.
-    pub(super) async fn get_slowly<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
+    pub(crate) async fn get_slowly<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
         let call = self.call(Method::GET, path);
         self.answered(&call, LONG_CALL).await
     }
 
     /// A POST without a body.
-    pub(super) async fn post_nothing<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
+    pub(crate) async fn post_nothing<T: DeserializeOwned>(&mut self, path: String) -> Result<T, CallError> {
         let call = self.call(Method::POST, path);
         self.answered(&call, CALL).await
     }
 
-    pub(super) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &mut self,
         path: String,
         body: &impl Serialize,
@@ -103,7 +92,7 @@ impl Client {
     }
 
     /// A POST that makes something, with an `Idempotency-Key`: sent again, it makes it once.
-    pub(super) async fn create<T: DeserializeOwned>(
+    pub(crate) async fn create<T: DeserializeOwned>(
         &mut self,
         path: String,
         body: &impl Serialize,
@@ -114,7 +103,7 @@ impl Client {
     }
 
     /// PUT or PATCH; with `if_version`, only while that is the current version.
-    pub(super) async fn write<T: DeserializeOwned>(
+    pub(crate) async fn write<T: DeserializeOwned>(
         &mut self,
         method: Method,
         path: String,
@@ -125,7 +114,7 @@ impl Client {
         self.answered(&call, CALL).await
     }
 
-    pub(super) async fn delete<T: DeserializeOwned>(
+    pub(crate) async fn delete<T: DeserializeOwned>(
         &mut self,
         path: String,
         if_version: Option<&str>,
@@ -135,14 +124,14 @@ impl Client {
     }
 
     /// A DELETE whose answer says nothing more.
-    pub(super) async fn remove(&mut self, path: String) -> Result<(), CallError> {
+    pub(crate) async fn remove(&mut self, path: String) -> Result<(), CallError> {
         let call = self.call(Method::DELETE, path);
         let answer = self.send(&call, CALL).await?;
         answer::succeeded(&self.target.to, answer).map(drop)
     }
 
     /// A GET whose answer goes to `sink` piece by piece, as it may be long.
-    pub(super) async fn stream(
+    pub(crate) async fn stream(
         &mut self,
         path: String,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
@@ -231,4 +220,4 @@ fn if_match(mut call: Call, version: Option<&str>) -> Result<Call, Refused> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

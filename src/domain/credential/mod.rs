@@ -4,13 +4,11 @@
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
-use sha2::Digest as _;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::id::TicketId;
-use crate::domain::id::TokenId;
+use crate::domain::id::{TicketId, TokenId};
 pub use crate::domain::pin::Pin;
 use crate::domain::text;
 pub use crate::domain::ticket::BootTicket;
@@ -161,7 +159,7 @@ impl Credential {
         TicketId::from_bytes(self.id)
     }
 
-    pub(super) fn from_parts(kind: CredentialKind, id_and_secret: &[u8]) -> Option<Self> {
+    pub(crate) fn from_parts(kind: CredentialKind, id_and_secret: &[u8]) -> Option<Self> {
         let (id, secret) = id_and_secret.split_first_chunk::<16>()?;
         let mut own = Zeroizing::new([0_u8; 32]);
         if secret.len() != own.len() {
@@ -171,7 +169,7 @@ impl Credential {
         Some(Self::new(kind, *id, own))
     }
 
-    pub(super) fn write_parts(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write_parts(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&self.id);
         into.extend_from_slice(self.secret.as_slice());
     }
@@ -184,7 +182,7 @@ impl fmt::Debug for Credential {
 }
 
 /// `content` with its checksum, in base32 after `prefix`.
-pub(super) fn encode(prefix: &'static str, content: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
+pub(crate) fn encode(prefix: &'static str, content: Zeroizing<Vec<u8>>) -> Zeroizing<String> {
     let mut whole = Zeroizing::new(Vec::with_capacity(content.len() + CHECKSUM));
     whole.extend_from_slice(&content);
     whole.extend_from_slice(&checksum_of(prefix, &content));
@@ -198,7 +196,7 @@ pub(super) fn encode(prefix: &'static str, content: Zeroizing<Vec<u8>>) -> Zeroi
 }
 
 /// The bytes of lower-case base32 without padding; none if it is not that.
-pub(super) fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
     if body.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
@@ -208,11 +206,11 @@ pub(super) fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-pub(super) fn split_checksum(bytes: &[u8]) -> Option<(&[u8], [u8; CHECKSUM])> {
+pub(crate) fn split_checksum(bytes: &[u8]) -> Option<(&[u8], [u8; CHECKSUM])> {
     bytes.split_last_chunk::<CHECKSUM>().map(|(content, checksum)| (content, *checksum))
 }
 
-pub(super) fn checksum_of(prefix: &'static str, content: &[u8]) -> [u8; CHECKSUM] {
+pub(crate) fn checksum_of(prefix: &'static str, content: &[u8]) -> [u8; CHECKSUM] {
     let digest: [u8; 32] = Sha256::new().chain_update(prefix).chain_update(content).finalize().into();
     let [a, b, c, d, ..] = digest;
     [a, b, c, d]

@@ -3,36 +3,24 @@
 //! What the store released is passed on as it came; whether it is all that was meant to be released is the agent's to
 //! judge.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::answer;
 use super::connect::Target;
 use super::endpoint::Endpoint;
-use super::error::Outage;
-use super::error::Refused;
+use super::error::{Outage, Refused};
 use super::pace::Pace;
-use super::request;
-use super::retry;
-use super::retry::GaveUp;
-use super::retry::Try;
+use super::retry::{GaveUp, Try};
 use super::roots::Roots;
-use super::transport::Call;
-use super::transport::Connection;
+use super::transport::{Call, Connection};
+use super::{answer, request, retry};
 use crate::domain::ticket::BootTicket;
-use crate::wire::BootReport;
-use crate::wire::BootRequest;
-use crate::wire::BootResponse;
-use crate::wire::Explanation;
-use crate::wire::paths;
+use crate::wire::{BootReport, BootRequest, BootResponse, Explanation, paths};
 
 /// The longest release taken: far above what fits an environment (6 MiB), and room for files.
 const LONGEST_RELEASE: usize = 64 << 20;
@@ -197,7 +185,7 @@ fn targets(ticket: &BootTicket, authorities: Option<&Path>) -> Result<Vec<Target
     }
 }
 
-pub(super) fn target(url: &str, ticket: &BootTicket, authorities: Option<&Path>) -> Result<Target, Refused> {
+pub(crate) fn target(url: &str, ticket: &BootTicket, authorities: Option<&Path>) -> Result<Target, Refused> {
     let mut endpoint = Endpoint::parse(url)?;
     if let Some(pin) = ticket.pin() {
         endpoint = endpoint.pinned(pin);

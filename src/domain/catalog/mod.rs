@@ -8,12 +8,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use category::CategoryForm;
-pub use category::Colour;
-pub use category::Description;
-pub use category::builtin as builtin_categories;
+pub use category::{CategoryForm, Colour, Description, builtin as builtin_categories};
 pub use form::looks_like_a_key;
-pub use preset::Preset;
-pub use preset::PresetError;
-pub use preset::PresetField;
-pub use preset::Presets;
+pub use preset::{Preset, PresetError, PresetField, Presets};

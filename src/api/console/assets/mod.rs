@@ -1,31 +1,27 @@
 //! The console's own style sheet, scripts and pictures, from inside the program.
 
 use axum::extract::Path;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::super::problem::Refused;
 use super::dress::HEADERS;
+use crate::api::problem::Refused;
 use crate::domain::digest::Digest;
 use crate::wire::Code;
 
 /// Name, media type and content of each.
 const ASSETS: &[(&str, &str, &str)] = &[
-    ("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
-    ("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
-    ("panel.js", "text/javascript; charset=utf-8", include_str!("assets/panel.js")),
-    ("live.js", "text/javascript; charset=utf-8", include_str!("assets/live.js")),
-    ("deposit.js", "text/javascript; charset=utf-8", include_str!("assets/deposit.js")),
-    ("fetch.js", "text/javascript; charset=utf-8", include_str!("assets/fetch.js")),
-    ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("console.css", "text/css; charset=utf-8", include_str!("console.css")),
+    ("console.js", "text/javascript; charset=utf-8", include_str!("console.js")),
+    ("panel.js", "text/javascript; charset=utf-8", include_str!("panel.js")),
+    ("live.js", "text/javascript; charset=utf-8", include_str!("live.js")),
+    ("deposit.js", "text/javascript; charset=utf-8", include_str!("deposit.js")),
+    ("fetch.js", "text/javascript; charset=utf-8", include_str!("fetch.js")),
+    ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
 ];
 
 /// One of them. Nothing in it is anybody's, so no session is asked for.
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some((_, kind, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
         return Refused::new(Code::NotFound, "there is no such file").into_response();
     };

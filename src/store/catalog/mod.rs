@@ -7,10 +7,10 @@ mod scope;
 mod statistics;
 mod variables;
 
-pub(super) use categories::CategoriesRecord;
+pub(crate) use categories::CategoriesRecord;
 pub use categories::{CategoryState, NewCategory};
 pub use plugins::{Need, NewPlugin, PluginState};
-pub(super) use plugins::{PluginRecord, PluginsRecord};
+pub(crate) use plugins::{PluginRecord, PluginsRecord};
 pub use statistics::Statistics;
 pub use variables::{Assignment, SetVariables, Variable};
 

@@ -4,32 +4,20 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::account::Wish;
 use super::flags::Options;
-use super::machine::Files;
-use super::machine::ReadError;
-use super::own::Layer;
-use super::own::Own;
+use super::machine::{Files, ReadError};
+use super::own::{Layer, Own};
 use super::placement;
 use super::placement::Placement;
 use super::wanted::Wanted;
-use crate::domain::name::EnvName;
-use crate::domain::name::PluginName;
-use crate::settings::Environment;
-use crate::settings::Faults;
-use crate::settings::File;
-use crate::settings::Origin;
-use crate::settings::Reader;
-use crate::settings::Setting;
-use crate::settings::Source;
-use crate::settings::form;
-use crate::settings::nearest;
+use crate::domain::name::{EnvName, PluginName};
+use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
 
 /// Where the configuration is, unless someone says otherwise. It need not exist.
 pub const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use heck::ToShoutySnakeCase;
 
-pub use crate::domain::refusal::Refusal;
-pub use crate::domain::refusal::refused;
+pub use crate::domain::refusal::{Refusal, refused};
 use crate::domain::text;
 
 #[cfg(test)]

@@ -1,22 +1,15 @@
 //! Which variables the workload gets, from where, and what each of them shadows. Pure, and blind to values: it decides on names,
 //! the store's receipt and the configuration, so `explain` and `exec` cannot disagree.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::config::Settings;
-use super::obstacle::Obstacle;
-use super::obstacle::Obstacles;
-use super::own::Given;
-use super::own::Layer;
-use super::own::Own;
+use super::obstacle::{Obstacle, Obstacles};
+use super::own::{Given, Layer, Own};
 use super::wanted::Wanted;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
-use crate::domain::name::refused;
-use crate::domain::receipt::Receipt;
-use crate::domain::receipt::ReceiptEntry;
+use crate::domain::name::{EnvName, SecretName, refused};
+use crate::domain::receipt::{Receipt, ReceiptEntry};
 use crate::domain::resolve::Why;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;

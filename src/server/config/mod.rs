@@ -7,31 +7,20 @@ mod presets;
 mod role;
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::Advertised;
-pub use address::default_urls;
+pub use address::{Advertised, default_urls};
+use address::{listen, loopback};
 pub use flags::Flags;
 pub use role::Role;
 
 use super::connection::Patience;
 use super::datadir;
-use super::log::LogFormat;
-use super::log::LogLevel;
+use super::log::{LogFormat, LogLevel};
 use crate::domain::catalog::Presets;
 use crate::kv;
-use crate::settings::Environment;
-use crate::settings::Faults;
-use crate::settings::File;
-use crate::settings::Key;
-use crate::settings::Reader;
-use crate::settings::Setting;
-use crate::settings::Source;
-use crate::settings::form;
-use address::listen;
-use address::loopback;
+use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";

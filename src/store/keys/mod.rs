@@ -6,30 +6,27 @@
 mod release;
 mod slots;
 
-pub(super) use release::{OpenValueError, Release, Resealed};
-pub(super) use slots::first_keys;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use release::{OpenValueError, Release, Resealed};
 use serde::{Deserialize, Serialize};
+pub(crate) use slots::first_keys;
 use zeroize::Zeroizing;
 
 use super::audit::{Tell, target};
 use super::error::{Coded, Error, Failure};
 use super::journal::{QUEUE, Stop};
-use super::keyspace;
 use super::records::Record;
 use super::reencrypt::Progress;
-use super::{Caller, Store};
-use crate::crypto::SecretBytes;
+use super::{Caller, Store, keyspace};
 use crate::crypto::deposit::DepositKey;
-use crate::crypto::hybrid;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::passphrase::{Params, Passphrase};
 use crate::crypto::ring::SealedRing;
 use crate::crypto::slot::{self, Secret, SlotKind};
 use crate::crypto::slots::Slots;
+use crate::crypto::{SecretBytes, hybrid};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::{MemberId, OrgId, SlotId, StoreId};
 use crate::domain::name::Label;
@@ -37,7 +34,7 @@ use crate::domain::role::{Action, Denied};
 use crate::domain::time::Timestamp;
 
 /// Unlocks that may wait for a derivation: more are somebody guessing.
-pub(super) const UNLOCKS_WAITING: usize = 8;
+pub(crate) const UNLOCKS_WAITING: usize = 8;
 
 /// What opens a key slot.
 pub enum UnlockSecret {
@@ -159,15 +156,15 @@ pub struct Status {
 
 /// The slots, and the ring that they open.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct KeysRecord {
-    pub(super) slots: Slots,
-    pub(super) about: Vec<SlotNote>,
-    pub(super) ring: SealedRing,
+pub(crate) struct KeysRecord {
+    pub(crate) slots: Slots,
+    pub(crate) about: Vec<SlotNote>,
+    pub(crate) ring: SealedRing,
 }
 
 /// What is known of a slot beside what opens it.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct SlotNote {
+pub(crate) struct SlotNote {
     id: SlotId,
     label: Option<Label>,
     created_at: Timestamp,
@@ -288,11 +285,11 @@ impl Store {
         })
     }
 
-    pub(super) async fn keys_record(&self) -> Result<KeysRecord, Failure> {
+    pub(crate) async fn keys_record(&self) -> Result<KeysRecord, Failure> {
         self.records().get(&keyspace::keys()).await?.ok_or(Failure::Corrupt)
     }
 
-    pub(super) async fn deposit_key(&self) -> Result<DepositKey, Failure> {
+    pub(crate) async fn deposit_key(&self) -> Result<DepositKey, Failure> {
         Ok(self.keys_record().await?.ring.deposit_key())
     }
 }

@@ -10,6 +10,6 @@ use utoipa_axum::router::OpenApiRouter;
 use super::Api;
 
 /// The routes of both.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().merge(variables::routes()).merge(vault::routes()).merge(vault_log::routes())
 }

@@ -18,9 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::name::EnvName;
-use crate::domain::name::NameError;
-use crate::domain::name::SecretName;
+use crate::domain::name::{EnvName, NameError, SecretName};
 use crate::domain::text;
 use crate::domain::value::SecretValue;
 
@@ -81,9 +79,7 @@ pub struct Assignment {
     pub value: SecretValue,
 }
 
-pub use attributes::Attributes;
-pub use attributes::CommentFault;
-pub use attributes::attributes;
+pub use attributes::{Attributes, CommentFault, attributes};
 
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

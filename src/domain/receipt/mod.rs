@@ -2,22 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Digest;
-use crate::domain::id::SecretId;
-use crate::domain::id::VersionId;
-use crate::domain::name::EnvName;
-use crate::domain::name::SecretName;
-use crate::domain::resolve::Chosen;
-use crate::domain::resolve::Resolution;
-use crate::domain::resolve::Shadowed;
-use crate::domain::resolve::Skipped;
-use crate::domain::resolve::Why;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::name::{EnvName, SecretName};
+use crate::domain::resolve::{Chosen, Resolution, Shadowed, Skipped, Why};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,11 @@
 
 use std::net::IpAddr;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::id::BootId;
-use crate::domain::id::MemberId;
-use crate::domain::id::OrgId;
-use crate::domain::id::SecretId;
-use crate::domain::id::TicketId;
+use crate::domain::id::{BootId, MemberId, OrgId, SecretId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::receipt::Receipt;
-use crate::domain::receipt::ReceiptEntry;
+use crate::domain::receipt::{Receipt, ReceiptEntry};
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 

@@ -6,12 +6,11 @@
 mod format;
 mod restore;
 
-pub use restore::{RestoreError, Restored, restore};
-
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+pub use restore::{RestoreError, Restored, restore};
 use sha2::{Digest, Sha256};
 
 use self::format::{Frame, Preamble};

@@ -1,24 +1,15 @@
 //! What one boot gets: which secret becomes which variable, what it shadows, and why everything else is left out.
 //! Never looks at a value, and the answer does not depend on the order of the candidates.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::id::SecretId;
-use crate::domain::id::VersionId;
-use crate::domain::name::EnvName;
-use crate::domain::name::PluginName;
-use crate::domain::name::SecretName;
-use crate::domain::name::refused;
-use crate::domain::secret::ScopeKind;
-use crate::domain::secret::SecretMeta;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::name::{EnvName, PluginName, SecretName, refused};
+use crate::domain::secret::{ScopeKind, SecretMeta};
 use crate::domain::text;
-use crate::domain::value::Delivery;
-use crate::domain::value::Kind;
-use crate::domain::value::fits_variable;
+use crate::domain::value::{Delivery, Kind, fits_variable};
 
 #[cfg(test)]
 mod tests;

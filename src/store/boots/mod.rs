@@ -7,11 +7,11 @@ mod record;
 mod release;
 mod report;
 
-pub(super) use kept::{Kept, ScopeMark};
-pub(super) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
-
 use std::net::IpAddr;
 use std::time::Duration;
+
+pub(crate) use kept::{Kept, ScopeMark};
+pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
 
 use super::error::{Coded, Error, Failure, RETRY_LOCKED};
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};

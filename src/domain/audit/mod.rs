@@ -5,19 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use crate::domain::audit::vault::VaultAction;
-pub use crate::domain::audit::words::AuditAction;
-pub use crate::domain::audit::words::DetailKey;
+pub use crate::domain::audit::words::{AuditAction, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::digest::Digest;
-use crate::domain::id;
 use crate::domain::id::OrgId;
-use crate::domain::name;
-use crate::domain::text;
 use crate::domain::time::Timestamp;
+use crate::domain::{id, name, text};
 
 #[cfg(test)]
 mod tests;

@@ -10,9 +10,8 @@ mod record;
 mod reseal;
 
 pub use import::{ImportAsk, ImportLine, ImportReport};
-pub(super) use many::{Item, Planned, Rules};
-pub(super) use record::{BodyRecord, SecretRecord, Stored, Unsettled, Whole};
-
+pub(crate) use many::{Item, Planned, Rules};
+pub(crate) use record::{BodyRecord, SecretRecord, Stored, Unsettled, Whole};
 use serde::{Deserialize, Serialize};
 
 use super::boots::Holder;

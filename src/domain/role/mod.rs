@@ -1,12 +1,9 @@
 //! Who may do what: one function, exhaustive over principals and actions. Never looks anything up: an action names
 //! what the decision needs, and the organization is always the principal's own, so no action can reach another one.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::id::MemberId;
-use crate::domain::id::OrgId;
-use crate::domain::id::TicketId;
+use crate::domain::id::{MemberId, OrgId, TicketId};
 use crate::domain::name::MemberName;
 pub use crate::domain::role::action::Action;
 use crate::domain::secret::Scope;

@@ -2,13 +2,13 @@
 //!
 //! Entries are kept newest first over all chains, so that listing is one scan. Nothing here can hold a value.
 
-pub(super) mod chain;
+pub(crate) mod chain;
 mod list;
 mod tell;
 mod verify;
 
 pub use list::{AuditFilter, AuditItem};
-pub(super) use tell::{Tell, target, unset};
+pub(crate) use tell::{Tell, target, unset};
 #[cfg(test)]
-pub(super) use verify::verify as verify_records;
+pub(crate) use verify::verify as verify_records;
 pub use verify::{ChainReport, ChainState, Verification};

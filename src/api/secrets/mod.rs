@@ -7,48 +7,30 @@ mod view;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::HeaderName;
-use http::StatusCode;
-use http::header;
+use http::{HeaderName, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) use self::deposit::change_of;
-pub(super) use self::deposit::new_of;
-pub(super) use self::deposit::replacement_of;
+pub(crate) use self::deposit::{change_of, new_of, replacement_of};
 use self::list::ListSecrets;
 use self::view::etag;
-pub(super) use self::view::view;
+pub(crate) use self::view::view;
 use super::Api;
 use super::auth::Asked;
 use super::boots::holder_view;
-use super::extract::IdempotencyKey;
-use super::extract::IfMatch;
-use super::extract::InPath;
-use super::extract::Json;
-use super::extract::LARGE;
-use super::openapi::ASKED;
-use super::openapi::BODY;
-use super::openapi::WRITING;
-use super::openapi::refusals;
+use super::extract::{IdempotencyKey, IfMatch, InPath, Json, LARGE};
+use super::openapi::{ASKED, BODY, WRITING, refusals};
 use super::page::page;
 use super::problem::Refused;
-use super::query::NoParams;
-use super::query::Params;
+use super::query::{NoParams, Params};
 use crate::domain::id::SecretId;
 use crate::store;
-use crate::wire::Code;
-use crate::wire::Deleted;
-use crate::wire::NewSecret;
-use crate::wire::Page;
-use crate::wire::ReencryptProgress;
-use crate::wire::Replacement;
-use crate::wire::SecretChange;
-use crate::wire::SecretView;
-use crate::wire::paths;
+use crate::wire::{
+    Code, Deleted, NewSecret, Page, ReencryptProgress, Replacement, SecretChange, SecretView, paths,
+};
 
 /// The routes of this file.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_secrets, create_secret))
         .routes(routes!(secret, replace_secret, change_secret, delete_secret))
@@ -264,7 +246,7 @@ async fn reencrypt_all(
 }
 
 /// The progress as shown.
-pub(super) fn progress_view(progress: store::Progress) -> ReencryptProgress {
+pub(crate) fn progress_view(progress: store::Progress) -> ReencryptProgress {
     let store::Progress { running, generation, done, total } = progress;
     ReencryptProgress { running, generation, done, total }
 }
