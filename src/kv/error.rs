@@ -1,4 +1,4 @@
-//! How reads, commits and watches fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
+//! How reads and commits fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
 
 /// Why a read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,15 +70,15 @@ pub enum Outage {
     Denied,
 }
 
-/// Why a watch ended.
+/// Why a page of a snapshot was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WatchError {
-    /// Commits happened that are no longer kept: read anew and watch from there.
-    #[error("commits were missed")]
-    Lagged,
-    /// The store did not answer, or was closed.
+pub enum SnapshotError {
+    /// The store no longer has the snapshot's revision. A new snapshot can be taken.
+    #[error("the byte store no longer has the snapshot's revision")]
+    Expired,
+    /// The read failed, as any read may.
     #[error(transparent)]
-    Unavailable(#[from] Outage),
+    Read(#[from] ReadError),
 }
 
 /// What of a commit can be too large.

@@ -4,24 +4,31 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::feed::Feed;
 use super::{
-    BoxFuture, CommitError, Entry, Event, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError,
-    Revision, Trouble, Watch, Write,
+    BoxFuture, CommitError, Entry, Found, Health, Kv, KvSnapshot, Limits, Outage, Page, Precondition,
+    ReadError, Revision, SnapshotError, Trouble, Write,
 };
 
 /// The byte store in memory.
 pub struct Memory {
-    state: Mutex<State>,
-    feed: Arc<Feed>,
+    state: Arc<Mutex<State>>,
     limits: Limits,
 }
 
+type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
+
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<Vec<u8>, (Vec<u8>, Revision)>,
+    /// Shared with open snapshots: the first commit after one was taken copies the entries.
+    entries: Arc<Entries>,
     revision: Revision,
     closed: bool,
+}
+
+struct Snapshot {
+    state: Arc<Mutex<State>>,
+    entries: Arc<Entries>,
+    revision: Revision,
 }
 
 // === impl Memory ===
@@ -34,11 +41,11 @@ impl Memory {
 
     /// An empty store with other limits, to see how a caller keeps to them.
     pub fn with_limits(limits: Limits) -> Memory {
-        Memory { state: Mutex::default(), feed: Feed::new(0), limits }
+        Memory { state: Arc::default(), limits }
     }
 
     fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, ReadError> {
-        let state = self.lock();
+        let state = lock(&self.state);
         match state.closed {
             true => Err(ReadError::Unavailable(Outage::Closed)),
             false => Ok(read(&state)),
@@ -47,7 +54,7 @@ impl Memory {
 
     fn apply(&self, preconditions: &[Precondition], writes: Vec<Write>) -> Result<Revision, CommitError> {
         self.limits.check(preconditions, &writes)?;
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.closed {
             return Err(CommitError::Unavailable(Outage::Closed));
         }
@@ -60,19 +67,14 @@ impl Memory {
         if !failed.is_empty() {
             return Err(CommitError::Conflict { failed });
         }
-        let event = state.write(writes);
-        if !event.puts.is_empty() || !event.deletes.is_empty() {
-            state.revision = event.revision;
-            // Under the lock, so that events are published in the order of their revisions.
-            self.feed.publish([event]);
-        }
+        state.write(writes);
         Ok(state.revision)
     }
+}
 
-    /// Nothing that runs under the lock can leave it half changed, so a poisoned one is as good.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Nothing that runs under the lock can leave the state half changed, so a poisoned lock is as good.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Memory {
@@ -97,20 +99,7 @@ impl Kv for Memory {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, ReadError>> {
-        Box::pin(async move {
-            self.read(|state| {
-                let start = match after {
-                    Some(after) if after >= prefix => Bound::Excluded(after),
-                    _ => Bound::Included(prefix),
-                };
-                let mut rest = state
-                    .entries
-                    .range::<[u8], _>((start, Bound::Unbounded))
-                    .take_while(|(key, _)| key.starts_with(prefix));
-                let entries = rest.by_ref().take(limit).map(entry).collect();
-                Page { entries, more: rest.next().is_some(), revision: state.revision }
-            })
-        })
+        Box::pin(async move { self.read(|state| page(&state.entries, prefix, after, limit, state.revision)) })
     }
 
     fn commit(
@@ -121,8 +110,14 @@ impl Kv for Memory {
         Box::pin(async move { self.apply(&preconditions, writes) })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move { self.read(|_| self.feed.watch(prefix, from)) })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+        Box::pin(async move {
+            self.read(|state| {
+                let entries = Arc::clone(&state.entries);
+                let state = (Arc::clone(&self.state), state.revision);
+                Box::new(Snapshot { state: state.0, entries, revision: state.1 }) as Box<dyn KvSnapshot>
+            })
+        })
     }
 
     fn limits(&self) -> Limits {
@@ -139,8 +134,7 @@ impl Kv for Memory {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.lock().closed = true;
-            self.feed.close();
+            lock(&self.state).closed = true;
         })
     }
 
@@ -153,27 +147,51 @@ fn entry((key, (value, revision)): (&Vec<u8>, &(Vec<u8>, Revision))) -> Entry {
     Entry { key: key.clone(), value: value.clone(), revision: *revision }
 }
 
+fn page(entries: &Entries, prefix: &[u8], after: Option<&[u8]>, limit: usize, revision: Revision) -> Page {
+    let start = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    let rest = entries.range::<[u8], _>((start, Bound::Unbounded));
+    let mut rest = rest.take_while(|(key, _)| key.starts_with(prefix));
+    let entries = rest.by_ref().take(limit).map(entry).collect();
+    Page { entries, more: rest.next().is_some(), revision }
+}
+
+impl KvSnapshot for Snapshot {
+    fn page<'a>(
+        &'a mut self,
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, SnapshotError>> {
+        Box::pin(async move {
+            match lock(&self.state).closed {
+                true => Err(ReadError::Unavailable(Outage::Closed).into()),
+                false => Ok(page(&self.entries, b"", after, limit, self.revision)),
+            }
+        })
+    }
+}
+
 // === impl State ===
 
 impl State {
-    /// Makes the changes, as those of the next revision, and tells which of them changed something.
-    fn write(&mut self, writes: Vec<Write>) -> Event {
+    /// Makes the changes. They take the next revision if any of them changes something.
+    fn write(&mut self, writes: Vec<Write>) {
         let revision = self.revision + 1;
-        let mut event = Event { revision, puts: Vec::new(), deletes: Vec::new() };
+        let entries = Arc::make_mut(&mut self.entries);
         for write in writes {
-            match write {
+            let changed = match write {
                 Write::Put(key, value) => {
-                    self.entries.insert(key.clone(), (value.clone(), revision));
-                    event.puts.push(Entry { key, value, revision });
+                    entries.insert(key, (value, revision));
+                    true
                 }
-                Write::Delete(key) => {
-                    if self.entries.remove(&key).is_some() {
-                        event.deletes.push(key);
-                    }
-                }
+                Write::Delete(key) => entries.remove(&key).is_some(),
+            };
+            if changed {
+                self.revision = revision;
             }
         }
-        event
     }
 }
 

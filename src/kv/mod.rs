@@ -8,7 +8,6 @@ mod conformance;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
-mod feed;
 mod limits;
 pub mod memory;
 pub mod sqlite;
@@ -18,7 +17,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use error::{CommitError, Outage, Part, ReadError, WatchError};
+pub use error::{CommitError, Outage, Part, ReadError, SnapshotError};
 pub use limits::Limits;
 pub use url::{Url, UrlError};
 
@@ -67,9 +66,11 @@ pub trait Kv: Send + Sync {
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// The commits after revision `from` that touch keys starting with `prefix`, each once and in order: those that
-    /// already happened, then those to come. To miss nothing, read a page first and watch from its revision.
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>>;
+    /// Fixes the newest revision, so that all entries can be read as they were at it while commits go on.
+    ///
+    /// The revision includes every commit that was acknowledged before the call. Drop the snapshot early: while it is open,
+    /// SQLite cannot empty its log, and etcd may compact the revision away ([`SnapshotError::Expired`]).
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>>;
 
     /// What a commit may hold.
     fn limits(&self) -> Limits;
@@ -78,11 +79,25 @@ pub trait Kv: Send + Sync {
     fn health(&self) -> BoxFuture<'_, Health>;
 
     /// Finishes what was accepted, then releases files and connections. Reads and commits that start afterwards answer
-    /// [`Outage::Closed`]; watches end. Closing twice is closing once.
+    /// [`Outage::Closed`], and so do the pages of open snapshots. Closing twice is closing once.
     fn close(&self) -> BoxFuture<'_, ()>;
 
     /// The backend's name, for people: "memory", "sqlite", "etcd".
     fn name(&self) -> &'static str;
+}
+
+/// All entries of a store at one revision.
+pub trait KvSnapshot: Send {
+    /// Returns the first entries, in ascending order of key, whose key is greater than `after`.
+    ///
+    /// The page is bounded as that of [`Kv::scan`] is, and every page has the same [`Page::revision`]: it holds what the
+    /// commits up to that revision left, and nothing of any commit after it. After an error, or a future that was dropped
+    /// before it was ready, take a new snapshot.
+    fn page<'a>(
+        &'a mut self,
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, SnapshotError>>;
 }
 
 /// Opens the store that a URL names, and makes it if it does not exist. One on other machines is connected to when it is
@@ -148,26 +163,6 @@ pub struct Page {
     pub revision: Revision,
 }
 
-/// What one commit changed under a watched prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The commit's revision.
-    pub revision: Revision,
-    /// What it stored.
-    pub puts: Vec<Entry>,
-    /// The keys whose entries it removed.
-    pub deletes: Vec<Vec<u8>>,
-}
-
-/// The commits that [`Kv::watch`] asked for.
-pub struct Watch(Box<dyn Events>);
-
-/// Where a backend's [`Watch`] takes its events from.
-pub trait Events: Send {
-    /// As [`Watch::next`].
-    fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>>;
-}
-
 /// The state of a store, as far as its backend knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -194,22 +189,6 @@ pub enum Trouble {
     /// Not available.
     #[error(transparent)]
     Unavailable(#[from] Outage),
-}
-
-// === impl Watch ===
-
-impl Watch {
-    /// A watch over a backend's events.
-    pub fn new(events: impl Events + 'static) -> Watch {
-        Watch(Box::new(events))
-    }
-
-    /// The next commit under the prefix, as soon as there is one. Dropping the future loses nothing.
-    ///
-    /// After an error there is nothing more to come: read anew and watch from there.
-    pub async fn next(&mut self) -> Result<Event, WatchError> {
-        self.0.next().await
-    }
 }
 
 // === impl Write, Precondition ===
@@ -267,11 +246,5 @@ impl fmt::Debug for Write {
             Write::Put(_, value) => f.debug_struct("Put").field("value_len", &value.len()).finish(),
             Write::Delete(_) => f.write_str("Delete"),
         }
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod preconditions;
 pub(crate) mod reads;
-pub(crate) mod watching;
+pub(crate) mod snapshots;
 
 use std::sync::Arc;
 
@@ -41,9 +41,9 @@ macro_rules! suite {
             limits: takes_what_is_at_the_limit, refuses_what_is_beyond, refuses_empty_keys_and_keys_named_twice;
             concurrency: loses_no_increment_of_64_writers, has_one_winner_of_many, shows_whole_commits_only,
                 gives_all_keys_from_one_snapshot, leaves_all_or_nothing_of_an_abandoned_commit;
-            watching: gives_each_commit_once_in_order, starts_with_what_already_happened, keeps_to_its_prefix,
-                loses_nothing_when_abandoned, replays_to_the_same_state, tells_of_what_changed_only;
-            closing: refuses_what_comes_after, ends_watches, finishes_what_was_accepted, is_healthy_until_then;
+            snapshots: stays_at_its_revision_while_others_write, holds_whole_commits_only,
+                includes_what_was_acknowledged, bounds_the_bytes_of_its_pages;
+            closing: refuses_what_comes_after, ends_snapshots, finishes_what_was_accepted, is_healthy_until_then;
         }
 
         #[test]

@@ -53,7 +53,7 @@ pub(crate) struct Members {
     clients: Mutex<Vec<Option<Client>>>,
     /// The one that is asked first.
     current: AtomicUsize,
-    pub(crate) patience: Patience,
+    patience: Patience,
 }
 
 // === impl Members ===
@@ -136,19 +136,8 @@ impl Members {
         Err(Fault::Unreachable)
     }
 
-    /// A client of the member that is asked first, and which it is.
-    pub(crate) async fn current(&self) -> Result<(Client, usize), Fault> {
-        let member = self.current.load(Ordering::Relaxed);
-        let connecting = tokio::time::timeout(self.patience.answer, self.client(member));
-        match connecting.await {
-            Ok(Ok(client)) => Ok((client, member)),
-            Ok(Err(error)) => Err(Fault::of(&error)),
-            Err(_) => Err(Fault::Unreachable),
-        }
-    }
-
     /// Lets the next be asked first, unless that happened already.
-    pub(crate) fn pass_over(&self, member: usize) {
+    fn pass_over(&self, member: usize) {
         let next = (member + 1) % self.urls.len();
         let passed = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if passed.is_ok() && next != member {

@@ -10,26 +10,27 @@ mod gather;
 mod marks;
 mod members;
 mod reads;
-mod watching;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use address::{Access, Address, AddressError};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use self::fault::Fault;
 use self::gather::Gathered;
 use self::marks::Marks;
 use self::members::{Members, Patience};
-use self::watching::Follower;
+use self::snapshot::Snapshot;
 use super::{
-    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
-    Trouble, Watch, Write,
+    BoxFuture, CommitError, Found, Health, Kv, KvSnapshot, Limits, Outage, Page, Precondition, ReadError,
+    Revision, Trouble, Write,
 };
 
 /// Commits under way at once; who comes later waits. A store's journal has one.
@@ -54,9 +55,7 @@ struct Shared {
     commits: Semaphore,
     gathered: Gathered,
     condition: Mutex<Option<Trouble>>,
-    /// Once closed, the newest revision that was known then.
-    closed: watch::Sender<Option<Revision>>,
-    newest: Mutex<Revision>,
+    closed: AtomicBool,
 }
 
 /// Why a store on etcd cannot be used.
@@ -104,8 +103,7 @@ impl Etcd {
                 commits: Semaphore::new(COMMITS),
                 gathered: Gathered::default(),
                 condition: Mutex::default(),
-                closed: watch::Sender::new(None),
-                newest: Mutex::default(),
+                closed: AtomicBool::new(false),
             }),
         })
     }
@@ -121,12 +119,10 @@ impl Kv for Etcd {
     fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
-            let found = match keys.len() {
-                1..=FEW => self.shared.gathered(keys).await?,
-                _ => self.shared.get(keys).await?,
-            };
-            self.shared.saw(found.1);
-            Ok(found)
+            match keys.len() {
+                1..=FEW => self.shared.gathered(keys).await,
+                _ => self.shared.get(keys).await,
+            }
         })
     }
 
@@ -138,9 +134,7 @@ impl Kv for Etcd {
     ) -> BoxFuture<'a, Result<Page, ReadError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
-            let page = self.shared.scan(prefix, after, limit).await?;
-            self.shared.saw(page.revision);
-            Ok(page)
+            self.shared.scan(prefix, after, limit).await
         })
     }
 
@@ -164,11 +158,8 @@ impl Kv for Etcd {
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move {
-            self.shared.refuse_if_closed()?;
-            Ok(Watch::new(Follower::new(Arc::clone(&self.shared), prefix, from)))
-        })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+        Box::pin(async move { Ok(Box::new(Snapshot::take(&self.shared).await?) as Box<dyn KvSnapshot>) })
     }
 
     fn limits(&self) -> Limits {
@@ -201,8 +192,7 @@ impl Kv for Etcd {
             let all = shared.commits.acquire_many(COMMITS as u32).await;
             shared.commits.close();
             drop(all);
-            let newest = *shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.closed.send_if_modified(|closed| closed.replace(newest).is_none());
+            shared.closed.store(true, Ordering::Release);
         })
     }
 
@@ -220,24 +210,16 @@ impl Shared {
     }
 
     fn refuse_if_closed(&self) -> Result<(), ReadError> {
-        match *self.closed.borrow() {
-            Some(_) => Err(ReadError::Unavailable(Outage::Closed)),
-            None => Ok(()),
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(ReadError::Unavailable(Outage::Closed)),
+            false => Ok(()),
         }
-    }
-
-    fn saw(&self, revision: Revision) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = revision.max(*newest);
     }
 
     /// Keeps what a commit met for [`Kv::health`].
     fn met(&self, outcome: &Result<Revision, CommitError>) {
         let trouble = match outcome {
-            Ok(revision) => {
-                self.saw(*revision);
-                None
-            }
+            Ok(_) => None,
             Err(CommitError::Full) => Some(Trouble::Full),
             Err(CommitError::Corrupt) => Some(Fault::Corrupt.into()),
             Err(CommitError::Unavailable(outage)) => Some(Trouble::Unavailable(*outage)),

@@ -16,7 +16,7 @@ const PAGE_BYTES: usize = 4 << 20;
 /// What one further request may bring, about.
 const REQUEST_BYTES: usize = 1 << 20;
 /// What one answer may hold: [`KEYS`] of the largest values.
-pub(crate) const ANSWER_BYTES: usize = 80 << 20;
+const ANSWER_BYTES: usize = 80 << 20;
 /// Times that a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
 const RESTARTS: usize = 3;
 
@@ -38,7 +38,7 @@ impl Shared {
         limit: usize,
     ) -> Result<Page, ReadError> {
         for _ in 0..RESTARTS {
-            match self.scan_once(prefix, after, limit).await {
+            match self.scan_once(prefix, after, limit, None).await {
                 Err(Fault::Compacted) => {}
                 done => return done.map_err(ReadError::from),
             }
@@ -96,13 +96,20 @@ impl Shared {
         }
     }
 
-    async fn scan_once(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Page, Fault> {
+    /// One page at a revision, or at the newest.
+    pub(crate) async fn scan_once(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        mut at: Option<Revision>,
+    ) -> Result<Page, Fault> {
         let end = beyond(&self.stored(prefix));
         let mut start = match after {
             Some(after) if after >= prefix => next(self.stored(after)),
             _ => self.stored(prefix),
         };
-        let (mut entries, mut bytes, mut at) = (Vec::<Entry>::new(), 0, None);
+        let (mut entries, mut bytes) = (Vec::<Entry>::new(), 0);
         if start >= end {
             return Ok(Page { entries, more: false, revision: self.revision().await? });
         }
@@ -156,7 +163,7 @@ impl Shared {
     }
 
     /// An entry of this store, from etcd's.
-    pub(crate) fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
+    fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
         let revision = found.mod_revision().cast_unsigned();
         let (key, value) = found.into_key_value();
         let key = key.strip_prefix(self.root.as_slice()).ok_or(Fault::Corrupt)?.to_vec();

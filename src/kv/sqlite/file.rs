@@ -12,8 +12,6 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::fault::Fault;
-use crate::kv::Revision;
-
 /// "dsaf", in the file's header: so that `file` and this program know it from other databases.
 const APPLICATION_ID: i32 = 0x6473_6166;
 
@@ -98,13 +96,13 @@ pub enum OpenFault {
 // === impl StoreFile ===
 
 impl StoreFile {
-    /// Opens the file, makes it if there is none, and answers with the connection to write with and the store's revision.
-    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection, Revision), OpenError> {
+    /// Opens the file, makes it if there is none, and returns the connection to write with.
+    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection), OpenError> {
         // Absolute, so that no name can be taken for one of SQLite's `file:` addresses.
         let file = StoreFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
         let opened = file.make_if_missing().and_then(|()| file.open_to_write());
-        let (connection, revision) = opened.map_err(|fault| file.error(fault))?;
-        Ok((file, connection, revision))
+        let connection = opened.map_err(|fault| file.error(fault))?;
+        Ok((file, connection))
     }
 
     /// A connection that reads.
@@ -173,7 +171,7 @@ impl StoreFile {
         Ok(())
     }
 
-    fn open_to_write(&self) -> Result<(Connection, Revision), OpenFault> {
+    fn open_to_write(&self) -> Result<Connection, OpenFault> {
         let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_PATIENCE)?;
         let fresh = is_fresh(&connection)?;
         // SQLite falls back to reading when it may not write, or the header says that it cannot.
@@ -194,8 +192,9 @@ impl StoreFile {
             make_table(&mut connection)?;
         }
         check_table(&connection)?;
-        let revision = connection.query_row(REVISION, (), |row| row.get(0))?;
-        Ok((connection, revision))
+        // A table without its revision was not made by this program.
+        connection.query_row(REVISION, (), |row| row.get::<_, i64>(0))?;
+        Ok(connection)
     }
 
     fn connect(&self, mode: OpenFlags, patience: Duration) -> Result<Connection, rusqlite::Error> {

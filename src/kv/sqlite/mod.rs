@@ -7,6 +7,7 @@ mod fault;
 mod file;
 mod log;
 mod reads;
+mod snapshot;
 mod writer;
 
 #[cfg(test)]
@@ -21,11 +22,11 @@ pub use file::{OpenError, OpenFault};
 use self::fault::Fault;
 use self::file::StoreFile;
 use self::reads::Readers;
+use self::snapshot::Snapshot;
 use self::writer::Writer;
-use super::feed::Feed;
 use super::{
-    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
-    Trouble, Watch, Write,
+    BoxFuture, CommitError, Found, Health, Kv, KvSnapshot, Limits, Outage, Page, Precondition, ReadError,
+    Revision, Trouble, Write,
 };
 
 /// How long without a commit until the log is emptied into the file, so that what was deleted is overwritten there too.
@@ -36,7 +37,6 @@ pub struct Sqlite {
     file: StoreFile,
     readers: Arc<Readers>,
     writer: Writer,
-    feed: Arc<Feed>,
     condition: Arc<Condition>,
 }
 
@@ -54,13 +54,12 @@ impl Sqlite {
     }
 
     fn open_with(path: &Path, idle: Duration) -> Result<Sqlite, OpenError> {
-        let (file, connection, revision) = StoreFile::open(path)?;
-        let feed = Feed::new(revision);
+        let (file, connection) = StoreFile::open(path)?;
         let condition = Arc::new(Condition::default());
-        let writer = Writer::start(connection, idle, Arc::clone(&feed), Arc::clone(&condition))
+        let writer = Writer::start(connection, idle, Arc::clone(&condition))
             .map_err(|error| file.error(OpenFault::Io(error.kind())))?;
         let readers = Arc::new(Readers::new(file.clone()));
-        Ok(Sqlite { file, readers, writer, feed, condition })
+        Ok(Sqlite { file, readers, writer, condition })
     }
 }
 
@@ -89,13 +88,8 @@ impl Kv for Sqlite {
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move {
-            match self.writer.is_closed() {
-                true => Err(ReadError::Unavailable(Outage::Closed)),
-                false => Ok(self.feed.watch(prefix, from)),
-            }
-        })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+        Box::pin(async move { Ok(Box::new(Snapshot::take(&self.readers).await?) as Box<dyn KvSnapshot>) })
     }
 
     fn limits(&self) -> Limits {

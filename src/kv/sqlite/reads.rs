@@ -91,21 +91,42 @@ impl Readers {
         Ok(page.at(revision))
     }
 
+    /// Opens a connection with a read transaction that stays open, and returns the revision that it sees.
+    pub(crate) fn begin(&self) -> Result<(Connection, Revision), ReadError> {
+        let connection = self.take()?;
+        let begun = begin(&connection).map_err(Fault::from)?;
+        Ok((connection, begun))
+    }
+
+    pub(crate) fn refuse_if_closed(&self) -> Result<(), ReadError> {
+        match self.lock().is_none() {
+            true => Err(ReadError::Unavailable(Outage::Closed)),
+            false => Ok(()),
+        }
+    }
+
     /// Reads that start from now on are refused; those under way keep their connections until they end.
     pub(crate) fn close(&self) {
         drop(self.lock().take());
     }
 
-    /// Reads on a thread that may block.
     async fn long<T: Send + 'static>(
         self: &Arc<Readers>,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<(T, Revision), ReadError> {
+        self.block_on(move |readers| readers.snapshot(read)).await
+    }
+
+    /// Reads on a thread that may block, a few at a time.
+    pub(crate) async fn block_on<T: Send + 'static>(
+        self: &Arc<Readers>,
+        read: impl FnOnce(&Readers) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
         let closed = ReadError::Unavailable(Outage::Closed);
         let _permit = self.long.acquire().await.map_err(|_| closed)?;
         let readers = Arc::clone(self);
         // It can only fail to run when the runtime is being shut down.
-        tokio::task::spawn_blocking(move || readers.snapshot(read)).await.map_err(|_| closed)?
+        tokio::task::spawn_blocking(move || read(&readers)).await.map_err(|_| closed)?
     }
 
     /// The entry of a key, if there is one.
@@ -159,11 +180,21 @@ fn in_transaction<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<(T, Revision), Error> {
-    connection.prepare_cached("BEGIN")?.execute(())?;
-    let revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
+    let revision = begin(connection)?;
     let found = read(connection)?;
     connection.prepare_cached("COMMIT")?.execute(())?;
     Ok((found, revision))
+}
+
+fn begin(connection: &Connection) -> Result<Revision, Error> {
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    // SQLite fixes what a transaction sees at its first read, not at BEGIN: https://sqlite.org/isolation.html
+    connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))
+}
+
+/// A page of all entries, by a connection whose transaction is open.
+pub(crate) fn page(connection: &Connection, after: Option<&[u8]>, limit: usize) -> Result<Part, ReadError> {
+    Ok(scan(connection, b"", after, Budget { entries: limit, bytes: PAGE_BYTES }).map_err(Fault::from)?)
 }
 
 fn get(
@@ -203,13 +234,13 @@ fn one(statement: &mut CachedStatement<'_>, key: &[u8]) -> Result<Option<Entry>,
 }
 
 /// A page without its revision.
-struct Part {
+pub(crate) struct Part {
     entries: Vec<Entry>,
     more: bool,
 }
 
 impl Part {
-    fn at(self, revision: Revision) -> Page {
+    pub(crate) fn at(self, revision: Revision) -> Page {
         Page { entries: self.entries, more: self.more, revision }
     }
 }

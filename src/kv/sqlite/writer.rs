@@ -12,8 +12,7 @@ use super::Condition;
 use super::fault::Fault;
 use super::file::REVISION;
 use super::log::Log;
-use crate::kv::feed::Feed;
-use crate::kv::{CommitError, Entry, Event, Outage, Precondition, Revision, Write};
+use crate::kv::{CommitError, Outage, Precondition, Revision, Write};
 
 const FIND: &str = "SELECT revision FROM kv WHERE key = ?1";
 const PUT: &str = "REPLACE INTO kv(key, value, revision) VALUES (?1, ?2, ?3)";
@@ -50,7 +49,6 @@ struct Thread {
     requests: Receiver<Request>,
     idle: Duration,
     log: Log,
-    feed: Arc<Feed>,
     condition: Arc<Condition>,
 }
 
@@ -60,12 +58,11 @@ impl Writer {
     pub(crate) fn start(
         connection: Connection,
         idle: Duration,
-        feed: Arc<Feed>,
         condition: Arc<Condition>,
     ) -> Result<Writer, std::io::Error> {
         let (sender, requests) = mpsc::channel();
         let (alive, running) = watch::channel(());
-        let thread = Thread { connection, requests, idle, log: Log::default(), feed, condition };
+        let thread = Thread { connection, requests, idle, log: Log::default(), condition };
         std::thread::Builder::new().name("kv-writer".to_owned()).spawn(move || {
             let _alive = alive;
             thread.run();
@@ -148,7 +145,6 @@ impl Thread {
             }
         }
         self.log.empty(&self.connection);
-        self.feed.close();
     }
 
     /// The first, and those that came while the last group was made durable.
@@ -174,9 +170,7 @@ impl Thread {
         let done = self.transaction(work).map_err(Fault::from);
         self.condition.met(done.as_ref().map(drop).map_err(|fault| *fault));
         match done {
-            Ok((outcomes, events)) => {
-                // Before the answers: who has one finds the commit in its watch.
-                self.feed.publish(events);
+            Ok(outcomes) => {
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked may be gone.
                     let _ = answer.send(outcome);
@@ -193,17 +187,17 @@ impl Thread {
     }
 
     /// All of a group in one transaction. An error undoes all of it.
-    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
         self.run_sql("BEGIN IMMEDIATE")?;
-        let group = judge(&self.connection, work).and_then(|group| {
+        let outcomes = judge(&self.connection, work).and_then(|outcomes| {
             self.run_sql("COMMIT")?;
-            Ok(group)
+            Ok(outcomes)
         });
         // SQLite undoes some failed transactions by itself.
-        if group.is_err() && !self.connection.is_autocommit() {
+        if outcomes.is_err() && !self.connection.is_autocommit() {
             self.run_sql("ROLLBACK")?;
         }
-        group
+        outcomes
     }
 
     fn run_sql(&self, sql: &str) -> Result<(), Error> {
@@ -211,31 +205,28 @@ impl Thread {
     }
 }
 
-/// The answers to a group's commits, and what they changed.
-type Group = (Vec<Result<Revision, CommitError>>, Vec<Event>);
+/// The answers to the commits of a group, in their order.
+type Outcomes = Vec<Result<Revision, CommitError>>;
 
-fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
     let before: Revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
     let mut revision = before;
     let mut outcomes = Vec::with_capacity(work.len());
-    let mut events = Vec::with_capacity(work.len());
     for (preconditions, writes) in work {
         let failed = broken(connection, &preconditions)?;
         if !failed.is_empty() {
             outcomes.push(Err(CommitError::Conflict { failed }));
             continue;
         }
-        let event = write(connection, writes, revision + 1)?;
-        if !event.puts.is_empty() || !event.deletes.is_empty() {
-            revision = event.revision;
-            events.push(event);
+        if write(connection, writes, revision + 1)? {
+            revision += 1;
         }
         outcomes.push(Ok(revision));
     }
     if revision != before {
         connection.prepare_cached(ADVANCE)?.execute([revision])?;
     }
-    Ok((outcomes, events))
+    Ok(outcomes)
 }
 
 /// The preconditions that do not hold.
@@ -251,21 +242,14 @@ fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec
     Ok(failed)
 }
 
-/// Makes the changes, and tells which of them changed something.
-fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<Event, Error> {
-    let mut event = Event { revision, puts: Vec::new(), deletes: Vec::new() };
+/// Makes the changes, and returns whether any of them changed something.
+fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<bool, Error> {
+    let mut changed = 0;
     for write in writes {
-        match write {
-            Write::Put(key, value) => {
-                connection.prepare_cached(PUT)?.execute((&key, &value, revision))?;
-                event.puts.push(Entry { key, value, revision });
-            }
-            Write::Delete(key) => {
-                if connection.prepare_cached(DELETE)?.execute([&key])? > 0 {
-                    event.deletes.push(key);
-                }
-            }
-        }
+        changed += match write {
+            Write::Put(key, value) => connection.prepare_cached(PUT)?.execute((&key, &value, revision))?,
+            Write::Delete(key) => connection.prepare_cached(DELETE)?.execute([&key])?,
+        };
     }
-    Ok(event)
+    Ok(changed > 0)
 }

@@ -60,8 +60,8 @@ impl Kv for Counting {
         self.kv.commit(preconditions, writes)
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.kv.watch(prefix, from)
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+        self.kv.snapshot()
     }
 
     fn limits(&self) -> Limits {

@@ -35,8 +35,8 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, Entry, Health, Limits, Outage, Page as KvPage, Precondition, ReadError, Watch,
-    Write,
+    BoxFuture, CommitError, Entry, Health, KvSnapshot, Limits, Outage, Page as KvPage, Precondition,
+    ReadError, Write,
 };
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -311,8 +311,8 @@ impl Kv for Faulty {
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.kv.watch(prefix, from)
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+        self.kv.snapshot()
     }
 
     fn limits(&self) -> Limits {

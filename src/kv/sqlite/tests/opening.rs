@@ -66,7 +66,7 @@ async fn makes_files_that_only_their_owner_reads() {
 #[test]
 fn sets_what_durability_and_erasure_depend_on() {
     let folder = Folder::default();
-    let (_, connection, _) = StoreFile::open(&folder.path()).unwrap();
+    let (_, connection) = StoreFile::open(&folder.path()).unwrap();
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("synchronous"), 2);
     assert_eq!(number("secure_delete"), 1);
