@@ -11,13 +11,13 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
 use super::config::{OnOutage, Settings};
-use super::failure::Failure;
+use super::environment_plan::Inputs;
+use super::error::Failure;
 use super::fetch::FetchError;
-use super::identity::Found;
-use super::layers::Inputs;
+use super::local_variables::Own;
 use super::machine::RealFiles;
-use super::own::Own;
-use super::{fetch, identity, layers, machine};
+use super::ticket_source::Found;
+use super::{environment_plan, fetch, machine, ticket_source};
 use crate::client::{BootOptions, CallError, Probe, Reached};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
@@ -70,7 +70,7 @@ fn machine_side(report: &mut Report, settings: &Settings) {
 }
 
 fn store_side(report: &mut Report, settings: &Settings, own: &Own, environment: &Environment) {
-    let found = match identity::find(settings, environment, &RealFiles) {
+    let found = match ticket_source::find(settings, environment, &RealFiles) {
         Ok(found) => found,
         Err(error) => return report.failure("ticket", &error.into()),
     };
@@ -81,7 +81,7 @@ fn store_side(report: &mut Report, settings: &Settings, own: &Own, environment: 
     if let Err(failure) = found.leaving(settings).check() {
         report.failure("ticket", &failure);
     }
-    let references = match layers::references(&settings.layers, &own.given) {
+    let references = match environment_plan::references(&settings.layers, &own.given) {
         Ok(references) => references,
         Err(obstacles) => {
             report.failure("references", &obstacles.into());
@@ -155,7 +155,7 @@ fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &Exp
             Exit::Denied,
         );
     }
-    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &explanation.receipt));
+    let (plan, obstacles) = environment_plan::decide(Inputs::of(settings, own, &explanation.receipt));
     for obstacle in obstacles.iter() {
         report.fault("names", obstacle, Some(obstacle.hint()), Exit::Configuration);
     }

@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use super::boot::{ENVIRONMENT, formats};
-use super::failure::Failure;
+use super::error::Failure;
 use super::supervise::kernel;
 use crate::domain::name::SecretName;
 use crate::process::Exit;
@@ -79,7 +79,7 @@ pub(crate) fn run(folder: &Path, environment: &Environment) -> Result<Exit, Fail
     if !passed || number("LISTEN_FDS") != Some(1) {
         return Err(CredentialsError::NotActivated.into());
     }
-    let listener = kernel::passed_listener().ok_or(CredentialsError::NotActivated)?;
+    let listener = syscalls::passed_listener().ok_or(CredentialsError::NotActivated)?;
     serve(&listener, folder, IDLE).map_err(|error| CredentialsError::Socket(error.kind()))?;
     Ok(Exit::Success)
 }
@@ -128,7 +128,8 @@ fn find(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u8>>, Unansw
         kind: error.kind(),
     };
     let text = Zeroizing::new(fs::read(folder.join(ENVIRONMENT)).map_err(no_boot)?);
-    let variables = formats::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
+    let variables =
+        environment_file::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
     match lookup(variables, &credential) {
         Some(Given::Value(value)) => Ok(value),
         Some(Given::File(path)) => fs::read(path).map(Zeroizing::new).map_err(no_boot),

@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 
 use super::boot::{ENVIRONMENT, formats};
 use super::config::is_ours;
-use super::failure::Failure;
+use super::error::Failure;
+use super::executable::FindError;
 use super::microvm::in_first_namespace;
-use super::program::FindError;
 use super::supervise::NAME;
 use super::supervise::kernel::Inherited;
-use super::{r#become, environment, program};
+use super::{environment, executable, execve};
 use crate::settings::Environment;
 
 /// Where `boot` leaves things unless the configuration says otherwise, whatever session this is.
@@ -81,10 +81,10 @@ pub(crate) fn run(
     let strings = environment::strings(&merged)?;
     let name = command.first().ok_or_else(|| FindError::NotFound(OsString::new()))?;
     let path = merged.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::from_bytes(value));
-    let program = program::find(name, path)?;
-    environment::fits(&strings, &program, &command, r#become::stack_limit())?;
+    let program = executable::find(name, path)?;
+    environment::fits(&strings, &program, &command, execve::stack_limit())?;
     drop(merged);
-    Ok(r#become::workload(&program, command, &strings, inherited)?)
+    Ok(execve::workload(&program, command, &strings, inherited)?)
 }
 
 type Variables = Vec<(OsString, Zeroizing<Vec<u8>>)>;
@@ -93,7 +93,7 @@ fn received(folder: &Path) -> Result<Variables, EnterError> {
     for folder in [folder, Path::new(FOLDER)] {
         let path = folder.join(ENVIRONMENT);
         if let Some(text) = read(&path)? {
-            let variables = formats::parse(&text).ok_or(EnterError::Damaged(path))?;
+            let variables = environment_file::parse(&text).ok_or(EnterError::Damaged(path))?;
             return Ok(variables.into_iter().map(|(name, value)| (name.into(), value)).collect());
         }
     }

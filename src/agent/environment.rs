@@ -8,8 +8,8 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::layers::{Origin, Plan};
-use super::obstacle::shown;
+use super::environment_plan::{Origin, Plan};
+use super::plan_error::shown;
 use crate::domain::value::SecretValue;
 
 /// The kernel takes no string longer than this, its NUL included (`MAX_ARG_STRLEN`: 32 pages; execve(2)).
@@ -206,8 +206,8 @@ fn sized(sizes: &[(OsString, usize)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layers::Variable;
-    use super::super::own::Layer;
+    use super::super::environment_plan::Variable;
+    use super::super::local_variables::Layer;
     use super::*;
 
     fn plan(names: &[&str]) -> Plan {

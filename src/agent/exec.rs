@@ -8,14 +8,16 @@ use tracing::{debug, info, warn};
 
 use super::account::Account;
 use super::config::Settings;
-use super::failure::Failure;
-use super::layers::{Inputs, Origin, Plan};
+use super::environment_plan::{Inputs, Origin, Plan};
+use super::error::Failure;
+use super::local_variables::{Layer, Own};
 use super::machine::RealFiles;
 use super::mask::Masking;
-use super::own::{Layer, Own};
-use super::release::Release;
 use super::supervise::kernel::Inherited;
-use super::{account, r#become, environment, fetch, identity, layers, machine, outputs, program};
+use super::verified_release::Release;
+use super::{
+    account, environment, environment_plan, executable, execve, fetch, machine, secret_files, ticket_source,
+};
 use crate::crypto::memory;
 use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
@@ -38,7 +40,7 @@ pub(crate) fn run(
         warn!("{warning}");
     }
     let Some(name) = command.first() else {
-        return Err(program::FindError::NotFound(OsString::new()).into());
+        return Err(executable::FindError::NotFound(OsString::new()).into());
     };
     find_early(name, &settings, &own)?;
     let account = settings.user.as_ref().map(|wish| account::find(wish, &RealFiles)).transpose()?;
@@ -47,24 +49,24 @@ pub(crate) fn run(
         own.inherit("HOME", SecretValue::new(home.as_bytes().to_vec()));
     }
 
-    let found = identity::find(&settings, environment, &RealFiles)?;
+    let found = ticket_source::find(&settings, environment, &RealFiles)?;
     for warning in &found.warnings {
         warn!("{warning}");
     }
     let file = found.leaving(&settings);
     file.check()?;
-    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
+    let request = fetch::request(&settings, &environment_plan::references(&settings.layers, &own.given)?);
 
     let (release, pending) = fetch::release(&found.ticket, &request, &settings, machine::now)?;
     let plan = decide(&settings, &own, &release)?;
-    let files = outputs::write(&settings.files_dir, found.ticket.credential().ticket_id(), &release)?;
+    let files = secret_files::write(&settings.files_dir, found.ticket.credential().ticket_id(), &release)?;
     if let Some(account) = &account {
-        outputs::give(&files, &settings.files_dir, account)?;
+        secret_files::give(&files, &settings.files_dir, account)?;
     }
     let path = |entry: usize| files.get(&entry).map(AsRef::as_ref);
     let strings = environment::assemble(&plan, &own.values, &release.values, path)?;
-    let program = program::find(name, path_of(&plan, &own, &release))?;
-    environment::fits(&strings, &program, &command, r#become::stack_limit())?;
+    let program = executable::find(name, path_of(&plan, &own, &release))?;
+    environment::fits(&strings, &program, &command, execve::stack_limit())?;
 
     file.delete()?;
     account.as_ref().map_or(Ok(()), Account::take_on)?;
@@ -83,7 +85,7 @@ pub(crate) fn run(
     }
     // What the kernel copies is in `strings`: these are wiped now, should it refuse.
     drop((release, own));
-    Ok(r#become::workload(&program, command, &strings, inherited)?)
+    Ok(execve::workload(&program, command, &strings, inherited)?)
 }
 
 /// The values that are not to be printed: what is encrypted in the store, and what the configuration holds.
@@ -100,10 +102,12 @@ fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u
 /// # Errors
 /// All that is in the way.
 pub(crate) fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
-    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &release.receipt));
+    let (plan, obstacles) = environment_plan::decide(Inputs::of(settings, own, &release.receipt));
     let plan = obstacles.or(plan)?;
     if let Some(entry) = plan.misses(&release.receipt) {
-        return Err(environment::EnvironmentError::Incomplete(layers::variable_of(entry).into()).into());
+        return Err(
+            environment::EnvironmentError::Incomplete(environment_plan::variable_of(entry).into()).into()
+        );
     }
     for variable in &plan.variables {
         debug!(variable = %variable.name.display(), layer = %variable.layer);
@@ -116,11 +120,11 @@ pub(crate) fn decide(settings: &Settings, own: &Own, release: &Release) -> Resul
 
 /// Looks for the program by what is known of PATH before the store is asked. When PATH is itself a secret, nothing is.
 fn find_early(name: &OsStr, settings: &Settings, own: &Own) -> Result<(), Failure> {
-    let path = layers::own(&settings.layers, &own.given, "PATH");
+    let path = environment_plan::own(&settings.layers, &own.given, "PATH");
     if path.is_some_and(|index| own.given[index].reference.is_some()) {
         return Ok(());
     }
-    program::find(name, path.map(|index| OsStr::from_bytes(own.values[index].expose())))?;
+    executable::find(name, path.map(|index| OsStr::from_bytes(own.values[index].expose())))?;
     Ok(())
 }
 

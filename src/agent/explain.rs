@@ -8,12 +8,12 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::config::Settings;
-use super::failure::Failure;
-use super::layers::{Inputs, Origin, Plan, Variable};
+use super::environment_plan::{Inputs, Origin, Plan, Variable};
+use super::error::Failure;
+use super::local_variables::{Layer, Own};
 use super::machine::RealFiles;
-use super::obstacle::{Obstacles, shown};
-use super::own::{Layer, Own};
-use super::{fetch, identity, layers};
+use super::plan_error::{Obstacles, shown};
+use super::{environment_plan, fetch, ticket_source};
 use crate::client::BootOptions;
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
@@ -30,11 +30,11 @@ pub(crate) fn run(
     environment: &Environment,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let found = identity::find(&settings, environment, &RealFiles)?;
-    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
+    let found = ticket_source::find(&settings, environment, &RealFiles)?;
+    let request = fetch::request(&settings, &environment_plan::references(&settings.layers, &own.given)?);
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
     let explanation = fetch::explanation(&found.ticket, &request, &options)?;
-    let (plan, obstacles) = layers::decide(Inputs::of(&settings, &own, &explanation.receipt));
+    let (plan, obstacles) = environment_plan::decide(Inputs::of(&settings, &own, &explanation.receipt));
     let told = Told { explanation: &explanation, plan: &plan, obstacles: &obstacles };
     let text = if json { format!("{:#}\n", told.json()) } else { told.text() };
     // Whoever stopped reading has what they wanted.

@@ -7,12 +7,12 @@ use std::io;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
-use super::cache::{Cache, CacheError};
 use super::config::{OnOutage, Settings};
 use super::machine::RealFiles;
-use super::release::{Incomplete, Release, Source};
-use super::wanted::Wanted;
-use super::{machine, release};
+use super::release_cache::{Cache, CacheError};
+use super::requested_name::Wanted;
+use super::verified_release::{Incomplete, Release, Source};
+use super::{machine, verified_release};
 use crate::client;
 use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
 use crate::crypto::random::Kernel;
@@ -132,7 +132,7 @@ pub(crate) fn release(
         runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
     match answer {
         Ok((response, session)) => {
-            release::agrees(&response)?;
+            verified_release::agrees(&response)?;
             if settings.on_outage == OnOutage::Cache {
                 keep(&cache(), &response, now());
             }

@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::config::{Log, LogFormat};
-use super::failure::Failure;
+use super::error::Failure;
 use super::machine;
 
 /// What every line for people begins with.

@@ -5,48 +5,48 @@
 //! | step | file | it stops the boot when |
 //! |---|---|---|
 //! | the machine, where a kernel starts the agent itself | [`microvm`] | nothing: what is missing shows in what follows |
-//! | configuration | [`flags`], [`config`], [`own`] | any setting has a fault; all of them are told |
-//! | program | [`program`] | the workload cannot be executed: found out before a use of the ticket is spent |
-//! | identity | [`identity`] | there is no ticket that can be read |
-//! | fetch | [`fetch`], [`release`], [`cache`] | the store refuses, is out of reach, or what arrives is not whole |
-//! | layers | [`layers`], [`obstacle`] | a reference, a required name or a refused name stands in the way; all are told |
-//! | outputs | [`outputs`] | a secret that is a file has no place in memory |
+//! | configuration | [`arguments`], [`config`], [`local_variables`] | any setting has a fault; all of them are told |
+//! | program | [`executable`] | the workload cannot be executed: found out before a use of the ticket is spent |
+//! | identity | [`ticket_source`] | there is no ticket that can be read |
+//! | fetch | [`fetch`], [`verified_release`], [`release_cache`] | the store refuses, is out of reach, or what arrives is not whole |
+//! | layers | [`environment_plan`], [`plan_error`] | a reference, a required name or a refused name stands in the way; all are told |
+//! | outputs | [`secret_files`] | a secret that is a file has no place in memory |
 //! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
 //! | become the workload | `become.rs`, [`supervise`] | the kernel will not execute it |
 //!
-//! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] says how it ended.
+//! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`error`] says how it ended.
 //!
 //! Absences: no value in argv, in a message or on a disk that keeps it; no thread of ours; nothing is listened on; after `exec`
 //! nothing of the agent is left.
 
 pub(crate) mod account;
-pub(crate) mod r#become;
+pub(crate) mod arguments;
 pub(crate) mod boot;
-pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod enter;
 pub(crate) mod environment;
+pub(crate) mod environment_plan;
+pub(crate) mod error;
 pub(crate) mod exec;
+pub(crate) mod executable;
+pub(crate) mod execve;
 pub(crate) mod explain;
-pub(crate) mod failure;
 pub(crate) mod fetch;
-pub(crate) mod flags;
-pub(crate) mod identity;
-pub(crate) mod layers;
+pub(crate) mod file_mapping;
+pub(crate) mod local_variables;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod mask;
 pub(crate) mod microvm;
-pub(crate) mod obstacle;
-pub(crate) mod outputs;
-pub(crate) mod own;
-pub(crate) mod placement;
-pub(crate) mod program;
-pub(crate) mod release;
+pub(crate) mod plan_error;
+pub(crate) mod release_cache;
+pub(crate) mod requested_name;
+pub(crate) mod secret_files;
 pub(crate) mod supervise;
-pub(crate) mod wanted;
+pub(crate) mod ticket_source;
+pub(crate) mod verified_release;
 
 use std::ffi::OsString;
 use std::io;
@@ -55,9 +55,9 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use self::failure::Failure;
-pub(crate) use self::flags::command;
-use self::flags::{Action, Flags};
+pub(crate) use self::arguments::command;
+use self::arguments::{Action, Flags};
+use self::error::Failure;
 use self::machine::RealFiles;
 use self::supervise::Side;
 use crate::process::Exit;
@@ -79,7 +79,7 @@ pub fn main(
 
 /// All of it, to the status. The first process of a machine must not end before the machine: there the workload is a child.
 fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first: bool) -> u8 {
-    let Flags { mut action, options } = match flags::parse(arguments) {
+    let Flags { mut action, options } = match arguments::parse(arguments) {
         Ok(flags) => flags,
         Err(error) => return usage(&error).code(),
     };
@@ -136,7 +136,7 @@ fn usage(error: &clap::Error) -> Exit {
     };
     // Messages quote the argument that was not understood, which may be a ticket without its flag.
     let message = error.to_string();
-    let quotes = exit == Exit::Usage && obstacle::CREDENTIALS.iter().any(|prefix| message.contains(prefix));
+    let quotes = exit == Exit::Usage && plan_error::CREDENTIALS.iter().any(|prefix| message.contains(prefix));
     // Help that was asked for goes to standard output. Nobody is left to tell when that is gone.
     let _ = match exit {
         Exit::Success => io::stdout().write_all(message.as_bytes()),

@@ -3,11 +3,11 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`formats`] | the texts |
-//! | [`publish`] | files that appear whole, all at once |
+//! | [`environment_file`] | the texts |
+//! | [`staged_files`] | files that appear whole, all at once |
 
-pub(crate) mod formats;
-pub(crate) mod publish;
+pub(crate) mod environment_file;
+pub(crate) mod staged_files;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tracing::warn;
 
-use self::formats::Variable;
-use self::publish::{Access, Publication};
+use self::environment_file::Variable;
+use self::staged_files::{Access, Publication};
 use super::account::AccountError;
 use super::config::Settings;
 use super::environment::Strings;
-use super::failure::Failure;
+use super::error::Failure;
+use super::file_mapping::Placement;
+use super::local_variables::Own;
 use super::machine::{Files, RealFiles};
-use super::obstacle::shown;
-use super::outputs::OutputError;
-use super::own::Own;
-use super::placement::Placement;
-use super::release::{Release, Source};
-use super::{account, environment, exec, fetch, identity, layers, machine, placement};
+use super::plan_error::shown;
+use super::secret_files::OutputError;
+use super::verified_release::{Release, Source};
+use super::{account, environment, environment_plan, exec, fetch, file_mapping, machine, ticket_source};
 use crate::crypto::memory;
 use crate::domain::name::EnvName;
 use crate::domain::value::Delivery;
@@ -105,19 +105,19 @@ fn boot(
     }
     // This unit's own PATH and the like are for no other unit; what refers to a secret was put there for this.
     own.keep_references();
-    let found = identity::find(settings, environment, &RealFiles)?;
+    let found = ticket_source::find(settings, environment, &RealFiles)?;
     for warning in settings.warnings.iter().chain(&found.warnings) {
         warn!("{warning}");
     }
     let file = found.leaving(settings);
     file.check()?;
-    let request = fetch::request(settings, &layers::references(&settings.layers, &own.given)?);
+    let request = fetch::request(settings, &environment_plan::references(&settings.layers, &own.given)?);
 
     notify.status("asking the store");
     let (mut release, pending) = fetch::release(&found.ticket, &request, settings, machine::now)?;
     // Of what was released; what becomes a file here is this machine's own affair.
     let digest = release.receipt.digest().to_string();
-    placement::apply(&settings.files, &mut release.receipt);
+    file_mapping::apply(&settings.files, &mut release.receipt);
     let plan = exec::decide(settings, own, &release)?;
     let paths = paths(settings, &release);
     let strings = environment::assemble(&plan, &own.values, &release.values, |entry| {
@@ -187,20 +187,24 @@ impl Left<'_> {
             publication.add(path, value, access)?;
         }
         let variables = self.variables()?;
-        publication.add(&folder.join(PROFILE), &formats::profile(&variables), access)?;
+        publication.add(&folder.join(PROFILE), &environment_file::profile(&variables), access)?;
         publication.add(&folder.join(RECEIPT), self.receipt().as_bytes(), access)?;
         if let Some(path) = docker {
-            let text = formats::docker(&variables).map_err(PublishError::Docker)?;
+            let text = environment_file::docker(&variables).map_err(PublishError::Docker)?;
             publication.add(path, &text, access)?;
         }
         // The last: whoever finds it finds the rest.
-        publication.add(&folder.join(ENVIRONMENT), &formats::environment_file(&variables), access)?;
+        publication.add(
+            &folder.join(ENVIRONMENT),
+            &environment_file::environment_file(&variables),
+            access,
+        )?;
         publication.publish()?;
 
         let kept: Vec<PathBuf> = self.paths.values().map(|(path, _)| path.clone()).collect();
         let files = folder.join(FILES);
         if files.exists()
-            && let Err(error) = publish::remove_others(&files, &kept)
+            && let Err(error) = staged_files::remove_others(&files, &kept)
         {
             warn!("files of an earlier boot are still in {}: {}", files.display(), error.kind());
         }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::account::Wish;
-use super::flags::Options;
+use super::arguments::Options;
+use super::file_mapping;
+use super::file_mapping::Placement;
+use super::local_variables::{Layer, Own};
 use super::machine::{Files, ReadError};
-use super::own::{Layer, Own};
-use super::placement;
-use super::placement::Placement;
-use super::wanted::Wanted;
+use super::requested_name::Wanted;
 use crate::domain::name::{EnvName, PluginName};
 use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
 
@@ -208,7 +208,7 @@ pub(crate) fn read(
     let log = log(&mut reader);
 
     // Nobody places what is not needed.
-    let placed = placement::read(&file, &mut faults);
+    let placed = file_mapping::read(&file, &mut faults);
     for wanted in placed.iter().map(|placement| &placement.secret) {
         if !require.iter().any(|required| required.same(wanted)) {
             require.push(wanted.clone());
@@ -277,7 +277,7 @@ fn configuration_file(
         Ok(text) => {
             let file = File::parse(&shown, &text.text, faults);
             let mut known: Vec<&str> = key::ALL.iter().map(|key| key.field).collect();
-            known.extend([key::SECRETS, placement::FIELD]);
+            known.extend([key::SECRETS, file_mapping::FIELD]);
             file.refuse_unknown(&known, faults);
             let warning = (text.open_to_others && file.node(key::SECRETS).is_some())
                 .then(|| format!("{shown} holds values and others may read it: chmod 0600 {shown}"));

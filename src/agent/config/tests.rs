@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::agent::flags::Flags;
+use crate::agent::arguments::Flags;
 use crate::agent::machine::fake::FakeFiles;
 
 fn read_all(flags: &[&str], variables: &[(&str, &str)], files: FakeFiles) -> Result<(Settings, Own), String> {

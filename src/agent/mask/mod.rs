@@ -5,8 +5,8 @@
 //! anything secret exists, is told the values by the process that fetched them, over a pipe of their own, and ends when nobody
 //! can write to it any more.
 
-pub(crate) mod patterns;
-pub(crate) mod stream;
+pub(crate) mod encodings;
+pub(crate) mod masker;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,7 +22,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
 use zeroize::Zeroizing;
 
-use self::stream::{Masker, Patterns};
+use self::masker::{Masker, Patterns};
 
 /// As much as a pipe holds.
 const PIECE: usize = 64 << 10;
@@ -142,7 +142,7 @@ fn told(from: &mut impl Read) -> io::Result<BTreeSet<Vec<u8>>> {
         let length = usize::try_from(u32::from_le_bytes(length)).map_err(|_| io::ErrorKind::InvalidData)?;
         let mut value = Zeroizing::new(vec![0; length]);
         from.read_exact(&mut value)?;
-        forms.extend(patterns::of(&value));
+        forms.extend(encodings::of(&value));
     }
 }
 

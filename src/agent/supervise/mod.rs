@@ -3,15 +3,15 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`kernel`] | the calls that need `unsafe` |
-//! | [`watch`] | signals, reaping, the end |
+//! | [`syscalls`] | the calls that need `unsafe` |
+//! | [`supervisor`] | signals, reaping, the end |
 //! | [`descendants`] | who is left |
 //! | [`terminal`] | job control |
 
 pub(crate) mod descendants;
-pub(crate) mod kernel;
+pub(crate) mod supervisor;
+pub(crate) mod syscalls;
 pub(crate) mod terminal;
-pub(crate) mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -23,10 +23,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, getpid, setpgid};
 use zeroize::Zeroize;
 
-use self::kernel::Inherited;
+use self::supervisor::Watch;
+use self::syscalls::Inherited;
 use self::terminal::Terminal;
-use self::watch::Watch;
-use super::flags::Action;
+use super::arguments::Action;
 use super::mask::{Masking, Pipes};
 
 /// What the supervisor is asked to do.
@@ -68,7 +68,7 @@ pub(crate) fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, Supe
             if getpid() == Pid::from_raw(1) {
                 // The kernel spares the first process what it has not asked for: a container that is stopped while this
                 // still fetches would have to be killed. That it cannot be had costs that time and nothing else.
-                let _ = kernel::end_on(&ENDING);
+                let _ = syscalls::end_on(&ENDING);
             }
             Ok(Side::Workload(inherited, None))
         }
@@ -100,15 +100,15 @@ pub(crate) fn forget(variables: &mut Vec<(OsString, OsString)>) {
 /// The kernel has no room for another process.
 fn part(plan: &Plan, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
     let inherited = Inherited::read();
-    watch::awaited().thread_block()?;
+    supervisor::awaited().thread_block()?;
     // Ignored, it would take away the statuses of children (wait(2)).
-    kernel::ignore(Signal::SIGCHLD, false);
+    syscalls::ignore(Signal::SIGCHLD, false);
     if getpid() != Pid::from_raw(1) {
         prctl::set_child_subreaper(true)?;
     }
     let terminal = Terminal::ours();
     let pipes = plan.mask.then(Pipes::new).transpose()?;
-    match kernel::fork()? {
+    match syscalls::fork()? {
         ForkResult::Child => {
             let own = getpid();
             settle(own, terminal.as_ref());
@@ -126,7 +126,7 @@ fn part(plan: &Plan, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
                 None => None,
             };
             let watch = Watch { workload: child, filter, group: plan.group, grace: plan.grace, terminal };
-            Ok(Side::Ended(watch::run(&watch)?))
+            Ok(Side::Ended(supervisor::run(&watch)?))
         }
     }
 }
@@ -134,7 +134,7 @@ fn part(plan: &Plan, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
 /// Starts the process that masks; in that process, returns when it is done. Signals stay blocked there: it ends when its work
 /// does, and its own group keeps the terminal's away from it.
 fn filter(pipes: Pipes) -> Result<ForkResult, SuperviseError> {
-    let forked = kernel::fork()?;
+    let forked = syscalls::fork()?;
     if forked.is_child() {
         let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
         let _ = prctl::set_dumpable(false);
@@ -157,7 +157,7 @@ fn settle(workload: Pid, terminal: Option<&Terminal>) {
 /// The workload may run as the same user: what this process was started with is none of its business. Best effort, as the
 /// supervisor holds no value.
 fn hide() {
-    kernel::wipe_variable("DROPSAFE_TICKET");
+    syscalls::wipe_variable("DROPSAFE_TICKET");
     let _ = prctl::set_dumpable(false);
     // By this name `enter` knows a supervisor, whatever the file is called.
     let _ = prctl::set_name(NAME);

@@ -11,9 +11,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getpid};
 
-use super::kernel::Change;
+use super::syscalls::Change;
 use super::terminal::Terminal;
-use super::{descendants, kernel};
+use super::{descendants, syscalls};
 
 /// Those that the kernel sends to a process for what that process itself did. Blocked, they would end it all the same.
 const SYNCHRONOUS: [Signal; 5] =
@@ -79,7 +79,7 @@ impl Watch {
         }
         let to = if self.group { self.all() } else { self.workload };
         // It may have ended; that is told by the next SIGCHLD.
-        let _ = kernel::send(to, number);
+        let _ = syscalls::send(to, number);
     }
 
     /// The workload's process group. Nobody else can have its number while the workload has not been reaped.
@@ -90,7 +90,7 @@ impl Watch {
     /// Takes all news of children; the workload's status when it has ended.
     fn reap(&self) -> Option<u8> {
         let mut ended = None;
-        while let Ok(Some((pid, change))) = kernel::news() {
+        while let Ok(Some((pid, change))) = syscalls::news() {
             match change {
                 Change::Ended(status) if pid == self.workload => ended = Some(status),
                 Change::Stopped(number) if pid == self.workload && ended.is_none() => self.stopped(number),
@@ -111,8 +111,8 @@ impl Watch {
         // Where no shell could continue us (an orphaned group, the first process of a container) the kernel drops it, and the
         // workload goes on at once, as it would have without a supervisor.
         let stop = SigSet::from(Signal::SIGTSTP);
-        kernel::ignore(Signal::SIGTSTP, false);
-        let _ = kernel::send(getpid(), libc::SIGTSTP);
+        syscalls::ignore(Signal::SIGTSTP, false);
+        let _ = syscalls::send(getpid(), libc::SIGTSTP);
         let _ = stop.thread_unblock();
         let _ = stop.thread_block();
         self.go_on();
@@ -124,7 +124,7 @@ impl Watch {
         {
             terminal.lend(self.workload);
         }
-        let _ = kernel::send(self.all(), libc::SIGCONT);
+        let _ = syscalls::send(self.all(), libc::SIGCONT);
     }
 
     /// TERM for all that is left, a grace, KILL. The filter is no part of it until everything else is gone.
@@ -157,10 +157,10 @@ impl Watch {
     fn await_filter(&self, signals: &SignalFd) {
         let Some(filter) = self.filter else { return };
         let end = Instant::now() + self.grace.max(Duration::from_secs(1));
-        while kernel::send(filter, 0).is_ok() {
+        while syscalls::send(filter, 0).is_ok() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let _ = kernel::send(filter, libc::SIGKILL);
+                let _ = syscalls::send(filter, libc::SIGKILL);
                 return;
             }
             self.look(signals, left);
@@ -178,7 +178,7 @@ impl Watch {
     /// Whether a process is left. A living descendant has a living chain up to a child of ours, so without children there is none.
     fn anybody(&self) -> bool {
         loop {
-            match kernel::news() {
+            match syscalls::news() {
                 Err(_) => return false,
                 Ok(Some(_)) => {}
                 Ok(None) => break,
@@ -193,18 +193,18 @@ impl Watch {
         let everybody = Pid::from_raw(-1);
         if first && self.filter.is_none() {
             // One call, so that nobody can fork away from it.
-            let _ = kernel::send(everybody, number);
+            let _ = syscalls::send(everybody, number);
             return;
         }
         match descendants::below(getpid(), self.filter) {
             Some(found) => {
                 for pid in found {
-                    let _ = kernel::send(pid, number);
+                    let _ = syscalls::send(pid, number);
                 }
             }
             // What shares the workload's group is all that can be named.
             None => {
-                let _ = kernel::send(self.all(), number);
+                let _ = syscalls::send(self.all(), number);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{fs, io};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 
 use super::account::Account;
-use super::release::Release;
+use super::verified_release::Release;
 use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
 
@@ -129,8 +129,8 @@ fn failed(folder: &Path, error: &io::Error) -> OutputError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::release::Source;
-    use super::super::release::tests::response;
+    use super::super::verified_release::Source;
+    use super::super::verified_release::tests::response;
     use super::*;
 
     fn release(value: &str) -> Release {

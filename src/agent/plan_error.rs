@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use super::wanted::Wanted;
+use super::requested_name::Wanted;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::resolve::SkipReason;
 

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::agent::arguments::Options;
 use crate::agent::config;
-use crate::agent::flags::Options;
+use crate::agent::local_variables::Own;
 use crate::agent::machine::fake::FakeFiles;
-use crate::agent::own::Own;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::resolve::{SkipReason, Skipped};
 use crate::domain::value::Kind;

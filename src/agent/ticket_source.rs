@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access, unlink};
 use zeroize::Zeroizing;
 
 use super::config::Settings;
-use super::failure::Failure;
+use super::error::Failure;
 use super::machine::{Files, ReadError, Text};
 use crate::domain::ticket::{BootTicket, TicketError};
 use crate::settings::{Environment, Origin};
@@ -257,8 +257,8 @@ fn firmware(files: &dyn Files) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::Options;
     use super::super::config;
-    use super::super::flags::Options;
     use super::super::machine::fake::FakeFiles;
     use super::*;
     use crate::domain::credential::{Credential, CredentialKind};

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::account::AccountError;
-use super::r#become::BecomeError;
 use super::boot::PublishError;
 use super::credentials::CredentialsError;
 use super::enter::EnterError;
 use super::environment::EnvironmentError;
+use super::executable::FindError;
+use super::execve::BecomeError;
 use super::fetch::FetchError;
-use super::identity::IdentityError;
-use super::obstacle::Obstacles;
-use super::outputs::OutputError;
-use super::program::FindError;
+use super::plan_error::Obstacles;
+use super::secret_files::OutputError;
 use super::supervise::SuperviseError;
+use super::ticket_source::IdentityError;
 use crate::process::Exit;
 use crate::settings::Faults;
 

@@ -229,7 +229,7 @@ fn hours(age: Duration) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::release::tests::response;
+    use super::super::verified_release::tests::response;
     use super::*;
     use crate::crypto::random::Kernel;
     use crate::domain::credential::{Credential, CredentialKind};

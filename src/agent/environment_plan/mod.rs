@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::config::Settings;
-use super::obstacle::{Obstacle, Obstacles};
-use super::own::{Given, Layer, Own};
-use super::wanted::Wanted;
+use super::local_variables::{Given, Layer, Own};
+use super::plan_error::{Obstacle, Obstacles};
+use super::requested_name::Wanted;
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::receipt::{Receipt, ReceiptEntry};
 use crate::domain::resolve::Why;

@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::execve;
 
 use super::environment::Strings;
-use super::obstacle::shown;
+use super::plan_error::shown;
 use super::supervise::kernel::Inherited;
 
 /// Why the kernel would not start the program.

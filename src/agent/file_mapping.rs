@@ -4,7 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::account::Wish;
-use super::wanted::Wanted;
+use super::requested_name::Wanted;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
 use crate::settings::{Content, Entry, Faults, File};
@@ -110,7 +110,7 @@ pub(crate) fn apply(placements: &[Placement], receipt: &mut Receipt) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::release::tests::response;
+    use super::super::verified_release::tests::response;
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<Placement>, String> {
