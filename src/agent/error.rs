@@ -1,119 +1,102 @@
-//! Why the agent ended without becoming the workload, whichever step it was: the message, what to do about it, and the status.
+//! Why the agent ended without starting the workload, whichever step failed: the message, what to do about it, and the exit code.
+//!
+//! Every step has an error type of its own, and knows nothing of this one. Only the commands and [`super::main`] use it.
 
 use std::io;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 
 use super::account::AccountError;
-use super::boot::PublishError;
+use super::boot::output::PublishError;
 use super::credentials::CredentialsError;
-use super::enter::EnterError;
 use super::environment::EnvironmentError;
-use super::executable::FindError;
-use super::execve::BecomeError;
+use super::executable::ExecutableError;
+use super::execve::ExecveError;
 use super::fetch::FetchError;
-use super::plan_error::Obstacles;
-use super::secret_files::OutputError;
+use super::plan_error::PlanErrors;
+use super::received::ReceivedError;
+use super::secret_files::SecretFileError;
 use super::supervise::SuperviseError;
-use super::ticket_source::IdentityError;
+use super::ticket_source::{TicketFileError, TicketSourceError};
 use crate::process::Exit;
 use crate::settings::Faults;
 
 /// One variant for each step, in their order.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The supervisor.
+pub(crate) enum AgentError {
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
-    /// The settings.
     #[error(transparent)]
     Configuration(#[from] Faults),
-    /// The workload's program.
     #[error(transparent)]
-    Find(#[from] FindError),
-    /// The ticket.
+    Executable(#[from] ExecutableError),
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The user.
+    Ticket(#[from] TicketSourceError),
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The ticket's file is to be deleted and will not be.
-    #[error("the ticket's file {} is to be deleted and cannot be: {}", path.display(), errno.desc())]
-    Keep {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        errno: Errno,
-    },
-    /// The store.
+    #[error(transparent)]
+    TicketFile(#[from] TicketFileError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// Names.
     #[error(transparent)]
-    Obstacles(#[from] Obstacles),
-    /// Files.
+    Plan(#[from] PlanErrors),
     #[error(transparent)]
-    Output(#[from] OutputError),
-    /// What `boot` leaves.
+    SecretFile(#[from] SecretFileError),
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// What an earlier boot received.
     #[error(transparent)]
-    Enter(#[from] EnterError),
-    /// The socket for units.
+    Received(#[from] ReceivedError),
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// Values and sizes.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// The process that masks.
-    #[error("the process that masks the output is gone: {0}")]
+    /// The filter of `--mask` does not take the values.
+    #[error("the process that masks the output has ended: {0}")]
     Mask(io::ErrorKind),
-    /// The kernel.
     #[error(transparent)]
-    Become(#[from] BecomeError),
+    Execve(#[from] ExecveError),
 }
 
-impl Failure {
+impl AgentError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Supervise(_) | Self::Mask(_) => None,
-            Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
-            Self::Find(error) => Some(error.hint()),
-            Self::Identity(error) => error.hint(),
+            Self::Configuration(_) => Some("`dropsafe-agent check` shows everything that is wrong"),
+            Self::Executable(error) => Some(error.hint()),
+            Self::Ticket(error) => error.hint(),
             Self::Account(error) => error.hint(),
-            Self::Keep { .. } => Some("make its folder writable, or leave out delete_ticket_file"),
+            Self::TicketFile(error) => Some(error.hint()),
             Self::Fetch(error) => error.hint(),
-            Self::Obstacles(obstacles) => obstacles.hint(),
-            Self::Output(error) => error.hint(),
+            Self::Plan(errors) => errors.hint(),
+            Self::SecretFile(error) => Some(error.hint()),
             Self::Publish(error) => error.hint(),
-            Self::Enter(error) => error.hint(),
-            Self::Credentials(error) => error.hint(),
+            Self::Received(error) => error.hint(),
+            Self::Credentials(error) => Some(error.hint()),
             Self::Environment(error) => error.hint(),
-            Self::Become(error) => error.hint(),
+            Self::Execve(error) => error.hint(),
         }
     }
 
-    /// The status that says so.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_)
-            | Self::Identity(_)
+            | Self::Ticket(_)
             | Self::Account(_)
-            | Self::Keep { .. }
-            | Self::Obstacles(_)
-            | Self::Output(_)
+            | Self::TicketFile(_)
+            | Self::Plan(_)
+            | Self::SecretFile(_)
             | Self::Publish(_)
-            | Self::Enter(_)
+            | Self::Received(_)
             | Self::Credentials(_)
             | Self::Environment(_) => Exit::Configuration,
+            // The kernel was out of processes or memory, or a process of ours was killed.
             Self::Supervise(_) | Self::Mask(_) => Exit::TryAgain,
-            Self::Find(FindError::NotFound(_)) => Exit::NotFound,
-            Self::Find(FindError::NotExecutable(_)) => Exit::NotExecutable,
+            Self::Executable(ExecutableError::NotFound(_)) => Exit::NotFound,
+            Self::Executable(ExecutableError::NotExecutable(_)) => Exit::NotExecutable,
             Self::Fetch(error) => error.exit(),
-            Self::Become(error) => match error.errno {
+            // As a shell ends after execve(2) has failed, except where a shell cannot know better.
+            Self::Execve(error) => match error.errno {
                 Errno::E2BIG => Exit::Configuration,
                 Errno::ENOENT | Errno::ENOTDIR => Exit::NotFound,
                 Errno::EAGAIN | Errno::ENOMEM => Exit::TryAgain,

@@ -1,9 +1,9 @@
-//! Becomes the workload: the last thing that the agent does. Arguments go as they came, no shell is involved, and of the agent
-//! nothing stays but its process id.
+//! Becomes the workload, which is the last thing that the agent does. Arguments are passed on unchanged, no shell is involved, and
+//! nothing of the agent remains except its process id.
 //!
-//! Descriptors that the agent opened are closed by the kernel (every one is opened with `O_CLOEXEC`). Those that it was started
-//! with are passed on untouched: socket activation (`LISTEN_FDS`), notification sockets and job servers mean the workload.
-//! The signal mask and the ignored signals are what the agent was started with.
+//! The kernel closes the descriptors that the agent opened: each of them has `O_CLOEXEC`. The agent passes on the descriptors that it
+//! was started with: socket activation (`LISTEN_FDS`), notification sockets and job servers are meant for the workload. The signal
+//! mask and the ignored signals become those that the agent was started with.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -14,58 +14,51 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::execve;
 
-use super::environment::Strings;
-use super::plan_error::shown;
-use super::supervise::kernel::Inherited;
+use super::environment::EnvironmentStrings;
+use super::plan_error::display_name;
+use super::supervise::syscalls::InheritedSignals;
 
-/// Why the kernel would not start the program.
+/// The kernel did not execute the program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {}", shown(path.as_os_str()), why(*errno))]
-pub(crate) struct BecomeError {
-    /// The program.
+#[error("{}: {}", display_name(path.as_os_str()), errno.desc())]
+pub(crate) struct ExecveError {
     pub(crate) path: PathBuf,
-    /// What the kernel says.
     pub(crate) errno: Errno,
 }
 
-impl BecomeError {
+impl ExecveError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self.errno {
-            Errno::ENOENT => Some("the program is there: its interpreter or dynamic loader is missing"),
-            Errno::ENOEXEC => Some("a script must begin with #! and its interpreter; no shell is tried"),
-            Errno::E2BIG => Some("deliver large values as files, or leave some out with `exclude`"),
+            // The program itself was found a moment ago; execve(2) says ENOENT for its interpreter as well.
+            Errno::ENOENT => Some("the program exists; its interpreter or dynamic loader does not"),
+            Errno::ENOEXEC => Some("a script must start with #! and its interpreter; no shell is tried"),
+            Errno::E2BIG => Some("deliver large values as files, or exclude some with `exclude`"),
             _ => None,
         }
     }
 }
 
-fn why(errno: Errno) -> &'static str {
-    errno.desc()
-}
-
-/// Becomes `program`; returns only when that fails.
-///
-/// # Errors
-/// What the kernel says.
-pub(crate) fn workload(
+/// Replaces this process by `program`; returns only if that fails.
+pub(crate) fn replace_process(
     program: &Path,
     arguments: Vec<OsString>,
-    environment: &Strings,
-    inherited: &Inherited,
-) -> Result<Infallible, BecomeError> {
-    let failed = |errno| BecomeError { path: program.to_owned(), errno };
-    // A NUL cannot come from a command line.
+    environment: &EnvironmentStrings,
+    inherited: &InheritedSignals,
+) -> Result<Infallible, ExecveError> {
+    let failed = |errno| ExecveError { path: program.to_owned(), errno };
+    // An argument cannot contain a NUL, since it came from a command line.
     let string = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| failed(Errno::EINVAL));
     let path = string(program.as_os_str().as_bytes().to_vec())?;
     let arguments =
         arguments.into_iter().map(|argument| string(argument.into_vec())).collect::<Result<Vec<_>, _>>()?;
+    // As late as possible: while SIGPIPE is ignored, a connection that closes is an error and does not kill the agent.
     inherited.restore();
     execve(&path, &arguments, environment.as_slice()).map_err(failed)
 }
 
-/// The soft stack limit, on which the room for arguments and environment depends.
+/// The soft stack limit in bytes, which decides how much room arguments and environment have.
 pub(crate) fn stack_limit() -> u64 {
-    // It cannot fail for a resource that exists; if it does, the kernel's own answer decides.
+    // getrlimit(2) cannot fail for a resource that exists. If it does, execve(2) itself refuses what is too large.
     getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft)
 }

@@ -1,34 +1,32 @@
-//! `files:` of the configuration: which secrets go to which files, for whom. What a machine places as a file is announced as
-//! `NAME_FILE` and is no variable, whatever the store says of its delivery. Names and paths only.
+//! The `files:` list of the configuration: which secrets become which files, and who owns them. Names and paths only.
+//!
+//! A secret that the machine maps to a file is announced as `NAME_FILE` and is not a variable, whatever delivery the store names.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::account::Wish;
-use super::requested_name::Wanted;
+use super::account::UserSpec;
+use super::requested_name::RequestedName;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
-use crate::settings::{Content, Entry, Faults, File};
+use crate::settings::{Content, Entry, Faults, File, Node};
 
-/// The field.
+/// The field of the configuration file.
 pub(crate) const FIELD: &str = "files";
-/// Its owner alone.
+/// For the owner alone.
 const DEFAULT_MODE: u32 = 0o600;
 
-/// One secret as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Placement {
-    /// Which.
-    pub(crate) secret: Wanted,
-    /// Where; below the folder for files unless it is absolute.
+pub(crate) struct FileMapping {
+    pub(crate) secret: RequestedName,
+    /// Relative to the folder for files, or absolute.
     pub(crate) path: PathBuf,
-    /// Its permissions.
     pub(crate) mode: u32,
-    /// Its owner, unless it is the agent's own user.
-    pub(crate) owner: Option<Wish>,
+    /// Default: the agent's own user.
+    pub(crate) owner: Option<UserSpec>,
 }
 
-/// Reads all of them.
-pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
+/// Reads every mapping.
+pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<FileMapping> {
     let Some(node) = file.node(FIELD) else { return Vec::new() };
     let Content::List(items) = &node.content else {
         if !matches!(node.content, Content::Null) {
@@ -36,73 +34,80 @@ pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
         }
         return Vec::new();
     };
-    let mut placements: Vec<Placement> = Vec::new();
+    let mut mappings: Vec<FileMapping> = Vec::new();
     for item in items {
-        let Content::Map(entries) = &item.content else {
-            faults.push(file.origin(item, FIELD), "not a mapping with `secret` and `path`");
+        let Some(mapping) = read_one(file, item, faults) else { continue };
+        if mappings.iter().any(|other| other.path == mapping.path) {
+            faults.push(file.origin(item, FIELD), "two secrets have the same path");
+        } else if mappings.iter().any(|other| other.secret.exports_same(&mapping.secret)) {
+            faults.push(file.origin(item, FIELD), "the secret is listed twice");
+        }
+        mappings.push(mapping);
+    }
+    mappings
+}
+
+fn read_one(file: &File, item: &Node, faults: &mut Faults) -> Option<FileMapping> {
+    let Content::Map(entries) = &item.content else {
+        faults.push(file.origin(item, FIELD), "not a mapping with `secret` and `path`");
+        return None;
+    };
+    let (mut secret, mut path, mut mode, mut owner) = (None, None, DEFAULT_MODE, None);
+    let faults_before = faults.len();
+    for Entry { key, value } in entries {
+        let origin = file.origin(value, &format!("{FIELD}.{key}"));
+        let Content::Text(text) = &value.content else {
+            faults.push(origin, "not a single value");
             continue;
         };
-        let (mut secret, mut path, mut mode, mut owner) = (None, None, DEFAULT_MODE, None);
-        let before = faults.len();
-        for Entry { key, value } in entries {
-            let origin = file.origin(value, &format!("{FIELD}.{key}"));
-            let Content::Text(text) = &value.content else {
-                faults.push(origin, "not a single value");
-                continue;
-            };
-            let told = match &**key {
-                "secret" => {
-                    Wanted::parse(text).map(|it| secret = Some(it)).map_err(|error| error.to_string())
-                }
-                "path" => parse_path(text).map(|it| path = Some(it)).map_err(str::to_owned),
-                "mode" => parse_mode(text).map(|it| mode = it).map_err(str::to_owned),
-                "owner" => Wish::parse(text).map(|it| owner = Some(it)).map_err(str::to_owned),
-                _ => Err("unknown key; there are secret, path, mode and owner".to_owned()),
-            };
-            if let Err(fault) = told {
-                faults.push(origin, fault);
+        let parsed = match &**key {
+            "secret" => {
+                RequestedName::parse(text).map(|it| secret = Some(it)).map_err(|error| error.to_string())
             }
-        }
-        match (secret, path) {
-            (Some(secret), Some(path)) => {
-                if placements.iter().any(|other| other.path == path) {
-                    faults.push(file.origin(item, FIELD), "two secrets at one path");
-                } else if placements.iter().any(|other| other.secret.same(&secret)) {
-                    faults.push(file.origin(item, FIELD), "the secret is placed twice");
-                }
-                placements.push(Placement { secret, path, mode, owner });
-            }
-            _ if faults.len() == before => {
-                faults.push(file.origin(item, FIELD), "`secret` and `path` must both be given");
-            }
-            _ => {}
+            "path" => parse_path(text).map(|it| path = Some(it)).map_err(str::to_owned),
+            "mode" => parse_mode(text).map(|it| mode = it).map_err(str::to_owned),
+            "owner" => UserSpec::parse(text).map(|it| owner = Some(it)).map_err(str::to_owned),
+            _ => Err("unknown key; the keys are secret, path, mode and owner".to_owned()),
+        };
+        if let Err(fault) = parsed {
+            faults.push(origin, fault);
         }
     }
-    placements
+    match (secret, path) {
+        (Some(secret), Some(path)) => Some(FileMapping { secret, path, mode, owner }),
+        // A key that was given and is wrong has its fault already, and is not missing as well.
+        _ if faults.len() == faults_before => {
+            faults.push(file.origin(item, FIELD), "both `secret` and `path` are required");
+            None
+        }
+        _ => None,
+    }
 }
 
 fn parse_path(text: &str) -> Result<PathBuf, &'static str> {
     let path = Path::new(text);
+    // `..` could lead out of the folder that was checked to be on a tmpfs.
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::RootDir);
     match path.file_name() {
         Some(_) if path.components().all(plain) && !text.contains('\0') => Ok(path.to_owned()),
-        _ => Err("not the path of a file; `.` and `..` are not taken"),
+        _ => Err("not the path of a file; `.` and `..` are not allowed"),
     }
 }
 
 fn parse_mode(text: &str) -> Result<u32, &'static str> {
+    // YAML would read 0600 as a number, and 1.1 and 1.2 disagree about which; the parser keeps the text.
     let digits = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     match u32::from_str_radix(text, 8) {
         Ok(mode) if digits && mode & !0o770 == 0 => Ok(mode),
-        Ok(_) if digits => Err("others get nothing: use 0600, 0640, 0440 or the like"),
-        _ => Err("not a mode in octal, such as 0600"),
+        Ok(_) if digits => Err("other users must have no access: use 0600, 0640, 0440 or the like"),
+        _ => Err("not an octal mode, such as 0600"),
     }
 }
 
-/// Makes files of what `placements` place. That each was released is for `require` to see to.
-pub(crate) fn apply(placements: &[Placement], receipt: &mut Receipt) {
+/// Turns the secrets that are mapped into files. `require` has made sure that each of them was released.
+pub(crate) fn apply(mappings: &[FileMapping], receipt: &mut Receipt) {
     for entry in &mut receipt.entries {
-        if placements.iter().any(|placement| placement.secret.is_secret(&entry.name, &entry.env)) {
+        if mappings.iter().any(|mapping| mapping.secret.matches_secret(&entry.name, &entry.env)) {
             entry.delivery = Delivery::File;
         }
     }
@@ -113,7 +118,7 @@ mod tests {
     use super::super::verified_release::tests::response;
     use super::*;
 
-    fn parsed(text: &str) -> Result<Vec<Placement>, String> {
+    fn parsed(text: &str) -> Result<Vec<FileMapping>, String> {
         let mut faults = Faults::default();
         let file = File::parse("f", text, &mut faults);
         let placements = read(&file, &mut faults);
@@ -127,7 +132,7 @@ mod tests {
         );
         let read = read.unwrap();
         assert_eq!((read[0].path.as_path(), read[0].mode), (Path::new("web/tls.key"), 0o640));
-        assert_eq!(read[0].owner, Wish::parse("www:33").ok());
+        assert_eq!(read[0].owner, UserSpec::parse("www:33").ok());
         assert_eq!((read[1].mode, &read[1].owner), (0o600, &None));
         assert_eq!(parsed("files:\n"), Ok(vec![]));
     }
@@ -137,18 +142,21 @@ mod tests {
         for (text, fault) in [
             ("files: x", "f:1 files: not a list of files"),
             ("files: [x]", "f:1 files: not a mapping with `secret` and `path`"),
-            ("files: [{secret: a}]", "f:1 files: `secret` and `path` must both be given"),
+            ("files: [{secret: a}]", "f:1 files: both `secret` and `path` are required"),
             (
                 "files: [{secret: a, path: ../x}]",
-                "f:1 files.path: not the path of a file; `.` and `..` are not taken",
+                "f:1 files.path: not the path of a file; `.` and `..` are not allowed",
             ),
             (
                 "files: [{secret: a, path: x, mode: '0644'}]",
-                "f:1 files.mode: others get nothing: use 0600, 0640, 0440 or the like",
+                "f:1 files.mode: other users must have no access: use 0600, 0640, 0440 or the like",
             ),
-            ("files: [{secret: a, path: x, mode: rw}]", "f:1 files.mode: not a mode in octal, such as 0600"),
-            ("files: [{secret: a, path: x}, {secret: b, path: x}]", "f:1 files: two secrets at one path"),
-            ("files: [{secret: a, path: x}, {secret: a, path: y}]", "f:1 files: the secret is placed twice"),
+            ("files: [{secret: a, path: x, mode: rw}]", "f:1 files.mode: not an octal mode, such as 0600"),
+            (
+                "files: [{secret: a, path: x}, {secret: b, path: x}]",
+                "f:1 files: two secrets have the same path",
+            ),
+            ("files: [{secret: a, path: x}, {secret: a, path: y}]", "f:1 files: the secret is listed twice"),
         ] {
             assert_eq!(parsed(text), Err(fault.to_owned()));
         }

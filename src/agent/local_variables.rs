@@ -1,5 +1,5 @@
-//! The variables that the machine itself brings, and the references among them. Values stay apart from names, so that whatever
-//! decides about names cannot see one.
+//! The variables that the machine itself provides, and the references to secrets among them. Values are kept apart from names, so
+//! that code that decides about names cannot see a value.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,39 +7,39 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::config::{is_ours, key};
+use super::config::keys;
+use super::config::keys::is_agent_variable;
 use super::machine::Files;
 use crate::domain::import;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::SecretValue;
 use crate::settings::{Content, Environment, Faults, File, Origin, Setting};
 
-/// What a value begins with that names a secret instead of being one.
+/// A value that starts with this names a secret instead of being the value.
 const REFERENCE: &str = "dropsafe:";
-/// As for the configuration file, bytes.
-const MAX_DEFAULTS: usize = 1 << 20;
+const MAX_DEFAULTS_FILE: usize = 1 << 20;
+const AGENT_NAME: &str = "DROPSAFE_ names belong to the agent and never reach the workload";
 
-/// Where a variable may come from, by default the highest first.
+/// Where a variable may come from, in the default order, the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Layer {
     /// The member's own secrets.
     Private,
-    /// The organization's secrets.
+    /// The organization's shared secrets.
     Shared,
     /// The `secrets:` map of the configuration file.
     Secrets,
-    /// What the agent was started with.
+    /// The environment that the agent was started with.
     Environment,
     /// The defaults file.
     Defaults,
 }
 
 impl Layer {
-    /// The order unless the configuration says otherwise.
+    /// The default order.
     pub(crate) const ALL: [Self; 5] =
         [Self::Private, Self::Shared, Self::Secrets, Self::Environment, Self::Defaults];
 
-    /// The word for it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Private => "private",
@@ -50,10 +50,6 @@ impl Layer {
         }
     }
 
-    /// The layer of that word.
-    ///
-    /// # Errors
-    /// The words there are.
     pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let found = Self::ALL.into_iter().find(|layer| layer.as_str() == word);
         found.ok_or("not one of private, shared, secrets, environment, defaults")
@@ -66,63 +62,74 @@ impl fmt::Display for Layer {
     }
 }
 
-/// A variable of the machine's own, without its value.
+/// What the value of a local variable is, without the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Given {
-    /// Where it comes from: `Secrets`, `Environment` or `Defaults`.
-    pub(crate) layer: Layer,
-    /// Its name; an inherited one may be anything.
-    pub(crate) name: OsString,
-    /// The secret that its value names, when it is a reference; `Err` when what follows `dropsafe:` names none.
-    pub(crate) reference: Option<Result<SecretName, ()>>,
+pub(crate) enum LocalContent {
+    Literal,
+    Reference(SecretName),
+    /// It starts with `dropsafe:`, and the rest is not a secret's name.
+    MalformedReference,
 }
 
-/// The machine's own variables; the value of `given[n]` is `values[n]`.
+/// A variable of the machine, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocalVariable {
+    /// `Secrets`, `Environment` or `Defaults`.
+    pub(crate) layer: Layer,
+    /// An inherited variable may have any name.
+    pub(crate) name: OsString,
+    pub(crate) content: LocalContent,
+}
+
+/// The machine's variables; the value of `variables[n]` is `values[n]`.
 #[derive(Default)]
-pub(crate) struct Own {
-    /// Names, at most one of each in a layer.
-    pub(crate) given: Vec<Given>,
-    /// Values.
+pub(crate) struct LocalVariables {
+    /// At most one of each name in a layer.
+    pub(crate) variables: Vec<LocalVariable>,
     pub(crate) values: Vec<SecretValue>,
 }
 
-impl fmt::Debug for Own {
+/// Where local variables are read from.
+pub(crate) struct LocalSources<'a> {
+    /// The configuration file, with its `secrets:` map.
+    pub(crate) file: &'a File,
+    pub(crate) defaults: Option<&'a Setting<PathBuf>>,
+    pub(crate) environment: &'a Environment,
+    /// Names of the environment whose values are never references.
+    pub(crate) literal: &'a [EnvName],
+}
+
+impl fmt::Debug for LocalVariables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.given).finish()
+        f.debug_list().entries(&self.variables).finish()
     }
 }
 
-impl Own {
-    pub(crate) fn read(
-        file: &File,
-        defaults: Option<&Setting<PathBuf>>,
-        environment: &Environment,
-        literal: &[EnvName],
-        files: &dyn Files,
-        faults: &mut Faults,
-    ) -> Self {
-        let mut own = Self::default();
-        own.add_secrets(file, faults);
-        own.add_environment(environment, literal);
-        if let Some(defaults) = defaults {
-            own.add_defaults(defaults, files, faults);
+impl LocalVariables {
+    pub(crate) fn collect(sources: &LocalSources<'_>, files: &dyn Files, faults: &mut Faults) -> Self {
+        let mut local = Self::default();
+        local.add_secrets(sources.file, faults);
+        local.add_environment(sources.environment, sources.literal);
+        if let Some(defaults) = sources.defaults {
+            local.add_defaults(defaults, files, faults);
         }
-        own
+        local
     }
 
-    /// The `secrets:` map. Its keys are secrets' names, exported as the store would export them; so are those of the defaults.
+    /// Adds the `secrets:` map. Its keys are secrets' names and are exported as the store exports them, and so are the names of the
+    /// defaults file.
     fn add_secrets(&mut self, file: &File, faults: &mut Faults) {
-        let Some(node) = file.node(key::SECRETS) else { return };
+        let Some(node) = file.node(keys::SECRETS) else { return };
         let entries = match &node.content {
             Content::Null => return,
             Content::Map(entries) => entries,
             Content::Text(_) | Content::List(_) => {
-                return faults.push(file.origin(node, key::SECRETS), "not a mapping of names to values");
+                return faults.push(file.origin(node, keys::SECRETS), "not a mapping of names to values");
             }
         };
         let mut seen: Vec<(EnvName, &str)> = Vec::new();
         for entry in entries {
-            let origin = file.origin(&entry.value, &format!("{}.{}", key::SECRETS, entry.key));
+            let origin = file.origin(&entry.value, &format!("{}.{}", keys::SECRETS, entry.key));
             let name = match SecretName::parse(&entry.key) {
                 Ok(name) => name.export(),
                 Err(error) => {
@@ -130,10 +137,11 @@ impl Own {
                     continue;
                 }
             };
-            if is_ours(name.as_str().as_bytes()) {
-                faults.push(origin, "DROPSAFE_ names are the agent's own and are never passed on");
+            if is_agent_variable(name.as_str().as_bytes()) {
+                faults.push(origin, AGENT_NAME);
                 continue;
             }
+            // YAML forbids equal keys, and does not know that db-url and DB_URL are exported alike.
             if let Some((_, earlier)) = seen.iter().find(|(exported, _)| *exported == name) {
                 faults.push(origin, format_args!("exported as {name}, and so is {earlier}"));
                 continue;
@@ -142,6 +150,7 @@ impl Own {
                 Content::Text(text) => {
                     self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true)
                 }
+                // An empty value would be a guess: the key may be a placeholder that somebody forgot.
                 Content::Null => faults.push(origin, "no value; write \"\" for an empty one"),
                 Content::List(_) | Content::Map(_) => faults.push(origin, "not a single value"),
             }
@@ -150,14 +159,14 @@ impl Own {
     }
 
     fn add_environment(&mut self, environment: &Environment, literal: &[EnvName]) {
-        for (name, value) in environment.iter().filter(|(name, _)| !is_ours(name.as_bytes())) {
-            let refers = !literal.iter().any(|literal| OsStr::new(literal.as_str()) == name);
-            self.add(Layer::Environment, name, SecretValue::new(value.as_bytes().to_vec()), refers);
+        for (name, value) in environment.iter().filter(|(name, _)| !is_agent_variable(name.as_bytes())) {
+            let may_refer = !literal.iter().any(|literal| OsStr::new(literal.as_str()) == name);
+            self.add(Layer::Environment, name, SecretValue::new(value.as_bytes().to_vec()), may_refer);
         }
     }
 
     fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut Faults) {
-        let text = match files.text(&path.value, MAX_DEFAULTS) {
+        let text = match files.text(&path.value, MAX_DEFAULTS_FILE) {
             Ok(text) => text.text,
             Err(error) => {
                 return faults.push(path.origin.clone(), format_args!("the defaults file: {error}"));
@@ -165,6 +174,7 @@ impl Own {
         };
         let file = Arc::<str>::from(path.value.display().to_string());
         let origin = |line| Origin::Line { file: file.clone(), line, field: "".into() };
+        // The same parser as `dropsafe import`, so that one file means the same here and in the store.
         let assignments = match import::parse(text.as_bytes()) {
             Ok(assignments) => assignments,
             Err(wrong) => {
@@ -173,49 +183,51 @@ impl Own {
         };
         for assignment in assignments {
             let name = assignment.name.export();
-            if is_ours(name.as_str().as_bytes()) {
-                faults.push(
-                    origin(assignment.line),
-                    "DROPSAFE_ names are the agent's own and are never passed on",
-                );
+            if is_agent_variable(name.as_str().as_bytes()) {
+                faults.push(origin(assignment.line), AGENT_NAME);
             } else {
                 self.add(Layer::Defaults, name.as_str(), assignment.value, true);
             }
         }
     }
 
-    /// Leaves out what was inherited, but for what refers to a secret.
-    pub(crate) fn keep_references(&mut self) {
-        let keep: Vec<bool> =
-            self.given.iter().map(|own| own.layer != Layer::Environment || own.reference.is_some()).collect();
-        let mut kept = keep.iter();
-        self.given.retain(|_| kept.next().is_none_or(|keep| *keep));
-        let mut kept = keep.iter();
-        self.values.retain(|_| kept.next().is_none_or(|keep| *keep));
+    /// Drops what was inherited, except references: they were put into this unit's environment for the workloads of `boot`.
+    pub(crate) fn drop_inherited(&mut self) {
+        // Both lists have to lose the same places, and `retain` shows a closure one list only.
+        let keep: Vec<bool> = self
+            .variables
+            .iter()
+            .map(|local| local.layer != Layer::Environment || local.content != LocalContent::Literal)
+            .collect();
+        let mut flags = keep.iter();
+        self.variables.retain(|_| flags.next().is_none_or(|keep| *keep));
+        let mut flags = keep.iter();
+        self.values.retain(|_| flags.next().is_none_or(|keep| *keep));
     }
 
-    /// Puts a variable in the place of the inherited one of that name, or beside the others.
-    pub(crate) fn inherit(&mut self, name: &str, value: SecretValue) {
-        let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;
-        match self.given.iter().position(inherited) {
+    /// Sets a variable as if it had been inherited with this literal value.
+    pub(crate) fn set_inherited(&mut self, name: &str, value: SecretValue) {
+        let inherited = |local: &LocalVariable| local.layer == Layer::Environment && local.name == name;
+        match self.variables.iter().position(inherited) {
             Some(index) => {
-                self.given[index].reference = None;
+                self.variables[index].content = LocalContent::Literal;
                 self.values[index] = value;
             }
-            None => {
-                let name = name.into();
-                self.given.push(Given { layer: Layer::Environment, name, reference: None });
-                self.values.push(value);
-            }
+            None => self.add(Layer::Environment, name, value, false),
         }
     }
 
-    /// `refers`: whether the value may be a reference.
-    fn add(&mut self, layer: Layer, name: impl Into<OsString>, value: SecretValue, refers: bool) {
-        let named = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| refers);
-        let reference = named
-            .map(|name| str::from_utf8(name).map_err(drop).and_then(|n| SecretName::parse(n).map_err(drop)));
-        self.given.push(Given { layer, name: name.into(), reference });
+    fn add(&mut self, layer: Layer, name: impl Into<OsString>, value: SecretValue, may_refer: bool) {
+        let reference = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| may_refer);
+        let content = match reference.map(str::from_utf8) {
+            None => LocalContent::Literal,
+            // Not passed on as it is: a workload that got `dropsafe:…` for a password would fail later, and less clearly.
+            Some(name) => match name.map(SecretName::parse) {
+                Ok(Ok(secret)) => LocalContent::Reference(secret),
+                _ => LocalContent::MalformedReference,
+            },
+        };
+        self.variables.push(LocalVariable { layer, name: name.into(), content });
         self.values.push(value);
     }
 }

@@ -1,79 +1,69 @@
-//! What keeps a workload from starting although the store answered: everything at once, names only.
+//! What keeps a workload from starting although the store has answered. All of it is collected; it contains names and no values.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use super::requested_name::Wanted;
+use super::requested_name::RequestedName;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::resolve::SkipReason;
 
-/// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Obstacle {
-    /// A value that begins like a reference and names no secret.
-    Malformed {
-        /// The variable that holds it.
-        variable: OsString,
-    },
-    /// A reference to a secret that this boot cannot have.
+pub(crate) enum PlanError {
+    /// A value starts with `dropsafe:`, and the rest is not a secret's name.
+    Malformed { variable: OsString },
+    /// A reference names a secret that this boot does not receive.
     Unresolved {
-        /// The variable that holds it.
         variable: OsString,
-        /// What it refers to.
         secret: SecretName,
-        /// Why the store left it out, if it is there at all.
+        /// Why the store left the secret out; `None` if it is not in scope at all.
         skipped: Option<SkipReason>,
     },
-    /// A required name that nothing provides.
+    /// No layer provides a required name.
     Missing {
-        /// The name.
-        wanted: Wanted,
-        /// Why the store left it out, if it is there at all.
+        name: RequestedName,
+        /// Why the store left the secret out; `None` if it is not in scope at all.
         skipped: Option<SkipReason>,
     },
-    /// A name that the store may not set on this machine.
+    /// The store released a name that it may not set on this machine.
     Refused {
-        /// The name.
         name: EnvName,
-        /// What it changes.
+        /// What the name would change.
         why: &'static str,
     },
-    /// Two released values for one name, or one for a name that no variable can have.
-    Collision {
-        /// The name.
-        variable: OsString,
-    },
+    /// The store released two values for one name, or a value for a name that no variable can have.
+    Collision { variable: OsString },
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { variable } => {
-                write!(f, "{} begins with dropsafe: and names no secret", shown(variable))
+                write!(f, "{} starts with dropsafe: and does not name a secret", display_name(variable))
             }
             Self::Unresolved { variable, secret, skipped } => {
-                write!(f, "{} refers to the secret {secret}, which {}", shown(variable), because(*skipped))
+                let variable = display_name(variable);
+                write!(f, "{variable} refers to the secret {secret}, which {}", skip_text(*skipped))
             }
-            Self::Missing { wanted, skipped } => {
-                write!(f, "{wanted} is required and missing: it {}", because(*skipped))
+            Self::Missing { name, skipped } => {
+                write!(f, "{name} is required and missing: it {}", skip_text(*skipped))
             }
             Self::Refused { name, why } => write!(f, "the store may not set {name} on this machine: {why}"),
             Self::Collision { variable } => {
-                write!(f, "the store released values that cannot both be {}", shown(variable))
+                write!(f, "the store released several values for {}", display_name(variable))
             }
         }
     }
 }
 
-impl Obstacle {
+impl PlanError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => {
-                "write dropsafe:NAME, or list the variable in `literal` if its value is meant as it is"
+                "write dropsafe:NAME, or list the variable in `literal` if its value is not a reference"
             }
             Self::Unresolved { skipped: None, .. } => {
-                "deposit it, or list the variable in `literal` if its value is meant as it is"
+                "deposit it, or list the variable in `literal` if its value is not a reference"
             }
             Self::Missing { skipped: None, .. } => {
                 "deposit it, or set it in the environment or the defaults file"
@@ -82,17 +72,17 @@ impl Obstacle {
                 "`dropsafe-agent explain` shows what was left out and why"
             }
             Self::Refused { .. } => {
-                "list it in `allow_names` to permit it here, or in `exclude` to do without it"
+                "list it in `allow_names` to allow it here, or in `exclude` to do without it"
             }
-            Self::Collision { .. } => "rename one of the secrets, or leave one out with `exclude`",
+            Self::Collision { .. } => "rename one of the secrets, or exclude one with `exclude`",
         }
     }
 }
 
-fn because(skipped: Option<SkipReason>) -> &'static str {
+fn skip_text(skipped: Option<SkipReason>) -> &'static str {
     match skipped {
         None => "is not in scope for this ticket",
-        Some(SkipReason::AutoInstallOff) => "is kept with auto-install off and was not asked for",
+        Some(SkipReason::AutoInstallOff) => "is not auto-installed and was not requested",
         Some(SkipReason::Excluded) => "is excluded",
         Some(SkipReason::PluginNotRunning) => "belongs to a plugin that is not running here",
         Some(SkipReason::PluginDisabled) => "belongs to a plugin that is disabled",
@@ -103,56 +93,55 @@ fn because(skipped: Option<SkipReason>) -> &'static str {
     }
 }
 
-/// A name that may have come from anywhere, without what a terminal would obey, and without the rest of a credential that was
-/// put in the wrong place.
-pub(crate) fn shown(name: &OsStr) -> String {
+/// A name from anywhere, made safe for a terminal and for logs.
+pub(crate) fn display_name(name: &OsStr) -> String {
     let name = name.to_string_lossy();
     match CREDENTIALS.iter().find(|prefix| name.starts_with(**prefix)) {
+        // Somebody has put a credential in the place of a name; the prefix says so without repeating it.
         Some(prefix) => format!("{prefix}…"),
         None => name.escape_debug().to_string(),
     }
 }
 
-/// What a ticket and the credentials of people begin with.
+/// The prefixes of tickets and of people's credentials.
 pub(crate) const CREDENTIALS: [&str; 4] = ["dst_", "dsc_", "dsm_", "dso_"];
 
-/// All of them.
+/// Every error of one plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Obstacles(Vec<Obstacle>);
+pub(crate) struct PlanErrors(Vec<PlanError>);
 
-impl Obstacles {
-    /// Adds one.
-    pub(crate) fn push(&mut self, obstacle: Obstacle) {
-        self.0.push(obstacle);
+impl PlanErrors {
+    pub(crate) fn push(&mut self, error: PlanError) {
+        self.0.push(error);
     }
 
-    /// `value`, unless something is in the way.
-    ///
-    /// # Errors
-    /// The obstacles, when there are any.
+    /// `value`, if there is no error.
     pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// Each of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Obstacle> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PlanError> {
         self.0.iter()
     }
 
-    /// What to do about the first.
+    /// What to do about the first error.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        self.0.first().map(Obstacle::hint)
+        self.0.first().map(PlanError::hint)
     }
 }
 
-/// One a line.
-impl fmt::Display for Obstacles {
+/// One error per line.
+impl fmt::Display for PlanErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, obstacle) in self.0.iter().enumerate() {
-            write!(f, "{}{obstacle}", if index > 0 { "\n" } else { "" })?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index > 0 { "\n" } else { "" })?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Obstacles {}
+impl std::error::Error for PlanErrors {}

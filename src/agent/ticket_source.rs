@@ -1,5 +1,5 @@
-//! Finds the boot ticket. Of several places the first that has one counts, and it is said that there were more. The ticket is
-//! never printed, and nothing of it is quoted when it cannot be read.
+//! Locates the boot ticket. The first source that has one counts, and a warning names the others. The ticket is never printed, and
+//! none of it is quoted when it cannot be read.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,45 +8,39 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, unlink};
 use zeroize::Zeroizing;
 
-use super::config::Settings;
-use super::error::Failure;
-use super::machine::{Files, ReadError, Text};
+use super::config::AgentSettings;
+use super::machine::{FileReadError, Files, TextFile};
 use crate::domain::ticket::{BootTicket, TicketError};
 use crate::settings::{Environment, Origin};
 
-/// A ticket with eight of the longest addresses has less than 7 KiB.
+/// A ticket with eight addresses of the maximal length has less than 7 KiB.
 const MAX_TICKET: usize = 16 << 10;
-/// The kernel keeps at most 4 KiB of its command line on most machines.
+/// Most architectures limit the kernel's command line to 4 KiB or less.
 const MAX_COMMAND_LINE: usize = 64 << 10;
 const COMMAND_LINE: &str = "/proc/cmdline";
-const WORD: &str = "dropsafe.ticket=";
-/// As systemd reads it (systemd.system-credentials(7)).
-const FIRMWARE_WORD: &str = "io.systemd.credential:dropsafe.ticket=";
-/// Machines have one of this kind, or none.
+const COMMAND_LINE_WORD: &str = "dropsafe.ticket=";
+/// The form in which systemd reads credentials from SMBIOS (systemd.system-credentials(7)).
+const FIRMWARE_STRING: &str = "io.systemd.credential:dropsafe.ticket=";
+/// Hypervisors write one structure of OEM strings.
 const MAX_STRUCTURES: usize = 4;
 const MAX_STRUCTURE: usize = 64 << 10;
 
-/// A place where a ticket may be, in the order in which they are asked.
+/// A place where a ticket may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum TicketSource {
     /// A file that a flag, a variable or the configuration names.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Who named it.
-        origin: Origin,
-    },
+    File { path: PathBuf, origin: Origin },
     /// `DROPSAFE_TICKET` itself.
     Variable,
     /// systemd's credential `dropsafe.ticket`, which may come from SMBIOS (systemd.exec(5), `LoadCredential=`).
     Credential(PathBuf),
-    /// The same credential as the firmware has it, for machines whose init system is another.
+    /// The same credential in the firmware, for machines without systemd.
     Firmware,
-    /// `dropsafe.ticket=` on the kernel's command line, which everybody on the machine can read.
+    /// `dropsafe.ticket=` on the kernel's command line, which every user of the machine can read.
     CommandLine,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TicketSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, origin } => write!(f, "{} ({origin})", path.display()),
@@ -58,102 +52,90 @@ impl fmt::Display for Place {
     }
 }
 
-/// A ticket, and where it was.
+/// A ticket and its source.
 #[derive(Debug)]
-pub(crate) struct Found {
-    /// The ticket.
+pub(crate) struct LocatedTicket {
     pub(crate) ticket: BootTicket,
-    /// Where it was.
-    pub(crate) place: Place,
-    /// What is odd and no fault.
+    pub(crate) source: TicketSource,
+    /// Findings that are probably mistakes and stop nothing.
     pub(crate) warnings: Vec<String>,
 }
 
-impl Found {
-    /// The file that it came from, if the machine's configuration names it; no other may be deleted.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        match &self.place {
-            Place::File { path, .. } => Some(path),
-            Place::Variable | Place::Credential(_) | Place::Firmware | Place::CommandLine => None,
-        }
-    }
-
-    /// That file, where it is to go with the boot.
-    pub(crate) fn leaving(&self, settings: &Settings) -> Leaving<'_> {
-        Leaving(self.file().filter(|_| settings.delete_ticket_file))
+impl LocatedTicket {
+    /// The file that the ticket came from, if the configuration says to delete it.
+    pub(crate) fn file_to_delete(&self, settings: &AgentSettings) -> TicketFileDeletion<'_> {
+        TicketFileDeletion(match &self.source {
+            TicketSource::File { path, .. } if settings.delete_ticket_file => Some(path),
+            // Credentials belong to the service manager, and the rest are no files.
+            _ => None,
+        })
     }
 }
 
-/// The ticket's file, if it is to be deleted.
+/// The ticket file, if it is to be deleted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Leaving<'a>(Option<&'a Path>);
+pub(crate) struct TicketFileDeletion<'a>(Option<&'a Path>);
 
-impl Leaving<'_> {
-    /// Whether it could be deleted, asked before a use of the ticket is spent.
-    ///
-    /// # Errors
-    /// The folder may not be changed.
-    pub(crate) fn check(self) -> Result<(), Failure> {
-        self.with(deletable)
+/// The ticket file is to be deleted, and that is not possible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot delete the ticket file {}: {}", path.display(), errno.desc())]
+pub(crate) struct TicketFileError {
+    path: PathBuf,
+    errno: Errno,
+}
+
+impl TicketFileError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        "make its folder writable, or remove delete_ticket_file"
+    }
+}
+
+impl TicketFileDeletion<'_> {
+    /// Checks, before a use of the ticket is spent, that the file can be deleted.
+    pub(crate) fn check(self) -> Result<(), TicketFileError> {
+        // Deleting needs the right to write to the folder, whatever the mode of the file.
+        self.with(|file| {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            access(folder.unwrap_or(Path::new(".")), AccessFlags::W_OK)
+        })
     }
 
-    /// Deletes it, once the release is here: a boot that failed before can be tried again.
-    ///
-    /// # Errors
-    /// The system's; that it is gone already is none.
-    pub(crate) fn delete(self) -> Result<(), Failure> {
-        self.with(delete)
+    /// Deletes the file. The caller does so after the release has arrived, so that a boot that failed can be tried again.
+    pub(crate) fn delete(self) -> Result<(), TicketFileError> {
+        self.with(|file| match unlink(file) {
+            // Another boot of the same machine was quicker.
+            Err(Errno::ENOENT) => Ok(()),
+            result => result,
+        })
     }
 
-    fn with(self, act: fn(&Path) -> Result<(), Errno>) -> Result<(), Failure> {
+    fn with(self, act: fn(&Path) -> Result<(), Errno>) -> Result<(), TicketFileError> {
         let Some(path) = self.0 else { return Ok(()) };
-        act(path).map_err(|errno| Failure::Keep { path: path.to_owned(), errno })
-    }
-}
-
-fn deletable(file: &Path) -> Result<(), Errno> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    access(folder, AccessFlags::W_OK)
-}
-
-fn delete(file: &Path) -> Result<(), Errno> {
-    match unlink(file) {
-        Err(Errno::ENOENT) => Ok(()),
-        result => result,
+        act(path).map_err(|errno| TicketFileError { path: path.to_owned(), errno })
     }
 }
 
 /// Why there is no ticket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum IdentityError {
-    /// Nowhere.
+pub(crate) enum TicketSourceError {
     #[error("there is no boot ticket")]
     None,
-    /// The first place cannot be read.
-    #[error("the ticket in {place}: {why}")]
-    Unreadable {
-        /// Where it should be.
-        place: Place,
-        /// Why it is not.
-        why: ReadError,
-    },
-    /// What is there is no ticket.
-    #[error("{place}: {why}")]
-    Invalid {
-        /// Where it is.
-        place: Place,
-        /// What is wrong.
-        why: TicketError,
-    },
+    /// The first source cannot be read.
+    #[error("the ticket in {origin}: {why}")]
+    Unreadable { origin: TicketSource, why: FileReadError },
+    /// The first source holds something else.
+    #[error("{origin}: {why}")]
+    Invalid { origin: TicketSource, why: TicketError },
 }
 
-impl IdentityError {
+impl TicketSourceError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::None => Some(
-                "make one with `dropsafe ticket new` and set DROPSAFE_TICKET or DROPSAFE_TICKET_FILE, or give the unit \
-                 the credential dropsafe.ticket",
+                "create one with `dropsafe ticket new` and set DROPSAFE_TICKET or DROPSAFE_TICKET_FILE, or give the \
+                 unit the credential dropsafe.ticket",
             ),
             Self::Unreadable { .. } => None,
             Self::Invalid { why, .. } => why.hint(),
@@ -161,103 +143,111 @@ impl IdentityError {
     }
 }
 
-/// Finds it: a file named by `--ticket-file` or `DROPSAFE_TICKET_FILE`, then `DROPSAFE_TICKET`, then a file that the configuration
-/// names, the systemd credential, the firmware, and the kernel's command line.
+/// Locates the ticket in the file that `--ticket-file` or `DROPSAFE_TICKET_FILE` names, `DROPSAFE_TICKET`, the file that the
+/// configuration names, the systemd credential, the firmware, and the kernel's command line, in this order.
 ///
 /// # Errors
-/// There is none, or the first place has none that can be read; the next is not tried then, since it may be another's.
-pub(crate) fn find(
-    settings: &Settings,
+/// There is no ticket, or the first source has one that cannot be read. The next source is not tried then, since its ticket may be
+/// another member's.
+pub(crate) fn locate(
+    settings: &AgentSettings,
     environment: &Environment,
     files: &dyn Files,
-) -> Result<Found, IdentityError> {
-    let mut places = places(settings, environment).into_iter().filter_map(|place| {
-        let read = read(&place, environment, files)?;
-        Some((place, read))
+) -> Result<LocatedTicket, TicketSourceError> {
+    let mut found = sources(settings, environment).into_iter().filter_map(|source| {
+        let text = read(&source, environment, files)?;
+        Some((source, text))
     });
-    let (place, text) = places.next().ok_or(IdentityError::None)?;
+    let (source, text) = found.next().ok_or(TicketSourceError::None)?;
     let text = match text {
         Ok(text) => text,
-        Err(why) => return Err(IdentityError::Unreadable { place, why }),
+        Err(why) => return Err(TicketSourceError::Unreadable { origin: source, why }),
     };
     let ticket = match BootTicket::parse(text.text.trim()) {
         Ok(ticket) => ticket,
-        Err(why) => return Err(IdentityError::Invalid { place, why }),
+        Err(why) => return Err(TicketSourceError::Invalid { origin: source, why }),
     };
     let mut warnings = Vec::new();
-    if let (true, Place::File { path, .. }) = (text.open_to_others, &place) {
+    if let (true, TicketSource::File { path, .. }) = (text.open_to_others, &source) {
         let path = path.display();
-        warnings.push(format!("others may read the ticket in {path}: chmod 0600 {path}"));
+        warnings.push(format!("other users may read the ticket in {path}: run chmod 0600 {path}"));
     }
-    // systemd makes the firmware's a credential: that is one ticket and not two.
-    let same = |other: &Result<Text, ReadError>| {
+    // systemd makes a credential of the string in the firmware: that is one ticket in two places, and no mistake.
+    let same = |other: &Result<TextFile, FileReadError>| {
         other.as_ref().is_ok_and(|other| other.text.trim() == text.text.trim())
     };
     let others: Vec<String> =
-        places.filter(|(_, other)| !same(other)).map(|(place, _)| place.to_string()).collect();
+        found.filter(|(_, other)| !same(other)).map(|(source, _)| source.to_string()).collect();
     if !others.is_empty() {
-        warnings.push(format!("the ticket in {place} is used; there is another in {}", others.join(", ")));
+        warnings.push(format!("the ticket in {source} is used; there is another in {}", others.join(", ")));
     }
-    Ok(Found { ticket, place, warnings })
+    Ok(LocatedTicket { ticket, source, warnings })
 }
 
-/// Where to look, in order. Whether there is anything is another question.
-fn places(settings: &Settings, environment: &Environment) -> Vec<Place> {
+/// The sources in order, whether or not they hold anything.
+fn sources(settings: &AgentSettings, environment: &Environment) -> Vec<TicketSource> {
     let file = settings.ticket_file.clone();
+    // The configuration may be part of an image; what was set for this start of the machine or container is closer to it.
     let configured = file.as_ref().is_some_and(|file| matches!(file.origin, Origin::Line { .. }));
-    let mut file = file.map(|file| Place::File { path: file.value, origin: file.origin });
-    let mut places = Vec::new();
-    places.extend(file.take_if(|_| !configured));
-    places.push(Place::Variable);
-    places.extend(file);
+    let mut file = file.map(|file| TicketSource::File { path: file.value, origin: file.origin });
+    let mut sources = Vec::new();
+    sources.extend(file.take_if(|_| !configured));
+    sources.push(TicketSource::Variable);
+    sources.extend(file);
     if let Some(folder) = environment.variable("CREDENTIALS_DIRECTORY") {
-        places.push(Place::Credential(Path::new(folder).join("dropsafe.ticket")));
+        sources.push(TicketSource::Credential(Path::new(folder).join("dropsafe.ticket")));
     }
-    places.extend([Place::Firmware, Place::CommandLine]);
-    places
+    sources.extend([TicketSource::Firmware, TicketSource::CommandLine]);
+    sources
 }
 
-/// What is there; `None` when nothing is, and nobody said that there would be.
-fn read(place: &Place, environment: &Environment, files: &dyn Files) -> Option<Result<Text, ReadError>> {
-    let private = |text: &str| Text { text: Zeroizing::new(text.to_owned()), open_to_others: false };
-    match place {
-        Place::File { path, .. } => Some(files.text(path, MAX_TICKET)),
-        Place::Variable => {
+/// The text of a source; `None` if it holds nothing and nobody said that it would.
+fn read(
+    source: &TicketSource,
+    environment: &Environment,
+    files: &dyn Files,
+) -> Option<Result<TextFile, FileReadError>> {
+    let private = |text: &str| TextFile { text: Zeroizing::new(text.to_owned()), open_to_others: false };
+    match source {
+        TicketSource::File { path, .. } => Some(files.text(path, MAX_TICKET)),
+        TicketSource::Variable => {
             let value = environment.variable("DROPSAFE_TICKET")?;
-            Some(value.to_str().map(private).ok_or(ReadError::NotText))
+            Some(value.to_str().map(private).ok_or(FileReadError::NotText))
         }
-        Place::Credential(path) => match files.text(path, MAX_TICKET) {
-            Err(ReadError::Missing) => None,
+        // A unit that loads other credentials has the folder and not this file.
+        TicketSource::Credential(path) => match files.text(path, MAX_TICKET) {
+            Err(FileReadError::Missing) => None,
             read => Some(read),
         },
-        Place::Firmware => {
-            firmware(files).map(|ticket| str::from_utf8(&ticket).map(private).map_err(|_| ReadError::NotText))
-        }
-        Place::CommandLine => {
+        TicketSource::Firmware => read_firmware(files)
+            .map(|ticket| str::from_utf8(&ticket).map(private).map_err(|_| FileReadError::NotText)),
+        TicketSource::CommandLine => {
             let line = files.text(Path::new(COMMAND_LINE), MAX_COMMAND_LINE).ok()?;
-            let word = line.text.split_ascii_whitespace().find_map(|word| word.strip_prefix(WORD))?;
+            let word =
+                line.text.split_ascii_whitespace().find_map(|word| word.strip_prefix(COMMAND_LINE_WORD))?;
             Some(Ok(private(word)))
         }
     }
 }
 
-/// What the hypervisor was given as an "OEM string": root alone may read it, and nobody in a container.
-fn firmware(files: &dyn Files) -> Option<Zeroizing<Vec<u8>>> {
+/// The ticket among the OEM strings that the hypervisor was given.
+fn read_firmware(files: &dyn Files) -> Option<Zeroizing<Vec<u8>>> {
+    // Only root may read these files, and containers do not have them. That they cannot be read means that there is no ticket.
     (0..MAX_STRUCTURES).find_map(|number| {
         let path = format!("/sys/firmware/dmi/entries/11-{number}/raw");
         let (structure, _) = files.bytes(Path::new(&path), MAX_STRUCTURE).ok()?;
-        // The formatted part has its length in its second byte; strings follow, each with its NUL (DMTF DSP0134, 6.1.3).
+        // The second byte is the length of the formatted part; strings follow, each with its NUL (DMTF DSP0134, 6.1.3).
         let formatted = structure.get(1).map_or(0, |length| usize::from(*length));
         let mut strings = structure.get(formatted..)?.split(|byte| *byte == 0);
         strings
-            .find_map(|string| string.strip_prefix(FIRMWARE_WORD.as_bytes()))
+            .find_map(|string| string.strip_prefix(FIRMWARE_STRING.as_bytes()))
             .map(|found| found.to_vec().into())
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::arguments::Options;
+    use super::super::arguments::SettingArgs;
     use super::super::config;
     use super::super::machine::fake::FakeFiles;
     use super::*;
@@ -269,15 +259,15 @@ mod tests {
         ticket.to_text().to_string()
     }
 
-    /// Looks with these variables and files; tells the id of the ticket, its place and the warnings.
+    /// The id of the ticket, its source and the warnings, with these variables and files.
     fn look(
         variables: &[(&str, &str)],
         files: FakeFiles,
-    ) -> Result<(u8, String, Vec<String>), IdentityError> {
+    ) -> Result<(u8, String, Vec<String>), TicketSourceError> {
         let environment = Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())));
-        let (settings, _) = config::read(&Options::default(), &environment, &files).unwrap();
-        let found = find(&settings, &environment, &files)?;
-        Ok((found.ticket.credential().id[0], found.place.to_string(), found.warnings))
+        let (settings, _) = config::read(&SettingArgs::default(), &environment, &files).unwrap();
+        let found = locate(&settings, &environment, &files)?;
+        Ok((found.ticket.credential().id[0], found.source.to_string(), found.warnings))
     }
 
     #[test]
@@ -329,20 +319,20 @@ mod tests {
         let found = look(&[("CREDENTIALS_DIRECTORY", "/c")], both);
         assert_eq!(found, Ok((6, "the credential /c/dropsafe.ticket".into(), vec![])));
         let cut = FakeFiles::default().with("/sys/firmware/dmi/entries/11-0/raw", "\u{b}");
-        assert_eq!(look(&[], cut), Err(IdentityError::None));
+        assert_eq!(look(&[], cut), Err(TicketSourceError::None));
     }
 
     #[test]
     fn a_file_open_to_others_is_told() {
         let files = FakeFiles::default().with_open("/t", &ticket(1));
         let (_, _, warnings) = look(&[("DROPSAFE_TICKET_FILE", "/t")], files).unwrap();
-        assert_eq!(warnings, ["others may read the ticket in /t: chmod 0600 /t"]);
+        assert_eq!(warnings, ["other users may read the ticket in /t: run chmod 0600 /t"]);
     }
 
     #[test]
     fn a_bad_ticket_is_not_passed_over_and_never_quoted() {
         let whole = ticket(1);
-        for (text, told) in [
+        for (text, message) in [
             ("hunter2", "DROPSAFE_TICKET: this is not a boot ticket: it does not start with dst_"),
             (&whole[..whole.len() - 9], "DROPSAFE_TICKET: the boot ticket is cut short"),
             (
@@ -352,10 +342,10 @@ mod tests {
         ] {
             let files = FakeFiles::default().with("/proc/cmdline", &format!("dropsafe.ticket={}", ticket(5)));
             let error = look(&[("DROPSAFE_TICKET", text)], files).unwrap_err();
-            assert_eq!(error.to_string(), told);
+            assert_eq!(error.to_string(), message);
         }
         let error = look(&[("DROPSAFE_TICKET_FILE", "/gone")], FakeFiles::default()).unwrap_err();
         assert_eq!(error.to_string(), "the ticket in /gone (DROPSAFE_TICKET_FILE): there is no such file");
-        assert_eq!(look(&[("DROPSAFE_TICKET", "")], FakeFiles::default()), Err(IdentityError::None));
+        assert_eq!(look(&[("DROPSAFE_TICKET", "")], FakeFiles::default()), Err(TicketSourceError::None));
     }
 }

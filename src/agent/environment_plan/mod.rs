@@ -1,42 +1,40 @@
-//! Which variables the workload gets, from where, and what each of them shadows. Pure, and blind to values: it decides on names,
-//! the store's receipt and the configuration, so `explain` and `exec` cannot disagree.
+//! Which variables the workload gets, from which layer, and what each of them shadows.
+//!
+//! It is pure and cannot see a value: it works on names, the store's receipt and the configuration. `explain` and `exec` call the
+//! same function, so that they cannot disagree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
-use super::config::Settings;
-use super::local_variables::{Given, Layer, Own};
-use super::plan_error::{Obstacle, Obstacles};
-use super::requested_name::Wanted;
+use super::config::AgentSettings;
+use super::local_variables::{Layer, LocalContent, LocalVariable, LocalVariables};
+use super::plan_error::{PlanError, PlanErrors};
+use super::requested_name::RequestedName;
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::resolve::Why;
+use crate::domain::resolve::{SkipReason, Why};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;
 
-/// What a decision depends on.
+/// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Inputs<'a> {
+pub(crate) struct PlanInputs<'a> {
     /// The layers in use, the highest first.
     pub(crate) order: &'a [Layer],
-    /// The machine's own variables.
-    pub(crate) given: &'a [Given],
-    /// What the store released, or would release; an empty one when the workload starts without.
+    pub(crate) local: &'a [LocalVariable],
+    /// What the store released or, for `explain`, would release. It is empty if the workload starts without the store.
     pub(crate) receipt: &'a Receipt,
     /// Refused names that the store may set here.
     pub(crate) allow: &'a BTreeSet<EnvName>,
-    /// Names that the workload needs.
-    pub(crate) require: &'a [Wanted],
-    /// Names that it can use.
-    pub(crate) optional: &'a [Wanted],
+    pub(crate) require: &'a [RequestedName],
+    pub(crate) optional: &'a [RequestedName],
 }
 
-impl<'a> Inputs<'a> {
-    /// Of a machine, and what it is released.
-    pub(crate) fn of(settings: &'a Settings, own: &'a Own, receipt: &'a Receipt) -> Self {
+impl<'a> PlanInputs<'a> {
+    pub(crate) fn new(settings: &'a AgentSettings, local: &'a LocalVariables, receipt: &'a Receipt) -> Self {
         Self {
             order: &settings.layers,
-            given: &own.given,
+            local: &local.variables,
             receipt,
             allow: &settings.allow_names,
             require: &settings.require,
@@ -45,227 +43,238 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Where a value comes from.
+/// Where a variable's value is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// An entry of the receipt, by its place there.
+pub(crate) enum ValueOrigin {
+    /// The index of a receipt's entry.
     Released(usize),
-    /// One of the machine's own variables, by its place there.
-    Own(usize),
-    /// A variable of the machine's own that names a secret: its place, and that of the receipt's entry.
-    Reference {
-        /// The variable.
-        own: usize,
-        /// The entry.
-        entry: usize,
-    },
+    /// The index of a local variable.
+    Local(usize),
+    /// The index of a local variable that refers to a secret, and that of the secret's entry in the receipt.
+    Reference { local: usize, entry: usize },
 }
 
 /// One variable of the workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Variable {
-    /// Its name.
+pub(crate) struct PlannedVariable {
     pub(crate) name: OsString,
-    /// The layer that it comes from.
     pub(crate) layer: Layer,
-    /// Where its value is.
-    pub(crate) origin: Origin,
-    /// The layers below that have this name as well, the highest first.
+    pub(crate) origin: ValueOrigin,
+    /// The lower layers that have this name as well, the highest first.
     pub(crate) shadows: Vec<Layer>,
 }
 
-/// The decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// By name, each once.
-    pub(crate) variables: Vec<Variable>,
-    /// Released entries that a layer above shadows, by their place in the receipt.
-    pub(crate) overruled: Vec<usize>,
-    /// Optional names that nothing provides.
-    pub(crate) missing_optional: Vec<Wanted>,
+pub(crate) struct EnvironmentPlan {
+    /// Sorted by name; each name is unique.
+    pub(crate) variables: Vec<PlannedVariable>,
+    /// The receipt's entries that a higher layer shadows.
+    pub(crate) shadowed: Vec<usize>,
+    /// Optional names that no layer provides.
+    pub(crate) missing_optional: Vec<RequestedName>,
 }
 
-/// The secrets that the machine's own variables refer to: what to ask the store for.
+/// The secrets that local variables refer to, which the store is asked for.
 ///
 /// # Errors
-/// References that name no secret, so that no use of a ticket is spent on them.
-pub(crate) fn references(order: &[Layer], given: &[Given]) -> Result<BTreeSet<SecretName>, Obstacles> {
-    let mut asked = BTreeSet::new();
-    let mut obstacles = Obstacles::default();
-    for rivals in candidates(order, given, &Receipt::default()).values() {
-        let Some(Candidate { source: Source::Own(index), .. }) = rivals.first() else { continue };
-        match &given[*index].reference {
-            Some(Ok(secret)) => drop(asked.insert(secret.clone())),
-            Some(Err(())) => obstacles.push(Obstacle::Malformed { variable: given[*index].name.clone() }),
-            None => {}
+/// Malformed references: no use of a ticket is spent on them.
+pub(crate) fn references(
+    order: &[Layer],
+    local: &[LocalVariable],
+) -> Result<BTreeSet<SecretName>, PlanErrors> {
+    let mut secrets = BTreeSet::new();
+    let mut errors = PlanErrors::default();
+    for rivals in candidates(order, local, &Receipt::default()).values() {
+        // A reference that a higher local layer shadows is never resolved, so it is neither requested nor an error.
+        let Some(LayerCandidate { source: CandidateSource::Local(index), .. }) = rivals.first() else {
+            continue;
+        };
+        match &local[*index].content {
+            LocalContent::Reference(secret) => drop(secrets.insert(secret.clone())),
+            LocalContent::MalformedReference => {
+                errors.push(PlanError::Malformed { variable: local[*index].name.clone() });
+            }
+            LocalContent::Literal => {}
         }
     }
-    obstacles.or(asked)
+    errors.or(secrets)
 }
 
-/// Decides. Only a plan without obstacles may be carried out; with them, it still shows what it would be. Obstacles are references
-/// that nothing resolves, required names that nothing provides, names that the store may not set here, and two released
-/// values for one name.
-pub(crate) fn decide(inputs: Inputs<'_>) -> (Plan, Obstacles) {
-    let mut plan = Plan { variables: Vec::new(), overruled: Vec::new(), missing_optional: Vec::new() };
-    let mut obstacles = Obstacles::default();
-    for (name, rivals) in candidates(inputs.order, inputs.given, inputs.receipt) {
-        let Some((winner, beaten)) = rivals.split_first() else { continue };
-        if let Some(twin) = beaten.iter().find(|rival| rival.layer == winner.layer) {
-            debug_assert!(matches!(twin.source, Source::Released(_)));
-            obstacles.push(Obstacle::Collision { variable: name.clone() });
+/// Makes the plan. It may only be carried out if there are no errors; with errors, it still shows what the environment would be.
+pub(crate) fn build(inputs: PlanInputs<'_>) -> (EnvironmentPlan, PlanErrors) {
+    let mut plan =
+        EnvironmentPlan { variables: Vec::new(), shadowed: Vec::new(), missing_optional: Vec::new() };
+    let mut errors = PlanErrors::default();
+    for (name, rivals) in candidates(inputs.order, inputs.local, inputs.receipt) {
+        let Some((winner, losers)) = rivals.split_first() else { continue };
+        if let Some(twin) = losers.iter().find(|rival| rival.layer == winner.layer) {
+            // Local layers hold each name once. The store does so too, and a forged or defective answer need not.
+            debug_assert!(matches!(twin.source, CandidateSource::Released(_)));
+            errors.push(PlanError::Collision { variable: name.clone() });
         }
-        plan.overruled.extend(beaten.iter().filter_map(|rival| match rival.source {
-            Source::Released(entry) => Some(entry),
-            Source::Own(_) => None,
+        plan.shadowed.extend(losers.iter().filter_map(|rival| match rival.source {
+            CandidateSource::Released(entry) => Some(entry),
+            CandidateSource::Local(_) => None,
         }));
         let origin = match winner.source {
-            Source::Released(entry) => {
-                refuse(&inputs.receipt.entries[entry], inputs.allow, &mut obstacles);
-                Origin::Released(entry)
+            CandidateSource::Released(entry) => {
+                check_refused_name(&inputs.receipt.entries[entry], inputs.allow, &mut errors);
+                ValueOrigin::Released(entry)
             }
-            Source::Own(own) => match resolve(&inputs.given[own], inputs.receipt, &mut obstacles) {
-                Some(Some(entry)) => Origin::Reference { own, entry },
-                Some(None) => Origin::Own(own),
+            CandidateSource::Local(index) => match resolve(index, &inputs, &mut errors) {
+                Some(origin) => origin,
                 None => continue,
             },
         };
-        let shadows = beaten.iter().map(|rival| rival.layer).collect();
-        plan.variables.push(Variable { name, layer: winner.layer, origin, shadows });
+        let shadows = losers.iter().map(|rival| rival.layer).collect();
+        plan.variables.push(PlannedVariable { name, layer: winner.layer, origin, shadows });
     }
-    let missing = |wanted: &&Wanted| !plan.provides(wanted, inputs.receipt);
-    for wanted in inputs.require.iter().filter(missing) {
-        obstacles
-            .push(Obstacle::Missing { wanted: wanted.clone(), skipped: skipped(wanted, inputs.receipt) });
+    let missing = |name: &&RequestedName| !plan.provides(name, inputs.receipt);
+    for name in inputs.require.iter().filter(missing) {
+        let skipped = skip_reason(name, inputs.receipt);
+        errors.push(PlanError::Missing { name: name.clone(), skipped });
     }
     plan.missing_optional = inputs.optional.iter().filter(missing).cloned().collect();
-    (plan, obstacles)
+    (plan, errors)
 }
 
-/// The variable of the machine's own that `name` is, as long as the store does not set it.
-pub(crate) fn own(order: &[Layer], given: &[Given], name: &str) -> Option<usize> {
-    let held = |layer: &Layer| given.iter().position(|own| own.layer == *layer && own.name == name);
-    order.iter().find_map(held)
+/// The index of the local variable that wins the name, if the store does not set it.
+pub(crate) fn find_local(order: &[Layer], local: &[LocalVariable], name: &str) -> Option<usize> {
+    let index = |layer: &Layer| local.iter().position(|local| local.layer == *layer && local.name == name);
+    order.iter().find_map(index)
 }
 
-impl Plan {
-    /// The variable of that name.
-    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
+impl EnvironmentPlan {
+    pub(crate) fn variable(&self, name: &str) -> Option<&PlannedVariable> {
         self.variables.iter().find(|variable| variable.name == name)
     }
 
-    /// A released entry that is neither passed on nor shadowed by a layer that the machine put above it. There must be none.
-    pub(crate) fn misses<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
-        let passed = |index| self.variables.iter().any(|variable| variable.origin == Origin::Released(index));
-        let mut exported = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
-        exported.find(|(index, _)| !passed(*index) && !self.overruled.contains(index)).map(|(_, entry)| entry)
+    /// A released entry that the plan neither exports nor shadows. There must be none: it is a second look at what `build` did.
+    pub(crate) fn find_undelivered<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
+        let exported =
+            |index| self.variables.iter().any(|variable| variable.origin == ValueOrigin::Released(index));
+        // An entry that was only released for a reference has no variable of its own.
+        let mut expected = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
+        expected
+            .find(|(index, _)| !exported(*index) && !self.shadowed.contains(index))
+            .map(|(_, entry)| entry)
     }
 
-    fn provides(&self, wanted: &Wanted, receipt: &Receipt) -> bool {
+    fn provides(&self, name: &RequestedName, receipt: &Receipt) -> bool {
         self.variables.iter().any(|variable| {
             let entry = match variable.origin {
-                Origin::Released(entry) => receipt.entries.get(entry),
-                Origin::Own(_) | Origin::Reference { .. } => None,
+                ValueOrigin::Released(entry) => receipt.entries.get(entry),
+                // What a reference provides is the variable that holds it, not the secret's own name.
+                ValueOrigin::Local(_) | ValueOrigin::Reference { .. } => None,
             };
-            variable.name.to_str().is_some_and(|name| wanted.is_variable(name))
-                || entry.is_some_and(|entry| wanted.is_secret(&entry.name, &entry.env))
+            variable.name.to_str().is_some_and(|variable| name.matches_variable(variable))
+                || entry.is_some_and(|entry| name.matches_secret(&entry.name, &entry.env))
         })
     }
 }
 
-/// The name of the variable that an entry becomes. What is delivered as a file is announced by its path, in the manner of
-/// container images: `NAME_FILE`.
-pub(crate) fn variable_of(entry: &ReceiptEntry) -> String {
+/// The name of the variable that an entry becomes. A file is announced by its path in `NAME_FILE`, as container images do.
+pub(crate) fn variable_name(entry: &ReceiptEntry) -> String {
     match entry.delivery {
         Delivery::Variable => entry.env.as_str().to_owned(),
         Delivery::File => format!("{}_FILE", entry.env),
     }
 }
 
-struct Candidate {
+struct LayerCandidate {
     layer: Layer,
-    source: Source,
+    source: CandidateSource,
 }
 
-enum Source {
+enum CandidateSource {
     Released(usize),
-    Own(usize),
+    Local(usize),
 }
 
-/// Who has each name, the highest layer first.
-fn candidates(order: &[Layer], given: &[Given], receipt: &Receipt) -> BTreeMap<OsString, Vec<Candidate>> {
-    let mut names: BTreeMap<OsString, Vec<Candidate>> = BTreeMap::new();
+/// The candidates for each name, the highest layer first.
+fn candidates(
+    order: &[Layer],
+    local: &[LocalVariable],
+    receipt: &Receipt,
+) -> BTreeMap<OsString, Vec<LayerCandidate>> {
+    let mut names: BTreeMap<OsString, Vec<LayerCandidate>> = BTreeMap::new();
+    let mut add = |name: OsString, layer, source| {
+        names.entry(name).or_default().push(LayerCandidate { layer, source });
+    };
     for layer in order.iter().copied() {
         let released = receipt.entries.iter().enumerate();
-        let released = released.filter(|(_, entry)| entry.by != Why::Reference && layer_of(entry) == layer);
+        let released =
+            released.filter(|(_, entry)| entry.by != Why::Reference && scope_layer(entry) == layer);
         for (index, entry) in released {
-            let candidate = Candidate { layer, source: Source::Released(index) };
-            names.entry(variable_of(entry).into()).or_default().push(candidate);
+            add(variable_name(entry).into(), layer, CandidateSource::Released(index));
         }
-        for (index, own) in given.iter().enumerate().filter(|(_, own)| own.layer == layer) {
-            names.entry(own.name.clone()).or_default().push(Candidate { layer, source: Source::Own(index) });
+        for (index, local) in local.iter().enumerate().filter(|(_, local)| local.layer == layer) {
+            add(local.name.clone(), layer, CandidateSource::Local(index));
         }
     }
     names
 }
 
-fn layer_of(entry: &ReceiptEntry) -> Layer {
+fn scope_layer(entry: &ReceiptEntry) -> Layer {
     match entry.scope {
         ScopeKind::Private => Layer::Private,
         ScopeKind::Shared => Layer::Shared,
     }
 }
 
-/// The store refuses these names too; this is for a store that was talked into one by somebody whom this machine need not trust.
-fn refuse(entry: &ReceiptEntry, allow: &BTreeSet<EnvName>, obstacles: &mut Obstacles) {
-    let name = variable_of(entry);
+/// Refuses names that change how programs load or run.
+fn check_refused_name(entry: &ReceiptEntry, allow: &BTreeSet<EnvName>, errors: &mut PlanErrors) {
+    let name = variable_name(entry);
+    // `NAME_FILE` of a very long name is too long for a variable.
     let Ok(name) = EnvName::parse(&name) else {
-        return obstacles.push(Obstacle::Collision { variable: name.into() });
+        return errors.push(PlanError::Collision { variable: name.into() });
     };
+    // The store has refused these names already. A machine need not trust everybody who administers the store.
     if let Some(refusal) = refused(&name).filter(|_| !allow.contains(&name)) {
-        obstacles.push(Obstacle::Refused { name, why: refusal.why });
+        errors.push(PlanError::Refused { name, why: refusal.why });
     }
 }
 
-/// `None` when the variable refers to something that is not there; else the entry that it refers to, if it refers to any.
-fn resolve(own: &Given, receipt: &Receipt, obstacles: &mut Obstacles) -> Option<Option<usize>> {
-    let secret = match &own.reference {
-        None => return Some(None),
-        Some(Ok(secret)) => secret,
-        Some(Err(())) => {
-            obstacles.push(Obstacle::Malformed { variable: own.name.clone() });
+/// The origin of a local variable's value; `None` if it refers to a secret that was not released.
+fn resolve(index: usize, inputs: &PlanInputs<'_>, errors: &mut PlanErrors) -> Option<ValueOrigin> {
+    let (local, receipt) = (&inputs.local[index], inputs.receipt);
+    let secret = match &local.content {
+        LocalContent::Literal => return Some(ValueOrigin::Local(index)),
+        LocalContent::Reference(secret) => secret,
+        LocalContent::MalformedReference => {
+            errors.push(PlanError::Malformed { variable: local.name.clone() });
             return None;
         }
     };
-    if let Some(entry) = referred(secret, receipt) {
-        return Some(Some(entry));
+    if let Some(entry) = find_referenced(secret, receipt) {
+        return Some(ValueOrigin::Reference { local: index, entry });
     }
-    let reason = Wanted::parse(secret.as_str()).ok().and_then(|wanted| skipped(&wanted, receipt));
-    obstacles.push(Obstacle::Unresolved {
-        variable: own.name.clone(),
-        secret: secret.clone(),
-        skipped: reason,
-    });
+    let skipped = RequestedName::parse(secret.as_str()).ok().and_then(|name| skip_reason(&name, receipt));
+    errors.push(PlanError::Unresolved { variable: local.name.clone(), secret: secret.clone(), skipped });
     None
 }
 
-/// The entry that the store chose for a reference: by exported name, else by the secret's own name; the member's own first.
-fn referred(secret: &SecretName, receipt: &Receipt) -> Option<usize> {
-    let usable =
+/// The index of the entry that the store chose for a reference.
+fn find_referenced(secret: &SecretName, receipt: &Receipt) -> Option<usize> {
+    let variables =
         || receipt.entries.iter().enumerate().filter(|(_, entry)| entry.delivery == Delivery::Variable);
-    let by_env = usable().find(|(_, entry)| entry.env.as_str() == secret.as_str());
+    // The order of `domain::resolve`, so that agent and store mean the same secret: the exported name first, then the secret's own
+    // name, and private before shared.
+    let by_env = variables().find(|(_, entry)| entry.env.as_str() == secret.as_str());
     let (_, found) = by_env.or_else(|| {
-        usable().filter(|(_, entry)| entry.name == *secret).min_by_key(|(_, entry)| (entry.scope, &entry.env))
+        variables()
+            .filter(|(_, entry)| entry.name == *secret)
+            .min_by_key(|(_, entry)| (entry.scope, &entry.env))
     })?;
-    let rivals = usable().filter(|(_, entry)| entry.env == found.env);
+    let rivals = variables().filter(|(_, entry)| entry.env == found.env);
     rivals.min_by_key(|(_, entry)| (entry.scope, entry.id)).map(|(index, _)| index)
 }
 
-fn skipped(wanted: &Wanted, receipt: &Receipt) -> Option<crate::domain::resolve::SkipReason> {
+fn skip_reason(name: &RequestedName, receipt: &Receipt) -> Option<SkipReason> {
     receipt
         .skipped
         .iter()
-        .find(|skipped| wanted.is_secret(&skipped.name, &skipped.env))
+        .find(|skipped| name.matches_secret(&skipped.name, &skipped.env))
         .map(|skipped| skipped.reason)
 }
 

@@ -1,5 +1,5 @@
-//! The supervisor's life: waits for signals one at a time, passes them on, reaps whatever ends, and when the workload has ended
-//! clears up after it. No handler runs here and no value was ever in this process.
+//! The supervisor: waits for signals one at a time, forwards them, reaps processes, and cleans up after the workload has ended. No
+//! signal handler runs here, and no value was ever in this process.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -11,211 +11,220 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getpid};
 
-use super::syscalls::Change;
-use super::terminal::Terminal;
+use super::syscalls::ChildEvent;
+use super::terminal::ControllingTerminal;
 use super::{descendants, syscalls};
 
-/// Those that the kernel sends to a process for what that process itself did. Blocked, they would end it all the same.
+/// Signals that the kernel sends to a process because of its own instructions. It kills a process that blocks them (signal(7)).
 const SYNCHRONOUS: [Signal; 5] =
     [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP];
-/// How often processes that ended unseen (they were no children of ours) are looked for.
-const LOOK: Duration = Duration::from_millis(20);
-/// How often what was killed is killed again: one that was just being forked may have been missed.
-const KILLS: usize = 50;
+/// How often to look for processes whose end sends no SIGCHLD here, since they are not our children.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How often to repeat SIGKILL: a process that was being forked during the first round may have been missed.
+const MAX_KILLS: usize = 50;
+/// The least time for the filter to write its last output.
+const MIN_FILTER_GRACE: Duration = Duration::from_secs(1);
 
-/// Whom signals are for, and what is to be cleared up after it.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    /// The workload, the leader of a process group of its own.
+pub(crate) struct Supervisor {
+    /// The leader of a process group of its own.
     pub(crate) workload: Pid,
-    /// The process that masks its output, if there is one: it ends by itself when everybody who writes to it has ended.
+    /// The process that masks the output, if there is one. It ends by itself when every process that writes to it has ended.
     pub(crate) filter: Option<Pid>,
-    /// Whether signals go to the whole group.
+    /// Whether to send signals to the workload's whole process group.
     pub(crate) group: bool,
-    /// How long what the workload left behind may take to end.
+    /// How long the processes that the workload leaves behind may take to end.
     pub(crate) grace: Duration,
-    /// The terminal that was lent to it.
-    pub(crate) terminal: Option<Terminal>,
+    /// The terminal that the workload has.
+    pub(crate) terminal: Option<ControllingTerminal>,
 }
 
-/// Every signal that is taken one at a time instead of doing what it does.
-pub(crate) fn awaited() -> SigSet {
+/// Every signal that the supervisor reads instead of being interrupted or ended by it.
+pub(crate) fn handled_signals() -> SigSet {
     let mut set = SigSet::all();
     SYNCHRONOUS.into_iter().for_each(|signal| set.remove(signal));
     set
 }
 
-/// Watches until the workload and all it left behind are gone. Gives the workload's status, as shells count.
-///
-/// # Errors
-/// The kernel has no room for a descriptor; the workload runs on.
-pub(crate) fn run(watch: &Watch) -> Result<u8, Errno> {
-    let signals = SignalFd::with_flags(&awaited(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let status = loop {
-        wait(&signals, None);
-        // SIGCHLD stands for any number of children, so they are all asked at each turn; the others come one by one.
-        while let Ok(Some(signal)) = signals.read_signal() {
-            if let Ok(number) = libc::c_int::try_from(signal.ssi_signo)
-                && number != libc::SIGCHLD
-            {
-                watch.pass_on(number);
+impl Supervisor {
+    /// Supervises until the workload and everything that it left behind have ended. Returns the workload's status, as a shell
+    /// counts.
+    ///
+    /// # Errors
+    /// The kernel is out of descriptors. The workload keeps running.
+    pub(crate) fn run(&self) -> Result<u8, Errno> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&handled_signals(), flags)?;
+        let status = loop {
+            wait(&signals, None);
+            // One pending SIGCHLD stands for any number of children, so `reap` asks about all of them. Real-time signals queue.
+            while let Ok(Some(signal)) = signals.read_signal() {
+                if let Ok(number) = libc::c_int::try_from(signal.ssi_signo)
+                    && number != libc::SIGCHLD
+                {
+                    self.forward(number);
+                }
             }
+            if let Some(status) = self.reap() {
+                break status;
+            }
+        };
+        if let Some(terminal) = &self.terminal {
+            terminal.reclaim();
         }
-        if let Some(status) = watch.reap() {
-            break status;
-        }
-    };
-    if let Some(terminal) = &watch.terminal {
-        terminal.take_back();
+        self.clean_up(&signals);
+        Ok(status)
     }
-    watch.clear_up(&signals);
-    Ok(status)
-}
 
-impl Watch {
-    fn pass_on(&self, number: libc::c_int) {
+    fn forward(&self, number: libc::c_int) {
+        // A shell that continues a job sends SIGCONT to the job's process group, and the workload is in another one.
         if number == libc::SIGCONT && self.terminal.is_some() {
-            return self.go_on();
+            return self.resume();
         }
-        let to = if self.group { self.all() } else { self.workload };
-        // It may have ended; that is told by the next SIGCHLD.
-        let _ = syscalls::send(to, number);
+        let to = if self.group { self.workload_group() } else { self.workload };
+        // If the workload has just ended, the next SIGCHLD says so.
+        let _ = syscalls::send_signal(to, number);
     }
 
-    /// The workload's process group. Nobody else can have its number while the workload has not been reaped.
-    fn all(&self) -> Pid {
+    fn workload_group(&self) -> Pid {
+        // No other process can have this number while the workload has not been reaped.
         Pid::from_raw(-self.workload.as_raw())
     }
 
-    /// Takes all news of children; the workload's status when it has ended.
+    /// Handles all events of children. Returns the workload's status if it has ended.
     fn reap(&self) -> Option<u8> {
         let mut ended = None;
-        while let Ok(Some((pid, change))) = syscalls::news() {
-            match change {
-                Change::Ended(status) if pid == self.workload => ended = Some(status),
-                Change::Stopped(number) if pid == self.workload && ended.is_none() => self.stopped(number),
-                Change::Ended(_) | Change::Stopped(_) => {}
+        while let Ok(Some((pid, event))) = syscalls::next_child_event() {
+            match event {
+                ChildEvent::Ended(status) if pid == self.workload => ended = Some(status),
+                ChildEvent::Stopped(number) if pid == self.workload && ended.is_none() => {
+                    self.stop_along(number);
+                }
+                ChildEvent::Ended(_) | ChildEvent::Stopped(_) => {}
             }
         }
         ended
     }
 
-    /// Stops with the workload, so that the shell that started this process gets its terminal back, and goes on with it. Without
-    /// a terminal nobody would ever continue this process; whoever stopped the workload continues that.
-    fn stopped(&self, number: libc::c_int) {
+    /// Stops together with the workload, so that the shell that started this process gets its terminal back.
+    fn stop_along(&self, number: libc::c_int) {
+        // Without a terminal nobody would continue this process; whoever stopped the workload continues the workload.
         let Some(terminal) = &self.terminal else { return };
         if ![libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&number) {
             return;
         }
-        terminal.take_back();
-        // Where no shell could continue us (an orphaned group, the first process of a container) the kernel drops it, and the
-        // workload goes on at once, as it would have without a supervisor.
+        terminal.reclaim();
+        // Not SIGSTOP: the kernel drops SIGTSTP where no shell could continue this process (an orphaned process group, the first
+        // process of a container), and then the workload continues at once, as it would without a supervisor.
         let stop = SigSet::from(Signal::SIGTSTP);
         syscalls::ignore(Signal::SIGTSTP, false);
-        let _ = syscalls::send(getpid(), libc::SIGTSTP);
+        let _ = syscalls::send_signal(getpid(), libc::SIGTSTP);
+        // The signal is delivered, and stops this process, as soon as it is not blocked.
         let _ = stop.thread_unblock();
         let _ = stop.thread_block();
-        self.go_on();
+        self.resume();
     }
 
-    fn go_on(&self) {
+    fn resume(&self) {
+        // `bg` continues a job without giving it the terminal.
         if let Some(terminal) = &self.terminal
-            && terminal.is_ours()
+            && terminal.is_foreground()
         {
-            terminal.lend(self.workload);
+            terminal.set_foreground(self.workload);
         }
-        let _ = syscalls::send(self.all(), libc::SIGCONT);
+        let _ = syscalls::send_signal(self.workload_group(), libc::SIGCONT);
     }
 
-    /// TERM for all that is left, a grace, KILL. The filter is no part of it until everything else is gone.
-    fn clear_up(&self, signals: &SignalFd) {
-        if !self.anybody() {
-            return self.await_filter(signals);
+    /// Ends everything that is left: SIGTERM, the grace period, SIGKILL.
+    fn clean_up(&self, signals: &SignalFd) {
+        if !self.any_left() {
+            return self.wait_for_filter(signals);
         }
-        self.send_all(libc::SIGTERM);
-        // One that is stopped takes no notice otherwise.
-        self.send_all(libc::SIGCONT);
+        self.signal_all(libc::SIGTERM);
+        // A stopped process handles SIGTERM only after it continues.
+        self.signal_all(libc::SIGCONT);
         let end = Instant::now() + self.grace;
-        while self.anybody() {
+        while self.any_left() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            self.look(signals, left);
+            self.wait_and_reap(signals, left);
         }
-        for _ in 0..KILLS {
-            if !self.anybody() {
+        for _ in 0..MAX_KILLS {
+            if !self.any_left() {
                 break;
             }
-            self.send_all(libc::SIGKILL);
-            self.look(signals, LOOK);
+            self.signal_all(libc::SIGKILL);
+            self.wait_and_reap(signals, POLL_INTERVAL);
         }
-        self.await_filter(signals);
+        self.wait_for_filter(signals);
     }
 
-    /// It has to write what it was given last. Where its output leads nowhere it is not waited for longer than anybody else.
-    fn await_filter(&self, signals: &SignalFd) {
+    fn wait_for_filter(&self, signals: &SignalFd) {
+        // Last, since it writes what the others printed before they ended. If its own output is stuck, it is killed like the others.
         let Some(filter) = self.filter else { return };
-        let end = Instant::now() + self.grace.max(Duration::from_secs(1));
-        while syscalls::send(filter, 0).is_ok() {
+        let end = Instant::now() + self.grace.max(MIN_FILTER_GRACE);
+        while syscalls::send_signal(filter, 0).is_ok() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let _ = syscalls::send(filter, libc::SIGKILL);
+                let _ = syscalls::send_signal(filter, libc::SIGKILL);
                 return;
             }
-            self.look(signals, left);
+            self.wait_and_reap(signals, left);
         }
     }
 
-    /// Waits for the next child to end, no longer than `limit`, and reaps. Signals to pass on have nobody to go to.
-    fn look(&self, signals: &SignalFd, limit: Duration) {
-        let waits = if self.filter.is_some() { limit.min(LOOK) } else { limit };
+    /// Waits until a child ends, for at most `limit`, and reaps.
+    fn wait_and_reap(&self, signals: &SignalFd, limit: Duration) {
+        let waits = if self.filter.is_some() { limit.min(POLL_INTERVAL) } else { limit };
         wait(signals, Some(waits));
+        // There is no workload any more that they could be forwarded to.
         while let Ok(Some(_)) = signals.read_signal() {}
         self.reap();
     }
 
-    /// Whether a process is left. A living descendant has a living chain up to a child of ours, so without children there is none.
-    fn anybody(&self) -> bool {
+    fn any_left(&self) -> bool {
         loop {
-            match syscalls::news() {
+            match syscalls::next_child_event() {
+                // Without children there are no descendants: each of those would have been adopted when its parent ended.
                 Err(_) => return false,
                 Ok(Some(_)) => {}
                 Ok(None) => break,
             }
         }
-        let below = || descendants::below(getpid(), self.filter);
-        self.filter.is_none() || below().is_some_and(|found| !found.is_empty())
+        // With a filter there is always a child, so that the process table has to be searched.
+        let left = || descendants::find(getpid(), self.filter);
+        self.filter.is_none() || left().is_some_and(|found| !found.is_empty())
     }
 
-    fn send_all(&self, number: libc::c_int) {
+    fn signal_all(&self, number: libc::c_int) {
         let first = getpid() == Pid::from_raw(1);
-        let everybody = Pid::from_raw(-1);
         if first && self.filter.is_none() {
-            // One call, so that nobody can fork away from it.
-            let _ = syscalls::send(everybody, number);
+            // One call for every process but this one, so that no process can fork in between and escape.
+            let _ = syscalls::send_signal(Pid::from_raw(-1), number);
             return;
         }
-        match descendants::below(getpid(), self.filter) {
+        match descendants::find(getpid(), self.filter) {
             Some(found) => {
                 for pid in found {
-                    let _ = syscalls::send(pid, number);
+                    let _ = syscalls::send_signal(pid, number);
                 }
             }
-            // What shares the workload's group is all that can be named.
+            // Without /proc, only the workload's own group can be found.
             None => {
-                let _ = syscalls::send(self.all(), number);
+                let _ = syscalls::send_signal(self.workload_group(), number);
             }
         }
     }
 }
 
 fn wait(signals: &SignalFd, limit: Option<Duration>) {
-    // Rounded up: a poll that returns early would only be made again.
+    // Rounded up: poll(2) counts in milliseconds, and would return too early for the caller's clock.
     let limit = limit.map_or(PollTimeout::NONE, |limit| {
         PollTimeout::try_from(limit.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX)
     });
-    // Interrupted or not, what comes next is looking.
+    // An interruption needs no handling: the caller reads the signals in any case.
     let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], limit);
 }
 
@@ -225,7 +234,7 @@ mod tests {
 
     #[test]
     fn every_signal_is_awaited_but_those_that_a_process_brings_upon_itself() {
-        let set = awaited();
+        let set = handled_signals();
         for signal in Signal::iterator() {
             assert_eq!(set.contains(signal), !SYNCHRONOUS.contains(&signal), "{signal}");
         }
