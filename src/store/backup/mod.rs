@@ -18,6 +18,7 @@ use super::audit::{Tell, target};
 use super::error::{Coded, Error, Failure};
 use super::{Caller, Store, keyspace};
 use crate::domain::audit::AuditAction;
+use crate::domain::code::Code;
 use crate::domain::role::{Action, Denied};
 use crate::kv::{Event, Kv, Revision, Watch, WatchError, Write};
 
@@ -230,9 +231,9 @@ fn waiting(watch: &mut Watch) -> Option<Result<Event, WatchError>> {
 }
 
 impl Coded for BackupError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Forbidden(_) => "forbidden",
+            Self::Forbidden(_) => Code::Forbidden,
             Self::Failure(failure) => failure.code(),
         }
     }
