@@ -37,7 +37,7 @@ pub enum RunError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// The store in it.
     #[error(transparent)]
     Open(#[from] store::OpenError),

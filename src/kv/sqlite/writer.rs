@@ -8,10 +8,10 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, OptionalExtension};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::Condition;
-use super::fault::Fault;
+use super::LastOutcome;
+use super::fault::SqliteFault;
 use super::file::REVISION;
-use super::log::Log;
+use super::wal::WriteAheadLog;
 use crate::kv::{CommitError, Outage, Precondition, Revision, Write};
 
 const FIND: &str = "SELECT revision FROM kv WHERE key = ?1";
@@ -27,15 +27,15 @@ const GROUP_BYTES: usize = 16 << 20;
 const WAITING_KIB: usize = 32 << 10;
 
 /// The way to the writer's thread.
-pub(crate) struct Writer {
+pub(crate) struct SqliteWriter {
     /// `None` once closed. The thread ends when it has done everything that was sent before.
-    requests: Mutex<Option<Sender<Request>>>,
+    requests: Mutex<Option<Sender<CommitRequest>>>,
     room: Arc<Semaphore>,
     /// Its sender lives as long as the thread.
     running: watch::Receiver<()>,
 }
 
-struct Request {
+struct CommitRequest {
     preconditions: Vec<Precondition>,
     writes: Vec<Write>,
     bytes: usize,
@@ -44,30 +44,30 @@ struct Request {
 }
 
 /// The thread's own.
-struct Thread {
+struct WriterThread {
     connection: Connection,
-    requests: Receiver<Request>,
+    requests: Receiver<CommitRequest>,
     idle: Duration,
-    log: Log,
-    condition: Arc<Condition>,
+    log: WriteAheadLog,
+    last_outcome: Arc<LastOutcome>,
 }
 
-// === impl Writer ===
+// === impl SqliteWriter ===
 
-impl Writer {
+impl SqliteWriter {
     pub(crate) fn start(
         connection: Connection,
         idle: Duration,
-        condition: Arc<Condition>,
-    ) -> Result<Writer, std::io::Error> {
+        last_outcome: Arc<LastOutcome>,
+    ) -> Result<SqliteWriter, std::io::Error> {
         let (sender, requests) = mpsc::channel();
         let (alive, running) = watch::channel(());
-        let thread = Thread { connection, requests, idle, log: Log::default(), condition };
+        let thread = WriterThread { connection, requests, idle, log: WriteAheadLog::default(), last_outcome };
         std::thread::Builder::new().name("kv-writer".to_owned()).spawn(move || {
             let _alive = alive;
             thread.run();
         })?;
-        Ok(Writer {
+        Ok(SqliteWriter {
             requests: Mutex::new(Some(sender)),
             room: Arc::new(Semaphore::new(WAITING_KIB)),
             running,
@@ -86,7 +86,7 @@ impl Writer {
         let Ok(room) = room else { return Err(closed) };
 
         let (answer, answered) = oneshot::channel();
-        let request = Request { preconditions, writes, bytes, answer, _room: room };
+        let request = CommitRequest { preconditions, writes, bytes, answer, _room: room };
         match self.lock().as_ref() {
             None => return Err(closed),
             Some(requests) => requests.send(request).map_err(|_| CommitError::Unavailable(Outage::Io))?,
@@ -110,7 +110,7 @@ impl Writer {
         let _ended = self.running.clone().changed().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Sender<Request>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Sender<CommitRequest>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,9 +121,9 @@ fn size(preconditions: &[Precondition], writes: &[Write]) -> usize {
     keys.map(<[u8]>::len).chain(values).sum()
 }
 
-// === impl Thread ===
+// === impl WriterThread ===
 
-impl Thread {
+impl WriterThread {
     fn run(mut self) {
         loop {
             let first = if self.log.is_empty() {
@@ -136,7 +136,7 @@ impl Thread {
                     let group = self.gather(first);
                     match self.serve(group) {
                         // What the log holds twice makes room for others.
-                        Err(Fault::Full) => self.log.empty(&self.connection),
+                        Err(SqliteFault::Full) => self.log.empty(&self.connection),
                         Ok(()) | Err(_) => self.log.after_commit(&self.connection),
                     }
                 }
@@ -148,7 +148,7 @@ impl Thread {
     }
 
     /// The first, and those that came while the last group was made durable.
-    fn gather(&self, first: Request) -> Vec<Request> {
+    fn gather(&self, first: CommitRequest) -> Vec<CommitRequest> {
         let mut bytes = first.bytes;
         let mut group = vec![first];
         while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
@@ -160,15 +160,15 @@ impl Thread {
     }
 
     /// Answers every commit of a group. Fails with what kept all of them from happening.
-    fn serve(&self, group: Vec<Request>) -> Result<(), Fault> {
+    fn serve(&self, group: Vec<CommitRequest>) -> Result<(), SqliteFault> {
         let mut answers = Vec::with_capacity(group.len());
         let mut work = Vec::with_capacity(group.len());
         for request in group {
             answers.push((request.answer, request._room));
             work.push((request.preconditions, request.writes));
         }
-        let done = self.transaction(work).map_err(Fault::from);
-        self.condition.met(done.as_ref().map(drop).map_err(|fault| *fault));
+        let done = self.transaction(work).map_err(SqliteFault::from);
+        self.last_outcome.met(done.as_ref().map(drop).map_err(|fault| *fault));
         match done {
             Ok(outcomes) => {
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
@@ -213,7 +213,7 @@ fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) ->
     let mut revision = before;
     let mut outcomes = Vec::with_capacity(work.len());
     for (preconditions, writes) in work {
-        let failed = broken(connection, &preconditions)?;
+        let failed = failed_preconditions(connection, &preconditions)?;
         if !failed.is_empty() {
             outcomes.push(Err(CommitError::Conflict { failed }));
             continue;
@@ -230,7 +230,10 @@ fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) ->
 }
 
 /// The preconditions that do not hold.
-fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec<usize>, Error> {
+fn failed_preconditions(
+    connection: &Connection,
+    preconditions: &[Precondition],
+) -> Result<Vec<usize>, Error> {
     let mut find = connection.prepare_cached(FIND)?;
     let mut failed = Vec::new();
     for (index, precondition) in preconditions.iter().enumerate() {

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::Folder;
 use crate::kv::conformance::{find, put, write};
 use crate::kv::sqlite::file::{OpenFault, StoreFile};
-use crate::kv::sqlite::{OpenError, Sqlite};
+use crate::kv::sqlite::{Sqlite, SqliteOpenError};
 use crate::kv::{Kv, Url, open};
 
-fn refused(path: &Path) -> OpenError {
+fn refused(path: &Path) -> SqliteOpenError {
     match Sqlite::open(path) {
         Ok(_) => panic!("it was opened"),
         Err(error) => {
