@@ -1,8 +1,8 @@
-//! How reads, commits and watches fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
+//! How reads and commits fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
 
 /// Why a read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
+pub enum KvReadError {
     /// What is stored is damaged.
     #[error("the byte store is damaged")]
     Corrupt,
@@ -24,7 +24,7 @@ pub enum CommitError {
     #[error("{part} of a commit: {size} is more than {limit}")]
     TooLarge {
         /// What is too large.
-        part: Part,
+        part: CommitPart,
         /// How large it is.
         size: usize,
         /// How large it may be.
@@ -70,20 +70,20 @@ pub enum Outage {
     Denied,
 }
 
-/// Why a watch ended.
+/// Why a page of a snapshot was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WatchError {
-    /// Commits happened that are no longer kept: read anew and watch from there.
-    #[error("commits were missed")]
-    Lagged,
-    /// The store did not answer, or was closed.
+pub enum SnapshotError {
+    /// The store no longer has the snapshot's revision. A new snapshot can be taken.
+    #[error("the byte store no longer has the snapshot's revision")]
+    Expired,
+    /// The read failed, as any read may.
     #[error(transparent)]
-    Unavailable(#[from] Outage),
+    Read(#[from] KvReadError),
 }
 
 /// What of a commit can be too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum CommitPart {
     /// The number of writes.
     Writes,
     /// The number of preconditions.
@@ -98,14 +98,14 @@ pub enum Part {
 
 const RESTORE: &str = "stop the server, keep the damaged files, and restore the latest backup";
 
-// === impl ReadError, CommitError, Outage ===
+// === impl KvReadError, CommitError, Outage ===
 
-impl ReadError {
+impl KvReadError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            ReadError::Corrupt => Some(RESTORE),
-            ReadError::Unavailable(outage) => outage.hint(),
+            KvReadError::Corrupt => Some(RESTORE),
+            KvReadError::Unavailable(outage) => outage.hint(),
         }
     }
 }
@@ -149,14 +149,14 @@ impl Outage {
     }
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for CommitPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Part::Writes => "number of writes",
-            Part::Preconditions => "number of preconditions",
-            Part::Key => "bytes in a key",
-            Part::Value => "bytes in a value",
-            Part::Whole => "bytes",
+            CommitPart::Writes => "number of writes",
+            CommitPart::Preconditions => "number of preconditions",
+            CommitPart::Key => "bytes in a key",
+            CommitPart::Value => "bytes in a value",
+            CommitPart::Whole => "bytes",
         })
     }
 }

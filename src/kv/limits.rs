@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CommitError, Part, Precondition, Write};
+use super::{CommitError, CommitPart, Precondition, Write};
 
 /// What a commit may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +33,24 @@ impl Limits {
             true => Err(CommitError::TooLarge { part, size, limit }),
             false => Ok(()),
         };
-        within(Part::Preconditions, preconditions.len(), self.max_writes_per_commit)?;
-        within(Part::Writes, writes.len(), self.max_writes_per_commit)?;
+        within(CommitPart::Preconditions, preconditions.len(), self.max_writes_per_commit)?;
+        within(CommitPart::Writes, writes.len(), self.max_writes_per_commit)?;
 
         let mut whole = 0;
         for key in preconditions.iter().map(Precondition::key).chain(writes.iter().map(Write::key)) {
             if key.is_empty() {
                 return Err(CommitError::EmptyKey);
             }
-            within(Part::Key, key.len(), self.max_key)?;
+            within(CommitPart::Key, key.len(), self.max_key)?;
             whole += key.len();
         }
         for write in writes {
             if let Write::Put(_, value) = write {
-                within(Part::Value, value.len(), self.max_value)?;
+                within(CommitPart::Value, value.len(), self.max_value)?;
                 whole += value.len();
             }
         }
-        within(Part::Whole, whole, self.max_commit)?;
+        within(CommitPart::Whole, whole, self.max_commit)?;
 
         let mut seen = BTreeSet::new();
         match writes.iter().all(|write| seen.insert(write.key())) {

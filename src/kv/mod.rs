@@ -8,7 +8,6 @@ mod conformance;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
-mod feed;
 mod limits;
 pub mod memory;
 pub mod sqlite;
@@ -18,7 +17,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use error::{CommitError, Outage, Part, ReadError, WatchError};
+pub use error::{CommitError, CommitPart, KvReadError, Outage, SnapshotError};
 pub use limits::Limits;
 pub use url::{Url, UrlError};
 
@@ -29,7 +28,7 @@ pub type Revision = u64;
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What [`Kv::get`] found: an entry or `None` for each key, and the revision of the snapshot.
-pub type Found = (Vec<Option<Entry>>, Revision);
+pub type KvLookup = (Vec<Option<KvEntry>>, Revision);
 
 /// Ordered bytes to bytes.
 ///
@@ -38,20 +37,20 @@ pub type Found = (Vec<Option<Entry>>, Revision);
 pub trait Kv: Send + Sync {
     /// The entries of `keys`, in the order asked (`None` where there is none), and the revision of the one snapshot that
     /// all of them come from.
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>>;
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>>;
 
     /// The first entries, in ascending order of key, whose key starts with `prefix` and is greater than `after` (a whole
     /// key, which need not exist): at most `limit` of them, all from one snapshot.
     ///
-    /// A page may hold fewer than `limit` and still have [`Page::more`], because a backend bounds the bytes of a page too;
+    /// A page may hold fewer than `limit` and still have [`KvPage::more`], because a backend bounds the bytes of a page too;
     /// it holds at least one if `limit` is not 0 and there is one. The next page starts after the last key of this one
-    /// and may come from a later snapshot: compare [`Page::revision`] where that matters.
+    /// and may come from a later snapshot: compare [`KvPage::revision`] where that matters.
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>>;
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>>;
 
     /// Makes all `writes` durable at once if every precondition holds, and changes nothing otherwise.
     ///
@@ -67,27 +66,43 @@ pub trait Kv: Send + Sync {
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// The commits after revision `from` that touch keys starting with `prefix`, each once and in order: those that
-    /// already happened, then those to come. To miss nothing, read a page first and watch from its revision.
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>>;
+    /// Fixes the newest revision, so that all entries can be read as they were at it while commits go on.
+    ///
+    /// The revision includes every commit that was acknowledged before the call. Drop the snapshot early: while it is open,
+    /// SQLite cannot empty its log, and etcd may compact the revision away ([`SnapshotError::Expired`]).
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>>;
 
     /// What a commit may hold.
     fn limits(&self) -> Limits;
 
     /// Whether reads and commits work, as far as the backend knows. Never an error: an unhealthy store says so inside.
-    fn health(&self) -> BoxFuture<'_, Health>;
+    fn health(&self) -> BoxFuture<'_, KvHealth>;
 
     /// Finishes what was accepted, then releases files and connections. Reads and commits that start afterwards answer
-    /// [`Outage::Closed`]; watches end. Closing twice is closing once.
+    /// [`Outage::Closed`], and so do the pages of open snapshots. Closing twice is closing once.
     fn close(&self) -> BoxFuture<'_, ()>;
 
     /// The backend's name, for people: "memory", "sqlite", "etcd".
     fn name(&self) -> &'static str;
 }
 
+/// All entries of a store at one revision.
+pub trait KvSnapshot: Send {
+    /// Returns the first entries, in ascending order of key, whose key is greater than `after`.
+    ///
+    /// The page is bounded as that of [`Kv::scan`] is, and every page has the same [`KvPage::revision`]: it holds what the
+    /// commits up to that revision left, and nothing of any commit after it. After an error, or a future that was dropped
+    /// before it was ready, take a new snapshot.
+    fn page<'a>(
+        &'a mut self,
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<KvPage, SnapshotError>>;
+}
+
 /// Opens the store that a URL names, and makes it if it does not exist. One on other machines is connected to when it is
 /// used first, on the runtime of then.
-pub fn open(url: &Url) -> Result<Arc<dyn Kv>, OpenError> {
+pub fn open(url: &Url) -> Result<Arc<dyn Kv>, KvOpenError> {
     Ok(match url {
         Url::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
         Url::Memory => Arc::new(memory::Memory::new()),
@@ -98,19 +113,19 @@ pub fn open(url: &Url) -> Result<Arc<dyn Kv>, OpenError> {
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum KvOpenError {
     /// One in an SQLite file.
     #[error(transparent)]
-    Sqlite(#[from] sqlite::OpenError),
+    Sqlite(#[from] sqlite::SqliteOpenError),
     /// One on etcd.
     #[cfg(feature = "etcd")]
     #[error(transparent)]
-    Etcd(#[from] etcd::OpenError),
+    Etcd(#[from] etcd::EtcdOpenError),
 }
 
 /// One key and what is stored there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KvEntry {
     /// The whole key.
     pub key: Vec<u8>,
     /// The bytes stored there.
@@ -139,38 +154,18 @@ pub enum Write {
 
 /// A part of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct KvPage {
     /// In ascending order of key.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<KvEntry>,
     /// Whether the snapshot holds further entries after the last of these.
     pub more: bool,
     /// The store's revision in the snapshot that the page comes from.
     pub revision: Revision,
 }
 
-/// What one commit changed under a watched prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The commit's revision.
-    pub revision: Revision,
-    /// What it stored.
-    pub puts: Vec<Entry>,
-    /// The keys whose entries it removed.
-    pub deletes: Vec<Vec<u8>>,
-}
-
-/// The commits that [`Kv::watch`] asked for.
-pub struct Watch(Box<dyn Events>);
-
-/// Where a backend's [`Watch`] takes its events from.
-pub trait Events: Send {
-    /// As [`Watch::next`].
-    fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>>;
-}
-
 /// The state of a store, as far as its backend knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct KvHealth {
     /// What keeps commits from succeeding; `None` when nothing does. What the last commit met, unless one succeeded since.
     pub trouble: Option<Trouble>,
     /// The newest revision; `None` if it cannot be read.
@@ -194,22 +189,6 @@ pub enum Trouble {
     /// Not available.
     #[error(transparent)]
     Unavailable(#[from] Outage),
-}
-
-// === impl Watch ===
-
-impl Watch {
-    /// A watch over a backend's events.
-    pub fn new(events: impl Events + 'static) -> Watch {
-        Watch(Box::new(events))
-    }
-
-    /// The next commit under the prefix, as soon as there is one. Dropping the future loses nothing.
-    ///
-    /// After an error there is nothing more to come: read anew and watch from there.
-    pub async fn next(&mut self) -> Result<Event, WatchError> {
-        self.0.next().await
-    }
 }
 
 // === impl Write, Precondition ===
@@ -242,9 +221,9 @@ impl Precondition {
 
 // === impl Debug: sizes, never contents ===
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for KvEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
+        f.debug_struct("KvEntry")
             .field("key_len", &self.key.len())
             .field("value_len", &self.value.len())
             .field("revision", &self.revision)
@@ -267,11 +246,5 @@ impl fmt::Debug for Write {
             Write::Put(_, value) => f.debug_struct("Put").field("value_len", &value.len()).finish(),
             Write::Delete(_) => f.write_str("Delete"),
         }
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Denied;
 use crate::domain::value::ValueError;
-use crate::kv::{CommitError, ReadError};
+use crate::kv::{CommitError, KvReadError};
 
 /// A stable code for programs, beside the message for people.
 pub trait Coded: std::error::Error {
@@ -231,11 +231,11 @@ fn value_code(error: &ValueError) -> &'static str {
 
 // === from the byte store ===
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
+impl From<KvReadError> for Failure {
+    fn from(error: KvReadError) -> Self {
         match error {
-            ReadError::Corrupt => Self::Corrupt,
-            ReadError::Unavailable(_) => Self::Unavailable,
+            KvReadError::Corrupt => Self::Corrupt,
+            KvReadError::Unavailable(_) => Self::Unavailable,
         }
     }
 }

@@ -24,14 +24,14 @@ pub struct Address {
     /// What the keys start with, so that an etcd can hold other things too. Never empty, without slashes at its ends.
     pub prefix: String,
     /// How the members are talked to.
-    pub access: Access,
+    pub access: EtcdAccess,
     /// Operations in one transaction that the members take.
     pub max_txn_ops: usize,
 }
 
 /// How etcd's members are talked to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct EtcdAccess {
     /// Certificates (PEM) that the members' must come from; none: without TLS.
     pub ca: Option<PathBuf>,
     /// This program's certificate (PEM) and its key.
@@ -104,16 +104,16 @@ impl FromStr for Address {
         let mut address = Address {
             members,
             prefix: self::prefix(prefix)?,
-            access: Access::default(),
+            access: EtcdAccess::default(),
             max_txn_ops: MAX_TXN_OPS,
         };
-        address.take(Parameters::read(parameters)?)?;
+        address.take(AddressParameters::read(parameters)?)?;
         Ok(address)
     }
 }
 
 impl Address {
-    fn take(&mut self, given: Parameters<'_>) -> Result<(), AddressError> {
+    fn take(&mut self, given: AddressParameters<'_>) -> Result<(), AddressError> {
         if let Some(count) = given.max_txn_ops {
             self.max_txn_ops = count
                 .parse()
@@ -126,7 +126,7 @@ impl Address {
             (None, None) => Ok(None),
             _ => Err(AddressError::Half),
         };
-        self.access = Access {
+        self.access = EtcdAccess {
             ca: given.ca.map(PathBuf::from),
             identity: pair(given.cert, given.key)?.map(|(cert, key)| (cert.into(), key.into())),
             user: pair(given.user, given.password_file)?.map(|(user, file)| (user.to_owned(), file.into())),
@@ -141,7 +141,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "etcd://{}/{}", self.members.join(","), self.prefix)?;
-        let Access { ca, identity, user } = &self.access;
+        let EtcdAccess { ca, identity, user } = &self.access;
         let mut parameters = Vec::new();
         parameters.extend(ca.iter().map(|path| format!("ca={}", path.display())));
         if let Some((cert, key)) = identity {
@@ -188,7 +188,7 @@ fn prefix(text: &str) -> Result<String, AddressError> {
 }
 
 #[derive(Default)]
-struct Parameters<'a> {
+struct AddressParameters<'a> {
     ca: Option<&'a str>,
     cert: Option<&'a str>,
     key: Option<&'a str>,
@@ -197,7 +197,7 @@ struct Parameters<'a> {
     max_txn_ops: Option<&'a str>,
 }
 
-impl<'a> Parameters<'a> {
+impl<'a> AddressParameters<'a> {
     fn read(text: Option<&'a str>) -> Result<Self, AddressError> {
         let mut all = Self::default();
         for one in text.into_iter().flat_map(|text| text.split('&')) {

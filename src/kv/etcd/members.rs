@@ -1,4 +1,4 @@
-//! etcd's members: asked one at a time, the next when one does not answer, until one does or patience ends.
+//! etcd's members: asked one at a time, the next when one does not answer, until one does or timeouts ends.
 //!
 //! Reads are linearizable on whichever member answers them, so that it does not matter which it is.
 
@@ -12,13 +12,13 @@ use std::time::Duration;
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
 use tokio::time::Instant;
 
-use super::OpenError;
-use super::address::{Access, Address};
-use super::fault::Fault;
+use super::EtcdOpenError;
+use super::address::{Address, EtcdAccess};
+use super::fault::EtcdFault;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct EtcdTimeouts {
     /// For one answer of one member. More than a slow disk takes, less than an election.
     pub(crate) answer: Duration,
     /// For any answer, elections included: a leader that is gone is replaced in 2 s by default.
@@ -29,9 +29,9 @@ pub(crate) struct Patience {
     pub(crate) pause: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for EtcdTimeouts {
+    fn default() -> EtcdTimeouts {
+        EtcdTimeouts {
             answer: Duration::from_millis(2500),
             whole: Duration::from_secs(10),
             connection: Duration::from_millis(1500),
@@ -41,9 +41,9 @@ impl Default for Patience {
 }
 
 /// The longest pause.
-const PAUSE: Duration = Duration::from_millis(800);
+const MAX_PAUSE: Duration = Duration::from_millis(800);
 /// How often an idle connection is tried, which etcd allows no oftener than every 5 s, and for how long.
-const ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
 /// The members of an etcd.
 pub(crate) struct Members {
@@ -53,21 +53,21 @@ pub(crate) struct Members {
     clients: Mutex<Vec<Option<Client>>>,
     /// The one that is asked first.
     current: AtomicUsize,
-    pub(crate) patience: Patience,
+    timeouts: EtcdTimeouts,
 }
 
 // === impl Members ===
 
 impl Members {
     /// Reads the files that the address names. Connects to nothing.
-    pub(crate) fn new(address: &Address, patience: Patience) -> Result<Members, OpenError> {
-        let Access { ca, identity, user } = &address.access;
+    pub(crate) fn new(address: &Address, timeouts: EtcdTimeouts) -> Result<Members, EtcdOpenError> {
+        let EtcdAccess { ca, identity, user } = &address.access;
         let scheme = if ca.is_some() { "https" } else { "http" };
         let mut options = ConnectOptions::new()
             // A member that is cut off from the others says so instead of waiting for them.
             .with_require_leader(true)
-            .with_connect_timeout(patience.connection)
-            .with_keep_alive(ALIVE.0, ALIVE.1)
+            .with_connect_timeout(timeouts.connection)
+            .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
             .with_keep_alive_while_idle(true)
             .with_auto_token_refresh(true);
         if let Some(ca) = ca {
@@ -79,7 +79,7 @@ impl Members {
         }
         if let Some((user, file)) = user {
             let text =
-                String::from_utf8(read(file)?).map_err(|_| OpenError::NotText { path: file.clone() })?;
+                String::from_utf8(read(file)?).map_err(|_| EtcdOpenError::NotText { path: file.clone() })?;
             options = options.with_user(user, text.trim_end_matches(['\r', '\n']));
         }
         Ok(Members {
@@ -87,68 +87,57 @@ impl Members {
             options,
             clients: Mutex::new(vec![None; address.members.len()]),
             current: AtomicUsize::new(0),
-            patience,
+            timeouts,
         })
     }
 
-    /// Asks until a member answers, for at most `patience.whole`. `call` is told whether an earlier try may have been
+    /// Asks until a member answers, for at most `timeouts.whole`. `call` is told whether an earlier try may have been
     /// answered without anybody hearing it.
-    pub(crate) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, Fault>
+    pub(crate) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, EtcdFault>
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
-        self.ask_until(Instant::now() + self.patience.whole, call).await
+        self.ask_until(Instant::now() + self.timeouts.whole, call).await
     }
 
     pub(crate) async fn ask_until<T, F>(
         &self,
         deadline: Instant,
         mut call: impl FnMut(Client, bool) -> F + Send,
-    ) -> Result<T, Fault>
+    ) -> Result<T, EtcdFault>
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
-        let mut pause = self.patience.pause;
+        let mut pause = self.timeouts.pause;
         let mut unheard = false;
         for tries in 1.. {
             let member = self.current.load(Ordering::Relaxed);
             let asked = async { call(self.client(member).await?, unheard).await };
-            let until = deadline.min(Instant::now() + self.patience.answer);
+            let until = deadline.min(Instant::now() + self.timeouts.answer);
             let fault = match tokio::time::timeout_at(until, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => Fault::of(&error),
-                Err(_) => Fault::Unreachable,
+                Ok(Err(error)) => EtcdFault::from_error(&error),
+                Err(_) => EtcdFault::Unreachable,
             };
-            if !fault.passes() {
+            if !fault.is_transient() {
                 return Err(fault);
             }
             unheard = true;
-            self.pass_over(member);
+            self.skip_member(member);
             if tries % self.urls.len() == 0 {
                 let now = Instant::now();
                 if now + pause >= deadline {
                     return Err(fault);
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         }
-        Err(Fault::Unreachable)
-    }
-
-    /// A client of the member that is asked first, and which it is.
-    pub(crate) async fn current(&self) -> Result<(Client, usize), Fault> {
-        let member = self.current.load(Ordering::Relaxed);
-        let connecting = tokio::time::timeout(self.patience.answer, self.client(member));
-        match connecting.await {
-            Ok(Ok(client)) => Ok((client, member)),
-            Ok(Err(error)) => Err(Fault::of(&error)),
-            Err(_) => Err(Fault::Unreachable),
-        }
+        Err(EtcdFault::Unreachable)
     }
 
     /// Lets the next be asked first, unless that happened already.
-    pub(crate) fn pass_over(&self, member: usize) {
+    fn skip_member(&self, member: usize) {
         let next = (member + 1) % self.urls.len();
         let passed = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
         if passed.is_ok() && next != member {
@@ -172,6 +161,6 @@ impl Members {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
-    std::fs::read(path).map_err(|error| OpenError::File { path: path.to_owned(), kind: error.kind() })
+fn read(path: &Path) -> Result<Vec<u8>, EtcdOpenError> {
+    std::fs::read(path).map_err(|error| EtcdOpenError::File { path: path.to_owned(), kind: error.kind() })
 }

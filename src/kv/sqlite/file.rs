@@ -11,9 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::fault::Fault;
-use crate::kv::Revision;
-
+use super::fault::SqliteFault;
 /// "dsaf", in the file's header: so that `file` and this program know it from other databases.
 const APPLICATION_ID: i32 = 0x6473_6166;
 
@@ -29,8 +27,8 @@ const TABLE: &str = "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB N
 pub(crate) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
 
 /// How long another process may hold the file's locks before a commit fails, or a read, which may keep others waiting.
-pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(2);
-const READ_PATIENCE: Duration = Duration::from_millis(250);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A store's file.
 #[derive(Clone)]
@@ -41,7 +39,7 @@ pub(crate) struct StoreFile {
 /// Why a store's file could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", path.display())]
-pub struct OpenError {
+pub struct SqliteOpenError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -98,18 +96,18 @@ pub enum OpenFault {
 // === impl StoreFile ===
 
 impl StoreFile {
-    /// Opens the file, makes it if there is none, and answers with the connection to write with and the store's revision.
-    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection, Revision), OpenError> {
+    /// Opens the file, makes it if there is none, and returns the connection to write with.
+    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection), SqliteOpenError> {
         // Absolute, so that no name can be taken for one of SQLite's `file:` addresses.
         let file = StoreFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
         let opened = file.make_if_missing().and_then(|()| file.open_to_write());
-        let (connection, revision) = opened.map_err(|fault| file.error(fault))?;
-        Ok((file, connection, revision))
+        let connection = opened.map_err(|fault| file.error(fault))?;
+        Ok((file, connection))
     }
 
     /// A connection that reads.
     pub(crate) fn open_to_read(&self) -> Result<Connection, rusqlite::Error> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)
+        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READ_TIMEOUT)
     }
 
     /// Bytes that the file and its log take.
@@ -118,8 +116,8 @@ impl StoreFile {
         std::fs::metadata(&self.path).ok().map(|found| found.len() + log)
     }
 
-    pub(crate) fn error(&self, fault: OpenFault) -> OpenError {
-        OpenError { path: self.path.clone(), fault }
+    pub(crate) fn error(&self, fault: OpenFault) -> SqliteOpenError {
+        SqliteOpenError { path: self.path.clone(), fault }
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -173,8 +171,8 @@ impl StoreFile {
         Ok(())
     }
 
-    fn open_to_write(&self) -> Result<(Connection, Revision), OpenFault> {
-        let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_PATIENCE)?;
+    fn open_to_write(&self) -> Result<Connection, OpenFault> {
+        let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)?;
         let fresh = is_fresh(&connection)?;
         // SQLite falls back to reading when it may not write, or the header says that it cannot.
         if connection.is_readonly("main")? {
@@ -194,8 +192,9 @@ impl StoreFile {
             make_table(&mut connection)?;
         }
         check_table(&connection)?;
-        let revision = connection.query_row(REVISION, (), |row| row.get(0))?;
-        Ok((connection, revision))
+        // A table without its revision was not made by this program.
+        connection.query_row(REVISION, (), |row| row.get::<_, i64>(0))?;
+        Ok(connection)
     }
 
     fn connect(&self, mode: OpenFlags, patience: Duration) -> Result<Connection, rusqlite::Error> {
@@ -247,9 +246,9 @@ fn check_table(connection: &Connection) -> Result<(), OpenFault> {
     }
 }
 
-// === impl OpenError, OpenFault ===
+// === impl SqliteOpenError, OpenFault ===
 
-impl OpenError {
+impl SqliteOpenError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self.fault {
@@ -291,12 +290,12 @@ impl From<rusqlite::Error> for OpenFault {
             Some(rusqlite::ErrorCode::CannotOpen) => return OpenFault::Denied,
             _ => {}
         }
-        match Fault::from(error) {
-            Fault::Full => OpenFault::Full,
-            Fault::Corrupt => OpenFault::Corrupt,
-            Fault::ReadOnly => OpenFault::ReadOnly,
-            Fault::Busy => OpenFault::Busy,
-            Fault::Io => OpenFault::Io(io::ErrorKind::Other),
+        match SqliteFault::from(error) {
+            SqliteFault::Full => OpenFault::Full,
+            SqliteFault::Corrupt => OpenFault::Corrupt,
+            SqliteFault::ReadOnly => OpenFault::ReadOnly,
+            SqliteFault::Busy => OpenFault::Busy,
+            SqliteFault::Io => OpenFault::Io(io::ErrorKind::Other),
         }
     }
 }

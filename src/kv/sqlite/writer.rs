@@ -8,12 +8,11 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, OptionalExtension};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::Condition;
-use super::fault::Fault;
+use super::LastOutcome;
+use super::fault::SqliteFault;
 use super::file::REVISION;
-use super::log::Log;
-use crate::kv::feed::Feed;
-use crate::kv::{CommitError, Entry, Event, Outage, Precondition, Revision, Write};
+use super::wal::WriteAheadLog;
+use crate::kv::{CommitError, Outage, Precondition, Revision, Write};
 
 const FIND: &str = "SELECT revision FROM kv WHERE key = ?1";
 const PUT: &str = "REPLACE INTO kv(key, value, revision) VALUES (?1, ?2, ?3)";
@@ -28,15 +27,15 @@ const GROUP_BYTES: usize = 16 << 20;
 const WAITING_KIB: usize = 32 << 10;
 
 /// The way to the writer's thread.
-pub(crate) struct Writer {
+pub(crate) struct SqliteWriter {
     /// `None` once closed. The thread ends when it has done everything that was sent before.
-    requests: Mutex<Option<Sender<Request>>>,
+    requests: Mutex<Option<Sender<CommitRequest>>>,
     room: Arc<Semaphore>,
     /// Its sender lives as long as the thread.
     running: watch::Receiver<()>,
 }
 
-struct Request {
+struct CommitRequest {
     preconditions: Vec<Precondition>,
     writes: Vec<Write>,
     bytes: usize,
@@ -45,32 +44,30 @@ struct Request {
 }
 
 /// The thread's own.
-struct Thread {
+struct WriterThread {
     connection: Connection,
-    requests: Receiver<Request>,
+    requests: Receiver<CommitRequest>,
     idle: Duration,
-    log: Log,
-    feed: Arc<Feed>,
-    condition: Arc<Condition>,
+    log: WriteAheadLog,
+    last_outcome: Arc<LastOutcome>,
 }
 
-// === impl Writer ===
+// === impl SqliteWriter ===
 
-impl Writer {
+impl SqliteWriter {
     pub(crate) fn start(
         connection: Connection,
         idle: Duration,
-        feed: Arc<Feed>,
-        condition: Arc<Condition>,
-    ) -> Result<Writer, std::io::Error> {
+        last_outcome: Arc<LastOutcome>,
+    ) -> Result<SqliteWriter, std::io::Error> {
         let (sender, requests) = mpsc::channel();
         let (alive, running) = watch::channel(());
-        let thread = Thread { connection, requests, idle, log: Log::default(), feed, condition };
+        let thread = WriterThread { connection, requests, idle, log: WriteAheadLog::default(), last_outcome };
         std::thread::Builder::new().name("kv-writer".to_owned()).spawn(move || {
             let _alive = alive;
             thread.run();
         })?;
-        Ok(Writer {
+        Ok(SqliteWriter {
             requests: Mutex::new(Some(sender)),
             room: Arc::new(Semaphore::new(WAITING_KIB)),
             running,
@@ -89,7 +86,7 @@ impl Writer {
         let Ok(room) = room else { return Err(closed) };
 
         let (answer, answered) = oneshot::channel();
-        let request = Request { preconditions, writes, bytes, answer, _room: room };
+        let request = CommitRequest { preconditions, writes, bytes, answer, _room: room };
         match self.lock().as_ref() {
             None => return Err(closed),
             Some(requests) => requests.send(request).map_err(|_| CommitError::Unavailable(Outage::Io))?,
@@ -113,7 +110,7 @@ impl Writer {
         let _ended = self.running.clone().changed().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Sender<Request>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Sender<CommitRequest>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,9 +121,9 @@ fn size(preconditions: &[Precondition], writes: &[Write]) -> usize {
     keys.map(<[u8]>::len).chain(values).sum()
 }
 
-// === impl Thread ===
+// === impl WriterThread ===
 
-impl Thread {
+impl WriterThread {
     fn run(mut self) {
         loop {
             let first = if self.log.is_empty() {
@@ -139,7 +136,7 @@ impl Thread {
                     let group = self.gather(first);
                     match self.serve(group) {
                         // What the log holds twice makes room for others.
-                        Err(Fault::Full) => self.log.empty(&self.connection),
+                        Err(SqliteFault::Full) => self.log.empty(&self.connection),
                         Ok(()) | Err(_) => self.log.after_commit(&self.connection),
                     }
                 }
@@ -148,11 +145,10 @@ impl Thread {
             }
         }
         self.log.empty(&self.connection);
-        self.feed.close();
     }
 
     /// The first, and those that came while the last group was made durable.
-    fn gather(&self, first: Request) -> Vec<Request> {
+    fn gather(&self, first: CommitRequest) -> Vec<CommitRequest> {
         let mut bytes = first.bytes;
         let mut group = vec![first];
         while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
@@ -164,19 +160,17 @@ impl Thread {
     }
 
     /// Answers every commit of a group. Fails with what kept all of them from happening.
-    fn serve(&self, group: Vec<Request>) -> Result<(), Fault> {
+    fn serve(&self, group: Vec<CommitRequest>) -> Result<(), SqliteFault> {
         let mut answers = Vec::with_capacity(group.len());
         let mut work = Vec::with_capacity(group.len());
         for request in group {
             answers.push((request.answer, request._room));
             work.push((request.preconditions, request.writes));
         }
-        let done = self.transaction(work).map_err(Fault::from);
-        self.condition.met(done.as_ref().map(drop).map_err(|fault| *fault));
+        let done = self.transaction(work).map_err(SqliteFault::from);
+        self.last_outcome.met(done.as_ref().map(drop).map_err(|fault| *fault));
         match done {
-            Ok((outcomes, events)) => {
-                // Before the answers: who has one finds the commit in its watch.
-                self.feed.publish(events);
+            Ok(outcomes) => {
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
                     // Whoever asked may be gone.
                     let _ = answer.send(outcome);
@@ -193,17 +187,17 @@ impl Thread {
     }
 
     /// All of a group in one transaction. An error undoes all of it.
-    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
         self.run_sql("BEGIN IMMEDIATE")?;
-        let group = judge(&self.connection, work).and_then(|group| {
+        let outcomes = judge(&self.connection, work).and_then(|outcomes| {
             self.run_sql("COMMIT")?;
-            Ok(group)
+            Ok(outcomes)
         });
         // SQLite undoes some failed transactions by itself.
-        if group.is_err() && !self.connection.is_autocommit() {
+        if outcomes.is_err() && !self.connection.is_autocommit() {
             self.run_sql("ROLLBACK")?;
         }
-        group
+        outcomes
     }
 
     fn run_sql(&self, sql: &str) -> Result<(), Error> {
@@ -211,35 +205,35 @@ impl Thread {
     }
 }
 
-/// The answers to a group's commits, and what they changed.
-type Group = (Vec<Result<Revision, CommitError>>, Vec<Event>);
+/// The answers to the commits of a group, in their order.
+type Outcomes = Vec<Result<Revision, CommitError>>;
 
-fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
     let before: Revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
     let mut revision = before;
     let mut outcomes = Vec::with_capacity(work.len());
-    let mut events = Vec::with_capacity(work.len());
     for (preconditions, writes) in work {
-        let failed = broken(connection, &preconditions)?;
+        let failed = failed_preconditions(connection, &preconditions)?;
         if !failed.is_empty() {
             outcomes.push(Err(CommitError::Conflict { failed }));
             continue;
         }
-        let event = write(connection, writes, revision + 1)?;
-        if !event.puts.is_empty() || !event.deletes.is_empty() {
-            revision = event.revision;
-            events.push(event);
+        if write(connection, writes, revision + 1)? {
+            revision += 1;
         }
         outcomes.push(Ok(revision));
     }
     if revision != before {
         connection.prepare_cached(ADVANCE)?.execute([revision])?;
     }
-    Ok((outcomes, events))
+    Ok(outcomes)
 }
 
 /// The preconditions that do not hold.
-fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec<usize>, Error> {
+fn failed_preconditions(
+    connection: &Connection,
+    preconditions: &[Precondition],
+) -> Result<Vec<usize>, Error> {
     let mut find = connection.prepare_cached(FIND)?;
     let mut failed = Vec::new();
     for (index, precondition) in preconditions.iter().enumerate() {
@@ -251,21 +245,14 @@ fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec
     Ok(failed)
 }
 
-/// Makes the changes, and tells which of them changed something.
-fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<Event, Error> {
-    let mut event = Event { revision, puts: Vec::new(), deletes: Vec::new() };
+/// Makes the changes, and returns whether any of them changed something.
+fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<bool, Error> {
+    let mut changed = 0;
     for write in writes {
-        match write {
-            Write::Put(key, value) => {
-                connection.prepare_cached(PUT)?.execute((&key, &value, revision))?;
-                event.puts.push(Entry { key, value, revision });
-            }
-            Write::Delete(key) => {
-                if connection.prepare_cached(DELETE)?.execute([&key])? > 0 {
-                    event.deletes.push(key);
-                }
-            }
-        }
+        changed += match write {
+            Write::Put(key, value) => connection.prepare_cached(PUT)?.execute((&key, &value, revision))?,
+            Write::Delete(key) => connection.prepare_cached(DELETE)?.execute([&key])?,
+        };
     }
-    Ok(event)
+    Ok(changed > 0)
 }

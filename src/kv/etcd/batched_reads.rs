@@ -8,49 +8,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::Shared;
-use super::reads::KEYS;
-use crate::kv::{Found, Outage, ReadError};
+use super::reads::MAX_KEYS;
+use crate::kv::{KvLookup, KvReadError, Outage};
 
 /// Those who wait, and whether somebody is asking.
 #[derive(Default)]
-pub(crate) struct Gathered(Mutex<Waiting>);
+pub(crate) struct ReadBatcher(Mutex<ReadQueue>);
 
 #[derive(Default)]
-struct Waiting {
-    asked: Vec<Asked>,
+struct ReadQueue {
+    asked: Vec<PendingRead>,
     is_asking: bool,
 }
 
-struct Asked {
+struct PendingRead {
     keys: Vec<Vec<u8>>,
-    answer: oneshot::Sender<Result<Found, ReadError>>,
+    answer: oneshot::Sender<Result<KvLookup, KvReadError>>,
 }
 
 impl Shared {
     /// The entries of a few keys.
-    pub(crate) async fn gathered(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+    pub(crate) async fn get_batched(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
         let (answer, answered) = oneshot::channel();
         let begin = {
-            let mut waiting = self.gathered.lock();
-            waiting.asked.push(Asked { keys: keys.to_vec(), answer });
+            let mut waiting = self.get_batched.lock();
+            waiting.asked.push(PendingRead { keys: keys.to_vec(), answer });
             !std::mem::replace(&mut waiting.is_asking, true)
         };
         if begin {
             // On its own: whoever began may go away before the others have their answers.
             tokio::spawn(Arc::clone(self).ask_for_all());
         }
-        answered.await.unwrap_or(Err(ReadError::Unavailable(Outage::Io)))
+        answered.await.unwrap_or(Err(KvReadError::Unavailable(Outage::Io)))
     }
 
     async fn ask_for_all(self: Arc<Self>) {
-        while let Some(together) = self.gathered.next() {
+        while let Some(together) = self.get_batched.next() {
             let keys: Vec<Vec<u8>> = together.iter().flat_map(|asked| asked.keys.iter().cloned()).collect();
             let found = self.get(&keys).await;
             let mut entries = match found {
                 Ok((entries, revision)) => Ok((entries.into_iter(), revision)),
                 Err(error) => Err(error),
             };
-            for Asked { keys, answer } in together {
+            for PendingRead { keys, answer } in together {
                 let own = match &mut entries {
                     Ok((entries, revision)) => Ok((entries.take(keys.len()).collect(), *revision)),
                     Err(error) => Err(*error),
@@ -62,14 +62,14 @@ impl Shared {
     }
 }
 
-impl Gathered {
+impl ReadBatcher {
     /// As many of those who wait as one request takes; none ends the asking.
-    fn next(&self) -> Option<Vec<Asked>> {
+    fn next(&self) -> Option<Vec<PendingRead>> {
         let mut waiting = self.lock();
         let mut keys = 0;
         let fit = waiting.asked.iter().take_while(|asked| {
             keys += asked.keys.len();
-            keys <= KEYS
+            keys <= MAX_KEYS
         });
         let fit = fit.count();
         if fit == 0 {
@@ -79,7 +79,7 @@ impl Gathered {
         Some(waiting.asked.drain(..fit).collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, ReadQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

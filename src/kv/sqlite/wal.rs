@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Error};
 
-use super::file::WRITE_PATIENCE;
+use super::file::WRITE_TIMEOUT;
 
 /// Pages (of 4 KiB) in the log from which they are copied into the file. SQLite's own default.
 const COPY: i64 = 1000;
 /// Pages from which readers of the log are waited for, so that it can start anew even if there always is one.
 const WAIT: i64 = 4000;
 /// How long. Commits wait meanwhile.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What is known of the log.
 #[derive(Default)]
-pub(crate) struct Log {
+pub(crate) struct WriteAheadLog {
     /// Pages in it.
     pages: i64,
     /// Pages in it when they were copied last.
     copied: i64,
 }
 
-// === impl Log ===
+// === impl WriteAheadLog ===
 
-impl Log {
+impl WriteAheadLog {
     pub(crate) fn is_empty(&self) -> bool {
         self.pages == 0
     }
@@ -51,9 +51,9 @@ impl Log {
     /// Copies everything into the file and cuts the log to nothing, unless a reader still needs it.
     pub(crate) fn empty(&mut self, connection: &Connection) {
         // Setting a time to wait does not fail; if it did, the wait would be longer.
-        let _ = connection.busy_timeout(PATIENCE);
+        let _ = connection.busy_timeout(TIMEOUT);
         self.run(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
-        let _ = connection.busy_timeout(WRITE_PATIENCE);
+        let _ = connection.busy_timeout(WRITE_TIMEOUT);
         self.copied = self.pages;
     }
 
