@@ -22,7 +22,7 @@ use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
 use crate::store::{AuditFilter, Caller, Cursor, PageAsk};
-use crate::wire::{AuditEntryView, AuditVerification, ChainView, Code, Page, paths};
+use crate::wire::{AuditEntryView, AuditVerificationView, ChainView, Code, PageView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -85,13 +85,13 @@ impl FromQuery for ListAudit {
 ///
 /// Newest first: its organization's for an admin or auditor, the whole store's for the operator.
 #[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAudit),
-    responses((status = 200, body = Page<AuditEntryView>, description = "A page."), Listing),
+    responses((status = 200, body = PageView<AuditEntryView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn audit(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(ask): Params<ListAudit>,
-) -> Result<Answer<Page<AuditEntryView>>, Refused> {
+) -> Result<Answer<PageView<AuditEntryView>>, Refused> {
     let ListAudit { q, action, actor, since, until, cursor, limit } = ask;
     let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
     let ask = PageAsk { cursor, limit: Some(limit) };
@@ -188,13 +188,13 @@ fn lines(items: Vec<store::AuditItem>) -> Bytes {
 ///
 /// Reads all of it.
 #[utoipa::path(get, path = paths::AUDIT_VERIFY, tag = "audit", operation_id = "verify_audit",
-    responses((status = 200, body = AuditVerification, description = "What was found."), Verifying),
+    responses((status = 200, body = AuditVerificationView, description = "What was found."), Verifying),
     security(("member" = []), ("operator" = [])))]
 async fn verify_audit(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-) -> Result<Answer<AuditVerification>, Refused> {
+) -> Result<Answer<AuditVerificationView>, Refused> {
     let store::Verification { ok, entries, chains } = api.store().verify_audit(&caller).await?;
     let chain = |chain: store::ChainReport| ChainView {
         id: chain.id,
@@ -202,7 +202,7 @@ async fn verify_audit(
         state: chain.state.as_str().to_owned(),
         fault: chain.fault,
     };
-    Ok(Answer(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
+    Ok(Answer(AuditVerificationView { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
 /// An entry as shown.

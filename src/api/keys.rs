@@ -20,7 +20,8 @@ use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::UnlockError;
 use crate::wire::{
-    Code, DepositInfo, KeyslotView, Lock, NewKeyslot, Page, Unlock, UnlockSecret, UnlockedView, paths,
+    AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
+    UnlockResponse, UnlockText, paths,
 };
 
 /// The routes of this file.
@@ -47,14 +48,14 @@ refusals! {
 
 /// What a client needs to seal a deposit
 #[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key",
-    responses((status = 200, body = DepositInfo, description = "The deposit key."), Reading), security(("member" = [])))]
+    responses((status = 200, body = DepositKeyView, description = "The deposit key."), Reading), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-) -> Result<Answer<DepositInfo>, Refused> {
+) -> Result<Answer<DepositKeyView>, Refused> {
     let info = api.store().deposit_info(&caller).await?;
-    Ok(Answer(DepositInfo {
+    Ok(Answer(DepositKeyView {
         store: info.store.to_string(),
         organization: info.org.to_string(),
         member: info.member.to_string(),
@@ -70,14 +71,14 @@ async fn deposit_key(
 /// Loads the release key
 ///
 /// With a passphrase or a key file's text. Wrong ones are slowed per source.
-#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = Unlock,
-    responses((status = 200, body = UnlockedView, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
+#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = UnlockRequest,
+    responses((status = 200, body = UnlockResponse, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
 async fn unlock(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<Unlock>,
-) -> Result<Answer<UnlockedView>, Refused> {
+    Json(body): Json<UnlockRequest>,
+) -> Result<Answer<UnlockResponse>, Refused> {
     let mut faults = Faults::default();
     let secret = secret_of(&mut faults, body.passphrase, body.key_file);
     faults.refusal()?;
@@ -87,50 +88,50 @@ async fn unlock(
             guessed(&api, caller.source());
         }
     })?;
-    Ok(Answer(UnlockedView { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
+    Ok(Answer(UnlockResponse { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
 }
 
 /// Drops the release key
 ///
 /// Boots that were being answered finish; others are refused until the store is unlocked again.
 #[utoipa::path(post, path = paths::LOCK, tag = "keys", operation_id = "lock",
-    responses((status = 200, body = Lock, description = "It is locked."), Locking), security(("operator" = [])))]
+    responses((status = 200, body = LockResponse, description = "It is locked."), Locking), security(("operator" = [])))]
 async fn lock(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Lock>, Refused> {
+) -> Result<Answer<LockResponse>, Refused> {
     api.store().lock(&caller).await?;
-    Ok(Answer(Lock { locked: true }))
+    Ok(Answer(LockResponse { locked: true }))
 }
 
 /// The key slots
 #[utoipa::path(get, path = paths::KEYSLOTS, tag = "keys", operation_id = "keyslots",
     params(PageOnly),
-    responses((status = 200, body = Page<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
+    responses((status = 200, body = PageView<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
 async fn keyslots(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(ask): Params<PageOnly>,
-) -> Result<Answer<Page<KeyslotView>>, Refused> {
+) -> Result<Answer<PageView<KeyslotView>>, Refused> {
     let slots = api.store().keyslots(&caller).await?;
     // There are 16 at most, so one page holds them and no cursor was ever given out.
     if ask.page().cursor.is_some() {
         return Err(Refused::new(Code::Unprocessable, "cursor: is none of this list"));
     }
-    Ok(Answer(Page { items: slots.into_iter().map(view).collect(), next: None }))
+    Ok(Answer(PageView { items: slots.into_iter().map(view).collect(), next: None }))
 }
 
 /// Adds a key slot
 ///
 /// On an unlocked store.
-#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = NewKeyslot,
+#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = AddKeyslotRequest,
     responses((status = 201, body = KeyslotView, description = "The slot."), Adding), security(("operator" = [])))]
 async fn add_keyslot(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewKeyslot>,
+    Json(body): Json<AddKeyslotRequest>,
 ) -> Result<impl IntoResponse, Refused> {
     let mut faults = Faults::default();
     let secret = secret_of(&mut faults, body.passphrase, body.key_file);
@@ -158,11 +159,11 @@ async fn remove_keyslot(
 
 fn secret_of(
     faults: &mut Faults,
-    passphrase: Option<UnlockSecret>,
-    key_file: Option<UnlockSecret>,
+    passphrase: Option<UnlockText>,
+    key_file: Option<UnlockText>,
 ) -> Option<store::UnlockSecret> {
     // The type wipes itself, so its text is taken out and not moved.
-    let text = |mut secret: UnlockSecret| Zeroizing::new(std::mem::take(&mut secret.0));
+    let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
     let (field, secret) = match (passphrase, key_file) {
         (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
         (None, Some(key_file)) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),

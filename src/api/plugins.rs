@@ -13,7 +13,7 @@ use super::problem::{Faults, Refused};
 use super::query::{NoParams, Params};
 use crate::domain::name::{NameError, PluginName, SecretName};
 use crate::store;
-use crate::wire::{Code, NeedView, Page, PluginChange, PluginDeclaration, PluginView, paths};
+use crate::wire::{Code, DeclarePluginRequest, NeedView, PageView, PluginView, UpdatePluginRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -37,14 +37,14 @@ refusals! {
 ///
 /// Those that are declared and those that secrets in the caller's scope are tied to, by name, in one page.
 #[utoipa::path(get, path = paths::PLUGINS, tag = "catalog", operation_id = "list_plugins",
-    responses((status = 200, body = Page<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
 async fn list_plugins(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Page<PluginView>>, Refused> {
+) -> Result<Answer<PageView<PluginView>>, Refused> {
     let all = api.store().plugins(&caller).await?;
-    Ok(Answer(Page { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Answer(PageView { items: all.into_iter().map(view).collect(), next: None }))
 }
 
 /// One plugin
@@ -63,7 +63,7 @@ async fn plugin(
 /// Declares a plugin
 ///
 /// What was declared before is replaced.
-#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = PluginDeclaration,
+#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = DeclarePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is declared."), Declaring), security(("member" = [])))]
 async fn put_plugin(
@@ -71,7 +71,7 @@ async fn put_plugin(
     Asked(caller): Asked,
     InPath(name): InPath<PluginName>,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<PluginDeclaration>,
+    Json(body): Json<DeclarePluginRequest>,
 ) -> Result<Answer<PluginView>, Refused> {
     let mut faults = Faults::default();
     let title = body.title.as_deref().and_then(|title| named(&mut faults, "title", title));
@@ -85,7 +85,7 @@ async fn put_plugin(
 /// Enables or disables a plugin
 ///
 /// No boot is given the secrets that are tied to a disabled one.
-#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = PluginChange,
+#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = UpdatePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is changed."), Changing), security(("member" = [])))]
 async fn change_plugin(
@@ -93,7 +93,7 @@ async fn change_plugin(
     Asked(caller): Asked,
     InPath(name): InPath<PluginName>,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<PluginChange>,
+    Json(body): Json<UpdatePluginRequest>,
 ) -> Result<Answer<PluginView>, Refused> {
     Ok(Answer(view(api.store().set_plugin_enabled(&caller, &name, body.enabled).await?)))
 }

@@ -20,7 +20,7 @@ use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, NewToken, Page, TokenCreated, TokenView, paths};
+use crate::wire::{Code, CreateTokenRequest, CreateTokenResponse, PageView, TokenView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -42,13 +42,13 @@ refusals! {
 ///
 /// A member its own, an admin or auditor the organization's, the operator the operator's. Ascending by id.
 #[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPage),
-    responses((status = 200, body = Page<TokenView>, description = "A page."), Listing),
+    responses((status = 200, body = PageView<TokenView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn list_tokens(
     State(api): State<Api>,
     Asked(caller): Asked,
     Params(ask): Params<MemberPage>,
-) -> Result<Answer<Page<TokenView>>, Refused> {
+) -> Result<Answer<PageView<TokenView>>, Refused> {
     let (member, ask) = ask.into_parts();
     Ok(Answer(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
 }
@@ -57,16 +57,16 @@ async fn list_tokens(
 ///
 /// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
 /// because the token cannot be shown twice.
-#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = NewToken,
+#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = CreateTokenRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = TokenCreated, description = "The token, shown this once."), Creating),
+    responses((status = 201, body = CreateTokenResponse, description = "The token, shown this once."), Creating),
     security(("member" = []), ("operator" = [])))]
 async fn create_token(
     State(api): State<Api>,
     Asked(caller): Asked,
     IdempotencyKey(key): IdempotencyKey,
     Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewToken>,
+    Json(body): Json<CreateTokenRequest>,
 ) -> Result<impl IntoResponse, Refused> {
     let body = issue(&api, &caller, body, key.as_deref()).await?;
     Ok((StatusCode::CREATED, Answer(body)))
@@ -76,9 +76,9 @@ async fn create_token(
 pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
-    body: NewToken,
+    body: CreateTokenRequest,
     key: Option<&str>,
-) -> Result<TokenCreated, Refused> {
+) -> Result<CreateTokenResponse, Refused> {
     let mut faults = Faults::default();
     let new = store::NewToken {
         member: body.member.and_then(|name| faults.take_as(Code::NameInvalid, "member", name.parse())),
@@ -87,7 +87,7 @@ pub(crate) async fn issue(
     };
     faults.refusal()?;
     let issued = api.store().create_token(caller, new, key).await?;
-    Ok(TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) })
+    Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: view(issued.token) })
 }
 
 /// Revokes a token

@@ -7,7 +7,7 @@ use super::failure::Outcome;
 use super::listing::Shown;
 use super::{Context, connect, listing};
 use crate::client::Client;
-use crate::wire::{CategoryDeclaration, CategoryView};
+use crate::wire::{CategoryView, DeclareCategoryRequest};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ impl Category {
             }
             Self::Set(set) => {
                 let Set { name, title, colour, description, json } = set;
-                let declaration = CategoryDeclaration { title, colour, description };
+                let declaration = DeclareCategoryRequest { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
                 if json {
                     context.output.json(&category)?;

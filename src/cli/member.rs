@@ -8,7 +8,7 @@ use super::listing::Shown;
 use super::{Context, connect, listing};
 use crate::client::Client;
 use crate::domain::role::Role;
-use crate::wire::{MemberChange, MemberView, NewMember};
+use crate::wire::{CreateMemberRequest, MemberView, UpdateMemberRequest};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ impl Member {
 
 impl Add {
     async fn run(self, context: &mut Context) -> Outcome {
-        let new = NewMember { name: self.name, role: self.role.into() };
+        let new = CreateMemberRequest { name: self.name, role: self.role.into() };
         let member = connect::client(context)?.create_member(&new).await?;
         told(context, self.json, &member, "added")?;
         context.output.note(format!("a token: dropsafe token new --for {}", member.name));
@@ -129,7 +129,7 @@ impl List {
 
 impl SetRole {
     async fn run(self, context: &mut Context) -> Outcome {
-        let change = MemberChange { role: self.role.into() };
+        let change = UpdateMemberRequest { role: self.role.into() };
         let member = connect::client(context)?.change_member(&self.name, &change).await?;
         told(context, self.json, &member, "now has the role")?;
         Ok(Exit::Success)

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::which::Scope;
 use super::{Context, connect, known, which};
 use crate::client::Client;
-use crate::wire::ReencryptProgress;
+use crate::wire::ReencryptView;
 
 /// Seal values again with fresh keys; the values and versions stay
 ///
@@ -89,7 +89,7 @@ impl ReEncrypt {
     }
 }
 
-fn told(progress: &ReencryptProgress) -> String {
+fn told(progress: &ReencryptView) -> String {
     let generation = progress.generation;
     if !progress.running {
         return format!("everything is sealed under generation {generation}, and the old keys are gone");

@@ -12,7 +12,7 @@ use super::{Context, connect, duration, listing};
 use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
-use crate::wire::{NewTicket, TicketView};
+use crate::wire::{CreateTicketRequest, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ impl New {
         Ok(Exit::Success)
     }
 
-    fn wanted(self) -> Result<NewTicket, Failure> {
+    fn wanted(self) -> Result<CreateTicketRequest, Failure> {
         for plugin in &self.plugin {
             named(PluginName::parse(plugin), "--plugin")?;
         }
@@ -112,7 +112,7 @@ impl New {
             Cidr::parse(source)
                 .map_err(|error| Failure::refused(error).during("--source").maybe_hint(error.hint()))?;
         }
-        Ok(NewTicket {
+        Ok(CreateTicketRequest {
             member: self.member,
             ttl_seconds: self.ttl.map(|ttl| ttl.as_secs()),
             uses: self.uses,

@@ -7,12 +7,14 @@ use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
 use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
-use crate::wire::{Code, NewSecret, Replacement, Sealed, SecretChange, Value, ValueBase64};
+use crate::wire::{
+    Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
+};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 
 /// A new secret.
-pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
+pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, Refused> {
     let mut faults = Faults::default();
     let name = name_of(&mut faults, "name", Some(&body.name));
     let env = name_of(&mut faults, "as", body.env.as_deref());
@@ -37,7 +39,7 @@ pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
 }
 
 /// A new value.
-pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
+pub(crate) fn replacement_of(body: ReplaceSecretRequest) -> Result<store::Replacement, Refused> {
     let mut faults = Faults::default();
     let env = name_of(&mut faults, "as", body.env.as_deref());
     let change = change(&mut faults, body.change.unwrap_or_default());
@@ -55,14 +57,14 @@ pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Re
 }
 
 /// Changed attributes.
-pub(crate) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
+pub(crate) fn change_of(body: UpdateSecretRequest) -> Result<store::SecretChange, Refused> {
     let mut faults = Faults::default();
     let change = change(&mut faults, body);
     faults.refusal()?;
     Ok(change)
 }
 
-fn change(faults: &mut Faults, body: SecretChange) -> store::SecretChange {
+fn change(faults: &mut Faults, body: UpdateSecretRequest) -> store::SecretChange {
     store::SecretChange {
         auto_install: body.auto_install,
         plugin: body.plugin.map(|text| cleared_or_name(faults, "plugin", &text)),
@@ -86,7 +88,7 @@ fn deposit(
     faults: &mut Faults,
     value: Option<Value>,
     base64: Option<ValueBase64>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedBody>,
     hint: Option<String>,
 ) -> Option<Deposit> {
     match (value, base64, sealed) {
@@ -114,7 +116,7 @@ fn deposit(
     }
 }
 
-fn sealed(faults: &mut Faults, sealed: Sealed, hint: Option<String>) -> Option<Deposit> {
+fn sealed(faults: &mut Faults, sealed: SealedBody, hint: Option<String>) -> Option<Deposit> {
     let id = faults.take("sealed.id", sealed.id.parse());
     let version = faults.take("sealed.version", sealed.version.parse());
     let enc = binary(faults, "sealed.enc", &sealed.enc, 32..=32);
