@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
 use super::table::Table;
-use super::{Context, connect, listing};
+use super::{Context, connect, paged_list};
 use crate::client::{AuditFilter, Client};
 use crate::wire::{AuditEntryView, ChainView};
 
@@ -75,7 +75,7 @@ impl Audit {
         }
         let headings = ["AT", "ACTOR", "ACTION", "OUTCOME", "TARGET", "DETAILS"];
         let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no entries" };
-        listing::print(context, &mut client, Client::audit(&filter), shown).await
+        paged_list::print(context, &mut client, Client::audit(&filter), shown).await
     }
 }
 

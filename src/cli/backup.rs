@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::files::Pending;
 use super::progress::Progress;
 use super::{Context, connect};

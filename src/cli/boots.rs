@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::Outcome;
+use super::paged_list::Shown;
+use super::{Context, connect, paged_list};
 use crate::client::{BootFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
@@ -55,11 +55,11 @@ impl Boots {
                     row,
                     empty: "no boot was given it",
                 };
-                listing::print(context, &mut client, pages, shown).await
+                paged_list::print(context, &mut client, pages, shown).await
             }
             None => {
                 let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
-                listing::print(context, &mut client, pages, shown).await
+                paged_list::print(context, &mut client, pages, shown).await
             }
         }
     }

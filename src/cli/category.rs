@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::Outcome;
+use super::paged_list::Shown;
+use super::{Context, connect, paged_list};
 use crate::client::Client;
 use crate::wire::{CategoryDeclaration, CategoryView};
 
@@ -63,7 +63,7 @@ impl Category {
             Self::List(list) => {
                 let headings = ["NAME", "TITLE", "COLOUR", "SECRETS", "DESCRIPTION"];
                 let shown = Shown { json: list.json, limit: None, headings, row, empty: "no categories" };
-                listing::print(context, &mut client, Client::categories(), shown).await
+                paged_list::print(context, &mut client, Client::categories(), shown).await
             }
             Self::Set(set) => {
                 let Set { name, title, colour, description, json } = set;

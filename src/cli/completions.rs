@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use super::Context;
 use super::arguments::Arguments;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 
 /// Print a completion script for a shell
 ///

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::failure::Failure;
-use super::known::Place;
+use super::error::Failure;
+use super::pinned_keys::Place;
 use super::{Context, files};
 use crate::client::{CallError, Client, Endpoint};
 use crate::domain::credential::{Credential, CredentialKind};

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{Failure, Outcome};
 use super::list::scope;
 use super::table::Table;
-use super::which::{Which, find};
+use super::selector::{Which, find};
 use super::{Context, connect};
 
 /// Delete a secret

@@ -2,9 +2,9 @@
 //! `import` and `dev` share.
 
 use super::exit::Exit;
-use super::failure::Failure;
-use super::known::Place;
-use super::{Context, known, which};
+use super::error::Failure;
+use super::pinned_keys::Place;
+use super::{Context, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
@@ -73,9 +73,9 @@ impl Deposits {
     /// Fetches the store's deposit key, which must be the one that is known here.
     pub async fn open(context: &Context, mut client: Client, place: &Place) -> Result<Self, Failure> {
         let status = client.status().await?;
-        let expected = known::expected(context, place, &status.store)?;
+        let expected = pinned_keys::expected(context, place, &status.store)?;
         let depositor = Depositor::open(&mut client, expected).await?;
-        known::remember(context, place, &status.store, &depositor.fingerprint())?;
+        pinned_keys::remember(context, place, &status.store, &depositor.fingerprint())?;
         Ok(Self { client, depositor, identity: status.identity })
     }
 
@@ -91,7 +91,7 @@ impl Deposits {
         name: &SecretName,
         scope: ScopeKind,
     ) -> Result<Option<SecretView>, Failure> {
-        which::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
+        selector::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 
     /// The caller's name.
@@ -165,7 +165,7 @@ impl From<DepositError> for Failure {
         match &error {
             DepositError::Call(call) => Self::from(CallError::clone(call)),
             DepositError::KeyChanged { presented, .. } => {
-                Self::new(Exit::Denied, &error).hint(known::remedy(presented))
+                Self::new(Exit::Denied, &error).hint(pinned_keys::remedy(presented))
             }
             DepositError::Value(_) | DepositError::Name(_) => failure(Exit::Failed),
             DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::SecretUnusable => {

@@ -9,7 +9,7 @@ use clap::Args;
 use super::deposit::Deposits;
 use super::env_file::Line;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{Failure, Outcome, chain};
 use super::set::warn;
 use super::workload::Signals;
 use super::{Context, connect, import, workload};

@@ -3,9 +3,9 @@
 use clap::{ArgGroup, Args};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{Failure, Outcome};
 use super::set::named;
-use super::which::{Which, find};
+use super::selector::{Which, find};
 use super::{Context, connect, show, table};
 use crate::domain::name::{Category, PluginName};
 use crate::wire::SecretChange;

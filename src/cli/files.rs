@@ -11,7 +11,7 @@ use std::{fs, io};
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 
 /// What a reader was given more of than it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::deposit::{Deposits, Wanted};
 use super::env_file::Line;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{Failure, Outcome};
 use super::progress::Progress;
 use super::set::warn;
 use super::table::Table;

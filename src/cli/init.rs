@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{Failure, Outcome, chain};
 use super::set::named;
 use super::{Context, input};
 use crate::domain::name::{MemberName, OrgName};

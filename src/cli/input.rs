@@ -7,7 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 use super::{Context, files, output};
 use crate::domain::value::{MAX_FILE, SecretValue};
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
 use super::lock::inner;
-use super::{Context, connect, files, input, listing};
+use super::{Context, connect, files, input, paged_list};
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
@@ -125,7 +125,7 @@ impl List {
         let mut client = connect::client(context)?;
         let headings = ["ID", "KIND", "LABEL", "ADDED"];
         let shown = Shown { json: self.json, limit: None, headings, row, empty: "no key slots" };
-        listing::print(context, &mut client, Client::keyslots(), shown).await
+        paged_list::print(context, &mut client, Client::keyslots(), shown).await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::Outcome;
+use super::paged_list::Shown;
+use super::{Context, connect, paged_list};
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
@@ -60,7 +60,7 @@ impl List {
             row,
             empty: "no secrets",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 

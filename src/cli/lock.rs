@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::{Context, connect, input};
 use crate::wire;
 use crate::wire::UnlockSecret;

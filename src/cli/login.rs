@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 
 use super::connect::SavedLogin;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::known::Place;
-use super::{Context, connect, files, input, known, output};
+use super::error::{Failure, Outcome};
+use super::pinned_keys::Place;
+use super::{Context, connect, files, input, pinned_keys, output};
 
 /// Save the address of a store and a token for it
 ///
@@ -69,17 +69,17 @@ impl Login {
             .hint("nothing is saved; ask the operator which one is right"));
         }
         if self.deposit_key.is_none()
-            && let Some(known) = known::expected(context, &place, &status.store)?
+            && let Some(known) = pinned_keys::expected(context, &place, &status.store)?
             && known != status.fingerprint
         {
-            return Err(known::changed(&known, &status.fingerprint));
+            return Err(pinned_keys::changed(&known, &status.fingerprint));
         }
         let login = SavedLogin { url, pin, token: token.to_text().to_string() };
         let bytes = serde_json::to_vec_pretty(&login)
             .map(Zeroizing::new)
             .map_err(|_| Failure::new(Exit::Internal, "the login cannot be written as JSON"))?;
         files::write_private(&path, &bytes)?;
-        known::remember(context, &place, &status.store, &status.fingerprint)?;
+        pinned_keys::remember(context, &place, &status.store, &status.fingerprint)?;
         if self.json {
             context.output.json(&status)?;
         } else {

@@ -7,7 +7,7 @@ use clap_mangen::Man as Page;
 
 use super::completions::Program;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::{Context, files};
 
 /// Print the manual page, or write all pages of both programs into a folder

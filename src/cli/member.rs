@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
+use super::{Context, connect, paged_list};
 use crate::client::Client;
 use crate::domain::role::Role;
 use crate::wire::{MemberChange, MemberView, NewMember};
@@ -123,7 +123,7 @@ impl List {
             row,
             empty: "no members",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 

@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{Failure, Outcome, chain};
 use super::progress::Progress;
 use crate::server;
 use crate::server::{MigrateError, Moving};
@@ -63,7 +63,7 @@ impl Migrate {
                 .line(format!("moved {}: {} records, {digest}", migrated.store, migrated.records))?;
             context.output.note(format!(
                 "Next: write `store: \"{to}\"` into {}, then dropsafe serve --data {}",
-                self.data.join(server::datadir::CONFIG).display(),
+                self.data.join(server::data_dir::CONFIG).display(),
                 self.data.display()
             ));
         }

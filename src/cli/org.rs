@@ -3,9 +3,9 @@
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing, table};
+use super::error::Outcome;
+use super::paged_list::Shown;
+use super::{Context, connect, paged_list, table};
 use crate::client::Client;
 use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
 
@@ -89,7 +89,7 @@ impl List {
         let mut client = connect::client(context)?;
         let headings = ["NAME", "SHARED BY MEMBERS", "HINTS", "CEILING", "MADE", "ID"];
         let shown = Shown { json: self.json, limit: None, headings, row, empty: "no organizations" };
-        listing::print(context, &mut client, Client::orgs(), shown).await
+        paged_list::print(context, &mut client, Client::orgs(), shown).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{StderrLock, StdoutLock, Write};
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::error::Failure;
 
 /// The two streams, and whether JSON was asked for.
 pub struct Output {

@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
 use super::table::{Table, fields};
-use super::{Context, connect, listing};
+use super::{Context, connect, paged_list};
 use crate::client::Client;
 use crate::wire::{NeedView, PluginChange, PluginDeclaration, PluginView};
 
@@ -133,7 +133,7 @@ impl List {
     async fn run(self, context: &mut Context, client: &mut Client) -> Outcome {
         let headings = ["NAME", "TITLE", "STATE", "NEEDS", "SECRETS", "MISSING"];
         let shown = Shown { json: self.json, limit: None, headings, row, empty: "no plugins" };
-        listing::print(context, client, Client::plugins(), shown).await
+        paged_list::print(context, client, Client::plugins(), shown).await
     }
 }
 

@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 
 use super::deposit::{Deposits, Wanted};
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
 use super::set::{told, warn};
 use super::table::{Table, fields};
-use super::{Context, connect, files, input, listing};
+use super::{Context, connect, files, input, paged_list};
 use crate::client::Client;
 use crate::domain::import;
 use crate::domain::name::{Category, EnvName, SecretName};
@@ -53,7 +53,7 @@ impl Preset {
             Self::List(list) => {
                 let headings = ["NAME", "TITLE", "CATEGORY", "FIELDS"];
                 let shown = Shown { json: list.json, limit: None, headings, row, empty: "no presets" };
-                listing::print(context, &mut client, Client::presets(), shown).await
+                paged_list::print(context, &mut client, Client::presets(), shown).await
             }
             Self::Show(show) => {
                 let preset = find(&mut client, &show.name).await?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::known::Place;
+use super::error::{Failure, Outcome};
+use super::pinned_keys::Place;
 use super::progress::Progress;
-use super::which::Scope;
-use super::{Context, connect, known, which};
+use super::selector::Scope;
+use super::{Context, connect, pinned_keys, selector};
 use crate::client::Client;
 use crate::wire::ReencryptProgress;
 
@@ -47,7 +47,7 @@ impl ReEncrypt {
         let (mut client, place) = connect::known(context)?;
         match &self.name {
             Some(name) => {
-                let secret = which::find(&mut client, name, &self.scope).await?;
+                let secret = selector::find(&mut client, name, &self.scope).await?;
                 let sealed = client.reencrypt_secret(&secret.id).await?;
                 if self.json {
                     context.output.json(&sealed)?;
@@ -75,7 +75,7 @@ impl ReEncrypt {
         }
         // This user caused the new key, and needs nobody to vouch for it.
         let status = client.status().await?;
-        known::remember(context, place, &status.store, &status.fingerprint)?;
+        pinned_keys::remember(context, place, &status.store, &status.fingerprint)?;
         if self.json {
             return context.output.json(&progress);
         }

@@ -7,15 +7,15 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{Failure, Outcome, chain};
 use super::progress::Progress;
 use super::set::named;
 use super::{Context, files};
 use crate::domain::name::{MemberName, OrgName};
 use crate::server;
 use crate::server::config::Advertised;
-use crate::server::datadir::DataError;
-use crate::server::{InitOptions, RestoreError, UnlockSecret, datadir};
+use crate::server::data_dir::DataError;
+use crate::server::{InitOptions, RestoreError, UnlockSecret, data_dir};
 
 /// Make a store from a backup
 ///
@@ -100,7 +100,7 @@ impl From<RestoreError> for Failure {
             RestoreError::Restore(_) => Exit::Failed,
         };
         let hint = match &error {
-            RestoreError::Data(DataError::Io { path, .. }) if path.ends_with(datadir::RECORD_KEY) => {
+            RestoreError::Data(DataError::Io { path, .. }) if path.ends_with(data_dir::RECORD_KEY) => {
                 Some("name the record key with --record-key, or put it there".to_owned())
             }
             other => other.hint(),

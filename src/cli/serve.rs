@@ -7,10 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{Failure, Outcome, chain};
 use super::{Context, files};
 use crate::server;
-use crate::server::{Flags, RunError, ServeConfig, datadir};
+use crate::server::{Flags, RunError, ServeConfig, data_dir};
 
 /// Serve a store until SIGTERM or SIGINT
 ///
@@ -53,7 +53,7 @@ const LONGEST_CONFIGURATION: usize = 1 << 20;
 impl Serve {
     /// Runs it.
     pub fn run(self, context: &Context) -> Outcome {
-        let path = self.data.join(datadir::CONFIG);
+        let path = self.data.join(data_dir::CONFIG);
         let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| Failure {
             exit: Exit::Configuration,
             ..failure.hint("`dropsafe init --data DIR` makes a store")

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::deposit::{Deposits, Wanted};
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{Failure, Outcome};
 use super::preset::Fill;
 use super::{Context, connect, input, output, usage};
 use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::list::scope;
-use super::which::{Which, find};
+use super::selector::{Which, find};
 use super::{Context, connect, table};
 use crate::domain::value::Kind;
 use crate::wire::SecretView;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{Failure, Outcome};
 use super::table::Table;
 use super::{Context, connect, table};
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::{Context, connect, table};
 
 /// Show the state of the store, and who you are to it

@@ -1,7 +1,7 @@
 //! Aligned columns for people. Rows arrive in batches: the first batch decides the widths, later ones may only widen
 //! their own line, so that a list of any length needs the memory of one page.
 
-use super::failure::Failure;
+use super::error::Failure;
 use super::output::{Output, harmless};
 
 /// Columns with their headings.

@@ -12,7 +12,7 @@ use nix::sys::termios::{FlushArg, tcflush};
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 use super::files::why;
 
 /// A terminal delivers what was pasted at once; what a person types next takes longer than this.

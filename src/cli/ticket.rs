@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{Failure, Outcome};
+use super::paged_list::Shown;
 use super::set::named;
-use super::{Context, connect, duration, listing};
+use super::{Context, connect, duration, paged_list};
 use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
@@ -134,7 +134,7 @@ impl List {
             row,
             empty: "no tickets",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, duration, listing};
+use super::error::Outcome;
+use super::paged_list::Shown;
+use super::{Context, connect, duration, paged_list};
 use crate::client::Client;
 use crate::wire::{NewToken, TokenView};
 
@@ -104,7 +104,7 @@ impl List {
             row,
             empty: "no tokens",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 

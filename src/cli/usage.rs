@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 
 /// What `set` says of a value among its arguments.
 pub const NO_VALUE_HERE: &str = "a value is read from standard input, --file or a hidden prompt, never from the command line: what was typed \

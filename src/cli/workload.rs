@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 use super::files::why;
 
 /// What ends a serving `dev`, and is passed on to a workload.

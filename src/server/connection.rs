@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::linger::Lingering;
+use super::lingering_stream::Lingering;
 use crate::api::{OverTls, Peer};
 
 /// Headers of a request, in number.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::connection::Patience;
-use super::listen::{ListenError, Listener};
+use super::listener::{ListenError, Listener};
 use super::run::Serving;
 use super::tls;
 use super::tls::TlsError;

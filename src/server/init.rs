@@ -8,9 +8,9 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::config::{Advertised, default_urls};
-use super::datadir::{DataDir, DataError};
+use super::data_dir::{DataDir, DataError};
 use super::tls::TlsError;
-use super::{datadir, tls};
+use super::{data_dir, tls};
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::domain::name::{MemberName, OrgName};
@@ -87,7 +87,7 @@ impl MakeError {
 
 /// Makes a store.
 pub async fn init(options: InitOptions) -> Result<InitOutcome, MakeError> {
-    datadir::restrict_new_files();
+    data_dir::restrict_new_files();
     let data = DataDir::create(&options.data, &[])?;
     match make(&data, options).await {
         Ok(made) => Ok(made),
@@ -100,7 +100,7 @@ pub async fn init(options: InitOptions) -> Result<InitOutcome, MakeError> {
 
 async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeError> {
     let (record_key, text) = RecordKey::generate(&mut Kernel);
-    data.write(datadir::RECORD_KEY, line(&text).as_bytes(), 0o600)?;
+    data.write(data_dir::RECORD_KEY, line(&text).as_bytes(), 0o600)?;
     let Serving { url, pin } = prepare_serving(data, &options)?;
 
     let url_of_store = data.store(options.store);
@@ -123,7 +123,7 @@ async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeE
         admin_token: made.admin_token.to_text(),
         url_with_pin: format!("{url}#{pin}"),
         pin,
-        ca: data.file(datadir::TLS).join("ca.pem"),
+        ca: data.file(data_dir::TLS).join("ca.pem"),
     })
 }
 
@@ -139,9 +139,9 @@ pub(crate) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<S
     let files: [(&str, &str); 4] =
         [("ca.pem", &made.ca), ("ca.key", &made.ca_key), ("cert.pem", &made.chain), ("key.pem", &made.key)];
     for (name, content) in files {
-        data.write(&format!("{}/{name}", datadir::TLS), content.as_bytes(), 0o600)?;
+        data.write(&format!("{}/{name}", data_dir::TLS), content.as_bytes(), 0o600)?;
     }
-    data.write(datadir::CONFIG, configuration(options).as_bytes(), 0o600)?;
+    data.write(data_dir::CONFIG, configuration(options).as_bytes(), 0o600)?;
     let url = match options.advertise.first() {
         Some(advertised) => advertised.url.clone(),
         None => default_urls(&[options.listen], host_name().as_deref()).pop().unwrap_or_default(),

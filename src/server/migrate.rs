@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::datadir;
-use super::datadir::{DataDir, DataError};
+use super::data_dir;
+use super::data_dir::{DataDir, DataError};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
@@ -50,9 +50,9 @@ pub async fn migrate(
     to: kv::Url,
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<Migrated, MigrateError> {
-    datadir::restrict_new_files();
+    data_dir::restrict_new_files();
     let data = DataDir::open(data)?;
-    let text = datadir::read_private(&data.file(datadir::RECORD_KEY))?;
+    let text = data_dir::read_private(&data.file(data_dir::RECORD_KEY))?;
     let key = RecordKey::from_text(&text).map_err(MigrateError::RecordKey)?;
     let (from, to) = (data.store(from), data.store(Some(to)));
     if from == to {

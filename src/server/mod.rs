@@ -3,11 +3,11 @@
 
 pub mod config;
 mod connection;
-pub mod datadir;
+pub mod data_dir;
 mod dev;
 mod init;
-mod linger;
-mod listen;
+mod lingering_stream;
+mod listener;
 mod log;
 mod migrate;
 mod restore;
@@ -19,7 +19,7 @@ pub use config::{Flags, ServeConfig};
 pub use connection::Patience;
 pub use dev::{Dev, DevError};
 pub use init::{InitOptions, InitOutcome, MakeError, init};
-pub use listen::ListenError;
+pub use listener::ListenError;
 pub use log::{LogFormat, LogLevel, start as start_log};
 pub use migrate::{MigrateError, migrate};
 pub use restore::{RestoreError, restore};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::io::AsyncRead;
 
-use super::datadir;
-use super::datadir::{DataDir, DataError};
+use super::data_dir;
+use super::data_dir::{DataDir, DataError};
 use super::init::{InitOptions, MakeError, prepare_serving};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
@@ -46,7 +46,7 @@ impl RestoreError {
 }
 
 /// Files that may be in the folder already.
-const KEPT: [&str; 3] = [datadir::RECORD_KEY, datadir::CONFIG, datadir::TLS];
+const KEPT: [&str; 3] = [data_dir::RECORD_KEY, data_dir::CONFIG, data_dir::TLS];
 
 /// Restores into a folder that holds nothing but, perhaps, a record key, a configuration and certificates. `options` say
 /// where the server will listen when there is no configuration yet; their secret is not used.
@@ -56,7 +56,7 @@ pub async fn restore(
     backup: &mut (dyn AsyncRead + Send + Unpin),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<store::Restored, RestoreError> {
-    datadir::restrict_new_files();
+    data_dir::restrict_new_files();
     let kept: Vec<&str> = KEPT.into_iter().filter(|name| options.data.join(name).exists()).collect();
     let data = DataDir::create(&options.data, &kept)?;
     match fill(&data, &kept, options, record_key.as_deref(), backup, progress).await {
@@ -76,13 +76,13 @@ async fn fill(
     backup: &mut (dyn AsyncRead + Send + Unpin),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<store::Restored, RestoreError> {
-    let own = data.file(datadir::RECORD_KEY);
-    let text = datadir::read_private(record_key.unwrap_or(&own))?;
+    let own = data.file(data_dir::RECORD_KEY);
+    let text = data_dir::read_private(record_key.unwrap_or(&own))?;
     let key = RecordKey::from_text(&text).map_err(RestoreError::RecordKey)?;
-    if !kept.contains(&datadir::RECORD_KEY) {
-        data.write(datadir::RECORD_KEY, text.as_bytes(), 0o600)?;
+    if !kept.contains(&data_dir::RECORD_KEY) {
+        data.write(data_dir::RECORD_KEY, text.as_bytes(), 0o600)?;
     }
-    if !kept.contains(&datadir::TLS) && !kept.contains(&datadir::CONFIG) {
+    if !kept.contains(&data_dir::TLS) && !kept.contains(&data_dir::CONFIG) {
         prepare_serving(data, &options)?;
     }
     let url = data.store(options.store);

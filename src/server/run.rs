@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 
 use super::config::{Role, ServeConfig};
 use super::connection::Patience;
-use super::datadir::{DataDir, DataError};
-use super::listen::{ListenError, Listener, accept};
+use super::data_dir::{DataDir, DataError};
+use super::listener::{ListenError, Listener, accept};
 use super::tls::TlsError;
-use super::{datadir, listen, tls, unlock};
+use super::{data_dir, listener, tls, unlock};
 use crate::api::Api;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
@@ -69,8 +69,8 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     started: impl FnOnce(&Started),
 ) -> Result<(), RunError> {
-    datadir::restrict_new_files();
-    listen::allow_descriptors();
+    data_dir::restrict_new_files();
+    listener::allow_descriptors();
     if crate::crypto::memory::harden_process().is_err() {
         tracing::warn!("core dumps could not be turned off");
     }
@@ -78,9 +78,9 @@ pub async fn run(
     let notify = SdNotify::new(config.notify.as_deref());
 
     // Everything that can be wrong is read before anything listens.
-    let record_key = RecordKey::from_text(&datadir::read_private(&data.file(datadir::RECORD_KEY))?)
+    let record_key = RecordKey::from_text(&data_dir::read_private(&data.file(data_dir::RECORD_KEY))?)
         .map_err(RunError::RecordKey)?;
-    let served = tls::served(&datadir::read(&config.cert)?, &datadir::read_private(&config.key)?)?;
+    let served = tls::served(&data_dir::read(&config.cert)?, &data_dir::read_private(&config.key)?)?;
     let secret = match config.role {
         Role::Deposit => None,
         Role::All | Role::Release => unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?,

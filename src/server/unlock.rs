@@ -6,7 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::config::UnlockFrom;
-use super::datadir::{DataError, is_exposed, read};
+use super::data_dir::{DataError, is_exposed, read};
 use crate::store::UnlockSecret;
 
 /// Names of systemd credentials that are looked for (systemd.exec(5), LoadCredentialEncrypted=).

@@ -16,7 +16,7 @@ pub use flags::Flags;
 pub use role::Role;
 
 use super::connection::Patience;
-use super::datadir;
+use super::data_dir;
 use super::log::{LogFormat, LogLevel};
 use crate::domain::catalog::Presets;
 use crate::kv;
@@ -143,7 +143,7 @@ impl ServeConfig {
     /// Every fault, each with its place.
     pub fn read(data: &Path, flags: &Flags, environment: &Environment, file: &str) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let path = data.join(datadir::CONFIG);
+        let path = data.join(data_dir::CONFIG);
         let yaml = File::parse(&path.display().to_string(), file, &mut faults);
         let known: Vec<&str> = KEYS.iter().map(|key| key.field).chain([presets::FIELD]).collect();
         yaml.refuse_unknown(&known, &mut faults);
@@ -158,7 +158,7 @@ impl ServeConfig {
         let key_file = reader.one(&KEY_FILE, within);
         let unlocks = passphrase_file.as_ref().or(key_file.as_ref()).map(|setting| setting.origin.clone());
         let config = Self {
-            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
+            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(data_dir::STORE))),
             role: value(reader.one(&ROLE, str::parse)).unwrap_or_default(),
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
@@ -168,13 +168,13 @@ impl ServeConfig {
             {
                 Some("off") => None,
                 Some(path) => Some(data.join(path)),
-                None => Some(data.join(datadir::SOCKET)),
+                None => Some(data.join(data_dir::SOCKET)),
             },
             socket_mode: value(reader.one(&SOCKET_MODE, socket_mode)).unwrap_or(0o600),
             cert: value(reader.one(&CERT, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("cert.pem")),
             key: value(reader.one(&TLS_KEY, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("key.pem")),
             advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
                 .unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {

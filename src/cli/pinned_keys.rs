@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::error::Failure;
 use super::{Context, files, output};
 use crate::client::Endpoint;
 

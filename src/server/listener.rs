@@ -18,8 +18,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::{Patience, Protocol, serve};
-use super::datadir;
-use super::datadir::DataError;
+use super::data_dir;
+use super::data_dir::DataError;
 use crate::api::{Api, OverTls, Peer};
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
@@ -78,10 +78,10 @@ impl Listener {
     /// A Unix socket at `path` with `mode`. What a server that was killed left there is removed: the folder's lock says
     /// that no other one runs.
     pub fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
-        datadir::remove_stale_socket(path)?;
+        data_dir::remove_stale_socket(path)?;
         let listener = UnixListener::bind(path)
             .map_err(|source| ListenError::BindSocket { path: path.to_owned(), source })?;
-        datadir::set_mode(path, mode)?;
+        data_dir::set_mode(path, mode)?;
         Ok(Self::Unix(listener))
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::error::Failure;
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;

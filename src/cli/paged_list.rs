@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::Context;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::Outcome;
 use super::output::JsonArray;
 use super::table::Table;
 use crate::client::{Client, Pages};
