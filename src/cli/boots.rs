@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::error::Outcome;
-use super::paged_list::Shown;
-use super::{Context, connect, paged_list};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::{BootFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
@@ -18,7 +18,7 @@ use crate::wire::BootView;
 /// boot still has the old value.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Boots {
+pub struct BootsArgs {
     /// Only boots that were given this secret: its name, exported name or id; also after its deletion
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
@@ -36,9 +36,9 @@ pub struct Boots {
     pub json: bool,
 }
 
-impl Boots {
+impl BootsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = self.name.clone();
         let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
@@ -48,7 +48,7 @@ impl Boots {
             Some(name) => {
                 let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "VERSION", "WHICH IS"];
                 let row = |boot| holding(boot, &name);
-                let shown = Shown {
+                let shown = PagedList {
                     json: self.json,
                     limit: self.limit,
                     headings,
@@ -58,7 +58,8 @@ impl Boots {
                 paged_list::print(context, &mut client, pages, shown).await
             }
             None => {
-                let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
+                let shown =
+                    PagedList { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
                 paged_list::print(context, &mut client, pages, shown).await
             }
         }

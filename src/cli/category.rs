@@ -2,24 +2,24 @@
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::error::Outcome;
-use super::paged_list::Shown;
-use super::{Context, connect, paged_list};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{CategoryDeclaration, CategoryView};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]
-pub enum Category {
-    List(List),
-    Set(Set),
-    Remove(Remove),
+pub enum CategoryCommand {
+    List(CategoryListArgs),
+    Set(CategorySetArgs),
+    Remove(CategoryRemoveArgs),
 }
 
 /// List the categories, with how many secrets are in each
 #[derive(Debug, Args)]
-pub struct List {
+pub struct CategoryListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -27,7 +27,7 @@ pub struct List {
 
 /// Declare a category, or change how one is shown (administrator)
 #[derive(Debug, Args)]
-pub struct Set {
+pub struct CategorySetArgs {
     /// The word that secrets carry: a-z, 0-9, _ and -
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -49,24 +49,24 @@ pub struct Set {
 ///
 /// One of the five that every organization has cannot go: it is shown as it was at first.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub struct CategoryRemoveArgs {
     /// The category
     #[arg(value_name = "NAME")]
     pub name: String,
 }
 
-impl Category {
+impl CategoryCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => {
                 let headings = ["NAME", "TITLE", "COLOUR", "SECRETS", "DESCRIPTION"];
-                let shown = Shown { json: list.json, limit: None, headings, row, empty: "no categories" };
+                let shown = PagedList { json: list.json, limit: None, headings, row, empty: "no categories" };
                 paged_list::print(context, &mut client, Client::categories(), shown).await
             }
             Self::Set(set) => {
-                let Set { name, title, colour, description, json } = set;
+                let CategorySetArgs { name, title, colour, description, json } = set;
                 let declaration = CategoryDeclaration { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
                 if json {

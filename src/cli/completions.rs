@@ -3,10 +3,10 @@
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-use super::Context;
-use super::arguments::Arguments;
-use super::exit::Exit;
-use super::error::Outcome;
+use super::CliContext;
+use super::arguments::RootArgs;
+use super::error::CommandResult;
+use crate::process::Exit;
 
 /// Print a completion script for a shell
 ///
@@ -14,7 +14,7 @@ use super::error::Outcome;
 /// /etc/bash_completion.d/dropsafe
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
@@ -35,7 +35,7 @@ pub enum Program {
 impl Program {
     pub fn command(self) -> clap::Command {
         match self {
-            Self::Dropsafe => Arguments::command(),
+            Self::Dropsafe => RootArgs::command(),
             Self::DropsafeAgent => crate::agent::command(),
         }
     }
@@ -48,8 +48,8 @@ impl Program {
     }
 }
 
-impl Completions {
-    pub fn run(self, context: &mut Context) -> Outcome {
+impl CompletionsArgs {
+    pub fn run(self, context: &mut CliContext) -> CommandResult {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut self.program.command(), self.program.name(), &mut script);
         context.output.bytes(&script)?;

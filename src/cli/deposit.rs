@@ -1,20 +1,20 @@
 //! Storing one value: the secret that has the name already gets a new version, otherwise a new one is made. What `set`,
 //! `import` and `dev` share.
 
-use super::exit::Exit;
-use super::error::Failure;
-use super::pinned_keys::Place;
-use super::{Context, pinned_keys, selector};
+use super::error::CliError;
+use super::pinned_keys::StoreAddress;
+use super::{CliContext, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
+use crate::process::Exit;
 use crate::wire::{NewSecret, Replacement, SecretChange, SecretView};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct DepositSpec {
     pub name: SecretName,
     pub env: Option<EnvName>,
     pub scope: ScopeKind,
@@ -26,7 +26,7 @@ pub struct Wanted {
     pub allow_refused: bool,
 }
 
-impl Wanted {
+impl DepositSpec {
     /// Nothing but a name.
     pub fn of(name: SecretName, scope: ScopeKind) -> Self {
         Self {
@@ -48,11 +48,11 @@ impl Wanted {
     }
 
     /// Whether an administrator's word is missing for the exported name.
-    pub fn check_refusal(&self) -> Result<(), Failure> {
+    pub fn check_refusal(&self) -> Result<(), CliError> {
         let env = self.exported();
         match refused(&env) {
             Some(refusal) if !self.allow_refused => {
-                Err(Failure::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
+                Err(CliError::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
                     .hint(
                         "choose another name with --as; an administrator who means it adds --allow-refused",
                     ))
@@ -63,15 +63,19 @@ impl Wanted {
 }
 
 /// A connection over which values are deposited.
-pub struct Deposits {
+pub struct DepositClient {
     client: Client,
     depositor: Depositor,
     identity: String,
 }
 
-impl Deposits {
+impl DepositClient {
     /// Fetches the store's deposit key, which must be the one that is known here.
-    pub async fn open(context: &Context, mut client: Client, place: &Place) -> Result<Self, Failure> {
+    pub async fn open(
+        context: &CliContext,
+        mut client: Client,
+        place: &StoreAddress,
+    ) -> Result<Self, CliError> {
         let status = client.status().await?;
         let expected = pinned_keys::expected(context, place, &status.store)?;
         let depositor = Depositor::open(&mut client, expected).await?;
@@ -79,8 +83,8 @@ impl Deposits {
         Ok(Self { client, depositor, identity: status.identity })
     }
 
-    /// As [`Deposits::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
-    pub async fn open_unknown(mut client: Client) -> Result<Self, Failure> {
+    /// As [`DepositClient::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
+    pub async fn open_unknown(mut client: Client) -> Result<Self, CliError> {
         let depositor = Depositor::open(&mut client, None).await?;
         Ok(Self { client, depositor, identity: String::new() })
     }
@@ -90,7 +94,7 @@ impl Deposits {
         &mut self,
         name: &SecretName,
         scope: ScopeKind,
-    ) -> Result<Option<SecretView>, Failure> {
+    ) -> Result<Option<SecretView>, CliError> {
         selector::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 
@@ -100,7 +104,7 @@ impl Deposits {
     }
 
     /// The longest value of a variable that the organization takes, in bytes.
-    pub async fn variable_ceiling(&mut self) -> Result<u32, Failure> {
+    pub async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
         Ok(self.client.deposit_info().await?.variable_ceiling)
     }
 
@@ -110,7 +114,11 @@ impl Deposits {
     }
 
     /// A new secret.
-    pub async fn create(&mut self, wanted: &Wanted, value: &SecretValue) -> Result<SecretView, Failure> {
+    pub async fn create(
+        &mut self,
+        wanted: &DepositSpec,
+        value: &SecretValue,
+    ) -> Result<SecretView, CliError> {
         let secret = NewSecret {
             name: wanted.name.as_str().to_owned(),
             env: text(&wanted.env),
@@ -133,10 +141,10 @@ impl Deposits {
     pub async fn replace(
         &mut self,
         existing: &SecretView,
-        wanted: &Wanted,
+        wanted: &DepositSpec,
         value: &SecretValue,
         if_version: Option<&str>,
-    ) -> Result<SecretView, Failure> {
+    ) -> Result<SecretView, CliError> {
         let change = SecretChange {
             auto_install: wanted.auto_install,
             plugin: text(&wanted.plugin),
@@ -159,7 +167,7 @@ impl Deposits {
     }
 }
 
-impl From<DepositError> for Failure {
+impl From<DepositError> for CliError {
     fn from(error: DepositError) -> Self {
         let failure = |exit| Self::new(exit, &error).maybe_hint(error.hint());
         match &error {

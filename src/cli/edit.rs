@@ -2,20 +2,20 @@
 
 use clap::{ArgGroup, Args};
 
-use super::exit::Exit;
-use super::error::{Failure, Outcome};
+use super::error::{CliError, CommandResult};
+use super::selector::{SelectorArgs, find};
 use super::set::named;
-use super::selector::{Which, find};
-use super::{Context, connect, show, table};
+use super::{CliContext, connect, show, table};
 use crate::domain::name::{Category, PluginName};
+use crate::process::Exit;
 use crate::wire::SecretChange;
 
 /// Change a secret's attributes; its value stays
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["install", "no_install", "plugin", "category"]))]
-pub struct Edit {
+pub struct EditArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub which: SelectorArgs,
     /// Give it to every boot in scope
     #[arg(long)]
     pub install: bool,
@@ -39,9 +39,9 @@ pub struct Edit {
 /// What clears an attribute. No plugin or category is called so.
 const NONE: &str = "none";
 
-impl Edit {
+impl EditArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = self.change()?;
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
@@ -55,7 +55,7 @@ impl Edit {
     }
 
     /// In the wire's terms: an empty text clears.
-    fn change(&self) -> Result<SecretChange, Failure> {
+    fn change(&self) -> Result<SecretChange, CliError> {
         let plugin = match self.plugin.as_deref() {
             Some(NONE) => Some(String::new()),
             Some(name) => Some(named(PluginName::parse(name), "--plugin")?.as_str().to_owned()),

@@ -17,9 +17,9 @@ Environment:
   XDG_CONFIG_HOME       where dropsafe/login.json and dropsafe/known.json are kept; ~/.config without it";
 
 /// The variables by name. An empty one counts as absent.
-pub struct Environment(settings::Environment);
+pub struct CliEnvironment(settings::Environment);
 
-impl Environment {
+impl CliEnvironment {
     /// This process's.
     pub fn of_process() -> Self {
         Self(settings::Environment::new(std::env::vars_os()))
@@ -59,9 +59,9 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
+    fn environment(pairs: &[(&str, &str)]) -> CliEnvironment {
         let entry = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
-        Environment(settings::Environment::new(pairs.iter().map(entry)))
+        CliEnvironment(settings::Environment::new(pairs.iter().map(entry)))
     }
 
     #[test]

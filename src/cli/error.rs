@@ -3,14 +3,14 @@
 use std::fmt::Display;
 use std::io;
 
-use super::exit::Exit;
+use crate::process::Exit;
 
 /// What every command answers with.
-pub type Outcome = Result<Exit, Failure>;
+pub type CommandResult = Result<Exit, CliError>;
 
 /// A failure on its way to the person.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     pub exit: Exit,
     /// Lower case, no full stop; more lines follow for several faults.
     pub message: String,
@@ -19,7 +19,7 @@ pub struct Failure {
     pub quiet: bool,
 }
 
-impl Failure {
+impl CliError {
     /// A failure that ends the program with `exit`.
     pub fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit, message: message.to_string(), hint: None, quiet: false }
@@ -72,7 +72,7 @@ impl Failure {
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CliError {
     /// Only writing to standard output fails with a bare [`io::Error`]; all else says what it was about.
     fn from(error: io::Error) -> Self {
         Self::output(&error)

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::error::{Failure, Outcome, chain};
+use super::error::{CliError, CommandResult, chain};
 use super::set::named;
-use super::{Context, input};
+use super::{CliContext, input};
 use crate::domain::name::{MemberName, OrgName};
+use crate::process::Exit;
 use crate::server;
-use crate::server::config::Advertised;
-use crate::server::{InitOptions, MakeError, UnlockSecret};
+use crate::server::config::AdvertisedUrl;
+use crate::server::{InitOptions, SetupError, UnlockSecret};
 
 /// Make a new store
 ///
@@ -21,7 +21,7 @@ use crate::server::{InitOptions, MakeError, UnlockSecret};
 /// token. They are shown this once.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Init {
+pub struct InitArgs {
     /// The folder of the store; made when missing
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -36,7 +36,7 @@ pub struct Init {
     pub listen: SocketAddr,
     /// A name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<Advertised>,
+    pub advertise: Vec<AdvertisedUrl>,
     /// One more name or address for the certificate; may be repeated
     #[arg(long, value_name = "HOST")]
     pub san: Vec<String>,
@@ -54,9 +54,9 @@ pub struct Init {
     pub json: bool,
 }
 
-impl Init {
+impl InitArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let org = named(OrgName::parse(&self.org), "--org")?;
         let admin = named(MemberName::parse(&self.admin), "--admin")?;
         let secret = match &self.key_file {
@@ -100,11 +100,11 @@ impl Init {
     }
 }
 
-impl From<MakeError> for Failure {
-    fn from(error: MakeError) -> Self {
+impl From<SetupError> for CliError {
+    fn from(error: SetupError) -> Self {
         let exit = match &error {
-            MakeError::Data(_) | MakeError::Tls(_) => Exit::Configuration,
-            MakeError::Kv(_) | MakeError::Store(_) => Exit::Failed,
+            SetupError::Data(_) | SetupError::Tls(_) => Exit::Configuration,
+            SetupError::Kv(_) | SetupError::Store(_) => Exit::Failed,
         };
         Self::new(exit, chain(&error)).maybe_hint(error.hint())
     }

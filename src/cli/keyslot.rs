@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::error::{Failure, Outcome};
-use super::paged_list::Shown;
+use super::error::{CliError, CommandResult};
 use super::lock::inner;
-use super::{Context, connect, files, input, paged_list};
+use super::paged_list::PagedList;
+use super::{CliContext, connect, files, input, paged_list};
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
+use crate::process::Exit;
 use crate::wire::{KeyslotView, NewKeyslot, UnlockSecret};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]
-pub enum Keyslot {
-    Add(Add),
-    List(List),
-    Remove(Remove),
+pub enum KeyslotCommand {
+    Add(KeyslotAddArgs),
+    List(KeyslotListArgs),
+    Remove(KeyslotRemoveArgs),
 }
 
 /// Add a passphrase or a key file
@@ -28,7 +28,7 @@ pub enum Keyslot {
 /// from standard input.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Add {
+pub struct KeyslotAddArgs {
     /// Read the new passphrase from FILE
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Add {
 
 /// List the key slots
 #[derive(Debug, Args)]
-pub struct List {
+pub struct KeyslotListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -64,7 +64,7 @@ pub struct List {
 /// worthless.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Remove {
+pub struct KeyslotRemoveArgs {
     /// The slot's id (slot_…)
     #[arg(value_name = "SLOT")]
     pub slot: String,
@@ -76,9 +76,9 @@ pub struct Remove {
     pub json: bool,
 }
 
-impl Keyslot {
+impl KeyslotCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -87,8 +87,8 @@ impl Keyslot {
     }
 }
 
-impl Add {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotAddArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let (passphrase, key_file) = match (&self.key_file, &self.new_key_file) {
             (Some(path), _) => (None, Some(input::key_file(path)?)),
@@ -120,11 +120,11 @@ impl Add {
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let headings = ["ID", "KIND", "LABEL", "ADDED"];
-        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no key slots" };
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no key slots" };
         paged_list::print(context, &mut client, Client::keyslots(), shown).await
     }
 }
@@ -133,11 +133,11 @@ fn row(slot: KeyslotView) -> [String; 4] {
     [slot.id, slot.kind, slot.label.unwrap_or_default(), slot.created_at]
 }
 
-impl Remove {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotRemoveArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let question = "Remove the key slot? What opens it will not unlock the store any more.";
         if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(question)? {
-            return Err(Failure::refused("nothing is removed"));
+            return Err(CliError::refused("nothing is removed"));
         }
         connect::client(context)?.remove_keyslot(&self.slot).await?;
         if self.json {

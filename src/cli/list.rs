@@ -2,16 +2,16 @@
 
 use clap::Args;
 
-use super::error::Outcome;
-use super::paged_list::Shown;
-use super::{Context, connect, paged_list};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
 /// List the secrets that you may see
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListArgs {
     /// Only those with this in their name or exported name
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
@@ -32,9 +32,9 @@ pub struct List {
     pub json: bool,
 }
 
-impl List {
+impl ListArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let scope = match (self.shared, self.private) {
             (true, _) => Some(ScopeKind::Shared),
@@ -43,7 +43,7 @@ impl List {
         };
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages = Client::secrets(&SecretFilter { q, scope, plugin, category, ..SecretFilter::default() });
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: [

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::error::Outcome;
-use super::{Context, connect, input};
+use super::error::CommandResult;
+use super::{CliContext, connect, input};
+use crate::process::Exit;
 use crate::wire;
 use crate::wire::UnlockSecret;
 
 /// Unlock the store, so that it answers boots (operator)
 #[derive(Debug, Args)]
-pub struct Unlock {
+pub struct UnlockArgs {
     /// Read the passphrase from FILE; otherwise it is asked for, or read from standard input
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -23,11 +23,11 @@ pub struct Unlock {
 
 /// Lock the store: it refuses boots and takes everything else (operator)
 #[derive(Debug, Args)]
-pub struct Lock {}
+pub struct LockArgs {}
 
-impl Unlock {
+impl UnlockArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = match &self.key_file {
             Some(path) => {
@@ -45,9 +45,9 @@ impl Unlock {
     }
 }
 
-impl Lock {
+impl LockArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.lock().await?;
         context.output.line("locked: boots are refused, deposits are taken")?;
         Ok(Exit::Success)

@@ -2,24 +2,24 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::exit::Exit;
-use super::error::Outcome;
-use super::paged_list::Shown;
-use super::{Context, connect, paged_list, table};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list, table};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]
-pub enum Org {
-    New(New),
-    List(List),
-    Set(Set),
+pub enum OrgCommand {
+    New(OrgCreateArgs),
+    List(OrgListArgs),
+    Set(OrgSetArgs),
 }
 
 /// Make an organization and its first administrator, and print that one's token, alone, on standard output
 #[derive(Debug, Args)]
-pub struct New {
+pub struct OrgCreateArgs {
     /// The organization's name: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -33,7 +33,7 @@ pub struct New {
 
 /// List the organizations
 #[derive(Debug, Args)]
-pub struct List {
+pub struct OrgListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -42,7 +42,7 @@ pub struct List {
 /// Set the rules of your organization
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["shared_by_members", "hints", "variable_ceiling"]))]
-pub struct Set {
+pub struct OrgSetArgs {
     /// Whether members who are not administrators may write shared secrets
     #[arg(long, value_name = "true|false")]
     pub shared_by_members: Option<bool>,
@@ -57,9 +57,9 @@ pub struct Set {
     pub json: bool,
 }
 
-impl Org {
+impl OrgCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -68,8 +68,8 @@ impl Org {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let new = NewOrg { name: self.name, admin: self.admin };
         let made = connect::client(context)?.create_org(&new).await?;
         if self.json {
@@ -84,11 +84,11 @@ impl New {
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let headings = ["NAME", "SHARED BY MEMBERS", "HINTS", "CEILING", "MADE", "ID"];
-        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no organizations" };
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no organizations" };
         paged_list::print(context, &mut client, Client::orgs(), shown).await
     }
 }
@@ -98,8 +98,8 @@ fn row(org: OrgView) -> [String; 6] {
     [org.name, yes(org.shared_by_members), yes(org.hints), ceiling, org.created_at, org.id]
 }
 
-impl Set {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgSetArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = OrgPolicyChange {
             shared_by_members: self.shared_by_members,
             hints: self.hints,

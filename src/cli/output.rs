@@ -7,7 +7,7 @@ use std::io::{StderrLock, StdoutLock, Write};
 
 use serde::Serialize;
 
-use super::error::Failure;
+use super::error::CliError;
 
 /// The two streams, and whether JSON was asked for.
 pub struct Output {
@@ -21,18 +21,18 @@ impl Output {
     }
 
     /// One line of data.
-    pub fn line(&mut self, line: impl AsRef<str>) -> Result<(), Failure> {
+    pub fn line(&mut self, line: impl AsRef<str>) -> Result<(), CliError> {
         self.out.write_all(line.as_ref().as_bytes())?;
         Ok(self.out.write_all(b"\n")?)
     }
 
     /// Bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         Ok(self.out.write_all(bytes)?)
     }
 
     /// One JSON document.
-    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&mut self, document: &impl Serialize) -> Result<(), CliError> {
         serde_json::to_writer_pretty(&mut self.out, document).map_err(io::Error::from)?;
         Ok(self.out.write_all(b"\n")?)
     }
@@ -45,16 +45,16 @@ impl Output {
     }
 
     /// All of it is out.
-    pub fn flush(&mut self) -> Result<(), Failure> {
+    pub fn flush(&mut self) -> Result<(), CliError> {
         Ok(self.out.flush()?)
     }
 
     /// A thing that exists only here, such as a new token: a reader that went away is a failure, for once.
-    pub fn only_copy(&mut self, line: &str, what: &str) -> Result<(), Failure> {
+    pub fn only_copy(&mut self, line: &str, what: &str) -> Result<(), CliError> {
         let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         written.and_then(|()| self.out.flush()).map_err(|error| {
-            let exit = super::exit::Exit::Failed;
-            Failure::new(exit, format_args!("{what} was made, but cannot be shown: {}", error.kind()))
+            let exit = crate::process::Exit::Failed;
+            CliError::new(exit, format_args!("{what} was made, but cannot be shown: {}", error.kind()))
                 .hint("it exists and nobody has it: revoke it and make another")
         })
     }
@@ -68,7 +68,7 @@ pub struct JsonArray {
 
 impl JsonArray {
     /// One element, on a line of its own.
-    pub fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), Failure> {
+    pub fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), CliError> {
         output.bytes(if self.begun { b",\n" } else { b"[\n" })?;
         self.begun = true;
         serde_json::to_writer(&mut output.out, element).map_err(io::Error::from)?;
@@ -76,7 +76,7 @@ impl JsonArray {
     }
 
     /// The end.
-    pub fn end(self, output: &mut Output) -> Result<(), Failure> {
+    pub fn end(self, output: &mut Output) -> Result<(), CliError> {
         output.bytes(if self.begun { b"\n]\n" } else { b"[]\n" })
     }
 }
@@ -94,7 +94,7 @@ pub fn warn(line: impl AsRef<str>) {
 }
 
 /// What ended the program.
-pub fn report(failure: &Failure) {
+pub fn report(failure: &CliError) {
     let mut stderr = io::stderr().lock();
     say(&mut stderr, &format!("dropsafe: {}", failure.message));
     if let Some(hint) = &failure.hint {

@@ -3,15 +3,15 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Context;
-use super::exit::Exit;
-use super::error::Outcome;
+use super::CliContext;
+use super::error::CommandResult;
 use super::output::JsonArray;
-use super::table::Table;
+use super::table::TextTable;
 use crate::client::{Client, Pages};
+use crate::process::Exit;
 
 /// How a list is shown.
-pub struct Shown<F, const N: usize> {
+pub struct PagedList<F, const N: usize> {
     /// As JSON.
     pub json: bool,
     /// At most so many.
@@ -26,14 +26,14 @@ pub struct Shown<F, const N: usize> {
 
 /// Prints what `pages` gives.
 pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
-    context: &mut Context,
+    context: &mut CliContext,
     client: &mut Client,
     mut pages: Pages<T>,
-    shown: Shown<F, N>,
-) -> Outcome {
+    shown: PagedList<F, N>,
+) -> CommandResult {
     let mut left = shown.limit.unwrap_or(usize::MAX);
     let mut array = JsonArray::default();
-    let mut table = Table::new(shown.headings);
+    let mut table = TextTable::new(shown.headings);
     while left > 0
         && let Some(mut page) = pages.next(client).await?
     {

@@ -1,13 +1,13 @@
-//! Progress of long work, on standard error and only on a terminal. It never names what is worked on.
+//! ProgressIndicator of long work, on standard error and only on a terminal. It never names what is worked on.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar that goes when it is dropped.
-pub struct Progress(ProgressBar);
+pub struct ProgressIndicator(ProgressBar);
 
-impl Progress {
+impl ProgressIndicator {
     /// Of so many steps.
     pub fn steps(what: &'static str, total: u64) -> Self {
         Self::styled(ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len}", what)
@@ -43,7 +43,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressIndicator {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

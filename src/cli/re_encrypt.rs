@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::exit::Exit;
-use super::error::{Failure, Outcome};
-use super::pinned_keys::Place;
-use super::progress::Progress;
-use super::selector::Scope;
-use super::{Context, connect, pinned_keys, selector};
+use super::error::{CliError, CommandResult};
+use super::pinned_keys::StoreAddress;
+use super::progress::ProgressIndicator;
+use super::selector::ScopeArgs;
+use super::{CliContext, connect, pinned_keys, selector};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::ReencryptProgress;
 
 /// Seal values again with fresh keys; the values and versions stay
@@ -21,7 +21,7 @@ use crate::wire::ReencryptProgress;
 /// run the command again to follow it.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, group = ArgGroup::new("what").required(true).args(["name", "all"]))]
-pub struct ReEncrypt {
+pub struct ReencryptArgs {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
@@ -29,7 +29,7 @@ pub struct ReEncrypt {
     #[arg(long, conflicts_with_all = ["shared", "private", "owner", "id"])]
     pub all: bool,
     #[command(flatten)]
-    pub scope: Scope,
+    pub scope: ScopeArgs,
     /// With --all: start it, and do not wait for its end
     #[arg(long, requires = "all")]
     pub no_wait: bool,
@@ -41,9 +41,9 @@ pub struct ReEncrypt {
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(250);
 
-impl ReEncrypt {
+impl ReencryptArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, place) = connect::known(context)?;
         match &self.name {
             Some(name) => {
@@ -63,10 +63,15 @@ impl ReEncrypt {
         Ok(Exit::Success)
     }
 
-    async fn all(&self, context: &mut Context, client: &mut Client, place: &Place) -> Result<(), Failure> {
+    async fn all(
+        &self,
+        context: &mut CliContext,
+        client: &mut Client,
+        place: &StoreAddress,
+    ) -> Result<(), CliError> {
         let mut progress = client.reencrypt_all().await?;
         if !self.no_wait {
-            let bar = Progress::steps("re-encrypting", progress.total.unwrap_or(0));
+            let bar = ProgressIndicator::steps("re-encrypting", progress.total.unwrap_or(0));
             while progress.running {
                 bar.at(progress.done, progress.total);
                 tokio::time::sleep(LOOK).await;

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::deposit::{Deposits, Wanted};
-use super::exit::Exit;
-use super::error::{Failure, Outcome};
-use super::preset::Fill;
-use super::{Context, connect, input, output, usage};
+use super::deposit::{DepositClient, DepositSpec};
+use super::error::{CliError, CommandResult};
+use super::preset::PresetDeposit;
+use super::{CliContext, connect, input, output, usage};
 use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
+use crate::process::Exit;
 use crate::wire::SecretView;
 
 /// Deposit a secret, or replace its value
@@ -26,7 +26,7 @@ use crate::wire::SecretView;
 /// Attributes that are not given keep their value when a secret is replaced.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Set {
+pub struct SetArgs {
     /// The secret's name: ASCII letters, digits and - _ . : /
     #[arg(value_name = "NAME", required_unless_present = "preset", conflicts_with = "preset")]
     pub name: Option<String>,
@@ -79,24 +79,24 @@ pub struct Set {
     pub json: bool,
 }
 
-impl Set {
+impl SetArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(preset) = &self.preset {
             // Each field's own name takes the place of this one.
             let like = self.wanted(preset)?;
             let (usual_names, file, json) = (self.usual_names, self.file.as_deref(), self.json);
-            return Fill { preset, like, usual_names, file, json }.run(context).await;
+            return PresetDeposit { preset, like, usual_names, file, json }.run(context).await;
         }
         let wanted = self.wanted(self.name.as_deref().unwrap_or_default())?;
         wanted.check_refusal()?;
         let (client, place) = connect::known(context)?;
         let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
-        let mut deposits = Deposits::open(context, client, &place).await?;
+        let mut deposits = DepositClient::open(context, client, &place).await?;
         let existing = deposits.existing(&wanted.name, wanted.scope).await?;
         let stored = match (&existing, &self.if_version) {
             (None, Some(_)) => {
-                return Err(Failure::new(
+                return Err(CliError::new(
                     Exit::TryAgain,
                     format_args!("{} is not there to be replaced", wanted.name),
                 )
@@ -116,15 +116,15 @@ impl Set {
         Ok(Exit::Success)
     }
 
-    fn wanted(&self, name: &str) -> Result<Wanted, Failure> {
+    fn wanted(&self, name: &str) -> Result<DepositSpec, CliError> {
         if name.contains('=') {
-            return Err(Failure::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
+            return Err(CliError::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
         }
         let name =
-            SecretName::parse(name).map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
+            SecretName::parse(name).map_err(|error| CliError::refused(error).maybe_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let parsed = |text: &Option<String>| text.clone();
-        Ok(Wanted {
+        Ok(DepositSpec {
             env: parsed(&self.env).map(|env| named(EnvName::parse(&env), "--as")).transpose()?,
             kind: match (self.plain, self.encrypted) {
                 (true, _) => Some(Kind::Plain),
@@ -140,14 +140,14 @@ impl Set {
                 .map(|name| named(Category::parse(&name), "--category"))
                 .transpose()?,
             allow_refused: self.allow_refused,
-            ..Wanted::of(name, scope)
+            ..DepositSpec::of(name, scope)
         })
     }
 }
 
 /// Puts the place before a fault of a name.
-pub fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, Failure> {
-    parsed.map_err(|error| Failure::refused(error).during(place).maybe_hint(error.hint()))
+pub fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, CliError> {
+    parsed.map_err(|error| CliError::refused(error).during(place).maybe_hint(error.hint()))
 }
 
 /// What is said of a deposit.

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::error::{Failure, Outcome};
-use super::paged_list::Shown;
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
 use super::set::named;
-use super::{Context, connect, duration, paged_list};
+use super::{CliContext, connect, duration, paged_list};
 use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
+use crate::process::Exit;
 use crate::wire::{NewTicket, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]
-pub enum Ticket {
-    New(New),
-    List(List),
-    Revoke(Revoke),
+pub enum TicketCommand {
+    New(TicketCreateArgs),
+    List(TicketListArgs),
+    Revoke(TicketRevokeArgs),
 }
 
 /// Make a boot ticket, and print it alone on standard output; it is shown this once
@@ -29,7 +29,7 @@ pub enum Ticket {
 /// credential.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct New {
+pub struct TicketCreateArgs {
     /// The member it acts for; you unless said
     #[arg(long = "for", value_name = "MEMBER")]
     pub member: Option<String>,
@@ -55,7 +55,7 @@ pub struct New {
 
 /// List the tickets
 #[derive(Debug, Args)]
-pub struct List {
+pub struct TicketListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -63,7 +63,7 @@ pub struct List {
 
 /// Revoke a ticket: boots with it are denied from now on
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub struct TicketRevokeArgs {
     /// The ticket's id (tkt_…)
     #[arg(value_name = "TICKET_ID")]
     pub id: String,
@@ -72,9 +72,9 @@ pub struct Revoke {
     pub json: bool,
 }
 
-impl Ticket {
+impl TicketCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -83,8 +83,8 @@ impl Ticket {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let json = self.json;
         let new = self.wanted()?;
         let made = connect::client(context)?.create_ticket(&new).await?;
@@ -104,13 +104,13 @@ impl New {
         Ok(Exit::Success)
     }
 
-    fn wanted(self) -> Result<NewTicket, Failure> {
+    fn wanted(self) -> Result<NewTicket, CliError> {
         for plugin in &self.plugin {
             named(PluginName::parse(plugin), "--plugin")?;
         }
         for source in &self.source {
             Cidr::parse(source)
-                .map_err(|error| Failure::refused(error).during("--source").maybe_hint(error.hint()))?;
+                .map_err(|error| CliError::refused(error).during("--source").maybe_hint(error.hint()))?;
         }
         Ok(NewTicket {
             member: self.member,
@@ -123,11 +123,11 @@ impl New {
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let pages = Client::tickets();
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: ["ID", "FOR", "LABEL", "STATE", "USED", "EXPIRES", "PLUGINS", "SOURCES"],
@@ -155,8 +155,8 @@ fn row(ticket: TicketView) -> [String; 8] {
     ]
 }
 
-impl Revoke {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketRevokeArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.revoke_ticket(&self.id).await?;
         if self.json {
             context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;

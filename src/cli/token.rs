@@ -4,24 +4,24 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::error::Outcome;
-use super::paged_list::Shown;
-use super::{Context, connect, duration, paged_list};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, duration, paged_list};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{NewToken, TokenView};
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]
-pub enum Token {
-    New(New),
-    List(List),
-    Revoke(Revoke),
+pub enum TokenCommand {
+    New(TokenCreateArgs),
+    List(TokenListArgs),
+    Revoke(TokenRevokeArgs),
 }
 
 /// Make a token, and print it alone on standard output; it is shown this once
 #[derive(Debug, Args)]
-pub struct New {
+pub struct TokenCreateArgs {
     /// The member it is for; you unless said (the operator makes tokens for the operator)
     #[arg(long = "for", value_name = "MEMBER")]
     pub member: Option<String>,
@@ -38,7 +38,7 @@ pub struct New {
 
 /// List the tokens
 #[derive(Debug, Args)]
-pub struct List {
+pub struct TokenListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -46,7 +46,7 @@ pub struct List {
 
 /// Revoke a token
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub struct TokenRevokeArgs {
     /// The token's id (tok_…)
     #[arg(value_name = "TOKEN_ID")]
     pub id: String,
@@ -58,9 +58,9 @@ pub struct Revoke {
 /// Whom a token without a member is for.
 const OPERATOR: &str = "the operator";
 
-impl Token {
+impl TokenCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -69,8 +69,8 @@ impl Token {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
         let new = NewToken { member: self.member, ttl_seconds, label: self.label };
         let made = connect::client(context)?.create_token(&new).await?;
@@ -93,11 +93,11 @@ impl New {
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let pages = Client::tokens();
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"],
@@ -118,8 +118,8 @@ fn row(token: TokenView) -> [String; 5] {
     ]
 }
 
-impl Revoke {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenRevokeArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.revoke_token(&self.id).await?;
         if self.json {
             context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::connection::Patience;
+use super::connection::ConnectionTimeouts;
 use super::listener::{ListenError, Listener};
-use super::run::Serving;
+use super::run::ActiveListeners;
 use super::tls;
 use super::tls::TlsError;
 use crate::api::Api;
@@ -58,7 +58,7 @@ pub enum DevError {
 }
 
 /// A running throwaway store.
-pub struct Dev {
+pub struct DevServer {
     /// `https://ADDRESS:PORT#sha256/…`
     pub url: String,
     /// Of the member `dev`, an admin of `default`.
@@ -67,16 +67,16 @@ pub struct Dev {
     pub ticket: Zeroizing<String>,
     /// Of the store's operator.
     pub operator_token: Zeroizing<String>,
-    serving: Serving,
+    serving: ActiveListeners,
     store: Store,
 }
 
-impl Dev {
+impl DevServer {
     /// Starts one on `listen`, an address of loopback; port 0: a free one.
     pub async fn start(
         listen: SocketAddr,
         limits: api::limits::Settings,
-        patience: Patience,
+        patience: ConnectionTimeouts,
     ) -> Result<Self, DevError> {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         // A key file instead of a passphrase: nothing to derive, and nobody will ever need it again.
@@ -101,7 +101,7 @@ impl Dev {
             pin: Some(served.pin),
             limits,
         });
-        let serving = Serving::start(vec![listener], &api, CONNECTIONS, patience);
+        let serving = ActiveListeners::start(vec![listener], &api, CONNECTIONS, patience);
         let ticket = BootTicket::new(vec![url.clone()], Some(served.pin), issued.credential)?;
         Ok(Self {
             url: format!("{url}#{}", served.pin),

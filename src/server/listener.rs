@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Patience, Protocol, serve};
+use super::connection::{ConnectionTimeouts, Protocol, serve};
 use super::data_dir;
-use super::data_dir::DataError;
+use super::data_dir::DataDirError;
 use crate::api::{Api, OverTls, Peer};
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
@@ -51,7 +51,7 @@ pub enum ListenError {
     },
     /// The socket's file.
     #[error(transparent)]
-    File(#[from] DataError),
+    File(#[from] DataDirError),
 }
 
 /// A bound socket, not yet accepting.
@@ -141,7 +141,7 @@ pub async fn accept(
     listener: Listener,
     api: Api,
     room: Arc<Semaphore>,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     mut stop: watch::Receiver<bool>,
 ) {
     let router = api.router();
@@ -201,7 +201,7 @@ async fn handshake(
 async fn converse(
     accepted: Accepted,
     router: axum::Router,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     stop: watch::Receiver<bool>,
     doing: Arc<Semaphore>,
 ) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::data_dir;
-use super::data_dir::{DataDir, DataError};
+use super::data_dir::{DataDir, DataDirError};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
@@ -13,10 +13,10 @@ use crate::{kv, store};
 
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]
-pub enum MigrateError {
+pub enum ServerMigrateError {
     /// The folder.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] DataDirError),
     /// The record key's file.
     #[error("the record key cannot be used")]
     RecordKey(#[source] KeyFileError),
@@ -31,7 +31,7 @@ pub enum MigrateError {
     Migrate(#[from] store::MigrateError),
 }
 
-impl MigrateError {
+impl ServerMigrateError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -49,16 +49,17 @@ pub async fn migrate(
     from: Option<kv::Url>,
     to: kv::Url,
     progress: &mut (dyn FnMut(Moving) + Send),
-) -> Result<Migrated, MigrateError> {
+) -> Result<Migrated, ServerMigrateError> {
     data_dir::restrict_new_files();
     let data = DataDir::open(data)?;
     let text = data_dir::read_private(&data.file(data_dir::RECORD_KEY))?;
-    let key = RecordKey::from_text(&text).map_err(MigrateError::RecordKey)?;
+    let key = RecordKey::from_text(&text).map_err(ServerMigrateError::RecordKey)?;
     let (from, to) = (data.store(from), data.store(Some(to)));
     if from == to {
-        return Err(MigrateError::Same);
+        return Err(ServerMigrateError::Same);
     }
-    let (from, to) = (kv::open(&from).map_err(MigrateError::Kv)?, kv::open(&to).map_err(MigrateError::Kv)?);
+    let (from, to) =
+        (kv::open(&from).map_err(ServerMigrateError::Kv)?, kv::open(&to).map_err(ServerMigrateError::Kv)?);
     let migrated = store::migrate(&from, &to, &key, &mut Kernel, progress).await;
     for kv in [Arc::clone(&from), to] {
         kv.close().await;

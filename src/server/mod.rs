@@ -15,15 +15,15 @@ mod run;
 pub mod tls;
 mod unlock;
 
-pub use config::{Flags, ServeConfig};
-pub use connection::Patience;
-pub use dev::{Dev, DevError};
-pub use init::{InitOptions, InitOutcome, MakeError, init};
+pub use config::{ServeConfig, ServeFlags};
+pub use connection::ConnectionTimeouts;
+pub use dev::{DevError, DevServer};
+pub use init::{InitOptions, InitOutcome, SetupError, init};
 pub use listener::ListenError;
-pub use log::{LogFormat, LogLevel, start as start_log};
-pub use migrate::{MigrateError, migrate};
-pub use restore::{RestoreError, restore};
-pub use run::{RunError, Started, run};
+pub use log::{LogLevel, ServerLogFormat, start as start_log};
+pub use migrate::{ServerMigrateError, migrate};
+pub use restore::{ServerRestoreError, restore};
+pub use run::{RunError, StartupInfo, run};
 
 pub use crate::api::limits::Settings as Limits;
 pub use crate::kv::Url;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::io::AsyncRead;
 
 use super::data_dir;
-use super::data_dir::{DataDir, DataError};
-use super::init::{InitOptions, MakeError, prepare_serving};
+use super::data_dir::{DataDir, DataDirError};
+use super::init::{InitOptions, SetupError, prepare_serving};
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
@@ -16,13 +16,13 @@ use crate::{kv, store};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
+pub enum ServerRestoreError {
     /// The folder, its certificate or the byte store.
     #[error(transparent)]
-    Make(#[from] MakeError),
+    Make(#[from] SetupError),
     /// The folder.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] DataDirError),
     /// The record key's file.
     #[error("the record key cannot be used")]
     RecordKey(#[source] KeyFileError),
@@ -31,7 +31,7 @@ pub enum RestoreError {
     Restore(#[from] store::RestoreError),
 }
 
-impl RestoreError {
+impl ServerRestoreError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -55,7 +55,7 @@ pub async fn restore(
     record_key: Option<PathBuf>,
     backup: &mut (dyn AsyncRead + Send + Unpin),
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<store::Restored, RestoreError> {
+) -> Result<store::Restored, ServerRestoreError> {
     data_dir::restrict_new_files();
     let kept: Vec<&str> = KEPT.into_iter().filter(|name| options.data.join(name).exists()).collect();
     let data = DataDir::create(&options.data, &kept)?;
@@ -75,10 +75,10 @@ async fn fill(
     record_key: Option<&Path>,
     backup: &mut (dyn AsyncRead + Send + Unpin),
     progress: &mut (dyn FnMut(u64) + Send),
-) -> Result<store::Restored, RestoreError> {
+) -> Result<store::Restored, ServerRestoreError> {
     let own = data.file(data_dir::RECORD_KEY);
     let text = data_dir::read_private(record_key.unwrap_or(&own))?;
-    let key = RecordKey::from_text(&text).map_err(RestoreError::RecordKey)?;
+    let key = RecordKey::from_text(&text).map_err(ServerRestoreError::RecordKey)?;
     if !kept.contains(&data_dir::RECORD_KEY) {
         data.write(data_dir::RECORD_KEY, text.as_bytes(), 0o600)?;
     }
@@ -86,7 +86,7 @@ async fn fill(
         prepare_serving(data, &options)?;
     }
     let url = data.store(options.store);
-    let kv = kv::open(&url).map_err(MakeError::Kv)?;
+    let kv = kv::open(&url).map_err(SetupError::Kv)?;
     let restored = store::restore(Arc::clone(&kv), &key, backup, &mut Kernel, progress).await;
     kv.close().await;
     let restored = restored?;

@@ -30,14 +30,14 @@ pub fn loopback(text: &str) -> Result<SocketAddr, Expected> {
 
 /// An address under which clients reach the server: `https://HOST[:PORT]` or `HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advertised {
+pub struct AdvertisedUrl {
     /// As a URL, with its port and without a path.
     pub url: String,
     /// The host: a name or an address, for the certificate.
     pub host: String,
 }
 
-impl FromStr for Advertised {
+impl FromStr for AdvertisedUrl {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
@@ -109,11 +109,11 @@ mod tests {
             ("[2001:db8::1]", "https://[2001:db8::1]:7373", "2001:db8::1"),
             ("https://[::1]:9", "https://[::1]:9", "::1"),
         ] {
-            let found: Advertised = text.parse().unwrap();
+            let found: AdvertisedUrl = text.parse().unwrap();
             assert_eq!((found.url.as_str(), found.host.as_str()), (url, host));
         }
         for text in ["", "http://a", "a b", "a:b", "a:70000", "https://a/path", "[a]", "-a", "a@b", "a:1:2"] {
-            assert!(text.parse::<Advertised>().is_err(), "{text}");
+            assert!(text.parse::<AdvertisedUrl>().is_err(), "{text}");
         }
     }
 

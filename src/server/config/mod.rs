@@ -10,14 +10,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::{Advertised, default_urls};
+pub use address::{AdvertisedUrl, default_urls};
 use address::{listen, loopback};
-pub use flags::Flags;
-pub use role::Role;
+pub use flags::ServeFlags;
+pub use role::ServerRole;
 
-use super::connection::Patience;
+use super::connection::ConnectionTimeouts;
 use super::data_dir;
-use super::log::{LogFormat, LogLevel};
+use super::log::{LogLevel, ServerLogFormat};
 use crate::domain::catalog::Presets;
 use crate::kv;
 use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// What opens a key slot when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockFrom {
+pub enum UnlockSource {
     /// A file with a passphrase; one newline at its end does not count.
     PassphraseFile(PathBuf),
     /// A key file.
@@ -47,7 +47,7 @@ pub struct ServeConfig {
     /// Where the records are.
     pub store: kv::Url,
     /// What it is there for.
-    pub role: Role,
+    pub role: ServerRole,
     /// TLS listeners.
     pub listen: Vec<SocketAddr>,
     /// Listeners without TLS, on loopback only.
@@ -63,9 +63,9 @@ pub struct ServeConfig {
     /// Addresses that new tickets carry; empty: derived from `listen`.
     pub advertise: Vec<String>,
     /// What opens a key slot; none: the store starts locked.
-    pub unlock: Option<UnlockFrom>,
+    pub unlock: Option<UnlockSource>,
     /// How to log.
-    pub log_format: LogFormat,
+    pub log_format: ServerLogFormat,
     /// How much.
     pub log_level: LogLevel,
     /// Connections at once.
@@ -83,7 +83,7 @@ pub struct ServeConfig {
     /// The presets of the program, and the operator's own.
     pub presets: Presets,
     /// How long peers are waited for.
-    pub patience: Patience,
+    pub patience: ConnectionTimeouts,
     /// systemd's credentials of this service.
     pub credentials: Option<PathBuf>,
     /// systemd's notification socket.
@@ -141,7 +141,12 @@ impl ServeConfig {
     ///
     /// # Errors
     /// Every fault, each with its place.
-    pub fn read(data: &Path, flags: &Flags, environment: &Environment, file: &str) -> Result<Self, Faults> {
+    pub fn read(
+        data: &Path,
+        flags: &ServeFlags,
+        environment: &Environment,
+        file: &str,
+    ) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let path = data.join(data_dir::CONFIG);
         let yaml = File::parse(&path.display().to_string(), file, &mut faults);
@@ -175,11 +180,13 @@ impl ServeConfig {
                 .unwrap_or_else(|| data.join(data_dir::TLS).join("cert.pem")),
             key: value(reader.one(&TLS_KEY, within))
                 .unwrap_or_else(|| data.join(data_dir::TLS).join("key.pem")),
-            advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
-                .unwrap_or_default(),
+            advertise: value(
+                reader.list(&ADVERTISE, |text| text.parse().map(|found: AdvertisedUrl| found.url)),
+            )
+            .unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
-                (Some(file), _) => Some(UnlockFrom::PassphraseFile(file.value.clone())),
-                (None, Some(file)) => Some(UnlockFrom::KeyFile(file.value.clone())),
+                (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
+                (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
                 (None, None) => None,
             },
             log_format: value(reader.one(&LOG_FORMAT, str::parse)).unwrap_or_default(),
@@ -196,7 +203,7 @@ impl ServeConfig {
                 .unwrap_or(crate::api::limits::Settings::default().guesses),
             drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
             presets,
-            patience: Patience::default(),
+            patience: ConnectionTimeouts::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
             data: data.to_owned(),
@@ -207,7 +214,7 @@ impl ServeConfig {
                 "unlocks by a key file, and a passphrase file is set too; leave out one",
             );
         }
-        if let (Role::Deposit, Some(origin)) = (config.role, unlocks) {
+        if let (ServerRole::Deposit, Some(origin)) = (config.role, unlocks) {
             faults.push(origin, "a server of the role deposit is never unlocked; leave this out");
         }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
@@ -249,7 +256,7 @@ mod tests {
     use super::*;
 
     fn read(file: &str) -> Result<ServeConfig, Faults> {
-        ServeConfig::read(Path::new("/data"), &Flags::default(), &Environment::default(), file)
+        ServeConfig::read(Path::new("/data"), &ServeFlags::default(), &Environment::default(), file)
     }
 
     #[test]
@@ -264,10 +271,10 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file() {
-        let flags = Flags {
+        let flags = ServeFlags {
             listen: vec!["[::1]:1".to_owned()],
             log_format: Some("json".to_owned()),
-            ..Flags::default()
+            ..ServeFlags::default()
         };
         let file = "listen: 0.0.0.0:7373\nadvertise: [vault.example:7373]\nsocket: off\ntls: {cert: a.pem, key: /b.pem}\n";
         let config = ServeConfig::read(Path::new("/data"), &flags, &Environment::default(), file).unwrap();
@@ -275,13 +282,13 @@ mod tests {
         assert_eq!(config.advertise, ["https://vault.example:7373"]);
         assert_eq!(config.socket, None);
         assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
-        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.log_format, ServerLogFormat::Json);
     }
 
     #[test]
     fn a_server_for_deposits_is_not_unlocked() {
-        assert_eq!(read("role: release\n").unwrap().role, Role::Release);
-        assert_eq!(read("role: deposit\n").unwrap().role, Role::Deposit);
+        assert_eq!(read("role: release\n").unwrap().role, ServerRole::Release);
+        assert_eq!(read("role: deposit\n").unwrap().role, ServerRole::Deposit);
         let faults = read("role: deposit\nunlock: {key_file: k}\n").unwrap_err();
         assert_eq!(faults.len(), 1, "{faults}");
         assert!(read("role: canary\n").is_err());
