@@ -20,14 +20,14 @@ use super::{
     infer_long_args = false,
     arg_required_else_help = true
 )]
-pub struct RootArgs {
+pub(crate) struct RootArgs {
     #[command(subcommand)]
-    pub command: RootCommand,
+    pub(crate) command: RootCommand,
 }
 
 /// Everything that `dropsafe` does.
 #[derive(Debug, Subcommand)]
-pub enum RootCommand {
+pub(crate) enum RootCommand {
     Dev(dev::DevArgs),
     Init(init::InitArgs),
     Serve(serve::ServeArgs),

@@ -13,52 +13,52 @@ use crate::wire::{AuditEntryView, ChainView};
 /// Show the audit trail, newest first, or verify it
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     #[command(subcommand)]
-    pub command: Option<AuditCommand>,
+    pub(crate) command: Option<AuditCommand>,
     /// Only entries with this in their action, actor or target
     #[arg(long, value_name = "TEXT")]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Only this action, such as secret.create, or this kind, such as secret
     #[arg(long, value_name = "ACTION")]
-    pub action: Option<String>,
+    pub(crate) action: Option<String>,
     /// Only by this actor
     #[arg(long, value_name = "NAME")]
-    pub actor: Option<String>,
+    pub(crate) actor: Option<String>,
     /// Only from this time on, RFC 3339
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
     /// Only before this time, RFC 3339
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(crate) until: Option<String>,
     /// All of them as JSON lines, one entry a line
     #[arg(long, conflicts_with_all = ["limit", "json"])]
-    pub export: bool,
+    pub(crate) export: bool,
     /// At most this many entries
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// What else than to show it.
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
+pub(crate) enum AuditCommand {
     Verify(AuditVerifyArgs),
 }
 
 /// Check that no entry was changed, removed or cut off
 #[derive(Debug, Args)]
-pub struct AuditVerifyArgs {
+pub(crate) struct AuditVerifyArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl AuditArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(AuditCommand::Verify(verify)) = self.command {
             return verify.run(context).await;
         }

@@ -18,18 +18,18 @@ use crate::process::Exit;
 /// appears when it is complete; an existing one stays.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct BackupArgs {
+pub(crate) struct BackupArgs {
     /// The new file
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl BackupArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let mut pending = AtomicFile::create(&self.file)?;
         let bar = ProgressIndicator::bytes("backing up");

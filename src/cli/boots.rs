@@ -18,27 +18,27 @@ use crate::wire::BootView;
 /// boot still has the old value.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct BootsArgs {
+pub(crate) struct BootsArgs {
     /// Only boots that were given this secret: its name, exported name or id; also after its deletion
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Only boots for this member
     #[arg(long, value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// Only boots that are not known to be over
     #[arg(long)]
-    pub live: bool,
+    pub(crate) live: bool,
     /// At most this many
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl BootsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = self.name.clone();
         let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };

@@ -11,7 +11,7 @@ use crate::wire::{CategoryDeclaration, CategoryView};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]
-pub enum CategoryCommand {
+pub(crate) enum CategoryCommand {
     List(CategoryListArgs),
     Set(CategorySetArgs),
     Remove(CategoryRemoveArgs),
@@ -19,45 +19,45 @@ pub enum CategoryCommand {
 
 /// List the categories, with how many secrets are in each
 #[derive(Debug, Args)]
-pub struct CategoryListArgs {
+pub(crate) struct CategoryListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Declare a category, or change how one is shown (administrator)
 #[derive(Debug, Args)]
-pub struct CategorySetArgs {
+pub(crate) struct CategorySetArgs {
     /// The word that secrets carry: a-z, 0-9, _ and -
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub title: String,
+    pub(crate) title: String,
     /// Its colour: indigo, green, blue, amber, gray, red, orange, lime, teal, cyan, violet or pink
     #[arg(long, value_name = "COLOUR", default_value = "gray")]
-    pub colour: String,
+    pub(crate) colour: String,
     /// What belongs there, on one line
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub description: String,
+    pub(crate) description: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a category; its secrets keep the word (administrator)
 ///
 /// One of the five that every organization has cannot go: it is shown as it was at first.
 #[derive(Debug, Args)]
-pub struct CategoryRemoveArgs {
+pub(crate) struct CategoryRemoveArgs {
     /// The category
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl CategoryCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => {

@@ -15,14 +15,14 @@ use crate::domain::credential::{Credential, CredentialKind};
 /// What `login` saves. It is wiped on drop with its token.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedLogin {
+pub(crate) struct SavedLogin {
     /// The address, without its pin.
-    pub url: String,
+    pub(crate) url: String,
     /// The pin of the store's TLS key, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<String>,
+    pub(crate) pin: Option<String>,
     /// The token.
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl Drop for SavedLogin {
@@ -33,7 +33,7 @@ impl Drop for SavedLogin {
 
 impl SavedLogin {
     /// The address with its pin.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.pin {
             Some(pin) => format!("{}#{pin}", self.url),
             None => self.url.clone(),
@@ -42,14 +42,14 @@ impl SavedLogin {
 }
 
 /// Where the login is kept.
-pub fn login_file(context: &CliContext) -> Result<PathBuf, CliError> {
+pub(crate) fn login_file(context: &CliContext) -> Result<PathBuf, CliError> {
     context.environment.configuration_folder().map(|folder| folder.join("login.json")).ok_or_else(|| {
         CliError::configuration("there is no folder for the saved login").hint("set HOME or XDG_CONFIG_HOME")
     })
 }
 
 /// The saved login, if there is one.
-pub fn saved(context: &CliContext) -> Result<Option<SavedLogin>, CliError> {
+pub(crate) fn saved(context: &CliContext) -> Result<Option<SavedLogin>, CliError> {
     let Ok(path) = login_file(context) else { return Ok(None) };
     let Some(bytes) = files::read_own(&path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|_| {
@@ -59,12 +59,12 @@ pub fn saved(context: &CliContext) -> Result<Option<SavedLogin>, CliError> {
 }
 
 /// An address as given.
-pub fn endpoint(text: &str, given_by: &str) -> Result<Endpoint, CliError> {
+pub(crate) fn endpoint(text: &str, given_by: &str) -> Result<Endpoint, CliError> {
     Endpoint::parse(text).map_err(|error| CliError::configuration(error).during(given_by).hint(error.hint()))
 }
 
 /// A token as given.
-pub fn token(text: &str, given_by: &str) -> Result<Credential, CliError> {
+pub(crate) fn token(text: &str, given_by: &str) -> Result<Credential, CliError> {
     let failed = |message: &dyn std::fmt::Display| CliError::configuration(message).during(given_by);
     let credential =
         Credential::parse(text.trim()).map_err(|error| failed(&error).maybe_hint(error.hint()))?;
@@ -76,13 +76,13 @@ pub fn token(text: &str, given_by: &str) -> Result<Credential, CliError> {
 }
 
 /// A client for the store that the environment or the saved login names.
-pub fn client(context: &CliContext) -> Result<Client, CliError> {
+pub(crate) fn client(context: &CliContext) -> Result<Client, CliError> {
     let (endpoint, token) = named(context)?;
     open(context, endpoint, &token)
 }
 
 /// The same, with what the store's deposit key is remembered by.
-pub fn known(context: &CliContext) -> Result<(Client, StoreAddress), CliError> {
+pub(crate) fn known(context: &CliContext) -> Result<(Client, StoreAddress), CliError> {
     let (endpoint, token) = named(context)?;
     let place = StoreAddress::of(&endpoint);
     Ok((open(context, endpoint, &token)?, place))
@@ -112,7 +112,7 @@ fn named(context: &CliContext) -> Result<(Endpoint, Credential), CliError> {
 }
 
 /// A client for that store.
-pub fn open(context: &CliContext, endpoint: Endpoint, token: &Credential) -> Result<Client, CliError> {
+pub(crate) fn open(context: &CliContext, endpoint: Endpoint, token: &Credential) -> Result<Client, CliError> {
     let authorities = context.environment.path("DROPSAFE_CA");
     Ok(Client::new(endpoint, token, authorities.as_deref())?)
 }

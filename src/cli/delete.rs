@@ -15,23 +15,23 @@ use crate::process::Exit;
 /// listed. Asks first, on a terminal.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     #[command(flatten)]
-    pub which: SelectorArgs,
+    pub(crate) which: SelectorArgs,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Delete this version only, and fail when there is another
     #[arg(long, value_name = "VERSION")]
-    pub if_version: Option<String>,
+    pub(crate) if_version: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl DeleteArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
         let what = format!("{}, exported as {}, {}", secret.name, secret.env, scope(&secret));

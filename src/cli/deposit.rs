@@ -14,21 +14,21 @@ use crate::wire::{NewSecret, Replacement, SecretChange, SecretView};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]
-pub struct DepositSpec {
-    pub name: SecretName,
-    pub env: Option<EnvName>,
-    pub scope: ScopeKind,
-    pub kind: Option<Kind>,
-    pub delivery: Option<Delivery>,
-    pub auto_install: Option<bool>,
-    pub plugin: Option<PluginName>,
-    pub category: Option<Category>,
-    pub allow_refused: bool,
+pub(crate) struct DepositSpec {
+    pub(crate) name: SecretName,
+    pub(crate) env: Option<EnvName>,
+    pub(crate) scope: ScopeKind,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) auto_install: Option<bool>,
+    pub(crate) plugin: Option<PluginName>,
+    pub(crate) category: Option<Category>,
+    pub(crate) allow_refused: bool,
 }
 
 impl DepositSpec {
     /// Nothing but a name.
-    pub fn of(name: SecretName, scope: ScopeKind) -> Self {
+    pub(crate) fn of(name: SecretName, scope: ScopeKind) -> Self {
         Self {
             name,
             env: None,
@@ -43,12 +43,12 @@ impl DepositSpec {
     }
 
     /// The name it will be exported as, when nothing of that name is there yet.
-    pub fn exported(&self) -> EnvName {
+    pub(crate) fn exported(&self) -> EnvName {
         self.env.clone().unwrap_or_else(|| self.name.export())
     }
 
     /// Whether an administrator's word is missing for the exported name.
-    pub fn check_refusal(&self) -> Result<(), CliError> {
+    pub(crate) fn check_refusal(&self) -> Result<(), CliError> {
         let env = self.exported();
         match refused(&env) {
             Some(refusal) if !self.allow_refused => {
@@ -63,7 +63,7 @@ impl DepositSpec {
 }
 
 /// A connection over which values are deposited.
-pub struct DepositClient {
+pub(crate) struct DepositClient {
     client: Client,
     depositor: Depositor,
     identity: String,
@@ -71,7 +71,7 @@ pub struct DepositClient {
 
 impl DepositClient {
     /// Fetches the store's deposit key, which must be the one that is known here.
-    pub async fn open(
+    pub(crate) async fn open(
         context: &CliContext,
         mut client: Client,
         place: &StoreAddress,
@@ -84,13 +84,13 @@ impl DepositClient {
     }
 
     /// As [`DepositClient::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
-    pub async fn open_unknown(mut client: Client) -> Result<Self, CliError> {
+    pub(crate) async fn open_unknown(mut client: Client) -> Result<Self, CliError> {
         let depositor = Depositor::open(&mut client, None).await?;
         Ok(Self { client, depositor, identity: String::new() })
     }
 
     /// The secret that a deposit under this name would replace.
-    pub async fn existing(
+    pub(crate) async fn existing(
         &mut self,
         name: &SecretName,
         scope: ScopeKind,
@@ -99,22 +99,22 @@ impl DepositClient {
     }
 
     /// The caller's name.
-    pub fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         &self.identity
     }
 
     /// The longest value of a variable that the organization takes, in bytes.
-    pub async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
+    pub(crate) async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
         Ok(self.client.deposit_info().await?.variable_ceiling)
     }
 
     /// The client, for what else there is to ask.
-    pub fn client(&mut self) -> &mut Client {
+    pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
     /// A new secret.
-    pub async fn create(
+    pub(crate) async fn create(
         &mut self,
         wanted: &DepositSpec,
         value: &SecretValue,
@@ -138,7 +138,7 @@ impl DepositClient {
     }
 
     /// A new version of `existing`.
-    pub async fn replace(
+    pub(crate) async fn replace(
         &mut self,
         existing: &SecretView,
         wanted: &DepositSpec,

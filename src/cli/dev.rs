@@ -27,24 +27,24 @@ use crate::server;
 /// serves until a signal.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     /// Deposit the lines of FILE.env as shared secrets (see `dropsafe import --help`)
     #[arg(long, value_name = "FILE.env")]
-    pub shared: Vec<PathBuf>,
+    pub(crate) shared: Vec<PathBuf>,
     /// Deposit the lines of FILE.env as private secrets of `dev`
     #[arg(long, value_name = "FILE.env")]
-    pub private: Vec<PathBuf>,
+    pub(crate) private: Vec<PathBuf>,
     /// Listen on this loopback address; a free port unless said
     #[arg(long, value_name = "ADDR", value_parser = loopback, default_value = "127.0.0.1:0", hide_default_value = true)]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The workload and its arguments
     #[arg(last = true, value_name = "CMD")]
-    pub command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
 }
 
 impl DevArgs {
     /// Runs it.
-    pub fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         let signals = Signals::take()?;
         // Everything that can be wrong with what was given is found before anything starts.
         let mut lines = Vec::new();

@@ -13,27 +13,27 @@ use crate::wire::SecretChange;
 /// Change a secret's attributes; its value stays
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["install", "no_install", "plugin", "category"]))]
-pub struct EditArgs {
+pub(crate) struct EditArgs {
     #[command(flatten)]
-    pub which: SelectorArgs,
+    pub(crate) which: SelectorArgs,
     /// Give it to every boot in scope
     #[arg(long)]
-    pub install: bool,
+    pub(crate) install: bool,
     /// Keep it back from boots that do not name it
     #[arg(long, conflicts_with = "install")]
-    pub no_install: bool,
+    pub(crate) no_install: bool,
     /// The plugin that needs it, or none
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub(crate) plugin: Option<String>,
     /// The category that it is shown under, or none
     #[arg(long, value_name = "CATEGORY")]
-    pub category: Option<String>,
+    pub(crate) category: Option<String>,
     /// Change this version only, and fail when there is another
     #[arg(long, value_name = "VERSION")]
-    pub if_version: Option<String>,
+    pub(crate) if_version: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// What clears an attribute. No plugin or category is called so.
@@ -41,7 +41,7 @@ const NONE: &str = "none";
 
 impl EditArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = self.change()?;
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;

@@ -8,22 +8,22 @@ use crate::domain::value::SecretValue;
 
 /// One line as a deposit.
 #[derive(Debug)]
-pub struct EnvFileDeposit {
+pub(crate) struct EnvFileDeposit {
     /// Counted from 1.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Everything but the value.
-    pub wanted: DepositSpec,
+    pub(crate) wanted: DepositSpec,
     /// The value.
-    pub value: SecretValue,
+    pub(crate) value: SecretValue,
 }
 
 /// What is wrong with one line, in a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvFileFault {
+pub(crate) struct EnvFileFault {
     /// Counted from 1.
-    pub number: usize,
+    pub(crate) number: usize,
     /// What is wrong, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl EnvFileFault {
@@ -34,7 +34,7 @@ impl EnvFileFault {
 }
 
 /// Reads a whole file.
-pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
+pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
     let read = import::lines(bytes);
     let (mut said, comments) = import::attributes(bytes, &read);
     let mut lines = Vec::with_capacity(read.len());

@@ -15,10 +15,10 @@ use crate::process::Exit;
 
 /// What a reader was given more of than it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InputTooLong;
+pub(crate) struct InputTooLong;
 
 /// All of `input`, at most `limit` bytes, in memory that is wiped; `None` when it is longer.
-pub fn read_bounded(
+pub(crate) fn read_bounded(
     input: &mut dyn Read,
     limit: usize,
 ) -> io::Result<Result<Zeroizing<Vec<u8>>, InputTooLong>> {
@@ -29,7 +29,7 @@ pub fn read_bounded(
 }
 
 /// All of a file, at most `limit` bytes.
-pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let failed = |error: &io::Error| unreadable(path, error);
     let mut file = File::open(path).map_err(|error| failed(&error))?;
     match read_bounded(&mut file, limit).map_err(|error| failed(&error))? {
@@ -41,7 +41,7 @@ pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
 }
 
 /// A small file of this program, when it is there.
-pub fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
+pub(crate) fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
@@ -52,7 +52,7 @@ pub fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
 }
 
 /// A file being written, that appears under its name only when it is complete.
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
@@ -61,7 +61,7 @@ pub struct AtomicFile {
 
 impl AtomicFile {
     /// Begins one that only its owner may read.
-    pub fn create(path: &Path) -> Result<Self, CliError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let temporary = path.with_file_name(name);
@@ -77,7 +77,7 @@ impl AtomicFile {
     }
 
     /// It is complete: on disk, then under its name.
-    pub fn finish(mut self) -> Result<(), CliError> {
+    pub(crate) fn finish(mut self) -> Result<(), CliError> {
         self.file.sync_all().map_err(|error| unwritable(&self.path, &error))?;
         fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
         self.kept = true;
@@ -107,7 +107,7 @@ impl Drop for AtomicFile {
 }
 
 /// Writes a whole file that only its owner may read, in a folder made for the purpose when it is missing.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     if let Some(folder) = path.parent() {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new()
@@ -122,7 +122,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Makes a file that only its owner may read, and that must not exist.
-pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), CliError> {
+pub(crate) fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), CliError> {
     let written =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
             parts.iter().try_for_each(|part| file.write_all(part))?;
@@ -132,7 +132,7 @@ pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), CliError> {
 }
 
 /// Removes a file; whether it was there.
-pub fn remove(path: &Path) -> Result<bool, CliError> {
+pub(crate) fn remove(path: &Path) -> Result<bool, CliError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -141,18 +141,18 @@ pub fn remove(path: &Path) -> Result<bool, CliError> {
 }
 
 /// What the system says of a failure, without the number.
-pub fn why(error: &io::Error) -> String {
+pub(crate) fn why(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
 /// The failure to read `path`.
-pub fn unreadable(path: &Path, error: &io::Error) -> CliError {
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CliError {
     CliError::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), why(error)))
 }
 
 /// The failure to write `path`.
-pub fn unwritable(path: &Path, error: &io::Error) -> CliError {
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> CliError {
     CliError::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), why(error)))
 }
 

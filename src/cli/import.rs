@@ -29,22 +29,22 @@ use crate::wire::SecretView;
 /// secret: no-install, plain, file, allow-refused, plugin=NAME, category=NAME.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE.env")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// For every boot of the organization
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// For your own boots only (default)
     #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
+    pub(crate) private: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Larger than any file of variables that a machine could boot with.
@@ -52,7 +52,7 @@ const LONGEST_FILE: usize = 16 << 20;
 
 impl Import {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let lines = read(&self.file, scope)?;
         let (client, place) = connect::known(context)?;
@@ -90,7 +90,7 @@ impl Import {
 }
 
 /// The lines of a file.
-pub fn read(path: &Path, scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, CliError> {
+pub(crate) fn read(path: &Path, scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, CliError> {
     let (bytes, name) = if path == Path::new("-") {
         (input::standard_input(LONGEST_FILE)?, "standard input".to_owned())
     } else {

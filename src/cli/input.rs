@@ -15,7 +15,7 @@ use crate::process::Exit;
 const LONGEST_LINE: usize = 4096;
 
 /// A value, byte for byte.
-pub fn value(context: &CliContext, name: &str, file: Option<&Path>) -> Result<SecretValue, CliError> {
+pub(crate) fn value(context: &CliContext, name: &str, file: Option<&Path>) -> Result<SecretValue, CliError> {
     let bytes = match file {
         Some(path) => files::read(path, MAX_FILE)?,
         None if context.terminal.input => {
@@ -29,7 +29,7 @@ pub fn value(context: &CliContext, name: &str, file: Option<&Path>) -> Result<Se
 }
 
 /// A passphrase that unlocks: one line.
-pub fn passphrase(
+pub(crate) fn passphrase(
     context: &CliContext,
     file: Option<&Path>,
     prompt: &str,
@@ -38,19 +38,22 @@ pub fn passphrase(
 }
 
 /// A new passphrase: asked for twice.
-pub fn new_passphrase(context: &CliContext, file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
+pub(crate) fn new_passphrase(
+    context: &CliContext,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, CliError> {
     secret_line(context, file, "the passphrase", |context| {
         context.terminal.hidden_twice("New passphrase (hidden): ")
     })
 }
 
 /// The text of a key file.
-pub fn key_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+pub(crate) fn key_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
     one_line(files::read(path, LONGEST_LINE)?, "the key file")
 }
 
 /// A token.
-pub fn token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
+pub(crate) fn token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
     secret_line(context, None, "the token", |context| context.terminal.hidden("Token (hidden): "))
 }
 
@@ -85,7 +88,7 @@ fn one_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, 
 }
 
 /// All of standard input.
-pub fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+pub(crate) fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
     match files::read_bounded(&mut io::stdin().lock(), limit) {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(files::InputTooLong)) => {

@@ -16,7 +16,7 @@ use crate::wire::{KeyslotView, NewKeyslot, UnlockSecret};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]
-pub enum KeyslotCommand {
+pub(crate) enum KeyslotCommand {
     Add(KeyslotAddArgs),
     List(KeyslotListArgs),
     Remove(KeyslotRemoveArgs),
@@ -28,33 +28,33 @@ pub enum KeyslotCommand {
 /// from standard input.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct KeyslotAddArgs {
+pub(crate) struct KeyslotAddArgs {
     /// Read the new passphrase from FILE
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Add the key file FILE
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Make a new key file FILE, which must not exist, and add it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "key_file"])]
-    pub new_key_file: Option<PathBuf>,
+    pub(crate) new_key_file: Option<PathBuf>,
     /// The key file is kept as a systemd credential (shown in the list)
     #[arg(long, conflicts_with = "passphrase_file")]
-    pub credential: bool,
+    pub(crate) credential: bool,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the key slots
 #[derive(Debug, Args)]
-pub struct KeyslotListArgs {
+pub(crate) struct KeyslotListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a key slot
@@ -64,21 +64,21 @@ pub struct KeyslotListArgs {
 /// worthless.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct KeyslotRemoveArgs {
+pub(crate) struct KeyslotRemoveArgs {
     /// The slot's id (slot_…)
     #[arg(value_name = "SLOT")]
-    pub slot: String,
+    pub(crate) slot: String,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl KeyslotCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,

@@ -16,25 +16,25 @@ use crate::process::Exit;
 /// with the fingerprint of the store's deposit key.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct LoginArgs {
+pub(crate) struct LoginArgs {
     /// The store: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH; DROPSAFE_URL or the saved one unless said
     #[arg(value_name = "URL")]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// The fingerprint that the deposit key must have; also accepts a new key of a known store
     #[arg(long, value_name = "FINGERPRINT")]
-    pub deposit_key: Option<String>,
+    pub(crate) deposit_key: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Forget the saved login
 #[derive(Debug, Args)]
-pub struct LogoutArgs {}
+pub(crate) struct LogoutArgs {}
 
 impl LoginArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let path = connect::login_file(context)?;
         let saved = connect::saved(context)?;
         let given = self.url.clone().or_else(|| context.environment.text("DROPSAFE_URL"));
@@ -96,7 +96,7 @@ impl LoginArgs {
 
 impl LogoutArgs {
     /// Runs it.
-    pub fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         if files::remove(&connect::login_file(context)?)? {
             context.output.line("logged out")?;
             context.output.note("the token itself is still good: to revoke it, dropsafe token revoke");

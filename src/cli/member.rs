@@ -12,7 +12,7 @@ use crate::wire::{MemberChange, MemberView, NewMember};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]
-pub enum MemberCommand {
+pub(crate) enum MemberCommand {
     Add(MemberAddArgs),
     List(MemberListArgs),
     Role(MemberRoleArgs),
@@ -21,57 +21,57 @@ pub enum MemberCommand {
 
 /// Add a member
 #[derive(Debug, Args)]
-pub struct MemberAddArgs {
+pub(crate) struct MemberAddArgs {
     /// The member's name: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What the member may do
     #[arg(long, value_name = "ROLE", default_value = "member")]
-    pub role: RoleName,
+    pub(crate) role: RoleName,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the members
 #[derive(Debug, Args)]
-pub struct MemberListArgs {
+pub(crate) struct MemberListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Change a member's role
 #[derive(Debug, Args)]
-pub struct MemberRoleArgs {
+pub(crate) struct MemberRoleArgs {
     /// The member
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What the member may do from now on
     #[arg(value_name = "ROLE")]
-    pub role: RoleName,
+    pub(crate) role: RoleName,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a member, with its private secrets, tokens and tickets
 #[derive(Debug, Args)]
-pub struct MemberRemoveArgs {
+pub(crate) struct MemberRemoveArgs {
     /// The member
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
+pub(crate) enum RoleName {
     /// Members, settings, anyone's tickets, shared secrets
     Admin,
     /// Own private secrets and tickets, and shared secrets unless the organization restricts that
@@ -92,7 +92,7 @@ impl From<RoleName> for Role {
 
 impl MemberCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,

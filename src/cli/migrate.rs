@@ -19,24 +19,24 @@ use crate::server::{Moving, ServerMigrateError};
 /// any more. A move that was cut short is gone on with by the same command.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct MigrateArgs {
+pub(crate) struct MigrateArgs {
     /// The folder that `dropsafe init` made
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the records are; DIR/store.db unless said
     #[arg(long, value_name = "URL")]
-    pub from: Option<server::Url>,
+    pub(crate) from: Option<server::Url>,
     /// Where they go
     #[arg(long, value_name = "URL")]
-    pub to: server::Url,
+    pub(crate) to: server::Url,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl MigrateArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let copying = ProgressIndicator::steps("moving", 0);
         let mut total = 0;
         let mut progress = |moving| match moving {

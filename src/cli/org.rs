@@ -11,7 +11,7 @@ use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]
-pub enum OrgCommand {
+pub(crate) enum OrgCommand {
     New(OrgCreateArgs),
     List(OrgListArgs),
     Set(OrgSetArgs),
@@ -19,47 +19,47 @@ pub enum OrgCommand {
 
 /// Make an organization and its first administrator, and print that one's token, alone, on standard output
 #[derive(Debug, Args)]
-pub struct OrgCreateArgs {
+pub(crate) struct OrgCreateArgs {
     /// The organization's name: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Name of the first administrator
     #[arg(long, value_name = "MEMBER", default_value = "admin")]
-    pub admin: String,
+    pub(crate) admin: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the organizations
 #[derive(Debug, Args)]
-pub struct OrgListArgs {
+pub(crate) struct OrgListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Set the rules of your organization
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["shared_by_members", "hints", "variable_ceiling"]))]
-pub struct OrgSetArgs {
+pub(crate) struct OrgSetArgs {
     /// Whether members who are not administrators may write shared secrets
     #[arg(long, value_name = "true|false")]
-    pub shared_by_members: Option<bool>,
+    pub(crate) shared_by_members: Option<bool>,
     /// Whether redacted forms, such as sk-****...wxyz, are kept from now on
     #[arg(long, value_name = "true|false")]
-    pub hints: Option<bool>,
+    pub(crate) hints: Option<bool>,
     /// The longest value of a variable, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=131_071))]
-    pub variable_ceiling: Option<u32>,
+    pub(crate) variable_ceiling: Option<u32>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl OrgCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,

@@ -11,21 +11,21 @@ use crate::client::{Client, Pages};
 use crate::process::Exit;
 
 /// How a list is shown.
-pub struct PagedList<F, const N: usize> {
+pub(crate) struct PagedList<F, const N: usize> {
     /// As JSON.
-    pub json: bool,
+    pub(crate) json: bool,
     /// At most so many.
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Columns.
-    pub headings: [&'static str; N],
+    pub(crate) headings: [&'static str; N],
     /// Their content.
-    pub row: F,
+    pub(crate) row: F,
     /// What is said on standard error when there is nothing, in a table.
-    pub empty: &'static str,
+    pub(crate) empty: &'static str,
 }
 
 /// Prints what `pages` gives.
-pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
+pub(crate) async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
     context: &mut CliContext,
     client: &mut Client,
     mut pages: Pages<T>,

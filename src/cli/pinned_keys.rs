@@ -13,7 +13,11 @@ use crate::process::Exit;
 type PinnedKeys = BTreeMap<String, String>;
 
 /// The fingerprint that the deposit key of `store` must have, if one is known.
-pub fn expected(context: &CliContext, place: &StoreAddress, store: &str) -> Result<Option<String>, CliError> {
+pub(crate) fn expected(
+    context: &CliContext,
+    place: &StoreAddress,
+    store: &str,
+) -> Result<Option<String>, CliError> {
     if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
         return Ok(Some(expected));
     }
@@ -22,7 +26,7 @@ pub fn expected(context: &CliContext, place: &StoreAddress, store: &str) -> Resu
 }
 
 /// Remembers the key: one that was never seen, or that the person accepted.
-pub fn remember(
+pub(crate) fn remember(
     context: &CliContext,
     place: &StoreAddress,
     store: &str,
@@ -38,14 +42,14 @@ pub fn remember(
 }
 
 /// What a key is remembered by.
-pub struct StoreAddress {
+pub(crate) struct StoreAddress {
     address: String,
     proved: bool,
 }
 
 impl StoreAddress {
     /// The address with its pin.
-    pub fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
         let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
         let address = endpoint.to_string();
         Self { proved: address.starts_with("https:"), address: format!("{address}{pin}") }
@@ -82,7 +86,7 @@ fn write(path: &std::path::Path, known: &PinnedKeys) {
 }
 
 /// The failure for a key that is not the known one.
-pub fn changed(known: &str, shown: &str) -> CliError {
+pub(crate) fn changed(known: &str, shown: &str) -> CliError {
     let shown = output::harmless(shown);
     CliError::new(
         Exit::Denied,
@@ -92,7 +96,7 @@ pub fn changed(known: &str, shown: &str) -> CliError {
 }
 
 /// What to do about it.
-pub fn remedy(shown: &str) -> String {
+pub(crate) fn remedy(shown: &str) -> String {
     format!(
         "re-encrypting everything gives a store a new key: ask the operator for the fingerprint that dropsafe status \
          shows, and if it is this one run dropsafe login --deposit-key {shown}; nothing was sent"

@@ -12,7 +12,7 @@ use crate::wire::{NeedView, PluginChange, PluginDeclaration, PluginView};
 
 /// Declare what plugins need, see what they lack, enable and disable them
 #[derive(Debug, Subcommand)]
-pub enum PluginCommand {
+pub(crate) enum PluginCommand {
     List(PluginListArgs),
     Show(PluginShowArgs),
     Set(PluginSetArgs),
@@ -23,82 +23,82 @@ pub enum PluginCommand {
 
 /// List the plugins, with what is missing
 #[derive(Debug, Args)]
-pub struct PluginListArgs {
+pub(crate) struct PluginListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Show what a plugin needs, and which of your secrets meet that
 #[derive(Debug, Args)]
-pub struct PluginShowArgs {
+pub(crate) struct PluginShowArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Declare a plugin (administrator)
 ///
 /// What was declared before is replaced; whether it is enabled stays.
 #[derive(Debug, Args)]
-pub struct PluginSetArgs {
+pub(crate) struct PluginSetArgs {
     /// Its name: ASCII letters, digits and @ / . _ - :
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     /// A secret without which it does not work; again for more
     #[arg(long, value_name = "SECRET")]
-    pub required: Vec<String>,
+    pub(crate) required: Vec<String>,
     /// A secret that it uses when it is there; again for more
     #[arg(long, value_name = "SECRET")]
-    pub optional: Vec<String>,
+    pub(crate) optional: Vec<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Release a plugin's secrets again (administrator)
 #[derive(Debug, Args)]
-pub struct PluginEnableArgs {
+pub(crate) struct PluginEnableArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Keep a plugin's secrets back from every boot (administrator)
 ///
 /// Those that are tied to it. What already runs keeps what it has.
 #[derive(Debug, Args)]
-pub struct PluginDisableArgs {
+pub(crate) struct PluginDisableArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a plugin's declaration (administrator)
 ///
 /// Secrets stay, tied to its name; if it was disabled, they are released again.
 #[derive(Debug, Args)]
-pub struct PluginRemoveArgs {
+pub(crate) struct PluginRemoveArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl PluginCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => list.run(context, &mut client).await,

@@ -21,33 +21,33 @@ use crate::wire::{PresetFieldView, PresetView};
 
 /// List the presets of well-known platforms, and show their fields
 #[derive(Debug, Subcommand)]
-pub enum PresetCommand {
+pub(crate) enum PresetCommand {
     List(PresetListArgs),
     Show(PresetShowArgs),
 }
 
 /// List the presets
 #[derive(Debug, Args)]
-pub struct PresetListArgs {
+pub(crate) struct PresetListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Show the fields of a preset
 #[derive(Debug, Args)]
-pub struct PresetShowArgs {
+pub(crate) struct PresetShowArgs {
     /// The preset
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl PresetCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => {
@@ -105,22 +105,22 @@ async fn find(client: &mut Client, name: &str) -> Result<PresetView, CliError> {
 }
 
 /// What `dropsafe set --preset` was told.
-pub struct PresetDeposit<'a> {
+pub(crate) struct PresetDeposit<'a> {
     /// The preset.
-    pub preset: &'a str,
+    pub(crate) preset: &'a str,
     /// What goes for each field unless the preset says so.
-    pub like: DepositSpec,
+    pub(crate) like: DepositSpec,
     /// Whether they are exported as programs usually expect them.
-    pub usual_names: bool,
+    pub(crate) usual_names: bool,
     /// Where the values are; absent: standard input or prompts.
-    pub file: Option<&'a Path>,
+    pub(crate) file: Option<&'a Path>,
     /// As JSON.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl PresetDeposit<'_> {
     /// Reads a value for each field, then stores them one after the other.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, place) = connect::known(context)?;
         let preset = find(&mut client, self.preset).await?;
         let mut values = self.values(context, &preset)?;

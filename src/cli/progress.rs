@@ -5,16 +5,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar that goes when it is dropped.
-pub struct ProgressIndicator(ProgressBar);
+pub(crate) struct ProgressIndicator(ProgressBar);
 
 impl ProgressIndicator {
     /// Of so many steps.
-    pub fn steps(what: &'static str, total: u64) -> Self {
+    pub(crate) fn steps(what: &'static str, total: u64) -> Self {
         Self::styled(ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len}", what)
     }
 
     /// Of bytes, nobody knows how many.
-    pub fn bytes(what: &'static str) -> Self {
+    pub(crate) fn bytes(what: &'static str) -> Self {
         Self::styled(ProgressBar::no_length(), "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}", what)
     }
 
@@ -30,12 +30,12 @@ impl ProgressIndicator {
     }
 
     /// So many more.
-    pub fn advance(&self, by: u64) {
+    pub(crate) fn advance(&self, by: u64) {
         self.0.inc(by);
     }
 
     /// So many of so many.
-    pub fn at(&self, done: u64, total: Option<u64>) {
+    pub(crate) fn at(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total {
             self.0.set_length(total);
         }

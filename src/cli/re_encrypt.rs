@@ -21,21 +21,21 @@ use crate::wire::ReencryptProgress;
 /// run the command again to follow it.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, group = ArgGroup::new("what").required(true).args(["name", "all"]))]
-pub struct ReencryptArgs {
+pub(crate) struct ReencryptArgs {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Everything, under a new generation of keys
     #[arg(long, conflicts_with_all = ["shared", "private", "owner", "id"])]
-    pub all: bool,
+    pub(crate) all: bool,
     #[command(flatten)]
-    pub scope: ScopeArgs,
+    pub(crate) scope: ScopeArgs,
     /// With --all: start it, and do not wait for its end
     #[arg(long, requires = "all")]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Between two looks at how far it is.
@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 impl ReencryptArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, place) = connect::known(context)?;
         match &self.name {
             Some(name) => {

@@ -13,8 +13,8 @@ use super::{CliContext, files};
 use crate::domain::name::{MemberName, OrgName};
 use crate::process::Exit;
 use crate::server;
-use crate::server::config::AdvertisedUrl;
-use crate::server::data_dir::DataDirError;
+use crate::server::AdvertisedUrl;
+use crate::server::DataDirError;
 use crate::server::{InitOptions, ServerRestoreError, UnlockSecret, data_dir};
 
 /// Make a store from a backup
@@ -26,33 +26,33 @@ use crate::server::{InitOptions, ServerRestoreError, UnlockSecret, data_dir};
 /// another pin.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The folder of the new store; made when missing
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The record key, when it is not in DIR
     #[arg(long, value_name = "FILE")]
-    pub record_key: Option<PathBuf>,
+    pub(crate) record_key: Option<PathBuf>,
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
-    pub store: Option<server::Url>,
+    pub(crate) store: Option<server::Url>,
     /// Listen on this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7373")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// A name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<AdvertisedUrl>,
+    pub(crate) advertise: Vec<AdvertisedUrl>,
     /// The backup
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl RestoreArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let file =
             tokio::fs::File::open(&self.file).await.map_err(|error| files::unreadable(&self.file, &error))?;
         let mut backup = tokio::io::BufReader::new(file);

@@ -9,33 +9,33 @@ use crate::wire::SecretView;
 
 /// Which secret.
 #[derive(Debug, Args)]
-pub struct SelectorArgs {
+pub(crate) struct SelectorArgs {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     #[command(flatten)]
-    pub scope: ScopeArgs,
+    pub(crate) scope: ScopeArgs,
 }
 
 /// Where to look for it.
 #[derive(Debug, Default, Args)]
-pub struct ScopeArgs {
+pub(crate) struct ScopeArgs {
     /// The shared secret of that name
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Your private secret of that name
     #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
+    pub(crate) private: bool,
     /// The private secret of this member (administrator)
     #[arg(long, value_name = "MEMBER", conflicts_with_all = ["shared", "private"])]
-    pub owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// NAME is an id (sec_…)
     #[arg(long, conflicts_with_all = ["shared", "private", "owner"])]
-    pub id: bool,
+    pub(crate) id: bool,
 }
 
 /// Finds it.
-pub async fn find(client: &mut Client, name: &str, scope: &ScopeArgs) -> Result<SecretView, CliError> {
+pub(crate) async fn find(client: &mut Client, name: &str, scope: &ScopeArgs) -> Result<SecretView, CliError> {
     if scope.id {
         return Ok(client.secret(name).await?);
     }
@@ -69,7 +69,7 @@ async fn named(client: &mut Client, name: &str, owner: &str) -> Result<Vec<Secre
 }
 
 /// The secret with exactly this name in one scope, when there is one.
-pub async fn exactly(
+pub(crate) async fn exactly(
     client: &mut Client,
     name: &str,
     scope: ScopeKind,

@@ -20,31 +20,31 @@ use crate::server::{RunError, ServeConfig, ServeFlags, data_dir};
 /// finish; a second one does not.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// The folder that `dropsafe init` made
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Unlock with the passphrase in FILE
     #[arg(long, value_name = "FILE", conflicts_with = "unlock_key_file")]
-    pub unlock_passphrase_file: Option<PathBuf>,
+    pub(crate) unlock_passphrase_file: Option<PathBuf>,
     /// Unlock with the key file FILE, such as a systemd credential
     #[arg(long, value_name = "FILE")]
-    pub unlock_key_file: Option<PathBuf>,
+    pub(crate) unlock_key_file: Option<PathBuf>,
     /// Listen on this address; may be repeated
     #[arg(long, value_name = "ADDR")]
-    pub listen: Vec<String>,
+    pub(crate) listen: Vec<String>,
     /// An address that new tickets carry; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<String>,
+    pub(crate) advertise: Vec<String>,
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
-    pub store: Option<String>,
+    pub(crate) store: Option<String>,
     /// What to serve: all; deposit, without ever holding the release key; or release, boots only
     #[arg(long, value_name = "ROLE")]
-    pub role: Option<String>,
+    pub(crate) role: Option<String>,
     /// How to log: text or json
     #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
 }
 
 /// Far longer than any configuration.
@@ -52,7 +52,7 @@ const LONGEST_CONFIGURATION: usize = 1 << 20;
 
 impl ServeArgs {
     /// Runs it.
-    pub fn run(self, context: &CliContext) -> CommandResult {
+    pub(crate) fn run(self, context: &CliContext) -> CommandResult {
         let path = self.data.join(data_dir::CONFIG);
         let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| CliError {
             exit: Exit::Configuration,

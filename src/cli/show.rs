@@ -12,17 +12,17 @@ use crate::wire::SecretView;
 
 /// Show a secret's attributes; its value only when it is plain
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub which: SelectorArgs,
+    pub(crate) which: SelectorArgs,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl ShowArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
         if self.json {
@@ -35,7 +35,7 @@ impl ShowArgs {
 }
 
 /// What is shown of a secret.
-pub fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
+pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
     let scope = scope(&secret);
     let install = if secret.auto_install { "on" } else { "off: only for boots that name it" };
     let value = match secret.value {

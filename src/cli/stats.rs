@@ -11,15 +11,15 @@ use crate::process::Exit;
 
 /// Count the secrets that you may see
 #[derive(Debug, Args)]
-pub struct StatsArgs {
+pub(crate) struct StatsArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl StatsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let found = connect::client(context)?.statistics().await?;
         if self.json {
             context.output.json(&found)?;

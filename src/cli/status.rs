@@ -8,15 +8,15 @@ use crate::process::Exit;
 
 /// Show the state of the store, and who you are to it
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl StatusArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let status = client.status().await?;
         if self.json {

@@ -20,21 +20,21 @@ const PASTE_MILLISECONDS: u8 = 40;
 
 /// SelectorArgs of the standard streams are a terminal.
 #[derive(Clone, Copy, Debug)]
-pub struct UserTerminal {
+pub(crate) struct UserTerminal {
     /// Standard input.
-    pub input: bool,
+    pub(crate) input: bool,
     /// Standard error.
-    pub error: bool,
+    pub(crate) error: bool,
 }
 
 impl UserTerminal {
     /// This process's.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self { input: io::stdin().is_terminal(), error: io::stderr().is_terminal() }
     }
 
     /// Whether a person can be asked.
-    pub fn can_ask(self) -> bool {
+    pub(crate) fn can_ask(self) -> bool {
         self.input && self.error
     }
 
@@ -42,7 +42,7 @@ impl UserTerminal {
     ///
     /// # Errors
     /// When more than one line was pasted: the rest would go to the shell, and the first line alone is not the value.
-    pub fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
+    pub(crate) fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
         let line =
             rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| unreadable(&error))?;
         if let Ok(terminal) = File::open("/dev/tty")
@@ -56,14 +56,14 @@ impl UserTerminal {
     }
 
     /// The same hidden line twice.
-    pub fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
+    pub(crate) fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
         let first = self.hidden(prompt)?;
         let second = self.hidden("Again: ")?;
         if *first == *second { Ok(first) } else { Err(CliError::refused("the two entries differ")) }
     }
 
     /// A question that is answered with yes or no; no unless said.
-    pub fn confirm(self, question: &str) -> Result<bool, CliError> {
+    pub(crate) fn confirm(self, question: &str) -> Result<bool, CliError> {
         let mut stderr = io::stderr().lock();
         write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).ok();
         let mut answer = String::new();

@@ -16,7 +16,7 @@ use crate::wire::{NewTicket, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]
-pub enum TicketCommand {
+pub(crate) enum TicketCommand {
     New(TicketCreateArgs),
     List(TicketListArgs),
     Revoke(TicketRevokeArgs),
@@ -29,52 +29,52 @@ pub enum TicketCommand {
 /// credential.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct TicketCreateArgs {
+pub(crate) struct TicketCreateArgs {
     /// The member it acts for; you unless said
     #[arg(long = "for", value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// How long it is good for, such as 90m, 24h or 7d; without end unless said
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     /// How many boots it is good for; any number unless said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub uses: Option<u64>,
+    pub(crate) uses: Option<u64>,
     /// Only secrets of this plugin and of none; may be repeated
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Vec<String>,
+    pub(crate) plugin: Vec<String>,
     /// Only from this network, as ADDRESS/BITS; may be repeated
     #[arg(long, value_name = "NETWORK")]
-    pub source: Vec<String>,
+    pub(crate) source: Vec<String>,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the tickets
 #[derive(Debug, Args)]
-pub struct TicketListArgs {
+pub(crate) struct TicketListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Revoke a ticket: boots with it are denied from now on
 #[derive(Debug, Args)]
-pub struct TicketRevokeArgs {
+pub(crate) struct TicketRevokeArgs {
     /// The ticket's id (tkt_…)
     #[arg(value_name = "TICKET_ID")]
-    pub id: String,
+    pub(crate) id: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 impl TicketCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,

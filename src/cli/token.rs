@@ -13,7 +13,7 @@ use crate::wire::{NewToken, TokenView};
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     New(TokenCreateArgs),
     List(TokenListArgs),
     Revoke(TokenRevokeArgs),
@@ -21,38 +21,38 @@ pub enum TokenCommand {
 
 /// Make a token, and print it alone on standard output; it is shown this once
 #[derive(Debug, Args)]
-pub struct TokenCreateArgs {
+pub(crate) struct TokenCreateArgs {
     /// The member it is for; you unless said (the operator makes tokens for the operator)
     #[arg(long = "for", value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// How long it is good for, such as 24h or 7d; without end unless said
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the tokens
 #[derive(Debug, Args)]
-pub struct TokenListArgs {
+pub(crate) struct TokenListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Revoke a token
 #[derive(Debug, Args)]
-pub struct TokenRevokeArgs {
+pub(crate) struct TokenRevokeArgs {
     /// The token's id (tok_…)
     #[arg(value_name = "TOKEN_ID")]
-    pub id: String,
+    pub(crate) id: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Whom a token without a member is for.
@@ -60,7 +60,7 @@ const OPERATOR: &str = "the operator";
 
 impl TokenCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,

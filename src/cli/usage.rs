@@ -10,11 +10,11 @@ use super::error::CliError;
 use crate::process::Exit;
 
 /// What `set` says of a value among its arguments.
-pub const NO_VALUE_HERE: &str = "a value is read from standard input, --file or a hidden prompt, never from the command line: what was typed \
+pub(crate) const NO_VALUE_HERE: &str = "a value is read from standard input, --file or a hidden prompt, never from the command line: what was typed \
      may already be in the shell's history and was visible to other processes";
 
 /// What became of a command line that gave no command to run.
-pub enum ParseFailure {
+pub(crate) enum ParseFailure {
     /// It asked for help or the version: this, to standard output.
     Told(String),
     /// It cannot be understood.
@@ -22,7 +22,7 @@ pub enum ParseFailure {
 }
 
 /// Turns the parser's finding on `typed` into our words.
-pub fn answer(error: &clap::Error, typed: &[OsString]) -> ParseFailure {
+pub(crate) fn answer(error: &clap::Error, typed: &[OsString]) -> ParseFailure {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ParseFailure::Told(error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {

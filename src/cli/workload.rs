@@ -23,7 +23,7 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 const FROM_KERNEL: i32 = 0x80;
 
 /// The signals that concern `dev`, taken one after another instead of interrupting.
-pub struct Signals {
+pub(crate) struct Signals {
     arriving: SignalFd,
     taken: SigSet,
     before: SigSet,
@@ -31,7 +31,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes them over. To be called while this process has one thread: later ones inherit what is blocked.
-    pub fn take() -> Result<Self, CliError> {
+    pub(crate) fn take() -> Result<Self, CliError> {
         let mut taken = SigSet::empty();
         taken.add(Signal::SIGCHLD);
         ENDING.into_iter().for_each(|signal| taken.add(signal));
@@ -69,14 +69,14 @@ impl Signals {
     }
 
     /// Waits for one that ends a server.
-    pub fn wait(&self) -> Result<(), CliError> {
+    pub(crate) fn wait(&self) -> Result<(), CliError> {
         while self.next()?.0 == Signal::SIGCHLD {}
         Ok(())
     }
 }
 
 /// Starts the agent, which becomes `command`.
-pub fn start(
+pub(crate) fn start(
     command: Vec<OsString>,
     ticket: &Zeroizing<String>,
     environment: &CliEnvironment,
@@ -100,7 +100,7 @@ pub fn start(
 }
 
 /// Passes signals on until the child has ended, and tells how.
-pub fn accompany(mut child: Child, signals: &Signals) -> Result<Exit, CliError> {
+pub(crate) fn accompany(mut child: Child, signals: &Signals) -> Result<Exit, CliError> {
     let pid = Pid::from_raw(child.id().cast_signed());
     loop {
         if let Some(status) =

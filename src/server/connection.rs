@@ -52,7 +52,7 @@ impl Default for ConnectionTimeouts {
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1
     Http1,
     /// HTTP/2
@@ -60,7 +60,7 @@ pub enum Protocol {
 }
 
 /// Serves one connection to its end.
-pub async fn serve<S>(
+pub(crate) async fn serve<S>(
     stream: S,
     protocol: Protocol,
     peer: Peer,

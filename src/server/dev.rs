@@ -65,8 +65,6 @@ pub struct DevServer {
     pub token: Zeroizing<String>,
     /// Of many uses, for the same member.
     pub ticket: Zeroizing<String>,
-    /// Of the store's operator.
-    pub operator_token: Zeroizing<String>,
     serving: ActiveListeners,
     store: Store,
 }
@@ -107,7 +105,6 @@ impl DevServer {
             url: format!("{url}#{}", served.pin),
             token: made.admin_token.to_text(),
             ticket: ticket.to_text(),
-            operator_token: made.operator_token.to_text(),
             serving,
             store,
         })

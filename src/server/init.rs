@@ -71,7 +71,7 @@ pub enum SetupError {
 
 impl SetupError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
             Self::Tls(TlsError::Name) => {

@@ -15,7 +15,7 @@ const TIME: Duration = Duration::from_secs(2);
 const BYTES: usize = 8 * 1024 * 1024;
 
 /// A stream that lingers when it is shut down.
-pub struct LingeringStream<S> {
+pub(crate) struct LingeringStream<S> {
     stream: S,
     state: LingerState,
 }
@@ -32,7 +32,7 @@ enum LingerState {
 
 impl<S> LingeringStream<S> {
     /// `stream`, to linger when it is shut down.
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, state: LingerState::Open }
     }
 }

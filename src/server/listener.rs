@@ -55,7 +55,7 @@ pub enum ListenError {
 }
 
 /// A bound socket, not yet accepting.
-pub enum Listener {
+pub(crate) enum Listener {
     /// TLS over TCP.
     Tls(TcpListener, Arc<ServerConfig>),
     /// TCP on loopback.
@@ -66,18 +66,18 @@ pub enum Listener {
 
 impl Listener {
     /// TLS on `address`.
-    pub fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
+    pub(crate) fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
         Ok(Self::Tls(bind(address)?, config))
     }
 
     /// No TLS on `address`, which is one of loopback's.
-    pub fn plain(address: SocketAddr) -> Result<Self, ListenError> {
+    pub(crate) fn plain(address: SocketAddr) -> Result<Self, ListenError> {
         Ok(Self::Plain(bind(address)?))
     }
 
     /// A Unix socket at `path` with `mode`. What a server that was killed left there is removed: the folder's lock says
     /// that no other one runs.
-    pub fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
+    pub(crate) fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
         data_dir::remove_stale_socket(path)?;
         let listener = UnixListener::bind(path)
             .map_err(|source| ListenError::BindSocket { path: path.to_owned(), source })?;
@@ -86,7 +86,7 @@ impl Listener {
     }
 
     /// The address, when it is TCP; with the port that the system chose where 0 was asked for.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(listener, _) | Self::Plain(listener) => listener.local_addr().ok(),
             Self::Unix(_) => None,
@@ -129,7 +129,7 @@ enum Accepted {
 
 /// Lets this process have as many descriptors as it may: the usual soft limit of 1024 is there for programs that use
 /// select(2), and is less than the connections that a server takes.
-pub fn allow_descriptors() {
+pub(crate) fn allow_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Without it there are fewer, and accepting pauses when they are used up.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
@@ -137,7 +137,7 @@ pub fn allow_descriptors() {
 }
 
 /// Accepts from `listener` until `stop` says so, then finishes its connections. Dropping the future breaks them off.
-pub async fn accept(
+pub(crate) async fn accept(
     listener: Listener,
     api: Api,
     room: Arc<Semaphore>,

@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerLogFormat {
+pub(crate) enum ServerLogFormat {
     /// Lines for people.
     #[default]
     Text,
@@ -33,7 +33,7 @@ impl FromStr for ServerLogFormat {
 
 /// How much is logged of this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogLevel(LevelFilter);
+pub(crate) struct LogLevel(LevelFilter);
 
 impl Default for LogLevel {
     fn default() -> Self {
@@ -60,7 +60,7 @@ impl FromStr for LogLevel {
 
 /// Starts the log of this process; a second call changes nothing. A panic is logged by its place alone: its message may
 /// hold what was being worked on.
-pub fn start(format: ServerLogFormat, level: LogLevel) {
+pub(crate) fn start(format: ServerLogFormat, level: LogLevel) {
     let others = level.0.min(LevelFilter::from_level(Level::WARN));
     let filter = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), level.0);
     let started = match format {

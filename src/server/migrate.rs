@@ -13,7 +13,7 @@ use crate::{kv, store};
 
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerMigrateError {
+pub(crate) enum ServerMigrateError {
     /// The folder.
     #[error(transparent)]
     Data(#[from] DataDirError),
@@ -33,7 +33,7 @@ pub enum ServerMigrateError {
 
 impl ServerMigrateError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
             Self::RecordKey(_) => Some("put back the record.key that the store was made with".to_owned()),
@@ -44,7 +44,7 @@ impl ServerMigrateError {
 }
 
 /// Moves the store of the folder `data` from one byte store to another; `from` unless said is DIR/store.db.
-pub async fn migrate(
+pub(crate) async fn migrate(
     data: &Path,
     from: Option<kv::Url>,
     to: kv::Url,

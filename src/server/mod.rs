@@ -1,9 +1,9 @@
 //! Assembly: configuration → byte store → store → API → listeners → drain; and the making of a store. Holds no rule of
 //! what a store does, and prints nothing.
 
-pub mod config;
+mod config;
 mod connection;
-pub mod data_dir;
+pub(crate) mod data_dir;
 mod dev;
 mod init;
 mod lingering_stream;
@@ -12,19 +12,22 @@ mod log;
 mod migrate;
 mod restore;
 mod run;
-pub mod tls;
+mod tls;
 mod unlock;
 
+pub(crate) use config::AdvertisedUrl;
 pub use config::{ServeConfig, ServeFlags};
 pub use connection::ConnectionTimeouts;
-pub use dev::{DevError, DevServer};
-pub use init::{InitOptions, InitOutcome, SetupError, init};
-pub use listener::ListenError;
-pub use log::{LogLevel, ServerLogFormat, start as start_log};
-pub use migrate::{ServerMigrateError, migrate};
-pub use restore::{ServerRestoreError, restore};
+pub(crate) use data_dir::DataDirError;
+pub use dev::DevServer;
+pub(crate) use init::SetupError;
+pub use init::{InitOptions, InitOutcome, init};
+pub(crate) use log::{ServerLogFormat, start as start_log};
+pub(crate) use migrate::{ServerMigrateError, migrate};
+pub(crate) use restore::{ServerRestoreError, restore};
 pub use run::{RunError, StartupInfo, run};
 
-pub use crate::api::limits::Settings as Limits;
-pub use crate::kv::Url;
-pub use crate::store::{Migrated, Moving, Restored, UnlockSecret};
+pub(crate) use crate::api::limits::Settings as Limits;
+pub(crate) use crate::kv::Url;
+pub(crate) use crate::store::Moving;
+pub use crate::store::UnlockSecret;

@@ -16,7 +16,7 @@ use crate::{kv, store};
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerRestoreError {
+pub(crate) enum ServerRestoreError {
     /// The folder, its certificate or the byte store.
     #[error(transparent)]
     Make(#[from] SetupError),
@@ -33,7 +33,7 @@ pub enum ServerRestoreError {
 
 impl ServerRestoreError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Make(error) => error.hint(),
             Self::Data(error) => error.hint(),
@@ -50,7 +50,7 @@ const KEPT: [&str; 3] = [data_dir::RECORD_KEY, data_dir::CONFIG, data_dir::TLS];
 
 /// Restores into a folder that holds nothing but, perhaps, a record key, a configuration and certificates. `options` say
 /// where the server will listen when there is no configuration yet; their secret is not used.
-pub async fn restore(
+pub(crate) async fn restore(
     options: InitOptions,
     record_key: Option<PathBuf>,
     backup: &mut (dyn AsyncRead + Send + Unpin),

@@ -14,7 +14,7 @@ const CREDENTIAL_KEY: &str = "dropsafe.key";
 const CREDENTIAL_PASSPHRASE: &str = "dropsafe.passphrase";
 
 /// What was configured, or else what systemd has put into this service's credentials, or else nothing.
-pub fn secret(
+pub(crate) fn secret(
     configured: Option<&UnlockSource>,
     credentials: Option<&Path>,
 ) -> Result<Option<UnlockSecret>, DataDirError> {

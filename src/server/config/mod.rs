@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::{AdvertisedUrl, default_urls};
+pub(crate) use address::{AdvertisedUrl, default_urls};
 use address::{listen, loopback};
 pub use flags::ServeFlags;
-pub use role::ServerRole;
+pub(crate) use role::ServerRole;
 
 use super::connection::ConnectionTimeouts;
 use super::data_dir;
@@ -23,7 +23,7 @@ use crate::kv;
 use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 /// Connections at once. One with TLS takes some 40 KiB, so that this many take 80 MiB. More would not get a herd through
 /// sooner: who finds no room waits in the kernel's queue.
 const CONNECTIONS: usize = 2048;
@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// What opens a key slot when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockSource {
+pub(crate) enum UnlockSource {
     /// A file with a passphrase; one newline at its end does not count.
     PassphraseFile(PathBuf),
     /// A key file.
@@ -43,51 +43,51 @@ pub enum UnlockSource {
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// The store's folder.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the records are.
-    pub store: kv::Url,
+    pub(crate) store: kv::Url,
     /// What it is there for.
-    pub role: ServerRole,
+    pub(crate) role: ServerRole,
     /// TLS listeners.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Listeners without TLS, on loopback only.
-    pub plain: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
     /// The Unix socket, unless it is off.
-    pub socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
     /// Its mode: 0600, or 0660 for a group.
-    pub socket_mode: u32,
+    pub(crate) socket_mode: u32,
     /// Certificate chain, PEM.
-    pub cert: PathBuf,
+    pub(crate) cert: PathBuf,
     /// Its key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     /// Addresses that new tickets carry; empty: derived from `listen`.
-    pub advertise: Vec<String>,
+    pub(crate) advertise: Vec<String>,
     /// What opens a key slot; none: the store starts locked.
-    pub unlock: Option<UnlockSource>,
+    pub(crate) unlock: Option<UnlockSource>,
     /// How to log.
-    pub log_format: ServerLogFormat,
+    pub(crate) log_format: ServerLogFormat,
     /// How much.
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// Connections at once.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Requests at once.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// Boots that may wait for their turn.
-    pub boots: usize,
+    pub(crate) boots: usize,
     /// The longest that a boot may wait for its turn.
-    pub boot_wait: Duration,
+    pub(crate) boot_wait: Duration,
     /// Wrong credentials that one source has free before it is slowed.
-    pub guesses: u32,
+    pub(crate) guesses: u32,
     /// How long requests may take to finish once the server shall stop.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// The presets of the program, and the operator's own.
-    pub presets: Presets,
+    pub(crate) presets: Presets,
     /// How long peers are waited for.
-    pub patience: ConnectionTimeouts,
+    pub(crate) patience: ConnectionTimeouts,
     /// systemd's credentials of this service.
-    pub credentials: Option<PathBuf>,
+    pub(crate) credentials: Option<PathBuf>,
     /// systemd's notification socket.
-    pub notify: Option<std::ffi::OsString>,
+    pub(crate) notify: Option<std::ffi::OsString>,
 }
 
 const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> Key {
@@ -227,7 +227,7 @@ impl ServeConfig {
     }
 
     /// The addresses that new tickets carry.
-    pub fn urls(&self, host: Option<&str>) -> Vec<String> {
+    pub(crate) fn urls(&self, host: Option<&str>) -> Vec<String> {
         if self.advertise.is_empty() { default_urls(&self.listen, host) } else { self.advertise.clone() }
     }
 }

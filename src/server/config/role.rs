@@ -7,7 +7,7 @@ use crate::settings::form;
 
 /// What a server is there for. Of several over one store each may have its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerRole {
+pub(crate) enum ServerRole {
     /// Everything.
     #[default]
     All,

@@ -24,15 +24,15 @@ use zeroize::Zeroizing;
 use crate::kv;
 
 /// The record key.
-pub const RECORD_KEY: &str = "record.key";
+pub(crate) const RECORD_KEY: &str = "record.key";
 /// The byte store, when it is a file here.
-pub const STORE: &str = "store.db";
+pub(crate) const STORE: &str = "store.db";
 /// The configuration.
-pub const CONFIG: &str = "server.yaml";
+pub(crate) const CONFIG: &str = "server.yaml";
 /// Certificates and their keys.
-pub const TLS: &str = "tls";
+pub(crate) const TLS: &str = "tls";
 /// The Unix socket.
-pub const SOCKET: &str = "dropsafe.sock";
+pub(crate) const SOCKET: &str = "dropsafe.sock";
 const LOCK: &str = "lock";
 const INCOMPLETE: &str = "incomplete";
 /// The largest file that is read here, in bytes: a certificate chain.
@@ -94,7 +94,7 @@ pub enum DataDirError {
 
 impl DataDirError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::InUse { .. } => Some("stop it first, or use another folder".to_owned()),
             Self::Incomplete { .. } => Some("run `dropsafe init` again on the same folder".to_owned()),
@@ -114,14 +114,14 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDir
 
 /// A store's folder, locked while this lives.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl DataDir {
     /// The folder of a complete store.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         fs::read_dir(path).map_err(failed("opening", path))?;
         let data = Self::locked(path)?;
         if path.join(INCOMPLETE).exists() {
@@ -132,7 +132,7 @@ impl DataDir {
 
     /// A folder for a new store: made when missing, otherwise empty. What an `init` that was cut short left is removed.
     /// `kept` may be there already.
-    pub fn create(path: &Path, kept: &[&str]) -> Result<Self, DataDirError> {
+    pub(crate) fn create(path: &Path, kept: &[&str]) -> Result<Self, DataDirError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("making", path))?;
         let unfinished = path.join(INCOMPLETE).exists();
         if !unfinished && !entries(path)?.iter().all(|name| name == LOCK || kept.contains(&name.as_str())) {
@@ -147,7 +147,7 @@ impl DataDir {
     }
 
     /// All is there: the store may be served.
-    pub fn complete(&self) -> Result<(), DataDirError> {
+    pub(crate) fn complete(&self) -> Result<(), DataDirError> {
         let marker = self.path.join(INCOMPLETE);
         sync(&self.path)?;
         fs::remove_file(&marker).map_err(failed("removing", &marker))?;
@@ -155,7 +155,7 @@ impl DataDir {
     }
 
     /// Takes back what was made here, `kept` apart.
-    pub fn abandon(self, kept: &[&str]) {
+    pub(crate) fn abandon(self, kept: &[&str]) {
         let _ = self.remove_made(kept);
         let _ = fs::remove_file(self.path.join(INCOMPLETE));
         let _ = fs::remove_file(self.path.join(LOCK));
@@ -164,17 +164,17 @@ impl DataDir {
     }
 
     /// Where its byte store is: what was said, as the configuration has it, or else the file in it.
-    pub fn store(&self, said: Option<kv::Url>) -> kv::Url {
+    pub(crate) fn store(&self, said: Option<kv::Url>) -> kv::Url {
         said.unwrap_or_else(|| kv::Url::Sqlite(STORE.into())).in_folder(&self.path)
     }
 
     /// The path of a file in it.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Writes a new file whole: nobody sees half of it, or a moment with a wider mode.
-    pub fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), DataDirError> {
+    pub(crate) fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), DataDirError> {
         let path = self.path.join(name);
         if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
             fs::DirBuilder::new()
@@ -237,7 +237,7 @@ impl DataDir {
 }
 
 /// Reads a file that only its owner may read, such as a key or a passphrase.
-pub fn read_private(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
     if is_exposed(path)? {
         return Err(DataDirError::Exposed { path: path.to_owned() });
     }
@@ -245,13 +245,13 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
 }
 
 /// Whether users other than a file's owner and group may use it.
-pub fn is_exposed(path: &Path) -> Result<bool, DataDirError> {
+pub(crate) fn is_exposed(path: &Path) -> Result<bool, DataDirError> {
     let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
     Ok(mode & 0o007 != 0)
 }
 
 /// Reads a text file of at most 1 MiB into memory that is wiped.
-pub fn read(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
     let mut file = File::open(path).map_err(failed("opening", path))?;
     let size = file.metadata().map_err(failed("reading", path))?.len();
     if size > MAX_FILE {
@@ -270,7 +270,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
 }
 
 /// Removes a socket that a server which was killed left behind.
-pub fn remove_stale_socket(path: &Path) -> Result<(), DataDirError> {
+pub(crate) fn remove_stale_socket(path: &Path) -> Result<(), DataDirError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", path)(error)),
         _ => Ok(()),
@@ -278,12 +278,12 @@ pub fn remove_stale_socket(path: &Path) -> Result<(), DataDirError> {
 }
 
 /// Gives a socket its mode.
-pub fn set_mode(path: &Path, mode: u32) -> Result<(), DataDirError> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), DataDirError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("changing the mode of", path))
 }
 
 /// Files made from now on are for their owner alone, whatever the caller's mask was.
-pub fn restrict_new_files() {
+pub(crate) fn restrict_new_files() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
