@@ -14,6 +14,7 @@ use super::records::{decode, encode};
 use super::{Identity, StoreId};
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 
 /// There while a move is under way: whose, so that no other store is mixed in.
@@ -302,13 +303,13 @@ async fn identity_of(kv: &Arc<dyn Kv>, record_key: &RecordKey) -> Result<Identit
 }
 
 impl Coded for MigrateError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NoSource => "not_found",
-            Self::NotEmpty => "already_initialised",
-            Self::WrongRecordKey => "forbidden",
-            Self::Moved | Self::Changing | Self::Differs => "conflict",
-            Self::TooLarge => "invalid_request",
+            Self::NoSource => Code::NotFound,
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Moved | Self::Changing | Self::Differs => Code::Conflict,
+            Self::TooLarge => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
     }

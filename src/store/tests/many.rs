@@ -191,7 +191,7 @@ async fn of_many_files_with_the_same_names_each_is_whole() {
     for racer in racers.collect::<Vec<_>>() {
         match racer.await.unwrap() {
             Ok(report) => stored += usize::from(report.stored),
-            Err(error) => assert_eq!(error.code(), "conflict"),
+            Err(error) => assert_eq!(error.code(), Code::Conflict),
         }
     }
     assert!(stored > 0);
@@ -234,8 +234,8 @@ async fn sealing_all_again_moves_nothing_and_leaves_out_what_is_not_the_callers(
         .await
         .unwrap();
     let auditor = world.member("eve", Role::Auditor).await;
-    assert_eq!(world.store.reencrypt_own_org(&auditor).await.unwrap_err().code(), "forbidden");
-    assert_eq!(world.store.reencrypt_own_org(&world.operator).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.reencrypt_own_org(&auditor).await.unwrap_err().code(), Code::Forbidden);
+    assert_eq!(world.store.reencrypt_own_org(&world.operator).await.unwrap_err().code(), Code::Forbidden);
     world.lock().await;
-    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap_err().code(), "locked");
+    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap_err().code(), Code::Locked);
 }

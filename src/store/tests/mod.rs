@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::crypto::memory::Key32;
 use crate::crypto::passphrase::Params;
+use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
