@@ -1,4 +1,4 @@
-//! The byte store in memory: complete, and gone with the process. For tests and throwaway stores.
+//! The byte store in memory: complete, and lost when the process ends. For tests and throwaway stores.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -39,12 +39,13 @@ impl Memory {
         Memory::with_limits(Limits::EMBEDDED)
     }
 
-    /// An empty store with other limits, to see how a caller keeps to them.
+    /// An empty store with other limits, for tests of callers.
     pub fn with_limits(limits: Limits) -> Memory {
         Memory { state: Arc::default(), limits }
     }
 
     fn read<T>(&self, read: impl FnOnce(&MemoryState) -> T) -> Result<T, KvReadError> {
+        // One lock for each read, so that all of its entries are of one revision.
         let state = lock(&self.state);
         match state.closed {
             true => Err(KvReadError::Unavailable(Outage::Closed)),
@@ -64,6 +65,7 @@ impl Memory {
             .filter(|(_, p)| !p.holds(revision_of(p.key())))
             .map(|(i, _)| i)
             .collect();
+        // All of them are reported, as the trait demands, and not only the first.
         if !failed.is_empty() {
             return Err(CommitError::Conflict { failed });
         }
@@ -72,8 +74,8 @@ impl Memory {
     }
 }
 
-/// Nothing that runs under the lock can leave the state half changed, so a poisoned lock is as good.
 fn lock(state: &Mutex<MemoryState>) -> MutexGuard<'_, MemoryState> {
+    // Nothing that runs under the lock can leave the state half changed, so that a poisoned lock is as good.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -113,6 +115,7 @@ impl Kv for Memory {
     fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
         Box::pin(async move {
             self.read(|state| {
+                // The next commit copies all entries. That is fine for tests, and costs nothing without a snapshot.
                 let entries = Arc::clone(&state.entries);
                 let state = (Arc::clone(&self.state), state.revision);
                 Box::new(MemorySnapshot { state: state.0, entries, revision: state.1 }) as Box<dyn KvSnapshot>
@@ -155,6 +158,7 @@ fn page(
     revision: Revision,
 ) -> KvPage {
     let start = match after {
+        // An `after` below the prefix starts at the prefix, as in every other backend.
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
@@ -194,6 +198,7 @@ impl MemoryState {
                 }
                 Write::Delete(key) => entries.remove(&key).is_some(),
             };
+            // A commit that only deletes absent keys takes no revision.
             if changed {
                 self.revision = revision;
             }

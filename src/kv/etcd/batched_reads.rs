@@ -1,7 +1,7 @@
-//! Reads of single keys that come while another is under way, asked of etcd together: in a herd each boot looks up a ticket
-//! and a member, and an exchange with etcd costs more processor time than all the rest of that.
+//! Reads of a few keys that arrive while another read is under way are sent to etcd together: in a herd, each boot looks up
+//! a ticket and a member, and an exchange with etcd costs more processor time than all the rest of that.
 //!
-//! Still linearizable: what is asked together is asked after each of its callers began.
+//! The reads stay linearizable, because a batch is sent after each of its callers began.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,14 +11,15 @@ use super::Shared;
 use super::reads::MAX_KEYS;
 use crate::kv::{KvLookup, KvReadError, Outage};
 
-/// Those who wait, and whether somebody is asking.
+/// The reads that wait for the next batch.
 #[derive(Default)]
 pub(crate) struct ReadBatcher(Mutex<ReadQueue>);
 
 #[derive(Default)]
 struct ReadQueue {
-    asked: Vec<PendingRead>,
-    is_asking: bool,
+    pending: Vec<PendingRead>,
+    /// Whether a task is sending batches.
+    is_running: bool,
 }
 
 struct PendingRead {
@@ -27,35 +28,31 @@ struct PendingRead {
 }
 
 impl Shared {
-    /// The entries of a few keys.
+    /// Returns the entries of a few keys.
     pub(crate) async fn get_batched(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
         let (answer, answered) = oneshot::channel();
-        let begin = {
-            let mut waiting = self.get_batched.lock();
-            waiting.asked.push(PendingRead { keys: keys.to_vec(), answer });
-            !std::mem::replace(&mut waiting.is_asking, true)
+        let start = {
+            let mut queue = self.read_batcher.lock();
+            queue.pending.push(PendingRead { keys: keys.to_vec(), answer });
+            !std::mem::replace(&mut queue.is_running, true)
         };
-        if begin {
-            // On its own: whoever began may go away before the others have their answers.
-            tokio::spawn(Arc::clone(self).ask_for_all());
+        if start {
+            // In a task: the first caller may be dropped before the others have their answers.
+            tokio::spawn(Arc::clone(self).send_batches());
         }
         answered.await.unwrap_or(Err(KvReadError::Unavailable(Outage::Io)))
     }
 
-    async fn ask_for_all(self: Arc<Self>) {
-        while let Some(together) = self.get_batched.next() {
-            let keys: Vec<Vec<u8>> = together.iter().flat_map(|asked| asked.keys.iter().cloned()).collect();
-            let found = self.get(&keys).await;
-            let mut entries = match found {
-                Ok((entries, revision)) => Ok((entries.into_iter(), revision)),
-                Err(error) => Err(error),
-            };
-            for PendingRead { keys, answer } in together {
-                let own = match &mut entries {
+    async fn send_batches(self: Arc<Self>) {
+        while let Some(batch) = self.read_batcher.next() {
+            let keys: Vec<Vec<u8>> = batch.iter().flat_map(|read| read.keys.iter().cloned()).collect();
+            let mut found = self.get(&keys).await.map(|(entries, revision)| (entries.into_iter(), revision));
+            for PendingRead { keys, answer } in batch {
+                let own = match &mut found {
                     Ok((entries, revision)) => Ok((entries.take(keys.len()).collect(), *revision)),
                     Err(error) => Err(*error),
                 };
-                // Whoever asked may be gone.
+                // Sending fails if the caller was dropped, which is no error.
                 let _ = answer.send(own);
             }
         }
@@ -63,20 +60,21 @@ impl Shared {
 }
 
 impl ReadBatcher {
-    /// As many of those who wait as one request takes; none ends the asking.
+    /// Takes as many pending reads as fit one request. `None` ends the task.
     fn next(&self) -> Option<Vec<PendingRead>> {
-        let mut waiting = self.lock();
+        let mut queue = self.lock();
         let mut keys = 0;
-        let fit = waiting.asked.iter().take_while(|asked| {
-            keys += asked.keys.len();
+        let fit = queue.pending.iter().take_while(|read| {
+            keys += read.keys.len();
             keys <= MAX_KEYS
         });
         let fit = fit.count();
         if fit == 0 {
-            waiting.is_asking = false;
+            // Under the same lock as the check, so that a read which is pushed now starts a new task.
+            queue.is_running = false;
             return None;
         }
-        Some(waiting.asked.drain(..fit).collect())
+        Some(queue.pending.drain(..fit).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, ReadQueue> {

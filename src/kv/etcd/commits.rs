@@ -1,7 +1,6 @@
-//! `commit`: one transaction with compare. Sent again when its answer is lost, and done once all the same: see `dedup`.
+//! `commit`: one transaction with compare. It is sent again when its answer is lost, and still succeeds once: see `dedup`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 
@@ -11,19 +10,19 @@ use super::fault::{EtcdFault, commit_error};
 use super::reads::{prefix_end, revision_of};
 use crate::kv::{CommitError, CommitPart, Outage, Precondition, Revision, Write};
 
-/// DedupKeys of processes that did nothing for this many commits of all are removed. No commit is under way for so long.
-const FORGOTTEN_AFTER: Revision = 1_000_000;
+/// Deduplication keys that no process used for this many commits are removed. No commit takes so long.
+const MAX_UNUSED: Revision = 1_000_000;
 
-/// What etcd said to a commit.
+/// How etcd answered a commit.
 enum Verdict {
-    /// It was made, now or by an earlier try.
-    Made(Revision),
-    /// It holds, and there was nothing to change.
+    /// It succeeded, by this try or an earlier one.
+    Committed(Revision),
+    /// Its preconditions hold, and there was nothing to change.
     Unchanged(Revision),
     /// These preconditions do not hold.
     Failed(Vec<usize>),
-    /// The dedup_key is not as it was left: it was removed since.
-    Moved(Revision),
+    /// The deduplication key has another revision than this process remembers: it was removed as unused.
+    KeyChanged(Revision),
 }
 
 impl Shared {
@@ -34,55 +33,45 @@ impl Shared {
     ) -> Result<Revision, CommitError> {
         self.limits.check(&preconditions, &writes)?;
         if writes.is_empty() {
-            return self.look(&preconditions).await;
+            return self.check_preconditions(&preconditions).await;
         }
         let (mut dedup_key, first) = self.dedup.take();
+        // Once in a process's life is often enough, and its first commit need not wait for it.
         if first {
             tokio::spawn(Arc::clone(&self).remove_old_dedup_keys());
         }
         let mut unheard = false;
         loop {
             let txn = self.transaction(&dedup_key, &preconditions, &writes);
-            let sent = self.send(&txn, &mut unheard).await;
-            let verdict = match sent.and_then(|answer| self.verdict(&dedup_key, &preconditions, answer)) {
-                Ok(verdict) => verdict,
-                Err(fault) => {
-                    return match self.outcome(&mut dedup_key, fault, unheard).await {
-                        Some(Ok(revision)) => self.done(dedup_key, Ok(revision)),
-                        Some(Err(fault)) => {
-                            let error = self.error(fault, &preconditions, &writes);
-                            self.done(dedup_key, Err(error))
-                        }
-                        // The dedup_key is not used again: its commit may still come.
-                        None => Err(CommitError::Unavailable(Outage::Unreachable)),
-                    };
-                }
-            };
-            let outcome = match verdict {
-                Verdict::Made(revision) => {
+            let answer = self.send(&txn, &mut unheard).await;
+            let outcome = match answer.and_then(|answer| self.verdict(&dedup_key, &preconditions, answer)) {
+                Ok(Verdict::Committed(revision)) => {
                     dedup_key.revision = revision;
-                    return self.done(dedup_key, Ok(revision));
+                    return self.finish(dedup_key, Ok(revision));
                 }
-                Verdict::Moved(revision) => {
+                // Nothing was written with the old revision, and nothing can be any more: the next try takes the new one.
+                Ok(Verdict::KeyChanged(revision)) => {
                     dedup_key.revision = revision;
                     continue;
                 }
-                Verdict::Unchanged(revision) => Ok(revision),
-                Verdict::Failed(failed) => Err(CommitError::Conflict { failed }),
+                Ok(Verdict::Unchanged(revision)) => Ok(revision),
+                Ok(Verdict::Failed(failed)) => Err(CommitError::Conflict { failed }),
+                Err(fault) => Err(self.error(fault, &preconditions, &writes)),
             };
             if !unheard {
-                return self.done(dedup_key, outcome);
+                return self.finish(dedup_key, outcome);
             }
-            // An earlier try may yet arrive, and find everything as it wants it.
-            return match self.bar(&mut dedup_key).await {
-                Ok(Some(revision)) => self.done(dedup_key, Ok(revision)),
-                Ok(None) => self.done(dedup_key, outcome),
+            // An earlier try may still arrive and then find that its preconditions hold. Cancel it before answering.
+            return match self.cancel(&mut dedup_key).await {
+                Ok(Some(revision)) => self.finish(dedup_key, Ok(revision)),
+                Ok(None) => self.finish(dedup_key, outcome),
+                // The key is not given back: etcd may still receive the commit that carries it.
                 Err(_) => Err(CommitError::Unavailable(Outage::Unreachable)),
             };
         }
     }
 
-    fn done(
+    fn finish(
         &self,
         dedup_key: DedupKey,
         outcome: Result<Revision, CommitError>,
@@ -91,61 +80,64 @@ impl Shared {
         outcome
     }
 
-    /// Preconditions without writes: reading is enough.
-    async fn look(&self, preconditions: &[Precondition]) -> Result<Revision, CommitError> {
-        let nothing = |fault| self.error(fault, preconditions, &[]);
+    /// Checks preconditions without writes. Nothing changes, so that no deduplication key is needed.
+    async fn check_preconditions(&self, preconditions: &[Precondition]) -> Result<Revision, CommitError> {
+        let to_error = |fault| self.error(fault, preconditions, &[]);
         if preconditions.is_empty() {
-            return self.revision().await.map_err(nothing);
+            return self.revision().await.map_err(to_error);
         }
-        // The reads are what makes it linearizable: etcd judges a transaction without any by what a member has.
-        let txn = Txn::new().when(self.compares(preconditions)).or_else(self.looks(preconditions));
-        let answer = self.send(&txn, &mut false).await.map_err(nothing)?;
+        // etcd evaluates a transaction that has no reads by the state of one member, which may be old. The reads make it
+        // linearizable.
+        let txn = Txn::new().when(self.compares(preconditions)).or_else(self.reads(preconditions));
+        let answer = self.send(&txn, &mut false).await.map_err(to_error)?;
         if answer.succeeded() {
-            return revision_of(answer.header()).map_err(nothing);
+            return revision_of(answer.header()).map_err(to_error);
         }
-        let found = found(answer).map_err(nothing)?;
+        let found = found_revisions(answer).map_err(to_error)?;
         Err(CommitError::Conflict { failed: failed_preconditions(preconditions, &found) })
     }
 
-    /// Sends a transaction until it is answered; `unheard` is set when it may have been made without that.
+    /// Sends a transaction until etcd answers. Sets `unheard` if an earlier try may have succeeded without an answer.
     async fn send(&self, txn: &Txn, unheard: &mut bool) -> Result<TxnResponse, EtcdFault> {
-        let lost = AtomicBool::new(*unheard);
+        let mut lost = *unheard;
         let answer = self
             .members
             .ask(|client, again| {
-                lost.fetch_or(again, Ordering::Relaxed);
+                lost |= again;
                 let txn = txn.clone();
                 async move { client.kv_client().txn(txn).await }
             })
             .await;
-        *unheard = lost.into_inner() || matches!(answer, Err(EtcdFault::Unreachable));
+        *unheard = lost || matches!(answer, Err(EtcdFault::Unreachable));
         answer
     }
 
-    /// The commit as a transaction: its writes and its dedup_key's, if all is as expected; otherwise what is there.
+    /// The commit as a transaction: all writes, with that of the deduplication key, if the comparisons hold; else reads.
     fn transaction(&self, dedup_key: &DedupKey, preconditions: &[Precondition], writes: &[Write]) -> Txn {
         let key = self.stored_dedup_key(dedup_key);
         let mut compares =
             vec![Compare::mod_revision(key.clone(), CompareOp::Equal, dedup_key.revision.cast_signed())];
         compares.extend(self.compares(preconditions));
-        let mut looks = vec![TxnOp::get(key.clone(), None)];
-        looks.extend(self.looks(preconditions));
+        let mut reads = vec![TxnOp::get(key.clone(), None)];
+        reads.extend(self.reads(preconditions));
 
         let mut changes: Vec<TxnOp> = writes.iter().map(|write| self.change(write)).collect();
         changes.push(TxnOp::put(key, dedup_key.value(), None));
         if self.may_change_nothing(preconditions, writes) {
+            // If all keys are absent, the inner transaction succeeds and does nothing, so that no revision is taken.
             let absent = writes.iter().map(|write| self.has_revision(write.key(), 0)).collect::<Vec<_>>();
             changes = vec![TxnOp::txn(Txn::new().when(absent).or_else(changes))];
         }
-        Txn::new().when(compares).and_then(changes).or_else(looks)
+        Txn::new().when(compares).and_then(changes).or_else(reads)
     }
 
-    /// Whether it may be that there is nothing to delete, which would be no change. Where etcd takes no transaction in
-    /// another that is so large, the dedup_key's change is one.
+    /// Whether the commit may turn out to change nothing, because it only deletes keys that may be absent.
     fn may_change_nothing(&self, preconditions: &[Precondition], writes: &[Write]) -> bool {
         let present = |key: &[u8]| {
             preconditions.iter().any(|p| matches!(p, Precondition::At(held, _) if held.as_slice() == key))
         };
+        // The nested transaction that this costs counts against etcd's limit of operations. A commit that does not fit
+        // takes a revision for the deduplication key alone, which is a harmless change.
         writes.iter().all(|write| matches!(write, Write::Delete(key) if !present(key)))
             && preconditions.len() + writes.len() + 2 <= self.limits.max_writes_per_commit
     }
@@ -160,7 +152,7 @@ impl Shared {
     fn compares(&self, preconditions: &[Precondition]) -> Vec<Compare> {
         let compare = |precondition: &Precondition| match precondition {
             Precondition::Absent(key) => self.has_revision(key, 0),
-            // No entry has this revision; etcd would take 0 for that of one that is not there.
+            // For etcd, an absent key has revision 0, so that comparing with 0 would hold. No key has -1.
             Precondition::At(key, 0) => self.has_revision(key, -1),
             Precondition::At(key, revision) => self.has_revision(key, i64::try_from(*revision).unwrap_or(-1)),
         };
@@ -171,10 +163,10 @@ impl Shared {
         Compare::mod_revision(self.stored(key), CompareOp::Equal, revision)
     }
 
-    fn looks(&self, preconditions: &[Precondition]) -> Vec<TxnOp> {
-        let look =
+    fn reads(&self, preconditions: &[Precondition]) -> Vec<TxnOp> {
+        let read =
             |p: &Precondition| TxnOp::get(self.stored(p.key()), Some(GetOptions::new().with_keys_only()));
-        preconditions.iter().map(look).collect()
+        preconditions.iter().map(read).collect()
     }
 
     fn verdict(
@@ -187,52 +179,38 @@ impl Shared {
         if answer.succeeded() {
             let unchanged =
                 matches!(answer.op_responses().first(), Some(TxnOpResponse::Txn(inner)) if inner.succeeded());
-            return Ok(if unchanged { Verdict::Unchanged(revision) } else { Verdict::Made(revision) });
+            return Ok(if unchanged { Verdict::Unchanged(revision) } else { Verdict::Committed(revision) });
         }
-        let (marked, value) = marked(&answer)?;
-        let found = found(answer)?;
+        let (key_revision, value) = read_dedup_key(&answer)?;
+        let found = found_revisions(answer)?;
         let (_, found) = found.split_first().ok_or(EtcdFault::Corrupt)?;
         let failed = failed_preconditions(preconditions, found);
-        match marked == dedup_key.revision {
-            false if value == dedup_key.value() => Ok(Verdict::Made(marked)),
-            false => Ok(Verdict::Moved(marked)),
+        match key_revision == dedup_key.revision {
+            // Only a try of this very commit writes this value.
+            false if value == dedup_key.value() => Ok(Verdict::Committed(key_revision)),
+            false => Ok(Verdict::KeyChanged(key_revision)),
+            // etcd says that a comparison failed, and every value that it read holds.
             true if failed.is_empty() => Err(EtcdFault::Corrupt),
             true => Ok(Verdict::Failed(failed)),
         }
     }
 
-    /// What became of a commit that met a fault: made, failed, or not to be found out.
-    async fn outcome(
-        &self,
-        dedup_key: &mut DedupKey,
-        fault: EtcdFault,
-        unheard: bool,
-    ) -> Option<Result<Revision, EtcdFault>> {
-        if !unheard {
-            return Some(Err(fault));
-        }
-        match self.bar(dedup_key).await {
-            Ok(Some(revision)) => Some(Ok(revision)),
-            Ok(None) => Some(Err(fault)),
-            Err(_) => None,
-        }
-    }
-
-    /// Sees to it that no earlier try of the dedup_key's commit happens from now on, and answers with its revision if one did.
-    async fn bar(&self, dedup_key: &mut DedupKey) -> Result<Option<Revision>, EtcdFault> {
+    /// Makes sure that no earlier try of the commit succeeds from now on. Returns the commit's revision if one did.
+    async fn cancel(&self, dedup_key: &mut DedupKey) -> Result<Option<Revision>, EtcdFault> {
         let key = self.stored_dedup_key(dedup_key);
-        let as_it_was =
+        let unchanged =
             Compare::mod_revision(key.clone(), CompareOp::Equal, dedup_key.revision.cast_signed());
         let txn = Txn::new()
-            .when([as_it_was])
-            .and_then([TxnOp::put(key.clone(), dedup_key.barred(), None)])
+            .when([unchanged])
+            .and_then([TxnOp::put(key.clone(), dedup_key.cancelled_value(), None)])
             .or_else([TxnOp::get(key, None)]);
         let answer = self.send(&txn, &mut false).await?;
         if answer.succeeded() {
             dedup_key.revision = revision_of(answer.header())?;
             return Ok(None);
         }
-        let (revision, value) = marked(&answer)?;
+        // An earlier try has changed the key: it succeeded if the value is the commit's.
+        let (revision, value) = read_dedup_key(&answer)?;
         dedup_key.revision = revision;
         Ok((value == dedup_key.value()).then_some(revision))
     }
@@ -244,10 +222,11 @@ impl Shared {
         })
     }
 
-    /// Removes the dedup of processes that are no more. They are small, so that it does not matter when.
+    /// Removes the deduplication keys of processes that ended. They are small, so that a bounded number at each start is
+    /// enough.
     async fn remove_old_dedup_keys(self: Arc<Self>) {
         let Ok(revision) = self.revision().await else { return };
-        let Some(before) = revision.checked_sub(FORGOTTEN_AFTER) else { return };
+        let Some(before) = revision.checked_sub(MAX_UNUSED) else { return };
         let old = GetOptions::new()
             .with_range(prefix_end(&self.dedup_root))
             .with_max_mod_revision(before.cast_signed())
@@ -261,6 +240,7 @@ impl Shared {
             })
             .await;
         for dedup_key in found.map(|mut answer| answer.take_kvs()).unwrap_or_default() {
+            // Compared again: its process may have taken it since the read.
             let unused = Compare::mod_revision(dedup_key.key(), CompareOp::Equal, dedup_key.mod_revision());
             let txn = Txn::new()
                 .when([unused])
@@ -274,8 +254,8 @@ impl Shared {
     }
 }
 
-/// Revision and value of the dedup_key, the first that a failed transaction looked at.
-fn marked(answer: &TxnResponse) -> Result<(Revision, Vec<u8>), EtcdFault> {
+/// Revision and value of the deduplication key, which a failed transaction reads first.
+fn read_dedup_key(answer: &TxnResponse) -> Result<(Revision, Vec<u8>), EtcdFault> {
     match answer.op_responses().into_iter().next() {
         Some(TxnOpResponse::Get(mut got)) => Ok(got.take_kvs().pop().map_or((0, Vec::new()), |dedup_key| {
             (dedup_key.mod_revision().cast_unsigned(), dedup_key.value().to_vec())
@@ -284,8 +264,8 @@ fn marked(answer: &TxnResponse) -> Result<(Revision, Vec<u8>), EtcdFault> {
     }
 }
 
-/// The revisions that a failed transaction found.
-fn found(answer: TxnResponse) -> Result<Vec<Option<Revision>>, EtcdFault> {
+/// The revisions that a failed transaction read.
+fn found_revisions(answer: TxnResponse) -> Result<Vec<Option<Revision>>, EtcdFault> {
     let found = answer.op_responses().into_iter().map(|one| match one {
         TxnOpResponse::Get(mut got) => {
             Ok(got.take_kvs().pop().map(|entry| entry.mod_revision().cast_unsigned()))

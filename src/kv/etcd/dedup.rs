@@ -1,30 +1,30 @@
-//! DedupKeys: what makes a commit happen once, though it may have to be sent more than once.
+//! Deduplication keys: what makes a commit happen once, though it may have to be sent more than once.
 //!
-//! A process has some dedup, keys beside those of the store. A commit holds one while it is under way: it happens only
-//! if the dedup_key is as it was, and changes it. So of all the times that it is sent one counts, and what became of it can be
-//! read from its dedup_key, by whatever member.
+//! A process owns some keys beside those of the store. A commit takes one while it is under way: it succeeds only if the
+//! key is unchanged, and it changes the key. So at most one of all the times that it is sent succeeds, and any member can
+//! tell from the key what became of it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::kv::Revision;
 
-/// The dedup of a process that no commit holds.
+/// The deduplication keys of a process that no commit has taken.
 pub(crate) struct DedupKeys {
-    /// Tells this process from others that use the store.
+    /// A random id, so that two processes never share a key.
     process: [u8; 16],
     free: Mutex<Vec<DedupKey>>,
-    made: AtomicU32,
+    created: AtomicU32,
 }
 
-/// A dedup_key, held by one commit at a time.
+/// A deduplication key, used by one commit at a time.
 #[derive(Debug)]
 pub(crate) struct DedupKey {
-    /// Behind the root of dedup.
+    /// Behind the root of these keys.
     key: Vec<u8>,
-    /// The commit that changed it last; 0 when there was none.
+    /// The commit that changed it last; 0 before the first.
     pub(crate) revision: Revision,
-    /// How often it was held.
+    /// How many commits have taken it.
     count: u64,
 }
 
@@ -32,24 +32,24 @@ pub(crate) struct DedupKey {
 
 impl DedupKeys {
     pub(crate) fn new(process: [u8; 16]) -> DedupKeys {
-        DedupKeys { process, free: Mutex::default(), made: AtomicU32::new(0) }
+        DedupKeys { process, free: Mutex::default(), created: AtomicU32::new(0) }
     }
 
-    /// A dedup_key for the next commit, with a value that it never had, and whether it is the first of this process.
+    /// Returns a key for the next commit, with a value that it never had, and whether it is the first of this process.
     pub(crate) fn take(&self) -> (DedupKey, bool) {
         let free = self.lock().pop();
-        let first = free.is_none() && self.made.load(Ordering::Relaxed) == 0;
-        let mut dedup_key = free.unwrap_or_else(|| {
-            let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let first = free.is_none() && self.created.load(Ordering::Relaxed) == 0;
+        let mut key = free.unwrap_or_else(|| {
+            let number = self.created.fetch_add(1, Ordering::Relaxed);
             DedupKey { key: [self.process.as_slice(), &number.to_be_bytes()].concat(), revision: 0, count: 0 }
         });
-        dedup_key.count += 1;
-        (dedup_key, first)
+        key.count += 1;
+        (key, first)
     }
 
-    /// Gives back a dedup_key whose state is known. One whose commit may still be on its way is not given back, ever.
-    pub(crate) fn give_back(&self, dedup_key: DedupKey) {
-        self.lock().push(dedup_key);
+    /// Gives back a key whose state is known. A key whose commit may still arrive is never given back.
+    pub(crate) fn give_back(&self, key: DedupKey) {
+        self.lock().push(key);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<DedupKey>> {
@@ -60,18 +60,19 @@ impl DedupKeys {
 // === impl DedupKey ===
 
 impl DedupKey {
-    /// Its key behind the root of dedup.
+    /// The key behind the root of these keys.
     pub(crate) fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// What the commit that holds it changes it to.
+    /// The value that the commit writes.
     pub(crate) fn value(&self) -> [u8; 8] {
+        // Even for a commit and odd for its cancellation: one number never stands for both.
         (self.count * 2).to_be_bytes()
     }
 
-    /// What it is changed to so that a commit which may be on its way does not happen any more.
-    pub(crate) fn barred(&self) -> [u8; 8] {
+    /// The value that cancels a commit which may still arrive.
+    pub(crate) fn cancelled_value(&self) -> [u8; 8] {
         (self.count * 2 + 1).to_be_bytes()
     }
 }

@@ -1,23 +1,23 @@
-//! What etcd's answers mean to the store and its operator. Their texts stop here: only codes are logged.
+//! etcd's errors, sorted by what can be done about them. Their texts stop here: only codes are logged.
 
 use etcd_client::Error;
 
 use crate::kv::{CommitError, CommitPart, KvReadError, Outage, Trouble};
 
-/// Why etcd did not do what it was asked, by what can be done about it.
+/// Why a request to etcd failed, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EtcdFault {
-    /// Its quota is used up, until it is compacted, defragmented and its alarm taken back.
+    /// Its quota is used up. It stays so until somebody compacts, defragments and disarms the alarm.
     Full,
-    /// Its members hold different things.
+    /// Its members disagree about their data.
     Corrupt,
-    /// The user may not, or is not who it says.
+    /// The user may not do this, or its password is wrong.
     Denied,
-    /// The revision that was asked for is compacted.
+    /// The revision of the request is compacted.
     Compacted,
-    /// More operations or bytes than it was told to take.
+    /// More operations or bytes than the members are configured to accept.
     TooLarge(CommitPart),
-    /// No answer, or one that another member or a later time may better. It may have been done nonetheless.
+    /// No answer, or an error that another member or a later try may not give. The request may have succeeded.
     Unreachable,
 }
 
@@ -33,13 +33,14 @@ const UNAUTHENTICATED: i32 = 16;
 // === impl EtcdFault ===
 
 impl EtcdFault {
-    /// Several faults share a code, so that only etcd's texts, which are constants of its source, tell them apart.
     pub(crate) fn from_error(error: &Error) -> EtcdFault {
         let Error::GRpcStatus(status) = error else {
             tracing::debug!("etcd was not reached");
             return EtcdFault::Unreachable;
         };
         let (code, text) = (i32::from(status.code()), status.message());
+        // Several faults share a code. Only the texts, which are constants of etcd's source, tell them apart:
+        // https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go
         let fault = match code {
             RESOURCE_EXHAUSTED if text.contains("database space exceeded") => EtcdFault::Full,
             INVALID_ARGUMENT if text.contains("too many operations") => {
@@ -53,19 +54,20 @@ impl EtcdFault {
             INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
                 EtcdFault::Denied
             }
-            // The members took their users into use, or changed them, while the request was on its way.
+            // Authentication was enabled, or users changed, while the request was on its way.
             INVALID_ARGUMENT if text.contains("auth store is old") => EtcdFault::Unreachable,
             FAILED_PRECONDITION if text.contains("authentication is not enabled") => EtcdFault::Denied,
             PERMISSION_DENIED | UNAUTHENTICATED => EtcdFault::Denied,
             OUT_OF_RANGE if text.contains("compacted") => EtcdFault::Compacted,
             DATA_LOSS => EtcdFault::Corrupt,
+            // Also what this program does not know: a later try tells.
             _ => EtcdFault::Unreachable,
         };
         tracing::debug!(code, ?fault, "etcd refused");
         fault
     }
 
-    /// Whether asking again may help.
+    /// Whether a later try may succeed.
     pub(crate) fn is_transient(self) -> bool {
         self == EtcdFault::Unreachable
     }
@@ -96,7 +98,7 @@ impl From<EtcdFault> for Trouble {
     }
 }
 
-/// The error of a commit that a fault kept from happening, `size` being that of the part that was too large.
+/// The error of a commit that failed with a fault. `size` returns the size and the limit of a part.
 pub(crate) fn commit_error(fault: EtcdFault, size: impl Fn(CommitPart) -> (usize, usize)) -> CommitError {
     match fault {
         EtcdFault::Full => CommitError::Full,

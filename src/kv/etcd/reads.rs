@@ -1,4 +1,4 @@
-//! `get` and `scan`: linearizable, and all of one answer at one revision, however many requests it takes.
+//! `get` and `scan`: linearizable, and every answer is of one revision, however many requests it takes.
 
 use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 
@@ -6,26 +6,26 @@ use super::Shared;
 use super::fault::EtcdFault;
 use crate::kv::{KvEntry, KvLookup, KvPage, KvReadError, Revision};
 
-/// Keys in one request, so that their values are within what one answer may hold.
+/// Keys in one request, so that their values fit one answer.
 pub(crate) const MAX_KEYS: usize = 64;
-/// Entries asked for first. How many next depends on their size.
-const FIRST: usize = 64;
-const MOST: usize = 4096;
-/// Bytes of a page from which it is not added to.
+/// Entries in the first request of a page. The size of those entries decides how many the next request asks for.
+const FIRST_ENTRIES: usize = 64;
+const MAX_ENTRIES: usize = 4096;
+/// A page that has this many bytes is not extended.
 const PAGE_BYTES: usize = 4 << 20;
-/// What one further request may bring, about.
+/// Bytes that a further request of a page asks for, estimated from the entries so far.
 const REQUEST_BYTES: usize = 1 << 20;
-/// What one answer may hold: [`MAX_KEYS`] of the largest values.
+/// Bytes of one answer at most: [`MAX_KEYS`] of the largest values.
 const ANSWER_BYTES: usize = 80 << 20;
-/// Times that a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
-const RESTARTS: usize = 3;
+/// How often a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
+const RETRIES: usize = 3;
 
 impl Shared {
     pub(crate) async fn get(&self, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
-        for _ in 0..RESTARTS {
+        for _ in 0..RETRIES {
             match self.get_once(keys).await {
                 Err(EtcdFault::Compacted) => {}
-                done => return done.map_err(KvReadError::from),
+                outcome => return outcome.map_err(KvReadError::from),
             }
         }
         Err(EtcdFault::Compacted.into())
@@ -37,24 +37,25 @@ impl Shared {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<KvPage, KvReadError> {
-        for _ in 0..RESTARTS {
+        for _ in 0..RETRIES {
             match self.scan_once(prefix, after, limit, None).await {
                 Err(EtcdFault::Compacted) => {}
-                done => return done.map_err(KvReadError::from),
+                outcome => return outcome.map_err(KvReadError::from),
             }
         }
         Err(EtcdFault::Compacted.into())
     }
 
     async fn get_once(&self, keys: &[Vec<u8>]) -> Result<KvLookup, EtcdFault> {
-        // There is nothing at the empty key, and asking etcd for it would be asking for something else.
-        let asked: Vec<&Vec<u8>> = keys.iter().filter(|key| !key.is_empty()).collect();
-        if asked.is_empty() {
+        // The empty key has no entry, and behind the root it is another store's key space.
+        let wanted: Vec<&Vec<u8>> = keys.iter().filter(|key| !key.is_empty()).collect();
+        if wanted.is_empty() {
             return Ok((vec![None; keys.len()], self.revision().await?));
         }
-        let (mut found, mut revision) = (Vec::with_capacity(asked.len()), None);
-        for some in asked.chunks(MAX_KEYS) {
-            let (entries, at) = self.some(some, revision).await?;
+        let (mut found, mut revision) = (Vec::with_capacity(wanted.len()), None);
+        for chunk in wanted.chunks(MAX_KEYS) {
+            // The first chunk fixes the revision of all others.
+            let (entries, at) = self.get_chunk(chunk, revision).await?;
             found.extend(entries);
             revision.get_or_insert(at);
         }
@@ -64,12 +65,13 @@ impl Shared {
     }
 
     /// At most [`MAX_KEYS`] entries at a revision, or at the newest.
-    async fn some(
+    async fn get_chunk(
         &self,
         keys: &[&Vec<u8>],
         at: Option<Revision>,
     ) -> Result<(Vec<Option<KvEntry>>, Revision), EtcdFault> {
         let options = GetOptions::new().with_revision(at.map_or(0, Revision::cast_signed));
+        // A plain range costs etcd less than a transaction of one operation.
         if let [key] = keys {
             let answer = self.range(self.stored(key), options).await?;
             let revision = revision_of(answer.header())?;
@@ -90,6 +92,7 @@ impl Shared {
             _ => Err(EtcdFault::Corrupt),
         });
         let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+        // One answer for each operation, in their order, is what etcd's API promises.
         match entries.len() == keys.len() {
             true => Ok((entries, at.unwrap_or(revision))),
             false => Err(EtcdFault::Corrupt),
@@ -106,21 +109,23 @@ impl Shared {
     ) -> Result<KvPage, EtcdFault> {
         let end = prefix_end(&self.stored(prefix));
         let mut start = match after {
-            Some(after) if after >= prefix => next(self.stored(after)),
+            Some(after) if after >= prefix => successor(self.stored(after)),
             _ => self.stored(prefix),
         };
         let (mut entries, mut bytes) = (Vec::<KvEntry>::new(), 0);
         if start >= end {
             return Ok(KvPage { entries, more: false, revision: self.revision().await? });
         }
-        let mut ask = FIRST;
+        let mut ask = FIRST_ENTRIES;
         loop {
+            // A limit of 0 means "no limit" to etcd, so that at least one entry is asked for.
             let count = ask.min(limit.max(1) - entries.len());
             let options = GetOptions::new()
                 .with_range(end.clone())
                 .with_limit(i64::try_from(count).unwrap_or(i64::MAX))
                 .with_revision(at.map_or(0, Revision::cast_signed));
             let mut answer = self.range(start, options).await?;
+            // The first request reads the newest revision, and the others read at it.
             let revision = *at.get_or_insert(revision_of(answer.header())?);
             for found in answer.take_kvs() {
                 let entry = self.entry(found)?;
@@ -128,20 +133,21 @@ impl Shared {
                 entries.push(entry);
             }
             match entries.last() {
+                // Asked for one entry in vain, to know whether there is more.
                 Some(last) if limit == 0 => {
                     debug_assert!(!last.key.is_empty());
                     return Ok(KvPage { entries: Vec::new(), more: true, revision });
                 }
                 Some(last) if answer.more() && entries.len() < limit && bytes < PAGE_BYTES => {
-                    start = next(self.stored(&last.key));
-                    ask = (REQUEST_BYTES / (bytes / entries.len()).max(1)).clamp(1, MOST);
+                    start = successor(self.stored(&last.key));
+                    ask = (REQUEST_BYTES / (bytes / entries.len()).max(1)).clamp(1, MAX_ENTRIES);
                 }
                 _ => return Ok(KvPage { entries, more: answer.more(), revision }),
             }
         }
     }
 
-    /// The newest revision, which costs a round among the members.
+    /// The newest revision. It costs a round among the members, as every linearizable read does.
     pub(crate) async fn revision(&self) -> Result<Revision, EtcdFault> {
         let options = GetOptions::new().with_keys_only();
         revision_of(self.range(self.stored(&[]), options).await?.header())
@@ -166,6 +172,7 @@ impl Shared {
     fn entry(&self, found: KeyValue) -> Result<KvEntry, EtcdFault> {
         let revision = found.mod_revision().cast_unsigned();
         let (key, value) = found.into_key_value();
+        // The range ends at the root's end, so that another key is a member's fault.
         let key = key.strip_prefix(self.root.as_slice()).ok_or(EtcdFault::Corrupt)?.to_vec();
         Ok(KvEntry { key, value, revision })
     }
@@ -176,13 +183,14 @@ pub(crate) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Resul
 }
 
 /// The first key after `key`.
-fn next(mut key: Vec<u8>) -> Vec<u8> {
+fn successor(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }
 
-/// The first key after all that start with `prefix`. There is one: the root of a store has bytes other than 0xff.
+/// The first key after all that start with `prefix`.
 pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    // There is one: the root of a store holds bytes other than 0xff.
     let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     let mut prefix_end = prefix[..kept].to_vec();
     if let Some(last) = prefix_end.last_mut() {

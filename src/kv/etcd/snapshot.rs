@@ -26,6 +26,7 @@ impl KvSnapshot for EtcdSnapshot {
     ) -> BoxFuture<'a, Result<KvPage, SnapshotError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
+            // Never retried: only a new snapshot can follow one whose revision is compacted.
             self.shared.scan_once(b"", after, limit, Some(self.revision)).await.map_err(|fault| match fault {
                 EtcdFault::Compacted => SnapshotError::Expired,
                 fault => SnapshotError::Read(fault.into()),

@@ -1,4 +1,4 @@
-//! What SQLite's result codes mean to the store and its operator. SQLite's messages stop here: only codes are logged.
+//! SQLite's result codes, sorted by what can be done about them. SQLite's messages stop here: only codes are logged.
 
 use rusqlite::{ErrorCode, ffi};
 
@@ -17,7 +17,7 @@ pub(crate) enum SqliteFault {
 // === impl SqliteFault ===
 
 impl From<rusqlite::Error> for SqliteFault {
-    /// Logs the code, since the rest of the program has no use for it.
+    /// Also logs SQLite's code.
     fn from(error: rusqlite::Error) -> SqliteFault {
         let code = error.sqlite_error().map(|failure| failure.extended_code);
         let fault = SqliteFault::from_error(&error);
@@ -29,17 +29,17 @@ impl From<rusqlite::Error> for SqliteFault {
 impl SqliteFault {
     pub(crate) fn from_error(error: &rusqlite::Error) -> SqliteFault {
         let Some(failure) = error.sqlite_error() else {
-            // A row that is missing or holds another type than the table's: somebody else wrote it.
+            // A row is missing or has another type than the table: somebody else wrote it.
             return SqliteFault::Corrupt;
         };
         match (failure.code, failure.extended_code) {
-            // SQLite makes room in the index of its log with plain writes, whose lack of space it reports as I/O error.
+            // SQLite extends the index of its log with plain writes, and reports a full disk there as an I/O error.
             (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => SqliteFault::Full,
             (_, ffi::SQLITE_IOERR_CORRUPTFS) => SqliteFault::Corrupt,
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation, _) => {
                 SqliteFault::Corrupt
             }
-            // The only generic errors that fixed statements can meet: the table is not the one that was made.
+            // Fixed statements meet these generic errors only if the table is not the one that this program made.
             (ErrorCode::Unknown | ErrorCode::SchemaChanged | ErrorCode::TypeMismatch, _) => {
                 SqliteFault::Corrupt
             }
@@ -70,7 +70,7 @@ impl From<SqliteFault> for KvReadError {
         match fault {
             SqliteFault::Corrupt => KvReadError::Corrupt,
             SqliteFault::Busy => KvReadError::Unavailable(Outage::Busy),
-            // A read can need room too: in the index of the log, when it is rebuilt.
+            // A read needs room too, when it rebuilds the index of the log.
             SqliteFault::Full | SqliteFault::ReadOnly | SqliteFault::Io => {
                 KvReadError::Unavailable(Outage::Io)
             }

@@ -1,7 +1,7 @@
-//! The byte store in an SQLite file: the embedded default. One writer thread makes commits durable in groups; reads use
-//! connections of their own, on the caller's thread while they are short.
+//! The byte store in an SQLite file: the embedded default. One writer thread makes commits durable in groups. Reads use
+//! their own connections, and short ones run on the caller's thread.
 //!
-//! For one server process: that no second one uses the file is for the caller to see to (other processes may read it).
+//! For one server process: the caller makes sure that no second one writes the file. Other processes may read it.
 
 mod fault;
 mod file;
@@ -29,7 +29,7 @@ use super::{
     Precondition, Revision, Trouble, Write,
 };
 
-/// How long without a commit until the log is emptied into the file, so that what was deleted is overwritten there too.
+/// Time without a commit after which the log is emptied into the file, so that deleted data is overwritten in both.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The byte store in an SQLite file.
@@ -40,15 +40,15 @@ pub struct Sqlite {
     last_outcome: Arc<LastOutcome>,
 }
 
-/// What the last commit met, for [`Kv::health`].
+/// The outcome of the last commit, for [`Kv::health`].
 #[derive(Default)]
 struct LastOutcome(Mutex<Option<SqliteFault>>);
 
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// Opens the store at `path`, or makes it there (mode 0600) if there is no file or an empty one. Blocks for
-    /// milliseconds, whatever the size of the store and however it was left.
+    /// Opens the store at `path`, or creates it (mode 0600) if the file is absent or empty. Blocks for milliseconds,
+    /// regardless of the size of the store and of how it was left.
     pub fn open(path: &Path) -> Result<Sqlite, SqliteOpenError> {
         Sqlite::open_with(path, IDLE)
     }
@@ -83,6 +83,7 @@ impl Kv for Sqlite {
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
+            // Before the queue: a commit that can never succeed takes no place in it.
             self.limits().check(&preconditions, &writes)?;
             self.writer.commit(preconditions, writes).await
         })
@@ -101,12 +102,13 @@ impl Kv for Sqlite {
     fn health(&self) -> BoxFuture<'_, KvHealth> {
         Box::pin(async move {
             let revision = self.readers.get(&[]).await.map(|(_, revision)| revision);
+            // The first thing that is wrong counts: a closed store is also not running.
             let trouble = match (self.writer.is_closed(), self.writer.is_running(), &revision) {
                 (true, ..) => Some(Trouble::Unavailable(Outage::Closed)),
                 (false, false, _) => Some(Trouble::Unavailable(Outage::Io)),
                 (false, true, Err(KvReadError::Corrupt)) => Some(Trouble::Corrupt),
                 (false, true, Err(KvReadError::Unavailable(outage))) => Some(Trouble::Unavailable(*outage)),
-                (false, true, Ok(_)) => self.last_outcome.last().map(Trouble::from),
+                (false, true, Ok(_)) => self.last_outcome.get().map(Trouble::from),
             };
             KvHealth { trouble, revision: revision.ok(), bytes: self.file.size() }
         })
@@ -114,6 +116,7 @@ impl Kv for Sqlite {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            // The readers first: an open snapshot would keep the writer from emptying the log at its end.
             self.readers.close();
             self.writer.close().await;
         })
@@ -127,11 +130,11 @@ impl Kv for Sqlite {
 // === impl LastOutcome ===
 
 impl LastOutcome {
-    fn met(&self, outcome: Result<(), SqliteFault>) {
+    fn set(&self, outcome: Result<(), SqliteFault>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
     }
 
-    fn last(&self) -> Option<SqliteFault> {
+    fn get(&self) -> Option<SqliteFault> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

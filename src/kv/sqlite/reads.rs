@@ -1,7 +1,7 @@
 //! Reads: each from one snapshot of a connection of its own.
 //!
-//! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs where it is asked for. One
-//! that turns out to be long is given up and made anew on a thread that may block.
+//! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs on the caller's thread. A
+//! read that turns out to be long is given up and started again on a thread that may block.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,20 +12,20 @@ use super::fault::SqliteFault;
 use super::file::{REVISION, StoreFile};
 use crate::kv::{KvEntry, KvLookup, KvPage, KvReadError, Outage, Revision};
 
-const ONE: &str = "SELECT value, revision FROM kv WHERE key = ?1";
-/// An entry and the store's revision in one statement, which is a snapshot of its own. (Written as a join, which would answer
-/// for an absent entry too, SQLite prepares it anew for each key.)
-const ONE_NOW: &str =
+const ENTRY: &str = "SELECT value, revision FROM kv WHERE key = ?1";
+/// An entry and the store's revision. One statement is a snapshot by itself. (A join would also answer for an absent entry,
+/// but SQLite would prepare it again for each key.)
+const ENTRY_AND_REVISION: &str =
     "SELECT value, revision, (SELECT revision FROM kv WHERE key = x'') FROM kv WHERE key = ?1";
 const FROM: &str = "SELECT key, value, revision FROM kv WHERE key >= ?1 ORDER BY key";
 
-/// What a read on the caller's thread may take: about 0.1 ms.
+/// The bounds of a read on the caller's thread: about 0.1 ms.
 const SHORT: ReadBudget = ReadBudget { entries: 64, bytes: 256 << 10 };
-/// What a page may hold.
+/// Bytes of a page, about.
 const PAGE_BYTES: usize = 4 << 20;
 /// Long reads at a time: each has a connection and a thread, and makes the log grow while it lasts.
 const LONG_READS: usize = 4;
-/// Connections kept for later, each with up to 2 MiB of pages.
+/// Idle connections at most, each with up to 2 MiB of pages.
 const MAX_IDLE: usize = 8;
 
 /// The connections that read.
@@ -33,7 +33,7 @@ pub(crate) struct Readers {
     file: StoreFile,
     /// `None` once closed.
     idle: Mutex<Option<Vec<Connection>>>,
-    long: Semaphore,
+    long_reads: Semaphore,
 }
 
 #[derive(Clone, Copy)]
@@ -42,17 +42,18 @@ struct ReadBudget {
     bytes: usize,
 }
 
-/// A read that would go beyond its budget.
+/// The read would exceed its budget.
 struct ReadTooLong;
 
 // === impl Readers ===
 
 impl Readers {
     pub(crate) fn new(file: StoreFile) -> Readers {
-        Readers { file, idle: Mutex::new(Some(Vec::new())), long: Semaphore::new(LONG_READS) }
+        Readers { file, idle: Mutex::new(Some(Vec::new())), long_reads: Semaphore::new(LONG_READS) }
     }
 
     pub(crate) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
+        // The most frequent read is of one key, and a single statement saves the transaction around it.
         if let [key] = keys
             && !key.is_empty()
             && let Some(found) = self.get_one(key)?
@@ -65,7 +66,7 @@ impl Readers {
             (Err(ReadTooLong), _) => {
                 let keys = keys.to_vec();
                 let everything = ReadBudget { entries: usize::MAX, bytes: usize::MAX };
-                match self.long(move |connection| get(connection, &keys, everything)).await? {
+                match self.read_blocking(move |connection| get(connection, &keys, everything)).await? {
                     (Ok(found), revision) => Ok((found, revision)),
                     (Err(ReadTooLong), _) => Err(KvReadError::Unavailable(Outage::Io)),
                 }
@@ -81,13 +82,14 @@ impl Readers {
     ) -> Result<KvPage, KvReadError> {
         let budget = ReadBudget { entries: limit.min(SHORT.entries), bytes: SHORT.bytes };
         let (page, revision) = self.snapshot(|connection| scan(connection, prefix, after, budget))?;
+        // The short read already is the whole page, or all that there is.
         if !page.more || page.entries.len() >= limit {
             return Ok(page.at(revision));
         }
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
         let budget = ReadBudget { entries: limit, bytes: PAGE_BYTES };
         let (page, revision) =
-            self.long(move |connection| scan(connection, &prefix, after.as_deref(), budget)).await?;
+            self.read_blocking(move |connection| scan(connection, &prefix, after.as_deref(), budget)).await?;
         Ok(page.at(revision))
     }
 
@@ -105,12 +107,12 @@ impl Readers {
         }
     }
 
-    /// Reads that start from now on are refused; those under way keep their connections until they end.
+    /// Refuses all reads from now on. Those under way keep their connections until they end.
     pub(crate) fn close(&self) {
         drop(self.lock().take());
     }
 
-    async fn long<T: Send + 'static>(
+    async fn read_blocking<T: Send + 'static>(
         self: &Arc<Readers>,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<(T, Revision), KvReadError> {
@@ -123,18 +125,18 @@ impl Readers {
         read: impl FnOnce(&Readers) -> Result<T, KvReadError> + Send + 'static,
     ) -> Result<T, KvReadError> {
         let closed = KvReadError::Unavailable(Outage::Closed);
-        let _permit = self.long.acquire().await.map_err(|_| closed)?;
+        let _permit = self.long_reads.acquire().await.map_err(|_| closed)?;
         let readers = Arc::clone(self);
-        // It can only fail to run when the runtime is being shut down.
+        // The task fails only when the runtime shuts down.
         tokio::task::spawn_blocking(move || read(&readers)).await.map_err(|_| closed)?
     }
 
-    /// The entry of a key, if there is one.
+    /// The entry of a key. `None` if the key has none.
     fn get_one(&self, key: &[u8]) -> Result<Option<KvLookup>, KvReadError> {
         self.with_connection(|connection| get_one(connection, key))
     }
 
-    /// Reads, and the revision, from one snapshot.
+    /// What `read` returns, and the revision of the snapshot that it reads.
     fn snapshot<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error>,
@@ -142,33 +144,34 @@ impl Readers {
         self.with_connection(|connection| in_transaction(connection, read))
     }
 
-    /// Reads by a connection that nobody else has meanwhile.
+    /// Lends a connection to `read` alone.
     fn with_connection<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, KvReadError> {
         let connection = self.take()?;
         let result = read(&connection);
-        // One that failed may be inside a transaction: it is not used again.
+        // A connection that failed may be inside a transaction, and is dropped.
         if result.is_ok() {
-            self.keep(connection);
+            self.put_back(connection);
         }
         Ok(result.map_err(SqliteFault::from)?)
     }
 
     fn take(&self) -> Result<Connection, KvReadError> {
-        let kept = match self.lock().as_mut() {
+        let idle = match self.lock().as_mut() {
             None => return Err(KvReadError::Unavailable(Outage::Closed)),
             Some(idle) => idle.pop(),
         };
-        match kept {
+        match idle {
             Some(connection) => Ok(connection),
             None => Ok(self.file.open_to_read().map_err(SqliteFault::from)?),
         }
     }
 
-    fn keep(&self, connection: Connection) {
+    fn put_back(&self, connection: Connection) {
         let mut idle = self.lock();
+        // Dropped when there are enough: a herd of readers must not leave its connections behind.
         if let Some(idle) = idle.as_mut().filter(|idle| idle.len() < MAX_IDLE) {
             idle.push(connection);
         }
@@ -210,10 +213,11 @@ fn get(
     keys: &[Vec<u8>],
     budget: ReadBudget,
 ) -> Result<Result<Vec<Option<KvEntry>>, ReadTooLong>, Error> {
+    // Known before the first read, so that nothing is read twice.
     if keys.len() > budget.entries {
         return Ok(Err(ReadTooLong));
     }
-    let mut statement = connection.prepare_cached(ONE)?;
+    let mut statement = connection.prepare_cached(ENTRY)?;
     let mut found = Vec::with_capacity(keys.len());
     let mut bytes = 0;
     for key in keys {
@@ -228,7 +232,7 @@ fn get(
 }
 
 fn get_one(connection: &Connection, key: &[u8]) -> Result<Option<KvLookup>, Error> {
-    let mut statement = connection.prepare_cached(ONE_NOW)?;
+    let mut statement = connection.prepare_cached(ENTRY_AND_REVISION)?;
     let found = statement.query_row([key], |row| {
         let entry = KvEntry { key: key.to_vec(), value: row.get(0)?, revision: row.get(1)? };
         Ok((vec![Some(entry)], row.get(2)?))
@@ -241,7 +245,7 @@ fn one(statement: &mut CachedStatement<'_>, key: &[u8]) -> Result<Option<KvEntry
     Ok(row.map(|(value, revision)| KvEntry { key: key.to_vec(), value, revision }))
 }
 
-/// A page without its revision.
+/// A page before its revision is known.
 pub(crate) struct PageRows {
     entries: Vec<KvEntry>,
     more: bool,
@@ -260,11 +264,12 @@ fn scan(
     budget: ReadBudget,
 ) -> Result<PageRows, Error> {
     let mut statement = connection.prepare_cached(FROM)?;
-    let mut rows = statement.query([first(prefix, after)])?;
+    let mut rows = statement.query([first_key(prefix, after)])?;
     let mut entries = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let key = row.get_ref(0)?.as_blob()?;
+        // Ends the scan here and not by an upper bound: a prefix of 0xff bytes has none.
         if !key.starts_with(prefix) {
             break;
         }
@@ -278,11 +283,12 @@ fn scan(
     Ok(PageRows { entries, more: false })
 }
 
-/// The least key that a scan may find. The least key greater than a given one is that key and a zero byte; the least
-/// that callers can use is a zero byte alone, since the empty one is the store's own.
-fn first(prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
+/// The least key that a scan may return.
+fn first_key(prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
     match after {
+        // No key is between a key and that key with a zero byte.
         Some(after) if after >= prefix => [after, &[0]].concat(),
+        // The empty key is the store's own, and this is the least one after it.
         _ if prefix.is_empty() => vec![0],
         _ => prefix.to_vec(),
     }

@@ -28,9 +28,11 @@ impl KvSnapshot for SqliteSnapshot {
         limit: usize,
     ) -> BoxFuture<'a, Result<KvPage, SnapshotError>> {
         Box::pin(async move {
+            // Not put back if this future is dropped: the thread that reads still has the connection then.
             let connection = self.connection.take().ok_or(SnapshotError::Expired)?;
             let after = after.map(<[u8]>::to_vec);
             let read = move |readers: &Readers| {
+                // Returning drops the connection, so that a closed store holds no file open.
                 readers.refuse_if_closed()?;
                 let part = reads::page(&connection, after.as_deref(), limit)?;
                 Ok((connection, part))

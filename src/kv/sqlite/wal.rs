@@ -1,5 +1,5 @@
-//! SQLite's write-ahead log: when its pages go into the file. Keeps it small while commits come, and empty while none do,
-//! because what was deleted stays readable in it.
+//! SQLite's write-ahead log: when its pages are copied into the file. The log stays small under load and is emptied when
+//! idle, because deleted data stays readable in it.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use rusqlite::{Connection, Error};
 
 use super::file::WRITE_TIMEOUT;
 
-/// Pages (of 4 KiB) in the log from which they are copied into the file. SQLite's own default.
-const COPY: i64 = 1000;
-/// Pages from which readers of the log are waited for, so that it can start anew even if there always is one.
-const WAIT: i64 = 4000;
-/// How long. Commits wait meanwhile.
+/// Pages (of 4 KiB) in the log after which they are copied into the file. SQLite's own default.
+const COPY_AFTER: i64 = 1000;
+/// Pages after which the writer waits for readers, so that the log can restart even if there always is a reader.
+const WAIT_AFTER: i64 = 4000;
+/// How long the writer waits for readers. Commits wait meanwhile.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What is known of the log.
+/// The size of the log, as of the last commit.
 #[derive(Default)]
 pub(crate) struct WriteAheadLog {
-    /// Pages in it.
+    /// Pages in the log.
     pages: i64,
-    /// Pages in it when they were copied last.
+    /// Pages in the log at the last copy.
     copied: i64,
 }
 
@@ -30,16 +30,17 @@ impl WriteAheadLog {
         self.pages == 0
     }
 
-    /// To be called when a transaction was made and answered.
+    /// Copies the log into the file if it has grown enough. Call this after each transaction is answered.
     pub(crate) fn after_commit(&mut self, connection: &Connection) {
         self.run(connection, "PRAGMA wal_checkpoint(NOOP)");
         if self.pages < self.copied {
-            // It started anew.
+            // SQLite restarted the log at its beginning.
             self.copied = 0;
         }
-        // A reader that stays, such as a backup, is waited for once for so many pages, not at every commit.
-        if self.pages - self.copied >= COPY {
-            if self.pages >= WAIT {
+        // By pages since the last copy, so that a long reader, such as a backup, delays one commit in a thousand and not
+        // every one.
+        if self.pages - self.copied >= COPY_AFTER {
+            if self.pages >= WAIT_AFTER {
                 self.empty(connection);
             } else {
                 self.run(connection, "PRAGMA wal_checkpoint(PASSIVE)");
@@ -48,22 +49,22 @@ impl WriteAheadLog {
         }
     }
 
-    /// Copies everything into the file and cuts the log to nothing, unless a reader still needs it.
+    /// Copies everything into the file and truncates the log, unless a reader still needs it.
     pub(crate) fn empty(&mut self, connection: &Connection) {
-        // Setting a time to wait does not fail; if it did, the wait would be longer.
+        // Setting a timeout does not fail, and if it did, the wait would only be longer.
         let _ = connection.busy_timeout(TIMEOUT);
         self.run(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
         let _ = connection.busy_timeout(WRITE_TIMEOUT);
         self.copied = self.pages;
     }
 
-    /// A failure is logged and not more: what was committed is in the log, and safe.
     fn run(&mut self, connection: &Connection, pragma: &'static str) {
         let pages: Result<i64, Error> = connection
             .prepare_cached(pragma)
             .and_then(|mut statement| statement.query_row((), |row| row.get(1)));
         match pages {
             Ok(pages) => self.pages = pages.max(0),
+            // Only logged: what was committed is safe in the log, and the next commit tries again.
             Err(error) => {
                 let code = error.sqlite_error().map(|failure| failure.extended_code);
                 tracing::warn!(code, "sqlite's log could not be copied into its file");
