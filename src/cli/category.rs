@@ -7,7 +7,7 @@ use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{DeclareCategoryRequest, CategoryView};
+use crate::wire::{CategoryView, DeclareCategoryRequest};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]

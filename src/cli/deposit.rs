@@ -10,7 +10,7 @@ use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
-use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, UpdateSecretRequest, SecretView};
+use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
 use crate::process::Exit;
-use crate::wire::{KeyslotView, AddKeyslotRequest, UnlockText};
+use crate::wire::{AddKeyslotRequest, KeyslotView, UnlockText};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]

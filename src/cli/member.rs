@@ -8,7 +8,7 @@ use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::domain::role::Role;
 use crate::process::Exit;
-use crate::wire::{UpdateMemberRequest, MemberView, CreateMemberRequest};
+use crate::wire::{CreateMemberRequest, MemberView, UpdateMemberRequest};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list, table};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{CreateOrgRequest, UpdateOrgRequest, OrgView};
+use crate::wire::{CreateOrgRequest, OrgView, UpdateOrgRequest};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]

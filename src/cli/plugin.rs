@@ -8,7 +8,7 @@ use super::table::{TextTable, fields};
 use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{NeedView, UpdatePluginRequest, DeclarePluginRequest, PluginView};
+use crate::wire::{DeclarePluginRequest, NeedView, PluginView, UpdatePluginRequest};
 
 /// Declare what plugins need, see what they lack, enable and disable them
 #[derive(Debug, Subcommand)]
