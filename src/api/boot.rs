@@ -25,7 +25,9 @@ use crate::domain::name::SecretName;
 use crate::domain::resolve::Request;
 use crate::store;
 use crate::store::{BootAsk, Caller};
-use crate::wire::{BootRequest, BootResponse, Code, ExplainResponse, ReleasedView, Value, ValueBase64, paths};
+use crate::wire::{
+    BootRequest, BootResponse, Code, ExplainResponse, ReleasedView, Value, ValueBase64, paths,
+};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

@@ -18,7 +18,7 @@ use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::{BootFilter, Cursor, PageAsk};
-use crate::wire::{ReportBootRequest, BootView, Code, HolderView, PageView, paths};
+use crate::wire::{BootView, Code, HolderView, PageView, ReportBootRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

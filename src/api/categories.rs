@@ -16,7 +16,7 @@ use crate::domain::catalog::{CategoryForm, Preset};
 use crate::domain::name::Category;
 use crate::store;
 use crate::wire::{
-    DeclareCategoryRequest, CategoryView, Code, PageView, PresetFieldView, PresetView, StatisticsView, paths,
+    CategoryView, Code, DeclareCategoryRequest, PageView, PresetFieldView, PresetView, StatisticsView, paths,
 };
 
 /// The routes of this file.

@@ -20,7 +20,8 @@ use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::UnlockError;
 use crate::wire::{
-    Code, DepositKeyView, KeyslotView, LockResponse, AddKeyslotRequest, PageView, UnlockRequest, UnlockText, UnlockResponse, paths,
+    AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
+    UnlockResponse, UnlockText, paths,
 };
 
 /// The routes of this file.

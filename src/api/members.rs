@@ -16,7 +16,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, PageQuery, QueryParams};
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::wire::{Code, UpdateMemberRequest, MemberView, CreateMemberRequest, PageView, paths};
+use crate::wire::{Code, CreateMemberRequest, MemberView, PageView, UpdateMemberRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

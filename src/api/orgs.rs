@@ -18,7 +18,7 @@ use super::query::{NoParams, PageQuery, QueryParams};
 use crate::domain::value::MAX_VARIABLE;
 use crate::store;
 use crate::store::PolicyChange;
-use crate::wire::{Code, CreateOrgRequest, CreateOrgResponse, UpdateOrgRequest, OrgView, PageView, paths};
+use crate::wire::{Code, CreateOrgRequest, CreateOrgResponse, OrgView, PageView, UpdateOrgRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -61,7 +61,8 @@ async fn create_org(
 ) -> Result<impl IntoResponse, ApiError> {
     let new = store::NewOrg { name: name_in("name", &body.name)?, admin: name_in("admin", &body.admin)? };
     let made = api.store().create_org(&caller, new, key.as_deref()).await?;
-    let body = CreateOrgResponse { admin_token: made.admin_token.to_text().to_string(), view: view(made.org) };
+    let body =
+        CreateOrgResponse { admin_token: made.admin_token.to_text().to_string(), view: view(made.org) };
     Ok((StatusCode::CREATED, Json(body)))
 }
 

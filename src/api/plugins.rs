@@ -13,7 +13,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::domain::name::{NameError, PluginName, SecretName};
 use crate::store;
-use crate::wire::{Code, NeedView, PageView, UpdatePluginRequest, DeclarePluginRequest, PluginView, paths};
+use crate::wire::{Code, DeclarePluginRequest, NeedView, PageView, PluginView, UpdatePluginRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

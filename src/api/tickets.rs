@@ -23,7 +23,7 @@ use crate::domain::name::PluginName;
 use crate::domain::ticket::BootTicket;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, CreateTicketRequest, PageView, CreateTicketResponse, TicketView, paths};
+use crate::wire::{Code, CreateTicketRequest, CreateTicketResponse, PageView, TicketView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

@@ -20,7 +20,7 @@ use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, CreateTokenRequest, PageView, CreateTokenResponse, TokenView, paths};
+use crate::wire::{Code, CreateTokenRequest, CreateTokenResponse, PageView, TokenView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {

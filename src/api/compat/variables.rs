@@ -15,7 +15,7 @@ use crate::api::plugins::named;
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{NoParams, QueryParams};
 use crate::store::{Assignment, Variable};
-use crate::wire::{Code, SetVariablesResponse, SetVariablesRequest, VariableView, VariablesView, paths};
+use crate::wire::{Code, SetVariablesRequest, SetVariablesResponse, VariableView, VariablesView, paths};
 
 /// Shown for a value of which no redacted form is kept.
 const HIDDEN: &str = "****";

@@ -24,7 +24,8 @@ use crate::domain::value::{Delivery, Kind};
 use crate::store;
 use crate::store::{Caller, Cursor, Deposit, PageAsk, SecretFilter};
 use crate::wire::{
-    Code, CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, VaultSecretView, VaultSecretsView, VaultStatusView, paths,
+    Code, CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, VaultSecretView,
+    VaultSecretsView, VaultStatusView, paths,
 };
 
 /// Secrets of an answer when no limit is asked for; beyond, it goes on with `next`.

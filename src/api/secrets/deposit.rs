@@ -7,7 +7,9 @@ use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
 use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
-use crate::wire::{Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64};
+use crate::wire::{
+    Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
+};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 

@@ -26,7 +26,8 @@ use super::query::{NoParams, QueryParams};
 use crate::domain::id::SecretId;
 use crate::store;
 use crate::wire::{
-    Code, DeleteSecretResponse, CreateSecretRequest, PageView, ReencryptView, ReplaceSecretRequest, UpdateSecretRequest, SecretView, paths,
+    Code, CreateSecretRequest, DeleteSecretResponse, PageView, ReencryptView, ReplaceSecretRequest,
+    SecretView, UpdateSecretRequest, paths,
 };
 
 /// The routes of this file.
