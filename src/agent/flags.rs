@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use super::config::key;
-use crate::settings::{Found, Items, Key, Origin, Source, form};
+use crate::settings::{Found, Items, Key, Origin, Source, parse};
 
 /// The command line of the agent, for completions and manual pages.
 pub fn command() -> clap::Command {
@@ -96,7 +96,7 @@ pub struct Start {
     #[arg(long, requires = "init")]
     pub mask: bool,
     /// How long what the workload leaves behind may take to end before it is killed
-    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
+    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = parse::duration)]
     pub grace: Duration,
 }
 

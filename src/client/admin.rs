@@ -4,9 +4,9 @@ use std::io;
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
 use super::list::{AuditFilter, Pages};
-use super::session::Client;
 use crate::wire::{
     AuditEntryView, AuditVerification, KeyslotView, Lock, MemberChange, MemberView, NewKeyslot, NewMember,
     NewOrg, NewTicket, NewToken, OrgCreated, OrgPolicyChange, OrgView, StatusView, TicketCreated, TicketView,

@@ -4,9 +4,9 @@ use std::io;
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
 use super::list::{AuditFilter, Pages, query};
-use super::session::Client;
 use crate::wire::{
     CategoryDeclaration, CategoryView, PluginChange, PluginDeclaration, PluginView, PresetView,
     StatisticsView, paths,

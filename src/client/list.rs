@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
+use super::api_client::Client;
 use super::error::{AnswerFault, CallError, Refused};
-use super::session::Client;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
 use crate::wire::Page;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::{Method, header};
 use jiff::fmt::rfc2822;
 
-use super::answer;
 use super::boot::{BootOptions, target};
 use super::connect::Target;
 use super::error::CallError;
-use super::pace::Pace;
+use super::response;
+use super::timer::Pace;
 use super::transport::{Call, Connection};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
@@ -62,7 +62,7 @@ async fn reach(target: &Target, limit: Duration, pace: &impl Pace) -> Result<Rea
     let left = limit.saturating_sub(pace.now().saturating_sub(started));
     let answer = connection.exchange(&call, left).await?;
     let took = pace.now().saturating_sub(started);
-    let answer = answer::succeeded(&target.to, answer)?;
+    let answer = response::succeeded(&target.to, answer)?;
     let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
     Ok(Reached { took, clock: date.and_then(clock) })
 }
@@ -84,8 +84,8 @@ mod tests {
 
     use super::*;
     use crate::client::error::{Outage, Refused};
-    use crate::client::pace::MachinePace;
-    use crate::client::rehearsal::{Identity, Rehearsal, raw};
+    use crate::client::tests::mock_server::{Identity, Rehearsal, raw};
+    use crate::client::timer::MachinePace;
     use crate::domain::credential::{Credential, CredentialKind};
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::error::{CallError, Outage, Refused};
-use super::pace::Pace;
+use super::timer::Pace;
 
 /// The wait after the first round; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -37,7 +37,7 @@ pub(crate) enum GaveUp {
 }
 
 /// Calls `attempt` with each of `addresses` (at least one) in turn, round after round, until it succeeds, is refused, or
-/// `deadline` (in `pace`'s time) has come. It is always called once.
+/// `deadline` (in `timer`'s time) has come. It is always called once.
 pub(crate) async fn until<T, P: Pace>(
     pace: &mut P,
     deadline: Duration,

@@ -2,9 +2,9 @@
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
 use super::list::{BootFilter, Pages, SecretFilter};
-use super::session::Client;
 use crate::wire::{
     BootView, Deleted, DepositInfo, NewSecret, ReencryptProgress, Replacement, SecretChange, SecretView,
     paths,

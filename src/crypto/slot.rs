@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::aad::Aad;
-use super::hybrid::SuiteId;
+use super::hpke::SuiteId;
 use super::keyfile::UnlockKey;
 use super::memory::Key32;
 use super::passphrase::{DeriveError, Params, Passphrase};
 use super::random::Random;
 use super::ring::{KeyRing, RingDamaged};
-use super::{hybrid, kdf, passphrase, random, serial};
+use super::{hpke, kdf, passphrase, random, serial};
 
 const LABEL: &str = "dropsafe key slot v1";
 
@@ -95,15 +95,15 @@ pub fn create(
             Secret::Credential(_) => SlotKind::Credential,
         },
         salt: random::array(rng),
-        ring: hybrid::public_half(ring.identity()),
-        suite: hybrid::X25519,
+        ring: hpke::public_half(ring.identity()),
+        suite: hpke::X25519,
         public: [0; 32],
         commitment: [0; 32],
         enc: Vec::new(),
         ct: Vec::new(),
     };
     if let Some(keys) = slot.derive(ring.store(), secret)? {
-        slot.public = hybrid::public_half(&keys.private);
+        slot.public = hpke::public_half(&keys.private);
         slot.commitment = *keys.commitment.expose();
     }
     let slot = slot.rewrapped(ring, rng);
@@ -133,7 +133,7 @@ impl Slot {
         store: &[u8; 16],
         secret: Secret<'_>,
     ) -> Result<Option<(Key32, Opener)>, UnlockError> {
-        if self.suite != hybrid::X25519 {
+        if self.suite != hpke::X25519 {
             return Err(UnlockError::UnknownSuite(self.suite));
         }
         let Some(keys) = self.derive(store, secret)? else { return Ok(None) };
@@ -146,13 +146,12 @@ impl Slot {
 
     /// The ring's root as it is wrapped now, by what opened this slot before.
     pub(crate) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, UnlockError> {
-        if self.suite != hybrid::X25519 {
+        if self.suite != hpke::X25519 {
             return Err(UnlockError::UnknownSuite(self.suite));
         }
         let aad = self.bind(store);
-        let root =
-            hybrid::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
-                .map_err(|_| UnlockError::Damaged)?;
+        let root = hpke::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
+            .map_err(|_| UnlockError::Damaged)?;
         let root = root.as_slice().try_into().map_err(|_| UnlockError::Damaged)?;
         Ok(Key32::copy_of(root))
     }
@@ -164,7 +163,7 @@ impl Slot {
     )]
     pub(crate) fn rewrapped(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
         let (aad, root) = (self.bind(ring.store()), ring.root().expose());
-        let sealed = hybrid::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
+        let sealed = hpke::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
             .expect("sealing to a key of our own");
         Self { enc: sealed.enc, ct: sealed.ct, ..self.clone() }
     }

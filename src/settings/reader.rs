@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 
-use super::fault::Faults;
+use super::error::Faults;
 use super::key::{Key, Origin};
 use super::source::{Items, Source};
 
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::form;
+    use super::super::parse;
     use super::super::source::{Environment, Found};
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
         let mut faults = Faults::default();
         let flag = Flag(Items::One("5s".into()));
         let variable = environment("hunter2");
-        let read = Reader::new(&[&flag, &variable], &mut faults).one(&DEADLINE, form::duration);
+        let read = Reader::new(&[&flag, &variable], &mut faults).one(&DEADLINE, parse::duration);
         assert_eq!(read.map(|setting| setting.origin), Some(Origin::Flag("--deadline")));
         assert_eq!(
             faults.to_string(),
@@ -164,10 +164,10 @@ mod tests {
     fn lists_are_split_and_each_bad_item_is_a_fault() {
         let mut faults = Faults::default();
         let variable = environment("1s, 2s\n3s");
-        let read = Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration);
+        let read = Reader::new(&[&variable], &mut faults).list(&DEADLINE, parse::duration);
         assert_eq!(read.map(|setting| setting.value.len()), Some(3));
         let variable = environment("1,2s,3");
-        assert_eq!(Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration), None);
+        assert_eq!(Reader::new(&[&variable], &mut faults).list(&DEADLINE, parse::duration), None);
         assert_eq!(faults.len(), 2);
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_mapping_is_no_value() {
         let mut faults = Faults::default();
         let flag = Flag(Items::Other("a mapping"));
-        assert_eq!(Reader::new(&[&flag], &mut faults).one(&DEADLINE, form::duration), None);
+        assert_eq!(Reader::new(&[&flag], &mut faults).one(&DEADLINE, parse::duration), None);
         assert_eq!(faults.to_string(), "--deadline: a mapping where a single value belongs");
     }
 }

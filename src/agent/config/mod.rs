@@ -17,7 +17,7 @@ use super::placement;
 use super::placement::Placement;
 use super::wanted::Wanted;
 use crate::domain::name::{EnvName, PluginName};
-use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
+use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, nearest, parse};
 
 /// Where the configuration is, unless someone says otherwise. It need not exist.
 pub const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
@@ -184,11 +184,11 @@ pub fn read(
     let sources: [&dyn Source; 3] = [options, environment, &file];
     let mut reader = Reader::new(&sources, &mut faults);
 
-    let ticket_file = reader.one(&key::TICKET_FILE, form::path);
-    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, form::boolean);
+    let ticket_file = reader.one(&key::TICKET_FILE, parse::path);
+    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, parse::boolean);
     let deadline = reader.one(&key::DEADLINE, positive);
     let on_outage = reader.one(&key::ON_OUTAGE, on_outage);
-    let cache_dir = reader.one(&key::CACHE_DIR, form::path);
+    let cache_dir = reader.one(&key::CACHE_DIR, parse::path);
     let cache_max_age = reader.one(&key::CACHE_MAX_AGE, positive);
     let mut require = list(reader.list(&key::REQUIRE, Wanted::parse));
     let optional = list(reader.list(&key::OPTIONAL, Wanted::parse));
@@ -197,13 +197,13 @@ pub fn read(
     let plugins = reader.list(&key::PLUGINS, PluginName::parse);
     let allow_names = list(reader.list(&key::ALLOW_NAMES, allowed));
     let literal = list(reader.list(&key::LITERAL, EnvName::parse));
-    let files_dir = reader.one(&key::FILES_DIR, form::path);
+    let files_dir = reader.one(&key::FILES_DIR, parse::path);
     let layers = reader.list(&key::LAYERS, Layer::parse);
-    let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
+    let defaults_file = reader.one(&key::DEFAULTS_FILE, parse::path);
     let machine = reader.one(&key::MACHINE, machine);
-    let authorities = reader.one(&key::AUTHORITIES, form::path);
+    let authorities = reader.one(&key::AUTHORITIES, parse::path);
     let file_group = reader.one(&key::FILE_GROUP, machine_group);
-    let allow_disk = reader.one(&key::ALLOW_DISK, form::boolean);
+    let allow_disk = reader.one(&key::ALLOW_DISK, parse::boolean);
     let user = reader.one(&key::USER, Wish::parse);
     let log = log(&mut reader);
 
@@ -258,7 +258,7 @@ pub fn read_log(options: &Options, environment: &Environment) -> Log {
 /// Where files go, for one that cannot read the configuration file; that decides last.
 pub fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
     let mut ignored = Faults::default();
-    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
+    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, parse::path);
     read.map_or_else(|| default_files_dir(environment), |set| set.value)
 }
 
@@ -308,7 +308,7 @@ fn list<T>(setting: Option<Setting<Vec<T>>>) -> Vec<T> {
 }
 
 fn positive(text: &str) -> Result<Duration, &'static str> {
-    match form::duration(text)? {
+    match parse::duration(text)? {
         Duration::ZERO => Err("must be longer than nothing"),
         duration => Ok(duration),
     }
@@ -317,7 +317,7 @@ fn positive(text: &str) -> Result<Duration, &'static str> {
 fn on_outage(text: &str) -> Result<OnOutage, String> {
     let words =
         [("fail", OnOutage::Fail), ("cache", OnOutage::Cache), ("start-without", OnOutage::StartWithout)];
-    form::word(text, &words)
+    parse::word(text, &words)
 }
 
 fn allowed(text: &str) -> Result<EnvName, String> {
@@ -356,10 +356,10 @@ fn log(reader: &mut Reader<'_>) -> Log {
     ];
     Log {
         format: reader
-            .one(&key::LOG, |text| form::word(text, &formats))
+            .one(&key::LOG, |text| parse::word(text, &formats))
             .map_or(LogFormat::Text, |set| set.value),
         level: reader
-            .one(&key::LOG_LEVEL, |text| form::word(&text.to_ascii_lowercase(), &levels))
+            .one(&key::LOG_LEVEL, |text| parse::word(&text.to_ascii_lowercase(), &levels))
             .map_or(LevelFilter::WARN, |set| set.value),
     }
 }

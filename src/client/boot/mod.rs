@@ -14,11 +14,11 @@ use thiserror::Error;
 use super::connect::Target;
 use super::endpoint::Endpoint;
 use super::error::{Outage, Refused};
-use super::pace::Pace;
 use super::retry::{GaveUp, Try};
 use super::roots::Roots;
+use super::timer::Pace;
 use super::transport::{Call, Connection};
-use super::{answer, request, retry};
+use super::{request, response, retry};
 use crate::domain::ticket::BootTicket;
 use crate::wire::{BootReport, BootRequest, BootResponse, Explanation, paths};
 
@@ -152,7 +152,7 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
         // A store that took the request and is silent leaves half of the time to the others.
         let limit = if this.address + 1 < targets.len() { left / 2 } else { left };
         let answer = connection.exchange(call, limit).await?;
-        Ok((answer::read(&target.to, answer)?, connection))
+        Ok((response::read(&target.to, answer)?, connection))
     })
     .await;
     outcome.map_err(|gave_up| match gave_up {
@@ -211,7 +211,5 @@ fn seconds(time: &Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-#[cfg(all(test, feature = "server"))]
-mod faults;
 #[cfg(all(test, feature = "server"))]
 mod tests;

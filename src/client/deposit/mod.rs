@@ -5,12 +5,12 @@
 use data_encoding::BASE64;
 use thiserror::Error;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::session::Client;
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::random::Random;
 use crate::crypto::value::Wrapped;
-use crate::crypto::{hybrid, random, value as sealing};
+use crate::crypto::{hpke, random, value as sealing};
 use crate::domain::catalog::Presets;
 use crate::domain::hint::Hint;
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
@@ -243,7 +243,7 @@ struct Carried {
 
 /// The key of `info`. Its fingerprint is computed here: what the store says of it proves nothing.
 fn key(info: &DepositInfo, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
-    if info.suite != hybrid::X25519 {
+    if info.suite != hpke::X25519 {
         return Err(DepositError::Suite(info.suite));
     }
     let public = BASE64.decode(info.public_key.as_bytes()).map_err(|_| DepositError::KeyUnusable)?;

@@ -1,8 +1,8 @@
 //! What leaves the process when something is deposited, and what does not.
 
 use super::*;
-use crate::client::rehearsal::{Act, Asked, Rehearsal, json};
-use crate::client::session::tests::client;
+use crate::client::api_client::tests::client;
+use crate::client::tests::mock_server::{Act, Asked, Rehearsal, json};
 use crate::crypto::deposit::ReleaseKey;
 use crate::crypto::memory::Key32;
 use crate::crypto::random::Kernel;
@@ -25,7 +25,7 @@ fn info(generation: u32) -> DepositInfo {
         organization: ORG.to_string(),
         member: MEMBER.to_string(),
         generation,
-        suite: hybrid::X25519,
+        suite: hpke::X25519,
         public_key: BASE64.encode(key.public()),
         fingerprint: "what the store says of it".into(),
         variable_ceiling: 100,

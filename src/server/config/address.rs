@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::domain::ticket::MAX_URL;
-use crate::settings::form::Expected;
+use crate::settings::parse::Expected;
 
 /// The port when only a host is said.
 const DEFAULT_PORT: u16 = 7373;

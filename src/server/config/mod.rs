@@ -20,7 +20,7 @@ use super::datadir;
 use super::log::{LogFormat, LogLevel};
 use crate::domain::catalog::Presets;
 use crate::kv;
-use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
+use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, parse};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
@@ -152,7 +152,7 @@ impl ServeConfig {
         let mut reader = Reader::new(&sources, &mut faults);
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
-        let within = |text: &str| form::path(text).map(|path| data.join(path));
+        let within = |text: &str| parse::path(text).map(|path| data.join(path));
         let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>().map(|url| url.in_folder(data))));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
@@ -163,7 +163,7 @@ impl ServeConfig {
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
-            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned())))
+            socket: match value(reader.one(&SOCKET, |text| Ok::<_, parse::Expected>(text.to_owned())))
                 .as_deref()
             {
                 Some("off") => None,
@@ -189,12 +189,12 @@ impl ServeConfig {
                 .unwrap_or(crate::api::limits::Settings::default().in_flight),
             boots: value(reader.one(&MAX_BOOTS, count))
                 .unwrap_or(crate::api::limits::Settings::default().boots_waiting),
-            boot_wait: value(reader.one(&BOOT_WAIT, form::duration))
+            boot_wait: value(reader.one(&BOOT_WAIT, parse::duration))
                 .unwrap_or(crate::api::limits::Settings::default().boot_patience),
             guesses: value(reader.one(&FREE_GUESSES, count))
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(crate::api::limits::Settings::default().guesses),
-            drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+            drain: value(reader.one(&DRAIN_TIME, parse::duration)).unwrap_or(DRAIN),
             presets,
             patience: Patience::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
@@ -229,7 +229,7 @@ fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
 }
 
-fn socket_mode(text: &str) -> Result<u32, form::Expected> {
+fn socket_mode(text: &str) -> Result<u32, parse::Expected> {
     match text {
         "0600" | "600" => Ok(0o600),
         "0660" | "660" => Ok(0o660),
@@ -237,7 +237,7 @@ fn socket_mode(text: &str) -> Result<u32, form::Expected> {
     }
 }
 
-fn count(text: &str) -> Result<usize, form::Expected> {
+fn count(text: &str) -> Result<usize, parse::Expected> {
     match text.parse() {
         Ok(count) if (1..=1_000_000).contains(&count) => Ok(count),
         _ => Err("expected a number from 1 to 1000000"),

@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 use crate::domain::catalog::{Preset, PresetField, Presets};
 use crate::domain::value::Kind;
-use crate::settings::{Content, Entry, Faults, File, Node, form, nearest};
+use crate::settings::{Content, Entry, Faults, File, Node, nearest, parse};
 
 /// The field of the file.
 pub(crate) const FIELD: &str = "presets";
@@ -74,7 +74,7 @@ impl<'a> Reading<'a> {
         let entries = self.mapping(node, OF_FIELD)?;
         let before = self.faults.len();
         let (key, label) = (self.needed(node, entries, "key"), self.needed(node, entries, "label"));
-        let optional = self.given(entries, "optional", form::boolean).unwrap_or(false);
+        let optional = self.given(entries, "optional", parse::boolean).unwrap_or(false);
         let kind = self.given(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
         let usual = self.given(entries, "usual", str::parse);
         let prefixes = match entry(entries, "prefixes") {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::settings::form;
+use crate::settings::parse;
 
 /// What a server is there for. Of several over one store each may have its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Role {
 }
 
 impl FromStr for Role {
-    type Err = form::Expected;
+    type Err = parse::Expected;
 
-    fn from_str(text: &str) -> Result<Self, form::Expected> {
+    fn from_str(text: &str) -> Result<Self, parse::Expected> {
         match text {
             "all" => Ok(Self::All),
             "deposit" => Ok(Self::Deposit),

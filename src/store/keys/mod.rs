@@ -26,7 +26,7 @@ use crate::crypto::passphrase::{Params, Passphrase};
 use crate::crypto::ring::SealedRing;
 use crate::crypto::slot::{self, Secret, SlotKind};
 use crate::crypto::slots::Slots;
-use crate::crypto::{SecretBytes, hybrid};
+use crate::crypto::{SecretBytes, hpke};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::{MemberId, OrgId, SlotId, StoreId};
 use crate::domain::name::Label;

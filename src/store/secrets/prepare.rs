@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::record::{BodyRecord, Stored, bound};
 use super::{Deposit, SealedDeposit};
 use crate::crypto::deposit::DepositKey;
-use crate::crypto::hybrid::X25519;
+use crate::crypto::hpke::X25519;
 use crate::crypto::value::{self, Wrapped};
 use crate::domain::id::{OrgId, SecretId, VersionId};
 use crate::domain::name::{EnvName, SecretName};

@@ -4,17 +4,17 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
-use super::deposit::ReleaseKey;
-use super::keyfile::UnlockKey;
-use super::passphrase::{Params, Passphrase};
-use super::record::RecordKey;
-use super::ring::KeyRing;
+use crate::crypto::deposit::ReleaseKey;
+use crate::crypto::keyfile::UnlockKey;
+use crate::crypto::passphrase::{Params, Passphrase};
+use crate::crypto::record::RecordKey;
+use crate::crypto::ring::KeyRing;
 #[cfg(feature = "server")]
-use super::ring::SealedRing;
-use super::slot::Secret;
-use super::slots::Slots;
-use super::value::{Context, SealedValue};
-use super::{SecretBytes, cache, slot, value};
+use crate::crypto::ring::SealedRing;
+use crate::crypto::slot::Secret;
+use crate::crypto::slots::Slots;
+use crate::crypto::value::{Context, SealedValue};
+use crate::crypto::{SecretBytes, cache, slot, value};
 
 const CONTEXT: Context<'static> = Context {
     store: &[1; 16],
@@ -28,7 +28,8 @@ const CONTEXT: Context<'static> = Context {
 
 #[test]
 fn everything_stored_is_as_version_1_wrote_it() {
-    let published: Value = serde_json::from_str(include_str!("../../tests/vectors/formats-1.json")).unwrap();
+    let published: Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/formats-1.json")).unwrap();
     for (name, written) in written() {
         assert_eq!(published[name], written, "the format of {name}; in full: {written}");
     }

@@ -4,15 +4,17 @@
 //! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`Context`], so that neither
 //! opens anywhere else. A value that opens is never checked here for what it means.
 
+mod context;
+
 use serde::{Deserialize, Serialize};
 
-use super::aead::{Nonce, TAG_LEN};
-pub use super::context::Context;
-use super::deposit::{DepositKey, ReleaseKey};
-use super::hybrid::SuiteId;
-use super::memory::Key32;
-use super::random::Random;
-use super::{SecretBytes, aead, hybrid, random, serial};
+pub use self::context::Context;
+use crate::crypto::aead::{Nonce, TAG_LEN};
+use crate::crypto::deposit::{DepositKey, ReleaseKey};
+use crate::crypto::hpke::SuiteId;
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
+use crate::crypto::{SecretBytes, aead, hpke, random, serial};
 
 /// Domain separation of the HPKE seals of data keys (`info` of RFC 9180).
 const INFO: &[u8] = b"dropsafe deposit v1";
@@ -198,8 +200,8 @@ fn wrap_hpke(
 ) -> Result<Wrapped, BadDepositKey> {
     let aad = context.bind(DEPOSITED, key.generation());
     let sealed =
-        hybrid::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| BadDepositKey)?;
-    Ok(Wrapped::Hpke { suite: hybrid::X25519, enc: sealed.enc, ct: sealed.ct })
+        hpke::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| BadDepositKey)?;
+    Ok(Wrapped::Hpke { suite: hpke::X25519, enc: sealed.enc, ct: sealed.ct })
 }
 
 fn wrap_settled(key: &ReleaseKey, context: &Context<'_>, data_key: &Key32, rng: &mut dyn Random) -> Wrapped {
@@ -210,9 +212,9 @@ fn wrap_settled(key: &ReleaseKey, context: &Context<'_>, data_key: &Key32, rng: 
 
 fn unwrap(key: &ReleaseKey, context: &Context<'_>, wrapped: &Wrapped) -> Result<Key32, OpenError> {
     let data_key = match wrapped {
-        Wrapped::Hpke { suite: hybrid::X25519, enc, ct } => {
+        Wrapped::Hpke { suite: hpke::X25519, enc, ct } => {
             let aad = context.bind(DEPOSITED, key.generation());
-            hybrid::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| OpenError::Damaged)?
+            hpke::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| OpenError::Damaged)?
         }
         Wrapped::Hpke { suite, .. } => return Err(OpenError::UnknownSuite(*suite)),
         Wrapped::Settled { nonce, ct } => {
@@ -308,9 +310,9 @@ mod tests {
         for length in [0, 31, 33] {
             let aad = CONTEXT.bind(DEPOSITED, 1);
             let short =
-                hybrid::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
+                hpke::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
                     .unwrap();
-            sealed.wrapped = Wrapped::Hpke { suite: hybrid::X25519, enc: short.enc, ct: short.ct };
+            sealed.wrapped = Wrapped::Hpke { suite: hpke::X25519, enc: short.enc, ct: short.ct };
             assert_eq!(open(&key, &CONTEXT, &sealed), Err(OpenError::Damaged));
         }
     }

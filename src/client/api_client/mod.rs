@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use super::connect::Target;
 use super::endpoint::Endpoint;
 use super::error::{CallError, Outage, Refused, Step};
-use super::pace::{MachinePace, Pace};
 use super::retry::{GaveUp, Try};
 use super::roots::Roots;
+use super::timer::{MachinePace, Pace};
 use super::transport::{Answer, Call, Connection};
-use super::{answer, request, retry};
+use super::{request, response, retry};
 use crate::domain::credential::Credential;
 use crate::wire::Code;
 
@@ -127,7 +127,7 @@ impl Client {
     pub(crate) async fn remove(&mut self, path: String) -> Result<(), CallError> {
         let call = self.call(Method::DELETE, path);
         let answer = self.send(&call, CALL).await?;
-        answer::succeeded(&self.target.to, answer).map(drop)
+        response::succeeded(&self.target.to, answer).map(drop)
     }
 
     /// A GET whose answer goes to `sink` piece by piece, as it may be long.
@@ -140,7 +140,7 @@ impl Client {
         // A connection of its own: what a stream that broke off leaves behind is no place for the next call.
         let mut connection = Connection::open(&self.target, CONNECT).await?;
         let answer = connection.stream(&call, CALL, sink).await?;
-        answer::succeeded(&self.target.to, answer).map(drop)
+        response::succeeded(&self.target.to, answer).map(drop)
     }
 
     fn call(&self, method: Method, path: String) -> Call {
@@ -149,7 +149,7 @@ impl Client {
 
     async fn answered<T: DeserializeOwned>(&mut self, call: &Call, limit: Duration) -> Result<T, CallError> {
         let answer = self.send(call, limit).await?;
-        answer::read(&self.target.to, answer)
+        response::read(&self.target.to, answer)
     }
 
     /// Sends `call`, with patience for a store that asks for it. The answer's status is a success.
@@ -158,7 +158,7 @@ impl Client {
         let deadline = pace.now() + PATIENCE;
         let outcome = retry::until(pace, deadline, 1, async |_: &mut MachinePace, _: Try| {
             let answer = once(target, connection, call, limit).await;
-            match answer.and_then(|answer| answer::succeeded(&target.to, answer)) {
+            match answer.and_then(|answer| response::succeeded(&target.to, answer)) {
                 Err(CallError::Outage(outage)) if asks_for_patience(&outage) => Err(outage.into()),
                 settled => Ok(settled),
             }

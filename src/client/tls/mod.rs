@@ -19,8 +19,8 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::error::{CallError, Distrust, Outage, Refused, TlsFault};
-use super::roots::Roots;
+use crate::client::error::{CallError, Distrust, Outage, Refused, TlsFault};
+use crate::client::roots::Roots;
 use crate::domain::pin::Pin;
 
 /// Who decides whether a server is the store.
@@ -87,7 +87,7 @@ fn provider() -> CryptoProvider {
 #[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
 fn ring_provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
-    provider.kx_groups.insert(0, super::hybrid::X25519_MLKEM768);
+    provider.kx_groups.insert(0, crate::client::x25519_mlkem768::X25519_MLKEM768);
     provider
 }
 
@@ -200,7 +200,7 @@ mod tests {
     use rustls::{ClientConnection, NamedGroup, ServerConfig, ServerConnection};
 
     use super::*;
-    use crate::client::rehearsal::Identity;
+    use crate::client::tests::mock_server::Identity;
 
     const NAME: &str = "store.example";
 

@@ -1,6 +1,8 @@
 //! A boot from one end of a real connection to the other.
 #![expect(clippy::disallowed_methods, reason = "a test writes the file of authorities")]
 
+mod faults;
+
 use std::io;
 use std::time::Instant;
 
@@ -9,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::client::error::CallError;
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json};
+use crate::client::tests::mock_server::{Act, Asked, Identity, Rehearsal, json};
+use crate::client::timer::MachinePace;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;

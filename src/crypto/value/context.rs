@@ -1,6 +1,6 @@
 //! Where a value belongs: what a value and its wrapped key are bound to. It is never stored with them.
 
-use super::aad::Aad;
+use crate::crypto::aad::Aad;
 
 /// Where a value belongs. The generation is that of the key that seals or opens.
 #[derive(Clone, Copy, Debug)]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, options};
 use zeroize::Zeroizing;
 
-use super::fault::Faults;
-use super::key::{Key, Origin, nearest};
-use super::source::{Found, Items, Source};
+use crate::settings::error::Faults;
+use crate::settings::key::{Key, Origin, nearest};
+use crate::settings::source::{Found, Items, Source};
 
 /// Enough for any configuration; a parser's cost stays bounded.
 const MAX_BYTES: usize = 1 << 20;

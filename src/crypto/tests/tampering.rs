@@ -7,16 +7,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::deposit::ReleaseKey;
-use super::keyfile::UnlockKey;
-use super::passphrase::{Params, Passphrase};
-use super::random::Kernel;
-use super::record::RecordKey;
-use super::ring::{KeyRing, SealedRing};
-use super::slot::Secret;
-use super::slots::Slots;
-use super::value::{Context, SealedValue};
-use super::{SecretBytes, cache, slot, value};
+use crate::crypto::deposit::ReleaseKey;
+use crate::crypto::keyfile::UnlockKey;
+use crate::crypto::passphrase::{Params, Passphrase};
+use crate::crypto::random::Kernel;
+use crate::crypto::record::RecordKey;
+use crate::crypto::ring::{KeyRing, SealedRing};
+use crate::crypto::slot::Secret;
+use crate::crypto::slots::Slots;
+use crate::crypto::value::{Context, SealedValue};
+use crate::crypto::{SecretBytes, cache, slot, value};
 
 const STORE: [u8; 16] = [1; 16];
 
@@ -117,18 +117,18 @@ fn of_the_agents_cache() {
 /// A context that can be flipped.
 #[derive(Serialize, serde::Deserialize)]
 struct OwnedContext {
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     store: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     org: [u8; 16],
     scope: u8,
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     owner: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     secret: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     env: Vec<u8>,
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     version: [u8; 16],
 }
 

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 
-use super::tests::{LONG, SHORT, SOON, against, outage, refusal, released, ticket};
-use super::*;
+use super::{LONG, SHORT, SOON, against, outage, refusal, released, ticket};
+use crate::client::boot::*;
 use crate::client::error::{AnswerFault, Step, TlsFault};
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::{Act, Rehearsal, json, raw};
+use crate::client::tests::mock_server::{Act, Rehearsal, json, raw};
+use crate::client::timer::MachinePace;
 use crate::domain::pin::Pin;
 
 #[tokio::test]

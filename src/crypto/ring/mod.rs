@@ -12,14 +12,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::aad::Aad;
-use super::aead::Nonce;
-use super::deposit::{DepositKey, ReleaseKey};
-use super::memory::Key32;
-use super::random::Random;
-use super::slot::Slot;
-use super::slots::Slots;
-use super::{aead, hybrid, random, serial};
+use crate::crypto::aad::Aad;
+use crate::crypto::aead::Nonce;
+use crate::crypto::deposit::{DepositKey, ReleaseKey};
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
+use crate::crypto::slot::Slot;
+use crate::crypto::slots::Slots;
+use crate::crypto::{aead, hpke, random, serial};
 
 const LABEL: &str = "dropsafe key ring v1";
 const FIRST_GENERATION: u32 = 1;
@@ -54,7 +54,7 @@ pub struct SealedRing {
 }
 
 impl KeyRing {
-    /// The first ring of a store, with one generation. It can be unlocked again once it has a slot ([`super::slot::create`]).
+    /// The first ring of a store, with one generation. It can be unlocked again once it has a slot ([`crate::crypto::slot::create`]).
     pub fn create(store: &[u8; 16], rng: &mut dyn Random) -> Self {
         Self {
             store: *store,
@@ -102,7 +102,7 @@ impl KeyRing {
             plaintext.extend_from_slice(digest);
         }
         let mut sealed = SealedRing {
-            identity: hybrid::public_half(&self.identity),
+            identity: hpke::public_half(&self.identity),
             current: self.deposit_key(),
             older: self.older.values().map(|key| key.deposit_key()).collect(),
             nonce: random::array(rng),

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::client::error::AnswerFault;
 use crate::client::list::SecretFilter;
-use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json, raw};
+use crate::client::tests::mock_server::{Act, Asked, Identity, Rehearsal, json, raw};
 use crate::domain::credential::CredentialKind;
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;

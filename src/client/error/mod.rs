@@ -8,8 +8,8 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
-use super::endpoint::EndpointError;
-use super::roots::RootsError;
+use crate::client::endpoint::EndpointError;
+use crate::client::roots::RootsError;
 use crate::domain::pin::Pin;
 use crate::wire::{Code, Problem};
 
