@@ -15,7 +15,7 @@ use super::release::{Incomplete, Release, Source};
 use super::wanted::Wanted;
 use super::{machine, release};
 use crate::client;
-use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
+use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
@@ -27,18 +27,18 @@ use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
 pub enum FetchError {
     /// The store was out of reach, or not able, until the deadline.
     #[error("{0}")]
-    Outage(BootError),
+    Outage(BootCallError),
     /// The same, and the cache is of no help.
     #[error("{outage}; and {cache}")]
     NoCache {
         /// What the store said or did not say.
-        outage: BootError,
+        outage: BootCallError,
         /// What is wrong with the cache.
         cache: CacheError,
     },
     /// The store, or what stands at its address, said no.
     #[error("{0}")]
-    Refused(Refused),
+    Refused(CallRefusal),
     /// The answer is not whole.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
@@ -64,11 +64,13 @@ impl FetchError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Outage(_) | Self::NoCache { .. } => Exit::Unreachable,
-            Self::Incomplete(_) | Self::Runtime(_) | Self::Refused(Refused::NoRandomness) => Exit::TryAgain,
+            Self::Incomplete(_) | Self::Runtime(_) | Self::Refused(CallRefusal::NoRandomness) => {
+                Exit::TryAgain
+            }
             Self::Refused(refused) => match refused {
-                Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
-                    Exit::Denied
-                }
+                CallRefusal::WrongPin { .. }
+                | CallRefusal::Untrusted { .. }
+                | CallRefusal::SocketDenied { .. } => Exit::Denied,
                 refused if refused.is_denial() => Exit::Denied,
                 _ => Exit::Configuration,
             },
@@ -79,7 +81,7 @@ impl FetchError {
 /// A boot that the store has recorded and that waits for its report.
 pub struct Pending {
     runtime: Runtime,
-    session: Session,
+    session: BootSession,
 }
 
 impl Pending {
@@ -130,7 +132,7 @@ pub fn release(
     let runtime = runtime()?;
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
     let answer =
-        runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
+        runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
     match answer {
         Ok((response, session)) => {
             release::agrees(&response)?;
@@ -140,7 +142,7 @@ pub fn release(
             let release = Release::take(response, Source::Store)?;
             Ok((release, Some(Pending { runtime, session })))
         }
-        Err(BootError::Refused(refused)) => {
+        Err(BootCallError::Refused(refused)) => {
             if refused.is_denial()
                 && let Err(error) = cache().destroy()
             {
@@ -162,10 +164,10 @@ pub fn explanation(
     options: &BootOptions,
 ) -> Result<Explanation, FetchError> {
     let answer = runtime()?
-        .block_on(async { client::explain(ticket, request, options, &mut MachinePace::start()).await });
+        .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
     answer.map_err(|error| match error {
-        BootError::Refused(refused) => FetchError::Refused(refused),
-        outage @ BootError::Outage { .. } => FetchError::Outage(outage),
+        BootCallError::Refused(refused) => FetchError::Refused(refused),
+        outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
     })
 }
 
@@ -173,8 +175,8 @@ pub fn explanation(
 ///
 /// # Errors
 /// This machine has no room for a connection.
-pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
-    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
+pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {
@@ -183,7 +185,7 @@ fn runtime() -> Result<Runtime, FetchError> {
 }
 
 fn fall_back(
-    outage: BootError,
+    outage: BootCallError,
     cache: impl Fn() -> Cache,
     settings: &Settings,
     now: Timestamp,

@@ -7,7 +7,7 @@ use super::failure::{Failure, Outcome};
 use super::listing::Shown;
 use super::table::Table;
 use super::{Context, connect, listing};
-use crate::client::{AuditFilter, Client};
+use crate::client::{AuditListFilter, Client};
 use crate::wire::{AuditEntryView, ChainView};
 
 /// Show the audit trail, newest first, or verify it
@@ -63,7 +63,7 @@ impl Audit {
             return verify.run(context).await;
         }
         let mut client = connect::client(context)?;
-        let filter = AuditFilter {
+        let filter = AuditListFilter {
             q: self.text,
             action: self.action,
             actor: self.actor,
@@ -80,7 +80,7 @@ impl Audit {
 }
 
 /// Straight through: an entry is on its way out before the next has come.
-async fn export(context: &mut Context, client: &mut Client, filter: &AuditFilter) -> Outcome {
+async fn export(context: &mut Context, client: &mut Client, filter: &AuditListFilter) -> Outcome {
     context.output.flush()?;
     let mut sink = |piece: &[u8]| {
         use std::io::Write as _;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::failure::Outcome;
 use super::listing::Shown;
 use super::{Context, connect, listing};
-use crate::client::{BootFilter, Client};
+use crate::client::{BootListFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
 
@@ -41,7 +41,8 @@ impl Boots {
     pub async fn run(self, context: &mut Context) -> Outcome {
         let mut client = connect::client(context)?;
         let secret = self.name.clone();
-        let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
+        let filter =
+            BootListFilter { member: self.member, secret, live: self.live, ..BootListFilter::default() };
         let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "GIVEN", "OUTDATED"];
         let pages = Client::boots(&filter);
         match self.name {

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::known::Place;
 use super::{Context, files};
-use crate::client::{CallError, Client, Endpoint, Outage, Refused};
+use crate::client::{CallError, CallOutage, CallRefusal, Client, Endpoint};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::wire::{Code, Problem};
 
@@ -122,7 +122,7 @@ pub fn open(context: &Context, endpoint: Endpoint, token: &Credential) -> Result
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let message = match &error {
-            CallError::Refused(Refused::Problem(problem)) => said(problem),
+            CallError::Refused(CallRefusal::Problem(problem)) => said(problem),
             other => other.to_string(),
         };
         Self::new(exit(&error), message).maybe_hint(error.hint())
@@ -152,16 +152,16 @@ fn exit(error: &CallError) -> Exit {
         _ => {}
     }
     match error {
-        CallError::Outage(Outage::Status { .. }) | CallError::Outage(_) => Exit::Unreachable,
+        CallError::Outage(CallOutage::Status { .. }) | CallError::Outage(_) => Exit::Unreachable,
         CallError::Refused(refused) => match refused {
-            Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
-                Exit::Denied
-            }
+            CallRefusal::WrongPin { .. }
+            | CallRefusal::Untrusted { .. }
+            | CallRefusal::SocketDenied { .. } => Exit::Denied,
             refused if refused.is_denial() => Exit::Denied,
-            Refused::Problem(_) => Exit::Failed,
-            Refused::Endpoint(_) | Refused::Roots(_) | Refused::Request(_) => Exit::Configuration,
-            Refused::Sink(_) => Exit::CannotCreate,
-            Refused::Status { .. } | Refused::Redirect { .. } | Refused::BadAnswer { .. } => {
+            CallRefusal::Problem(_) => Exit::Failed,
+            CallRefusal::Endpoint(_) | CallRefusal::Roots(_) | CallRefusal::Request(_) => Exit::Configuration,
+            CallRefusal::Sink(_) => Exit::CannotCreate,
+            CallRefusal::Status { .. } | CallRefusal::Redirect { .. } | CallRefusal::BadResponse { .. } => {
                 Exit::Unreachable
             }
             _ => Exit::Internal,

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::set::warn;
 use super::table::Table;
 use super::{Context, connect, env_file, files, input};
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, check};
 use crate::wire::SecretView;
@@ -192,8 +192,11 @@ async fn planned(deposits: &mut Deposits, line: Line, ceiling: u32) -> Result<En
 /// Another secret of the same scope that is exported under the same name.
 async fn collision(deposits: &mut Deposits, wanted: &Wanted) -> Result<Option<String>, Failure> {
     let env = wanted.exported();
-    let filter =
-        SecretFilter { name: Some(env.to_string()), scope: Some(wanted.scope), ..SecretFilter::default() };
+    let filter = SecretListFilter {
+        name: Some(env.to_string()),
+        scope: Some(wanted.scope),
+        ..SecretListFilter::default()
+    };
     let owner = deposits.identity().to_owned();
     let found = Client::secrets(&filter).all(deposits.client()).await?;
     let other = found.into_iter().find(|secret| {

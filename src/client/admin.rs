@@ -6,7 +6,7 @@ use http::Method;
 
 use super::api_client::Client;
 use super::error::CallError;
-use super::list::{AuditFilter, Pages};
+use super::list::{AuditListFilter, Pages};
 use crate::wire::{
     AuditEntryView, AuditVerification, KeyslotView, Lock, MemberChange, MemberView, NewKeyslot, NewMember,
     NewOrg, NewTicket, NewToken, OrgCreated, OrgPolicyChange, OrgView, StatusView, TicketCreated, TicketView,
@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// The audit trail, newest first: `GET /v1/audit`.
-    pub fn audit(filter: &AuditFilter) -> Pages<AuditEntryView> {
+    pub fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
         Pages::of(paths::AUDIT, &filter.pairs())
     }
 

@@ -51,21 +51,21 @@ mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
 pub use api_client::Client;
-pub use boot::{BootError, BootOptions, Session, boot, explain};
+pub use boot::{BootCallError, BootOptions, BootSession, boot, explain};
 #[cfg(feature = "server")]
 pub use deposit::DepositError;
 #[cfg(feature = "server")]
 pub use deposit::Depositor;
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{AnswerFault, CallError, Distrust, Outage, Refused, Step, TlsFault};
+pub use error::{CallError, CallOutage, CallRefusal, CallStage, CertificateFault, ResponseFault, TlsFault};
 #[cfg(feature = "server")]
-pub use list::AuditFilter;
+pub use list::AuditListFilter;
 #[cfg(feature = "server")]
-pub use list::BootFilter;
+pub use list::BootListFilter;
 #[cfg(feature = "server")]
 pub use list::Pages;
 #[cfg(feature = "server")]
-pub use list::SecretFilter;
-pub use probe::{Probe, Reached, probe};
+pub use list::SecretListFilter;
+pub use probe::{ProbeResult, ProbeSuccess, probe};
 pub use roots::RootsError;
-pub use timer::{MachinePace, Pace};
+pub use timer::{SystemTimer, Timer};

@@ -9,8 +9,8 @@ mod reader;
 mod source;
 mod yaml;
 
-pub use error::{Fault, Faults};
-pub use key::{Key, Origin, nearest};
-pub use reader::{Reader, Setting};
-pub use source::{Environment, Found, Items, Source};
-pub use yaml::{Content, Entry, File, Node};
+pub use error::{SettingError, SettingErrors};
+pub use key::{SettingKey, SettingOrigin, nearest};
+pub use reader::{Setting, SettingReader};
+pub use source::{Environment, FoundSetting, SettingSource, SettingTexts};
+pub use yaml::{YamlEntry, YamlFile, YamlNode, YamlValue};

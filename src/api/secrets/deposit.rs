@@ -6,7 +6,7 @@ use crate::api::problem::{Faults, Refused};
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
-use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
+use crate::store::{Deposit, SealedDeposit, SealedValue, WrappedKey};
 use crate::wire::{Code, NewSecret, Replacement, Sealed, SecretChange, Value, ValueBase64};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
@@ -126,7 +126,7 @@ fn sealed(faults: &mut Faults, sealed: Sealed, hint: Option<String>) -> Option<D
         generation: sealed.generation,
         nonce: nonce?.try_into().ok()?,
         ciphertext: ciphertext?,
-        wrapped: Wrapped::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
+        wrapped: WrappedKey::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
     };
     // A form that is not known here, of a newer or older client, is not kept; it must not stop a deposit.
     let hint = hint.and_then(|text| Hint::parse(&text).ok());

@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::crypto::deposit::ReleaseKey;
 use crate::crypto::keyfile::UnlockKey;
-use crate::crypto::passphrase::{Params, Passphrase};
+use crate::crypto::passphrase::{Argon2Params, Passphrase};
 use crate::crypto::record::RecordKey;
 use crate::crypto::ring::KeyRing;
 #[cfg(feature = "server")]
 use crate::crypto::ring::SealedRing;
-use crate::crypto::slot::Secret;
-use crate::crypto::slots::Slots;
-use crate::crypto::value::{Context, SealedValue};
+use crate::crypto::slot::SlotSecret;
+use crate::crypto::slots::KeySlots;
+use crate::crypto::value::{SealedValue, ValueContext};
 use crate::crypto::{SecretBytes, cache, slot, value};
 
-const CONTEXT: Context<'static> = Context {
+const CONTEXT: ValueContext<'static> = ValueContext {
     store: &[1; 16],
     org: &[2; 16],
     scope: 1,
@@ -57,11 +57,11 @@ fn written() -> Vec<(&'static str, Value)> {
     let (file, passphrase) =
         (UnlockKey::generate(rng), Passphrase::new(SecretBytes::new(b"correct horse".to_vec())).unwrap());
     let ring = KeyRing::create(&[1; 16], rng);
-    let cheap = Params::for_throwaway_stores();
-    let (one, ring) = slot::create(&ring, &[6; 16], Secret::Passphrase(&passphrase), cheap, rng).unwrap();
-    let (two, ring) = slot::create(&ring, &[7; 16], Secret::KeyFile(&file), cheap, rng).unwrap();
-    let (three, ring) = slot::create(&ring, &[8; 16], Secret::Credential(&file), cheap, rng).unwrap();
-    let slots = Slots::first(one).with(two).unwrap().with(three).unwrap();
+    let cheap = Argon2Params::for_throwaway_stores();
+    let (one, ring) = slot::create(&ring, &[6; 16], SlotSecret::Passphrase(&passphrase), cheap, rng).unwrap();
+    let (two, ring) = slot::create(&ring, &[7; 16], SlotSecret::KeyFile(&file), cheap, rng).unwrap();
+    let (three, ring) = slot::create(&ring, &[8; 16], SlotSecret::Credential(&file), cheap, rng).unwrap();
+    let slots = KeySlots::first(one).with(two).unwrap().with(three).unwrap();
     let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
 
     vec![
@@ -96,7 +96,7 @@ fn stored_structures_survive_a_binary_format() {
             "deposited" | "settled" | "resealed" => {
                 assert!(survives::<SealedValue>(&serde_json::from_value(value).unwrap()) < 150);
             }
-            "slots" => assert!(survives::<Slots>(&serde_json::from_value(value).unwrap()) < 750),
+            "slots" => assert!(survives::<KeySlots>(&serde_json::from_value(value).unwrap()) < 750),
             "ring" => assert!(survives::<SealedRing>(&serde_json::from_value(value).unwrap()) < 400),
             _ => {}
         }

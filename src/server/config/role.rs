@@ -18,9 +18,9 @@ pub enum Role {
 }
 
 impl FromStr for Role {
-    type Err = parse::Expected;
+    type Err = parse::ExpectedForm;
 
-    fn from_str(text: &str) -> Result<Self, parse::Expected> {
+    fn from_str(text: &str) -> Result<Self, parse::ExpectedForm> {
         match text {
             "all" => Ok(Self::All),
             "deposit" => Ok(Self::Deposit),
