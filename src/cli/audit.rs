@@ -88,7 +88,7 @@ async fn export(context: &mut Context, client: &mut Client, filter: &AuditListFi
         out.write_all(piece).and_then(|()| out.flush())
     };
     client.export_audit(filter, &mut sink).await?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn row(entry: AuditEntryView) -> [String; 6] {
@@ -126,6 +126,6 @@ impl Verify {
         if !self.json {
             context.output.line(format!("the audit trail is whole: {} entries", verification.entries))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

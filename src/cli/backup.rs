@@ -52,6 +52,6 @@ impl Backup {
                 .output
                 .note("the record key is not in it: keep a copy of the data folder's record.key apart");
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

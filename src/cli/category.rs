@@ -74,12 +74,12 @@ impl Category {
                 } else {
                     context.output.line(format!("{} is declared: {}", category.name, category.title))?;
                 }
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
             Self::Remove(remove) => {
                 client.remove_category(&remove.name).await?;
                 context.output.line(format!("removed {}", remove.name))?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
         }
     }

@@ -53,6 +53,6 @@ impl Completions {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut self.program.command(), self.program.name(), &mut script);
         context.output.bytes(&script)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::exit::Exit;
 use super::failure::Failure;
 use super::known::Place;
 use super::{Context, files};
-use crate::client::{CallError, CallOutage, CallRefusal, Client, Endpoint};
+use crate::client::{CallError, Client, Endpoint};
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::wire::{Code, Problem};
 
 /// What `login` saves. It is wiped on drop with its token.
 #[derive(Serialize, Deserialize)]
@@ -121,50 +119,6 @@ pub fn open(context: &Context, endpoint: Endpoint, token: &Credential) -> Result
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let message = match &error {
-            CallError::Refused(CallRefusal::Problem(problem)) => said(problem),
-            other => other.to_string(),
-        };
-        Self::new(exit(&error), message).maybe_hint(error.hint())
-    }
-}
-
-/// What the store said, each thing once.
-fn said(problem: &Problem) -> String {
-    // That something is not there is clearer from what is missing.
-    let title = if problem.code == Code::NotFound { "" } else { problem.title.as_str() };
-    let faults = problem.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
-    let mut line = String::new();
-    for part in [title.to_owned(), problem.detail.clone()].into_iter().chain(faults) {
-        if !part.is_empty() && !line.contains(&part) {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line = format!("{line}{separator}{part}");
-        }
-    }
-    if line.is_empty() { problem.title.clone() } else { line }
-}
-
-fn exit(error: &CallError) -> Exit {
-    match error.code() {
-        Some(Code::Locked | Code::Overloaded | Code::RateLimited) => return Exit::TryAgain,
-        Some(Code::VersionMismatch | Code::StaleGeneration) => return Exit::TryAgain,
-        Some(Code::Internal) => return Exit::Internal,
-        _ => {}
-    }
-    match error {
-        CallError::Outage(CallOutage::Status { .. }) | CallError::Outage(_) => Exit::Unreachable,
-        CallError::Refused(refused) => match refused {
-            CallRefusal::WrongPin { .. }
-            | CallRefusal::Untrusted { .. }
-            | CallRefusal::SocketDenied { .. } => Exit::Denied,
-            refused if refused.is_denial() => Exit::Denied,
-            CallRefusal::Problem(_) => Exit::Failed,
-            CallRefusal::Endpoint(_) | CallRefusal::Roots(_) | CallRefusal::Request(_) => Exit::Configuration,
-            CallRefusal::Sink(_) => Exit::CannotCreate,
-            CallRefusal::Status { .. } | CallRefusal::Redirect { .. } | CallRefusal::BadResponse { .. } => {
-                Exit::Unreachable
-            }
-            _ => Exit::Internal,
-        },
+        Self::new(error.exit(), &error).maybe_hint(error.hint())
     }
 }

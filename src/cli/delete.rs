@@ -43,7 +43,7 @@ impl Delete {
         let deleted = client.delete_secret(&secret.id, Some(version)).await?;
         if self.json {
             context.output.json(&deleted)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         context.output.line(format!("deleted {what}"))?;
         match deleted.held_by.len() {
@@ -57,6 +57,6 @@ impl Delete {
                 table.rows(&mut context.output, &deleted.held_by.into_iter().map(row).collect::<Vec<_>>())?;
             }
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -85,7 +85,7 @@ impl Dev {
             context.output.line(format!("DROPSAFE_TICKET={}", *dev.ticket))?;
             context.output.flush()?;
             signals.wait()?;
-            Exit::Done
+            Exit::Success
         } else {
             let child = workload::start(self.command, &dev.ticket, &context.environment, &signals)?;
             workload::accompany(child, &signals)?

@@ -51,7 +51,7 @@ impl Edit {
         } else {
             table::fields(&mut context.output, &show::fields(changed))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     /// In the wire's terms: an empty text clears.

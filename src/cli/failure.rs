@@ -66,7 +66,7 @@ impl Failure {
     /// Standard output cannot be written.
     pub fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { exit: Exit::Done, message: String::new(), hint: None, quiet: true };
+            return Self { exit: Exit::Success, message: String::new(), hint: None, quiet: true };
         }
         Self::new(Exit::Failed, format_args!("standard output cannot be written: {}", error.kind()))
     }

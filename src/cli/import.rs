@@ -85,7 +85,7 @@ impl Import {
         } else if !self.json {
             context.output.line(format!("stored: {}", plan.len()))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

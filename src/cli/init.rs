@@ -84,7 +84,7 @@ impl Init {
                 "operator_token": *made.operator_token,
                 "admin_token": *made.admin_token,
             }))?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let data = self.data.display();
         context.output.line(format!("url             {}", made.url_with_pin))?;
@@ -96,7 +96,7 @@ impl Init {
              Keep a copy of {data}/record.key apart from backups: without it a backup is noise.",
             self.admin, self.org, made.url_with_pin
         ));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

@@ -116,7 +116,7 @@ impl Add {
         } else {
             context.output.line(format!("added {} ({})", added.id, added.kind))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -149,6 +149,6 @@ impl Remove {
             "this is not a revocation: an old copy of the byte store, a backup for one, still opens with it\n\
              if it was disclosed: dropsafe re-encrypt --all",
         );
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

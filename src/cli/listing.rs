@@ -54,5 +54,5 @@ pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], con
     } else if table.is_empty() {
         context.output.note(shown.empty);
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }

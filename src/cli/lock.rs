@@ -41,7 +41,7 @@ impl Unlock {
         };
         let unlocked = client.unlock(&secret).await?;
         context.output.line(format!("unlocked by {}", unlocked.slot))?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -50,7 +50,7 @@ impl Lock {
     pub async fn run(self, context: &mut Context) -> Outcome {
         connect::client(context)?.lock().await?;
         context.output.line("locked: boots are refused, deposits are taken")?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

@@ -90,7 +90,7 @@ impl Login {
             context.output.line(format!("logged in to {} as {}{role}", client.address(), status.identity))?;
             context.output.line(format!("its deposit key: {}", output::harmless(&status.fingerprint)))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -103,6 +103,6 @@ impl Logout {
         } else {
             context.output.line("not logged in")?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -37,6 +37,6 @@ impl Man {
                 }
             }
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

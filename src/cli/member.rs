@@ -108,7 +108,7 @@ impl Add {
         let member = connect::client(context)?.create_member(&new).await?;
         told(context, self.json, &member, "added")?;
         context.output.note(format!("a token: dropsafe token new --for {}", member.name));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -132,7 +132,7 @@ impl SetRole {
         let change = MemberChange { role: self.role.into() };
         let member = connect::client(context)?.change_member(&self.name, &change).await?;
         told(context, self.json, &member, "now has the role")?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -153,7 +153,7 @@ impl Remove {
         } else {
             context.output.line(format!("removed {}", member.name))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

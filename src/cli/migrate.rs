@@ -67,7 +67,7 @@ impl Migrate {
                 self.data.display()
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

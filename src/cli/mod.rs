@@ -97,7 +97,7 @@ fn run(typed: Vec<OsString>, context: &mut Context) -> Outcome {
         Err(error) => match usage::answer(&error, &typed) {
             usage::Answer::Told(text) => {
                 context.output.bytes(text.as_bytes())?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
             usage::Answer::Failed(failure) => Err(failure),
         },

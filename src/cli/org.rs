@@ -80,7 +80,7 @@ impl New {
                 .output
                 .note(format!("the token of {}, the first administrator of {}", new.admin, made.view.name));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -108,7 +108,7 @@ impl Set {
         let org = connect::client(context)?.change_org(&change).await?;
         if self.json {
             context.output.json(&org)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let fields = [
             ("organization", org.name),
@@ -117,7 +117,7 @@ impl Set {
             ("longest value of a variable", format!("{} bytes", org.variable_ceiling)),
         ];
         table::fields(&mut context.output, &fields)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

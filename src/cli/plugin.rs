@@ -123,7 +123,7 @@ impl Plugin {
             Self::Remove(remove) => {
                 client.remove_plugin(&remove.name).await?;
                 context.output.line(format!("removed {}", remove.name))?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
         }
     }
@@ -159,7 +159,7 @@ fn state(plugin: &PluginView) -> &'static str {
 fn shown(context: &mut Context, json: bool, plugin: &PluginView) -> Outcome {
     if json {
         context.output.json(plugin)?;
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     let about = [
         ("name", plugin.name.clone()),
@@ -175,17 +175,17 @@ fn shown(context: &mut Context, json: bool, plugin: &PluginView) -> Outcome {
     let required = plugin.required.iter().map(|need| row(need, "yes"));
     let rows: Vec<_> = required.chain(plugin.optional.iter().map(|need| row(need, "no"))).collect();
     Table::new(["NEEDS", "EXPORTED AS", "REQUIRED", "MET BY"]).rows(&mut context.output, &rows)?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn told(context: &mut Context, json: bool, plugin: &PluginView, done: &str) -> Outcome {
     if json {
         context.output.json(plugin)?;
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     context.output.line(format!("{} {done}", plugin.name))?;
     note_missing(context, plugin)?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn note_missing(context: &mut Context, plugin: &PluginView) -> Result<(), Failure> {

@@ -59,7 +59,7 @@ impl Preset {
                 let preset = find(&mut client, &show.name).await?;
                 if show.json {
                     context.output.json(&preset)?;
-                    return Ok(Exit::Done);
+                    return Ok(Exit::Success);
                 }
                 let about = [
                     ("name", preset.id.clone()),
@@ -82,7 +82,7 @@ impl Preset {
                 let rows: Vec<_> = preset.fields.iter().map(row).collect();
                 let headings = ["FIELD", "TITLE", "REQUIRED", "TYPE", "BEGINS WITH", "SECRET", "USUALLY"];
                 Table::new(headings).rows(&mut context.output, &rows)?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
         }
     }
@@ -152,7 +152,7 @@ impl Fill<'_> {
         if self.json {
             context.output.json(&all)?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     fn wanted(&self, preset: &PresetView, field: &PresetFieldView) -> Result<Wanted, Failure> {

@@ -60,7 +60,7 @@ impl ReEncrypt {
             }
             None => self.all(context, &mut client, &place).await?,
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     async fn all(&self, context: &mut Context, client: &mut Client, place: &Place) -> Result<(), Failure> {

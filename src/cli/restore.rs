@@ -75,7 +75,7 @@ impl Restore {
                 self.data.display()
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     /// Where it goes. What says how to serve is used only when the folder has no configuration yet; the rest never is.

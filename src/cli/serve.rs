@@ -75,7 +75,7 @@ impl Serve {
                     return Err(Failure::new(Exit::Failed, "a second signal: stopped without finishing requests"));
                 }
             }
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         })
     }
 

@@ -113,7 +113,7 @@ impl Set {
         } else {
             context.output.line(told(&stored, existing.is_none()))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     fn wanted(&self, name: &str) -> Result<Wanted, Failure> {

@@ -30,7 +30,7 @@ impl Show {
         } else {
             table::fields(&mut context.output, &fields(secret))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

@@ -23,7 +23,7 @@ impl Stats {
         let found = connect::client(context)?.statistics().await?;
         if self.json {
             context.output.json(&found)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let fields = [
             ("secrets", found.total.to_string()),
@@ -38,7 +38,7 @@ impl Stats {
         table::fields(&mut context.output, &fields)?;
         counts(context, "PLUGIN", found.by_plugin, found.without_plugin)?;
         counts(context, "CATEGORY", found.by_category, found.without_category)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

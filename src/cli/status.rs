@@ -21,7 +21,7 @@ impl Status {
         let status = client.status().await?;
         if self.json {
             context.output.json(&status)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let who = match (&status.role, &status.organization) {
             (Some(role), Some(organization)) => format!("{} ({role} of {organization})", status.identity),
@@ -45,6 +45,6 @@ impl Status {
             fields.push(("re-encryption", format!("{} of {total}", status.reencrypt.done)));
         }
         table::fields(&mut context.output, &fields)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

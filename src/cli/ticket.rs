@@ -90,7 +90,7 @@ impl New {
         let made = connect::client(context)?.create_ticket(&new).await?;
         if json {
             context.output.json(&made)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         context.output.only_copy(&made.ticket, "the ticket")?;
         let view = &made.view;
@@ -101,7 +101,7 @@ impl New {
             "acts for {} {until}; {uses}; to revoke it: dropsafe ticket revoke {}",
             view.member, view.id
         ));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     fn wanted(self) -> Result<NewTicket, Failure> {
@@ -163,6 +163,6 @@ impl Revoke {
         } else {
             context.output.line(format!("revoked {}", self.id))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -89,7 +89,7 @@ impl New {
                 made.view.id
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -126,6 +126,6 @@ impl Revoke {
         } else {
             context.output.line(format!("revoked {}", self.id))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -10,7 +10,7 @@
 //! | `resolve`, `connect`, `stream` | from an address to bytes |
 //! | `tls`, `x25519_mlkem768`, `roots` | which server is believed, and the key exchange |
 //! | `request`, `transport`, `response` | one HTTP exchange, and what its answer means |
-//! | `error` | outages and refusals |
+//! | `error`, `exit` | outages and refusals, and the exit code of each |
 //! | `timer`, `retry` | waiting, and trying again until a deadline |
 //! | `boot`, `probe` | the agent's calls |
 //! | `api_client`, `list` | a caller with a token: its connection, and lists by pages |
@@ -30,6 +30,7 @@ mod connect;
 mod deposit;
 mod endpoint;
 mod error;
+mod exit;
 #[cfg(feature = "server")]
 mod list;
 mod probe;

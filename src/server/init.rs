@@ -63,7 +63,7 @@ pub enum MakeError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::InitError),

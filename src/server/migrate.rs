@@ -22,7 +22,7 @@ pub enum MigrateError {
     RecordKey(#[source] KeyFileError),
     /// One of the byte stores.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// Both are one.
     #[error("the byte store to move to is the one to move from")]
     Same,

@@ -10,7 +10,6 @@ mod linger;
 mod listen;
 mod log;
 mod migrate;
-mod notify;
 mod restore;
 mod run;
 pub mod tls;

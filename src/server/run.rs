@@ -11,12 +11,12 @@ use super::config::{Role, ServeConfig};
 use super::connection::Patience;
 use super::datadir::{DataDir, DataError};
 use super::listen::{ListenError, Listener, accept};
-use super::notify::Notify;
 use super::tls::TlsError;
 use super::{datadir, listen, tls, unlock};
 use crate::api::Api;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
+use crate::process::SdNotify;
 use crate::store::{Caller, Coded as _, KernelEntropy, Store, SystemClock};
 use crate::{api, kv, store};
 
@@ -37,7 +37,7 @@ pub enum RunError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// The store in it.
     #[error(transparent)]
     Open(#[from] store::OpenError),
@@ -75,7 +75,7 @@ pub async fn run(
         tracing::warn!("core dumps could not be turned off");
     }
     let data = DataDir::open(&config.data)?;
-    let notify = Notify::to(config.notify.as_deref());
+    let notify = SdNotify::new(config.notify.as_deref());
 
     // Everything that can be wrong is read before anything listens.
     let record_key = RecordKey::from_text(&datadir::read_private(&data.file(datadir::RECORD_KEY))?)
@@ -120,7 +120,7 @@ pub async fn run(
 
     stop.await;
     tracing::info!("finishing requests");
-    notify.stopping();
+    notify.stopping("finishing requests");
     serving.finish(config.drain).await;
     store.close().await;
     tracing::info!("stopped");

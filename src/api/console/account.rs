@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::visitor::{Browser, Posted, Unsigned, Visitor};
-use super::{answer, cookies};
+use super::session::{Browser, Posted, Unsigned, Visitor};
+use super::{cookies, redirect};
 use crate::api::Api;
 use crate::api::problem::Refused;
 
@@ -16,7 +16,7 @@ pub(crate) async fn home(visitor: Visitor) -> Redirect {
 /// Keeps the theme.
 pub(crate) async fn theme(browser: Browser, Unsigned(form): Unsigned) -> Response {
     let here = form.text("here");
-    let mut response = answer::to(answer::own_page(here.as_deref()));
+    let mut response = redirect::to(redirect::own_page(here.as_deref()));
     cookies::keep_theme(&mut response, &form.text("theme").unwrap_or_default(), browser.over_tls);
     response
 }

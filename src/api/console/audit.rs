@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 
-use super::page::{Shell, Trouble, show};
-use super::view::{When, query, quoted};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, show};
+use super::secret_row::{When, query, quoted};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::audit::{entry_view, exported};
 use crate::api::problem::Refused;

@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::page::{Shell, show};
-use super::view::{When, query, quoted};
-use super::visitor::Visitor;
+use super::layout::{Shell, show};
+use super::secret_row::{When, query, quoted};
+use super::session::Visitor;
 use crate::api::Api;
 use crate::api::extract::InPath;
 use crate::api::problem::Refused;

@@ -5,12 +5,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::answer;
-use super::form::{Form, carried};
-use super::page::{Shell, Trouble, sentence, show};
+use super::layout::{Shell, Trouble, sentence, show};
+use super::multipart::{Form, carried};
 use super::preset::Choice;
-use super::view::{Tag, Tags};
-use super::visitor::{Posted, Visitor};
+use super::redirect;
+use super::secret_row::{Tag, Tags};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::LARGE;
 use crate::api::problem::Refused;
@@ -24,7 +24,7 @@ use crate::wire;
 use crate::wire::Code;
 
 #[derive(Template)]
-#[template(path = "new.html", config = "src/api/console/askama.toml")]
+#[template(path = "deposit.html", config = "src/api/console/askama.toml")]
 struct NewPage {
     shell: Shell,
     presets: Vec<Choice>,
@@ -114,7 +114,7 @@ pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Res
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     match deposit(&api, &visitor, &filling, &mut form).await {
-        Ok(written) => Ok(answer::done(
+        Ok(written) => Ok(redirect::done(
             &visitor,
             &format!("/console/secrets/{}", written.secret.meta.id),
             &told(&written),

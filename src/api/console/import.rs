@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer;
-use super::form::Form;
-use super::page::{Shell, Trouble, sentence, show};
-use super::view::{Tag, Tags};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, sentence, show};
+use super::multipart::Form;
+use super::redirect;
+use super::secret_row::{Tag, Tags};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::LARGE;
 use crate::api::problem::Refused;
@@ -97,7 +97,7 @@ pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result
     let filling = Filling::of(&form);
     let preview = form.text("do").as_deref() != Some("store");
     match import(&api, &visitor, &filling, &mut form, preview).await {
-        Ok(report) if report.stored => Ok(answer::done(&visitor, "/console/secrets", &told(&report))),
+        Ok(report) if report.stored => Ok(redirect::done(&visitor, "/console/secrets", &told(&report))),
         Ok(report) => shown(&api, &visitor, filling, Some(Preview::of(report)), None).await,
         Err(refused) => shown(&api, &visitor, filling, None, Some(refused.into())).await,
     }

@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{Extensions, HeaderMap};
 
-use super::page::{Trouble, next_theme, show};
-use super::visitor::{Browser, Unsigned, request_id};
-use super::{answer, cookies};
+use super::layout::{Trouble, next_theme, show};
+use super::session::{Browser, Unsigned, request_id};
+use super::{cookies, redirect};
 use crate::api::Api;
 use crate::api::auth::guessed;
 use crate::api::front::Peer;
@@ -60,7 +60,7 @@ impl FromQuery for Ask {
 
 /// The page.
 pub(crate) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
-    LoginPage::shown(browser, answer::own_page(ask.next.as_deref()), None)
+    LoginPage::shown(browser, redirect::own_page(ask.next.as_deref()), None)
 }
 
 /// Takes a token.
@@ -72,7 +72,7 @@ pub(crate) async fn log_in(
     Unsigned(mut form): Unsigned,
 ) -> Response {
     let next = form.text("next");
-    let next = answer::own_page(next.as_deref()).to_owned();
+    let next = redirect::own_page(next.as_deref()).to_owned();
     let token = form.secret_line("token");
     match begin(&api, &browser, &headers, &extensions, &token).await {
         Ok(key) => {

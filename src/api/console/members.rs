@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer;
-use super::form::Form;
-use super::page::{Shell, Trouble, show};
+use super::layout::{Shell, Trouble, show};
+use super::multipart::Form;
+use super::redirect;
+use super::secret_row::When;
+use super::session::{Posted, Visitor};
 use super::tokens::once;
-use super::view::When;
-use super::visitor::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::InPath;
 use crate::api::members::name_in;
@@ -138,7 +138,7 @@ pub(crate) async fn shown(
 
 async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -> Result<Response, Refused> {
     match done {
-        Ok(what) => Ok(answer::done(visitor, "/console/members", &what)),
+        Ok(what) => Ok(redirect::done(visitor, "/console/members", &what)),
         Err(refused) => shown(api, visitor, None, Some(refused.into())).await,
     }
 }

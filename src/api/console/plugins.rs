@@ -4,11 +4,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::answer;
 use super::deposit::{no_value, told};
-use super::form::{Form, carried};
-use super::page::{Shell, Trouble, show};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, show};
+use super::multipart::{Form, carried};
+use super::redirect;
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::LARGE;
 use crate::api::members::name_in;
@@ -116,7 +116,7 @@ async fn shown(api: &Api, visitor: &Visitor, trouble: Option<Trouble>) -> Result
 
 async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -> Result<Response, Refused> {
     match done {
-        Ok(what) => Ok(answer::done(visitor, "/console/plugins", &what)),
+        Ok(what) => Ok(redirect::done(visitor, "/console/plugins", &what)),
         Err(refused) => shown(api, visitor, Some(refused.into())).await,
     }
 }

@@ -4,11 +4,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::answer;
-use super::form::{Form, carried};
-use super::page::{Shell, Trouble, sentence, show};
-use super::view::{Tag, Tags};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, sentence, show};
+use super::multipart::{Form, carried};
+use super::redirect;
+use super::secret_row::{Tag, Tags};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::LARGE;
 use crate::api::problem::Refused;
@@ -89,7 +89,7 @@ pub(crate) async fn page(
 ) -> Result<Response, Refused> {
     match ask.preset {
         Some(id) => shown(&api, &visitor, find(&api, &id)?, (false, false), None).await,
-        None => Ok(answer::to("/console/secrets/new")),
+        None => Ok(redirect::to("/console/secrets/new")),
     }
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Res
     let preset = find(&api, &form.text("preset").unwrap_or_default())?;
     let (shared, usual) = (form.text("scope").as_deref() == Some("shared"), form.has("usual"));
     match deposit(&api, &visitor, preset, (shared, usual), &mut form).await {
-        Ok(told) => Ok(answer::done(&visitor, "/console/secrets", &told)),
+        Ok(told) => Ok(redirect::done(&visitor, "/console/secrets", &told)),
         Err(refused) => shown(&api, &visitor, preset, (shared, usual), Some(refused.into())).await,
     }
 }

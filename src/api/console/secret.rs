@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::answer;
 use super::deposit::{no_value, told};
-use super::form::{Form, carried};
-use super::page::{Shell, Trouble, show};
-use super::view::{Row, Tag, Tags, When, quoted};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, show};
+use super::multipart::{Form, carried};
+use super::redirect;
+use super::secret_row::{Row, Tag, Tags, When, quoted};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::{InPath, LARGE};
 use crate::api::problem::Refused;
@@ -117,7 +117,7 @@ fn seen(form: &Form) -> Option<VersionId> {
 }
 
 fn back(visitor: &Visitor, id: SecretId, what: &str) -> Response {
-    answer::done(visitor, &format!("/console/secrets/{id}"), what)
+    redirect::done(visitor, &format!("/console/secrets/{id}"), what)
 }
 
 /// A new value, hence a new version.
@@ -209,7 +209,7 @@ pub(crate) async fn install(
         false => format!("{name} is kept back from boots that do not name it."),
     };
     let here = form.text("here");
-    Ok(answer::done(&visitor, answer::own_page(here.as_deref()), &what))
+    Ok(redirect::done(&visitor, redirect::own_page(here.as_deref()), &what))
 }
 
 /// The same value under a fresh key.
@@ -243,7 +243,7 @@ pub(crate) async fn delete(
                 1 => format!("{name} is deleted. 1 boot still holds it, until its workload ends."),
                 more => format!("{name} is deleted. {more} boots still hold it, until their workloads end."),
             };
-            Ok(answer::done(&visitor, "/console/secrets", &what))
+            Ok(redirect::done(&visitor, "/console/secrets", &what))
         }
         Err(error) => shown(&api, &visitor, id, Some(Refused::from(error).into())).await,
     }

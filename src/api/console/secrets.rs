@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::page::{Shell, show};
-use super::view::{Row, Tag, Tags, query, quoted};
-use super::visitor::Visitor;
+use super::layout::{Shell, show};
+use super::secret_row::{Row, Tag, Tags, query, quoted};
+use super::session::Visitor;
 use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};

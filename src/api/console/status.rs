@@ -9,12 +9,12 @@ use axum::response::Response;
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::answer;
-use super::form::Form;
-use super::page::{Shell, Trouble, show};
+use super::layout::{Shell, Trouble, show};
+use super::multipart::Form;
+use super::redirect;
+use super::secret_row::When;
+use super::session::{Posted, Visitor};
 use super::tokens::once;
-use super::view::When;
-use super::visitor::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::auth::guessed;
 use crate::api::extract::InPath;
@@ -151,7 +151,7 @@ impl StatusPage {
 
 async fn finished(api: &Api, visitor: &Visitor, done: Result<&str, Refused>) -> Result<Response, Refused> {
     match done {
-        Ok(what) => Ok(answer::done(visitor, "/console/status", what)),
+        Ok(what) => Ok(redirect::done(visitor, "/console/status", what)),
         Err(refused) => shown(api, visitor, None, Some(refused.into())).await,
     }
 }

@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer;
-use super::form::Form;
-use super::page::{Shell, Trouble, show};
+use super::layout::{Shell, Trouble, show};
+use super::multipart::Form;
+use super::redirect;
+use super::secret_row::When;
+use super::session::{Posted, Visitor};
 use super::tokens::{once, seconds};
-use super::view::When;
-use super::visitor::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::extract::InPath;
 use crate::api::problem::Refused;
@@ -157,7 +157,7 @@ pub(crate) async fn revoke(
     match api.store().revoke_ticket(&visitor.caller, id).await {
         Ok(_) => {
             let what = "The ticket is revoked: boots with it are denied from now on.";
-            Ok(answer::done(&visitor, "/console/tickets", what))
+            Ok(redirect::done(&visitor, "/console/tickets", what))
         }
         Err(error) => {
             shown(&api, &visitor, PageAsk::default(), None, Some(Refused::from(error).into())).await

@@ -3,11 +3,11 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::answer;
-use super::form::Form;
 use super::members::{Issued, shown};
+use super::multipart::Form;
+use super::redirect;
+use super::session::Posted;
 use super::tickets::not_a_number;
-use super::visitor::Posted;
 use crate::api::Api;
 use crate::api::extract::InPath;
 use crate::api::problem::Refused;
@@ -62,7 +62,7 @@ pub(crate) async fn revoke(
     match api.store().revoke_token(&visitor.caller, id).await {
         Ok(_) => {
             let what = "The token is revoked, and sessions that it began are over.";
-            Ok(answer::done(&visitor, "/console/members", what))
+            Ok(redirect::done(&visitor, "/console/members", what))
         }
         Err(error) => shown(&api, &visitor, None, Some(Refused::from(error).into())).await,
     }

@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::dress::HEADERS;
+use super::security_headers::HEADERS;
 use crate::api::problem::Refused;
 use crate::domain::digest::Digest;
 use crate::wire::Code;

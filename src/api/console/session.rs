@@ -6,8 +6,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, header};
 
-use super::form::Form;
-use super::{cookies, site};
+use super::multipart::Form;
+use super::{cookies, same_origin};
 use crate::api::Api;
 use crate::api::extract::{SMALL, is_within, whole_body};
 use crate::api::front::{OverTls, Peer, RequestId};
@@ -114,7 +114,7 @@ fn to_login(parts: &Parts) -> Response {
     let mut response = if browser.here.is_empty() || browser.here == super::HOME {
         Redirect::to("/console/login").into_response()
     } else {
-        let next = super::view::query(&[("next", Some(browser.here.clone()))]);
+        let next = super::secret_row::query(&[("next", Some(browser.here.clone()))]);
         Redirect::to(&format!("/console/login{next}")).into_response()
     };
     cookies::forget_session(&mut response, browser.over_tls);
@@ -132,7 +132,7 @@ impl<const LIMIT: usize> FromRequest<Api> for Posted<LIMIT> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        site::is_ours(&parts).map_err(Refused::into_response)?;
+        same_origin::is_ours(&parts).map_err(Refused::into_response)?;
         let visitor = Visitor::from_request_parts(&mut parts, api).await?;
         let form = read_form(api, &parts, body, LIMIT).await.map_err(Refused::into_response)?;
         if !form.text("form").is_some_and(|text| visitor.key.is_form_token(&text)) {
@@ -152,7 +152,7 @@ impl FromRequest<Api> for Unsigned {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        site::is_ours(&parts).map_err(Refused::into_response)?;
+        same_origin::is_ours(&parts).map_err(Refused::into_response)?;
         read_form(api, &parts, body, SMALL).await.map(Self).map_err(Refused::into_response)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::visitor::Visitor;
+use super::session::Visitor;
 use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::domain::role::Action;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::furnish::furnished;
 use crate::harness::skip;
+use crate::sample_store::furnished;
 
 /// The rules, where `tests/run` has fetched them.
 fn axe() -> Option<String> {

@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
 use super::cookies;
-use super::page::{Trouble, next_theme, show};
-use super::visitor::Browser;
+use super::layout::{Trouble, next_theme, show};
+use super::session::Browser;
 use crate::api::Api;
 use crate::api::problem::MEDIA_TYPE;
 use crate::wire::{Code, Problem};
@@ -60,7 +60,7 @@ pub(crate) async fn dress(State(_): State<Api>, request: Request, next: Next) ->
 
 /// A refusal without the page around it.
 #[derive(Template)]
-#[template(path = "refused.html", config = "src/api/console/askama.toml")]
+#[template(path = "error.html", config = "src/api/console/askama.toml")]
 struct RefusedPage<'a> {
     theme: &'static str,
     next_theme: &'static str,

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-use super::visitor::Visitor;
+use super::session::Visitor;
 use crate::api::problem::Refused;
 use crate::domain::role::{Action, Role};
 use crate::wire::{Code, Problem};

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::visitor::Visitor;
+use super::session::Visitor;
 use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};

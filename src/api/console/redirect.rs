@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::cookies;
-use super::visitor::Visitor;
+use super::session::Visitor;
 
 /// To that page.
 pub(crate) fn to(path: &str) -> Response {
