@@ -7,7 +7,7 @@ use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, Se
 
 /// What stands on the command line; what is absent is not said.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub struct ServeFlags {
     /// `--store`
     pub store: Option<String>,
     /// `--role`
@@ -24,7 +24,7 @@ pub struct Flags {
     pub log_format: Option<String>,
 }
 
-impl SettingSource for Flags {
+impl SettingSource for ServeFlags {
     fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let one = |text: &Option<String>| text.clone().map(OsString::from).map(SettingTexts::One);
         // The file's paths are relative to its folder, and these must not be.

@@ -1,7 +1,5 @@
 //! The exit codes of `dropsafe` in words.
 
-pub(crate) use crate::process::Exit;
-
 /// The codes in words, for `--help` and the manual.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -20,6 +18,7 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Exit;
 
     #[test]
     fn the_help_tells_every_code() {
