@@ -1,7 +1,7 @@
 //! Locking and unlocking, key slots, and what depositors need. Passphrases and key files pass through here in memory
 //! that is wiped, and never into a log or an answer.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
@@ -10,11 +10,11 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::Api;
-use super::auth::{Asked, guessed};
-use super::extract::{InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, PageOnly, Params};
+use super::auth::{Authenticated, count_guess};
+use super::extract::{JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, PageQuery, QueryParams};
 use super::tokens::label;
 use crate::domain::id::SlotId;
 use crate::store;
@@ -36,13 +36,13 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// The longest passphrase or key file, in bytes.
 const MAX_SECRET: usize = 4096;
 
-refusals! {
-    Reading = [ASKED];
-    Listing = [ASKED, &[Code::Unprocessable]];
-    Unlocking = [ASKED, BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
-    Locking = [ASKED, &[Code::StoreFull]];
-    Adding = [ASKED, BODY, WRITING, &[Code::Locked, Code::Unprocessable]];
-    Removing = [ASKED, WRITING, &[Code::NotFound, Code::LastKeyslot]];
+error_responses! {
+    Reading = [AUTHENTICATED];
+    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
+    Unlocking = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
+    Locking = [AUTHENTICATED, &[Code::StoreFull]];
+    Adding = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::Unprocessable]];
+    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastKeyslot]];
 }
 
 /// What a client needs to seal a deposit
@@ -50,11 +50,11 @@ refusals! {
     responses((status = 200, body = DepositInfo, description = "The deposit key."), Reading), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<DepositInfo>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<DepositInfo>, ApiError> {
     let info = api.store().deposit_info(&caller).await?;
-    Ok(Answer(DepositInfo {
+    Ok(Json(DepositInfo {
         store: info.store.to_string(),
         organization: info.org.to_string(),
         member: info.member.to_string(),
@@ -74,20 +74,20 @@ async fn deposit_key(
     responses((status = 200, body = UnlockedView, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
 async fn unlock(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<Unlock>,
-) -> Result<Answer<UnlockedView>, Refused> {
-    let mut faults = Faults::default();
-    let secret = secret_of(&mut faults, body.passphrase, body.key_file);
-    faults.refusal()?;
-    let secret = secret.ok_or_else(|| Refused::new(Code::InvalidRequest, "the body is incomplete"))?;
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<Unlock>,
+) -> Result<Json<UnlockedView>, ApiError> {
+    let mut errors = FieldErrors::default();
+    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
+    errors.into_result()?;
+    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
     let unlocked = api.store().unlock(&caller, secret).await.inspect_err(|error| {
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            guessed(&api, caller.source());
+            count_guess(&api, caller.source());
         }
     })?;
-    Ok(Answer(UnlockedView { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
+    Ok(Json(UnlockedView { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
 }
 
 /// Drops the release key
@@ -97,28 +97,28 @@ async fn unlock(
     responses((status = 200, body = Lock, description = "It is locked."), Locking), security(("operator" = [])))]
 async fn lock(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Lock>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<Lock>, ApiError> {
     api.store().lock(&caller).await?;
-    Ok(Answer(Lock { locked: true }))
+    Ok(Json(Lock { locked: true }))
 }
 
 /// The key slots
 #[utoipa::path(get, path = paths::KEYSLOTS, tag = "keys", operation_id = "keyslots",
-    params(PageOnly),
+    params(PageQuery),
     responses((status = 200, body = Page<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
 async fn keyslots(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<PageOnly>,
-) -> Result<Answer<Page<KeyslotView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<PageQuery>,
+) -> Result<Json<Page<KeyslotView>>, ApiError> {
     let slots = api.store().keyslots(&caller).await?;
     // There are 16 at most, so one page holds them and no cursor was ever given out.
     if ask.page().cursor.is_some() {
-        return Err(Refused::new(Code::Unprocessable, "cursor: is none of this list"));
+        return Err(ApiError::new(Code::Unprocessable, "cursor: is none of this list"));
     }
-    Ok(Answer(Page { items: slots.into_iter().map(view).collect(), next: None }))
+    Ok(Json(Page { items: slots.into_iter().map(view).collect(), next: None }))
 }
 
 /// Adds a key slot
@@ -128,17 +128,17 @@ async fn keyslots(
     responses((status = 201, body = KeyslotView, description = "The slot."), Adding), security(("operator" = [])))]
 async fn add_keyslot(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewKeyslot>,
-) -> Result<impl IntoResponse, Refused> {
-    let mut faults = Faults::default();
-    let secret = secret_of(&mut faults, body.passphrase, body.key_file);
-    let label = label(&mut faults, body.label.as_deref());
-    faults.refusal()?;
-    let secret = secret.ok_or_else(|| Refused::new(Code::InvalidRequest, "the body is incomplete"))?;
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<NewKeyslot>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut errors = FieldErrors::default();
+    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
+    let label = label(&mut errors, body.label.as_deref());
+    errors.into_result()?;
+    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
     let slot = store::NewKeyslot { credential: body.credential, secret, label, argon2: None };
-    Ok((StatusCode::CREATED, Answer(view(api.store().add_keyslot(&caller, slot).await?))))
+    Ok((StatusCode::CREATED, Json(view(api.store().add_keyslot(&caller, slot).await?))))
 }
 
 /// Removes a key slot
@@ -149,15 +149,15 @@ async fn add_keyslot(
     responses((status = 200, body = KeyslotView, description = "It is removed."), Removing), security(("operator" = [])))]
 async fn remove_keyslot(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SlotId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<KeyslotView>, Refused> {
-    Ok(Answer(view(api.store().remove_keyslot(&caller, id).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SlotId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<KeyslotView>, ApiError> {
+    Ok(Json(view(api.store().remove_keyslot(&caller, id).await?)))
 }
 
 fn secret_of(
-    faults: &mut Faults,
+    errors: &mut FieldErrors,
     passphrase: Option<UnlockSecret>,
     key_file: Option<UnlockSecret>,
 ) -> Option<store::UnlockSecret> {
@@ -167,7 +167,7 @@ fn secret_of(
         (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
         (None, Some(key_file)) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),
         _ => {
-            faults.add("passphrase", "expected exactly one of passphrase and key_file");
+            errors.add("passphrase", "expected exactly one of passphrase and key_file");
             return None;
         }
     };
@@ -175,7 +175,7 @@ fn secret_of(
         store::UnlockSecret::Passphrase(text) | store::UnlockSecret::KeyFile(text) => text.chars().count(),
     };
     if !(1..=MAX_SECRET).contains(&length) {
-        faults.add(field, format!("expected 1 to {MAX_SECRET} characters"));
+        errors.add(field, format!("expected 1 to {MAX_SECRET} characters"));
     }
     Some(secret)
 }

@@ -1,15 +1,15 @@
 //! `/v1/status` and `/v1/whoami`: the state of the store, and who is asking.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::openapi::{ASKED, refusals};
-use super::problem::Refused;
-use super::query::{NoParams, Params};
+use super::auth::Authenticated;
+use super::openapi::{AUTHENTICATED, error_responses};
+use super::problem::ApiError;
+use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
 use crate::store::Caller;
 use crate::wire::{Code, Identity, StatusView, paths};
@@ -19,8 +19,8 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
 }
 
-refusals! {
-    Reading = [ASKED];
+error_responses! {
+    Reading = [AUTHENTICATED];
 }
 
 /// State of the store, and who is asking
@@ -29,13 +29,13 @@ refusals! {
     security(("member" = []), ("operator" = [])))]
 async fn status(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<StatusView>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<StatusView>, ApiError> {
     not_a_ticket(&caller)?;
     let status = api.store().status(&caller).await?;
     let identity = identity(&caller);
-    Ok(Answer(StatusView {
+    Ok(Json(StatusView {
         store: status.store.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         locked: status.locked,
@@ -57,17 +57,17 @@ async fn status(
     responses((status = 200, body = Identity, description = "The caller."), Reading),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Identity>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<Identity>, ApiError> {
     not_a_ticket(&caller)?;
-    Ok(Answer(identity(&caller)))
+    Ok(Json(identity(&caller)))
 }
 
 /// What asks the store nothing, or something that it tells anyone, is closed to tickets here.
-fn not_a_ticket(caller: &Caller) -> Result<(), Refused> {
+fn not_a_ticket(caller: &Caller) -> Result<(), ApiError> {
     match caller.ticket() {
-        Some(_) => Err(Refused::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
+        Some(_) => Err(ApiError::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ mod deposit;
 mod list;
 mod view;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{HeaderName, StatusCode, header};
@@ -12,17 +12,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::deposit::{change_of, new_of, replacement_of};
-use self::list::ListSecrets;
+use self::list::ListSecretsQuery;
 use self::view::etag;
 pub(crate) use self::view::view;
 use super::Api;
-use super::auth::Asked;
+use super::auth::Authenticated;
 use super::boots::holder_view;
-use super::extract::{IdempotencyKey, IfMatch, InPath, Json, LARGE};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::extract::{IdempotencyKey, IfMatch, JsonBody, LARGE_BODY, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::page;
-use super::problem::Refused;
-use super::query::{NoParams, Params};
+use super::problem::ApiError;
+use super::query::{NoParams, QueryParams};
 use crate::domain::id::SecretId;
 use crate::store;
 use crate::wire::{
@@ -48,32 +48,32 @@ const DEPOSITING: &[Code] = &[
     Code::ValueTooLarge,
 ];
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [ASKED, BODY, WRITING, DEPOSITING, &[Code::IdempotencyMismatch]];
-    Reading = [ASKED, &[Code::NotFound]];
-    Replacing = [ASKED, BODY, WRITING, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
-    Changing = [ASKED, BODY, WRITING, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
-    Deleting = [ASKED, WRITING, &[Code::NotFound, Code::VersionMismatch]];
-    Reencrypting = [ASKED, WRITING, &[Code::NotFound, Code::Locked]];
-    ReencryptingAll = [ASKED, WRITING, &[Code::Locked]];
-    Progress = [ASKED];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    Creating = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::IdempotencyMismatch]];
+    Reading = [AUTHENTICATED, &[Code::NotFound]];
+    Replacing = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
+    Changing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
+    Deleting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::VersionMismatch]];
+    Reencrypting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    ReencryptingAll = [AUTHENTICATED, WRITE, &[Code::Locked]];
+    Progress = [AUTHENTICATED];
 }
 
 /// Secrets that the caller may see
 ///
 /// Ascending by id. A page may be short, even empty, and still have a `next`.
-#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecrets),
+#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecretsQuery),
     responses((status = 200, body = Page<SecretView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_secrets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListSecrets>,
-) -> Result<Answer<Page<SecretView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListSecretsQuery>,
+) -> Result<Json<Page<SecretView>>, ApiError> {
     let (filter, page_ask, env) = ask.into_parts();
     let mut found = api.store().list_secrets(&caller, &filter, page_ask).await?;
     found.items.retain(|secret| env.as_ref().is_none_or(|env| secret.meta.env == *env));
-    Ok(Answer(page(found, |secret| view(secret, &[]))))
+    Ok(Json(page(found, |secret| view(secret, &[]))))
 }
 
 /// Deposits a new secret
@@ -94,16 +94,16 @@ async fn list_secrets(
     security(("member" = [])))]
 async fn create_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
+    Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewSecret, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<NewSecret, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().create_secret(&caller, new_of(body)?, key.as_deref()).await?;
     let location = paths::fill(paths::SECRET, &written.secret.meta.id.to_string());
     let replayed = written.replayed.then_some([(HeaderName::from_static("idempotency-replayed"), "true")]);
     let tag = etag(&written.secret);
-    let body = Answer(view(written.secret, &written.warnings));
+    let body = Json(view(written.secret, &written.warnings));
     Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], replayed, body))
 }
 
@@ -117,12 +117,12 @@ async fn create_secret(
     security(("member" = [])))]
 async fn secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().secret(&caller, id).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// Replaces a secret's value
@@ -140,14 +140,14 @@ async fn secret(
     security(("member" = [])))]
 async fn replace_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<Replacement, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<Replacement, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().replace_secret(&caller, id, version, replacement_of(body)?).await?;
-    Ok((etag(&written.secret), Answer(view(written.secret, &written.warnings))))
+    Ok((etag(&written.secret), Json(view(written.secret, &written.warnings))))
 }
 
 /// Changes a secret's attributes
@@ -165,14 +165,14 @@ async fn replace_secret(
     security(("member" = [])))]
 async fn change_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<SecretChange>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<SecretChange>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().change_secret(&caller, id, version, change_of(body)?).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// Deletes a secret
@@ -187,13 +187,13 @@ async fn change_secret(
     security(("member" = [])))]
 async fn delete_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Deleted>, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<Deleted>, ApiError> {
     let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
-    Ok(Answer(Deleted {
+    Ok(Json(Deleted {
         id: secret.meta.id.to_string(),
         name: secret.meta.name.to_string(),
         env: secret.meta.env.to_string(),
@@ -210,12 +210,12 @@ async fn delete_secret(
     security(("member" = [])))]
 async fn reencrypt_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().reencrypt_secret(&caller, id).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// How far the re-encryption of everything is
@@ -224,10 +224,10 @@ async fn reencrypt_secret(
     security(("operator" = []), ("member" = [])))]
 async fn reencrypt_progress(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<ReencryptProgress>, Refused> {
-    Ok(Answer(progress_view(api.store().reencrypt_progress(&caller).await?)))
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<ReencryptProgress>, ApiError> {
+    Ok(Json(progress_view(api.store().reencrypt_progress(&caller).await?)))
 }
 
 /// Re-encrypts everything
@@ -239,10 +239,10 @@ async fn reencrypt_progress(
     security(("operator" = [])))]
 async fn reencrypt_all(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
-    Ok((StatusCode::ACCEPTED, Answer(progress_view(api.store().reencrypt_all(&caller).await?))))
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(progress_view(api.store().reencrypt_all(&caller).await?))))
 }
 
 /// The progress as shown.

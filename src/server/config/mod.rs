@@ -195,14 +195,14 @@ impl ServeConfig {
             log_level: value(reader.one(&LOG_LEVEL, str::parse)).unwrap_or_default(),
             connections: value(reader.one(&MAX_CONNECTIONS, count)).unwrap_or(CONNECTIONS),
             requests: value(reader.one(&MAX_REQUESTS, count))
-                .unwrap_or(crate::api::limits::Settings::default().in_flight),
+                .unwrap_or(crate::api::limits::LimitSettings::default().in_flight),
             boots: value(reader.one(&MAX_BOOTS, count))
-                .unwrap_or(crate::api::limits::Settings::default().boots_waiting),
+                .unwrap_or(crate::api::limits::LimitSettings::default().boots_waiting),
             boot_wait: value(reader.one(&BOOT_WAIT, parse::duration))
-                .unwrap_or(crate::api::limits::Settings::default().boot_patience),
+                .unwrap_or(crate::api::limits::LimitSettings::default().boot_wait),
             guesses: value(reader.one(&FREE_GUESSES, count))
                 .and_then(|count| u32::try_from(count).ok())
-                .unwrap_or(crate::api::limits::Settings::default().guesses),
+                .unwrap_or(crate::api::limits::LimitSettings::default().guesses),
             drain: value(reader.one(&DRAIN_TIME, parse::duration)).unwrap_or(DRAIN),
             presets,
             patience: ConnectionTimeouts::default(),

@@ -129,6 +129,20 @@ async fn a_page_reads_what_it_shows_and_a_search_reads_each_secret_once() {
     let whole = SECRETS as u64 + 1;
     assert!(read <= whole + 51 * 2 && calls <= whole / 200 * 2 + 3, "{read} records, {calls} calls");
 
+    // An exact name is looked up, and nothing is scanned: two index keys of each scope, the secret and its people.
+    let named = |name: &str| SecretFilter { name: Some(name.to_owned()), ..any.clone() };
+    for (caller, most) in [(&bob, 10), (&world.admin, 14)] {
+        kv.taken();
+        let found = world.store.list_secrets(caller, &named("NAME_09999"), ask(None, 50)).await.unwrap();
+        let (read, calls) = kv.taken();
+        assert_eq!((found.items.len(), found.next), (1, None));
+        assert!(read <= most && calls <= 5, "{read} records, {calls} calls");
+    }
+    let found = world.store.list_secrets(&world.admin, &named("mine"), ask(None, 50)).await.unwrap();
+    assert_eq!(found.items[0].owner.as_ref().map(MemberName::as_str), Some("bob"));
+    assert!(world.store.list_secrets(&bob, &named("NAME 0"), ask(None, 50)).await.unwrap().items.is_empty());
+    kv.taken();
+
     let counted = world.store.statistics(&bob).await.unwrap();
     let (read, calls) = kv.taken();
     assert_eq!((counted.total, counted.shared), (whole, whole - 1));

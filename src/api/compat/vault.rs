@@ -4,7 +4,7 @@
 //! form (`org_…`) that is not the caller's own is not found, whether or not there is such an organization; any other text
 //! is a name of the client's own, and is given back as it came.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
@@ -12,12 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Api;
-use crate::api::auth::Asked;
-use crate::api::extract::{InPath, Json, LARGE};
-use crate::api::openapi::{ASKED, BODY, WRITING, refusals};
+use crate::api::auth::Authenticated;
+use crate::api::extract::{JsonBody, LARGE_BODY, PathParam};
+use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::plugins::named;
-use crate::api::problem::{Faults, Refused};
-use crate::api::query::{FromQuery, Params, Query};
+use crate::api::problem::{ApiError, FieldErrors};
+use crate::api::query::{FromQuery, QueryParams, QueryReader};
 use crate::domain::id::{OrgId, SecretId};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
@@ -42,37 +42,37 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(vault_status))
 }
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     Creating = [
-        ASKED, BODY, WRITING,
+        AUTHENTICATED, WITH_BODY, WRITE,
         &[Code::NotFound, Code::NameTaken, Code::NameInvalid, Code::NameRefused, Code::ValueInvalid, Code::ValueTooLarge],
     ];
-    Showing = [ASKED, &[Code::NotFound, Code::WriteOnly]];
-    Deleting = [ASKED, WRITING, &[Code::NotFound]];
-    Rotating = [ASKED, WRITING, &[Code::NotFound, Code::Locked]];
-    Asking = [ASKED, &[Code::NotFound]];
+    Showing = [AUTHENTICATED, &[Code::NotFound, Code::WriteOnly]];
+    Deleting = [AUTHENTICATED, WRITE, &[Code::NotFound]];
+    Rotating = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    Asking = [AUTHENTICATED, &[Code::NotFound]];
 }
 
 /// What the client calls its organization.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Org {
+pub(crate) struct VaultOrgQuery {
     /// What the client calls its organization; the credential decides which one it is.
     #[param(rename = "orgId", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$")]
     org: Option<String>,
 }
 
-impl FromQuery for Org {
+impl FromQuery for VaultOrgQuery {
     const NAMES: &'static [&'static str] = &["orgId"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { org: org_of(query) }
     }
 }
 
 /// `orgId` of a query.
-pub(crate) fn org_of(query: &mut Query) -> Option<String> {
+pub(crate) fn org_of(query: &mut QueryReader) -> Option<String> {
     query.word("orgId", 100, is_org)
 }
 
@@ -81,11 +81,11 @@ fn is_org(byte: u8) -> bool {
 }
 
 /// What the organization is to be called in the answer.
-pub(crate) fn called(caller: &Caller, org: Option<String>) -> Result<String, Refused> {
+pub(crate) fn called(caller: &Caller, org: Option<String>) -> Result<String, ApiError> {
     let own = caller.org().map(|(id, _)| id);
     match org {
         Some(text) if text.parse::<OrgId>().is_ok_and(|id| Some(id) != own) => {
-            Err(Refused::new(Code::NotFound, "there is no such organization here")
+            Err(ApiError::new(Code::NotFound, "there is no such organization here")
                 .hint("leave orgId out: the credential says which organization it is"))
         }
         Some(text) => Ok(text),
@@ -95,7 +95,7 @@ pub(crate) fn called(caller: &Caller, org: Option<String>) -> Result<String, Ref
 
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ListVault {
+struct ListVaultQuery {
     /// What the client calls its organization; the credential decides which one it is.
     #[param(rename = "orgId", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$")]
     org: Option<String>,
@@ -107,10 +107,10 @@ struct ListVault {
     limit: Option<usize>,
 }
 
-impl FromQuery for ListVault {
+impl FromQuery for ListVaultQuery {
     const NAMES: &'static [&'static str] = &["orgId", "cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let limit = query.limit();
         Self { org: org_of(query), cursor: query.cursor(), limit: query.has("limit").then_some(limit) }
     }
@@ -119,13 +119,13 @@ impl FromQuery for ListVault {
 /// The vault's secrets
 ///
 /// Metadata of those that the caller may see, ascending by id.
-#[utoipa::path(get, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "vault_secrets", params(ListVault),
+#[utoipa::path(get, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "vault_secrets", params(ListVaultQuery),
     responses((status = 200, body = VaultSecrets, description = "The secrets."), Listing), security(("member" = [])))]
 async fn vault_secrets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListVault>,
-) -> Result<Answer<VaultSecrets>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListVaultQuery>,
+) -> Result<Json<VaultSecrets>, ApiError> {
     let org = called(&caller, ask.org)?;
     let most = ask.limit.unwrap_or(ALL);
     let mut cursor = ask.cursor;
@@ -136,7 +136,7 @@ async fn vault_secrets(
         secrets.extend(found.items.into_iter().map(|secret| view(secret, org.clone())));
         cursor = found.next;
         if cursor.is_none() || secrets.len() >= most || ask.limit.is_some() {
-            return Ok(Answer(VaultSecrets { secrets, next: cursor.map(|next| next.to_string()) }));
+            return Ok(Json(VaultSecrets { secrets, next: cursor.map(|next| next.to_string()) }));
         }
     }
 }
@@ -145,7 +145,7 @@ async fn vault_secrets(
 ///
 /// A shared one, exported as its name is converted. Its value is sealed at once and never shown again.
 #[utoipa::path(post, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "new_vault_secret", request_body = NewVaultSecret,
-    params(Org),
+    params(VaultOrgQuery),
     responses(
         (status = 201, body = VaultSecret, description = "It is stored, durably.", headers(("Location" = String, description = "The secret."))),
         Creating,
@@ -153,20 +153,20 @@ async fn vault_secrets(
     security(("member" = [])))]
 async fn new_vault_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(Org { org }): Params<Org>,
-    Json(body): Json<NewVaultSecret, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
-    let mut faults = Faults::default();
+    Authenticated(caller): Authenticated,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+    JsonBody(body): JsonBody<NewVaultSecret, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut errors = FieldErrors::default();
     if let Some(text) = &body.org_id
         && !((1..=100).contains(&text.len()) && text.bytes().all(is_org))
     {
-        faults.add("orgId", "expected 1 to 100 of ASCII letters, digits and . _ @ -");
+        errors.add("orgId", "expected 1 to 100 of ASCII letters, digits and . _ @ -");
     }
-    let name = named(&mut faults, "name", &body.name);
-    let category = body.category.as_deref().and_then(|text| named(&mut faults, "category", text));
-    faults.refusal()?;
-    let Some(name) = name else { return Err(Refused::new(Code::NameInvalid, "the name cannot be used")) };
+    let name = named(&mut errors, "name", &body.name);
+    let category = body.category.as_deref().and_then(|text| named(&mut errors, "category", text));
+    errors.into_result()?;
+    let Some(name) = name else { return Err(ApiError::new(Code::NameInvalid, "the name cannot be used")) };
     called(&caller, org)?;
     let org = called(&caller, body.org_id)?;
     let new = store::NewSecret {
@@ -184,90 +184,90 @@ async fn new_vault_secret(
     };
     let written = api.store().create_secret(&caller, new, None).await?;
     let location = paths::fill(paths::VAULT_SECRET, &written.secret.meta.id.to_string());
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(view(written.secret, org))))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view(written.secret, org))))
 }
 
 /// Refuses to show a value
 ///
 /// Values leave only by boots. The attempt is recorded.
 #[utoipa::path(get, path = paths::VAULT_SECRET, tag = "faces", operation_id = "vault_secret",
-    params(("id" = SecretId, Path), Org), responses(Showing), security(("member" = [])))]
+    params(("id" = SecretId, Path), VaultOrgQuery), responses(Showing), security(("member" = [])))]
 async fn vault_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(Org { org }): Params<Org>,
-) -> Result<StatusCode, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+) -> Result<StatusCode, ApiError> {
     called(&caller, org)?;
     Err(api.store().refuse_to_show(&caller, id).await.into())
 }
 
 /// Deletes a secret
 #[utoipa::path(delete, path = paths::VAULT_SECRET, tag = "faces", operation_id = "delete_vault_secret",
-    params(("id" = SecretId, Path), Org),
+    params(("id" = SecretId, Path), VaultOrgQuery),
     responses((status = 200, body = VaultDeleted, description = "It is deleted, durably."), Deleting),
     security(("member" = [])))]
 async fn delete_vault_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(Org { org }): Params<Org>,
-) -> Result<Answer<VaultDeleted>, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+) -> Result<Json<VaultDeleted>, ApiError> {
     called(&caller, org)?;
     let store::Deleted { secret, .. } = api.store().delete_secret(&caller, id, None).await?;
     let (id, name) = (secret.meta.id.to_string(), secret.meta.name.to_string());
-    Ok(Answer(VaultDeleted { ok: true, id, name }))
+    Ok(Json(VaultDeleted { ok: true, id, name }))
 }
 
 /// Seals a secret again
 ///
 /// The same value and version under a fresh key and nonces.
 #[utoipa::path(post, path = paths::VAULT_ROTATE, tag = "faces", operation_id = "rotate_vault_secret",
-    params(("id" = SecretId, Path), Org),
+    params(("id" = SecretId, Path), VaultOrgQuery),
     responses((status = 200, body = VaultSecret, description = "It is sealed again."), Rotating), security(("member" = [])))]
 async fn rotate_vault_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(Org { org }): Params<Org>,
-) -> Result<Answer<VaultSecret>, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+) -> Result<Json<VaultSecret>, ApiError> {
     let org = called(&caller, org)?;
-    Ok(Answer(view(api.store().reencrypt_secret(&caller, id).await?, org)))
+    Ok(Json(view(api.store().reencrypt_secret(&caller, id).await?, org)))
 }
 
 /// Seals all secrets again
 ///
-/// Those of the organization that the caller may; the answer comes when it is done. Asked by the operator, it is a new
+/// Those of the organization that the caller may; the answer comes when it is done. Authenticated by the operator, it is a new
 /// key generation for the whole store, in the background.
-#[utoipa::path(post, path = paths::VAULT_ROTATE_ALL, tag = "faces", operation_id = "rotate_vault", params(Org),
+#[utoipa::path(post, path = paths::VAULT_ROTATE_ALL, tag = "faces", operation_id = "rotate_vault", params(VaultOrgQuery),
     responses((status = 200, body = VaultRotated, description = "They are sealed again."), Rotating),
     security(("member" = []), ("operator" = [])))]
 async fn rotate_vault(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(Org { org }): Params<Org>,
-) -> Result<Answer<VaultRotated>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+) -> Result<Json<VaultRotated>, ApiError> {
     called(&caller, org)?;
     if caller.org().is_none() {
         let progress = api.store().reencrypt_all(&caller).await?;
-        return Ok(Answer(VaultRotated { ok: true, rotated: progress.done, running: progress.running }));
+        return Ok(Json(VaultRotated { ok: true, rotated: progress.done, running: progress.running }));
     }
     let rotated = api.store().reencrypt_own_org(&caller).await?;
-    Ok(Answer(VaultRotated { ok: true, rotated, running: false }))
+    Ok(Json(VaultRotated { ok: true, rotated, running: false }))
 }
 
 /// The vault's state and statistics
-#[utoipa::path(get, path = paths::VAULT_STATUS, tag = "faces", operation_id = "vault_status", params(Org),
+#[utoipa::path(get, path = paths::VAULT_STATUS, tag = "faces", operation_id = "vault_status", params(VaultOrgQuery),
     responses((status = 200, body = VaultStatus, description = "The state."), Asking), security(("member" = [])))]
 async fn vault_status(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(Org { org }): Params<Org>,
-) -> Result<Answer<VaultStatus>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
+) -> Result<Json<VaultStatus>, ApiError> {
     called(&caller, org)?;
     let counts = api.store().statistics(&caller).await?;
     let progress = api.store().reencrypt_progress(&caller).await?;
-    Ok(Answer(VaultStatus {
+    Ok(Json(VaultStatus {
         status: if api.store().is_locked() { "locked" } else { "unlocked" }.to_owned(),
         algorithm: "XChaCha20-Poly1305".to_owned(),
         key_derivation: "Argon2id".to_owned(),

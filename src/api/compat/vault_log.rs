@@ -1,17 +1,17 @@
 //! `/vault/audit-log`: what the trail holds of secrets, in the vault's seven words. Each entry's details name the trail's
 //! own action, so that nothing is lost in translation.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::vault::{called, org_of};
 use crate::api::Api;
-use crate::api::auth::Asked;
-use crate::api::openapi::{ASKED, refusals};
-use crate::api::problem::Refused;
-use crate::api::query::{FromQuery, Params, Query};
+use crate::api::auth::Authenticated;
+use crate::api::openapi::{AUTHENTICATED, error_responses};
+use crate::api::problem::ApiError;
+use crate::api::query::{FromQuery, QueryParams, QueryReader};
 use crate::domain::audit::{AuditEvent, VaultAction};
 use crate::store::{AuditFilter, Cursor, PageAsk};
 use crate::wire::{Code, VaultEntry, VaultLog, paths};
@@ -21,14 +21,14 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(vault_log))
 }
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
 }
 
 /// Parameters of the log; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ListLog {
+struct ListVaultLogQuery {
     /// What the client calls its organization; the credential decides which one it is.
     #[param(rename = "orgId", min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$")]
     org: Option<String>,
@@ -45,10 +45,10 @@ struct ListLog {
     limit: usize,
 }
 
-impl FromQuery for ListLog {
+impl FromQuery for ListVaultLogQuery {
     const NAMES: &'static [&'static str] = &["orgId", "search", "action", "cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self {
             org: org_of(query),
             search: query.text("search", 200),
@@ -62,14 +62,14 @@ impl FromQuery for ListLog {
 /// The vault's audit log
 ///
 /// Newest first. A page may be short, even empty, and still have a `next`.
-#[utoipa::path(get, path = paths::VAULT_LOG, tag = "faces", operation_id = "vault_log", params(ListLog),
+#[utoipa::path(get, path = paths::VAULT_LOG, tag = "faces", operation_id = "vault_log", params(ListVaultLogQuery),
     responses((status = 200, body = VaultLog, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn vault_log(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListLog>,
-) -> Result<Answer<VaultLog>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListVaultLogQuery>,
+) -> Result<Json<VaultLog>, ApiError> {
     called(&caller, ask.org)?;
     let wanted = |word: &VaultAction| ask.action.is_none_or(|action| action == *word);
     let words = VaultAction::ALL.iter().filter(|word| wanted(word));
@@ -78,7 +78,7 @@ async fn vault_log(
     let page = PageAsk { cursor: ask.cursor, limit: Some(ask.limit) };
     let found = api.store().audit(&caller, &filter, page).await?;
     let entries = found.items.into_iter().filter_map(|item| entry(item.event)).collect();
-    Ok(Answer(VaultLog { entries, next: found.next.map(|next| next.to_string()) }))
+    Ok(Json(VaultLog { entries, next: found.next.map(|next| next.to_string()) }))
 }
 
 fn entry(event: AuditEvent) -> Option<VaultEntry> {

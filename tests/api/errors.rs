@@ -7,34 +7,34 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use dropsafe::api::limits::Settings;
+use dropsafe::api::limits::LimitSettings;
 use http::Request;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::house::{Answer, House, Who};
+use super::test_api::{Answer, TestApi, Who};
 
 const CANARY: &str = "canary-7f3a";
 
-async fn raw(house: &House, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+async fn raw(api: &TestApi, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> Answer {
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header("authorization", format!("Bearer {}", house.credential(Who::Admin)))
+        .header("authorization", format!("Bearer {}", api.credential(Who::Admin)))
         .header("content-type", content_type)
         .body(body.into())
         .unwrap();
-    house.send(request).await
+    api.send(request).await
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
-    let house = House::new().await;
-    let missing = house.ask(Who::Admin, "GET", "/v1/nothing", Value::Null).await;
+    let api = TestApi::new().await;
+    let missing = api.ask(Who::Admin, "GET", "/v1/nothing", Value::Null).await;
     assert_eq!((missing.status.as_u16(), missing.code().as_str()), (404, "not_found"));
     for (path, allow) in [("/v1/secrets", "GET,HEAD,POST"), ("/v1/boot", "POST"), ("/healthz", "GET,HEAD")] {
         for method in ["TRACE", "OPTIONS", "PUT", "PROPFIND"] {
-            let wrong = house.ask(Who::Admin, method, path, Value::Null).await;
+            let wrong = api.ask(Who::Admin, method, path, Value::Null).await;
             assert_eq!(
                 (wrong.status.as_u16(), wrong.code().as_str()),
                 (405, "method_not_allowed"),
@@ -47,9 +47,9 @@ async fn unknown_paths_and_methods_are_problems() {
 
 #[tokio::test]
 async fn every_answer_has_its_id_and_the_headers_of_a_secret_store() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     for (who, path) in [(Who::Admin, "/v1/secrets"), (Who::Nobody, "/v1/secrets"), (Who::Nobody, "/x")] {
-        let answer = house.ask(who, "GET", path, Value::Null).await;
+        let answer = api.ask(who, "GET", path, Value::Null).await;
         assert_eq!(answer.headers["cache-control"], "no-store");
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["x-request-id"].len(), 16);
@@ -58,21 +58,21 @@ async fn every_answer_has_its_id_and_the_headers_of_a_secret_store() {
 
 #[tokio::test]
 async fn bodies_are_bounded_by_what_the_route_takes() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     let long = "x".repeat(65 * 1024);
     let small =
-        raw(&house, "POST", "/v1/members", "application/json", json!({ "name": long }).to_string()).await;
+        raw(&api, "POST", "/v1/members", "application/json", json!({ "name": long }).to_string()).await;
     assert_eq!((small.status.as_u16(), small.code().as_str()), (413, "payload_too_large"));
     let stream = Body::new(Chunks(40));
-    let unannounced = raw(&house, "POST", "/v1/members", "application/json", stream).await;
+    let unannounced = raw(&api, "POST", "/v1/members", "application/json", stream).await;
     assert_eq!(unannounced.code(), "payload_too_large");
     // A file of 1 MiB fits, and one byte more is refused by the rule for files and not by the body's.
     let file =
         |bytes: usize| json!({ "name": "f", "value": "x".repeat(bytes), "delivery": "file" }).to_string();
-    assert_eq!(raw(&house, "POST", "/v1/secrets", "application/json", file(1 << 20)).await.status, 201);
-    let over = raw(&house, "POST", "/v1/secrets", "application/json", file((1 << 20) + 1)).await;
+    assert_eq!(raw(&api, "POST", "/v1/secrets", "application/json", file(1 << 20)).await.status, 201);
+    let over = raw(&api, "POST", "/v1/secrets", "application/json", file((1 << 20) + 1)).await;
     assert_eq!(over.code(), "value_too_large");
-    let huge = raw(&house, "POST", "/v1/secrets", "application/json", file(2 << 20)).await;
+    let huge = raw(&api, "POST", "/v1/secrets", "application/json", file(2 << 20)).await;
     assert_eq!(huge.code(), "payload_too_large");
 }
 
@@ -98,48 +98,48 @@ impl hyper::body::Body for Chunks {
 
 #[tokio::test]
 async fn a_body_has_to_be_json() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/json-patch+json", ""] {
-        let wrong = raw(&house, "POST", "/v1/members", kind, "{\"name\":\"x\"}").await;
+        let wrong = raw(&api, "POST", "/v1/members", kind, "{\"name\":\"x\"}").await;
         assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (415, "unsupported_media_type"), "{kind}");
     }
-    let fine =
-        raw(&house, "POST", "/v1/members", "Application/JSON; charset=utf-8", "{\"name\":\"x\"}").await;
+    let fine = raw(&api, "POST", "/v1/members", "Application/JSON; charset=utf-8", "{\"name\":\"x\"}").await;
     assert_eq!(fine.status, 201);
 }
 
 #[tokio::test]
 async fn too_large_headers_are_refused() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     let request =
         Request::get("/healthz").header("x-padding", "x".repeat(17 * 1024)).body(Body::empty()).unwrap();
-    let refused = house.send(request).await;
+    let refused = api.send(request).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (431, "headers_too_large"));
 }
 
 #[tokio::test]
 async fn what_is_over_capacity_is_told_when_to_come_back() {
-    let limits = Settings { in_flight: 1, body_timeout: Duration::from_millis(300), ..Settings::default() };
-    let house = Arc::new(House::with(limits).await);
+    let limits =
+        LimitSettings { in_flight: 1, body_timeout: Duration::from_millis(300), ..LimitSettings::default() };
+    let api = Arc::new(TestApi::with(limits).await);
     let slow = tokio::spawn({
-        let house = Arc::clone(&house);
-        async move { raw(&house, "POST", "/v1/members", "application/json", Body::new(Chunks(usize::MAX))).await }
+        let api = Arc::clone(&api);
+        async move { raw(&api, "POST", "/v1/members", "application/json", Body::new(Chunks(usize::MAX))).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let shed = house.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await;
+    let shed = api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await;
     assert_eq!((shed.status.as_u16(), shed.code().as_str()), (503, "overloaded"));
     assert_eq!(shed.headers["retry-after"], "1");
-    house.ask(Who::Nobody, "GET", "/healthz", Value::Null).await.expect(200);
+    api.ask(Who::Nobody, "GET", "/healthz", Value::Null).await.expect(200);
     let late = slow.await.unwrap();
     assert_eq!((late.status.as_u16(), late.code().as_str()), (408, "request_timeout"));
-    house.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
+    api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
 }
 
 #[tokio::test]
 async fn every_fault_of_a_body_is_told_at_once() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     let body = json!({ "name": "a b", "as": "1X", "plugin": "", "category": "UP", "value": "x" });
-    let refused = house.ask(Who::Admin, "POST", "/v1/secrets", body).await;
+    let refused = api.ask(Who::Admin, "POST", "/v1/secrets", body).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "name_invalid"));
     let fields: Vec<String> = refused.json()["errors"]
         .as_array()
@@ -152,11 +152,10 @@ async fn every_fault_of_a_body_is_told_at_once() {
 
 #[tokio::test]
 async fn bad_deposits_are_refused_each_with_its_code_and_nothing_is_stored() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     let mut small_house = json!({ "variable_ceiling": 100 });
-    house.ask(Who::Admin, "PATCH", "/v1/org", small_house.take()).await.expect(200);
-    house
-        .ask(Who::Admin, "POST", "/v1/secrets", json!({ "name": "taken-name", "value": "v" }))
+    api.ask(Who::Admin, "PATCH", "/v1/org", small_house.take()).await.expect(200);
+    api.ask(Who::Admin, "POST", "/v1/secrets", json!({ "name": "taken-name", "value": "v" }))
         .await
         .expect(201);
     for (body, status, code) in [
@@ -175,10 +174,10 @@ async fn bad_deposits_are_refused_each_with_its_code_and_nothing_is_stored() {
         (json!({ "name": "x", "value": "v", "scope": "everyone" }), 400, "invalid_request"),
         (json!({ "name": "x", "value": "v", "vlaue": "v" }), 400, "invalid_request"),
     ] {
-        let refused = house.ask(Who::Admin, "POST", "/v1/secrets", body.clone()).await;
+        let refused = api.ask(Who::Admin, "POST", "/v1/secrets", body.clone()).await;
         assert_eq!((refused.status.as_u16(), refused.code().as_str()), (status, code), "{body}");
     }
-    let page = house.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
+    let page = api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
     assert_eq!(page["items"].as_array().unwrap().len(), 1);
 }
 
@@ -196,7 +195,7 @@ fn nothing_of_a_refused_request_is_repeated_or_logged() {
 }
 
 async fn send_canaries() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     let json = "application/json";
     let bodies = [
         CANARY.to_owned(),
@@ -216,9 +215,9 @@ async fn send_canaries() {
     ];
     let mut answers = Vec::new();
     for body in bodies {
-        answers.push(raw(&house, "POST", "/v1/secrets", json, body).await);
+        answers.push(raw(&api, "POST", "/v1/secrets", json, body).await);
     }
-    answers.push(raw(&house, "POST", "/v1/secrets", CANARY, CANARY).await);
+    answers.push(raw(&api, "POST", "/v1/secrets", CANARY, CANARY).await);
     for path in [
         format!("/v1/secrets?{CANARY}={CANARY}"),
         format!("/v1/secrets?scope={CANARY}"),
@@ -228,15 +227,15 @@ async fn send_canaries() {
         format!("/v1/{CANARY}"),
         format!("/{CANARY}"),
     ] {
-        answers.push(raw(&house, "GET", &path, json, "").await);
+        answers.push(raw(&api, "GET", &path, json, "").await);
     }
     for credential in [CANARY.to_owned(), format!("dsm_{CANARY}"), format!("dst_{CANARY}")] {
-        answers.push(house.ask_as(&credential, "GET", "/v1/status", Value::Null).await);
+        answers.push(api.ask_as(&credential, "GET", "/v1/status", Value::Null).await);
     }
     for secret in
         [json!({ "key_file": CANARY }), json!({ "passphrase": CANARY }), json!({ "passphrase": [CANARY] })]
     {
-        answers.push(house.ask(Who::Operator, "POST", "/v1/unlock", secret).await);
+        answers.push(api.ask(Who::Operator, "POST", "/v1/unlock", secret).await);
     }
     for answer in answers {
         assert!(answer.status.is_client_error(), "{} {}", answer.status, answer.text);
@@ -245,7 +244,7 @@ async fn send_canaries() {
         answer.code();
     }
     // And of what is accepted.
-    raw(&house, "POST", "/v1/secrets", json, format!("{{\"name\":\"x\",\"value\":\"{CANARY}\"}}"))
+    raw(&api, "POST", "/v1/secrets", json, format!("{{\"name\":\"x\",\"value\":\"{CANARY}\"}}"))
         .await
         .expect(201);
 }

@@ -12,7 +12,7 @@ use crate::wire::Code;
 const COMMON: &[Code] =
     &[Code::InvalidRequest, Code::HeadersTooLarge, Code::Internal, Code::Overloaded, Code::Unavailable];
 /// What a request that needs a credential can meet.
-pub(crate) const ASKED: &[Code] = &[
+pub(crate) const AUTHENTICATED: &[Code] = &[
     Code::InvalidRequest,
     Code::HeadersTooLarge,
     Code::Internal,
@@ -26,12 +26,13 @@ pub(crate) const ASKED: &[Code] = &[
     Code::SourceNotAllowed,
 ];
 /// What a request with a body can meet.
-pub(crate) const BODY: &[Code] = &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
+pub(crate) const WITH_BODY: &[Code] =
+    &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
 /// What a change can meet. Reading is recorded too, so a full disk stops it as well where it is.
-pub(crate) const WRITING: &[Code] = &[Code::StoreFull, Code::Conflict];
+pub(crate) const WRITE: &[Code] = &[Code::StoreFull, Code::Conflict];
 
 /// Declares, for use in `responses(…)`, a set of refusals made of groups of codes.
-macro_rules! refusals {
+macro_rules! error_responses {
     ($($(#[$doc:meta])* $vis:vis $Name:ident = [$($group:expr),* $(,)?];)+) => { $(
         $(#[$doc])*
         $vis struct $Name;
@@ -41,25 +42,25 @@ macro_rules! refusals {
                 String,
                 utoipa::openapi::RefOr<utoipa::openapi::Response>,
             > {
-                $crate::api::openapi::responses_of(&[$($group),*])
+                $crate::api::openapi::error_responses_for(&[$($group),*])
             }
         }
     )+ };
 }
 
-pub(crate) use refusals;
+pub(crate) use error_responses;
 
-refusals! {
+error_responses! {
     /// Of a route without a credential.
     pub(crate) Anyone = [COMMON];
     /// Of a route for the operator that changes nothing.
-    pub(crate) ByOperator = [ASKED];
+    pub(crate) ByOperator = [AUTHENTICATED];
     /// Of readiness.
     pub(crate) Unready = [&[Code::Unavailable]];
 }
 
 /// The responses of all codes in `groups`, one per status.
-pub(crate) fn responses_of(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
+pub(crate) fn error_responses_for(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {
         let codes = by_status.entry(code.status()).or_default();
@@ -98,7 +99,8 @@ mod tests {
 
     #[test]
     fn codes_of_one_status_share_a_response() {
-        let responses = responses_of(&[ASKED, BODY, &[Code::Forbidden, Code::TicketSpent]]);
+        let responses =
+            error_responses_for(&[AUTHENTICATED, WITH_BODY, &[Code::Forbidden, Code::TicketSpent]]);
         let RefOr::T(forbidden) = &responses["403"] else { panic!("a reference") };
         assert!(
             forbidden.description.contains("`forbidden`") && forbidden.description.contains("`ticket_spent`")

@@ -13,13 +13,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Who is counted: an IPv4 address, an IPv6 network of 64 bits (one household or machine), or the Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
+enum ThrottleKey {
     Address([u8; 16]),
     Socket,
     Rest,
 }
 
-impl Source {
+impl ThrottleKey {
     fn of(address: Option<IpAddr>) -> Self {
         match address {
             None => Self::Socket,
@@ -33,32 +33,32 @@ impl Source {
 }
 
 /// A generic cell rate algorithm per source: `burst` guesses at once, then one per `interval`.
-pub struct Guesses {
+pub struct AuthThrottle {
     burst: Duration,
     interval: Duration,
-    table: Mutex<Table>,
+    table: Mutex<ThrottleTable>,
 }
 
-struct Table {
+struct ThrottleTable {
     /// When the source's guesses are all paid for.
-    paid_at: HashMap<Source, Instant>,
+    paid_at: HashMap<ThrottleKey, Instant>,
     swept_at: Option<Instant>,
 }
 
-impl Guesses {
+impl AuthThrottle {
     /// Nobody has guessed.
     pub fn new(burst: u32, interval: Duration) -> Self {
-        let table = Table { paid_at: HashMap::new(), swept_at: None };
+        let table = ThrottleTable { paid_at: HashMap::new(), swept_at: None };
         Self { burst: interval * burst.max(1), interval, table: Mutex::new(table) }
     }
 
     /// How long `source` has to wait before its next credential is looked at, if it has to.
     pub fn wait(&self, source: Option<IpAddr>, now: Instant) -> Option<Duration> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let source = Source::of(source);
+        let source = ThrottleKey::of(source);
         let paid_at = match table.paid_at.get(&source) {
             Some(paid_at) => paid_at,
-            None if table.is_full() => table.paid_at.get(&Source::Rest)?,
+            None if table.is_full() => table.paid_at.get(&ThrottleKey::Rest)?,
             None => return None,
         };
         let debt = paid_at.saturating_duration_since(now) + self.interval;
@@ -69,11 +69,11 @@ impl Guesses {
     /// Counts one more.
     pub fn count(&self, source: Option<IpAddr>, now: Instant) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut source = Source::of(source);
+        let mut source = ThrottleKey::of(source);
         if !table.paid_at.contains_key(&source) && table.is_full() {
             table.sweep(now);
             if table.is_full() {
-                source = Source::Rest;
+                source = ThrottleKey::Rest;
             }
         }
         let paid_at = table.paid_at.entry(source).or_insert(now);
@@ -82,7 +82,7 @@ impl Guesses {
     }
 }
 
-impl Table {
+impl ThrottleTable {
     fn is_full(&self) -> bool {
         self.paid_at.len() >= MAX_SOURCES
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_free_and_then_each_guess_costs_time() {
-        let guesses = Guesses::new(3, SECOND);
+        let guesses = AuthThrottle::new(3, SECOND);
         let now = Instant::now();
         for _ in 0..3 {
             assert_eq!(guesses.wait(address(1), now), None);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_source_and_a_mapped_address_is_its_ipv4_one() {
-        let parse = |text: &str| Source::of(Some(text.parse().unwrap()));
+        let parse = |text: &str| ThrottleKey::of(Some(text.parse().unwrap()));
         assert_eq!(parse("2001:db8:1:2:3::1"), parse("2001:db8:1:2:ffff::9"));
         assert_ne!(parse("2001:db8:1:2::1"), parse("2001:db8:1:3::1"));
         assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_table_stays_bounded_and_forgets_who_stopped() {
-        let guesses = Guesses::new(1, SECOND);
+        let guesses = AuthThrottle::new(1, SECOND);
         let now = Instant::now();
         for n in 0..40_000 {
             guesses.count(address(n), now);

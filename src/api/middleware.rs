@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Api;
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::wire::{Code, paths};
 
 /// Where a request comes from; the server puts it into the request's extensions.
@@ -52,7 +52,7 @@ pub struct OverTls;
 pub(crate) struct RequestId(pub(crate) String);
 
 /// The outermost layer.
-pub(crate) async fn front(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(&api);
     let method = request.method().clone();
@@ -105,7 +105,7 @@ async fn answer(api: &Api, route: Option<&str>, request: Request, next: Next) ->
     let settings = api.limits().settings();
     if header_bytes(request.headers()) > settings.header_bytes {
         let detail = format!("the headers have more than {} bytes", settings.header_bytes);
-        return Refused::new(Code::HeadersTooLarge, detail).into_response();
+        return ApiError::new(Code::HeadersTooLarge, detail).into_response();
     }
     // What these do takes as long as there are entries in the trail, or secrets in an organization.
     let limit = if matches!(route, Some(paths::AUDIT_VERIFY | paths::VAULT_ROTATE_ALL)) {
@@ -117,10 +117,10 @@ async fn answer(api: &Api, route: Option<&str>, request: Request, next: Next) ->
         Ok(Ok(response)) => response,
         Ok(Err(Panicked)) => {
             tracing::error!("a request panicked");
-            Refused::new(Code::Internal, "the request could not be done; the server's log says more")
+            ApiError::new(Code::Internal, "the request could not be done; the server's log says more")
                 .into_response()
         }
-        Err(_) => Refused::new(Code::Unavailable, "the request took too long").into_response(),
+        Err(_) => ApiError::new(Code::Unavailable, "the request took too long").into_response(),
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::Api;
-use crate::api::auth::Asked;
-use crate::api::extract::{Json, LARGE};
-use crate::api::openapi::{ASKED, BODY, WRITING, refusals};
+use crate::api::auth::Authenticated;
+use crate::api::extract::{JsonBody, LARGE_BODY};
+use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::plugins::named;
-use crate::api::problem::{Faults, Refused};
-use crate::api::query::{NoParams, Params};
+use crate::api::problem::{ApiError, FieldErrors};
+use crate::api::query::{NoParams, QueryParams};
 use crate::store::{Assignment, Variable};
 use crate::wire::{Code, Done, FaceAssignments, FaceSecret, FaceSecrets, paths};
 
@@ -25,9 +25,9 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(face_secrets, set_face_secrets))
 }
 
-refusals! {
-    Reading = [ASKED];
-    Setting = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
+error_responses! {
+    Reading = [AUTHENTICATED];
+    Setting = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
 }
 
 /// All variables, redacted
@@ -37,13 +37,13 @@ refusals! {
     responses((status = 200, body = FaceSecrets, description = "All of them."), Reading), security(("member" = [])))]
 async fn face_secrets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<FaceSecrets>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<FaceSecrets>, ApiError> {
     let variables = api.store().variables(&caller).await?;
     let secrets: BTreeMap<String, FaceSecret> =
         variables.into_iter().map(|(env, variable)| (env.to_string(), view(variable))).collect();
-    Ok(Answer(FaceSecrets { secrets }))
+    Ok(Json(FaceSecrets { secrets }))
 }
 
 /// Sets and clears variables
@@ -54,27 +54,27 @@ async fn face_secrets(
     responses((status = 200, body = Done, description = "They are set, durably."), Setting), security(("member" = [])))]
 async fn set_face_secrets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<FaceAssignments, LARGE>,
-) -> Result<Answer<Done>, Refused> {
-    let mut faults = Faults::default();
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<FaceAssignments, LARGE_BODY>,
+) -> Result<Json<Done>, ApiError> {
+    let mut errors = FieldErrors::default();
     let mut assignments = Vec::with_capacity(body.secrets.len());
     for (name, value) in body.secrets {
         // A text that is no name may be a value, so it is not repeated.
-        let Some(env) = named(&mut faults, "secrets", &name) else { continue };
+        let Some(env) = named(&mut errors, "secrets", &name) else { continue };
         let value = Some(value.into_secret()).filter(|value| !value.is_empty());
         assignments.push(Assignment { env, value });
     }
-    faults.refusal()?;
+    errors.into_result()?;
     let set = api.store().set_variables(&caller, assignments).await?;
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     for (env, why) in set.refused {
-        faults.add_as(Code::Unprocessable, &format!("secrets.{env}"), why);
+        errors.add_as(Code::Unprocessable, &format!("secrets.{env}"), why);
     }
-    faults.hint(Some("nothing is stored"));
-    faults.refusal()?;
-    Ok(Answer(Done { ok: true }))
+    errors.hint(Some("nothing is stored"));
+    errors.into_result()?;
+    Ok(Json(Done { ok: true }))
 }
 
 fn view(variable: Variable) -> FaceSecret {

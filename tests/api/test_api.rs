@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
 use axum::body::Body;
-use dropsafe::api::limits::Settings;
-use dropsafe::api::{Api, Peer, Setup};
+use dropsafe::api::limits::LimitSettings;
+use dropsafe::api::{Api, ApiConfig, Peer};
 use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
@@ -85,7 +85,7 @@ impl Answer {
     }
 }
 
-pub struct House {
+pub struct TestApi {
     pub api: Api,
     pub router: Router,
     pub store: Store,
@@ -96,14 +96,14 @@ pub struct House {
 
 pub const SOURCE: [u8; 4] = [192, 0, 2, 7];
 
-impl House {
+impl TestApi {
     /// Of the organization `default`: the admin `ada`, the member `mel`, the auditor `aud`, a ticket for `mel`; and the
     /// admin `ada` of the organization `other`.
     pub async fn new() -> Self {
-        Self::with(Settings::default()).await
+        Self::with(LimitSettings::default()).await
     }
 
-    pub async fn with(limits: Settings) -> Self {
+    pub async fn with(limits: LimitSettings) -> Self {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         let key_file = UnlockKey::generate(&mut Kernel).to_text();
         let secret = UnlockSecret::KeyFile(key_file.clone());
@@ -114,14 +114,14 @@ impl House {
         let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
             .await
             .unwrap();
-        let api = Api::new(Setup {
+        let api = Api::new(ApiConfig {
             store: made.store.clone(),
             random: Arc::new(KernelEntropy),
             urls: vec!["https://127.0.0.1:7373".to_owned()],
             pin: None,
             limits,
         });
-        let mut house = Self {
+        let mut api = Self {
             router: api.router(),
             api,
             store: made.store,
@@ -132,8 +132,8 @@ impl House {
                 (Who::Admin, made.admin_token.to_text().to_string()),
             ],
         };
-        house.furnish().await;
-        house
+        api.furnish().await;
+        api
     }
 
     async fn furnish(&mut self) {
