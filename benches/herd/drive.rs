@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dropsafe::client::{self, BootOptions, SystemTimer, Timer};
 use dropsafe::domain::ticket::BootTicket;
-use dropsafe::wire::{BootReport, BootRequest};
+use dropsafe::wire::{BootRequest, ReportBootRequest};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
@@ -158,7 +158,7 @@ impl Herd {
             Err(error) => Err(error.to_string()),
             Ok((release, _)) if release.count != self.entries => Err("a release of another size".to_owned()),
             Ok((release, session)) => {
-                let report = BootReport { digest: release.digest, variables: release.count };
+                let report = ReportBootRequest { digest: release.digest, variables: release.count };
                 session.report_nowait(&report).await;
                 Ok(began.elapsed())
             }

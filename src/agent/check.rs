@@ -22,7 +22,7 @@ use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
 use crate::settings::{Environment, SettingErrors};
-use crate::wire::{BootRequest, Explanation};
+use crate::wire::{BootRequest, ExplainResponse};
 
 /// How long each address may take to answer: a person waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -105,7 +105,7 @@ fn addresses(
     settings: &Settings,
     found: &Found,
     request: &BootRequest,
-) -> Option<Explanation> {
+) -> Option<ExplainResponse> {
     let options =
         BootOptions { deadline: settings.deadline.min(PATIENCE), authorities: settings.authorities.clone() };
     let probes = match fetch::probe(&found.ticket, &options) {
@@ -145,7 +145,7 @@ fn skew(report: &mut Report, ours: Timestamp, theirs: Timestamp) {
     }
 }
 
-fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &Explanation) {
+fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &ExplainResponse) {
     report.good("ticket", format_args!("acts for {} of {}", explanation.member, explanation.organization));
     if explanation.locked {
         let remedy = "unlock it with `dropsafe unlock`";

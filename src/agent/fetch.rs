@@ -20,7 +20,7 @@ use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
 
 /// Why there is nothing to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +84,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
     /// so that nothing of it is left when the workload starts.
-    pub(crate) fn report(self, report: &BootReport) {
+    pub(crate) fn report(self, report: &ReportBootRequest) {
         self.runtime.block_on(self.session.report_nowait(report));
     }
 }
@@ -159,7 +159,7 @@ pub(crate) fn explanation(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-) -> Result<Explanation, FetchError> {
+) -> Result<ExplainResponse, FetchError> {
     let answer = runtime()?
         .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
     answer.map_err(|error| match error {

@@ -12,7 +12,7 @@ use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
 use crate::store::Caller;
-use crate::wire::{Code, Identity, StatusView, paths};
+use crate::wire::{Code, IdentityView, StatusView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -54,12 +54,12 @@ async fn status(
 
 /// Who the credential stands for
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
-    responses((status = 200, body = Identity, description = "The caller."), Reading),
+    responses((status = 200, body = IdentityView, description = "The caller."), Reading),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Identity>, ApiError> {
+) -> Result<Json<IdentityView>, ApiError> {
     not_a_ticket(&caller)?;
     Ok(Json(identity(&caller)))
 }
@@ -72,9 +72,9 @@ fn not_a_ticket(caller: &Caller) -> Result<(), ApiError> {
     }
 }
 
-fn identity(caller: &Caller) -> Identity {
+fn identity(caller: &Caller) -> IdentityView {
     let member = caller.member();
-    Identity {
+    IdentityView {
         kind: if member.is_some() { "member" } else { "operator" }.to_owned(),
         organization: caller.org().map(|(_, name)| name.to_string()),
         member: member.map(|(_, name)| name.to_string()),

@@ -8,8 +8,8 @@ use super::api_client::Client;
 use super::error::CallError;
 use super::list::{AuditListFilter, Pages, query};
 use crate::wire::{
-    CategoryDeclaration, CategoryView, PluginChange, PluginDeclaration, PluginView, PresetView,
-    StatisticsView, paths,
+    CategoryView, DeclareCategoryRequest, DeclarePluginRequest, PluginView, PresetView, StatisticsView,
+    UpdatePluginRequest, paths,
 };
 
 impl Client {
@@ -27,7 +27,7 @@ impl Client {
     pub async fn put_plugin(
         &mut self,
         name: &str,
-        declaration: &PluginDeclaration,
+        declaration: &DeclarePluginRequest,
     ) -> Result<PluginView, CallError> {
         self.write(Method::PUT, paths::fill(paths::PLUGIN, name), declaration, None).await
     }
@@ -36,7 +36,7 @@ impl Client {
     pub async fn change_plugin(
         &mut self,
         name: &str,
-        change: &PluginChange,
+        change: &UpdatePluginRequest,
     ) -> Result<PluginView, CallError> {
         self.write(Method::PATCH, paths::fill(paths::PLUGIN, name), change, None).await
     }
@@ -55,7 +55,7 @@ impl Client {
     pub async fn put_category(
         &mut self,
         name: &str,
-        declaration: &CategoryDeclaration,
+        declaration: &DeclareCategoryRequest,
     ) -> Result<CategoryView, CallError> {
         self.write(Method::PUT, paths::fill(paths::CATEGORY, name), declaration, None).await
     }

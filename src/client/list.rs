@@ -8,7 +8,7 @@ use super::api_client::Client;
 use super::error::{CallError, CallRefusal, ResponseFault};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::wire::Page;
+use crate::wire::PageView;
 
 /// The items asked for at once: the most that a store gives.
 const PAGE: usize = 500;
@@ -109,7 +109,7 @@ impl<T: DeserializeOwned> Pages<T> {
             PageCursor::At(cursor) => query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
             PageCursor::End => return Ok(None),
         };
-        let page: Page<T> = client.get(path).await?;
+        let page: PageView<T> = client.get(path).await?;
         self.cursor = match (page.next, &self.cursor) {
             (None, _) => PageCursor::End,
             // It would go on for ever.

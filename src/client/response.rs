@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{CallError, CallOutage, CallRefusal, ResponseFault};
 use super::transport::HttpResponse;
-use crate::wire::{Fault, Problem};
+use crate::wire::{FieldFault, Problem};
 
 /// The most characters kept of one text of a problem.
 const TEXT: usize = 500;
@@ -69,8 +69,8 @@ fn problem(answer: &HttpResponse) -> Option<Box<Problem>> {
     }))
 }
 
-fn harmless_fault(fault: &Fault) -> Fault {
-    Fault { field: harmless(&fault.field), message: harmless(&fault.message) }
+fn harmless_fault(fault: &FieldFault) -> FieldFault {
+    FieldFault { field: harmless(&fault.field), message: harmless(&fault.message) }
 }
 
 /// Bounded, and without what would move a terminal's cursor or turn the direction of a text.
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_body_of_another_shape_is_named_so_and_not_quoted() {
-        let error =
-            read::<crate::wire::Health>(TO, answer(200, "application/json", "{\"canary\":1}")).unwrap_err();
+        let error = read::<crate::wire::HealthView>(TO, answer(200, "application/json", "{\"canary\":1}"))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "https://store.example gave an answer that is not what a store answers"

@@ -14,7 +14,8 @@ use crate::domain::credential::CredentialKind;
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
 use crate::wire::{
-    Lock, MemberChange, MemberView, NewMember, Page, Problem, SecretChange, SecretView, Unlock, UnlockSecret,
+    CreateMemberRequest, LockResponse, MemberView, PageView, Problem, SecretView, UnlockRequest, UnlockText,
+    UpdateMemberRequest, UpdateSecretRequest,
 };
 
 fn token() -> Credential {
@@ -98,7 +99,7 @@ async fn what_may_be_repeated_is_repeated_when_a_kept_connection_breaks() {
     result.unwrap();
     assert_eq!(asked.len(), 3);
 
-    let new = NewMember { name: "a".into(), role: Role::Member };
+    let new = CreateMemberRequest { name: "a".into(), role: Role::Member };
     let (result, asked) = broken_at_the_second(async |client| client.create_member(&new).await).await;
     result.unwrap();
     assert_eq!(asked.len(), 3);
@@ -108,7 +109,7 @@ async fn what_may_be_repeated_is_repeated_when_a_kept_connection_breaks() {
 
 #[tokio::test]
 async fn what_may_not_be_repeated_is_told() {
-    let change = MemberChange { role: Role::Admin };
+    let change = UpdateMemberRequest { role: Role::Admin };
     let (result, asked) = broken_at_the_second(async |client| client.change_member("a", &change).await).await;
     assert!(matches!(result, Err(CallError::Outage(CallOutage::Broken { during: CallStage::Waiting, .. }))));
     assert_eq!(asked.len(), 2);
@@ -117,7 +118,7 @@ async fn what_may_not_be_repeated_is_told() {
 #[tokio::test]
 async fn two_creations_have_two_keys() {
     let (mut client, server) = client(|_, _| json(201, "", &member("a"))).await;
-    let new = NewMember { name: "a".into(), role: Role::Member };
+    let new = CreateMemberRequest { name: "a".into(), role: Role::Member };
     client.create_member(&new).await.unwrap();
     client.create_member(&new).await.unwrap();
     let asked = server.asked();
@@ -172,7 +173,7 @@ async fn lists_are_read_to_their_end_through_empty_pages() {
     let (mut client, server) = client(|number, _| {
         let next = (number < 3).then(|| format!("c&{number}"));
         let items = if number == 1 { Vec::new() } else { vec![member(&number.to_string())] };
-        json(200, "", &Page { items, next })
+        json(200, "", &PageView { items, next })
     })
     .await;
     let all = Client::members().all(&mut client).await.unwrap();
@@ -186,7 +187,7 @@ async fn lists_are_read_to_their_end_through_empty_pages() {
 #[tokio::test]
 async fn a_list_stops_when_enough_is_there_and_when_it_goes_in_a_circle() {
     let endless = |_: usize, _: &RecordedRequest| {
-        json(200, "", &Page { items: vec![member("a"), member("b")], next: Some("same".into()) })
+        json(200, "", &PageView { items: vec![member("a"), member("b")], next: Some("same".into()) })
     };
     let (mut client, server) = client(endless).await;
     assert_eq!(Client::members().first(1, &mut client).await.unwrap().len(), 1);
@@ -202,13 +203,13 @@ async fn a_list_stops_when_enough_is_there_and_when_it_goes_in_a_circle() {
 #[tokio::test]
 async fn filters_and_versions_are_sent() {
     let (mut client, server) = client(|number, _| match number {
-        0 => json(200, "", &Page::<SecretView> { items: Vec::new(), next: None }),
+        0 => json(200, "", &PageView::<SecretView> { items: Vec::new(), next: None }),
         _ => problem(Code::VersionMismatch, ""),
     })
     .await;
     let filter = SecretListFilter { scope: Some(ScopeKind::Private), ..SecretListFilter::default() };
     Client::secrets(&filter).all(&mut client).await.unwrap();
-    let change = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    let change = UpdateSecretRequest { auto_install: Some(false), ..UpdateSecretRequest::default() };
     let error = client.change_secret("sec_a", &change, Some("ver_a")).await.unwrap_err();
     assert_eq!(error.code(), Some(Code::VersionMismatch));
     let asked = server.asked();
@@ -228,7 +229,7 @@ async fn names_cannot_reach_another_path_or_header() {
         "GET /v1/members/..%2Fsecrets%3Fx%23y%0D%0AX-Evil%3A%201%0D%0A%0D%0AGET%20%2F HTTP/1.1"
     );
     assert_eq!(asked.header("x-evil"), None);
-    let change = SecretChange::default();
+    let change = UpdateSecretRequest::default();
     let error = client.change_secret("sec_a", &change, Some("a\"\r\nX-Evil: 1")).await.unwrap_err();
     assert_eq!(error, CallError::Refused(CallRefusal::Request("the version")));
     assert_eq!(server.asked().len(), 1);
@@ -251,7 +252,7 @@ async fn a_removal_needs_no_body_in_its_answer() {
 #[tokio::test]
 async fn a_passphrase_goes_out_once_and_stays_out_of_the_error() {
     let (mut client, server) = client(|_, _| problem(Code::WrongPassphrase, "")).await;
-    let unlock = Unlock { passphrase: Some(UnlockSecret("canary".into())), key_file: None };
+    let unlock = UnlockRequest { passphrase: Some(UnlockText("canary".into())), key_file: None };
     let error = client.unlock(&unlock).await.unwrap_err();
     assert_eq!(server.asked()[0].body, r#"{"passphrase":"canary"}"#);
     assert!(!format!("{error} {error:?} {unlock:?}").contains("canary"));
@@ -259,7 +260,7 @@ async fn a_passphrase_goes_out_once_and_stays_out_of_the_error() {
 
 #[tokio::test]
 async fn a_post_without_a_body_says_so() {
-    let (mut client, server) = client(|_, _| json(200, "", &Lock { locked: true })).await;
+    let (mut client, server) = client(|_, _| json(200, "", &LockResponse { locked: true })).await;
     client.lock().await.unwrap();
     assert_eq!(server.asked()[0].header("content-length"), Some("0"));
     assert_eq!(server.asked()[0].header("content-type"), None);

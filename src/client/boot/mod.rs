@@ -20,7 +20,7 @@ use super::timer::Timer;
 use super::transport::{Connection, HttpRequest};
 use super::{request, response, retry};
 use crate::domain::ticket::BootTicket;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation, paths};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest, paths};
 
 /// The longest release taken: far above what fits an environment (6 MiB), and room for files.
 const LONGEST_RELEASE: usize = 64 << 20;
@@ -114,7 +114,7 @@ pub async fn explain(
     request: &BootRequest,
     options: &BootOptions,
     pace: &mut impl Timer,
-) -> Result<Explanation, BootCallError> {
+) -> Result<ExplainResponse, BootCallError> {
     let call = ask(ticket, paths::EXPLAIN, request, LONGEST_EXPLANATION)?;
     let (explanation, _) = until_answered(ticket, &call, options, pace).await?;
     Ok(explanation)
@@ -123,7 +123,7 @@ pub async fn explain(
 impl BootSession {
     /// Tells the store that the workload starts now. Best effort: nobody waits for the answer, no failure is told, and it
     /// takes a few milliseconds at the very most.
-    pub async fn report_nowait(self, report: &BootReport) {
+    pub async fn report_nowait(self, report: &ReportBootRequest) {
         let path = paths::fill(paths::BOOT_REPORT, &self.boot);
         let Ok(call) = post(path, report, vec![self.authorization], 0) else {
             return;

@@ -17,7 +17,10 @@ use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::{EnvName, NameError, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueError, ValueWarning, check};
-use crate::wire::{Code, DepositInfo, NewSecret, Replacement, Sealed, SecretView, Value, ValueBase64};
+use crate::wire::{
+    Code, CreateSecretRequest, DepositKeyView, ReplaceSecretRequest, SealedBody, SecretView, Value,
+    ValueBase64,
+};
 
 /// Why a value was not deposited.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -70,7 +73,7 @@ impl DepositError {
 /// Deposits values with one store's deposit key.
 #[derive(Debug)]
 pub struct Depositor {
-    info: DepositInfo,
+    info: DepositKeyView,
     key: DepositKey,
     pinned: Option<String>,
 }
@@ -94,7 +97,7 @@ impl Depositor {
     pub async fn create(
         &mut self,
         client: &mut Client,
-        mut secret: NewSecret,
+        mut secret: CreateSecretRequest,
         value: &SecretValue,
         rng: &mut dyn Random,
     ) -> Result<SecretView, DepositError> {
@@ -127,7 +130,7 @@ impl Depositor {
         &mut self,
         client: &mut Client,
         existing: &SecretView,
-        mut replacement: Replacement,
+        mut replacement: ReplaceSecretRequest,
         value: &SecretValue,
         if_version: Option<&str>,
         rng: &mut dyn Random,
@@ -193,7 +196,7 @@ impl Depositor {
         place: &DepositTarget<'_>,
         value: &SecretValue,
         rng: &mut dyn Random,
-    ) -> Result<Sealed, DepositError> {
+    ) -> Result<SealedBody, DepositError> {
         let unusable = |_| DepositError::KeyUnusable;
         let store: StoreId = self.info.store.parse().map_err(unusable)?;
         let org: OrgId = self.info.organization.parse().map_err(unusable)?;
@@ -217,7 +220,7 @@ impl Depositor {
         let WrappedKey::Hpke { suite, enc, ct } = sealed.wrapped else {
             return Err(DepositError::KeyUnusable);
         };
-        Ok(Sealed {
+        Ok(SealedBody {
             id: place.id.to_string(),
             version: version.to_string(),
             generation: sealed.generation,
@@ -242,12 +245,12 @@ struct DepositTarget<'a> {
 struct ValueFields {
     value: Option<Value>,
     value_base64: Option<ValueBase64>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedBody>,
     hint: Option<String>,
 }
 
 /// The key of `info`. Its fingerprint is computed here: what the store says of it proves nothing.
-fn key(info: &DepositInfo, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
+fn key(info: &DepositKeyView, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
     if info.suite != hpke::X25519 {
         return Err(DepositError::Suite(info.suite));
     }

@@ -26,7 +26,7 @@ async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {
     let mut pace = SystemTimer::start();
     let (_, session) =
         boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
-    let report = BootReport { digest: "0".repeat(1 << 20), variables: 3 };
+    let report = ReportBootRequest { digest: "0".repeat(1 << 20), variables: 3 };
     let started = Instant::now();
     session.report_nowait(&report).await;
     assert!(started.elapsed() < SOON);

@@ -16,7 +16,7 @@ use crate::client::timer::SystemTimer;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
-use crate::wire::{Code, Problem, Released, Value};
+use crate::wire::{Code, Problem, ReleasedView, Value};
 
 pub(crate) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
     let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
@@ -33,7 +33,7 @@ pub(crate) fn released() -> BootResponse {
         count: 1,
         digest: "00".into(),
         receipt: Receipt { entries: Vec::new(), skipped: Vec::new(), revision: 7 },
-        values: vec![Released { id: "sec_a".into(), value: Value::of(&value), value_base64: None }],
+        values: vec![ReleasedView { id: "sec_a".into(), value: Value::of(&value), value_base64: None }],
     }
 }
 
@@ -89,7 +89,7 @@ async fn a_release_over_pinned_tls_and_its_report_on_the_same_connection() {
     assert_eq!(value.expose(), "canary \"\n\u{e9}".as_bytes());
 
     let started = Instant::now();
-    session.report_nowait(&BootReport { digest: "00".into(), variables: 3 }).await;
+    session.report_nowait(&ReportBootRequest { digest: "00".into(), variables: 3 }).await;
     assert!(started.elapsed() < SOON);
     // The connection is gone now, as after an exec; what was sent arrives all the same.
     while server.asked().len() < 2 {
@@ -304,8 +304,14 @@ async fn explains_on_its_own_path() {
     let server = MockServer::new(|_, _| {
         let receipt = Receipt { entries: Vec::new(), skipped: Vec::new(), revision: 7 };
         let (organization, member) = ("default".into(), "dev".into());
-        let explanation =
-            Explanation { organization, member, receipt, locked: true, uses_left: Some(1), expires_at: None };
+        let explanation = ExplainResponse {
+            organization,
+            member,
+            receipt,
+            locked: true,
+            uses_left: Some(1),
+            expires_at: None,
+        };
         json(200, "", &explanation)
     });
     let folder = tempfile::tempdir().unwrap();
