@@ -18,10 +18,10 @@ use super::layers::Inputs;
 use super::machine::RealFiles;
 use super::own::Own;
 use super::{fetch, identity, layers, machine};
-use crate::client::{BootOptions, CallError, Probe, Reached};
+use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::settings::{Environment, Faults};
+use crate::settings::{Environment, SettingErrors};
 use crate::wire::{BootRequest, ExplainResponse};
 
 /// How long each address may take to answer: a person waits.
@@ -32,7 +32,11 @@ const SKEW: Duration = Duration::from_secs(60);
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Checks and prints. The status is that of the worst finding.
-pub(crate) fn run(settings: Result<(Settings, Own), Faults>, environment: &Environment, json: bool) -> Exit {
+pub(crate) fn run(
+    settings: Result<(Settings, Own), SettingErrors>,
+    environment: &Environment,
+    json: bool,
+) -> Exit {
     let mut report = Report::default();
     match settings {
         Err(faults) => {
@@ -112,9 +116,9 @@ fn addresses(
         }
     };
     let any = probes.iter().any(|probe| probe.outcome.is_ok());
-    for Probe { address, outcome } in probes {
+    for ProbeResult { address, outcome } in probes {
         match outcome {
-            Ok(Reached { took, clock }) => {
+            Ok(ProbeSuccess { took, clock }) => {
                 report.good("store", format_args!("{address} answers in {} ms", took.as_millis()));
                 if let Some(theirs) = clock {
                     skew(report, machine::now(), theirs);

@@ -4,9 +4,9 @@ use std::io;
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::list::{AuditFilter, Pages};
-use super::session::Client;
+use super::list::{AuditListFilter, Pages};
 use crate::wire::{
     AddKeyslotRequest, AuditEntryView, AuditVerificationView, CreateMemberRequest, CreateOrgRequest,
     CreateOrgResponse, CreateTicketRequest, CreateTicketResponse, CreateTokenRequest, CreateTokenResponse,
@@ -143,7 +143,7 @@ impl Client {
     }
 
     /// The audit trail, newest first: `GET /v1/audit`.
-    pub fn audit(filter: &AuditFilter) -> Pages<AuditEntryView> {
+    pub fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
         Pages::of(paths::AUDIT, &filter.pairs())
     }
 

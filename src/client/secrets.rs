@@ -2,9 +2,9 @@
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::list::{BootFilter, Pages, SecretFilter};
-use super::session::Client;
+use super::list::{BootListFilter, Pages, SecretListFilter};
 use crate::wire::{
     BootView, CreateSecretRequest, DeleteSecretResponse, DepositKeyView, ReencryptView, ReplaceSecretRequest,
     SecretView, UpdateSecretRequest, paths,
@@ -17,7 +17,7 @@ impl Client {
     }
 
     /// Secrets that the caller may see: `GET /v1/secrets`.
-    pub fn secrets(filter: &SecretFilter) -> Pages<SecretView> {
+    pub fn secrets(filter: &SecretListFilter) -> Pages<SecretView> {
         Pages::of(paths::SECRETS, &filter.pairs())
     }
 
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Boots, newest first: `GET /v1/boots`.
-    pub fn boots(filter: &BootFilter) -> Pages<BootView> {
+    pub fn boots(filter: &BootListFilter) -> Pages<BootView> {
         Pages::of(paths::BOOTS, &filter.pairs())
     }
 

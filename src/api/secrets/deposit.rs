@@ -6,7 +6,7 @@ use crate::api::problem::{ApiError, FieldErrors};
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
-use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
+use crate::store::{Deposit, SealedDeposit, SealedValue, WrappedKey};
 use crate::wire::{
     Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
 };
@@ -136,7 +136,7 @@ fn sealed(errors: &mut FieldErrors, sealed: SealedBody, hint: Option<String>) ->
         generation: sealed.generation,
         nonce: nonce?.try_into().ok()?,
         ciphertext: ciphertext?,
-        wrapped: Wrapped::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
+        wrapped: WrappedKey::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
     };
     // A form that is not known here, of a newer or older client, is not kept; it must not stop a deposit.
     let hint = hint.and_then(|text| Hint::parse(&text).ok());

@@ -1,8 +1,8 @@
 //! What leaves the process when something is deposited, and what does not.
 
 use super::*;
-use crate::client::rehearsal::{Act, Asked, Rehearsal, json};
-use crate::client::session::tests::client;
+use crate::client::api_client::tests::client;
+use crate::client::tests::mock_server::{MockAction, MockServer, RecordedRequest, json};
 use crate::crypto::deposit::ReleaseKey;
 use crate::crypto::memory::Key32;
 use crate::crypto::random::Kernel;
@@ -25,7 +25,7 @@ fn info(generation: u32) -> DepositKeyView {
         organization: ORG.to_string(),
         member: MEMBER.to_string(),
         generation,
-        suite: hybrid::X25519,
+        suite: hpke::X25519,
         public_key: BASE64.encode(key.public()),
         fingerprint: "what the store says of it".into(),
         variable_ceiling: 100,
@@ -49,8 +49,8 @@ fn new(json: serde_json::Value) -> CreateSecretRequest {
 /// Gives the deposit key, then answers the deposits.
 async fn store(
     infos: impl Fn(usize) -> DepositKeyView + Send + Sync + 'static,
-    deposits: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
-) -> (Client, Rehearsal) {
+    deposits: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+) -> (Client, MockServer) {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     client(move |number, request| {
         let keys = asked.load(std::sync::atomic::Ordering::SeqCst);
@@ -71,7 +71,7 @@ fn open(body: &str, release: &ReleaseKey, scope: ScopeKind, env: &str) -> Vec<u8
     let bytes = |text: &str| BASE64.decode(text.as_bytes()).unwrap();
     let id: SecretId = sealed.id.parse().unwrap();
     let version: VersionId = sealed.version.parse().unwrap();
-    let context = sealing::Context {
+    let context = sealing::ValueContext {
         store: STORE.as_bytes(),
         org: ORG.as_bytes(),
         scope: u8::from(scope == ScopeKind::Private),
@@ -84,7 +84,7 @@ fn open(body: &str, release: &ReleaseKey, scope: ScopeKind, env: &str) -> Vec<u8
         generation: sealed.generation,
         nonce: bytes(&sealed.nonce).try_into().unwrap(),
         ciphertext: bytes(&sealed.ciphertext),
-        wrapped: Wrapped::Hpke {
+        wrapped: WrappedKey::Hpke {
             suite: sealed.suite,
             enc: bytes(&sealed.enc),
             ct: bytes(&sealed.wrapped_key),

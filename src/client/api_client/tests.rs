@@ -5,9 +5,11 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::client::error::AnswerFault;
-use crate::client::list::SecretFilter;
-use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json, raw};
+use crate::client::error::ResponseFault;
+use crate::client::list::SecretListFilter;
+use crate::client::tests::mock_server::{
+    MockAction, MockServer, RecordedRequest, TestCertificate, json, raw,
+};
 use crate::domain::credential::CredentialKind;
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
@@ -22,9 +24,9 @@ fn token() -> Credential {
 
 /// A client of a server on loopback that answers so.
 pub(crate) async fn client(
-    answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
-) -> (Client, Rehearsal) {
-    let server = Rehearsal::new(answers);
+    answers: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+) -> (Client, MockServer) {
+    let server = MockServer::new(answers);
     let endpoint = Endpoint::parse(&format!("http://{}", server.on_loopback().await)).unwrap();
     (Client::new(endpoint, &token(), None).unwrap(), server)
 }
@@ -33,12 +35,12 @@ fn member(name: &str) -> MemberView {
     MemberView { id: "mem_a".into(), name: name.into(), role: Role::Member, created_at: "now".into() }
 }
 
-fn with_close(mut acts: Vec<Act>) -> Vec<Act> {
-    acts.push(Act::Close);
+fn with_close(mut acts: Vec<MockAction>) -> Vec<MockAction> {
+    acts.push(MockAction::Close);
     acts
 }
 
-fn problem(code: Code, headers: &str) -> Vec<Act> {
+fn problem(code: Code, headers: &str) -> Vec<MockAction> {
     json(code.status(), headers, &Problem::new(code, "said"))
 }
 
@@ -55,14 +57,15 @@ async fn calls_share_a_connection_and_carry_the_token() {
 
 #[tokio::test]
 async fn works_over_pinned_tls() {
-    let (identity, other) = (Identity::named("store.example"), Identity::named("store.example"));
-    let server = Rehearsal::new(|_, _| json(200, "", &member("a")));
+    let (identity, other) =
+        (TestCertificate::named("store.example"), TestCertificate::named("store.example"));
+    let server = MockServer::new(|_, _| json(200, "", &member("a")));
     let address = server.on_tls(&identity).await;
     let endpoint = Endpoint::parse(&format!("https://{address}#{}", identity.pin())).unwrap();
     Client::new(endpoint, &token(), None).unwrap().member("a").await.unwrap();
     let endpoint = Endpoint::parse(&format!("https://{address}#{}", other.pin())).unwrap();
     let error = Client::new(endpoint, &token(), None).unwrap().member("a").await.unwrap_err();
-    assert!(matches!(error, CallError::Refused(Refused::WrongPin { .. })));
+    assert!(matches!(error, CallError::Refused(CallRefusal::WrongPin { .. })));
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -79,9 +82,9 @@ async fn a_connection_that_the_store_closed_is_opened_again() {
 /// What is asked when the connection that is kept breaks off right after the request.
 async fn broken_at_the_second<T>(
     call: impl AsyncFnOnce(&mut Client) -> Result<T, CallError>,
-) -> (Result<T, CallError>, Vec<Asked>) {
+) -> (Result<T, CallError>, Vec<RecordedRequest>) {
     let (mut client, server) = client(|number, _| match number {
-        1 => vec![Act::Close],
+        1 => vec![MockAction::Close],
         _ => json(200, "", &member("a")),
     })
     .await;
@@ -108,7 +111,7 @@ async fn what_may_be_repeated_is_repeated_when_a_kept_connection_breaks() {
 async fn what_may_not_be_repeated_is_told() {
     let change = UpdateMemberRequest { role: Role::Admin };
     let (result, asked) = broken_at_the_second(async |client| client.change_member("a", &change).await).await;
-    assert!(matches!(result, Err(CallError::Outage(Outage::Broken { during: Step::Waiting, .. }))));
+    assert!(matches!(result, Err(CallError::Outage(CallOutage::Broken { during: CallStage::Waiting, .. }))));
     assert_eq!(asked.len(), 2);
 }
 
@@ -183,14 +186,17 @@ async fn lists_are_read_to_their_end_through_empty_pages() {
 
 #[tokio::test]
 async fn a_list_stops_when_enough_is_there_and_when_it_goes_in_a_circle() {
-    let endless = |_: usize, _: &Asked| {
+    let endless = |_: usize, _: &RecordedRequest| {
         json(200, "", &PageView { items: vec![member("a"), member("b")], next: Some("same".into()) })
     };
     let (mut client, server) = client(endless).await;
     assert_eq!(Client::members().first(1, &mut client).await.unwrap().len(), 1);
     assert_eq!(server.asked().len(), 1);
     let error = Client::members().all(&mut client).await.unwrap_err();
-    assert!(matches!(error, CallError::Refused(Refused::BadAnswer { why: AnswerFault::Unreadable, .. })));
+    assert!(matches!(
+        error,
+        CallError::Refused(CallRefusal::BadResponse { why: ResponseFault::Unreadable, .. })
+    ));
     assert_eq!(server.asked().len(), 3);
 }
 
@@ -201,7 +207,7 @@ async fn filters_and_versions_are_sent() {
         _ => problem(Code::VersionMismatch, ""),
     })
     .await;
-    let filter = SecretFilter { scope: Some(ScopeKind::Private), ..SecretFilter::default() };
+    let filter = SecretListFilter { scope: Some(ScopeKind::Private), ..SecretListFilter::default() };
     Client::secrets(&filter).all(&mut client).await.unwrap();
     let change = UpdateSecretRequest { auto_install: Some(false), ..UpdateSecretRequest::default() };
     let error = client.change_secret("sec_a", &change, Some("ver_a")).await.unwrap_err();
@@ -225,7 +231,7 @@ async fn names_cannot_reach_another_path_or_header() {
     assert_eq!(asked.header("x-evil"), None);
     let change = UpdateSecretRequest::default();
     let error = client.change_secret("sec_a", &change, Some("a\"\r\nX-Evil: 1")).await.unwrap_err();
-    assert_eq!(error, CallError::Refused(Refused::Request("the version")));
+    assert_eq!(error, CallError::Refused(CallRefusal::Request("the version")));
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -300,5 +306,5 @@ async fn a_backup_that_breaks_off_is_an_error() {
     let (mut client, _) = self::client(|_, _| json(200, "", &"hello")).await;
     let full = &mut |_: &[u8]| Err(io::ErrorKind::StorageFull.into());
     let error = client.backup(full).await.unwrap_err();
-    assert_eq!(error, CallError::Refused(Refused::Sink(io::ErrorKind::StorageFull)));
+    assert_eq!(error, CallError::Refused(CallRefusal::Sink(io::ErrorKind::StorageFull)));
 }
