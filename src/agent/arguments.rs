@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 use super::config::keys;
-use crate::settings::{Found, Items, Key, Origin, Source, form};
+use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, SettingTexts, parse};
 
 /// The command line of the agent, for completions and manual pages.
 #[cfg(any(feature = "server", test))]
@@ -95,7 +95,7 @@ pub(crate) struct SupervisorArgs {
     #[arg(long, requires = "init")]
     pub(crate) mask: bool,
     /// How long processes that the workload leaves behind may take to end before they are killed
-    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
+    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = parse::duration)]
     pub(crate) grace: Duration,
 }
 
@@ -282,16 +282,16 @@ impl SettingArgs {
     }
 }
 
-impl Source for SettingArgs {
-    fn find(&self, key: &Key) -> Option<Found> {
-        let one = |value: &Option<OsString>| value.clone().map(Items::One);
+impl SettingSource for SettingArgs {
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
+        let one = |value: &Option<OsString>| value.clone().map(SettingTexts::One);
         let many = |values: &[OsString]| {
-            let items = values.iter().map(|value| (Origin::Flag(key.flag), value.clone())).collect();
-            (!values.is_empty()).then_some(Items::Many(items))
+            let items = values.iter().map(|value| (SettingOrigin::Flag(key.flag), value.clone())).collect();
+            (!values.is_empty()).then_some(SettingTexts::Many(items))
         };
         let items = match *key {
             keys::TICKET_FILE => one(&self.ticket_file),
-            keys::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| Items::One("true".into())),
+            keys::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| SettingTexts::One("true".into())),
             keys::DEADLINE => one(&self.deadline),
             keys::ON_OUTAGE => one(&self.on_outage),
             keys::CACHE_DIR => one(&self.cache_dir),
@@ -309,12 +309,12 @@ impl Source for SettingArgs {
             keys::MACHINE => one(&self.machine),
             keys::AUTHORITIES => one(&self.ca),
             keys::FILE_GROUP => one(&self.file_group),
-            keys::ALLOW_DISK => self.allow_disk.then(|| Items::One("true".into())),
+            keys::ALLOW_DISK => self.allow_disk.then(|| SettingTexts::One("true".into())),
             keys::USER => one(&self.user),
             keys::LOG => one(&self.log),
             _ => None,
         };
-        items.map(|items| Found { origin: Origin::Flag(key.flag), items })
+        items.map(|items| FoundSetting { origin: SettingOrigin::Flag(key.flag), items })
     }
 }
 
@@ -344,7 +344,7 @@ mod tests {
                 if ["--delete-ticket-file", "--allow-disk"].contains(&key.flag) { &[] } else { &["x"] };
             let line = [&["check", key.flag], value].concat();
             let found = parse(&line).unwrap().settings.find(key);
-            assert_eq!(found.map(|found| found.origin), Some(Origin::Flag(key.flag)));
+            assert_eq!(found.map(|found| found.origin), Some(SettingOrigin::Flag(key.flag)));
             let help = command.get_arguments().find(|arg| arg.get_long() == Some(&key.flag[2..]));
             let help = help.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(key.variable), "{}: {help}", key.flag);

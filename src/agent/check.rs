@@ -18,11 +18,11 @@ use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
 use super::ticket_source::LocatedTicket;
 use super::{environment_plan, fetch, machine, ticket_source};
-use crate::client::{BootOptions, CallError, Probe, Reached};
+use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::settings::{Environment, Faults};
-use crate::wire::{BootRequest, Explanation};
+use crate::settings::{Environment, SettingErrors};
+use crate::wire::{BootRequest, ExplainResponse};
 
 /// How long each address may take to answer while a person waits.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Checks and prints. The exit code is that of the worst finding.
 pub(crate) fn run(
-    settings: Result<(AgentSettings, LocalVariables), Faults>,
+    settings: Result<(AgentSettings, LocalVariables), SettingErrors>,
     environment: &Environment,
     json: bool,
 ) -> Exit {
@@ -111,7 +111,7 @@ fn probe_addresses(
     settings: &AgentSettings,
     located: &LocatedTicket,
     request: &BootRequest,
-) -> Option<Explanation> {
+) -> Option<ExplainResponse> {
     let options = fetch::options(settings);
     let options = BootOptions { deadline: options.deadline.min(PROBE_TIMEOUT), ..options };
     // All of them: one is enough for a boot today, and the others would fail on the day they are needed.
@@ -123,9 +123,9 @@ fn probe_addresses(
         }
     };
     let any = probes.iter().any(|probe| probe.outcome.is_ok());
-    for Probe { address, outcome } in probes {
+    for ProbeResult { address, outcome } in probes {
         match outcome {
-            Ok(Reached { took, clock }) => {
+            Ok(ProbeSuccess { took, clock }) => {
                 report.ok("store", format_args!("{address} answers in {} ms", took.as_millis()));
                 if let Some(theirs) = clock {
                     check_skew(report, machine::now(), theirs);
@@ -157,7 +157,7 @@ fn check_plan(
     report: &mut CheckReport,
     settings: &AgentSettings,
     local: &LocalVariables,
-    explanation: &Explanation,
+    explanation: &ExplainResponse,
 ) {
     report.ok("ticket", format_args!("boots for {} of {}", explanation.member, explanation.organization));
     if explanation.locked {

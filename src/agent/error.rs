@@ -19,7 +19,7 @@ use super::secret_files::SecretFileError;
 use super::supervise::SuperviseError;
 use super::ticket_source::{TicketFileError, TicketSourceError};
 use crate::process::Exit;
-use crate::settings::Faults;
+use crate::settings::SettingErrors;
 
 /// One variant for each step, in their order.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -27,7 +27,7 @@ pub(crate) enum AgentError {
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
     #[error(transparent)]
-    Configuration(#[from] Faults),
+    Configuration(#[from] SettingErrors),
     #[error(transparent)]
     Executable(#[from] ExecutableError),
     #[error(transparent)]

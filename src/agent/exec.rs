@@ -23,7 +23,7 @@ use super::{
 use crate::crypto::memory;
 use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
-use crate::wire::BootReport;
+use crate::wire::ReportBootRequest;
 
 /// Boots `command` and becomes it.
 ///
@@ -79,7 +79,7 @@ pub(crate) fn run(
     if let Some(pending) = pending {
         // Not after the workload has started, since nothing of the agent is left then.
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
-        pending.send(&BootReport { digest: release.receipt.digest().to_string(), variables });
+        pending.send(&ReportBootRequest { digest: release.receipt.digest().to_string(), variables });
     }
     if let Some(mask) = mask {
         // Last of all, since the agent's own messages are not to pass through the filter.

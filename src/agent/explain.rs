@@ -18,7 +18,7 @@ use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
 use crate::process::Exit;
 use crate::settings::Environment;
-use crate::wire::Explanation;
+use crate::wire::ExplainResponse;
 
 /// Asks the store, makes the plan and prints it.
 ///
@@ -42,14 +42,15 @@ pub(crate) fn run(
 }
 
 struct ExplainReport<'a> {
-    explanation: &'a Explanation,
+    explanation: &'a ExplainResponse,
     plan: &'a EnvironmentPlan,
     errors: &'a PlanErrors,
 }
 
 impl<'a> ExplainReport<'a> {
     fn json(&self) -> Value {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         json!({
             "organization": organization,
             "member": member,
@@ -124,7 +125,8 @@ impl<'a> ExplainReport<'a> {
     }
 
     fn heading(&self) -> String {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         let mut text =
             format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
         let expires = expires_at.as_ref().map(|at| format!("the ticket expires at {at}"));

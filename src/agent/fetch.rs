@@ -16,26 +16,26 @@ use super::requested_name::RequestedName;
 use super::verified_release::{IncompleteRelease, ReleaseSource, VerifiedRelease};
 use super::{machine, verified_release};
 use crate::client;
-use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
+use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
 
 /// Why there is no release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     /// The store could not be reached, or was not ready, until the deadline.
     #[error("{0}")]
-    Outage(BootError),
+    Outage(BootCallError),
     /// The same, and the cache cannot be used.
     #[error("{outage}; and {cache}")]
-    NoCache { outage: BootError, cache: CacheError },
+    NoCache { outage: BootCallError, cache: CacheError },
     /// The store, or something else at its address, refused.
     #[error("{0}")]
-    Refused(Refused),
+    Refused(CallRefusal),
     #[error(transparent)]
     Incomplete(#[from] IncompleteRelease),
     /// The kernel is out of descriptors or memory.
@@ -73,12 +73,12 @@ impl FetchError {
 /// The connection on which the store waits for the report of a boot.
 pub(crate) struct PendingReport {
     runtime: Runtime,
-    session: Session,
+    session: BootSession,
 }
 
 impl PendingReport {
     /// Reports to the store that the workload starts, without waiting for the answer. It cannot fail.
-    pub(crate) fn send(self, report: &BootReport) {
+    pub(crate) fn send(self, report: &ReportBootRequest) {
         // By value, so that the runtime and its descriptors are gone before the workload starts.
         self.runtime.block_on(self.session.report_nowait(report));
     }
@@ -129,7 +129,7 @@ pub(crate) fn release(
     let runtime = runtime()?;
     let options = options(settings);
     let answer =
-        runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
+        runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
     match answer {
         Ok((response, session)) => {
             // Before it is cached: an answer that was cut must not replace a complete one.
@@ -140,7 +140,7 @@ pub(crate) fn release(
             let release = VerifiedRelease::verify(response, ReleaseSource::Store)?;
             Ok((release, Some(PendingReport { runtime, session })))
         }
-        Err(BootError::Refused(refused)) => {
+        Err(BootCallError::Refused(refused)) => {
             // A revoked ticket must not live on in the cache, even where the configuration has turned the cache off since.
             if refused.is_denial()
                 && let Err(error) = cache().destroy()
@@ -158,18 +158,18 @@ pub(crate) fn explain(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-) -> Result<Explanation, FetchError> {
+) -> Result<ExplainResponse, FetchError> {
     let answer = runtime()?
-        .block_on(async { client::explain(ticket, request, options, &mut MachinePace::start()).await });
+        .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
     answer.map_err(|error| match error {
-        BootError::Refused(refused) => FetchError::Refused(refused),
-        outage @ BootError::Outage { .. } => FetchError::Outage(outage),
+        BootCallError::Refused(refused) => FetchError::Refused(refused),
+        outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
     })
 }
 
 /// Connects to each of the ticket's addresses once, without sending the ticket.
-pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
-    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
+pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {
@@ -179,7 +179,7 @@ fn runtime() -> Result<Runtime, FetchError> {
 }
 
 fn fall_back(
-    outage: BootError,
+    outage: BootCallError,
     cache: impl Fn() -> ReleaseCache,
     settings: &AgentSettings,
     now: Timestamp,

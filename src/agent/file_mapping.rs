@@ -8,7 +8,7 @@ use super::account::UserSpec;
 use super::requested_name::RequestedName;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
-use crate::settings::{Content, Entry, Faults, File, Node};
+use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlNode, YamlValue};
 
 /// The field of the configuration file.
 pub(crate) const FIELD: &str = "files";
@@ -26,10 +26,10 @@ pub(crate) struct FileMapping {
 }
 
 /// Reads every mapping.
-pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<FileMapping> {
+pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Vec<FileMapping> {
     let Some(node) = file.node(FIELD) else { return Vec::new() };
-    let Content::List(items) = &node.content else {
-        if !matches!(node.content, Content::Null) {
+    let YamlValue::List(items) = &node.content else {
+        if !matches!(node.content, YamlValue::Null) {
             faults.push(file.origin(node, FIELD), "not a list of files");
         }
         return Vec::new();
@@ -47,16 +47,16 @@ pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<FileMapping> {
     mappings
 }
 
-fn read_one(file: &File, item: &Node, faults: &mut Faults) -> Option<FileMapping> {
-    let Content::Map(entries) = &item.content else {
+fn read_one(file: &YamlFile, item: &YamlNode, faults: &mut SettingErrors) -> Option<FileMapping> {
+    let YamlValue::Map(entries) = &item.content else {
         faults.push(file.origin(item, FIELD), "not a mapping with `secret` and `path`");
         return None;
     };
     let (mut secret, mut path, mut mode, mut owner) = (None, None, DEFAULT_MODE, None);
     let faults_before = faults.len();
-    for Entry { key, value } in entries {
+    for YamlEntry { key, value } in entries {
         let origin = file.origin(value, &format!("{FIELD}.{key}"));
-        let Content::Text(text) = &value.content else {
+        let YamlValue::Text(text) = &value.content else {
             faults.push(origin, "not a single value");
             continue;
         };
@@ -119,8 +119,8 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<FileMapping>, String> {
-        let mut faults = Faults::default();
-        let file = File::parse("f", text, &mut faults);
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("f", text, &mut faults);
         let placements = read(&file, &mut faults);
         faults.or(placements).map_err(|faults| faults.to_string())
     }

@@ -13,7 +13,7 @@ use super::machine::Files;
 use crate::domain::import;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::SecretValue;
-use crate::settings::{Content, Environment, Faults, File, Origin, Setting};
+use crate::settings::{Environment, Setting, SettingErrors, SettingOrigin, YamlFile, YamlValue};
 
 /// A value that starts with this names a secret instead of being the value.
 const REFERENCE: &str = "dropsafe:";
@@ -92,7 +92,7 @@ pub(crate) struct LocalVariables {
 /// Where local variables are read from.
 pub(crate) struct LocalSources<'a> {
     /// The configuration file, with its `secrets:` map.
-    pub(crate) file: &'a File,
+    pub(crate) file: &'a YamlFile,
     pub(crate) defaults: Option<&'a Setting<PathBuf>>,
     pub(crate) environment: &'a Environment,
     /// Names of the environment whose values are never references.
@@ -106,7 +106,7 @@ impl fmt::Debug for LocalVariables {
 }
 
 impl LocalVariables {
-    pub(crate) fn collect(sources: &LocalSources<'_>, files: &dyn Files, faults: &mut Faults) -> Self {
+    pub(crate) fn collect(sources: &LocalSources<'_>, files: &dyn Files, faults: &mut SettingErrors) -> Self {
         let mut local = Self::default();
         local.add_secrets(sources.file, faults);
         local.add_environment(sources.environment, sources.literal);
@@ -118,12 +118,12 @@ impl LocalVariables {
 
     /// Adds the `secrets:` map. Its keys are secrets' names and are exported as the store exports them, and so are the names of the
     /// defaults file.
-    fn add_secrets(&mut self, file: &File, faults: &mut Faults) {
+    fn add_secrets(&mut self, file: &YamlFile, faults: &mut SettingErrors) {
         let Some(node) = file.node(keys::SECRETS) else { return };
         let entries = match &node.content {
-            Content::Null => return,
-            Content::Map(entries) => entries,
-            Content::Text(_) | Content::List(_) => {
+            YamlValue::Null => return,
+            YamlValue::Map(entries) => entries,
+            YamlValue::Text(_) | YamlValue::List(_) => {
                 return faults.push(file.origin(node, keys::SECRETS), "not a mapping of names to values");
             }
         };
@@ -147,12 +147,12 @@ impl LocalVariables {
                 continue;
             }
             match &entry.value.content {
-                Content::Text(text) => {
+                YamlValue::Text(text) => {
                     self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true)
                 }
                 // An empty value would be a guess: the key may be a placeholder that somebody forgot.
-                Content::Null => faults.push(origin, "no value; write \"\" for an empty one"),
-                Content::List(_) | Content::Map(_) => faults.push(origin, "not a single value"),
+                YamlValue::Null => faults.push(origin, "no value; write \"\" for an empty one"),
+                YamlValue::List(_) | YamlValue::Map(_) => faults.push(origin, "not a single value"),
             }
             seen.push((name, &entry.key));
         }
@@ -165,7 +165,7 @@ impl LocalVariables {
         }
     }
 
-    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut Faults) {
+    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut SettingErrors) {
         let text = match files.text(&path.value, MAX_DEFAULTS_FILE) {
             Ok(text) => text.text,
             Err(error) => {
@@ -173,7 +173,7 @@ impl LocalVariables {
             }
         };
         let file = Arc::<str>::from(path.value.display().to_string());
-        let origin = |line| Origin::Line { file: file.clone(), line, field: "".into() };
+        let origin = |line| SettingOrigin::Line { file: file.clone(), line, field: "".into() };
         // The same parser as `dropsafe import`, so that one file means the same here and in the store.
         let assignments = match import::parse(text.as_bytes()) {
             Ok(assignments) => assignments,

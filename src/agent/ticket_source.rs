@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::config::AgentSettings;
 use super::machine::{FileReadError, Files, TextFile};
 use crate::domain::ticket::{BootTicket, TicketError};
-use crate::settings::{Environment, Origin};
+use crate::settings::{Environment, SettingOrigin};
 
 /// A ticket with eight addresses of the maximal length has less than 7 KiB.
 const MAX_TICKET: usize = 16 << 10;
@@ -29,7 +29,7 @@ const MAX_STRUCTURE: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TicketSource {
     /// A file that a flag, a variable or the configuration names.
-    File { path: PathBuf, origin: Origin },
+    File { path: PathBuf, origin: SettingOrigin },
     /// `DROPSAFE_TICKET` itself.
     Variable,
     /// systemd's credential `dropsafe.ticket`, which may come from SMBIOS (systemd.exec(5), `LoadCredential=`).
@@ -188,7 +188,7 @@ pub(crate) fn locate(
 fn sources(settings: &AgentSettings, environment: &Environment) -> Vec<TicketSource> {
     let file = settings.ticket_file.clone();
     // The configuration may be part of an image; what was set for this start of the machine or container is closer to it.
-    let configured = file.as_ref().is_some_and(|file| matches!(file.origin, Origin::Line { .. }));
+    let configured = file.as_ref().is_some_and(|file| matches!(file.origin, SettingOrigin::Line { .. }));
     let mut file = file.map(|file| TicketSource::File { path: file.value, origin: file.origin });
     let mut sources = Vec::new();
     sources.extend(file.take_if(|_| !configured));

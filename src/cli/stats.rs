@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::table::Table;
-use super::{Context, connect, table};
+use super::error::{CliError, CommandResult};
+use super::table::TextTable;
+use super::{CliContext, connect, table};
+use crate::process::Exit;
 
 /// Count the secrets that you may see
 #[derive(Debug, Args)]
-pub struct Stats {
+pub(crate) struct StatsArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Stats {
+impl StatsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let found = connect::client(context)?.statistics().await?;
         if self.json {
             context.output.json(&found)?;
@@ -43,16 +43,16 @@ impl Stats {
 }
 
 fn counts(
-    context: &mut Context,
+    context: &mut CliContext,
     what: &'static str,
     by: BTreeMap<String, u64>,
     without: u64,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if by.is_empty() {
         return Ok(());
     }
     let named = by.into_iter().map(|(name, count)| [name, count.to_string()]);
     let rest = (without > 0).then(|| ["(none)".to_owned(), without.to_string()]);
     let rows: Vec<_> = named.chain(rest).collect();
-    Table::new([what, "SECRETS"]).rows(&mut context.output, &rows)
+    TextTable::new([what, "SECRETS"]).rows(&mut context.output, &rows)
 }

@@ -1,33 +1,33 @@
-//! The byte store in memory: complete, and gone with the process. For tests and throwaway stores.
+//! The byte store in memory: complete, and lost when the process ends. For tests and throwaway stores.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    BoxFuture, CommitError, Entry, Found, Health, Kv, KvSnapshot, Limits, Outage, Page, Precondition,
-    ReadError, Revision, SnapshotError, Trouble, Write,
+    BoxFuture, CommitError, Kv, KvEntry, KvHealth, KvLookup, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, SnapshotError, Trouble, Write,
 };
 
 /// The byte store in memory.
 pub struct Memory {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<MemoryState>>,
     limits: Limits,
 }
 
-type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
+type MemoryEntries = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
 
 #[derive(Default)]
-struct State {
+struct MemoryState {
     /// Shared with open snapshots: the first commit after one was taken copies the entries.
-    entries: Arc<Entries>,
+    entries: Arc<MemoryEntries>,
     revision: Revision,
     closed: bool,
 }
 
-struct Snapshot {
-    state: Arc<Mutex<State>>,
-    entries: Arc<Entries>,
+struct MemorySnapshot {
+    state: Arc<Mutex<MemoryState>>,
+    entries: Arc<MemoryEntries>,
     revision: Revision,
 }
 
@@ -39,15 +39,16 @@ impl Memory {
         Memory::with_limits(Limits::EMBEDDED)
     }
 
-    /// An empty store with other limits, to see how a caller keeps to them.
+    /// An empty store with other limits, for tests of callers.
     pub fn with_limits(limits: Limits) -> Memory {
         Memory { state: Arc::default(), limits }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, ReadError> {
+    fn read<T>(&self, read: impl FnOnce(&MemoryState) -> T) -> Result<T, KvReadError> {
+        // One lock for each read, so that all of its entries are of one revision.
         let state = lock(&self.state);
         match state.closed {
-            true => Err(ReadError::Unavailable(Outage::Closed)),
+            true => Err(KvReadError::Unavailable(Outage::Closed)),
             false => Ok(read(&state)),
         }
     }
@@ -64,6 +65,7 @@ impl Memory {
             .filter(|(_, p)| !p.holds(revision_of(p.key())))
             .map(|(i, _)| i)
             .collect();
+        // All of them are reported, as the trait demands, and not only the first.
         if !failed.is_empty() {
             return Err(CommitError::Conflict { failed });
         }
@@ -72,8 +74,8 @@ impl Memory {
     }
 }
 
-/// Nothing that runs under the lock can leave the state half changed, so a poisoned lock is as good.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<MemoryState>) -> MutexGuard<'_, MemoryState> {
+    // Nothing that runs under the lock can leave the state half changed, so that a poisoned lock is as good.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,7 +86,7 @@ impl Default for Memory {
 }
 
 impl Kv for Memory {
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>> {
         Box::pin(async move {
             self.read(|state| {
                 let found = keys.iter().map(|key| state.entries.get_key_value(key).map(entry)).collect();
@@ -98,7 +100,7 @@ impl Kv for Memory {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         Box::pin(async move { self.read(|state| page(&state.entries, prefix, after, limit, state.revision)) })
     }
 
@@ -110,12 +112,13 @@ impl Kv for Memory {
         Box::pin(async move { self.apply(&preconditions, writes) })
     }
 
-    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
         Box::pin(async move {
             self.read(|state| {
+                // The next commit copies all entries. That is fine for tests, and costs nothing without a snapshot.
                 let entries = Arc::clone(&state.entries);
                 let state = (Arc::clone(&self.state), state.revision);
-                Box::new(Snapshot { state: state.0, entries, revision: state.1 }) as Box<dyn KvSnapshot>
+                Box::new(MemorySnapshot { state: state.0, entries, revision: state.1 }) as Box<dyn KvSnapshot>
             })
         })
     }
@@ -124,11 +127,11 @@ impl Kv for Memory {
         self.limits
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         Box::pin(async move {
             let revision = self.read(|state| state.revision).ok();
             let trouble = revision.is_none().then_some(Trouble::Unavailable(Outage::Closed));
-            Health { trouble, revision, bytes: None }
+            KvHealth { trouble, revision, bytes: None }
         })
     }
 
@@ -143,39 +146,46 @@ impl Kv for Memory {
     }
 }
 
-fn entry((key, (value, revision)): (&Vec<u8>, &(Vec<u8>, Revision))) -> Entry {
-    Entry { key: key.clone(), value: value.clone(), revision: *revision }
+fn entry((key, (value, revision)): (&Vec<u8>, &(Vec<u8>, Revision))) -> KvEntry {
+    KvEntry { key: key.clone(), value: value.clone(), revision: *revision }
 }
 
-fn page(entries: &Entries, prefix: &[u8], after: Option<&[u8]>, limit: usize, revision: Revision) -> Page {
+fn page(
+    entries: &MemoryEntries,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+    revision: Revision,
+) -> KvPage {
     let start = match after {
+        // An `after` below the prefix starts at the prefix, as in every other backend.
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
     let rest = entries.range::<[u8], _>((start, Bound::Unbounded));
     let mut rest = rest.take_while(|(key, _)| key.starts_with(prefix));
     let entries = rest.by_ref().take(limit).map(entry).collect();
-    Page { entries, more: rest.next().is_some(), revision }
+    KvPage { entries, more: rest.next().is_some(), revision }
 }
 
-impl KvSnapshot for Snapshot {
+impl KvSnapshot for MemorySnapshot {
     fn page<'a>(
         &'a mut self,
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, SnapshotError>> {
+    ) -> BoxFuture<'a, Result<KvPage, SnapshotError>> {
         Box::pin(async move {
             match lock(&self.state).closed {
-                true => Err(ReadError::Unavailable(Outage::Closed).into()),
+                true => Err(KvReadError::Unavailable(Outage::Closed).into()),
                 false => Ok(page(&self.entries, b"", after, limit, self.revision)),
             }
         })
     }
 }
 
-// === impl State ===
+// === impl MemoryState ===
 
-impl State {
+impl MemoryState {
     /// Makes the changes. They take the next revision if any of them changes something.
     fn write(&mut self, writes: Vec<Write>) {
         let revision = self.revision + 1;
@@ -188,6 +198,7 @@ impl State {
                 }
                 Write::Delete(key) => entries.remove(&key).is_some(),
             };
+            // A commit that only deletes absent keys takes no revision.
             if changed {
                 self.revision = revision;
             }

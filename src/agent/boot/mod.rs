@@ -24,7 +24,7 @@ use super::verified_release::ReleaseSource;
 use super::{environment, environment_plan, exec, fetch, file_mapping, machine, ticket_source};
 use crate::process::{Exit, SdNotify};
 use crate::settings::Environment;
-use crate::wire::BootReport;
+use crate::wire::ReportBootRequest;
 
 /// Boots the machine.
 ///
@@ -83,7 +83,7 @@ fn boot(
     ticket_file.delete()?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
-        pending.send(&BootReport { digest, variables });
+        pending.send(&ReportBootRequest { digest, variables });
     }
     let from = match release.source {
         ReleaseSource::Store => String::new(),

@@ -1,12 +1,12 @@
 //! The name of every setting, as a flag, as a variable and in the configuration file.
 
-use crate::settings::Key;
+use crate::settings::SettingKey;
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $flag:literal, $variable:literal, $field:literal;)*) => {
-        $($(#[$doc])* pub(crate) const $name: Key = Key { flag: $flag, variable: $variable, field: $field };)*
+        $($(#[$doc])* pub(crate) const $name: SettingKey = SettingKey { flag: $flag, variable: $variable, field: $field };)*
         /// Every key of this file that a flag, a variable or a scalar field of the file may set.
-        pub(crate) const ALL: &[Key] = &[$($name,)*];
+        pub(crate) const ALL: &[SettingKey] = &[$($name,)*];
     };
 }
 

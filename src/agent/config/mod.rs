@@ -4,7 +4,7 @@
 //! the values are in [`LocalVariables`].
 
 pub(crate) mod keys;
-mod parse;
+mod values;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,7 +21,10 @@ use super::log::LogSettings;
 use super::machine::{FileReadError, Files};
 use super::requested_name::RequestedName;
 use crate::domain::name::{EnvName, PluginName};
-use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
+use crate::settings::{
+    Environment, Setting, SettingErrors, SettingOrigin, SettingReader, SettingSource, YamlFile, nearest,
+    parse,
+};
 
 /// Read unless `--config` or `DROPSAFE_CONFIG` names another file. It need not exist.
 pub(crate) const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
@@ -97,20 +100,20 @@ pub(crate) fn read(
     args: &SettingArgs,
     environment: &Environment,
     files: &dyn Files,
-) -> Result<(AgentSettings, LocalVariables), Faults> {
-    let mut faults = Faults::default();
+) -> Result<(AgentSettings, LocalVariables), SettingErrors> {
+    let mut faults = SettingErrors::default();
     let (file, warning) = configuration_file(args, environment, files, &mut faults);
-    let sources: [&dyn Source; 3] = [args, environment, &file];
-    let mut reader = Reader::new(&sources, &mut faults);
+    let sources: [&dyn SettingSource; 3] = [args, environment, &file];
+    let mut reader = SettingReader::new(&sources, &mut faults);
 
     let exclude = reader.list(&keys::EXCLUDE, RequestedName::parse);
     let literal = list(reader.list(&keys::LITERAL, EnvName::parse));
     let layers = reader.list(&keys::LAYERS, Layer::parse);
-    let defaults_file = reader.one(&keys::DEFAULTS_FILE, form::path);
+    let defaults_file = reader.one(&keys::DEFAULTS_FILE, parse::path);
     let mut settings = scalar_settings(&mut reader, environment);
     settings.warnings = warning.into_iter().chain(misspelled_variables(environment)).collect();
     if let Some(layers) = layers {
-        settings.layers = parse::layer_order(layers, &mut faults);
+        settings.layers = values::layer_order(layers, &mut faults);
     }
 
     settings.files = file_mapping::read(&file, &mut faults);
@@ -134,44 +137,44 @@ pub(crate) fn read(
 }
 
 /// Every setting that a single key decides.
-fn scalar_settings(reader: &mut Reader<'_>, environment: &Environment) -> AgentSettings {
-    let files_dir = reader.one(&keys::FILES_DIR, form::path);
+fn scalar_settings(reader: &mut SettingReader<'_>, environment: &Environment) -> AgentSettings {
+    let files_dir = reader.one(&keys::FILES_DIR, parse::path);
     AgentSettings {
-        ticket_file: reader.one(&keys::TICKET_FILE, form::path),
-        delete_ticket_file: or(reader.one(&keys::DELETE_TICKET_FILE, form::boolean), false),
-        deadline: or(reader.one(&keys::DEADLINE, parse::positive_duration), DEFAULT_DEADLINE),
-        on_outage: or(reader.one(&keys::ON_OUTAGE, parse::on_outage), OnOutage::Fail),
-        cache_dir: or(reader.one(&keys::CACHE_DIR, form::path), DEFAULT_CACHE_DIR.into()),
-        cache_max_age: or(reader.one(&keys::CACHE_MAX_AGE, parse::positive_duration), DEFAULT_CACHE_AGE),
+        ticket_file: reader.one(&keys::TICKET_FILE, parse::path),
+        delete_ticket_file: or(reader.one(&keys::DELETE_TICKET_FILE, parse::boolean), false),
+        deadline: or(reader.one(&keys::DEADLINE, values::positive_duration), DEFAULT_DEADLINE),
+        on_outage: or(reader.one(&keys::ON_OUTAGE, values::on_outage), OnOutage::Fail),
+        cache_dir: or(reader.one(&keys::CACHE_DIR, parse::path), DEFAULT_CACHE_DIR.into()),
+        cache_max_age: or(reader.one(&keys::CACHE_MAX_AGE, values::positive_duration), DEFAULT_CACHE_AGE),
         require: list(reader.list(&keys::REQUIRE, RequestedName::parse)),
         optional: list(reader.list(&keys::OPTIONAL, RequestedName::parse)),
         include: list(reader.list(&keys::INCLUDE, RequestedName::parse)),
         exclude: Vec::new(),
         plugins: reader.list(&keys::PLUGINS, PluginName::parse).map(|set| set.value.into_iter().collect()),
-        allow_names: list(reader.list(&keys::ALLOW_NAMES, parse::allowed_name)).into_iter().collect(),
+        allow_names: list(reader.list(&keys::ALLOW_NAMES, values::allowed_name)).into_iter().collect(),
         files_dir: files_dir.map_or_else(|| default_files_dir(environment), |set| set.value),
         layers: Layer::ALL.to_vec(),
-        machine: reader.one(&keys::MACHINE, parse::machine_name).map(|set| set.value),
-        authorities: reader.one(&keys::AUTHORITIES, form::path).map(|set| set.value),
+        machine: reader.one(&keys::MACHINE, values::machine_name).map(|set| set.value),
+        authorities: reader.one(&keys::AUTHORITIES, parse::path).map(|set| set.value),
         files: Vec::new(),
-        file_group: reader.one(&keys::FILE_GROUP, parse::group_name).map(|set| set.value),
-        allow_disk: or(reader.one(&keys::ALLOW_DISK, form::boolean), false),
+        file_group: reader.one(&keys::FILE_GROUP, values::group_name).map(|set| set.value),
+        allow_disk: or(reader.one(&keys::ALLOW_DISK, parse::boolean), false),
         user: reader.one(&keys::USER, UserSpec::parse).map(|set| set.value),
-        log: parse::log(reader),
+        log: values::log(reader),
         warnings: Vec::new(),
     }
 }
 
 /// The form and level of messages when the settings as a whole have faults: the faults, too, are reported in the configured form.
 pub(crate) fn read_log(args: &SettingArgs, environment: &Environment) -> LogSettings {
-    let mut ignored = Faults::default();
-    parse::log(&mut Reader::new(&[args, environment], &mut ignored))
+    let mut ignored = SettingErrors::default();
+    values::log(&mut SettingReader::new(&[args, environment], &mut ignored))
 }
 
 /// The folder for files, for a user who cannot read the configuration file.
 pub(crate) fn read_files_dir(args: &SettingArgs, environment: &Environment) -> PathBuf {
-    let mut ignored = Faults::default();
-    let set = Reader::new(&[args, environment], &mut ignored).one(&keys::FILES_DIR, form::path);
+    let mut ignored = SettingErrors::default();
+    let set = SettingReader::new(&[args, environment], &mut ignored).one(&keys::FILES_DIR, parse::path);
     set.map_or_else(|| default_files_dir(environment), |set| set.value)
 }
 
@@ -179,16 +182,16 @@ fn configuration_file(
     args: &SettingArgs,
     environment: &Environment,
     files: &dyn Files,
-    faults: &mut Faults,
-) -> (File, Option<String>) {
-    let named = (args.config.as_deref().map(|path| (path, Origin::Flag("--config")))).or_else(|| {
-        Some((environment.variable("DROPSAFE_CONFIG")?, Origin::Variable("DROPSAFE_CONFIG".into())))
+    faults: &mut SettingErrors,
+) -> (YamlFile, Option<String>) {
+    let named = (args.config.as_deref().map(|path| (path, SettingOrigin::Flag("--config")))).or_else(|| {
+        Some((environment.variable("DROPSAFE_CONFIG")?, SettingOrigin::Variable("DROPSAFE_CONFIG".into())))
     });
     let path = named.as_ref().map_or(Path::new(DEFAULT_FILE), |(path, _)| Path::new(path));
     let display = path.display().to_string();
     match files.text(path, MAX_FILE) {
         Ok(text) => {
-            let file = File::parse(&display, &text.text, faults);
+            let file = YamlFile::parse(&display, &text.text, faults);
             let mut known: Vec<&str> = keys::ALL.iter().map(|key| key.field).collect();
             known.extend([keys::SECRETS, file_mapping::FIELD]);
             file.refuse_unknown(&known, faults);
@@ -199,11 +202,12 @@ fn configuration_file(
             (file, warning)
         }
         // Only a file that somebody named must exist.
-        Err(FileReadError::Missing) if named.is_none() => (File::empty(), None),
+        Err(FileReadError::Missing) if named.is_none() => (YamlFile::empty(), None),
         Err(error) => {
-            let origin = named.map_or_else(|| Origin::File(display.as_str().into()), |(_, origin)| origin);
+            let origin =
+                named.map_or_else(|| SettingOrigin::File(display.as_str().into()), |(_, origin)| origin);
             faults.push(origin, format_args!("the configuration file: {error}"));
-            (File::empty(), None)
+            (YamlFile::empty(), None)
         }
     }
 }

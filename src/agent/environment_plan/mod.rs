@@ -12,7 +12,7 @@ use super::plan_error::{PlanError, PlanErrors};
 use super::requested_name::RequestedName;
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::resolve::{SkipReason, Why};
+use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;
 
@@ -154,7 +154,8 @@ impl EnvironmentPlan {
         let exported =
             |index| self.variables.iter().any(|variable| variable.origin == ValueOrigin::Released(index));
         // An entry that was only released for a reference has no variable of its own.
-        let mut expected = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
+        let mut expected =
+            receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != ReleaseReason::Reference);
         expected
             .find(|(index, _)| !exported(*index) && !self.shadowed.contains(index))
             .map(|(_, entry)| entry)
@@ -204,7 +205,7 @@ fn candidates(
     for layer in order.iter().copied() {
         let released = receipt.entries.iter().enumerate();
         let released =
-            released.filter(|(_, entry)| entry.by != Why::Reference && scope_layer(entry) == layer);
+            released.filter(|(_, entry)| entry.by != ReleaseReason::Reference && scope_layer(entry) == layer);
         for (index, entry) in released {
             add(variable_name(entry).into(), layer, CandidateSource::Released(index));
         }

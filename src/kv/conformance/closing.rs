@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{put, write};
-use crate::kv::{CommitError, Kv, Outage, ReadError, SnapshotError, Trouble};
+use crate::kv::{CommitError, Kv, KvReadError, Outage, SnapshotError, Trouble};
 
 pub async fn refuses_what_comes_after(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("a", "1")]).await;
     kv.close().await;
     kv.close().await;
-    let closed = ReadError::Unavailable(Outage::Closed);
+    let closed = KvReadError::Unavailable(Outage::Closed);
     assert_eq!(kv.get(&[b"a".to_vec()]).await, Err(closed));
     assert_eq!(kv.scan(b"", None, 1).await, Err(closed));
     assert_eq!(kv.snapshot().await.err(), Some(closed));
@@ -25,7 +25,7 @@ pub async fn ends_snapshots(kv: Arc<dyn Kv>) {
     let mut snapshot = kv.snapshot().await.unwrap();
     assert_eq!(snapshot.page(None, 10).await.unwrap().entries.len(), 1);
     kv.close().await;
-    let closed = ReadError::Unavailable(Outage::Closed);
+    let closed = KvReadError::Unavailable(Outage::Closed);
     assert_eq!(snapshot.page(None, 10).await, Err(SnapshotError::Read(closed)));
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod snapshots;
 
 use std::sync::Arc;
 
-use super::{BoxFuture, Entry, Kv, Page, Precondition, Revision, Write};
+use super::{BoxFuture, Kv, KvEntry, KvPage, Precondition, Revision, Write};
 
 /// A place for one store, gone with this value.
 pub(crate) trait Place: Default + Send + Sync {
@@ -107,7 +107,7 @@ pub(crate) async fn write(kv: &dyn Kv, writes: Vec<Write>) -> Revision {
     kv.commit(vec![], writes).await.unwrap()
 }
 
-pub(crate) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<Entry> {
+pub(crate) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<KvEntry> {
     kv.get(&[key.as_ref().to_vec()]).await.unwrap().0.remove(0)
 }
 
@@ -123,8 +123,8 @@ pub(crate) async fn keys(
 }
 
 /// All entries under a prefix, page by page.
-pub(crate) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<Entry>, Vec<Page>) {
-    let (mut all, mut pages) = (Vec::<Entry>::new(), Vec::new());
+pub(crate) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<KvEntry>, Vec<KvPage>) {
+    let (mut all, mut pages) = (Vec::<KvEntry>::new(), Vec::new());
     loop {
         let after = all.last().map(|entry| entry.key.clone());
         let page = kv.scan(prefix, after.as_deref(), limit).await.unwrap();

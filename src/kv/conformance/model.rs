@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::Place;
 use super::snapshots::pages;
-use crate::kv::{CommitError, Entry, Kv, Limits, Precondition, Revision, Write};
+use crate::kv::{CommitError, Kv, KvEntry, Limits, Precondition, Revision, Write};
 
 type Key = Vec<u8>;
 
@@ -196,8 +196,8 @@ impl Model {
         assert!(pages.iter().all(|page| page.revision == self.revision && page.entries.len() <= limit));
     }
 
-    fn entry(&self, key: &Key) -> Option<Entry> {
+    fn entry(&self, key: &Key) -> Option<KvEntry> {
         let (value, revision) = self.entries.get(key)?;
-        Some(Entry { key: key.clone(), value: value.clone(), revision: *revision })
+        Some(KvEntry { key: key.clone(), value: value.clone(), revision: *revision })
     }
 }

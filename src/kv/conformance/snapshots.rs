@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{delete, everything, put, write};
-use crate::kv::{Entry, Kv, KvSnapshot, Page};
+use crate::kv::{Kv, KvEntry, KvPage, KvSnapshot};
 
 /// All entries of a snapshot, page by page.
-pub(crate) async fn pages(snapshot: &mut dyn KvSnapshot, limit: usize) -> (Vec<Entry>, Vec<Page>) {
-    let (mut all, mut pages) = (Vec::<Entry>::new(), Vec::new());
+pub(crate) async fn pages(snapshot: &mut dyn KvSnapshot, limit: usize) -> (Vec<KvEntry>, Vec<KvPage>) {
+    let (mut all, mut pages) = (Vec::<KvEntry>::new(), Vec::new());
     loop {
         let after = all.last().map(|entry| entry.key.clone());
         let page = snapshot.page(after.as_deref(), limit).await.unwrap();

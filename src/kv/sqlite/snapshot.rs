@@ -5,32 +5,34 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::reads::{self, Readers};
-use crate::kv::{BoxFuture, KvSnapshot, Page, ReadError, Revision, SnapshotError};
+use crate::kv::{BoxFuture, KvPage, KvReadError, KvSnapshot, Revision, SnapshotError};
 
-pub(crate) struct Snapshot {
+pub(crate) struct SqliteSnapshot {
     readers: Arc<Readers>,
     /// `None` while a page is read, and for good if that read was given up or failed.
     connection: Option<Connection>,
     revision: Revision,
 }
 
-impl Snapshot {
-    pub(crate) async fn take(readers: &Arc<Readers>) -> Result<Snapshot, ReadError> {
+impl SqliteSnapshot {
+    pub(crate) async fn take(readers: &Arc<Readers>) -> Result<SqliteSnapshot, KvReadError> {
         let (connection, revision) = readers.block_on(|readers| readers.begin()).await?;
-        Ok(Snapshot { readers: Arc::clone(readers), connection: Some(connection), revision })
+        Ok(SqliteSnapshot { readers: Arc::clone(readers), connection: Some(connection), revision })
     }
 }
 
-impl KvSnapshot for Snapshot {
+impl KvSnapshot for SqliteSnapshot {
     fn page<'a>(
         &'a mut self,
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, SnapshotError>> {
+    ) -> BoxFuture<'a, Result<KvPage, SnapshotError>> {
         Box::pin(async move {
+            // Not put back if this future is dropped: the thread that reads still has the connection then.
             let connection = self.connection.take().ok_or(SnapshotError::Expired)?;
             let after = after.map(<[u8]>::to_vec);
             let read = move |readers: &Readers| {
+                // Returning drops the connection, so that a closed store holds no file open.
                 readers.refuse_if_closed()?;
                 let part = reads::page(&connection, after.as_deref(), limit)?;
                 Ok((connection, part))

@@ -14,6 +14,7 @@ use super::audit::{Tell, target};
 use super::error::{Coded, Error, Failure};
 use super::{Caller, Store};
 use crate::domain::audit::AuditAction;
+use crate::domain::code::Code;
 use crate::domain::role::{Action, Denied};
 use crate::kv::{KvSnapshot, Revision, SnapshotError};
 
@@ -156,9 +157,9 @@ impl Backup {
 }
 
 impl Coded for BackupError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Forbidden(_) => "forbidden",
+            Self::Forbidden(_) => Code::Forbidden,
             Self::Failure(failure) => failure.code(),
         }
     }

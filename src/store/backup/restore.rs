@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::format::{DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest};
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
 use crate::store::error::{Coded, Failure};
@@ -262,13 +263,13 @@ impl Target<'_> {
 }
 
 impl Coded for RestoreError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NotEmpty => "already_initialised",
-            Self::NotABackup | Self::NewerFormat { .. } => "invalid_request",
-            Self::Damaged => "corrupt",
-            Self::WrongRecordKey => "forbidden",
-            Self::Read(_) => "unavailable",
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::NotABackup | Self::NewerFormat { .. } => Code::InvalidRequest,
+            Self::Damaged => Code::Corrupt,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Read(_) => Code::Unavailable,
             Self::Failure(failure) => failure.code(),
         }
     }

@@ -26,7 +26,8 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::crypto::memory::Key32;
-use crate::crypto::passphrase::Params;
+use crate::crypto::passphrase::Argon2Params;
+use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
@@ -35,8 +36,8 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, Entry, Health, KvSnapshot, Limits, Outage, Page as KvPage, Precondition,
-    ReadError, Write,
+    BoxFuture, CommitError, KvEntry, KvHealth, KvPage, KvReadError, KvSnapshot, Limits, Outage, Precondition,
+    Write,
 };
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -158,7 +159,7 @@ fn passphrase_slot(passphrase: &str) -> NewKeyslot {
         credential: false,
         secret: UnlockSecret::Passphrase(Zeroizing::new(passphrase.to_owned())),
         label: None,
-        argon2: Some(Params::for_throwaway_stores()),
+        argon2: Some(Argon2Params::for_throwaway_stores()),
     }
 }
 
@@ -267,9 +268,9 @@ impl Kv for Faulty {
     fn get<'a>(
         &'a self,
         keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+    ) -> BoxFuture<'a, Result<(Vec<Option<KvEntry>>, Revision), KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.get(keys)
     }
@@ -279,9 +280,9 @@ impl Kv for Faulty {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.scan(prefix, after, limit)
     }
@@ -311,7 +312,7 @@ impl Kv for Faulty {
         })
     }
 
-    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, ReadError>> {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
         self.kv.snapshot()
     }
 
@@ -319,7 +320,7 @@ impl Kv for Faulty {
         self.kv.limits()
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         self.kv.health()
     }
 

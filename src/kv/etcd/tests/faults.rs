@@ -10,11 +10,11 @@ use super::proxy::Proxy;
 use super::server::Cluster;
 use super::{Alone, QUICK};
 use crate::kv::conformance::{absent, at, delete, everything, find, put, skipped, write};
-use crate::kv::etcd::members::Patience;
+use crate::kv::etcd::members::EtcdTimeouts;
 use crate::kv::etcd::{Address, Etcd};
-use crate::kv::{CommitError, Kv, Outage, ReadError, SnapshotError, Trouble};
+use crate::kv::{CommitError, Kv, KvReadError, Outage, SnapshotError, Trouble};
 
-const SHORT: Patience = Patience {
+const SHORT: EtcdTimeouts = EtcdTimeouts {
     answer: Duration::from_millis(250),
     whole: Duration::from_secs(2),
     connection: Duration::from_millis(250),
@@ -44,7 +44,7 @@ async fn a_commit_whose_answer_is_lost_is_made_once() {
         proxy.mute.store(false, Ordering::Relaxed);
         let store = Etcd::open_with(&address, SHORT).unwrap();
         assert_eq!(find(&store, "counter").await.unwrap().revision, revision);
-        // Asked through the proxy first, whose member does it and is not heard.
+        // PendingRead through the proxy first, whose member does it and is not heard.
         proxy.mute.store(true, Ordering::Relaxed);
         let key = [b'k', round];
         let (_, before) = other.get(&[]).await.unwrap();
@@ -83,7 +83,7 @@ async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() {
     for member in &cluster.members()[..2] {
         member.signal(Signal::SIGSTOP);
     }
-    let unreachable = ReadError::Unavailable(Outage::Unreachable);
+    let unreachable = KvReadError::Unavailable(Outage::Unreachable);
     // A process that is told to stop may answer what it has already read.
     let mut found = store.get(&[b"a".to_vec()]).await;
     for _ in 0..20 {
@@ -190,7 +190,7 @@ async fn a_used_up_quota_is_told_and_reads_go_on() {
     assert_eq!(store.health().await.trouble, None);
 }
 
-/// A full etcd deletes, though it stores nothing; by its own tool, since a commit of ours always stores its mark.
+/// A full etcd deletes, though it stores nothing; by its own tool, since a commit of ours always stores its dedup_key.
 async fn write_nothing_but_delete(store: &Etcd, written: u8) {
     for key in 0..written {
         let key = store.shared.stored(&[key]);
