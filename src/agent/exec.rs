@@ -19,13 +19,13 @@ use super::{account, r#become, environment, fetch, identity, layers, machine, ou
 use crate::crypto::memory;
 use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
-use crate::wire::BootReport;
+use crate::wire::ReportBootRequest;
 
 /// Boots `command` and becomes it.
 ///
 /// # Errors
 /// The first step that cannot be taken. Up to the last one, nothing was started.
-pub fn run(
+pub(crate) fn run(
     command: Vec<OsString>,
     (settings, mut own): (Settings, Own),
     environment: &Environment,
@@ -76,7 +76,7 @@ pub fn run(
     );
     if let Some(pending) = pending {
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
-        pending.report(&BootReport { digest: release.receipt.digest().to_string(), variables });
+        pending.report(&ReportBootRequest { digest: release.receipt.digest().to_string(), variables });
     }
     if let Some(masking) = masking {
         masking.begin(masked(&own, &release)).map_err(|error| Failure::Mask(error.kind()))?;
@@ -99,7 +99,7 @@ fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u
 ///
 /// # Errors
 /// All that is in the way.
-pub fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
+pub(crate) fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
     let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &release.receipt));
     let plan = obstacles.or(plan)?;
     if let Some(entry) = plan.misses(&release.receipt) {

@@ -8,7 +8,6 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::config::Settings;
-use super::exit::Exit;
 use super::failure::Failure;
 use super::layers::{Inputs, Origin, Plan, Variable};
 use super::machine::RealFiles;
@@ -18,14 +17,19 @@ use super::{fetch, identity, layers};
 use crate::client::BootOptions;
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
+use crate::process::Exit;
 use crate::settings::Environment;
-use crate::wire::Explanation;
+use crate::wire::ExplainResponse;
 
 /// Asks, decides and prints.
 ///
 /// # Errors
 /// The first step that cannot be taken. What would stop a boot only after that is part of the explanation.
-pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bool) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    (settings, own): (Settings, Own),
+    environment: &Environment,
+    json: bool,
+) -> Result<Exit, Failure> {
     let found = identity::find(&settings, environment, &RealFiles)?;
     let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
@@ -39,14 +43,15 @@ pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bo
 }
 
 struct Told<'a> {
-    explanation: &'a Explanation,
+    explanation: &'a ExplainResponse,
     plan: &'a Plan,
     obstacles: &'a Obstacles,
 }
 
 impl<'a> Told<'a> {
     fn json(&self) -> Value {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         json!({
             "organization": organization,
             "member": member,
@@ -85,7 +90,8 @@ impl<'a> Told<'a> {
     }
 
     fn text(&self) -> String {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         let mut text =
             format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
         let ends = expires_at.as_ref().map(|at| format!("the ticket ends at {at}"));

@@ -9,36 +9,36 @@ use tracing::{info, warn};
 
 use super::cache::{Cache, CacheError};
 use super::config::{OnOutage, Settings};
-use super::exit::Exit;
 use super::machine::RealFiles;
 use super::release::{Incomplete, Release, Source};
 use super::wanted::Wanted;
 use super::{machine, release};
 use crate::client;
-use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
+use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
+use crate::process::Exit;
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
 
 /// Why there is nothing to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The store was out of reach, or not able, until the deadline.
     #[error("{0}")]
-    Outage(BootError),
+    Outage(BootCallError),
     /// The same, and the cache is of no help.
     #[error("{outage}; and {cache}")]
     NoCache {
         /// What the store said or did not say.
-        outage: BootError,
+        outage: BootCallError,
         /// What is wrong with the cache.
         cache: CacheError,
     },
     /// The store, or what stands at its address, said no.
     #[error("{0}")]
-    Refused(Refused),
+    Refused(CallRefusal),
     /// The answer is not whole.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
@@ -49,7 +49,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Outage(error) | Self::NoCache { outage: error, .. } => error.hint(),
             Self::Refused(refused) => refused.hint(),
@@ -61,15 +61,14 @@ impl FetchError {
     }
 
     /// The status that says so.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Outage(_) | Self::NoCache { .. } => Exit::Unreachable,
-            Self::Incomplete(_) | Self::Runtime(_) | Self::Refused(Refused::NoRandomness) => Exit::TryAgain,
-            Self::Refused(refused) => match refused {
-                Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
-                    Exit::Denied
-                }
-                refused if refused.is_denial() => Exit::Denied,
+            Self::Incomplete(_) | Self::Runtime(_) => Exit::TryAgain,
+            Self::Refused(refused) => match refused.exit() {
+                exit @ (Exit::Denied | Exit::TryAgain) => exit,
+                // Whatever answers instead of a store, it stays until a person changes the ticket or the network. The units stop
+                // trying at 78 (RestartPreventExitStatus=), and would go on forever at 69.
                 _ => Exit::Configuration,
             },
         }
@@ -77,21 +76,21 @@ impl FetchError {
 }
 
 /// A boot that the store has recorded and that waits for its report.
-pub struct Pending {
+pub(crate) struct Pending {
     runtime: Runtime,
-    session: Session,
+    session: BootSession,
 }
 
 impl Pending {
     /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
     /// so that nothing of it is left when the workload starts.
-    pub fn report(self, report: &BootReport) {
+    pub(crate) fn report(self, report: &ReportBootRequest) {
         self.runtime.block_on(self.session.report_nowait(report));
     }
 }
 
 /// What to ask the store for, and as which machine.
-pub fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
+pub(crate) fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
     let identity = machine::identity(&RealFiles, settings.machine.clone());
     let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
         .into_iter()
@@ -120,7 +119,7 @@ pub fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRe
 ///
 /// # Errors
 /// There is nothing to start with.
-pub fn release(
+pub(crate) fn release(
     ticket: &BootTicket,
     request: &BootRequest,
     settings: &Settings,
@@ -130,7 +129,7 @@ pub fn release(
     let runtime = runtime()?;
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
     let answer =
-        runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
+        runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
     match answer {
         Ok((response, session)) => {
             release::agrees(&response)?;
@@ -140,7 +139,7 @@ pub fn release(
             let release = Release::take(response, Source::Store)?;
             Ok((release, Some(Pending { runtime, session })))
         }
-        Err(BootError::Refused(refused)) => {
+        Err(BootCallError::Refused(refused)) => {
             if refused.is_denial()
                 && let Err(error) = cache().destroy()
             {
@@ -156,16 +155,16 @@ pub fn release(
 ///
 /// # Errors
 /// The store does not answer, or says no.
-pub fn explanation(
+pub(crate) fn explanation(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-) -> Result<Explanation, FetchError> {
+) -> Result<ExplainResponse, FetchError> {
     let answer = runtime()?
-        .block_on(async { client::explain(ticket, request, options, &mut MachinePace::start()).await });
+        .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
     answer.map_err(|error| match error {
-        BootError::Refused(refused) => FetchError::Refused(refused),
-        outage @ BootError::Outage { .. } => FetchError::Outage(outage),
+        BootCallError::Refused(refused) => FetchError::Refused(refused),
+        outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
     })
 }
 
@@ -173,8 +172,8 @@ pub fn explanation(
 ///
 /// # Errors
 /// This machine has no room for a connection.
-pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
-    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
+pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {
@@ -183,7 +182,7 @@ fn runtime() -> Result<Runtime, FetchError> {
 }
 
 fn fall_back(
-    outage: BootError,
+    outage: BootCallError,
     cache: impl Fn() -> Cache,
     settings: &Settings,
     now: Timestamp,

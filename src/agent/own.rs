@@ -12,7 +12,7 @@ use super::machine::Files;
 use crate::domain::import;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::SecretValue;
-use crate::settings::{Content, Environment, Faults, File, Origin, Setting};
+use crate::settings::{Environment, Setting, SettingErrors, SettingOrigin, YamlFile, YamlValue};
 
 /// What a value begins with that names a secret instead of being one.
 const REFERENCE: &str = "dropsafe:";
@@ -21,7 +21,7 @@ const MAX_DEFAULTS: usize = 1 << 20;
 
 /// Where a variable may come from, by default the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// The member's own secrets.
     Private,
     /// The organization's secrets.
@@ -36,11 +36,11 @@ pub enum Layer {
 
 impl Layer {
     /// The order unless the configuration says otherwise.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Private, Self::Shared, Self::Secrets, Self::Environment, Self::Defaults];
 
     /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Private => "private",
             Self::Shared => "shared",
@@ -54,7 +54,7 @@ impl Layer {
     ///
     /// # Errors
     /// The words there are.
-    pub fn parse(word: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let found = Self::ALL.into_iter().find(|layer| layer.as_str() == word);
         found.ok_or("not one of private, shared, secrets, environment, defaults")
     }
@@ -68,22 +68,22 @@ impl fmt::Display for Layer {
 
 /// A variable of the machine's own, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub(crate) struct Given {
     /// Where it comes from: `Secrets`, `Environment` or `Defaults`.
-    pub layer: Layer,
+    pub(crate) layer: Layer,
     /// Its name; an inherited one may be anything.
-    pub name: OsString,
+    pub(crate) name: OsString,
     /// The secret that its value names, when it is a reference; `Err` when what follows `dropsafe:` names none.
-    pub reference: Option<Result<SecretName, ()>>,
+    pub(crate) reference: Option<Result<SecretName, ()>>,
 }
 
 /// The machine's own variables; the value of `given[n]` is `values[n]`.
 #[derive(Default)]
-pub struct Own {
+pub(crate) struct Own {
     /// Names, at most one of each in a layer.
-    pub given: Vec<Given>,
+    pub(crate) given: Vec<Given>,
     /// Values.
-    pub values: Vec<SecretValue>,
+    pub(crate) values: Vec<SecretValue>,
 }
 
 impl fmt::Debug for Own {
@@ -94,12 +94,12 @@ impl fmt::Debug for Own {
 
 impl Own {
     pub(crate) fn read(
-        file: &File,
+        file: &YamlFile,
         defaults: Option<&Setting<PathBuf>>,
         environment: &Environment,
         literal: &[EnvName],
         files: &dyn Files,
-        faults: &mut Faults,
+        faults: &mut SettingErrors,
     ) -> Self {
         let mut own = Self::default();
         own.add_secrets(file, faults);
@@ -111,12 +111,12 @@ impl Own {
     }
 
     /// The `secrets:` map. Its keys are secrets' names, exported as the store would export them; so are those of the defaults.
-    fn add_secrets(&mut self, file: &File, faults: &mut Faults) {
+    fn add_secrets(&mut self, file: &YamlFile, faults: &mut SettingErrors) {
         let Some(node) = file.node(key::SECRETS) else { return };
         let entries = match &node.content {
-            Content::Null => return,
-            Content::Map(entries) => entries,
-            Content::Text(_) | Content::List(_) => {
+            YamlValue::Null => return,
+            YamlValue::Map(entries) => entries,
+            YamlValue::Text(_) | YamlValue::List(_) => {
                 return faults.push(file.origin(node, key::SECRETS), "not a mapping of names to values");
             }
         };
@@ -139,11 +139,11 @@ impl Own {
                 continue;
             }
             match &entry.value.content {
-                Content::Text(text) => {
+                YamlValue::Text(text) => {
                     self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true)
                 }
-                Content::Null => faults.push(origin, "no value; write \"\" for an empty one"),
-                Content::List(_) | Content::Map(_) => faults.push(origin, "not a single value"),
+                YamlValue::Null => faults.push(origin, "no value; write \"\" for an empty one"),
+                YamlValue::List(_) | YamlValue::Map(_) => faults.push(origin, "not a single value"),
             }
             seen.push((name, &entry.key));
         }
@@ -156,7 +156,7 @@ impl Own {
         }
     }
 
-    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut Faults) {
+    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut SettingErrors) {
         let text = match files.text(&path.value, MAX_DEFAULTS) {
             Ok(text) => text.text,
             Err(error) => {
@@ -164,7 +164,7 @@ impl Own {
             }
         };
         let file = Arc::<str>::from(path.value.display().to_string());
-        let origin = |line| Origin::Line { file: file.clone(), line, field: "".into() };
+        let origin = |line| SettingOrigin::Line { file: file.clone(), line, field: "".into() };
         let assignments = match import::parse(text.as_bytes()) {
             Ok(assignments) => assignments,
             Err(wrong) => {
@@ -185,7 +185,7 @@ impl Own {
     }
 
     /// Leaves out what was inherited, but for what refers to a secret.
-    pub fn keep_references(&mut self) {
+    pub(crate) fn keep_references(&mut self) {
         let keep: Vec<bool> =
             self.given.iter().map(|own| own.layer != Layer::Environment || own.reference.is_some()).collect();
         let mut kept = keep.iter();
@@ -195,7 +195,7 @@ impl Own {
     }
 
     /// Puts a variable in the place of the inherited one of that name, or beside the others.
-    pub fn inherit(&mut self, name: &str, value: SecretValue) {
+    pub(crate) fn inherit(&mut self, name: &str, value: SecretValue) {
         let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;
         match self.given.iter().position(inherited) {
             Some(index) => {

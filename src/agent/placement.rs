@@ -7,46 +7,46 @@ use super::account::Wish;
 use super::wanted::Wanted;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
-use crate::settings::{Content, Entry, Faults, File};
+use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlValue};
 
 /// The field.
-pub const FIELD: &str = "files";
+pub(crate) const FIELD: &str = "files";
 /// Its owner alone.
 const DEFAULT_MODE: u32 = 0o600;
 
 /// One secret as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Which.
-    pub secret: Wanted,
+    pub(crate) secret: Wanted,
     /// Where; below the folder for files unless it is absolute.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its permissions.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Its owner, unless it is the agent's own user.
-    pub owner: Option<Wish>,
+    pub(crate) owner: Option<Wish>,
 }
 
 /// Reads all of them.
-pub fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
+pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Vec<Placement> {
     let Some(node) = file.node(FIELD) else { return Vec::new() };
-    let Content::List(items) = &node.content else {
-        if !matches!(node.content, Content::Null) {
+    let YamlValue::List(items) = &node.content else {
+        if !matches!(node.content, YamlValue::Null) {
             faults.push(file.origin(node, FIELD), "not a list of files");
         }
         return Vec::new();
     };
     let mut placements: Vec<Placement> = Vec::new();
     for item in items {
-        let Content::Map(entries) = &item.content else {
+        let YamlValue::Map(entries) = &item.content else {
             faults.push(file.origin(item, FIELD), "not a mapping with `secret` and `path`");
             continue;
         };
         let (mut secret, mut path, mut mode, mut owner) = (None, None, DEFAULT_MODE, None);
         let before = faults.len();
-        for Entry { key, value } in entries {
+        for YamlEntry { key, value } in entries {
             let origin = file.origin(value, &format!("{FIELD}.{key}"));
-            let Content::Text(text) = &value.content else {
+            let YamlValue::Text(text) = &value.content else {
                 faults.push(origin, "not a single value");
                 continue;
             };
@@ -100,7 +100,7 @@ fn parse_mode(text: &str) -> Result<u32, &'static str> {
 }
 
 /// Makes files of what `placements` place. That each was released is for `require` to see to.
-pub fn apply(placements: &[Placement], receipt: &mut Receipt) {
+pub(crate) fn apply(placements: &[Placement], receipt: &mut Receipt) {
     for entry in &mut receipt.entries {
         if placements.iter().any(|placement| placement.secret.is_secret(&entry.name, &entry.env)) {
             entry.delivery = Delivery::File;
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<Placement>, String> {
-        let mut faults = Faults::default();
-        let file = File::parse("f", text, &mut faults);
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("f", text, &mut faults);
         let placements = read(&file, &mut faults);
         faults.or(placements).map_err(|faults| faults.to_string())
     }

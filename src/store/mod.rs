@@ -38,4 +38,4 @@ pub use self::rules::sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use self::rules::store::Store;
 pub use self::rules::tickets::{NewTicket, Ticket, TicketIssued};
 pub use self::rules::tokens::{NewToken, Token, TokenIssued};
-pub use crate::crypto::value::{SealedValue, Wrapped};
+pub use crate::crypto::value::{SealedValue, WrappedKey};

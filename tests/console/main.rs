@@ -2,20 +2,20 @@
 //!
 //! | module | proves |
 //! |---|---|
-//! | `asked` | headers, cookies, sessions, foreign sites, markup in texts, refused forms, and that all is done without a script |
+//! | `requests` | headers, cookies, sessions, foreign sites, markup in texts, refused forms, and that all is done without a script |
 //! | `flows` | what people do, from login to audit entry; a value once saved is nowhere in the browser |
-//! | `shots` | every page in both themes, narrow and wide: without a violation of axe-core's rules, as a picture for people |
+//! | `screenshots` | every page in both themes, narrow and wide: without a violation of axe-core's rules, as a picture for people |
 
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files")]
 
-mod asked;
 mod browser;
 mod flows;
-mod furnish;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod harness;
-#[path = "../api/house.rs"]
+mod requests;
+mod sample_store;
+mod screenshots;
+#[path = "../api/test_api.rs"]
 #[allow(dead_code, reason = "shared with the tests of the API")]
-mod house;
-mod shots;
+mod test_api;

@@ -17,10 +17,13 @@ use super::placement;
 use super::placement::Placement;
 use super::wanted::Wanted;
 use crate::domain::name::{EnvName, PluginName};
-use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
+use crate::settings::{
+    Environment, Setting, SettingErrors, SettingOrigin, SettingReader, SettingSource, YamlFile, nearest,
+    parse,
+};
 
 /// Where the configuration is, unless someone says otherwise. It need not exist.
-pub const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
 /// Long enough for a network that comes up after the unit does, short enough that a person still waits.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// A day: the outage that someone notices in the morning.
@@ -28,14 +31,14 @@ const DEFAULT_CACHE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_CACHE_DIR: &str = "/var/cache/dropsafe";
 
 /// The names of every setting.
-pub mod key {
-    use crate::settings::Key;
+pub(crate) mod key {
+    use crate::settings::SettingKey;
 
     macro_rules! keys {
         ($($(#[$doc:meta])* $name:ident = $flag:literal, $variable:literal, $field:literal;)*) => {
-            $($(#[$doc])* pub const $name: Key = Key { flag: $flag, variable: $variable, field: $field };)*
+            $($(#[$doc])* pub(crate) const $name: SettingKey = SettingKey { flag: $flag, variable: $variable, field: $field };)*
             /// All of them.
-            pub const ALL: &[Key] = &[$($name,)*];
+            pub(crate) const ALL: &[SettingKey] = &[$($name,)*];
         };
     }
 
@@ -89,12 +92,12 @@ pub mod key {
     }
 
     /// The map of variables in the file; it stands nowhere else, for flags and environments are seen by others.
-    pub const SECRETS: &str = "secrets";
+    pub(crate) const SECRETS: &str = "secrets";
 }
 
 /// What to do when the store cannot be reached by the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnOutage {
+pub(crate) enum OnOutage {
     /// Do not start.
     Fail,
     /// Start with the last release, if it is not too old.
@@ -105,7 +108,7 @@ pub enum OnOutage {
 
 /// Form of messages on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Lines for people.
     Text,
     /// One JSON object a line.
@@ -114,81 +117,81 @@ pub enum LogFormat {
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
+pub(crate) struct Log {
     /// In which form.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// Down to which level.
-    pub level: LevelFilter,
+    pub(crate) level: LevelFilter,
 }
 
 /// The settings, in their meaning.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// A file that holds the ticket.
-    pub ticket_file: Option<Setting<PathBuf>>,
+    pub(crate) ticket_file: Option<Setting<PathBuf>>,
     /// Whether to delete it before the workload starts.
-    pub delete_ticket_file: bool,
+    pub(crate) delete_ticket_file: bool,
     /// How long to try in all.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
     /// And then.
-    pub on_outage: OnOutage,
+    pub(crate) on_outage: OnOutage,
     /// Where the last release is kept when `on_outage` is `cache`.
-    pub cache_dir: PathBuf,
+    pub(crate) cache_dir: PathBuf,
     /// How old it may be.
-    pub cache_max_age: Duration,
+    pub(crate) cache_max_age: Duration,
     /// Names that the workload needs.
-    pub require: Vec<Wanted>,
+    pub(crate) require: Vec<Wanted>,
     /// Names that it can use.
-    pub optional: Vec<Wanted>,
+    pub(crate) optional: Vec<Wanted>,
     /// Secrets to get although their auto-install is off.
-    pub include: Vec<Wanted>,
+    pub(crate) include: Vec<Wanted>,
     /// Secrets not to get.
-    pub exclude: Vec<Wanted>,
+    pub(crate) exclude: Vec<Wanted>,
     /// Plugins that the workload runs; `None`: no restriction.
-    pub plugins: Option<BTreeSet<PluginName>>,
+    pub(crate) plugins: Option<BTreeSet<PluginName>>,
     /// Refused names that the store may set here.
-    pub allow_names: BTreeSet<EnvName>,
+    pub(crate) allow_names: BTreeSet<EnvName>,
     /// Where secrets go that are delivered as files; in memory, not on a disk.
-    pub files_dir: PathBuf,
+    pub(crate) files_dir: PathBuf,
     /// The layers in use, the highest first.
-    pub layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// What this machine calls itself, when it was told.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// A PEM file of the authorities that decide when the ticket has no pin; the system's unless said.
-    pub authorities: Option<PathBuf>,
+    pub(crate) authorities: Option<PathBuf>,
     /// Secrets that this machine wants as files.
-    pub files: Vec<Placement>,
+    pub(crate) files: Vec<Placement>,
     /// Who may read what `boot` leaves, beside the agent's own user.
-    pub file_group: Option<String>,
+    pub(crate) file_group: Option<String>,
     /// Whether `boot` may write to a disk.
-    pub allow_disk: bool,
+    pub(crate) allow_disk: bool,
     /// Whom the workload runs as; as whom the agent does, unless said.
-    pub user: Option<Wish>,
+    pub(crate) user: Option<Wish>,
     /// How much is told, and how.
-    pub log: Log,
+    pub(crate) log: Log,
     /// What is odd and no fault.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads everything.
 ///
 /// # Errors
 /// Every fault of flags, environment, configuration file and defaults file.
-pub fn read(
+pub(crate) fn read(
     options: &Options,
     environment: &Environment,
     files: &dyn Files,
-) -> Result<(Settings, Own), Faults> {
-    let mut faults = Faults::default();
+) -> Result<(Settings, Own), SettingErrors> {
+    let mut faults = SettingErrors::default();
     let (file, warning) = configuration_file(options, environment, files, &mut faults);
-    let sources: [&dyn Source; 3] = [options, environment, &file];
-    let mut reader = Reader::new(&sources, &mut faults);
+    let sources: [&dyn SettingSource; 3] = [options, environment, &file];
+    let mut reader = SettingReader::new(&sources, &mut faults);
 
-    let ticket_file = reader.one(&key::TICKET_FILE, form::path);
-    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, form::boolean);
+    let ticket_file = reader.one(&key::TICKET_FILE, parse::path);
+    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, parse::boolean);
     let deadline = reader.one(&key::DEADLINE, positive);
     let on_outage = reader.one(&key::ON_OUTAGE, on_outage);
-    let cache_dir = reader.one(&key::CACHE_DIR, form::path);
+    let cache_dir = reader.one(&key::CACHE_DIR, parse::path);
     let cache_max_age = reader.one(&key::CACHE_MAX_AGE, positive);
     let mut require = list(reader.list(&key::REQUIRE, Wanted::parse));
     let optional = list(reader.list(&key::OPTIONAL, Wanted::parse));
@@ -197,13 +200,13 @@ pub fn read(
     let plugins = reader.list(&key::PLUGINS, PluginName::parse);
     let allow_names = list(reader.list(&key::ALLOW_NAMES, allowed));
     let literal = list(reader.list(&key::LITERAL, EnvName::parse));
-    let files_dir = reader.one(&key::FILES_DIR, form::path);
+    let files_dir = reader.one(&key::FILES_DIR, parse::path);
     let layers = reader.list(&key::LAYERS, Layer::parse);
-    let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
+    let defaults_file = reader.one(&key::DEFAULTS_FILE, parse::path);
     let machine = reader.one(&key::MACHINE, machine);
-    let authorities = reader.one(&key::AUTHORITIES, form::path);
+    let authorities = reader.one(&key::AUTHORITIES, parse::path);
     let file_group = reader.one(&key::FILE_GROUP, machine_group);
-    let allow_disk = reader.one(&key::ALLOW_DISK, form::boolean);
+    let allow_disk = reader.one(&key::ALLOW_DISK, parse::boolean);
     let user = reader.one(&key::USER, Wish::parse);
     let log = log(&mut reader);
 
@@ -250,15 +253,15 @@ pub fn read(
 }
 
 /// Where messages go, when the settings as a whole have faults: they are told in the form that was asked for.
-pub fn read_log(options: &Options, environment: &Environment) -> Log {
-    let mut ignored = Faults::default();
-    log(&mut Reader::new(&[options, environment], &mut ignored))
+pub(crate) fn read_log(options: &Options, environment: &Environment) -> Log {
+    let mut ignored = SettingErrors::default();
+    log(&mut SettingReader::new(&[options, environment], &mut ignored))
 }
 
 /// Where files go, for one that cannot read the configuration file; that decides last.
-pub fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
-    let mut ignored = Faults::default();
-    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
+pub(crate) fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
+    let mut ignored = SettingErrors::default();
+    let read = SettingReader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, parse::path);
     read.map_or_else(|| default_files_dir(environment), |set| set.value)
 }
 
@@ -266,16 +269,20 @@ fn configuration_file(
     options: &Options,
     environment: &Environment,
     files: &dyn Files,
-    faults: &mut Faults,
-) -> (File, Option<String>) {
-    let asked = (options.config.as_deref().map(|path| (path, Origin::Flag("--config")))).or_else(|| {
-        Some((environment.variable("DROPSAFE_CONFIG")?, Origin::Variable("DROPSAFE_CONFIG".into())))
-    });
+    faults: &mut SettingErrors,
+) -> (YamlFile, Option<String>) {
+    let asked =
+        (options.config.as_deref().map(|path| (path, SettingOrigin::Flag("--config")))).or_else(|| {
+            Some((
+                environment.variable("DROPSAFE_CONFIG")?,
+                SettingOrigin::Variable("DROPSAFE_CONFIG".into()),
+            ))
+        });
     let path = asked.as_ref().map_or(Path::new(DEFAULT_FILE), |(path, _)| Path::new(path));
     let shown = path.display().to_string();
     match files.text(path, 1 << 20) {
         Ok(text) => {
-            let file = File::parse(&shown, &text.text, faults);
+            let file = YamlFile::parse(&shown, &text.text, faults);
             let mut known: Vec<&str> = key::ALL.iter().map(|key| key.field).collect();
             known.extend([key::SECRETS, placement::FIELD]);
             file.refuse_unknown(&known, faults);
@@ -283,11 +290,12 @@ fn configuration_file(
                 .then(|| format!("{shown} holds values and others may read it: chmod 0600 {shown}"));
             (file, warning)
         }
-        Err(ReadError::Missing) if asked.is_none() => (File::empty(), None),
+        Err(ReadError::Missing) if asked.is_none() => (YamlFile::empty(), None),
         Err(error) => {
-            let origin = asked.map_or_else(|| Origin::File(shown.as_str().into()), |(_, origin)| origin);
+            let origin =
+                asked.map_or_else(|| SettingOrigin::File(shown.as_str().into()), |(_, origin)| origin);
             faults.push(origin, format_args!("the configuration file: {error}"));
-            (File::empty(), None)
+            (YamlFile::empty(), None)
         }
     }
 }
@@ -308,7 +316,7 @@ fn list<T>(setting: Option<Setting<Vec<T>>>) -> Vec<T> {
 }
 
 fn positive(text: &str) -> Result<Duration, &'static str> {
-    match form::duration(text)? {
+    match parse::duration(text)? {
         Duration::ZERO => Err("must be longer than nothing"),
         duration => Ok(duration),
     }
@@ -317,7 +325,7 @@ fn positive(text: &str) -> Result<Duration, &'static str> {
 fn on_outage(text: &str) -> Result<OnOutage, String> {
     let words =
         [("fail", OnOutage::Fail), ("cache", OnOutage::Cache), ("start-without", OnOutage::StartWithout)];
-    form::word(text, &words)
+    parse::word(text, &words)
 }
 
 fn allowed(text: &str) -> Result<EnvName, String> {
@@ -344,7 +352,7 @@ fn machine_group(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> Log {
+fn log(reader: &mut SettingReader<'_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [
         ("off", LevelFilter::OFF),
@@ -356,16 +364,16 @@ fn log(reader: &mut Reader<'_>) -> Log {
     ];
     Log {
         format: reader
-            .one(&key::LOG, |text| form::word(text, &formats))
+            .one(&key::LOG, |text| parse::word(text, &formats))
             .map_or(LogFormat::Text, |set| set.value),
         level: reader
-            .one(&key::LOG_LEVEL, |text| form::word(&text.to_ascii_lowercase(), &levels))
+            .one(&key::LOG_LEVEL, |text| parse::word(&text.to_ascii_lowercase(), &levels))
             .map_or(LevelFilter::WARN, |set| set.value),
     }
 }
 
 /// Released entries can neither be left out nor reach the machine in another order than the store decided.
-fn order(setting: Setting<Vec<Layer>>, faults: &mut Faults) -> Vec<Layer> {
+fn order(setting: Setting<Vec<Layer>>, faults: &mut SettingErrors) -> Vec<Layer> {
     let place = |layer: Layer| setting.value.iter().position(|listed| *listed == layer);
     let unique: BTreeSet<Layer> = setting.value.iter().copied().collect();
     if unique.len() < setting.value.len() {
@@ -383,7 +391,7 @@ fn order(setting: Setting<Vec<Layer>>, faults: &mut Faults) -> Vec<Layer> {
 
 /// Whether a variable's name is one of the agent's own, which no workload sees. The kernel hands words of its command line to
 /// the first process as they are, hence the dot.
-pub fn is_ours(name: &[u8]) -> bool {
+pub(crate) fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"DROPSAFE_") || name.starts_with(b"dropsafe.")
 }
 

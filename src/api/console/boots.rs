@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::page::{Shell, show};
-use super::view::{When, query, quoted};
-use super::visitor::Visitor;
+use super::layout::{Shell, show};
+use super::secret_row::{When, query, quoted};
+use super::session::Visitor;
 use crate::api::Api;
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::domain::resolve::{SkipReason, Why};
@@ -88,7 +88,7 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let filter = BootFilter {
             secret: query.text("secret", 256),
             member: query.parsed::<MemberName>("member"),
@@ -103,8 +103,8 @@ impl FromQuery for Ask {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     let filter = ask.filter;
     let link = |cursor: Option<String>| {
         let pairs = [
@@ -143,8 +143,8 @@ pub(crate) async fn page(
 pub(crate) async fn one(
     State(api): State<Api>,
     visitor: Visitor,
-    InPath(id): InPath<BootId>,
-) -> Result<Response, Refused> {
+    PathParam(id): PathParam<BootId>,
+) -> Result<Response, ApiError> {
     let boot = api.store().boot_record(&visitor.caller, id).await?;
     let row = Row::of(&boot);
     let stale = |env: &str, version: &str| {

@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer;
-use super::form::Form;
-use super::page::{Shell, Trouble, sentence, show};
-use super::view::{Tag, Tags};
-use super::visitor::{Posted, Visitor};
+use super::layout::{Shell, Trouble, sentence, show};
+use super::multipart::Form;
+use super::redirect;
+use super::secret_row::{Tag, Tags};
+use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
 use crate::domain::import::{Existing, Fate};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind};
@@ -87,17 +87,17 @@ struct Line {
 }
 
 /// The form.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
     shown(&api, &visitor, Filling::default(), None, None).await
 }
 
 /// Previews, or stores.
-pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     let preview = form.text("do").as_deref() != Some("store");
     match import(&api, &visitor, &filling, &mut form, preview).await {
-        Ok(report) if report.stored => Ok(answer::done(&visitor, "/console/secrets", &told(&report))),
+        Ok(report) if report.stored => Ok(redirect::done(&visitor, "/console/secrets", &told(&report))),
         Ok(report) => shown(&api, &visitor, filling, Some(Preview::of(report)), None).await,
         Err(refused) => shown(&api, &visitor, filling, None, Some(refused.into())).await,
     }
@@ -109,9 +109,9 @@ async fn import(
     filling: &Filling,
     form: &mut Form,
     preview: bool,
-) -> Result<ImportReport, Refused> {
+) -> Result<ImportReport, ApiError> {
     let text = form.value("env", "env_file")?.ok_or_else(|| {
-        Refused::new(Code::InvalidRequest, "there is nothing to import")
+        ApiError::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -184,7 +184,7 @@ async fn shown(
     ask: Filling,
     preview: Option<Preview>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let page = ImportPage {
         shell: Shell::new(visitor, "Import", "/console/import")
             .cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),

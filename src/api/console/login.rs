@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{Extensions, HeaderMap};
 
-use super::page::{Trouble, next_theme, show};
-use super::visitor::{Browser, Unsigned, request_id};
-use super::{answer, cookies};
+use super::layout::{Trouble, next_theme, show};
+use super::session::{Browser, Unsigned, request_id};
+use super::{cookies, redirect};
 use crate::api::Api;
-use crate::api::auth::guessed;
-use crate::api::front::Peer;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::auth::count_guess;
+use crate::api::middleware::Peer;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::wire::Code;
 
@@ -53,14 +53,14 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["next"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { next: query.text("next", 2000) }
     }
 }
 
 /// The page.
-pub(crate) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
-    LoginPage::shown(browser, answer::own_page(ask.next.as_deref()), None)
+pub(crate) async fn page(browser: Browser, FormQueryParams(ask): FormQueryParams<Ask>) -> Response {
+    LoginPage::shown(browser, redirect::own_page(ask.next.as_deref()), None)
 }
 
 /// Takes a token.
@@ -72,7 +72,7 @@ pub(crate) async fn log_in(
     Unsigned(mut form): Unsigned,
 ) -> Response {
     let next = form.text("next");
-    let next = answer::own_page(next.as_deref()).to_owned();
+    let next = redirect::own_page(next.as_deref()).to_owned();
     let token = form.secret_line("token");
     match begin(&api, &browser, &headers, &extensions, &token).await {
         Ok(key) => {
@@ -90,15 +90,15 @@ async fn begin(
     headers: &HeaderMap,
     extensions: &Extensions,
     token: &str,
-) -> Result<crate::store::SessionKey, Refused> {
+) -> Result<crate::store::SessionKey, ApiError> {
     let source = Peer::of(extensions).address();
-    api.limits().may_present(source, Instant::now())?;
-    let unauthorized = |detail: &str| Refused::new(Code::Unauthorized, detail);
+    api.limits().check_auth_throttle(source, Instant::now())?;
+    let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {
         return Err(unauthorized("there is no token").hint("paste the whole token, dsm_… or dso_…"));
     }
     let credential = Credential::parse(token).map_err(|error| {
-        guessed(api, source);
+        count_guess(api, source);
         let refused = unauthorized(&error.to_string());
         match error.hint() {
             Some(hint) => refused.hint(hint),
@@ -111,9 +111,9 @@ async fn begin(
     let (_, key) =
         api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
             if error.is_guess() {
-                guessed(api, source);
+                count_guess(api, source);
             }
-            Refused::from(error)
+            ApiError::from(error)
         })?;
     // Whatever session the browser had, it is not gone on with.
     if let Some(before) = cookies::session(headers, browser.over_tls)

@@ -4,36 +4,36 @@
 //! the form that it came by.
 
 mod account;
-mod answer;
 mod assets;
 mod audit;
 mod boots;
 mod cookies;
 mod deposit;
-mod dress;
-mod form;
 mod import;
-mod live;
+mod layout;
 mod login;
 mod members;
-mod page;
+mod multipart;
+mod name_check;
 mod plugins;
 mod preset;
+mod redirect;
+mod same_origin;
 mod secret;
+mod secret_row;
 mod secrets;
-mod site;
+mod security_headers;
+mod session;
 mod status;
 mod tickets;
 mod tokens;
-mod view;
-mod visitor;
 
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 use super::Api;
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::wire::Code;
 
 /// Where the console begins.
@@ -57,7 +57,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route("/console/secrets/{id}/install", post(secret::install))
         .route("/console/secrets/{id}/re-encrypt", post(secret::re_encrypt))
         .route("/console/secrets/{id}/delete", post(secret::delete))
-        .route("/console/live/name", get(live::name))
+        .route("/console/live/name", get(name_check::name))
         .route("/console/import", get(import::page).post(import::run))
         .route("/console/plugins", get(plugins::page).post(plugins::declare))
         .route("/console/plugins/enable", post(plugins::enable))
@@ -83,7 +83,7 @@ pub(crate) fn routes(api: &Api) -> Router<Api> {
         .route("/console/status/keyslots/{id}/remove", post(status::remove_keyslot))
         .route("/console/status/orgs", post(status::create_org))
         .route("/console/{*rest}", get(nothing).post(nothing))
-        .layer(middleware::from_fn_with_state(api.clone(), dress::dress));
+        .layer(middleware::from_fn_with_state(api.clone(), security_headers::dress));
     Router::new().route("/", get(home)).route("/console/assets/{name}", get(assets::asset)).merge(pages)
 }
 
@@ -92,5 +92,5 @@ async fn home() -> Redirect {
 }
 
 async fn nothing() -> impl IntoResponse {
-    Refused::new(Code::NotFound, "there is no such page").hint("the navigation lists the pages")
+    ApiError::new(Code::NotFound, "there is no such page").hint("the navigation lists the pages")
 }

@@ -10,20 +10,22 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::{Advertised, default_urls};
+pub(crate) use address::{AdvertisedUrl, default_urls};
 use address::{listen, loopback};
-pub use flags::Flags;
-pub use role::Role;
+pub use flags::ServeFlags;
+pub(crate) use role::ServerRole;
 
-use super::connection::Patience;
-use super::datadir;
-use super::log::{LogFormat, LogLevel};
+use super::connection::ConnectionTimeouts;
+use super::data_dir;
+use super::log::{LogLevel, ServerLogFormat};
 use crate::domain::catalog::Presets;
 use crate::kv;
-use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
+use crate::settings::{
+    Environment, Setting, SettingErrors, SettingKey, SettingReader, SettingSource, YamlFile, parse,
+};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 /// Connections at once. One with TLS takes some 40 KiB, so that this many take 80 MiB. More would not get a herd through
 /// sooner: who finds no room waits in the kernel's queue.
 const CONNECTIONS: usize = 2048;
@@ -32,7 +34,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// What opens a key slot when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockFrom {
+pub(crate) enum UnlockSource {
     /// A file with a passphrase; one newline at its end does not count.
     PassphraseFile(PathBuf),
     /// A key file.
@@ -43,78 +45,78 @@ pub enum UnlockFrom {
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// The store's folder.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the records are.
-    pub store: kv::Url,
+    pub(crate) store: kv::Url,
     /// What it is there for.
-    pub role: Role,
+    pub(crate) role: ServerRole,
     /// TLS listeners.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Listeners without TLS, on loopback only.
-    pub plain: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
     /// The Unix socket, unless it is off.
-    pub socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
     /// Its mode: 0600, or 0660 for a group.
-    pub socket_mode: u32,
+    pub(crate) socket_mode: u32,
     /// Certificate chain, PEM.
-    pub cert: PathBuf,
+    pub(crate) cert: PathBuf,
     /// Its key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     /// Addresses that new tickets carry; empty: derived from `listen`.
-    pub advertise: Vec<String>,
+    pub(crate) advertise: Vec<String>,
     /// What opens a key slot; none: the store starts locked.
-    pub unlock: Option<UnlockFrom>,
+    pub(crate) unlock: Option<UnlockSource>,
     /// How to log.
-    pub log_format: LogFormat,
+    pub(crate) log_format: ServerLogFormat,
     /// How much.
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// Connections at once.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Requests at once.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// Boots that may wait for their turn.
-    pub boots: usize,
+    pub(crate) boots: usize,
     /// The longest that a boot may wait for its turn.
-    pub boot_wait: Duration,
+    pub(crate) boot_wait: Duration,
     /// Wrong credentials that one source has free before it is slowed.
-    pub guesses: u32,
+    pub(crate) guesses: u32,
     /// How long requests may take to finish once the server shall stop.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// The presets of the program, and the operator's own.
-    pub presets: Presets,
+    pub(crate) presets: Presets,
     /// How long peers are waited for.
-    pub patience: Patience,
+    pub(crate) patience: ConnectionTimeouts,
     /// systemd's credentials of this service.
-    pub credentials: Option<PathBuf>,
+    pub(crate) credentials: Option<PathBuf>,
     /// systemd's notification socket.
-    pub notify: Option<std::ffi::OsString>,
+    pub(crate) notify: Option<std::ffi::OsString>,
 }
 
-const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> Key {
-    Key { flag, variable, field }
+const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> SettingKey {
+    SettingKey { flag, variable, field }
 }
 
-const STORE: Key = key("--store", "", "store");
-const ROLE: Key = key("--role", "", "role");
-const LISTEN: Key = key("--listen", "", "listen");
-const PLAIN: Key = key("", "", "listen_plain");
-const SOCKET: Key = key("", "", "socket");
-const SOCKET_MODE: Key = key("", "", "socket_mode");
-const CERT: Key = key("", "", "tls.cert");
-const TLS_KEY: Key = key("", "", "tls.key");
-const ADVERTISE: Key = key("--advertise", "", "advertise");
-const PASSPHRASE_FILE: Key = key("--unlock-passphrase-file", "", "unlock.passphrase_file");
-const KEY_FILE: Key = key("--unlock-key-file", "", "unlock.key_file");
-const LOG_FORMAT: Key = key("--log-format", "", "log.format");
-const LOG_LEVEL: Key = key("", "DROPSAFE_LOG", "log.level");
-const MAX_CONNECTIONS: Key = key("", "", "limits.connections");
-const MAX_REQUESTS: Key = key("", "", "limits.requests");
-const MAX_BOOTS: Key = key("", "", "limits.boots");
-const BOOT_WAIT: Key = key("", "", "limits.boot_wait");
-const FREE_GUESSES: Key = key("", "", "limits.guesses");
-const DRAIN_TIME: Key = key("", "", "drain");
+const STORE: SettingKey = key("--store", "", "store");
+const ROLE: SettingKey = key("--role", "", "role");
+const LISTEN: SettingKey = key("--listen", "", "listen");
+const PLAIN: SettingKey = key("", "", "listen_plain");
+const SOCKET: SettingKey = key("", "", "socket");
+const SOCKET_MODE: SettingKey = key("", "", "socket_mode");
+const CERT: SettingKey = key("", "", "tls.cert");
+const TLS_KEY: SettingKey = key("", "", "tls.key");
+const ADVERTISE: SettingKey = key("--advertise", "", "advertise");
+const PASSPHRASE_FILE: SettingKey = key("--unlock-passphrase-file", "", "unlock.passphrase_file");
+const KEY_FILE: SettingKey = key("--unlock-key-file", "", "unlock.key_file");
+const LOG_FORMAT: SettingKey = key("--log-format", "", "log.format");
+const LOG_LEVEL: SettingKey = key("", "DROPSAFE_LOG", "log.level");
+const MAX_CONNECTIONS: SettingKey = key("", "", "limits.connections");
+const MAX_REQUESTS: SettingKey = key("", "", "limits.requests");
+const MAX_BOOTS: SettingKey = key("", "", "limits.boots");
+const BOOT_WAIT: SettingKey = key("", "", "limits.boot_wait");
+const FREE_GUESSES: SettingKey = key("", "", "limits.guesses");
+const DRAIN_TIME: SettingKey = key("", "", "drain");
 
-const KEYS: [Key; 19] = [
+const KEYS: [SettingKey; 19] = [
     STORE,
     ROLE,
     LISTEN,
@@ -141,62 +143,69 @@ impl ServeConfig {
     ///
     /// # Errors
     /// Every fault, each with its place.
-    pub fn read(data: &Path, flags: &Flags, environment: &Environment, file: &str) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let path = data.join(datadir::CONFIG);
-        let yaml = File::parse(&path.display().to_string(), file, &mut faults);
+    pub fn read(
+        data: &Path,
+        flags: &ServeFlags,
+        environment: &Environment,
+        file: &str,
+    ) -> Result<Self, SettingErrors> {
+        let mut faults = SettingErrors::default();
+        let path = data.join(data_dir::CONFIG);
+        let yaml = YamlFile::parse(&path.display().to_string(), file, &mut faults);
         let known: Vec<&str> = KEYS.iter().map(|key| key.field).chain([presets::FIELD]).collect();
         yaml.refuse_unknown(&known, &mut faults);
         let presets = presets::read(&yaml, &mut faults);
-        let sources: [&dyn Source; 3] = [flags, environment, &yaml];
-        let mut reader = Reader::new(&sources, &mut faults);
+        let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
+        let mut reader = SettingReader::new(&sources, &mut faults);
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
-        let within = |text: &str| form::path(text).map(|path| data.join(path));
+        let within = |text: &str| parse::path(text).map(|path| data.join(path));
         let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>().map(|url| url.in_folder(data))));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
         let unlocks = passphrase_file.as_ref().or(key_file.as_ref()).map(|setting| setting.origin.clone());
         let config = Self {
-            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
+            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(data_dir::STORE))),
             role: value(reader.one(&ROLE, str::parse)).unwrap_or_default(),
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
-            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned())))
+            socket: match value(reader.one(&SOCKET, |text| Ok::<_, parse::ExpectedForm>(text.to_owned())))
                 .as_deref()
             {
                 Some("off") => None,
                 Some(path) => Some(data.join(path)),
-                None => Some(data.join(datadir::SOCKET)),
+                None => Some(data.join(data_dir::SOCKET)),
             },
             socket_mode: value(reader.one(&SOCKET_MODE, socket_mode)).unwrap_or(0o600),
             cert: value(reader.one(&CERT, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("cert.pem")),
             key: value(reader.one(&TLS_KEY, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
-            advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
-                .unwrap_or_default(),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("key.pem")),
+            advertise: value(
+                reader.list(&ADVERTISE, |text| text.parse().map(|found: AdvertisedUrl| found.url)),
+            )
+            .unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
-                (Some(file), _) => Some(UnlockFrom::PassphraseFile(file.value.clone())),
-                (None, Some(file)) => Some(UnlockFrom::KeyFile(file.value.clone())),
+                (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
+                (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
                 (None, None) => None,
             },
             log_format: value(reader.one(&LOG_FORMAT, str::parse)).unwrap_or_default(),
             log_level: value(reader.one(&LOG_LEVEL, str::parse)).unwrap_or_default(),
             connections: value(reader.one(&MAX_CONNECTIONS, count)).unwrap_or(CONNECTIONS),
             requests: value(reader.one(&MAX_REQUESTS, count))
-                .unwrap_or(crate::api::limits::Settings::default().in_flight),
+                .unwrap_or(crate::api::limits::LimitSettings::default().in_flight),
             boots: value(reader.one(&MAX_BOOTS, count))
-                .unwrap_or(crate::api::limits::Settings::default().boots_waiting),
-            boot_wait: value(reader.one(&BOOT_WAIT, form::duration))
-                .unwrap_or(crate::api::limits::Settings::default().boot_patience),
+                .unwrap_or(crate::api::limits::LimitSettings::default().boots_waiting),
+            boot_wait: value(reader.one(&BOOT_WAIT, parse::duration))
+                .unwrap_or(crate::api::limits::LimitSettings::default().boot_wait),
             guesses: value(reader.one(&FREE_GUESSES, count))
                 .and_then(|count| u32::try_from(count).ok())
-                .unwrap_or(crate::api::limits::Settings::default().guesses),
-            drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+                .unwrap_or(crate::api::limits::LimitSettings::default().guesses),
+            drain: value(reader.one(&DRAIN_TIME, parse::duration)).unwrap_or(DRAIN),
             presets,
-            patience: Patience::default(),
+            patience: ConnectionTimeouts::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
             data: data.to_owned(),
@@ -207,12 +216,12 @@ impl ServeConfig {
                 "unlocks by a key file, and a passphrase file is set too; leave out one",
             );
         }
-        if let (Role::Deposit, Some(origin)) = (config.role, unlocks) {
+        if let (ServerRole::Deposit, Some(origin)) = (config.role, unlocks) {
             faults.push(origin, "a server of the role deposit is never unlocked; leave this out");
         }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
             faults.push(
-                crate::settings::Origin::File(path.display().to_string().into()),
+                crate::settings::SettingOrigin::File(path.display().to_string().into()),
                 "nothing to listen on",
             );
         }
@@ -220,7 +229,7 @@ impl ServeConfig {
     }
 
     /// The addresses that new tickets carry.
-    pub fn urls(&self, host: Option<&str>) -> Vec<String> {
+    pub(crate) fn urls(&self, host: Option<&str>) -> Vec<String> {
         if self.advertise.is_empty() { default_urls(&self.listen, host) } else { self.advertise.clone() }
     }
 }
@@ -229,7 +238,7 @@ fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
 }
 
-fn socket_mode(text: &str) -> Result<u32, form::Expected> {
+fn socket_mode(text: &str) -> Result<u32, parse::ExpectedForm> {
     match text {
         "0600" | "600" => Ok(0o600),
         "0660" | "660" => Ok(0o660),
@@ -237,7 +246,7 @@ fn socket_mode(text: &str) -> Result<u32, form::Expected> {
     }
 }
 
-fn count(text: &str) -> Result<usize, form::Expected> {
+fn count(text: &str) -> Result<usize, parse::ExpectedForm> {
     match text.parse() {
         Ok(count) if (1..=1_000_000).contains(&count) => Ok(count),
         _ => Err("expected a number from 1 to 1000000"),
@@ -248,8 +257,8 @@ fn count(text: &str) -> Result<usize, form::Expected> {
 mod tests {
     use super::*;
 
-    fn read(file: &str) -> Result<ServeConfig, Faults> {
-        ServeConfig::read(Path::new("/data"), &Flags::default(), &Environment::default(), file)
+    fn read(file: &str) -> Result<ServeConfig, SettingErrors> {
+        ServeConfig::read(Path::new("/data"), &ServeFlags::default(), &Environment::default(), file)
     }
 
     #[test]
@@ -264,10 +273,10 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file() {
-        let flags = Flags {
+        let flags = ServeFlags {
             listen: vec!["[::1]:1".to_owned()],
             log_format: Some("json".to_owned()),
-            ..Flags::default()
+            ..ServeFlags::default()
         };
         let file = "listen: 0.0.0.0:7373\nadvertise: [vault.example:7373]\nsocket: off\ntls: {cert: a.pem, key: /b.pem}\n";
         let config = ServeConfig::read(Path::new("/data"), &flags, &Environment::default(), file).unwrap();
@@ -275,13 +284,13 @@ mod tests {
         assert_eq!(config.advertise, ["https://vault.example:7373"]);
         assert_eq!(config.socket, None);
         assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
-        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.log_format, ServerLogFormat::Json);
     }
 
     #[test]
     fn a_server_for_deposits_is_not_unlocked() {
-        assert_eq!(read("role: release\n").unwrap().role, Role::Release);
-        assert_eq!(read("role: deposit\n").unwrap().role, Role::Deposit);
+        assert_eq!(read("role: release\n").unwrap().role, ServerRole::Release);
+        assert_eq!(read("role: deposit\n").unwrap().role, ServerRole::Deposit);
         let faults = read("role: deposit\nunlock: {key_file: k}\n").unwrap_err();
         assert_eq!(faults.len(), 1, "{faults}");
         assert!(read("role: canary\n").is_err());

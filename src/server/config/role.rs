@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::settings::form;
+use crate::settings::parse;
 
 /// What a server is there for. Of several over one store each may have its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum ServerRole {
     /// Everything.
     #[default]
     All,
@@ -17,10 +17,10 @@ pub enum Role {
     Release,
 }
 
-impl FromStr for Role {
-    type Err = form::Expected;
+impl FromStr for ServerRole {
+    type Err = parse::ExpectedForm;
 
-    fn from_str(text: &str) -> Result<Self, form::Expected> {
+    fn from_str(text: &str) -> Result<Self, parse::ExpectedForm> {
         match text {
             "all" => Ok(Self::All),
             "deposit" => Ok(Self::Deposit),
@@ -30,7 +30,7 @@ impl FromStr for Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for ServerRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::All => "all",

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::kv::{CommitError, ReadError};
+use crate::domain::code::Code;
+use crate::kv::{CommitError, KvReadError};
 
 /// A stable code for programs, beside the message for people.
 pub trait Coded: std::error::Error {
-    /// One of the codes of the HTTP API in snake_case; beside those `corrupt` (a record that does not open: a defect or
-    /// a damaged byte store; outward an `internal`) and `already_initialised`.
-    fn code(&self) -> &'static str;
+    /// The code, for programs.
+    fn code(&self) -> Code;
 
     /// What to do about it.
     fn hint(&self) -> Option<String> {
@@ -47,14 +47,14 @@ pub enum Failure {
 // === impl Failure ===
 
 impl Coded for Failure {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-            Self::Full => "store_full",
-            Self::Corrupt => "corrupt",
-            Self::Conflict => "conflict",
-            Self::Internal => "internal",
+            Self::Overloaded => Code::Overloaded,
+            Self::Unavailable => Code::Unavailable,
+            Self::Full => Code::StoreFull,
+            Self::Corrupt => Code::Corrupt,
+            Self::Conflict => Code::Conflict,
+            Self::Internal => Code::Internal,
         }
     }
 
@@ -80,11 +80,11 @@ impl Coded for Failure {
 
 // === from the byte store ===
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
+impl From<KvReadError> for Failure {
+    fn from(error: KvReadError) -> Self {
         match error {
-            ReadError::Corrupt => Self::Corrupt,
-            ReadError::Unavailable(_) => Self::Unavailable,
+            KvReadError::Corrupt => Self::Corrupt,
+            KvReadError::Unavailable(_) => Self::Unavailable,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::code::Code;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Denied;
@@ -95,22 +96,22 @@ pub enum Error {
 // === impl Coded ===
 
 impl Coded for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Forbidden(_) => "forbidden",
-            Self::WriteOnly => "write_only",
-            Self::NotFound { .. } => "not_found",
-            Self::Invalid { .. } => "invalid_request",
-            Self::NameTaken { .. } | Self::Taken { .. } => "name_taken",
-            Self::NameRefused { .. } => "name_refused",
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::WriteOnly => Code::WriteOnly,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Invalid { .. } => Code::InvalidRequest,
+            Self::NameTaken { .. } | Self::Taken { .. } => Code::NameTaken,
+            Self::NameRefused { .. } => Code::NameRefused,
             Self::Value(error) => value_code(error),
-            Self::VersionMismatch => "version_mismatch",
-            Self::StaleGeneration { .. } => "stale_generation",
-            Self::Locked => "locked",
-            Self::LastKeyslot => "last_keyslot",
-            Self::LastAdmin => "last_admin",
-            Self::IdempotencyMismatch => "idempotency_mismatch",
-            Self::Conflict { .. } => "conflict",
+            Self::VersionMismatch => Code::VersionMismatch,
+            Self::StaleGeneration { .. } => Code::StaleGeneration,
+            Self::Locked => Code::Locked,
+            Self::LastKeyslot => Code::LastKeyslot,
+            Self::LastAdmin => Code::LastAdmin,
+            Self::IdempotencyMismatch => Code::IdempotencyMismatch,
+            Self::Conflict { .. } => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -148,11 +149,11 @@ impl Coded for Error {
 /// A person has to unlock it, so there is no point in asking often.
 pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 
-fn value_code(error: &ValueError) -> &'static str {
+fn value_code(error: &ValueError) -> Code {
     match error {
-        ValueError::Nul | ValueError::NotText => "value_invalid",
+        ValueError::Nul | ValueError::NotText => Code::ValueInvalid,
         ValueError::VariableTooLong { .. }
         | ValueError::AboveCeiling { .. }
-        | ValueError::FileTooLong { .. } => "value_too_large",
+        | ValueError::FileTooLong { .. } => Code::ValueTooLarge,
     }
 }

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
 use crate::domain::id::StoreId;
-use crate::kv::{CommitError, Entry, Kv, Precondition, Revision, Write};
+use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::header::Header;
 use crate::store::engine::records::{decode, encode};
@@ -82,7 +83,7 @@ struct Place<'a> {
 /// A walk over all records of a place, those of the place itself apart.
 struct Walk<'a> {
     kv: &'a Arc<dyn Kv>,
-    page: std::vec::IntoIter<Entry>,
+    page: std::vec::IntoIter<KvEntry>,
     after: Option<Vec<u8>>,
     more: bool,
 }
@@ -190,7 +191,7 @@ async fn copy(
 }
 
 impl Place<'_> {
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
+    async fn get(&self, key: &[u8]) -> Result<Option<KvEntry>, Failure> {
         Ok(self.kv.get(&[key.to_vec()]).await?.0.pop().flatten())
     }
 
@@ -276,7 +277,7 @@ impl Place<'_> {
 
 impl Walk<'_> {
     /// The next record. The header and marks are the place's own, not the store's.
-    async fn next(&mut self) -> Result<Option<Entry>, Failure> {
+    async fn next(&mut self) -> Result<Option<KvEntry>, Failure> {
         loop {
             match self.page.next() {
                 Some(entry) if entry.key.starts_with(b"\0") => {}
@@ -304,13 +305,13 @@ async fn identity_of(kv: &Arc<dyn Kv>, record_key: &RecordKey) -> Result<Identit
 }
 
 impl Coded for MigrateError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NoSource => "not_found",
-            Self::NotEmpty => "already_initialised",
-            Self::WrongRecordKey => "forbidden",
-            Self::Moved | Self::Changing | Self::Differs => "conflict",
-            Self::TooLarge => "invalid_request",
+            Self::NoSource => Code::NotFound,
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Moved | Self::Changing | Self::Differs => Code::Conflict,
+            Self::TooLarge => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
     }

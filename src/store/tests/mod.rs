@@ -26,8 +26,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::crypto::memory::Key32;
-use crate::crypto::passphrase::Params;
+use crate::crypto::passphrase::Argon2Params;
 use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
@@ -37,8 +38,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, Entry, Health, Kv, Limits, Outage, Page as KvPage, Precondition, ReadError,
-    Revision, Watch, Write,
+    BoxFuture, CommitError, Kv, KvEntry, KvHealth, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, Write,
 };
 use crate::store::engine::records::Records;
 use crate::store::tables::keyspace;
@@ -162,7 +163,7 @@ fn passphrase_slot(passphrase: &str) -> NewKeyslot {
         credential: false,
         secret: UnlockSecret::Passphrase(Zeroizing::new(passphrase.to_owned())),
         label: None,
-        argon2: Some(Params::for_throwaway_stores()),
+        argon2: Some(Argon2Params::for_throwaway_stores()),
     }
 }
 
@@ -271,9 +272,9 @@ impl Kv for Faulty {
     fn get<'a>(
         &'a self,
         keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+    ) -> BoxFuture<'a, Result<(Vec<Option<KvEntry>>, Revision), KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.get(keys)
     }
@@ -283,9 +284,9 @@ impl Kv for Faulty {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.scan(prefix, after, limit)
     }
@@ -315,15 +316,15 @@ impl Kv for Faulty {
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.kv.watch(prefix, from)
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        self.kv.snapshot()
     }
 
     fn limits(&self) -> Limits {
         self.kv.limits()
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         self.kv.health()
     }
 

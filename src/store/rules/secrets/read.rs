@@ -27,6 +27,8 @@ enum Places {
     Scopes(Vec<Scope>),
     /// In all of the organization, or all private scopes of it.
     All { private_only: bool },
+    /// These, which the indexes of names found.
+    Named(BTreeMap<SecretId, Scope>),
 }
 
 impl Store {
@@ -80,7 +82,11 @@ impl Store {
         page: PageAsk,
     ) -> Result<Page<Secret>, Error> {
         let (org, _) = self.insider(caller, AuditAction::SecretList).await?;
-        let places = self.places(caller, filter).await?;
+        let mut places = self.places(caller, filter).await?;
+        if let Some(name) = &filter.name {
+            let scopes = self.scopes_of(caller, org, places).await?;
+            places = Places::Named(self.ids_named(org, &scopes, name).await?);
+        }
         let limit = page.limit();
         let mut after: Option<SecretId> = match self.start_of(&page)? {
             Some(after) => Some(SecretId::from_bytes(after.try_into().map_err(|_| foreign_cursor())?)),
@@ -197,7 +203,46 @@ impl Store {
         match places {
             Places::Scopes(scopes) => self.next_of_scopes(org, scopes, after, limit).await,
             Places::All { private_only } => self.next_of_all(org, *private_only, after, limit).await,
+            Places::Named(found) => {
+                let rest = found.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
+                let keys: Vec<_> = rest.map(|(id, scope)| self.records().secret(org, *scope, *id)).collect();
+                // All at once: there are at most two in each scope.
+                Ok((self.records().get_all(&keys).await?.into_iter().flatten().collect(), false))
+            }
         }
+    }
+
+    /// The scopes of a list, one by one.
+    async fn scopes_of(&self, caller: &Caller, org: OrgId, places: Places) -> Result<Vec<Scope>, Error> {
+        let private_only = match places {
+            Places::Scopes(scopes) => return Ok(scopes),
+            Places::Named(found) => return Ok(found.into_values().collect()),
+            Places::All { private_only } => private_only,
+        };
+        let (_, own) = caller.own_member()?;
+        let mut scopes = self.visible_scopes(caller, org, own).await?;
+        scopes.retain(|scope| !private_only || *scope != Scope::Shared);
+        Ok(scopes)
+    }
+
+    /// The secrets that have a name or are exported under it, found by the indexes of names.
+    async fn ids_named(
+        &self,
+        org: OrgId,
+        scopes: &[Scope],
+        name: &str,
+    ) -> Result<BTreeMap<SecretId, Scope>, Failure> {
+        let records = self.records();
+        let (name, env) = (SecretName::parse(name).ok(), EnvName::parse(name).ok());
+        let mut keys = Vec::with_capacity(2 * scopes.len());
+        let mut scope_of = Vec::with_capacity(2 * scopes.len());
+        for scope in scopes {
+            keys.extend(name.iter().map(|name| records.secret_name(org, *scope, name)));
+            keys.extend(env.iter().map(|env| records.secret_env(org, *scope, env)));
+            scope_of.resize(keys.len(), *scope);
+        }
+        let found = records.get_all(&keys).await?.into_iter().zip(scope_of);
+        Ok(found.filter_map(|(id, scope)| Some((id?, scope))).collect())
     }
 
     async fn next_of_scopes(

@@ -1,0 +1,101 @@
+//! A stream that closes politely: it says that it is done, and then reads for a moment what its peer still sends. A
+//! socket that is closed with unread data is reset by the kernel, and the reset can overtake the answer (RFC 9112
+//! section 9.6): whoever sends a body that is too large would never learn that it is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// How long and how much is read after the end.
+const TIME: Duration = Duration::from_secs(2);
+const BYTES: usize = 8 * 1024 * 1024;
+
+/// A stream that lingers when it is shut down.
+pub(crate) struct LingeringStream<S> {
+    stream: S,
+    state: LingerState,
+}
+
+enum LingerState {
+    Open,
+    /// The peer knows that we are done.
+    Reading {
+        left: usize,
+        until: Pin<Box<Sleep>>,
+    },
+    Done,
+}
+
+impl<S> LingeringStream<S> {
+    /// `stream`, to linger when it is shut down.
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, state: LingerState::Open }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, state } = &mut *self;
+        loop {
+            match state {
+                LingerState::Open => {
+                    std::task::ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
+                    *state = LingerState::Reading { left: BYTES, until: Box::pin(tokio::time::sleep(TIME)) };
+                }
+                LingerState::Reading { left, until } => {
+                    if until.as_mut().poll(context).is_ready() {
+                        *state = LingerState::Done;
+                        continue;
+                    }
+                    let mut space = [0; 8192];
+                    let mut buffer = ReadBuf::new(&mut space);
+                    let read = std::task::ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+                    let read = read.map_or(0, |()| buffer.filled().len());
+                    *left = left.saturating_sub(read);
+                    if read == 0 || *left == 0 {
+                        *state = LingerState::Done;
+                    }
+                }
+                LingerState::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}

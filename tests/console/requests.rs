@@ -1,0 +1,634 @@
+//! The console asked directly, as a browser would and as an attacker would, over a store in memory.
+
+use dropsafe::api::OverTls;
+use http::{Request, StatusCode};
+use serde_json::json;
+
+use crate::test_api::{Answer, TestApi, Who};
+
+const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
+
+/// A browser with a session.
+struct Visitor<'a> {
+    api: &'a TestApi,
+    cookie: String,
+    form: String,
+}
+
+impl<'a> Visitor<'a> {
+    async fn new(api: &'a TestApi, who: Who) -> Self {
+        let answer = log_in(api, api.credential(who), "").await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        let cookie = cookie_of(&answer);
+        let mut visitor = Self { api, cookie, form: String::new() };
+        let page = visitor.get("/console/status").await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        visitor.form = between(&page.text, "name=\"form\" value=\"", "\"").to_owned();
+        visitor
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        get(self.api, path, &self.cookie).await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut all = vec![("form", self.form.as_str())];
+        all.extend_from_slice(fields);
+        post(self.api, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
+    }
+
+    /// Deposits, and gives the new secret's page.
+    async fn deposit(&self, name: &str, value: &str, more: &[(&str, &str)]) -> String {
+        let mut fields = vec![("name", name), ("value", value), ("auto_install", "on")];
+        fields.extend_from_slice(more);
+        let answer = self.post("/console/secrets", &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        answer.headers["location"].to_str().unwrap().to_owned()
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
+    rest.split_once(after).unwrap().0
+}
+
+fn cookies(answer: &Answer) -> Vec<String> {
+    let lines = answer.headers.get_all("set-cookie").iter();
+    lines.map(|line| line.to_str().unwrap().to_owned()).collect()
+}
+
+/// The session that an answer has the browser keep.
+fn cookie_of(answer: &Answer) -> String {
+    let lines = cookies(answer);
+    let line = lines.iter().find(|line| line.contains("session=") && !line.contains("Max-Age=0")).unwrap();
+    line.split(';').next().unwrap().to_owned()
+}
+
+fn multipart(fields: &[(&str, &str)]) -> String {
+    let mut body = String::new();
+    for (name, value) in fields {
+        body.push_str(&format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+    }
+    body + "--b--\r\n"
+}
+
+async fn get(api: &TestApi, path: &str, cookie: &str) -> Answer {
+    let request = Request::builder().uri(path).header("host", "store.example").header("cookie", cookie);
+    api.send(request.body(axum::body::Body::empty()).unwrap()).await
+}
+
+async fn post(
+    api: &TestApi,
+    path: &str,
+    cookie: &str,
+    headers: &[(&str, &str)],
+    fields: &[(&str, &str)],
+) -> Answer {
+    let mut request = Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("host", "store.example")
+        .header("cookie", cookie)
+        .header("content-type", "multipart/form-data; boundary=b");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    api.send(request.body(axum::body::Body::from(multipart(fields))).unwrap()).await
+}
+
+async fn log_in(api: &TestApi, token: &str, cookie: &str) -> Answer {
+    post(api, "/console/login", cookie, &[("sec-fetch-site", "same-origin")], &[("token", token)]).await
+}
+
+/// Every page that a member can open without knowing an id.
+const PAGES: &[&str] = &[
+    "/console/secrets",
+    "/console/secrets/new",
+    "/console/secrets/preset?preset=openai",
+    "/console/import",
+    "/console/plugins",
+    "/console/boots",
+    "/console/tickets",
+    "/console/members",
+    "/console/audit",
+    "/console/status",
+    "/console/nothing",
+    "/console/login",
+];
+
+#[tokio::test]
+async fn every_page_forbids_what_it_does_not_bring_itself() {
+    let api = TestApi::new().await;
+    let admin = Visitor::new(&api, Who::Admin).await;
+    for path in PAGES {
+        let answer = admin.get(path).await;
+        let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "require-trusted-types-for 'script'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{path}");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin", "{path}");
+        assert!(header("content-type").starts_with("text/html"), "{path}");
+        let page = &answer.text;
+        for (at, _) in page.match_indices("<script") {
+            assert!(
+                page[at..].starts_with("<script type=\"module\" src=\"/console/assets/"),
+                "{path}: an inline script"
+            );
+        }
+        for inline in
+            ["<style", " style=", " onclick=", " onload=", " onerror=", "javascript:", "http://", "https://"]
+        {
+            assert!(!page.contains(inline), "{path} holds {inline}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_the_login_page_and_nothing_else() {
+    let api = TestApi::new().await;
+    for path in PAGES.iter().filter(|path| !path.ends_with("login") && !path.ends_with("nothing")) {
+        for cookie in ["", "dropsafe-session=", &format!("dropsafe-session={}", "A".repeat(64))] {
+            let answer = get(&api, path, cookie).await;
+            assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+            assert!(answer.headers["location"].to_str().unwrap().starts_with("/console/login"), "{path}");
+        }
+    }
+    assert_eq!(get(&api, "/", "").await.headers["location"], "/console/");
+    for who in [Who::Expired, Who::Revoked, Who::Ticket] {
+        let answer = log_in(&api, api.credential(who), "").await;
+        assert!(answer.status.is_client_error() && cookies(&answer).is_empty(), "{who:?}: {}", answer.status);
+        assert!(!answer.text.contains(api.credential(who)), "the token comes back");
+    }
+}
+
+#[tokio::test]
+async fn the_sessions_cookie_is_for_this_site_alone_and_new_at_each_login() {
+    let api = TestApi::new().await;
+    let token = api.credential(Who::Member);
+    let first = log_in(&api, token, "").await;
+    let line = &cookies(&first)[0];
+    for part in ["; Path=/;", "HttpOnly", "SameSite=Strict", "Max-Age=43200"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(!line.contains(token));
+
+    let mut request = Request::builder()
+        .method("POST")
+        .uri("/console/login")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(axum::body::Body::from(multipart(&[("token", token)])))
+        .unwrap();
+    request.extensions_mut().insert(OverTls);
+    let over_tls = api.send(request).await;
+    let line = &cookies(&over_tls)[0];
+    assert!(line.starts_with("__Host-dropsafe-session=") && line.ends_with("; Secure"), "{line}");
+
+    // Fixation: whatever session a browser comes with, it leaves with another, and the old one is over.
+    let planted = cookie_of(&first);
+    let second = log_in(&api, token, &planted).await;
+    assert_ne!(cookie_of(&second), planted);
+    assert_eq!(get(&api, "/console/secrets", &planted).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(get(&api, "/console/secrets", &cookie_of(&second)).await.status, StatusCode::OK);
+    // One that an attacker made up does not become a session.
+    let made_up = format!("dropsafe-session={}", "B".repeat(64));
+    let third = log_in(&api, token, &made_up).await;
+    assert_ne!(cookie_of(&third), made_up);
+    assert_eq!(get(&api, "/console/secrets", &made_up).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_request_of_another_site_or_session_changes_nothing() {
+    let api = TestApi::new().await;
+    let member = Visitor::new(&api, Who::Member).await;
+    let other = Visitor::new(&api, Who::Admin).await;
+    let fields = |form: &'static str| [("form", form), ("name", "planted"), ("value", VALUE)];
+    let own = [("form", member.form.as_str()), ("name", "planted"), ("value", VALUE)];
+    for headers in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[],
+    ] {
+        let answer = post(&api, "/console/secrets", &member.cookie, headers, &own).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}");
+        assert!(!answer.text.contains(VALUE));
+    }
+    let here = [("sec-fetch-site", "same-origin")];
+    for form in ["", "0123456789abcdef0123456789abcdef"] {
+        let answer = post(&api, "/console/secrets", &member.cookie, &here, &fields(form)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    }
+    let theirs = [("form", other.form.as_str()), ("name", "planted"), ("value", VALUE)];
+    assert_eq!(
+        post(&api, "/console/secrets", &member.cookie, &here, &theirs).await.status,
+        StatusCode::FORBIDDEN
+    );
+    // A login that another site sends would log its victim into the attacker's account.
+    let answer = post(
+        &api,
+        "/console/login",
+        "",
+        &[("sec-fetch-site", "cross-site")],
+        &[("token", api.credential(Who::Member))],
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(cookies(&answer).iter().all(|line| !line.contains("session=")));
+    assert!(!member.get("/console/secrets").await.text.contains("planted"));
+}
+
+#[tokio::test]
+async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
+    let api = TestApi::new().await;
+    let member = Visitor::new(&api, Who::Member).await;
+    api.pass(30 * 60 * 1000);
+    assert_eq!(member.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
+
+    let (first, second) = (Visitor::new(&api, Who::Member).await, Visitor::new(&api, Who::Member).await);
+    let out = first.post("/console/logout", &[]).await;
+    assert_eq!(out.headers["location"], "/console/login");
+    assert!(
+        cookies(&out).iter().any(|line| line.starts_with("dropsafe-session=;") && line.contains("Max-Age=0"))
+    );
+    assert_eq!(first.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(second.get("/console/secrets").await.status, StatusCode::OK);
+    let third = Visitor::new(&api, Who::Member).await;
+    third.post("/console/logout-everywhere", &[]).await;
+    assert_eq!(second.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(third.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
+
+    let last = Visitor::new(&api, Who::Member).await;
+    api.ask(Who::Admin, "DELETE", "/v1/members/mel", serde_json::Value::Null).await.expect(200);
+    assert_eq!(last.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
+    let api = TestApi::new().await;
+    let member = Visitor::new(&api, Who::Member).await;
+    let page = member.deposit("openai-api-key", VALUE, &[]).await;
+    let refusals = [
+        ("/console/secrets".to_owned(), vec![("name", "openai-api-key"), ("value", VALUE)]),
+        ("/console/secrets".to_owned(), vec![("name", "LD_PRELOAD"), ("value", VALUE)]),
+        ("/console/secrets".to_owned(), vec![("name", VALUE), ("value", VALUE), ("as", "lower case")]),
+        ("/console/secrets/preset".to_owned(), vec![("preset", "stripe"), ("value.webhook_secret", VALUE)]),
+        (format!("{page}/replace"), vec![("value", VALUE), ("version", "ver_none"), ("as", "no name")]),
+        (
+            "/console/import".to_owned(),
+            vec![
+                (
+                    "env",
+                    "OPENAI_KEY=sk-canary0123456789abcdefghijKLMN\nLD_PRELOAD=sk-canary0123456789abcdefghijKLMN",
+                ),
+                ("do", "store"),
+            ],
+        ),
+        (
+            "/console/plugins/fill".to_owned(),
+            vec![("plugin", "x"), ("name", "openai-api-key"), ("value", VALUE)],
+        ),
+        ("/console/status/unlock".to_owned(), vec![("passphrase", VALUE)]),
+    ];
+    for (path, fields) in refusals {
+        let name_is_value = fields.contains(&("name", VALUE));
+        let answer = member.post(&path, &fields).await;
+        assert!(answer.status.is_client_error(), "{path}: {} {}", answer.status, answer.text);
+        let there = answer.text.matches(VALUE).count();
+        // What was typed as the name does come back; the value's field is empty again.
+        assert_eq!(there, if name_is_value { 1 } else { 0 }, "{path}: {}", answer.text);
+    }
+    let mut pages: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    pages.push(page);
+    pages.push("/console/live/name?name=openai-api-key".to_owned());
+    pages.push("/console/audit/export".to_owned());
+    for visitor in [&member, &Visitor::new(&api, Who::Admin).await] {
+        for path in &pages {
+            let answer = visitor.get(path).await;
+            assert!(!answer.text.contains(VALUE), "{path}");
+            assert!(!answer.text.contains("canary0123"), "{path}");
+            assert!(!format!("{:?}", answer.headers).contains("canary"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_typed_is_text_on_every_page_that_shows_it() {
+    let api = TestApi::new().await;
+    let admin = Visitor::new(&api, Who::Admin).await;
+    let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+    let evil = |text: &str| text.contains("<script>alert") || text.contains("<img src=x");
+    // Names take no markup at all: refused, and what comes back into the form is escaped.
+    for (path, field) in [
+        ("/console/secrets", "name"),
+        ("/console/secrets", "as"),
+        ("/console/secrets", "plugin"),
+        ("/console/secrets", "category"),
+        ("/console/plugins", "plugin"),
+        ("/console/plugins", "required"),
+        ("/console/members", "name"),
+        ("/console/tickets", "sources"),
+        ("/console/tickets", "plugins"),
+        ("/console/tokens", "member"),
+        ("/console/import", "plugin"),
+    ] {
+        let mut fields =
+            vec![("name", "fine"), ("value", VALUE), ("role", "member"), ("plugin", "fine"), ("env", "A=1")];
+        fields.retain(|(name, _)| *name != field);
+        fields.push((field, script));
+        let answer = admin.post(path, &fields).await;
+        assert!(answer.status.is_client_error(), "{path} {field}: {}", answer.status);
+        assert!(!evil(&answer.text), "{path} {field}: {}", answer.text);
+    }
+    // Texts for people take it, and show it as text.
+    admin.post("/console/tickets", &[("label", script), ("ttl", "1")]).await;
+    admin.post("/console/tokens", &[("label", script)]).await;
+    admin.post("/console/plugins", &[("plugin", "mail"), ("title", script)]).await;
+    api.ask(
+        Who::Admin,
+        "PUT",
+        "/v1/categories/odd",
+        json!({ "title": script, "colour": "red", "description": script }),
+    )
+    .await
+    .expect(200);
+    admin.deposit("setting", script, &[("type", "plain"), ("category", "odd"), ("plugin", "mail")]).await;
+    let ticket = api.ticket(json!({})).await;
+    api.ask_as(&ticket, "POST", "/v1/boot", json!({ "host": script, "machine": script, "agent": script }))
+        .await;
+    let mut seen = 0;
+    for path in PAGES {
+        let page = admin.get(path).await.text;
+        assert!(!evil(&page), "{path}: {page}");
+        seen += page.matches("&#60;script&#62;alert").count();
+    }
+    assert!(seen >= 4, "the texts were not shown at all");
+    // Queries come back into their fields.
+    let encoded = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%3E%3Cimg%20src%3Dx%3E";
+    for path in [
+        "/console/secrets?q=",
+        "/console/boots?secret=",
+        "/console/audit?q=",
+        "/console/login?next=/console/",
+    ] {
+        let page = admin.get(&format!("{path}{encoded}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(!evil(&page.text), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_member_sees_and_changes_nothing_private_of_another() {
+    let api = TestApi::new().await;
+    let admin = Visitor::new(&api, Who::Admin).await;
+    let member = Visitor::new(&api, Who::Member).await;
+    let private = admin.deposit("adas-own-key", VALUE, &[]).await;
+    for path in [
+        "/console/secrets",
+        "/console/secrets?scope=private",
+        "/console/secrets?q=adas",
+        "/console/plugins",
+        "/console/boots?secret=adas-own-key",
+    ] {
+        let page = member.get(path).await.text;
+        assert!(!page.contains("adas-own-key</a>") && !page.contains("ADAS_OWN_KEY"), "{path}");
+    }
+    assert_eq!(member.get(&private).await.status, StatusCode::NOT_FOUND);
+    for action in ["replace", "edit", "re-encrypt", "delete", "install"] {
+        let answer = member.post(&format!("{private}/{action}"), &[("value", "x")]).await;
+        assert!(answer.status.is_client_error(), "{action}: {}", answer.status);
+    }
+    assert_eq!(admin.get(&private).await.status, StatusCode::OK);
+    for path in ["/console/audit", "/console/audit/export"] {
+        assert_eq!(member.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let live = member.get("/console/live/name?name=adas-own-key").await;
+    assert_eq!(live.json()["taken"], serde_json::Value::Null, "{}", live.text);
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
+    let api = TestApi::new().await;
+    let member = Visitor::new(&api, Who::Member).await;
+    let long = "x".repeat(3 << 20);
+    let answer = member.post("/console/secrets", &[("name", "long"), ("value", &long)]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let answer = member.post("/console/tickets", &[("label", &long[..1 << 17])]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.text.contains("<html"));
+    let long = &long[..100_000];
+    let answer = member.post("/console/secrets", &[("name", "long"), ("value", long)]).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+    assert!(
+        answer.text.contains("deliver it as a file") || answer.text.contains("Deliver it as a file"),
+        "{}",
+        answer.text
+    );
+    for path in [
+        "/console/secrets/sec_nothing",
+        "/console/boots/x",
+        "/console/secrets?scope=all",
+        "/console/audit?since=yesterday",
+    ] {
+        let answer = Visitor::new(&api, Who::Admin).await.get(path).await;
+        assert!(
+            answer.status.is_client_error() && answer.text.contains("<html"),
+            "{path}: {}",
+            answer.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_not_repeat() {
+    let api = TestApi::new().await;
+    let admin = Visitor::new(&api, Who::Admin).await;
+    let secret = admin
+        .deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")])
+        .await;
+    let page = admin.get(&secret).await.text;
+    assert!(page.contains("OPENAI_API_KEY") && page.contains("sk-****...KLMN"), "{page}");
+    let version = between(&page, "name=\"version\" value=\"", "\"").to_owned();
+    let done = async |path: String, fields: &[(&str, &str)]| {
+        let answer = admin.post(&path, fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {}", answer.text);
+        let told = cookies(&answer).into_iter().find(|line| line.starts_with("dropsafe-flash=")).unwrap();
+        let text = told.split(['=', ';']).nth(1).unwrap().to_owned();
+        String::from_utf8(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()).unwrap()
+    };
+    assert!(
+        done(format!("{secret}/install"), &[("auto_install", "off"), ("here", "/console/secrets")])
+            .await
+            .contains("kept back")
+    );
+    assert!(
+        done(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)])
+            .await
+            .contains("is stored")
+    );
+    let stale = admin.post(&format!("{secret}/replace"), &[("value", "third"), ("version", &version)]).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "somebody else's change is not overwritten");
+    assert!(
+        done(format!("{secret}/edit"), &[("plugin", "mail"), ("auto_install", "on")])
+            .await
+            .contains("is changed")
+    );
+    done("/console/plugins".to_owned(), &[("plugin", "mail"), ("required", "openai-api-key smtp-password")])
+        .await;
+    let plugins = admin.get("/console/plugins").await.text;
+    assert!(plugins.contains("1 required secret is missing"), "{plugins}");
+    done(
+        "/console/plugins/fill".to_owned(),
+        &[("plugin", "mail"), ("name", "smtp-password"), ("value", "x"), ("scope", "shared")],
+    )
+    .await;
+    assert!(admin.get("/console/plugins").await.text.contains("Has what it needs"));
+    assert!(
+        done("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")])
+            .await
+            .contains("disabled")
+    );
+    done("/console/members".to_owned(), &[("name", "mia"), ("role", "member")]).await;
+    done("/console/members/mia/role".to_owned(), &[("role", "auditor")]).await;
+    done("/console/members/mia/remove".to_owned(), &[]).await;
+
+    let preview = admin
+        .post(
+            "/console/import",
+            &[
+                ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
+                ("scope", "shared"),
+                ("existing", "replace"),
+                ("do", "preview"),
+            ],
+        )
+        .await;
+    assert_eq!(preview.status, StatusCode::OK, "{}", preview.text);
+    assert!(preview.text.contains("Nothing is stored yet"), "{}", preview.text);
+    assert!(!admin.get("/console/secrets").await.text.contains("NEW_ONE"));
+    assert!(
+        done(
+            "/console/import".to_owned(),
+            &[
+                ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
+                ("scope", "shared"),
+                ("existing", "replace"),
+                ("do", "store")
+            ]
+        )
+        .await
+        .contains("1 new, 1 replaced")
+    );
+
+    let page = admin.get("/console/tickets").await.text;
+    let once = between(&page, "name=\"once\" value=\"", "\"").to_owned();
+    let fields = [("once", once.as_str()), ("ttl", "1"), ("unit", "hours"), ("uses", "1"), ("label", "ci")];
+    let made = admin.post("/console/tickets", &fields).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let ticket = between(&made.text, "readonly rows=\"4\">", "<").to_owned();
+    assert!(ticket.starts_with("dst_"), "{ticket}");
+    let again = admin.post("/console/tickets", &fields).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "loading the answer again makes no second ticket");
+    assert!(!again.text.contains("dst_") && !admin.get("/console/tickets").await.text.contains(&ticket));
+
+    assert!(done(format!("{secret}/delete"), &[]).await.contains("is deleted"));
+    let trail = admin.get("/console/audit/export").await;
+    assert_eq!(trail.headers["content-type"], "application/x-ndjson");
+    for action in [
+        "session.start",
+        "secret.create",
+        "secret.replace",
+        "secret.edit",
+        "secret.delete",
+        "plugin.edit",
+        "member.create",
+        "ticket.create",
+    ] {
+        assert!(
+            trail.text.lines().any(|line| line.contains(&format!("\"{action}\""))),
+            "{action} is not in the trail"
+        );
+    }
+    let verified = admin.post("/console/audit/verify", &[]).await;
+    assert!(verified.text.contains("Every chain is whole"));
+}
+
+#[tokio::test]
+async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
+    let api = TestApi::new().await;
+    let member = Visitor::new(&api, Who::Member).await;
+    api.ask(Who::Operator, "POST", "/v1/lock", serde_json::Value::Null).await.expect(200);
+    let page = member.get("/console/secrets").await.text;
+    assert!(page.contains("The store is locked."));
+    member.deposit("while-locked", VALUE, &[]).await;
+    let operator = Visitor::new(&api, Who::Operator).await;
+    assert_eq!(operator.get("/console/secrets").await.status, StatusCode::FORBIDDEN);
+    let wrong = operator.post("/console/status/unlock", &[("key_text", "dropsafe-key-1wrong")]).await;
+    assert!(wrong.status.is_client_error(), "{}", wrong.status);
+    let right = operator.post("/console/status/unlock", &[("key_text", api.key_file.as_str())]).await;
+    assert_eq!(right.status, StatusCode::SEE_OTHER, "{}", right.text);
+    assert!(!member.get("/console/secrets").await.text.contains("The store is locked."));
+    let all = operator.post("/console/status/re-encrypt", &[]).await;
+    assert_eq!(all.status, StatusCode::SEE_OTHER, "{}", all.text);
+    let made = operator.post("/console/status/orgs", &[("name", "acme"), ("admin", "ann")]).await;
+    assert!(made.text.contains("dsm_"), "{}", made.text);
+    operator.post("/console/status/lock", &[]).await;
+    assert!(member.get("/console/secrets").await.text.contains("The store is locked."));
+}
+
+#[tokio::test]
+async fn every_command_line_that_a_page_shows_is_one() {
+    let api = TestApi::new().await;
+    let admin = Visitor::new(&api, Who::Admin).await;
+    let secret = admin.deposit("openai-api-key", VALUE, &[("scope", "shared")]).await;
+    let mut paths: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
+    paths.extend([
+        secret,
+        "/console/secrets?q=openai&scope=shared&category=custom&plugin=mail".to_owned(),
+        "/console/boots?secret=openai-api-key&live=true".to_owned(),
+        "/console/audit?q=x&action=secret.create&actor=ada".to_owned(),
+    ]);
+    let mut pages = Vec::new();
+    for path in &paths {
+        pages.push(admin.get(path).await.text);
+    }
+    for who in [Who::Operator, Who::Member] {
+        let visitor = Visitor::new(&api, who).await;
+        pages.push(visitor.get("/console/status").await.text);
+        pages.push(visitor.get("/console/members").await.text);
+    }
+    let mut lines = std::collections::BTreeSet::new();
+    for page in &pages {
+        for (at, prompt) in page.match_indices("aria-hidden=\"true\">$ </span>") {
+            lines.insert(page[at + prompt.len()..].split(['\n', '<']).next().unwrap().trim().to_owned());
+        }
+    }
+    assert!(lines.len() > 25, "{lines:?}");
+    for line in lines {
+        let words: Vec<&str> = line.rsplit("| ").next().unwrap().split_whitespace().collect();
+        let (program, arguments) = words.split_first().unwrap();
+        let program = match *program {
+            "dropsafe" => env!("CARGO_BIN_EXE_dropsafe"),
+            "dropsafe-agent" => env!("CARGO_BIN_EXE_dropsafe-agent"),
+            other => panic!("{other}: {line}"),
+        };
+        // Whatever is not known is refused before the help is reached.
+        let ran = std::process::Command::new(program).args(arguments).arg("--help").output().unwrap();
+        assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}

@@ -1,0 +1,130 @@
+//! Every page, in both themes, narrow and wide: judged by axe-core, and kept as a picture in `target/console-shots`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::harness::skip;
+use crate::sample_store::furnished;
+
+/// The rules, where `tests/run` has fetched them.
+fn axe() -> Option<String> {
+    let path = std::env::var_os("DROPSAFE_AXE").map(PathBuf::from)?;
+    Some(fs::read_to_string(path).unwrap())
+}
+
+struct Gallery<'a> {
+    browser: &'a Browser,
+    folder: PathBuf,
+    axe: Option<String>,
+    faults: Vec<String>,
+}
+
+impl Gallery<'_> {
+    /// The page at hand, in all its forms.
+    async fn keep(&mut self, name: &str) {
+        for theme in ["light", "dark"] {
+            self.browser.prefers(theme);
+            for width in [360, 1600] {
+                self.browser.size(width, 900);
+                let wide = self.browser.run("return document.documentElement.scrollWidth").await;
+                if wide.as_u64().unwrap() > u64::from(width) {
+                    self.faults.push(format!("{name}: {wide} pixels wide on a screen of {width}"));
+                }
+                fs::write(self.folder.join(format!("{name}-{theme}-{width}.png")), self.browser.picture())
+                    .unwrap();
+                // Each theme and each width once: the rules look at colours and at what is laid out, not at both at once.
+                if (theme == "light") == (width == 360) {
+                    self.judge(&format!("{name}, {theme}, {width}")).await;
+                }
+            }
+        }
+        self.browser.size(1280, 900);
+    }
+
+    async fn judge(&mut self, what: &str) {
+        let Some(axe) = &self.axe else { return };
+        if !self.browser.run("return typeof window.axe === 'object'").await.as_bool().unwrap() {
+            self.browser.page.execute(axe, vec![]).await.unwrap();
+        }
+        let script = "const done = arguments[arguments.length - 1];
+            axe.run(document, { resultTypes: ['violations'] }).then(
+              (r) => done(r.violations.map((v) => `${v.id}: ${v.help}\\n` + v.nodes.map((n) => `    ${n.html}\\n    ${n.failureSummary}`).join('\\n'))),
+              (e) => done([String(e)]))";
+        let found = self.browser.page.execute_async(script, vec![]).await.unwrap();
+        for fault in found.as_array().unwrap() {
+            self.faults.push(format!("{what}: {}", fault.as_str().unwrap()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
+    let site = furnished();
+    let Some(browser) = Browser::open(&site).await else { return };
+    let axe = axe();
+    if axe.is_none() {
+        skip("the accessibility rules of axe-core (from PyPI)");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console-shots");
+    fs::create_dir_all(&folder).unwrap();
+    let mut gallery = Gallery { browser: &browser, folder, axe, faults: Vec::new() };
+
+    browser.goto("/console/").await;
+    if gallery.axe.is_some() {
+        browser.run("document.querySelector('main').append(document.createElement('button'))").await;
+        gallery.judge("a button without a name").await;
+        assert!(!gallery.faults.is_empty(), "the rules find nothing at all");
+        gallery.faults.clear();
+        browser.goto("/console/login").await;
+    }
+    gallery.keep("login").await;
+    browser.log_in(&site.admin).await;
+    let secret = |name: &str| -> Value { site.cli(&["show", name, "--shared", "--json"]).ok().json() };
+    let id = secret("database-url")["id"].as_str().unwrap().to_owned();
+    let plain = secret("smtp-host")["id"].as_str().unwrap().to_owned();
+    for (name, path) in [
+        ("secrets", "/console/secrets".to_owned()),
+        ("secrets-grouped", "/console/secrets?group=plugin".to_owned()),
+        ("secrets-none", "/console/secrets?q=nothing-of-that-name".to_owned()),
+        ("add", "/console/secrets/new".to_owned()),
+        ("add-preset", "/console/secrets/preset?preset=stripe".to_owned()),
+        ("secret", format!("/console/secrets/{id}")),
+        ("secret-plain", format!("/console/secrets/{plain}")),
+        ("import", "/console/import".to_owned()),
+        ("plugins", "/console/plugins".to_owned()),
+        ("boots", "/console/boots".to_owned()),
+        ("boots-of", "/console/boots?secret=database-url".to_owned()),
+        ("tickets", "/console/tickets".to_owned()),
+        ("members", "/console/members".to_owned()),
+        ("audit", "/console/audit".to_owned()),
+        ("status", "/console/status".to_owned()),
+        ("not-found", "/console/nothing".to_owned()),
+    ] {
+        browser.goto(&path).await;
+        gallery.keep(name).await;
+    }
+    browser.goto("/console/boots").await;
+    browser.run("document.querySelectorAll('td.name a')[1].click()").await;
+    browser.says("What it was given").await;
+    gallery.keep("boot").await;
+    browser.goto("/console/secrets").await;
+    browser.press("Add a secret").await;
+    browser.wait_for("dialog[open] #name").await;
+    gallery.keep("panel").await;
+
+    browser.goto("/console/status").await;
+    browser.click(".menu summary").await;
+    browser.press("Log out").await;
+    browser.says("You are logged out.").await;
+    site.operator(&["lock"]).ok();
+    browser.log_in(&site.operator).await;
+    browser.goto("/console/status").await;
+    gallery.keep("operator").await;
+
+    let faults = gallery.faults.join("\n");
+    browser.close().await;
+    assert!(faults.is_empty(), "{faults}");
+}
