@@ -112,7 +112,7 @@ pub(crate) mod tests {
     use crate::domain::id::{SecretId, VersionId};
     use crate::domain::name::SecretName;
     use crate::domain::receipt::ReceiptEntry;
-    use crate::domain::resolve::Why;
+    use crate::domain::resolve::ReleaseReason;
     use crate::domain::secret::ScopeKind;
     use crate::domain::value::{Delivery, Kind};
     use crate::wire::{Value, ValueBase64};
@@ -134,7 +134,7 @@ pub(crate) mod tests {
                         version: VersionId::from_bytes([1; 16]),
                         kind: Kind::Encrypted,
                         delivery: Delivery::Variable,
-                        by: Why::Auto,
+                        by: ReleaseReason::Auto,
                         shadows: Vec::new(),
                     }
                 })

@@ -22,7 +22,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::crypto::memory::WipedBuffer;
 use crate::domain::name::SecretName;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::store;
 use crate::store::{BootAsk, Caller};
 use crate::wire::{
@@ -129,7 +129,7 @@ async fn explain(
 
 fn ask_of(body: BootRequest) -> Result<BootAsk, ApiError> {
     let mut errors = FieldErrors::default();
-    let request = Request {
+    let request = ResolveRequest {
         plugins: body.plugins.map(|plugins| each(&mut errors, "plugins", &plugins)),
         include: names(&mut errors, "include", &body.include),
         exclude: names(&mut errors, "exclude", &body.exclude),

@@ -14,7 +14,7 @@ use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::{SkipReason, Why};
+use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::store::{Boot, BootFilter, Cursor, PageAsk};
 
 const ROWS: usize = 50;
@@ -211,11 +211,11 @@ impl Row {
     }
 }
 
-fn why(why: Why) -> &'static str {
+fn why(why: ReleaseReason) -> &'static str {
     match why {
-        Why::Auto => "in scope",
-        Why::Included => "named by the boot",
-        Why::Reference => "referred to by another value",
+        ReleaseReason::Auto => "in scope",
+        ReleaseReason::Included => "named by the boot",
+        ReleaseReason::Reference => "referred to by another value",
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
 use crate::domain::name::PluginName;
 use crate::domain::receipt::Receipt;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::domain::secret::Scope;
 use crate::kv::Revision;
 use crate::store::engine::records::{Record, Records};
@@ -80,7 +80,7 @@ pub(crate) struct Answer {
 pub(crate) struct Kept {
     shelves: Cache<(OrgId, Option<MemberId>), Arc<Shelf>, Size>,
     disabled: Cache<OrgId, Arc<Disabled>, Size>,
-    answers: Cache<(OrgId, MemberId, Request), Arc<Answer>, Size>,
+    answers: Cache<(OrgId, MemberId, ResolveRequest), Arc<Answer>, Size>,
 }
 
 #[derive(Clone)]
@@ -126,11 +126,15 @@ impl Kept {
     }
 
     /// What the request came to, if it was decided from this very basis.
-    pub(crate) fn answer(&self, key: &(OrgId, MemberId, Request), basis: &Basis) -> Option<Arc<Answer>> {
+    pub(crate) fn answer(
+        &self,
+        key: &(OrgId, MemberId, ResolveRequest),
+        basis: &Basis,
+    ) -> Option<Arc<Answer>> {
         self.answers.get(key).filter(|answer| answer.basis.is(basis))
     }
 
-    pub(crate) fn keep_answer(&self, key: (OrgId, MemberId, Request), answer: Answer) {
+    pub(crate) fn keep_answer(&self, key: (OrgId, MemberId, ResolveRequest), answer: Answer) {
         self.answers.insert(key, Arc::new(answer));
     }
 
@@ -186,9 +190,9 @@ impl Weighter<OrgId, Arc<Disabled>> for Size {
     }
 }
 
-impl Weighter<(OrgId, MemberId, Request), Arc<Answer>> for Size {
-    fn weight(&self, (.., request): &(OrgId, MemberId, Request), answer: &Arc<Answer>) -> u64 {
-        let Request { plugins, include, exclude, references } = request;
+impl Weighter<(OrgId, MemberId, ResolveRequest), Arc<Answer>> for Size {
+    fn weight(&self, (.., request): &(OrgId, MemberId, ResolveRequest), answer: &Arc<Answer>) -> u64 {
+        let ResolveRequest { plugins, include, exclude, references } = request;
         let names =
             plugins.as_ref().map_or(0, BTreeSet::len) + include.len() + exclude.len() + references.len();
         let told = answer.receipt.entries.len() + answer.receipt.skipped.len();

@@ -17,7 +17,7 @@ use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
 use crate::domain::name::{EnvName, MemberName, OrgName};
 use crate::domain::receipt::Receipt;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
@@ -35,7 +35,7 @@ const MAX_NAME: usize = 201;
 #[derive(Clone, Debug, Default)]
 pub struct BootAsk {
     /// Plugins, names wanted, names not wanted, references.
-    pub request: Request,
+    pub request: ResolveRequest,
     /// A stable name of the machine, when there is one.
     pub machine: Option<String>,
     /// The kernel's boot id, so that a reboot is told from a second workload.
@@ -229,7 +229,7 @@ impl BootAsk {
             let why = "it must be 1 to 128 visible ASCII characters";
             return Err(BootError::Invalid { field: "Idempotency-Key", why });
         }
-        let Request { plugins, include, exclude, references } = &self.request;
+        let ResolveRequest { plugins, include, exclude, references } = &self.request;
         if plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_NAMES) {
             return Err(BootError::Invalid { field: "plugins", why: "there are more than 1000" });
         }

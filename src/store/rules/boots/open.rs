@@ -10,7 +10,7 @@ use crate::crypto::aead;
 use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
 use crate::domain::receipt::Receipt;
-use crate::domain::resolve::{Request, resolve};
+use crate::domain::resolve::{ResolveRequest, resolve};
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
 use crate::store::engine::failure::Failure;
@@ -90,7 +90,7 @@ impl Store {
         release: &Release,
         (org, member): (OrgId, MemberId),
         basis: Basis,
-        request: &Request,
+        request: &ResolveRequest,
     ) -> Result<Opened, NotOpened> {
         let key = (org, member, request.clone());
         let bound = Aad::new(KEPT).part(org.as_bytes()).part(member.as_bytes());
@@ -118,7 +118,7 @@ impl Store {
         &self,
         release: &Release,
         basis: &Basis,
-        request: &Request,
+        request: &ResolveRequest,
     ) -> Result<(Receipt, Vec<ReleasedValue>), NotOpened> {
         let mut opened: BTreeMap<SecretId, SecretValue> = BTreeMap::new();
         let mut unusable = BTreeMap::new();
@@ -179,7 +179,11 @@ impl Store {
 
 impl Basis {
     /// What the request comes to when the `unusable` are as they are there. Its revision is for the caller to set.
-    pub(crate) fn resolve(&self, request: &Request, unusable: &BTreeMap<SecretId, SecretMeta>) -> Receipt {
+    pub(crate) fn resolve(
+        &self,
+        request: &ResolveRequest,
+        unusable: &BTreeMap<SecretId, SecretMeta>,
+    ) -> Receipt {
         let candidates = self.secrets().map(|record| unusable.get(&record.meta.id).unwrap_or(&record.meta));
         Receipt::of(resolve(candidates, &self.disabled.plugins, request), 0)
     }

@@ -7,7 +7,7 @@ use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::boot::BootState;
 use crate::domain::id::{BootId, MemberId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::domain::role::{Action, Denied, Role};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
@@ -160,13 +160,13 @@ impl Store {
 }
 
 /// The request within what its ticket is restricted to.
-fn within(request: &Request, ticket: &TicketRecord) -> Request {
+fn within(request: &ResolveRequest, ticket: &TicketRecord) -> ResolveRequest {
     let plugins = match (&ticket.plugins, &request.plugins) {
         (Some(allowed), Some(running)) => Some(running.intersection(allowed).cloned().collect()),
         (Some(plugins), None) | (None, Some(plugins)) => Some(plugins.clone()),
         (None, None) => None,
     };
-    Request { plugins, ..request.clone() }
+    ResolveRequest { plugins, ..request.clone() }
 }
 
 /// What makes a boot durable.

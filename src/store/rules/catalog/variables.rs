@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::audit::AuditAction;
-use crate::domain::import::{Attributes, Existing};
+use crate::domain::import::{Attributes, ExistingPolicy};
 use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
@@ -101,7 +101,7 @@ impl Store {
         let rules = Rules {
             scopes: vec![own, Scope::Shared],
             new_in: own,
-            existing: Existing::Replace,
+            existing: ExistingPolicy::Replace,
             kind: Kind::Encrypted,
             auto_install: true,
             plugin: None,

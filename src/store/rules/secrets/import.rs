@@ -2,7 +2,7 @@
 
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::SecretId;
-use crate::domain::import::{self, Existing, Fate};
+use crate::domain::import::{self, ExistingPolicy, ImportOutcome};
 use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
@@ -23,7 +23,7 @@ pub struct ImportAsk {
     /// Shared, or the caller's own.
     pub scope: ScopeKind,
     /// What to do with secrets that are there already: of the same name, or exported alike.
-    pub existing: Existing,
+    pub existing: ExistingPolicy,
     /// Encrypted or plain.
     pub kind: Kind,
     /// Whether every boot in scope gets them.
@@ -53,7 +53,7 @@ pub struct ImportLine {
     /// What it is exported as.
     pub env: Option<EnvName>,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: ImportOutcome,
     /// Why it is refused, and what to do.
     pub why: Option<String>,
     /// What the depositor should know.
@@ -77,7 +77,7 @@ impl Store {
         let (mut items, mut places) = (Vec::new(), Vec::new());
         let read = import::lines(ask.text.expose());
         let (mut said, comments) = import::attributes(ask.text.expose(), &read);
-        for import::Line { line, name, value } in read {
+        for import::ImportLine { line, name, value } in read {
             let env = name.as_ref().map(SecretName::export);
             let (why, fate) = match (name.clone(), value) {
                 (Some(name), Ok(value)) => {
@@ -85,9 +85,9 @@ impl Store {
                         (Some(Deposit::Value(value)), said.remove(&line).unwrap_or_default());
                     items.push(Item { name, env: None, deposit, attributes });
                     places.push(lines.len());
-                    (None, Fate::Create)
+                    (None, ImportOutcome::Create)
                 }
-                (_, Err(kind)) => (Some(told_fault(kind)), Fate::Refused),
+                (_, Err(kind)) => (Some(told_fault(kind)), ImportOutcome::Refused),
                 (None, Ok(_)) => continue,
             };
             lines.push(ImportLine { line, name, env, fate, why, warnings: Vec::new(), secret: None });
@@ -97,11 +97,11 @@ impl Store {
             return Err(Error::Invalid { field: "env", why });
         }
         for (line, fault) in comments {
-            let (fate, why) = (Fate::Refused, Some(fault.to_string()));
+            let (fate, why) = (ImportOutcome::Refused, Some(fault.to_string()));
             let (name, env, warnings) = (None, None, Vec::new());
             lines.push(ImportLine { line, name, env, fate, why, warnings, secret: None });
         }
-        let faulty = lines.iter().any(|line| line.fate == Fate::Refused);
+        let faulty = lines.iter().any(|line| line.fate == ImportOutcome::Refused);
         let rules = Rules {
             scopes: vec![scope],
             new_in: scope,
@@ -121,7 +121,7 @@ impl Store {
             line.fate = planned.fate;
             line.warnings = planned.warnings;
             if let Some(secret) = planned.secret {
-                line.secret = (stored || planned.fate != Fate::Create).then_some(secret.id);
+                line.secret = (stored || planned.fate != ImportOutcome::Create).then_some(secret.id);
                 line.name = Some(secret.name);
                 line.env = Some(secret.env);
             }
@@ -131,7 +131,7 @@ impl Store {
     }
 }
 
-fn told_fault(kind: import::FaultKind) -> String {
+fn told_fault(kind: import::ImportFaultKind) -> String {
     match kind.hint() {
         Some(hint) => format!("{kind}; {hint}"),
         None => kind.to_string(),

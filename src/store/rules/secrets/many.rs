@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::crypto::deposit::DepositKey;
 use crate::domain::audit::{AuditAction, AuditEvent};
 use crate::domain::id::{MemberId, OrgId, SecretId, VersionId};
-use crate::domain::import::{Attributes, Existing, Fate};
+use crate::domain::import::{Attributes, ExistingPolicy, ImportOutcome};
 use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, SecretMeta};
@@ -46,7 +46,7 @@ pub(crate) struct Rules {
     pub(crate) scopes: Vec<Scope>,
     /// Where a new one goes.
     pub(crate) new_in: Scope,
-    pub(crate) existing: Existing,
+    pub(crate) existing: ExistingPolicy,
     pub(crate) kind: Kind,
     pub(crate) auto_install: bool,
     pub(crate) plugin: Option<PluginName>,
@@ -55,7 +55,7 @@ pub(crate) struct Rules {
 
 /// What becomes of one name, and what is to be done for it.
 pub(crate) struct Planned {
-    pub(crate) fate: Fate,
+    pub(crate) fate: ImportOutcome,
     pub(crate) why: Option<Error>,
     pub(crate) warnings: Vec<ValueWarning>,
     /// The secret that is there, or will be.
@@ -98,7 +98,7 @@ impl Store {
         let (org, author) = self.insider(caller, AuditAction::SecretImport).await?;
         for _ in 0..TRIES {
             let mut plan = self.plan(caller, org, author, items, rules).await?;
-            if preview || plan.iter().any(|planned| planned.fate == Fate::Refused) {
+            if preview || plan.iter().any(|planned| planned.fate == ImportOutcome::Refused) {
                 return Ok((plan, false));
             }
             let steps: Vec<Step> =
@@ -200,27 +200,27 @@ impl Store {
         key: &DepositKey,
     ) -> Result<Planned, Error> {
         let (deposit, before) = match (&item.deposit, there.record) {
-            (None, None) => return Ok(Planned::of(Fate::Nothing, None)),
+            (None, None) => return Ok(Planned::of(ImportOutcome::Nothing, None)),
             (None, Some(before)) => {
                 let scope = before.meta.scope;
                 let about = target::secret(before.meta.id, &before.meta.name);
                 let told = AuditAction::SecretDelete;
                 self.permit(caller, Action::DeleteSecret(scope), told, Some(about)).await?;
-                let planned = Planned::of(Fate::Clear, Some(before.meta.clone()));
+                let planned = Planned::of(ImportOutcome::Clear, Some(before.meta.clone()));
                 return Ok(Planned { step: Step::Delete { before: Box::new(before) }, ..planned });
             }
-            (Some(_), Some(before)) if rules.existing == Existing::Keep => {
-                return Ok(Planned::of(Fate::Keep, Some(before.meta)));
+            (Some(_), Some(before)) if rules.existing == ExistingPolicy::Keep => {
+                return Ok(Planned::of(ImportOutcome::Keep, Some(before.meta)));
             }
-            (Some(_), Some(before)) if rules.existing == Existing::Refuse => {
+            (Some(_), Some(before)) if rules.existing == ExistingPolicy::Refuse => {
                 let SecretMeta { id, name, env, .. } = before.meta.clone();
                 return Ok(Planned::refused(Error::NameTaken { id, name, env }, Some(before.meta)));
             }
             (Some(deposit), there) => (deposit, there),
         };
         let (told, fate) = match &before {
-            Some(_) => (AuditAction::SecretReplace, Fate::Replace),
-            None => (AuditAction::SecretCreate, Fate::Create),
+            Some(_) => (AuditAction::SecretReplace, ImportOutcome::Replace),
+            None => (AuditAction::SecretCreate, ImportOutcome::Create),
         };
         let mut meta = match &before {
             Some(before) => SecretMeta { author, ..before.meta.clone() },
@@ -228,7 +228,7 @@ impl Store {
         };
         self.permit(caller, Action::Deposit(meta.scope), told, Some(target::secret(meta.id, &meta.name)))
             .await?;
-        if fate == Fate::Create
+        if fate == ImportOutcome::Create
             && let Some(id) = there.named
             && let Some(other) = self.records().get(&self.records().secret(org, meta.scope, id)).await?
         {
@@ -362,12 +362,12 @@ impl Step {
 }
 
 impl Planned {
-    fn of(fate: Fate, secret: Option<SecretMeta>) -> Self {
+    fn of(fate: ImportOutcome, secret: Option<SecretMeta>) -> Self {
         Self { fate, why: None, warnings: Vec::new(), secret, step: Step::Nothing }
     }
 
     fn refused(why: Error, secret: Option<SecretMeta>) -> Self {
-        Self { why: Some(why), ..Self::of(Fate::Refused, secret) }
+        Self { why: Some(why), ..Self::of(ImportOutcome::Refused, secret) }
     }
 
     /// The reason, and what to do about it, in one line.
