@@ -13,7 +13,7 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Record};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 

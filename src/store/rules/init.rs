@@ -15,7 +15,7 @@ use crate::store::engine::header::Header;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{NewKeyslot, first_keys};
 use crate::store::rules::orgs::OrgCreation;

@@ -14,7 +14,7 @@ use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Prefix;
 use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::page::{Cursor, Page, PageAsk};

@@ -17,7 +17,7 @@ use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Found, Record};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{KeysRecord, Release, Resealed};
 use crate::store::rules::secrets::SecretRecord;

@@ -5,7 +5,7 @@ use crate::domain::id::OrgId;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::audit::chain::Entry;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;

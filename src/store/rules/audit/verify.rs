@@ -14,7 +14,7 @@ use crate::store::engine::audit::chain::{
 use crate::store::engine::failure::Failure;
 use crate::store::engine::records::{Record, Records};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;

@@ -16,7 +16,7 @@ use crate::domain::role::{Action, Denied};
 use crate::kv::{KvSnapshot, Revision, SnapshotError};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 

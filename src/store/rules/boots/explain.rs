@@ -6,8 +6,8 @@ use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::role::Action;
 use crate::store::engine::failure::Failure;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
 use crate::store::rules::boots::{BootAsk, BootError, Explained};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::store::Store;
 
 impl Store {

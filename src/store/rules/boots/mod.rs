@@ -1,5 +1,6 @@
 //! Boots: the only place where values leave the store, and the record of who received what.
 
+mod commit;
 mod explain;
 mod list;
 mod open;

@@ -17,7 +17,7 @@ pub use variables::{SetVariables, Variable, VariableAssignment};
 use crate::domain::audit::AuditAction;
 use crate::domain::catalog::Presets;
 use crate::domain::role::Action;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 

@@ -8,7 +8,7 @@ use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Kind, SecretValue};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::{Deposit, Item, Planned, Rules};
 use crate::store::rules::store::Store;
