@@ -4,7 +4,7 @@
 use clap::Args;
 
 use super::error::CliError;
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 

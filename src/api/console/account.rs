@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::session::{Browser, Posted, Unsigned, Visitor};
 use super::{cookies, redirect};
 use crate::api::Api;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 
 /// Where a visitor's work is.
 pub(crate) async fn home(visitor: Visitor) -> Redirect {
@@ -22,14 +22,14 @@ pub(crate) async fn theme(browser: Browser, Unsigned(form): Unsigned) -> Respons
 }
 
 /// Ends this session.
-pub(crate) async fn log_out(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn log_out(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     api.store().log_out(&visitor.caller, &visitor.key).await?;
     Ok(out(&visitor, "You are logged out."))
 }
 
 /// Ends every session of the member.
-pub(crate) async fn log_out_everywhere(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn log_out_everywhere(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     let count = api.store().log_out_everywhere(&visitor.caller).await?;
     let what = if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") };

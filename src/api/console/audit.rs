@@ -10,8 +10,8 @@ use super::secret_row::{When, query, quoted};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
 use crate::api::audit::{entry_view, exported};
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::audit::AuditAction;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
@@ -79,15 +79,15 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (since, until) = (query.text("since", 40), query.text("until", 40));
         let filter = AuditFilter {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
             actor: query.text("actor", 64),
-            since: since.as_deref().and_then(|text| query.checked("since", moment(text))),
-            until: until.as_deref().and_then(|text| query.checked("until", moment(text))),
+            since: since.as_deref().and_then(|text| query.check("since", moment(text))),
+            until: until.as_deref().and_then(|text| query.check("until", moment(text))),
             ..AuditFilter::default()
         };
         let shown = Asked {
@@ -157,8 +157,8 @@ impl Row {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     shown(&api, &visitor, ask, None, None).await
 }
 
@@ -168,7 +168,7 @@ async fn shown(
     ask: Ask,
     verified: Option<Verified>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let first = ask.cursor.is_some().then(|| ask.shown.link("/console/audit", None));
     let page_ask = PageAsk { cursor: ask.cursor, limit: Some(ROWS) };
     let found = api.store().audit(&visitor.caller, &ask.filter, page_ask).await?;
@@ -189,12 +189,12 @@ async fn shown(
 }
 
 /// Verifies every chain.
-pub(crate) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     let ask = Ask { filter: AuditFilter::default(), shown: Asked::default(), cursor: None };
     let Verification { ok, entries, chains } = match api.store().verify_audit(&visitor.caller).await {
         Ok(verification) => verification,
-        Err(error) => return shown(&api, &visitor, ask, None, Some(Refused::from(error).into())).await,
+        Err(error) => return shown(&api, &visitor, ask, None, Some(ApiError::from(error).into())).await,
     };
     let chains = chains.into_iter().map(|chain| Chain {
         id: chain.id,
@@ -210,8 +210,8 @@ pub(crate) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Res
 pub(crate) async fn export(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     let lines = exported(&api, visitor.caller, ask.filter).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),

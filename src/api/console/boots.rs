@@ -9,12 +9,12 @@ use super::layout::{Shell, show};
 use super::secret_row::{When, query, quoted};
 use super::session::Visitor;
 use crate::api::Api;
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::{SkipReason, Why};
+use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::store::{Boot, BootFilter, Cursor, PageAsk};
 
 const ROWS: usize = 50;
@@ -88,7 +88,7 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let filter = BootFilter {
             secret: query.text("secret", 256),
             member: query.parsed::<MemberName>("member"),
@@ -103,8 +103,8 @@ impl FromQuery for Ask {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     let filter = ask.filter;
     let link = |cursor: Option<String>| {
         let pairs = [
@@ -143,8 +143,8 @@ pub(crate) async fn page(
 pub(crate) async fn one(
     State(api): State<Api>,
     visitor: Visitor,
-    InPath(id): InPath<BootId>,
-) -> Result<Response, Refused> {
+    PathParam(id): PathParam<BootId>,
+) -> Result<Response, ApiError> {
     let boot = api.store().boot_record(&visitor.caller, id).await?;
     let row = Row::of(&boot);
     let stale = |env: &str, version: &str| {
@@ -211,11 +211,11 @@ impl Row {
     }
 }
 
-fn why(why: Why) -> &'static str {
+fn why(why: ReleaseReason) -> &'static str {
     match why {
-        Why::Auto => "in scope",
-        Why::Included => "named by the boot",
-        Why::Reference => "referred to by another value",
+        ReleaseReason::Auto => "in scope",
+        ReleaseReason::Included => "named by the boot",
+        ReleaseReason::Reference => "referred to by another value",
     }
 }
 

@@ -12,9 +12,9 @@ use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind};
@@ -55,7 +55,7 @@ pub(crate) struct Filling {
 impl FromQuery for Filling {
     const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let mut text = |name| query.text(name, 200).unwrap_or_default();
         let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
         Self { name, plugin, category, shared: scope == "shared", auto_install: true, ..Self::default() }
@@ -79,10 +79,10 @@ impl Filling {
     }
 
     /// As a body of the API.
-    fn body(&self, value: &SecretValue) -> wire::NewSecret {
+    fn body(&self, value: &SecretValue) -> wire::CreateSecretRequest {
         let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (text, base64) = carried(value);
-        wire::NewSecret {
+        wire::CreateSecretRequest {
             name: self.name.clone(),
             env: filled(&self.env),
             scope: if self.shared { ScopeKind::Shared } else { ScopeKind::Private },
@@ -104,13 +104,13 @@ impl Filling {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Filling>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Filling>,
+) -> Result<Response, ApiError> {
     shown(&api, &visitor, ask, None).await
 }
 
 /// Deposits.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     match deposit(&api, &visitor, &filling, &mut form).await {
@@ -128,7 +128,7 @@ async fn deposit(
     visitor: &Visitor,
     filling: &Filling,
     form: &mut Form,
-) -> Result<Written, Refused> {
+) -> Result<Written, ApiError> {
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let new = new_of(filling.body(&value))?;
     let key = form.text("once");
@@ -136,8 +136,8 @@ async fn deposit(
 }
 
 /// A page can ask for a value where the API takes an empty one: nobody means to deposit nothing by hand.
-pub(crate) fn no_value() -> Refused {
-    Refused::new(Code::ValueInvalid, "there is no value").hint("type or paste it, or choose a file")
+pub(crate) fn no_value() -> ApiError {
+    ApiError::new(Code::ValueInvalid, "there is no value").hint("type or paste it, or choose a file")
 }
 
 /// What a deposit has to say: names and warnings.
@@ -156,7 +156,7 @@ async fn shown(
     visitor: &Visitor,
     ask: Filling,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let cli =
         ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
     let page = NewPage {

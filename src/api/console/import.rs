@@ -12,9 +12,9 @@ use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
-use crate::domain::import::{Existing, Fate};
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind};
 use crate::domain::value::Kind;
@@ -47,7 +47,7 @@ impl Default for Filling {
     fn default() -> Self {
         Self {
             shared: false,
-            existing: Existing::Replace.as_str(),
+            existing: ExistingPolicy::Replace.as_str(),
             plain: false,
             auto_install: true,
             plugin: String::new(),
@@ -59,7 +59,7 @@ impl Default for Filling {
 impl Filling {
     fn of(form: &Form) -> Self {
         let text = |name: &str| form.text(name).unwrap_or_default();
-        let existing = text("existing").parse::<Existing>().unwrap_or(Existing::Replace);
+        let existing = text("existing").parse::<ExistingPolicy>().unwrap_or(ExistingPolicy::Replace);
         Self {
             shared: text("scope") == "shared",
             existing: existing.as_str(),
@@ -87,12 +87,12 @@ struct Line {
 }
 
 /// The form.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
     shown(&api, &visitor, Filling::default(), None, None).await
 }
 
 /// Previews, or stores.
-pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let filling = Filling::of(&form);
     let preview = form.text("do").as_deref() != Some("store");
@@ -109,16 +109,16 @@ async fn import(
     filling: &Filling,
     form: &mut Form,
     preview: bool,
-) -> Result<ImportReport, Refused> {
+) -> Result<ImportReport, ApiError> {
     let text = form.value("env", "env_file")?.ok_or_else(|| {
-        Refused::new(Code::InvalidRequest, "there is nothing to import")
+        ApiError::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let ask = ImportAsk {
         text,
         scope: if filling.shared { ScopeKind::Shared } else { ScopeKind::Private },
-        existing: filling.existing.parse().unwrap_or(Existing::Replace),
+        existing: filling.existing.parse().unwrap_or(ExistingPolicy::Replace),
         kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
         auto_install: filling.auto_install,
         plugin: named(&filling.plugin)
@@ -132,8 +132,9 @@ async fn import(
 }
 
 fn told(report: &ImportReport) -> String {
-    let count = |fate: Fate| report.lines.iter().filter(|line| line.fate == fate).count();
-    let (new, replaced, kept) = (count(Fate::Create), count(Fate::Replace), count(Fate::Keep));
+    let count = |fate: ImportOutcome| report.lines.iter().filter(|line| line.fate == fate).count();
+    let (new, replaced, kept) =
+        (count(ImportOutcome::Create), count(ImportOutcome::Replace), count(ImportOutcome::Keep));
     format!("The file is imported: {new} new, {replaced} replaced, {kept} kept as they were.")
 }
 
@@ -156,25 +157,25 @@ impl Preview {
                     .collect(),
             })
             .collect();
-        let of = |fates: &[Fate]| {
+        let of = |fates: &[ImportOutcome]| {
             lines.iter().filter(|line| fates.iter().any(|fate| fate.as_str() == line.fate)).count()
         };
         Self {
-            refused: of(&[Fate::Refused]),
-            changes: of(&[Fate::Create, Fate::Replace, Fate::Clear]),
+            refused: of(&[ImportOutcome::Refused]),
+            changes: of(&[ImportOutcome::Create, ImportOutcome::Replace, ImportOutcome::Clear]),
             lines,
         }
     }
 }
 
-fn words(fate: Fate) -> &'static str {
+fn words(fate: ImportOutcome) -> &'static str {
     match fate {
-        Fate::Create => "new",
-        Fate::Replace => "replaces the value",
-        Fate::Keep => "kept as it is",
-        Fate::Clear => "deletes it",
-        Fate::Nothing => "nothing to do",
-        Fate::Refused => "refused",
+        ImportOutcome::Create => "new",
+        ImportOutcome::Replace => "replaces the value",
+        ImportOutcome::Keep => "kept as it is",
+        ImportOutcome::Clear => "deletes it",
+        ImportOutcome::Nothing => "nothing to do",
+        ImportOutcome::Refused => "refused",
     }
 }
 
@@ -184,7 +185,7 @@ async fn shown(
     ask: Filling,
     preview: Option<Preview>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let page = ImportPage {
         shell: Shell::new(visitor, "Import", "/console/import")
             .cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),

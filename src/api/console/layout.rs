@@ -5,7 +5,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
 use super::session::Visitor;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role};
 use crate::wire::{Code, Problem};
 
@@ -97,12 +97,12 @@ fn nav(visitor: &Visitor, current: &str) -> Vec<Place> {
 pub(crate) struct Trouble {
     pub(crate) detail: String,
     pub(crate) hint: String,
-    pub(crate) faults: Vec<String>,
+    pub(crate) errors: Vec<String>,
     pub(crate) status: StatusCode,
 }
 
-impl From<Refused> for Trouble {
-    fn from(refused: Refused) -> Self {
+impl From<ApiError> for Trouble {
+    fn from(refused: ApiError) -> Self {
         let problem = refused.problem();
         Self::of(problem)
     }
@@ -111,11 +111,11 @@ impl From<Refused> for Trouble {
 impl Trouble {
     pub(crate) fn of(problem: &Problem) -> Self {
         // One fault is told by the detail itself.
-        let faults = if problem.errors.len() > 1 { problem.errors.as_slice() } else { &[] };
+        let errors = if problem.errors.len() > 1 { problem.errors.as_slice() } else { &[] };
         Self {
             detail: sentence(&problem.detail),
             hint: problem.hint.as_deref().map(sentence).unwrap_or_default(),
-            faults: faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect(),
+            errors: errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect(),
             status: StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST),
         }
     }
@@ -143,7 +143,7 @@ pub(crate) fn show<T: Template>(status: StatusCode, page: &T) -> Response {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => {
             tracing::error!("a page could not be written");
-            Refused::new(Code::Internal, "the page could not be written").into_response()
+            ApiError::new(Code::Internal, "the page could not be written").into_response()
         }
     }
 }

@@ -11,10 +11,10 @@ use super::layout::{Trouble, next_theme, show};
 use super::session::{Browser, Unsigned, request_id};
 use super::{cookies, redirect};
 use crate::api::Api;
-use crate::api::auth::guessed;
-use crate::api::front::Peer;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::auth::count_guess;
+use crate::api::middleware::Peer;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::wire::Code;
 
@@ -53,13 +53,13 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["next"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { next: query.text("next", 2000) }
     }
 }
 
 /// The page.
-pub(crate) async fn page(browser: Browser, Filled(ask): Filled<Ask>) -> Response {
+pub(crate) async fn page(browser: Browser, FormQueryParams(ask): FormQueryParams<Ask>) -> Response {
     LoginPage::shown(browser, redirect::own_page(ask.next.as_deref()), None)
 }
 
@@ -90,15 +90,15 @@ async fn begin(
     headers: &HeaderMap,
     extensions: &Extensions,
     token: &str,
-) -> Result<crate::store::SessionKey, Refused> {
+) -> Result<crate::store::SessionKey, ApiError> {
     let source = Peer::of(extensions).address();
-    api.limits().may_present(source, Instant::now())?;
-    let unauthorized = |detail: &str| Refused::new(Code::Unauthorized, detail);
+    api.limits().check_auth_throttle(source, Instant::now())?;
+    let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {
         return Err(unauthorized("there is no token").hint("paste the whole token, dsm_… or dso_…"));
     }
     let credential = Credential::parse(token).map_err(|error| {
-        guessed(api, source);
+        count_guess(api, source);
         let refused = unauthorized(&error.to_string());
         match error.hint() {
             Some(hint) => refused.hint(hint),
@@ -111,9 +111,9 @@ async fn begin(
     let (_, key) =
         api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
             if error.is_guess() {
-                guessed(api, source);
+                count_guess(api, source);
             }
-            Refused::from(error)
+            ApiError::from(error)
         })?;
     // Whatever session the browser had, it is not gone on with.
     if let Some(before) = cookies::session(headers, browser.over_tls)

@@ -12,9 +12,9 @@ use super::secret_row::When;
 use super::session::{Posted, Visitor};
 use super::tokens::once;
 use crate::api::Api;
-use crate::api::extract::InPath;
+use crate::api::extract::PathParam;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::name::MemberName;
 use crate::domain::role::{Action, Role};
 use crate::store;
@@ -63,7 +63,7 @@ pub(crate) struct Issued {
 }
 
 /// The members' names, for the fields that take one; the visitor's own when it may not list them.
-pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
+pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, ApiError> {
     if !visitor.may(Action::ListMembers) {
         return Ok(visitor.caller.member().map(|(_, name)| name.to_string()).into_iter().collect());
     }
@@ -73,7 +73,7 @@ pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, R
 }
 
 /// The page.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
     shown(&api, &visitor, None, None).await
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn shown(
     visitor: &Visitor,
     issued: Option<Issued>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let ask = || PageAsk { cursor: None, limit: Some(ROWS) };
     let own = visitor.caller.member().map(|(id, _)| id);
     let (members, mut more) = if visitor.may(Action::ListMembers) {
@@ -136,20 +136,24 @@ pub(crate) async fn shown(
     Ok(show(status, &page))
 }
 
-async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -> Result<Response, Refused> {
+async fn finished(
+    api: &Api,
+    visitor: &Visitor,
+    done: Result<String, ApiError>,
+) -> Result<Response, ApiError> {
     match done {
         Ok(what) => Ok(redirect::done(visitor, "/console/members", &what)),
         Err(refused) => shown(api, visitor, None, Some(refused.into())).await,
     }
 }
 
-fn role_of(form: &Form) -> Result<Role, Refused> {
+fn role_of(form: &Form) -> Result<Role, ApiError> {
     let role = form.text("role").unwrap_or_default().parse();
-    role.map_err(|_| Refused::new(Code::InvalidRequest, "role: expected admin, member or auditor"))
+    role.map_err(|_| ApiError::new(Code::InvalidRequest, "role: expected admin, member or auditor"))
 }
 
 /// Adds a member.
-pub(crate) async fn add(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn add(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let done = async {
         let new = NewMember {
@@ -165,9 +169,9 @@ pub(crate) async fn add(State(api): State<Api>, posted: Posted) -> Result<Respon
 /// Gives a member another role.
 pub(crate) async fn role(
     State(api): State<Api>,
-    InPath(name): InPath<MemberName>,
+    PathParam(name): PathParam<MemberName>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let done = async {
         let member = api.store().set_role(&visitor.caller, &name, role_of(&form)?).await?;
@@ -179,9 +183,9 @@ pub(crate) async fn role(
 /// Removes a member with all that is its own.
 pub(crate) async fn remove(
     State(api): State<Api>,
-    InPath(name): InPath<MemberName>,
+    PathParam(name): PathParam<MemberName>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     let done = async {
         let member = api.store().remove_member(&visitor.caller, &name).await?;

@@ -33,7 +33,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 use super::Api;
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::wire::Code;
 
 /// Where the console begins.
@@ -92,5 +92,5 @@ async fn home() -> Redirect {
 }
 
 async fn nothing() -> impl IntoResponse {
-    Refused::new(Code::NotFound, "there is no such page").hint("the navigation lists the pages")
+    ApiError::new(Code::NotFound, "there is no such page").hint("the navigation lists the pages")
 }

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::value::SecretValue;
 use crate::wire::{Code, Value, ValueBase64};
 
@@ -23,10 +23,10 @@ struct Field {
 
 impl Form {
     /// Reads a body of that content type.
-    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refused> {
-        let unreadable = || Refused::new(Code::InvalidRequest, "the form could not be read");
+    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let unreadable = || ApiError::new(Code::InvalidRequest, "the form could not be read");
         let boundary = boundary(content_type).ok_or_else(|| {
-            Refused::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
+            ApiError::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
         })?;
         let delimiter = [b"--", boundary.as_bytes()].concat();
         let mut rest = body.strip_prefix(delimiter.as_slice()).ok_or_else(unreadable)?;
@@ -41,7 +41,7 @@ impl Form {
             let (part, after) = rest.split_at(end);
             fields.push(field(part).ok_or_else(unreadable)?);
             if fields.len() > MAX_FIELDS {
-                return Err(Refused::new(Code::PayloadTooLarge, "the form has too many fields"));
+                return Err(ApiError::new(Code::PayloadTooLarge, "the form has too many fields"));
             }
             rest = &after[delimiter.len()..];
         }
@@ -75,11 +75,11 @@ impl Form {
     }
 
     /// A value: typed into the field `text`, or the file chosen in the field `file`; none when both are empty.
-    pub(crate) fn value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, Refused> {
+    pub(crate) fn value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, ApiError> {
         let typed = self.take(text, false).filter(|bytes| !bytes.is_empty());
         match (typed, self.take(file, true)) {
             (Some(_), Some(_)) => {
-                Err(Refused::new(Code::InvalidRequest, "there is a value and a file: give one of them"))
+                Err(ApiError::new(Code::InvalidRequest, "there is a value and a file: give one of them"))
             }
             (Some(typed), None) => Ok(Some(SecretValue::new(unix_lines(&typed)))),
             (None, Some(mut bytes)) => Ok(Some(SecretValue::new(std::mem::take(&mut *bytes)))),

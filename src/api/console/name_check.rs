@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::session::Visitor;
 use crate::api::Api;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::store;
@@ -23,7 +23,7 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["name", "as", "scope"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { name: query.text("name", 1000), env: query.text("as", 1000), scope: query.parsed("scope") }
     }
 }
@@ -47,8 +47,8 @@ pub(crate) struct Told {
 pub(crate) async fn name(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Json<Told>, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Json<Told>, ApiError> {
     let Some(name) = ask.name else { return Ok(Json(Told::default())) };
     let (name, env) = (SecretName::parse(name.trim()), ask.env.map(|env| EnvName::parse(env.trim())));
     let (name, env) = match (name, env.transpose()) {

@@ -10,9 +10,9 @@ use super::multipart::{Form, carried};
 use super::redirect;
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE;
+use crate::api::extract::LARGE_BODY;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::api::secrets::new_of;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
@@ -86,17 +86,17 @@ impl Plugin {
 }
 
 /// The names of all plugins, for the fields that take one.
-pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, Refused> {
+pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, ApiError> {
     let plugins = api.store().plugins(&visitor.caller).await?;
     Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
 }
 
 /// The page.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
     shown(&api, &visitor, None).await
 }
 
-async fn shown(api: &Api, visitor: &Visitor, trouble: Option<Trouble>) -> Result<Response, Refused> {
+async fn shown(api: &Api, visitor: &Visitor, trouble: Option<Trouble>) -> Result<Response, ApiError> {
     let plugins = api.store().plugins(&visitor.caller).await?.into_iter().map(Plugin::of).collect();
     let own = visitor.caller.member().map(|(id, _)| Scope::Private(id));
     let page = PluginsPage {
@@ -114,7 +114,11 @@ async fn shown(api: &Api, visitor: &Visitor, trouble: Option<Trouble>) -> Result
     Ok(show(Trouble::status(page.trouble.as_ref()), &page))
 }
 
-async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -> Result<Response, Refused> {
+async fn finished(
+    api: &Api,
+    visitor: &Visitor,
+    done: Result<String, ApiError>,
+) -> Result<Response, ApiError> {
     match done {
         Ok(what) => Ok(redirect::done(visitor, "/console/plugins", &what)),
         Err(refused) => shown(api, visitor, Some(refused.into())).await,
@@ -122,14 +126,14 @@ async fn finished(api: &Api, visitor: &Visitor, done: Result<String, Refused>) -
 }
 
 /// Declares a plugin, or changes what is declared.
-pub(crate) async fn declare(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn declare(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let done = declared(&api, &visitor, &form).await;
     finished(&api, &visitor, done).await
 }
 
-async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, Refused> {
-    let secrets = |field: &str| -> Result<Vec<SecretName>, Refused> {
+async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiError> {
+    let secrets = |field: &str| -> Result<Vec<SecretName>, ApiError> {
         let text = form.text(field).unwrap_or_default();
         let names = text.split(|c: char| c.is_whitespace() || c == ',').filter(|name| !name.is_empty());
         names.map(|name| name_in(field, name)).collect()
@@ -137,7 +141,7 @@ async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, R
     let title = form.text("title").map(|title| title.parse()).transpose();
     let new = NewPlugin {
         name: plugin_of(form)?,
-        title: title.map_err(|_| Refused::new(Code::Unprocessable, "title: has at most 100 characters"))?,
+        title: title.map_err(|_| ApiError::new(Code::Unprocessable, "title: has at most 100 characters"))?,
         required: secrets("required")?,
         optional: secrets("optional")?,
         enabled: None,
@@ -146,12 +150,12 @@ async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, R
     Ok(format!("{} is declared.", plugin.name))
 }
 
-fn plugin_of(form: &Form) -> Result<PluginName, Refused> {
+fn plugin_of(form: &Form) -> Result<PluginName, ApiError> {
     name_in("plugin", &form.text("plugin").unwrap_or_default())
 }
 
 /// Enables or disables.
-pub(crate) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let on = form.text("enabled").as_deref() == Some("on");
     let done = async {
@@ -165,7 +169,7 @@ pub(crate) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// Forgets what was declared.
-pub(crate) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let done = async {
         let plugin = api.store().remove_plugin(&visitor.caller, &plugin_of(&form)?).await?;
@@ -175,17 +179,17 @@ pub(crate) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Res
 }
 
 /// Deposits a secret that a plugin needs.
-pub(crate) async fn fill(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn fill(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let done = filled(&api, &visitor, &mut form).await;
     finished(&api, &visitor, done).await
 }
 
-async fn filled(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<String, Refused> {
+async fn filled(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<String, ApiError> {
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let (text, base64) = carried(&value);
     let shared = form.text("scope").as_deref() == Some("shared");
-    let body = wire::NewSecret {
+    let body = wire::CreateSecretRequest {
         name: form.text("name").unwrap_or_default(),
         env: None,
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },

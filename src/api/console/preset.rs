@@ -10,9 +10,9 @@ use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;
 use crate::domain::catalog::Preset;
 use crate::domain::name::SecretName;
@@ -76,7 +76,7 @@ pub(crate) struct Ask {
 impl FromQuery for Ask {
     const NAMES: &'static [&'static str] = &["preset"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { preset: query.text("preset", 100) }
     }
 }
@@ -85,16 +85,16 @@ impl FromQuery for Ask {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     match ask.preset {
         Some(id) => shown(&api, &visitor, find(&api, &id)?, (false, false), None).await,
         None => Ok(redirect::to("/console/secrets/new")),
     }
 }
 
-fn find<'a>(api: &'a Api, id: &str) -> Result<&'a Preset, Refused> {
-    api.store().presets().find(id).ok_or_else(|| Refused::new(Code::NotFound, "there is no such preset"))
+fn find<'a>(api: &'a Api, id: &str) -> Result<&'a Preset, ApiError> {
+    api.store().presets().find(id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such preset"))
 }
 
 async fn shown(
@@ -103,7 +103,7 @@ async fn shown(
     preset: &Preset,
     (shared, usual): (bool, bool),
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let entries = preset.fields.iter().map(|field| {
         let name = name_of(preset, field)?;
         Ok(Entry {
@@ -122,7 +122,7 @@ async fn shown(
             placeholder: field.prefixes.first().map_or_else(String::new, |prefix| format!("{prefix}…")),
         })
     });
-    let entries = entries.collect::<Result<Vec<_>, Refused>>()?;
+    let entries = entries.collect::<Result<Vec<_>, ApiError>>()?;
     let page = PresetPage {
         shell: Shell::new(visitor, &format!("Add {}", preset.title), "/console/secrets").cli([
             format!("dropsafe set --preset {} --shared", preset.id),
@@ -141,7 +141,7 @@ async fn shown(
 }
 
 /// Deposits the fields that are filled in.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let preset = find(&api, &form.text("preset").unwrap_or_default())?;
     let (shared, usual) = (form.text("scope").as_deref() == Some("shared"), form.has("usual"));
@@ -157,7 +157,7 @@ async fn deposit(
     preset: &Preset,
     (shared, usual): (bool, bool),
     form: &mut Form,
-) -> Result<String, Refused> {
+) -> Result<String, ApiError> {
     let mut bodies = Vec::new();
     for field in &preset.fields {
         let value = form.value(&format!("value.{}", field.key), &format!("file.{}", field.key))?;
@@ -166,7 +166,7 @@ async fn deposit(
             None if field.optional => {}
             None => {
                 let detail = format!("{} is missing", field.label);
-                return Err(Refused::new(Code::ValueInvalid, detail).hint("fill in what is not optional"));
+                return Err(ApiError::new(Code::ValueInvalid, detail).hint("fill in what is not optional"));
             }
         }
     }
@@ -184,11 +184,11 @@ async fn deposit(
             }
             Err(error) if stored.is_empty() => return Err(error.into()),
             Err(error) => {
-                let refused = Refused::from(error);
+                let refused = ApiError::from(error);
                 let why = &refused.problem().detail;
                 let detail = format!("stored: {}; {name} is not: {why}", stored.join(", "));
                 return Err(
-                    Refused::new(refused.code(), detail).hint("leave out what is stored and try again")
+                    ApiError::new(refused.code(), detail).hint("leave out what is stored and try again")
                 );
             }
         }
@@ -202,9 +202,9 @@ fn body(
     value: &SecretValue,
     shared: bool,
     usual: bool,
-) -> Result<wire::NewSecret, Refused> {
+) -> Result<wire::CreateSecretRequest, ApiError> {
     let (text, base64) = carried(value);
-    Ok(wire::NewSecret {
+    Ok(wire::CreateSecretRequest {
         name: name_of(preset, field)?.to_string(),
         env: field.usual.as_ref().filter(|_| usual).map(ToString::to_string),
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },
@@ -222,6 +222,6 @@ fn body(
 }
 
 /// The name of a field's secret. Presets whose names cannot be are found when they are read.
-fn name_of(preset: &Preset, field: &crate::domain::catalog::PresetField) -> Result<SecretName, Refused> {
-    preset.name_of(field).map_err(|error| Refused::new(Code::NameInvalid, error.to_string()))
+fn name_of(preset: &Preset, field: &crate::domain::catalog::PresetField) -> Result<SecretName, ApiError> {
+    preset.name_of(field).map_err(|error| ApiError::new(Code::NameInvalid, error.to_string()))
 }

@@ -4,11 +4,11 @@
 use http::header;
 use http::request::Parts;
 
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::wire::Code;
 
 /// Refuses what another site has sent.
-pub(crate) fn is_ours(parts: &Parts) -> Result<(), Refused> {
+pub(crate) fn is_ours(parts: &Parts) -> Result<(), ApiError> {
     let named = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let ours = match named("sec-fetch-site") {
         Some(site) => site == "same-origin",
@@ -23,7 +23,7 @@ pub(crate) fn is_ours(parts: &Parts) -> Result<(), Refused> {
     if ours {
         return Ok(());
     }
-    Err(Refused::new(Code::Forbidden, "the request does not come from a page of this console")
+    Err(ApiError::new(Code::Forbidden, "the request does not come from a page of this console")
         .hint("open the console itself and try again there"))
 }
 

@@ -11,8 +11,8 @@ use super::redirect;
 use super::secret_row::{Row, Tag, Tags, When, quoted};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::{InPath, LARGE};
-use crate::api::problem::Refused;
+use crate::api::extract::{LARGE_BODY, PathParam};
+use crate::api::problem::ApiError;
 use crate::api::secrets::{change_of, replacement_of};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
@@ -50,8 +50,8 @@ struct Holder {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    InPath(id): InPath<SecretId>,
-) -> Result<Response, Refused> {
+    PathParam(id): PathParam<SecretId>,
+) -> Result<Response, ApiError> {
     shown(&api, &visitor, id, None).await
 }
 
@@ -60,7 +60,7 @@ async fn shown(
     visitor: &Visitor,
     id: SecretId,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let secret = api.store().secret(&visitor.caller, id).await?;
     let scope = secret.meta.scope;
     let may_see_holders = visitor.may(Action::ReadHolders(scope));
@@ -123,9 +123,9 @@ fn back(visitor: &Visitor, id: SecretId, what: &str) -> Response {
 /// A new value, hence a new version.
 pub(crate) async fn replace(
     State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
-    posted: Posted<LARGE>,
-) -> Result<Response, Refused> {
+    PathParam(id): PathParam<SecretId>,
+    posted: Posted<LARGE_BODY>,
+) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     match replaced(&api, &visitor, id, &mut form).await {
         Ok(written) => {
@@ -141,7 +141,7 @@ async fn replaced(
     visitor: &Visitor,
     id: SecretId,
     form: &mut Form,
-) -> Result<store::Written, Refused> {
+) -> Result<store::Written, ApiError> {
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let (text, base64) = carried(&value);
     let kind = match form.text("type").as_deref() {
@@ -149,7 +149,7 @@ async fn replaced(
         Some("encrypted") => Some(Kind::Encrypted),
         _ => None,
     };
-    let body = wire::Replacement {
+    let body = wire::ReplaceSecretRequest {
         value: text,
         value_base64: base64,
         sealed: None,
@@ -166,11 +166,11 @@ async fn replaced(
 /// Plugin, category, auto-install.
 pub(crate) async fn edit(
     State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
-    let change = wire::SecretChange {
+    let change = wire::UpdateSecretRequest {
         auto_install: Some(form.has("auto_install")),
         plugin: Some(form.text("plugin").unwrap_or_default()),
         category: Some(form.text("category").unwrap_or_default()),
@@ -188,20 +188,20 @@ async fn changed(
     visitor: &Visitor,
     id: SecretId,
     form: &Form,
-    change: wire::SecretChange,
-) -> Result<store::Secret, Refused> {
+    change: wire::UpdateSecretRequest,
+) -> Result<store::Secret, ApiError> {
     Ok(api.store().change_secret(&visitor.caller, id, seen(form), change_of(change)?).await?)
 }
 
 /// The switch in the table.
 pub(crate) async fn install(
     State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let on = form.text("auto_install").as_deref() == Some("on");
-    let change = wire::SecretChange { auto_install: Some(on), ..wire::SecretChange::default() };
+    let change = wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };
     let secret = changed(&api, &visitor, id, &form, change).await?;
     let name = &secret.meta.name;
     let what = match on {
@@ -215,25 +215,25 @@ pub(crate) async fn install(
 /// The same value under a fresh key.
 pub(crate) async fn re_encrypt(
     State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     match api.store().reencrypt_secret(&visitor.caller, id).await {
         Ok(secret) => {
             let what = format!("{} is sealed anew; value and version stay.", secret.meta.name);
             Ok(back(&visitor, id, &what))
         }
-        Err(error) => shown(&api, &visitor, id, Some(Refused::from(error).into())).await,
+        Err(error) => shown(&api, &visitor, id, Some(ApiError::from(error).into())).await,
     }
 }
 
 /// Deletes it; future boots do not get it.
 pub(crate) async fn delete(
     State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     match api.store().delete_secret(&visitor.caller, id, seen(&form)).await {
         Ok(deleted) => {
@@ -245,6 +245,6 @@ pub(crate) async fn delete(
             };
             Ok(redirect::done(&visitor, "/console/secrets", &what))
         }
-        Err(error) => shown(&api, &visitor, id, Some(Refused::from(error).into())).await,
+        Err(error) => shown(&api, &visitor, id, Some(ApiError::from(error).into())).await,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::Visitor;
 use crate::api::Api;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
@@ -71,7 +71,7 @@ pub(crate) struct Tag {
 pub(crate) struct Tags(pub(crate) Vec<Tag>, BTreeMap<String, usize>);
 
 impl Tags {
-    pub(crate) async fn of(api: &Api, visitor: &Visitor) -> Result<Self, Refused> {
+    pub(crate) async fn of(api: &Api, visitor: &Visitor) -> Result<Self, ApiError> {
         let found = api.store().categories(&visitor.caller).await?;
         let tags: Vec<Tag> = found
             .into_iter()

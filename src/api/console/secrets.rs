@@ -11,8 +11,8 @@ use super::layout::{Shell, show};
 use super::secret_row::{Row, Tag, Tags, query, quoted};
 use super::session::Visitor;
 use crate::api::Api;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::name::{Category, MemberName, PluginName};
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
@@ -82,7 +82,7 @@ impl FromQuery for Ask {
     const NAMES: &'static [&'static str] =
         &["q", "scope", "owner", "plugin", "category", "type", "auto_install", "cursor", "group", "only"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let filter = SecretFilter {
             q: query.text("q", 200),
             scope: query.parsed::<ScopeKind>("scope"),
@@ -169,8 +169,8 @@ impl Asked {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<Ask>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<Ask>,
+) -> Result<Response, ApiError> {
     let store = api.store();
     let asked = ask.shown();
     let tags = Tags::of(&api, &visitor).await?;

@@ -9,9 +9,9 @@ use http::{Extensions, HeaderMap, Method, header};
 use super::multipart::Form;
 use super::{cookies, same_origin};
 use crate::api::Api;
-use crate::api::extract::{SMALL, is_within, whole_body};
-use crate::api::front::{OverTls, Peer, RequestId};
-use crate::api::problem::Refused;
+use crate::api::extract::{SMALL_BODY, is_within, read_whole_body};
+use crate::api::middleware::{OverTls, Peer, RequestId};
+use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role, decide};
 use crate::store::{AuthError, Caller, SessionKey};
 use crate::wire::Code;
@@ -81,13 +81,13 @@ impl Visitor {
         self.caller.role() == Some(Role::Admin)
     }
 
-    async fn found(parts: &Parts, api: &Api) -> Result<Self, Refused> {
+    async fn found(parts: &Parts, api: &Api) -> Result<Self, ApiError> {
         let browser = Browser::of(parts);
-        let none = || Refused::new(Code::Unauthorized, "nobody is logged in");
+        let none = || ApiError::new(Code::Unauthorized, "nobody is logged in");
         let key = cookies::session(&parts.headers, browser.over_tls).ok_or_else(none)?;
         let source = Peer::of(&parts.extensions).address();
         let caller = api.store().session(&key, source).await.map_err(|error| match error {
-            AuthError::Failure(failure) => Refused::from(AuthError::Failure(failure)),
+            AuthError::Failure(failure) => ApiError::from(AuthError::Failure(failure)),
             _ => none(),
         })?;
         let caller = caller.with_request_id(&request_id(&parts.extensions));
@@ -122,7 +122,7 @@ fn to_login(parts: &Parts) -> Response {
 }
 
 /// A form of at most `LIMIT` bytes, sent from a page of the visitor's own session.
-pub(crate) struct Posted<const LIMIT: usize = SMALL> {
+pub(crate) struct Posted<const LIMIT: usize = SMALL_BODY> {
     pub(crate) visitor: Visitor,
     pub(crate) form: Form,
 }
@@ -132,11 +132,11 @@ impl<const LIMIT: usize> FromRequest<Api> for Posted<LIMIT> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        same_origin::is_ours(&parts).map_err(Refused::into_response)?;
+        same_origin::is_ours(&parts).map_err(ApiError::into_response)?;
         let visitor = Visitor::from_request_parts(&mut parts, api).await?;
-        let form = read_form(api, &parts, body, LIMIT).await.map_err(Refused::into_response)?;
+        let form = read_form(api, &parts, body, LIMIT).await.map_err(ApiError::into_response)?;
         if !form.text("form").is_some_and(|text| visitor.key.is_form_token(&text)) {
-            let refused = Refused::new(Code::Forbidden, "the form belongs to another session")
+            let refused = ApiError::new(Code::Forbidden, "the form belongs to another session")
                 .hint("load the page again and repeat what you did");
             return Err(refused.into_response());
         }
@@ -152,14 +152,14 @@ impl FromRequest<Api> for Unsigned {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        same_origin::is_ours(&parts).map_err(Refused::into_response)?;
-        read_form(api, &parts, body, SMALL).await.map(Self).map_err(Refused::into_response)
+        same_origin::is_ours(&parts).map_err(ApiError::into_response)?;
+        read_form(api, &parts, body, SMALL_BODY).await.map(Self).map_err(ApiError::into_response)
     }
 }
 
-async fn read_form(api: &Api, parts: &Parts, body: axum::body::Body, limit: usize) -> Result<Form, Refused> {
+async fn read_form(api: &Api, parts: &Parts, body: axum::body::Body, limit: usize) -> Result<Form, ApiError> {
     is_within(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let whole = whole_body(api, &parts.headers, body, limit).await?;
+    let whole = read_whole_body(api, &parts.headers, body, limit).await?;
     Form::parse(kind, &whole.bytes)
 }

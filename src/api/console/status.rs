@@ -16,10 +16,10 @@ use super::secret_row::When;
 use super::session::{Posted, Visitor};
 use super::tokens::once;
 use crate::api::Api;
-use crate::api::auth::guessed;
-use crate::api::extract::InPath;
+use crate::api::auth::count_guess;
+use crate::api::extract::PathParam;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::{NewKeyslot, NewOrg, PageAsk, Progress, Statistics, Status, UnlockError, UnlockSecret};
@@ -70,7 +70,7 @@ struct Issued {
 }
 
 /// The page.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
+pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
     shown(&api, &visitor, None, None).await
 }
 
@@ -79,7 +79,7 @@ async fn shown(
     visitor: &Visitor,
     issued: Option<Issued>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let store = api.store();
     let status = store.status(&visitor.caller).await?;
     let operator = if visitor.is_operator() { Some(Operator::of(api, visitor).await?) } else { None };
@@ -112,7 +112,7 @@ async fn shown(
 }
 
 impl Operator {
-    async fn of(api: &Api, visitor: &Visitor) -> Result<Self, Refused> {
+    async fn of(api: &Api, visitor: &Visitor) -> Result<Self, ApiError> {
         let store = api.store();
         let slots = store.keyslots(&visitor.caller).await?;
         let orgs = store.list_orgs(&visitor.caller, PageAsk { cursor: None, limit: Some(500) }).await?;
@@ -149,7 +149,7 @@ impl StatusPage {
     }
 }
 
-async fn finished(api: &Api, visitor: &Visitor, done: Result<&str, Refused>) -> Result<Response, Refused> {
+async fn finished(api: &Api, visitor: &Visitor, done: Result<&str, ApiError>) -> Result<Response, ApiError> {
     match done {
         Ok(what) => Ok(redirect::done(visitor, "/console/status", what)),
         Err(refused) => shown(api, visitor, None, Some(refused.into())).await,
@@ -157,60 +157,60 @@ async fn finished(api: &Api, visitor: &Visitor, done: Result<&str, Refused>) -> 
 }
 
 /// What opens a key slot: a passphrase, or a key file chosen or pasted.
-fn secret_of(form: &mut Form) -> Result<UnlockSecret, Refused> {
+fn secret_of(form: &mut Form) -> Result<UnlockSecret, ApiError> {
     let file = form.value("key_text", "key_file")?;
     let passphrase = form.secret_line("passphrase");
-    let too_long = || Refused::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"));
+    let too_long = || ApiError::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"));
     match (passphrase.is_empty(), file) {
         (false, None) if passphrase.len() <= MAX_SECRET => Ok(UnlockSecret::Passphrase(passphrase)),
         (true, Some(file)) if file.len() <= MAX_SECRET => match std::str::from_utf8(file.expose()) {
             Ok(text) => Ok(UnlockSecret::KeyFile(Zeroizing::new(text.trim().to_owned()))),
-            Err(_) => Err(Refused::new(Code::Unprocessable, "this is not the text of a key file")),
+            Err(_) => Err(ApiError::new(Code::Unprocessable, "this is not the text of a key file")),
         },
-        (true, None) => Err(Refused::new(Code::InvalidRequest, "there is no passphrase and no key file")),
+        (true, None) => Err(ApiError::new(Code::InvalidRequest, "there is no passphrase and no key file")),
         (false, Some(_)) => {
-            Err(Refused::new(Code::InvalidRequest, "there is a passphrase and a key file: give one of them"))
+            Err(ApiError::new(Code::InvalidRequest, "there is a passphrase and a key file: give one of them"))
         }
         _ => Err(too_long()),
     }
 }
 
 /// Loads the release key.
-pub(crate) async fn unlock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn unlock(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let done = unlocked(&api, &visitor, &mut form).await;
     finished(&api, &visitor, done.map(|()| "The store is unlocked: boots are answered.")).await
 }
 
-async fn unlocked(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<(), Refused> {
+async fn unlocked(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<(), ApiError> {
     let source = visitor.caller.source();
-    api.limits().may_present(source, Instant::now())?;
+    api.limits().check_auth_throttle(source, Instant::now())?;
     let unlocked = api.store().unlock(&visitor.caller, secret_of(form)?).await;
     unlocked.map(|_| ()).map_err(|error| {
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            guessed(api, source);
+            count_guess(api, source);
         }
         error.into()
     })
 }
 
 /// Drops the release key.
-pub(crate) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
-    let done = api.store().lock(&visitor.caller).await.map_err(Refused::from);
+    let done = api.store().lock(&visitor.caller).await.map_err(ApiError::from);
     let what = "The store is locked: deposits go on, boots are refused.";
     finished(&api, &visitor, done.map(|()| what)).await
 }
 
 /// Begins a new generation: the operator for the store, a member for what it may.
-pub(crate) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     if visitor.is_operator() {
-        let done = api.store().reencrypt_all(&visitor.caller).await.map_err(Refused::from);
+        let done = api.store().reencrypt_all(&visitor.caller).await.map_err(ApiError::from);
         let what = "A new generation of the release key is made; all values move to it.";
         return finished(&api, &visitor, done.map(|_| what)).await;
     }
-    let done = api.store().reencrypt_own_org(&visitor.caller).await.map_err(Refused::from);
+    let done = api.store().reencrypt_own_org(&visitor.caller).await.map_err(ApiError::from);
     let done = done.map(|count| format!("Sealed anew: {count}. Values and versions stay."));
     let (what, done) = match done {
         Ok(what) => (what, Ok(())),
@@ -220,11 +220,11 @@ pub(crate) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result
 }
 
 /// Adds a key slot.
-pub(crate) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, mut form } = posted;
     let done = async {
         let label = form.text("label").map(|label| label.parse()).transpose();
-        let label = label.map_err(|_| Refused::new(Code::Unprocessable, "label: has at most 100 bytes"))?;
+        let label = label.map_err(|_| ApiError::new(Code::Unprocessable, "label: has at most 100 bytes"))?;
         let slot = NewKeyslot { credential: false, secret: secret_of(&mut form)?, label, argon2: None };
         api.store().add_keyslot(&visitor.caller, slot).await?;
         Ok("The key slot is added.")
@@ -236,23 +236,23 @@ pub(crate) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Resul
 /// Removes a key slot.
 pub(crate) async fn remove_keyslot(
     State(api): State<Api>,
-    InPath(id): InPath<SlotId>,
+    PathParam(id): PathParam<SlotId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
-    let done = api.store().remove_keyslot(&visitor.caller, id).await.map_err(Refused::from);
+    let done = api.store().remove_keyslot(&visitor.caller, id).await.map_err(ApiError::from);
     let what = "The key slot is removed. Old copies of the byte store still open with it, until everything is re-encrypted.";
     finished(&api, &visitor, done.map(|_| what)).await
 }
 
 /// Makes an organization.
-pub(crate) async fn create_org(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create_org(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let text = |name: &str| form.text(name).unwrap_or_default();
     let done = async {
         let new = NewOrg { name: name_in("name", &text("name"))?, admin: name_in("admin", &text("admin"))? };
         let made = api.store().create_org(&visitor.caller, new, form.text("once").as_deref()).await?;
-        Ok::<_, Refused>(Issued {
+        Ok::<_, ApiError>(Issued {
             org: made.org.name.to_string(),
             token: made.admin_token.to_text().to_string(),
         })

@@ -12,9 +12,9 @@ use super::secret_row::When;
 use super::session::{Posted, Visitor};
 use super::tokens::{once, seconds};
 use crate::api::Api;
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, PageOnly};
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, PageQuery};
 use crate::api::tickets::issue;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
@@ -78,8 +78,8 @@ impl Row {
 pub(crate) async fn page(
     State(api): State<Api>,
     visitor: Visitor,
-    Filled(ask): Filled<PageOnly>,
-) -> Result<Response, Refused> {
+    FormQueryParams(ask): FormQueryParams<PageQuery>,
+) -> Result<Response, ApiError> {
     shown(&api, &visitor, ask.page(), None, None).await
 }
 
@@ -89,7 +89,7 @@ async fn shown(
     ask: PageAsk,
     issued: Option<String>,
     trouble: Option<Trouble>,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let found = api.store().list_tickets(&visitor.caller, None, ask).await?;
     let own = visitor.caller.member().map(|(id, _)| id);
     let may_create = own.is_some_and(|own| visitor.may(Action::CreateTicket(own)));
@@ -114,7 +114,7 @@ async fn shown(
 }
 
 /// Makes a ticket, and shows it.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let (issued, trouble) = match made(&api, &visitor, &form).await {
         Ok(ticket) => (Some(ticket), None),
@@ -123,14 +123,14 @@ pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Res
     shown(&api, &visitor, PageAsk::default(), issued, trouble).await
 }
 
-async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, Refused> {
+async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiError> {
     let uses = form.text("uses").map(|uses| uses.parse().map_err(|_| not_a_number("uses"))).transpose()?;
     let words = |field: &str| -> Vec<String> {
         let text = form.text(field).unwrap_or_default();
         let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()
     };
-    let body = wire::NewTicket {
+    let body = wire::CreateTicketRequest {
         member: form.text("member"),
         ttl_seconds: seconds(form)?,
         uses,
@@ -143,16 +143,16 @@ async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, Refus
 }
 
 /// Of a field that takes a number.
-pub(crate) fn not_a_number(field: &str) -> Refused {
-    Refused::new(Code::InvalidRequest, format!("{field}: expected a whole number"))
+pub(crate) fn not_a_number(field: &str) -> ApiError {
+    ApiError::new(Code::InvalidRequest, format!("{field}: expected a whole number"))
 }
 
 /// Revokes one.
 pub(crate) async fn revoke(
     State(api): State<Api>,
-    InPath(id): InPath<TicketId>,
+    PathParam(id): PathParam<TicketId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     match api.store().revoke_ticket(&visitor.caller, id).await {
         Ok(_) => {
@@ -160,7 +160,7 @@ pub(crate) async fn revoke(
             Ok(redirect::done(&visitor, "/console/tickets", what))
         }
         Err(error) => {
-            shown(&api, &visitor, PageAsk::default(), None, Some(Refused::from(error).into())).await
+            shown(&api, &visitor, PageAsk::default(), None, Some(ApiError::from(error).into())).await
         }
     }
 }

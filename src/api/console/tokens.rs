@@ -9,8 +9,8 @@ use super::redirect;
 use super::session::Posted;
 use super::tickets::not_a_number;
 use crate::api::Api;
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
 use crate::api::tokens::issue;
 use crate::domain::id::TokenId;
 use crate::wire;
@@ -23,7 +23,7 @@ pub(crate) fn once(api: &Api) -> String {
 }
 
 /// How long something lives: a number in the field `ttl`, of the unit in `unit`.
-pub(crate) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
+pub(crate) fn seconds(form: &Form) -> Result<Option<u64>, ApiError> {
     let Some(text) = form.text("ttl") else { return Ok(None) };
     let number: u64 = text.parse().map_err(|_| not_a_number("lifetime"))?;
     let unit: u64 = match form.text("unit").as_deref() {
@@ -35,10 +35,10 @@ pub(crate) fn seconds(form: &Form) -> Result<Option<u64>, Refused> {
 }
 
 /// Makes a token, and shows it.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, Refused> {
+pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let body = async {
-        let body = wire::NewToken {
+        let body = wire::CreateTokenRequest {
             member: form.text("member"),
             ttl_seconds: seconds(&form)?,
             label: form.text("label"),
@@ -55,15 +55,15 @@ pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Res
 /// Revokes one.
 pub(crate) async fn revoke(
     State(api): State<Api>,
-    InPath(id): InPath<TokenId>,
+    PathParam(id): PathParam<TokenId>,
     posted: Posted,
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let Posted { visitor, .. } = posted;
     match api.store().revoke_token(&visitor.caller, id).await {
         Ok(_) => {
             let what = "The token is revoked, and sessions that it began are over.";
             Ok(redirect::done(&visitor, "/console/members", what))
         }
-        Err(error) => shown(&api, &visitor, None, Some(Refused::from(error).into())).await,
+        Err(error) => shown(&api, &visitor, None, Some(ApiError::from(error).into())).await,
     }
 }

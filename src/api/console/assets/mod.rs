@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::security_headers::HEADERS;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::digest::Digest;
 use crate::wire::Code;
 
@@ -23,7 +23,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
 /// One of them. Nothing in it is anybody's, so no session is asked for.
 pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some((_, kind, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
-        return Refused::new(Code::NotFound, "there is no such file").into_response();
+        return ApiError::new(Code::NotFound, "there is no such file").into_response();
     };
     let tag = format!("\"{}\"", &Digest::of_parts([text.as_bytes()].into_iter()).to_string()[..16]);
     let fresh = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
