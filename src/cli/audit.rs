@@ -10,7 +10,7 @@ use super::error::{CliError, CommandResult};
 use super::output::JsonArgs;
 use super::paged_list::PagedList;
 use super::table::TextTable;
-use crate::client::{AuditFilter, Client};
+use crate::client::{AuditListFilter, Client};
 use crate::process::Exit;
 use crate::wire::{AuditEntryView, ChainView};
 
@@ -58,7 +58,7 @@ impl AuditArgs {
             return verify(context, json).await;
         }
         let mut client = connect::open_client(context)?;
-        let filter = AuditFilter {
+        let filter = AuditListFilter {
             q: self.text,
             action: self.action,
             actor: self.actor,
@@ -75,7 +75,7 @@ impl AuditArgs {
     }
 }
 
-async fn export(context: &mut CliContext, client: &mut Client, filter: &AuditFilter) -> CommandResult {
+async fn export(context: &mut CliContext, client: &mut Client, filter: &AuditListFilter) -> CommandResult {
     context.output.flush()?;
     // Past the buffer: an entry is written before the next one arrives, so that a log shipper is never behind.
     let mut sink = |piece: &[u8]| {

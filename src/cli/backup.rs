@@ -47,9 +47,11 @@ impl BackupArgs {
         result?;
         file.finish()?;
         let path = self.file.to_string_lossy();
-        context.output.json_or_line(self.json, &serde_json::json!({ "file": path, "bytes": written }), || {
-            format!("{}: {written} bytes", self.file.display())
-        })?;
+        context.output.json_or_line(
+            self.json,
+            &serde_json::json!({ "file": path, "bytes": written }),
+            || format!("{}: {written} bytes", self.file.display()),
+        )?;
         if !self.json {
             context.output.note(
                 "the backup does not contain the record key: keep a copy of record.key from the data folder separately",

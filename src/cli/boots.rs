@@ -8,7 +8,7 @@ use super::connect;
 use super::context::CliContext;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
-use crate::client::{BootFilter, Client};
+use crate::client::{BootListFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
 
@@ -41,7 +41,8 @@ impl BootsArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
         let secret = self.name.clone();
-        let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
+        let filter =
+            BootListFilter { member: self.member, secret, live: self.live, ..BootListFilter::default() };
         let pages = Client::boots(&filter);
         let (json, limit) = (self.json, self.limit);
         // The same six columns first, so that a script reads both lists alike.

@@ -52,10 +52,11 @@ impl DepositSpec {
     pub(crate) fn check_refused_name(&self) -> Result<(), CliError> {
         let env = self.exported_name();
         match refused(&env) {
-            Some(refusal) if !self.allow_refused => {
-                Err(CliError::failed(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
-                    .hint("choose another name with --as; an administrator can override this with --allow-refused"))
-            }
+            Some(refusal) if !self.allow_refused => Err(CliError::failed(format_args!(
+                "{env} is refused: {} ({})",
+                refusal.why, refusal.family
+            ))
+            .hint("choose another name with --as; an administrator can override this with --allow-refused")),
             _ => Ok(()),
         }
     }

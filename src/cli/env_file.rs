@@ -37,7 +37,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
     let (mut attributes, bad_comments) = import::attributes(bytes, &assignments);
     let mut lines = Vec::with_capacity(assignments.len());
     let mut faults = Vec::new();
-    for import::Line { line: number, name, value } in assignments {
+    for import::ImportLine { line: number, name, value } in assignments {
         match (name, value) {
             (Some(name), Ok(value)) => {
                 let attributes = attributes.remove(&number).unwrap_or_default();

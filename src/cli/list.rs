@@ -6,7 +6,7 @@ use super::connect;
 use super::context::CliContext;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
@@ -42,18 +42,10 @@ impl ListArgs {
             _ => None,
         };
         let (q, plugin, category) = (self.text, self.plugin, self.category);
-        let pages = Client::secrets(&SecretFilter { q, scope, plugin, category, ..SecretFilter::default() });
-        let headings = [
-            "NAME",
-            "EXPORTED AS",
-            "SCOPE",
-            "TYPE",
-            "AUTO-INSTALL",
-            "PLUGIN",
-            "CATEGORY",
-            "UPDATED",
-            "HINT",
-        ];
+        let pages =
+            Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
+        let headings =
+            ["NAME", "EXPORTED AS", "SCOPE", "TYPE", "AUTO-INSTALL", "PLUGIN", "CATEGORY", "UPDATED", "HINT"];
         PagedList { json: self.json, limit: None, headings, row, empty: "no secrets" }
             .print(context, &mut client, pages)
             .await

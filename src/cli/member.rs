@@ -92,7 +92,9 @@ impl MemberCommand {
             Self::Add(MemberAddArgs { name, role, json }) => {
                 let request = CreateMemberRequest { name, role: role.into() };
                 let member = client.create_member(&request).await?;
-                context.output.json_or_line(json, &member, || format!("added {} ({})", member.name, member.role))?;
+                context
+                    .output
+                    .json_or_line(json, &member, || format!("added {} ({})", member.name, member.role))?;
                 // A member without a token can do nothing, and only this command's caller knows that one is needed.
                 context.output.note(format!("to create a token: dropsafe token new --for {}", member.name));
             }
@@ -115,11 +117,7 @@ impl MemberCommand {
 }
 
 impl MemberRemoveArgs {
-    async fn run(
-        self,
-        context: &mut CliContext,
-        client: &mut Client,
-    ) -> Result<(), super::error::CliError> {
+    async fn run(self, context: &mut CliContext, client: &mut Client) -> Result<(), super::error::CliError> {
         // Looked up first, to ask about the member that exists and not about what was typed.
         let member = client.member(&self.name).await?;
         let question = format!(

@@ -87,7 +87,7 @@ fn field_row(field: &PresetFieldView) -> [String; 7] {
 pub(crate) async fn find(client: &mut Client, name: &str) -> Result<PresetView, CliError> {
     // From the list: the API has no route for one preset, because all of them fit one page.
     let all = Client::presets().all(client).await?;
-    all.into_iter()
-        .find(|preset| preset.id == name)
-        .ok_or_else(|| CliError::failed("there is no such preset").hint("dropsafe preset list shows all presets"))
+    all.into_iter().find(|preset| preset.id == name).ok_or_else(|| {
+        CliError::failed("there is no such preset").hint("dropsafe preset list shows all presets")
+    })
 }

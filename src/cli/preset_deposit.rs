@@ -132,7 +132,7 @@ fn parse_values(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, Se
     let fields: Vec<&str> = preset.fields.iter().map(|field| field.key.as_str()).collect();
     let mut values = BTreeMap::new();
     let mut faults = String::new();
-    for import::Line { line, name, value } in import::lines(bytes) {
+    for import::ImportLine { line, name, value } in import::lines(bytes) {
         let fault = match (name, value) {
             (Some(name), Ok(value)) if fields.contains(&name.as_str()) => {
                 // As at a prompt: empty means left out, so that a template can list every field.

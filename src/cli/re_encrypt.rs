@@ -92,9 +92,14 @@ impl ReencryptArgs {
 fn summarize(progress: &ReencryptView) -> String {
     let generation = progress.generation;
     if !progress.running {
-        return format!("everything is encrypted under generation {generation}, and the old keys are deleted");
+        return format!(
+            "everything is encrypted under generation {generation}, and the old keys are deleted"
+        );
     }
     // The total is unknown until the server has counted.
     let total = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
-    format!("re-encryption is running: {}{total} secrets are encrypted under generation {generation}", progress.done)
+    format!(
+        "re-encryption is running: {}{total} secrets are encrypted under generation {generation}",
+        progress.done
+    )
 }

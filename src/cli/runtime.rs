@@ -27,5 +27,8 @@ pub(crate) fn multi_thread(workers: Option<usize>) -> Result<Runtime, CliError> 
 }
 
 pub(crate) fn start_error(error: &io::Error) -> CliError {
-    CliError::new(Exit::Internal, format_args!("the async runtime cannot start: {}", describe_io_error(error)))
+    CliError::new(
+        Exit::Internal,
+        format_args!("the async runtime cannot start: {}", describe_io_error(error)),
+    )
 }

@@ -35,11 +35,7 @@ pub(crate) struct ScopeArgs {
 }
 
 /// Finds the secret that was named.
-pub(crate) async fn find(
-    client: &mut Client,
-    name: &str,
-    scope: &ScopeArgs,
-) -> Result<SecretView, CliError> {
+pub(crate) async fn find(client: &mut Client, name: &str, scope: &ScopeArgs) -> Result<SecretView, CliError> {
     if scope.id {
         return Ok(client.secret(name).await?);
     }
@@ -67,7 +63,7 @@ pub(crate) async fn find(
 
 /// Lists the shared secrets, and the private ones of `owner`, with this name or exported name.
 async fn search(client: &mut Client, name: &str, owner: &str) -> Result<Vec<SecretView>, CliError> {
-    let filter = SecretFilter { name: Some(name.to_owned()), ..SecretFilter::default() };
+    let filter = SecretListFilter { name: Some(name.to_owned()), ..SecretListFilter::default() };
     let mut found = Client::secrets(&filter).all(client).await?;
     // An administrator's answer holds the private secrets of all members.
     found.retain(|secret| secret.scope == ScopeKind::Shared || secret.owner.as_deref() == Some(owner));

@@ -131,7 +131,9 @@ impl From<RunError> for CliError {
             RunError::Unlock(_) => Exit::Denied,
         };
         let hint = error.hint().or_else(|| match &error {
-            RunError::Kv(_) => Some("if it is damaged, create a new one from a backup: dropsafe restore".to_owned()),
+            RunError::Kv(_) => {
+                Some("if it is damaged, create a new one from a backup: dropsafe restore".to_owned())
+            }
             _ => None,
         });
         Self::new(exit, format_chain(&error)).optional_hint(hint)

@@ -37,7 +37,8 @@ impl ShowArgs {
 /// What people see of a secret.
 pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
     let scope = format_scope(&secret);
-    let install = if secret.auto_install { "on" } else { "off: only boots that request it by name receive it" };
+    let install =
+        if secret.auto_install { "on" } else { "off: only boots that request it by name receive it" };
     let value = match secret.value {
         // A plain value need not be text; what is not is replaced, since this is for people.
         Some(value) => String::from_utf8_lossy(value.into_secret().expose()).into_owned(),

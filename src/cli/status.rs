@@ -28,7 +28,8 @@ impl StatusArgs {
             // The operator, who belongs to no organization.
             _ => status.identity,
         };
-        let lock = if status.locked { "locked: boots are refused, deposits are accepted" } else { "unlocked" };
+        let lock =
+            if status.locked { "locked: boots are refused, deposits are accepted" } else { "unlocked" };
         let backend =
             if status.healthy { status.backend } else { format!("{}, not healthy", status.backend) };
         let mut fields = vec![

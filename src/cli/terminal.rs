@@ -82,8 +82,5 @@ fn read_error(error: &io::Error) -> CliError {
     if error.kind() == io::ErrorKind::Interrupted {
         return CliError::failed("interrupted");
     }
-    CliError::new(
-        Exit::NoInput,
-        format_args!("the terminal cannot be read: {}", describe_io_error(error)),
-    )
+    CliError::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", describe_io_error(error)))
 }

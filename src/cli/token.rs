@@ -89,10 +89,9 @@ impl TokenCreateArgs {
             view.expires_at.as_deref().map_or("never expires".to_owned(), |at| format!("expires {at}"));
         let member = view.member.as_deref().unwrap_or(OPERATOR);
         // With the id, which nothing in the token itself shows.
-        context.output.note(format!(
-            "token of {member}; {expiry}; to revoke it: dropsafe token revoke {}",
-            view.id
-        ));
+        context
+            .output
+            .note(format!("token of {member}; {expiry}; to revoke it: dropsafe token revoke {}", view.id));
         Ok(Exit::Success)
     }
 }

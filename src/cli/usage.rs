@@ -68,7 +68,10 @@ fn rephrase(error: &clap::Error, typed: &[OsString], root: RootCommandFactory) -
             // Our own parsers repeat nothing of their input, and neither do the standard library's for numbers. The
             // parser's range check does ("5 is not in 1..=3"), so its text must not be printed.
             let safe = error.source().filter(|source| !source.to_string().contains(" is not in "));
-            see_help(format!("{name}: {}", safe.map_or_else(|| "out of range".to_owned(), ToString::to_string)))
+            see_help(format!(
+                "{name}: {}",
+                safe.map_or_else(|| "out of range".to_owned(), ToString::to_string)
+            ))
         }
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
             see_help(format!("{name} requires a value"))

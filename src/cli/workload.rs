@@ -106,9 +106,9 @@ pub(crate) fn supervise(mut child: Child, signals: &Signals) -> Result<Exit, Cli
     let pid = Pid::from_raw(child.id().cast_signed());
     loop {
         // Before every wait: a child that has ended already sends no further SIGCHLD.
-        let ended = child
-            .try_wait()
-            .map_err(|error| internal_error("the workload cannot be waited for", &describe_io_error(&error)))?;
+        let ended = child.try_wait().map_err(|error| {
+            internal_error("the workload cannot be waited for", &describe_io_error(&error))
+        })?;
         if let Some(status) = ended {
             return Ok(Exit::Workload(exit_code(status)));
         }
