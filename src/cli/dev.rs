@@ -1,4 +1,4 @@
-//! `dropsafe dev`: a temporary store in memory and, if a command is given, one boot of it through the agent's own code.
+//! `dropsafe dev`: a throwaway store in memory and, if a command is given, one boot of it through the agent's own code.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::domain::secret::ScopeKind;
 use crate::process::Exit;
 use crate::server;
 
-/// Run a temporary store in memory, and a workload with its secrets
+/// Run a throwaway store in memory, and a workload with its secrets
 ///
 /// The store is unlocked, listens on loopback, and ends with the process. The
 /// member `dev` is an administrator of the organization `default`. The ticket
@@ -63,7 +63,7 @@ impl DevArgs {
             server::ConnectionTimeouts::default(),
         ));
         let dev = started.map_err(|error| {
-            CliError::failed(format_args!("the temporary store cannot start: {}", format_chain(&error)))
+            CliError::failed(format_args!("the throwaway store cannot start: {}", format_chain(&error)))
         })?;
         if !lines.is_empty() {
             runtime.block_on(deposit_lines(context, &dev, lines))?;
@@ -109,8 +109,8 @@ async fn deposit_lines(
     dev: &server::DevServer,
     lines: Vec<EnvFileDeposit>,
 ) -> Result<(), CliError> {
-    let endpoint = connect::parse_endpoint(&dev.url, "the temporary store's address")?;
-    let token = connect::parse_token(&dev.token, "the temporary store's token")?;
+    let endpoint = connect::parse_endpoint(&dev.url, "the throwaway store's address")?;
+    let token = connect::parse_token(&dev.token, "the throwaway store's token")?;
     let client = connect::new_client(context, endpoint, &token)?;
     let mut deposits = DepositClient::open_unpinned(client).await?;
     for line in lines {

@@ -71,7 +71,7 @@ pub(crate) enum RoleName {
     Admin,
     /// Manages their own private secrets and tickets, and shared secrets unless the organization restricts that
     Member,
-    /// Reads everything except values, and the audit log
+    /// Reads metadata and the audit log, but no values
     Auditor,
 }
 

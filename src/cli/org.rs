@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{CreateOrgRequest, OrgView, UpdateOrgRequest};
 
-/// Create and list organizations (operator), and set the rules of your organization (administrator)
+/// Manage organizations (operator) and the rules of your own (administrator)
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrgCommand {
     New(OrgCreateArgs),

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{DeclarePluginRequest, NeedView, PluginView, UpdatePluginRequest};
 
-/// Declare the secrets that plugins need, see which are missing, and enable or disable plugins
+/// Declare plugins, see which of their secrets are missing, enable and disable them
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
     /// List the plugins and the secrets that they lack
