@@ -1,22 +1,24 @@
-//! Importing a `.env` file: what would become of each line, and then all of it or nothing. The text is sent twice, once
-//! for each: nothing of it is kept in between, and no page carries it back.
+//! Importing a `.env` file: a preview of each line, and then all lines or none. The browser sends the text once for each
+//! step. The server keeps nothing of it in between, and no page contains it.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::layout::{Shell, Trouble, sentence, show};
-use super::multipart::Form;
+use super::display::capitalize;
+use super::form_options::FormOptions;
+use super::layout::{ErrorNotice, Layout, render};
+use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_row::{Tag, Tags};
-use super::session::{Posted, Visitor};
+use super::secret_form::{SecretForm, scope_kind};
+use super::session::{BrowserSession, CsrfForm};
 use crate::api::Api;
 use crate::api::extract::LARGE;
+use crate::api::members::name_in;
 use crate::api::problem::Refused;
 use crate::domain::import::{Existing, Fate};
-use crate::domain::role::Action;
-use crate::domain::secret::{Scope, ScopeKind};
+use crate::domain::name::NameError;
 use crate::domain::value::Kind;
 use crate::store::{ImportAsk, ImportReport};
 use crate::wire::Code;
@@ -24,181 +26,153 @@ use crate::wire::Code;
 #[derive(Template)]
 #[template(path = "import.html", config = "src/api/console/askama.toml")]
 struct ImportPage {
-    shell: Shell,
-    tags: Vec<Tag>,
-    plugins: Vec<String>,
-    may_share: bool,
-    ask: Filling,
-    preview: Option<Preview>,
-    trouble: Option<Trouble>,
-}
-
-/// What the form holds, the text apart.
-struct Filling {
-    shared: bool,
+    layout: Layout,
+    /// The attributes of every imported secret.
+    form: SecretForm,
+    /// What to do with names that exist, as the value of its choice.
     existing: &'static str,
-    plain: bool,
-    auto_install: bool,
-    plugin: String,
-    category: String,
+    options: FormOptions,
+    preview: Option<ImportPreview>,
+    error: Option<ErrorNotice>,
 }
 
-impl Default for Filling {
-    fn default() -> Self {
-        Self {
-            shared: false,
-            existing: Existing::Replace.as_str(),
-            plain: false,
-            auto_install: true,
-            plugin: String::new(),
-            category: String::new(),
-        }
-    }
-}
-
-impl Filling {
-    fn of(form: &Form) -> Self {
-        let text = |name: &str| form.text(name).unwrap_or_default();
-        let existing = text("existing").parse::<Existing>().unwrap_or(Existing::Replace);
-        Self {
-            shared: text("scope") == "shared",
-            existing: existing.as_str(),
-            plain: text("type") == "plain",
-            auto_install: form.has("auto_install"),
-            plugin: text("plugin"),
-            category: text("category"),
-        }
-    }
-}
-
-struct Preview {
-    lines: Vec<Line>,
+/// What an import would do.
+struct ImportPreview {
+    rows: Vec<ImportRow>,
     refused: usize,
     changes: usize,
 }
 
-struct Line {
+/// A line of the file.
+struct ImportRow {
     number: usize,
     name: String,
     env: String,
-    fate: &'static str,
-    words: &'static str,
+    fate: Fate,
+    result: &'static str,
     notes: Vec<String>,
 }
 
-/// The form.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, Refused> {
-    shown(&api, &visitor, Filling::default(), None, None).await
+/// Displays the form.
+pub(crate) async fn show_form(State(api): State<Api>, session: BrowserSession) -> Result<Response, Refused> {
+    let form = SecretForm { auto_install: true, ..SecretForm::default() };
+    render_form(&api, &session, form, Existing::Replace, Ok(None)).await
 }
 
-/// Previews, or stores.
-pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE>) -> Result<Response, Refused> {
-    let Posted { visitor, mut form } = posted;
-    let filling = Filling::of(&form);
-    let preview = form.text("do").as_deref() != Some("store");
-    match import(&api, &visitor, &filling, &mut form, preview).await {
-        Ok(report) if report.stored => Ok(redirect::done(&visitor, "/console/secrets", &told(&report))),
-        Ok(report) => shown(&api, &visitor, filling, Some(Preview::of(report)), None).await,
-        Err(refused) => shown(&api, &visitor, filling, None, Some(refused.into())).await,
+/// Previews or imports a file.
+pub(crate) async fn run(
+    State(api): State<Api>,
+    CsrfForm { session, mut form }: CsrfForm<LARGE>,
+) -> Result<Response, Refused> {
+    let fields = SecretForm::new(&form);
+    let existing = form.text_or_empty("existing").parse().unwrap_or(Existing::Replace);
+    // Without a script, Enter in a field presses the first button, which is "Preview". It must never import.
+    let preview = form.text_or_empty("mode") != "store";
+    let result = match parse_request(&fields, existing, &mut form) {
+        Ok(ask) => api.store().import(&session.caller, ask, preview).await.map_err(Refused::from),
+        Err(refused) => Err(refused),
+    };
+    match result {
+        Ok(report) if report.stored => {
+            Ok(redirect::with_message(&session, "/console/secrets", &summarize_report(&report)))
+        }
+        result => render_form(&api, &session, fields, existing, result.map(Some)).await,
     }
 }
 
-async fn import(
-    api: &Api,
-    visitor: &Visitor,
-    filling: &Filling,
-    form: &mut Form,
-    preview: bool,
-) -> Result<ImportReport, Refused> {
-    let text = form.value("env", "env_file")?.ok_or_else(|| {
+fn parse_request(
+    fields: &SecretForm,
+    existing: Existing,
+    form: &mut MultipartForm,
+) -> Result<ImportAsk, Refused> {
+    let text = form.take_value("env", "env_file")?.ok_or_else(|| {
         Refused::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
-    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let ask = ImportAsk {
+    Ok(ImportAsk {
         text,
-        scope: if filling.shared { ScopeKind::Shared } else { ScopeKind::Private },
-        existing: filling.existing.parse().unwrap_or(Existing::Replace),
-        kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
-        auto_install: filling.auto_install,
-        plugin: named(&filling.plugin)
-            .map(|name| crate::api::members::name_in("plugin", &name))
-            .transpose()?,
-        category: named(&filling.category)
-            .map(|name| crate::api::members::name_in("category", &name))
-            .transpose()?,
-    };
-    Ok(api.store().import(&visitor.caller, ask, preview).await?)
+        scope: scope_kind(fields.shared),
+        existing,
+        kind: if fields.plain { Kind::Plain } else { Kind::Encrypted },
+        auto_install: fields.auto_install,
+        plugin: parse_optional("plugin", &fields.plugin)?,
+        category: parse_optional("category", &fields.category)?,
+    })
 }
 
-fn told(report: &ImportReport) -> String {
+fn parse_optional<T: std::str::FromStr<Err = NameError>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Refused> {
+    if text.is_empty() { Ok(None) } else { name_in(field, text).map(Some) }
+}
+
+fn summarize_report(report: &ImportReport) -> String {
     let count = |fate: Fate| report.lines.iter().filter(|line| line.fate == fate).count();
     let (new, replaced, kept) = (count(Fate::Create), count(Fate::Replace), count(Fate::Keep));
-    format!("The file is imported: {new} new, {replaced} replaced, {kept} kept as they were.")
+    format!("Import complete: {new} new, {replaced} replaced, {kept} unchanged.")
 }
 
-impl Preview {
-    fn of(report: ImportReport) -> Self {
-        let lines: Vec<Line> = report
-            .lines
-            .into_iter()
-            .map(|line| Line {
+impl ImportPreview {
+    fn new(report: ImportReport) -> Self {
+        let rows = report.lines.into_iter().map(|line| {
+            // Never the line itself: it holds a value.
+            let notes = line.why.into_iter().chain(line.warnings.iter().map(ToString::to_string));
+            ImportRow {
                 number: line.line,
                 name: line.name.map(|name| name.to_string()).unwrap_or_default(),
                 env: line.env.map(|env| env.to_string()).unwrap_or_default(),
-                fate: line.fate.as_str(),
-                words: words(line.fate),
-                notes: line
-                    .why
-                    .into_iter()
-                    .chain(line.warnings.iter().map(ToString::to_string))
-                    .map(|note| sentence(&note))
-                    .collect(),
-            })
-            .collect();
-        let of = |fates: &[Fate]| {
-            lines.iter().filter(|line| fates.iter().any(|fate| fate.as_str() == line.fate)).count()
-        };
+                fate: line.fate,
+                result: describe_fate(line.fate),
+                notes: notes.map(|note| capitalize(&note)).collect(),
+            }
+        });
+        let rows: Vec<ImportRow> = rows.collect();
+        let count = |fates: &[Fate]| rows.iter().filter(|row| fates.contains(&row.fate)).count();
         Self {
-            refused: of(&[Fate::Refused]),
-            changes: of(&[Fate::Create, Fate::Replace, Fate::Clear]),
-            lines,
+            refused: count(&[Fate::Refused]),
+            changes: count(&[Fate::Create, Fate::Replace, Fate::Clear]),
+            rows,
         }
     }
 }
 
-fn words(fate: Fate) -> &'static str {
+fn describe_fate(fate: Fate) -> &'static str {
     match fate {
-        Fate::Create => "new",
-        Fate::Replace => "replaces the value",
-        Fate::Keep => "kept as it is",
-        Fate::Clear => "deletes it",
-        Fate::Nothing => "nothing to do",
+        Fate::Create => "create",
+        Fate::Replace => "replace value",
+        Fate::Keep => "keep existing",
+        Fate::Clear => "delete",
+        Fate::Nothing => "no change",
         Fate::Refused => "refused",
     }
 }
 
-async fn shown(
+async fn render_form(
     api: &Api,
-    visitor: &Visitor,
-    ask: Filling,
-    preview: Option<Preview>,
-    trouble: Option<Trouble>,
+    session: &BrowserSession,
+    form: SecretForm,
+    existing: Existing,
+    result: Result<Option<ImportReport>, Refused>,
 ) -> Result<Response, Refused> {
-    let page = ImportPage {
-        shell: Shell::new(visitor, "Import", "/console/import")
-            .cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
-        tags: Tags::of(api, visitor).await?.0,
-        plugins: super::plugins::names(api, visitor).await?,
-        may_share: visitor.may(Action::Deposit(Scope::Shared)),
-        ask,
-        preview,
-        trouble,
+    let (preview, error) = match result {
+        Ok(report) => (report.map(ImportPreview::new), None),
+        Err(refused) => (None, Some(ErrorNotice::from(refused))),
     };
-    let status = match (&page.trouble, &page.preview) {
-        (Some(trouble), _) => trouble.status,
+    let status = match (&error, &preview) {
+        (Some(error), _) => error.status,
+        // A preview with refused lines answers like the import that it previews.
         (None, Some(preview)) if preview.refused > 0 => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
     };
-    Ok(show(status, &page))
+    let page = ImportPage {
+        layout: Layout::new(session, "Import", "/console/import")
+            .with_cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
+        form,
+        existing: existing.as_str(),
+        options: FormOptions::load(api, session).await?,
+        preview,
+        error,
+    };
+    Ok(render(status, &page))
 }
