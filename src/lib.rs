@@ -6,15 +6,16 @@
 //! |---|---|---|
 //! | [`domain`] | names, values, scopes, roles and decisions, resolution with provenance, receipts, audit events: pure, no clock, no I/O | – |
 //! | [`settings`] | a named setting from flag, environment or file; parsers that collect every fault | – |
+//! | `process` | exit codes and readiness, as both programs tell them to the process that started them | – |
 //! | [`wire`] | bodies and error codes of the API | domain |
 //! | [`crypto`] | record, deposit and release keys, sealing, key slots; randomness is an argument | domain |
 //! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
-//! | [`client`] | talking to a store; sealing before sending | domain, wire, crypto |
-//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, store |
-//! | `agent` | the boot agent: configuration → identity → fetch → layers → environment → become the workload | domain, settings, wire, crypto, client |
-//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, crypto, kv, store, api |
-//! | `cli` | one file per noun; the only room that prints | domain, settings, wire, crypto, client, agent, server |
+//! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
+//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store |
+//! | `agent` | the boot agent: configuration → identity → fetch → layers → environment → become the workload | domain, settings, process, wire, crypto, client |
+//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, api |
+//! | `cli` | one file per noun; the only room that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!
 //! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain
 //! name or value; the agent's own build holds no server code; no parser's message leaves the place that called it.
@@ -26,6 +27,8 @@
 pub mod client;
 pub mod crypto;
 pub mod domain;
+#[cfg(any(feature = "agent", feature = "server"))]
+mod process;
 pub mod settings;
 pub mod wire;
 

@@ -14,7 +14,7 @@ const MAX_FILE: usize = 4 << 20;
 
 /// `USER[:GROUP]`, each a name or a number, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub(crate) struct Wish {
     user: String,
     group: Option<String>,
 }
@@ -24,7 +24,7 @@ impl Wish {
     ///
     /// # Errors
     /// What is wrong with the form.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
@@ -40,20 +40,20 @@ impl Wish {
 
 /// A user with the groups that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// The user.
-    pub uid: Uid,
+    pub(crate) uid: Uid,
     /// Its group.
-    pub gid: Gid,
+    pub(crate) gid: Gid,
     /// Supplementary groups; the kernel takes them in any order.
-    pub groups: Vec<Gid>,
+    pub(crate) groups: Vec<Gid>,
     /// Its home, when /etc/passwd knows the user.
-    pub home: Option<OsString>,
+    pub(crate) home: Option<OsString>,
 }
 
 /// Why the workload cannot run as that user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccountError {
+pub(crate) enum AccountError {
     /// No such user.
     #[error("there is no user {0} in /etc/passwd")]
     NoUser(String),
@@ -75,7 +75,7 @@ pub enum AccountError {
 
 impl AccountError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoUser(_) | Self::NoGroup(_) => Some("create it in the image, or give its number"),
             Self::GroupUnknown(_) => Some("give the group as well: --user USER:GROUP"),
@@ -89,7 +89,7 @@ impl AccountError {
 ///
 /// # Errors
 /// A name or its group is not known.
-pub fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountError> {
+pub(crate) fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountError> {
     let read = |path: &str| files.text(Path::new(path), MAX_FILE).map(|text| text.text).unwrap_or_default();
     let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
     let user = users(&passwd).find(|user| user.is(&wish.user));
@@ -116,7 +116,7 @@ pub fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountError> {
 ///
 /// # Errors
 /// There is none.
-pub fn group(name: &str, files: &dyn Files) -> Result<Gid, AccountError> {
+pub(crate) fn group(name: &str, files: &dyn Files) -> Result<Gid, AccountError> {
     let text = files.text(Path::new("/etc/group"), MAX_FILE).map(|text| text.text).unwrap_or_default();
     gid_of(&text, name).map(Gid::from_raw).ok_or_else(|| AccountError::NoGroup(name.to_owned()))
 }
@@ -127,7 +127,7 @@ impl Account {
     ///
     /// # Errors
     /// The kernel says no, or did not do what it said.
-    pub fn take_on(&self) -> Result<(), AccountError> {
+    pub(crate) fn take_on(&self) -> Result<(), AccountError> {
         if self.is_taken_on() {
             return Ok(());
         }

@@ -21,16 +21,16 @@ use super::supervise::kernel::Inherited;
 /// Why the kernel would not start the program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {}", shown(path.as_os_str()), why(*errno))]
-pub struct BecomeError {
+pub(crate) struct BecomeError {
     /// The program.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What the kernel says.
-    pub errno: Errno,
+    pub(crate) errno: Errno,
 }
 
 impl BecomeError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self.errno {
             Errno::ENOENT => Some("the program is there: its interpreter or dynamic loader is missing"),
             Errno::ENOEXEC => Some("a script must begin with #! and its interpreter; no shell is tried"),
@@ -48,7 +48,7 @@ fn why(errno: Errno) -> &'static str {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn workload(
+pub(crate) fn workload(
     program: &Path,
     arguments: Vec<OsString>,
     environment: &Strings,
@@ -65,7 +65,7 @@ pub fn workload(
 }
 
 /// The soft stack limit, on which the room for arguments and environment depends.
-pub fn stack_limit() -> u64 {
+pub(crate) fn stack_limit() -> u64 {
     // It cannot fail for a resource that exists; if it does, the kernel's own answer decides.
     getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft)
 }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::crypto::cache;
-use crate::crypto::memory::Key32;
+use crate::crypto::memory::{Key32, WipedBuffer};
 use crate::crypto::random::Random;
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 128 << 20;
 const CLOCK_DRIFT: Duration = Duration::from_secs(5 * 60);
 
 /// Where the last release for one ticket and one request is.
-pub struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
     ticket: String,
     key: Key32,
@@ -37,7 +37,7 @@ pub struct Cache {
 
 /// Why there is no release in the cache, or none that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CacheError {
+pub(crate) enum CacheError {
     /// Nothing was kept for this ticket and request.
     #[error("the cache has no release for this ticket and configuration")]
     Empty,
@@ -76,16 +76,16 @@ struct Kept<'a> {
 
 /// A release as it was kept.
 #[derive(Deserialize)]
-pub struct Saved {
+pub(crate) struct Saved {
     /// When.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The store's answer.
-    pub response: BootResponse,
+    pub(crate) response: BootResponse,
 }
 
 impl Cache {
     /// The cache in `folder` of what `request` asks for with `ticket`.
-    pub fn of(folder: &Path, ticket: &BootTicket, request: &BootRequest) -> Self {
+    pub(crate) fn of(folder: &Path, ticket: &BootTicket, request: &BootRequest) -> Self {
         let credential = ticket.credential();
         let material: [u8; 32] = Sha256::new()
             .chain_update("dropsafe agent cache")
@@ -105,19 +105,16 @@ impl Cache {
     ///
     /// # Errors
     /// The system's.
-    pub fn save(
+    pub(crate) fn save(
         &self,
         response: &BootResponse,
         now: Timestamp,
         rng: &mut dyn Random,
     ) -> Result<(), CacheError> {
         let kept = Kept { at: now, response };
-        // Counted first: a vector that grows leaves copies behind.
-        let mut length = Length(0);
-        serde_json::to_writer(&mut length, &kept).map_err(|_| self.io(&io::ErrorKind::InvalidData.into()))?;
-        let mut text = Zeroizing::new(Vec::with_capacity(length.0));
-        serde_json::to_writer(&mut *text, &kept).map_err(|_| self.io(&io::ErrorKind::InvalidData.into()))?;
-        let sealed = cache::seal(&self.key, &self.bound_to(), &text, rng);
+        let mut text = WipedBuffer::with_capacity(64 << 10);
+        serde_json::to_writer(&mut text, &kept).map_err(|_| self.io(&io::ErrorKind::InvalidData.into()))?;
+        let sealed = cache::seal(&self.key, &self.bound_to(), &text.into_inner(), rng);
         self.write(&sealed).map_err(|error| self.io(&error))
     }
 
@@ -125,7 +122,7 @@ impl Cache {
     ///
     /// # Errors
     /// There is none that may be used.
-    pub fn load(&self, now: Timestamp, max_age: Duration) -> Result<Saved, CacheError> {
+    pub(crate) fn load(&self, now: Timestamp, max_age: Duration) -> Result<Saved, CacheError> {
         let saved = self.open()?;
         if now.plus(CLOCK_DRIFT) < saved.at {
             return Err(CacheError::Future { at: saved.at });
@@ -140,7 +137,7 @@ impl Cache {
     ///
     /// # Errors
     /// There is none that opens.
-    pub fn open(&self) -> Result<Saved, CacheError> {
+    pub(crate) fn open(&self) -> Result<Saved, CacheError> {
         let mut sealed = Vec::new();
         match File::open(self.path()) {
             Ok(file) => file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(|error| self.io(&error))?,
@@ -155,7 +152,7 @@ impl Cache {
     ///
     /// # Errors
     /// The system's; what could be removed is.
-    pub fn destroy(&self) -> Result<(), CacheError> {
+    pub(crate) fn destroy(&self) -> Result<(), CacheError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -218,20 +215,6 @@ fn asked(request: &BootRequest) -> [u8; 32] {
     }
     hash.update([u8::from(plugins.is_some())]);
     hash.finalize().into()
-}
-
-/// Counts what is written.
-struct Length(usize);
-
-impl Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn hours(age: Duration) -> String {

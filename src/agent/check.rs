@@ -11,7 +11,6 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
 use super::config::{OnOutage, Settings};
-use super::exit::Exit;
 use super::failure::Failure;
 use super::fetch::FetchError;
 use super::identity::Found;
@@ -21,6 +20,7 @@ use super::own::Own;
 use super::{fetch, identity, layers, machine};
 use crate::client::{BootOptions, CallError, Probe, Reached};
 use crate::domain::time::Timestamp;
+use crate::process::Exit;
 use crate::settings::{Environment, Faults};
 use crate::wire::{BootRequest, Explanation};
 
@@ -32,7 +32,7 @@ const SKEW: Duration = Duration::from_secs(60);
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Checks and prints. The status is that of the worst finding.
-pub fn run(settings: Result<(Settings, Own), Faults>, environment: &Environment, json: bool) -> Exit {
+pub(crate) fn run(settings: Result<(Settings, Own), Faults>, environment: &Environment, json: bool) -> Exit {
     let mut report = Report::default();
     match settings {
         Err(faults) => {
@@ -207,7 +207,7 @@ impl Report {
         let remedy = remedy.map(str::to_owned);
         self.findings.push(Finding { what, state: "fault", message: message.to_string(), remedy });
         // A configuration that must be mended first counts more than a store that may come back.
-        if exit as u8 > self.exit as u8 {
+        if exit.code() > self.exit.code() {
             self.exit = exit;
         }
     }
@@ -223,7 +223,7 @@ impl Report {
     fn json(&self) -> String {
         let finding = |f: &Finding| json!({ "what": f.what, "state": f.state, "message": f.message, "remedy": f.remedy });
         let findings: Vec<_> = self.findings.iter().map(finding).collect();
-        format!("{:#}\n", json!({ "exit": self.exit as u8, "findings": findings }))
+        format!("{:#}\n", json!({ "exit": self.exit.code(), "findings": findings }))
     }
 
     fn text(&self) -> String {

@@ -25,10 +25,10 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use super::boot::{ENVIRONMENT, formats};
-use super::exit::Exit;
 use super::failure::Failure;
 use super::supervise::kernel;
 use crate::domain::name::SecretName;
+use crate::process::Exit;
 use crate::settings::Environment;
 
 /// More than any service manager takes; less than would hurt one that takes everything.
@@ -40,7 +40,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Why nobody can be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialsError {
+pub(crate) enum CredentialsError {
     /// Started by hand.
     #[error("no socket was passed on")]
     NotActivated,
@@ -51,7 +51,7 @@ pub enum CredentialsError {
 
 impl CredentialsError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         Some("systemd starts it by its socket unit: systemctl start dropsafe-credentials.socket")
     }
 }
@@ -73,7 +73,7 @@ enum Unanswered {
 ///
 /// # Errors
 /// There is no socket.
-pub fn run(folder: &Path, environment: &Environment) -> Result<Exit, Failure> {
+pub(crate) fn run(folder: &Path, environment: &Environment) -> Result<Exit, Failure> {
     let number = |name: &str| environment.variable(name)?.to_str()?.parse::<u32>().ok();
     let passed = number("LISTEN_PID") == u32::try_from(getpid().as_raw()).ok();
     if !passed || number("LISTEN_FDS") != Some(1) {

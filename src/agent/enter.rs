@@ -32,7 +32,7 @@ const SESSION: [&str; 11] =
 
 /// Why nothing that this boot received can be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EnterError {
+pub(crate) enum EnterError {
     /// Nothing was left, and this is no container.
     #[error("nothing was left in {} and the first process is not the workload", .0.display())]
     Nothing(PathBuf),
@@ -54,7 +54,7 @@ pub enum EnterError {
 
 impl EnterError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Nothing(_) => Some("run `dropsafe-agent boot` first, or name its folder with --files-dir"),
             Self::Unreadable { .. } => {
@@ -70,7 +70,7 @@ impl EnterError {
 ///
 /// # Errors
 /// Nothing was received, or the program cannot be started.
-pub fn run(
+pub(crate) fn run(
     command: Vec<OsString>,
     folder: &Path,
     environment: &Environment,

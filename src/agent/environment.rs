@@ -22,10 +22,10 @@ const LEAST: usize = 131_072;
 const NAMED: usize = 5;
 
 /// `NAME=VALUE` strings, in the order of their names. Wiped when dropped; never printed.
-pub struct Strings(Vec<Line>);
+pub(crate) struct Strings(Vec<Line>);
 
 /// One of them.
-pub struct Line(CString);
+pub(crate) struct Line(CString);
 
 impl AsRef<CStr> for Line {
     fn as_ref(&self) -> &CStr {
@@ -41,17 +41,12 @@ impl Drop for Line {
 
 impl Strings {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// As execve(2) takes them.
-    pub fn as_slice(&self) -> &[Line] {
+    pub(crate) fn as_slice(&self) -> &[Line] {
         &self.0
     }
 }
@@ -64,7 +59,7 @@ impl fmt::Debug for Strings {
 
 /// Why no environment can be made of the plan. Names and sizes only.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EnvironmentError {
+pub(crate) enum EnvironmentError {
     /// Values that a variable cannot carry.
     #[error("a variable cannot hold a NUL byte: {}", listed(.0))]
     Nul(Vec<OsString>),
@@ -97,7 +92,7 @@ pub enum EnvironmentError {
 
 impl EnvironmentError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Nul(_) | Self::TooLong(_) => Some("deliver such values as files"),
             Self::TooLarge { .. } => Some(
@@ -112,7 +107,7 @@ impl EnvironmentError {
 ///
 /// # Errors
 /// Values that no variable can hold.
-pub fn assemble<'a>(
+pub(crate) fn assemble<'a>(
     plan: &Plan,
     own: &[SecretValue],
     released: &[SecretValue],
@@ -142,7 +137,7 @@ pub fn assemble<'a>(
 ///
 /// # Errors
 /// Values that no variable can hold.
-pub fn strings(variables: &[(OsString, Zeroizing<Vec<u8>>)]) -> Result<Strings, EnvironmentError> {
+pub(crate) fn strings(variables: &[(OsString, Zeroizing<Vec<u8>>)]) -> Result<Strings, EnvironmentError> {
     let join = |(name, value): &(OsString, Zeroizing<Vec<u8>>)| join(name, value).ok_or_else(|| name.clone());
     let joined: Result<Vec<_>, _> = variables.iter().map(join).collect();
     joined.map(Strings).map_err(|name| EnvironmentError::Nul(vec![name]))
@@ -153,7 +148,7 @@ pub fn strings(variables: &[(OsString, Zeroizing<Vec<u8>>)]) -> Result<Strings, 
 ///
 /// # Errors
 /// What does not fit.
-pub fn fits(
+pub(crate) fn fits(
     strings: &Strings,
     program: &Path,
     arguments: &[OsString],

@@ -25,7 +25,7 @@ use crate::wire::BootReport;
 ///
 /// # Errors
 /// The first step that cannot be taken. Up to the last one, nothing was started.
-pub fn run(
+pub(crate) fn run(
     command: Vec<OsString>,
     (settings, mut own): (Settings, Own),
     environment: &Environment,
@@ -99,7 +99,7 @@ fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u
 ///
 /// # Errors
 /// All that is in the way.
-pub fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
+pub(crate) fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
     let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &release.receipt));
     let plan = obstacles.or(plan)?;
     if let Some(entry) = plan.misses(&release.receipt) {

@@ -8,7 +8,6 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use super::config::Settings;
-use super::exit::Exit;
 use super::failure::Failure;
 use super::layers::{Inputs, Origin, Plan, Variable};
 use super::machine::RealFiles;
@@ -18,6 +17,7 @@ use super::{fetch, identity, layers};
 use crate::client::BootOptions;
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
+use crate::process::Exit;
 use crate::settings::Environment;
 use crate::wire::Explanation;
 
@@ -25,7 +25,11 @@ use crate::wire::Explanation;
 ///
 /// # Errors
 /// The first step that cannot be taken. What would stop a boot only after that is part of the explanation.
-pub fn run((settings, own): (Settings, Own), environment: &Environment, json: bool) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    (settings, own): (Settings, Own),
+    environment: &Environment,
+    json: bool,
+) -> Result<Exit, Failure> {
     let found = identity::find(&settings, environment, &RealFiles)?;
     let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };

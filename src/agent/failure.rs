@@ -11,18 +11,18 @@ use super::boot::PublishError;
 use super::credentials::CredentialsError;
 use super::enter::EnterError;
 use super::environment::EnvironmentError;
-use super::exit::Exit;
 use super::fetch::FetchError;
 use super::identity::IdentityError;
 use super::obstacle::Obstacles;
 use super::outputs::OutputError;
 use super::program::FindError;
 use super::supervise::SuperviseError;
+use crate::process::Exit;
 use crate::settings::Faults;
 
 /// One variant for each step, in their order.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The supervisor.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
@@ -77,7 +77,7 @@ pub enum Failure {
 
 impl Failure {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Supervise(_) | Self::Mask(_) => None,
             Self::Configuration(_) => Some("`dropsafe-agent check` tells all that is wrong here"),
@@ -97,7 +97,7 @@ impl Failure {
     }
 
     /// The status that says so.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_)
             | Self::Identity(_)

@@ -9,7 +9,6 @@ use tracing::{info, warn};
 
 use super::cache::{Cache, CacheError};
 use super::config::{OnOutage, Settings};
-use super::exit::Exit;
 use super::machine::RealFiles;
 use super::release::{Incomplete, Release, Source};
 use super::wanted::Wanted;
@@ -20,11 +19,12 @@ use crate::crypto::random::Kernel;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
+use crate::process::Exit;
 use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
 
 /// Why there is nothing to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The store was out of reach, or not able, until the deadline.
     #[error("{0}")]
     Outage(BootError),
@@ -49,7 +49,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Outage(error) | Self::NoCache { outage: error, .. } => error.hint(),
             Self::Refused(refused) => refused.hint(),
@@ -61,15 +61,14 @@ impl FetchError {
     }
 
     /// The status that says so.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Outage(_) | Self::NoCache { .. } => Exit::Unreachable,
-            Self::Incomplete(_) | Self::Runtime(_) | Self::Refused(Refused::NoRandomness) => Exit::TryAgain,
-            Self::Refused(refused) => match refused {
-                Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
-                    Exit::Denied
-                }
-                refused if refused.is_denial() => Exit::Denied,
+            Self::Incomplete(_) | Self::Runtime(_) => Exit::TryAgain,
+            Self::Refused(refused) => match refused.exit() {
+                exit @ (Exit::Denied | Exit::TryAgain) => exit,
+                // Whatever answers instead of a store, it stays until a person changes the ticket or the network. The units stop
+                // trying at 78 (RestartPreventExitStatus=), and would go on forever at 69.
                 _ => Exit::Configuration,
             },
         }
@@ -77,7 +76,7 @@ impl FetchError {
 }
 
 /// A boot that the store has recorded and that waits for its report.
-pub struct Pending {
+pub(crate) struct Pending {
     runtime: Runtime,
     session: Session,
 }
@@ -85,13 +84,13 @@ pub struct Pending {
 impl Pending {
     /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
     /// so that nothing of it is left when the workload starts.
-    pub fn report(self, report: &BootReport) {
+    pub(crate) fn report(self, report: &BootReport) {
         self.runtime.block_on(self.session.report_nowait(report));
     }
 }
 
 /// What to ask the store for, and as which machine.
-pub fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
+pub(crate) fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
     let identity = machine::identity(&RealFiles, settings.machine.clone());
     let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
         .into_iter()
@@ -120,7 +119,7 @@ pub fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRe
 ///
 /// # Errors
 /// There is nothing to start with.
-pub fn release(
+pub(crate) fn release(
     ticket: &BootTicket,
     request: &BootRequest,
     settings: &Settings,
@@ -156,7 +155,7 @@ pub fn release(
 ///
 /// # Errors
 /// The store does not answer, or says no.
-pub fn explanation(
+pub(crate) fn explanation(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
@@ -173,7 +172,7 @@ pub fn explanation(
 ///
 /// # Errors
 /// This machine has no room for a connection.
-pub fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
+pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
     Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
 }
 

@@ -12,7 +12,7 @@ use super::config::key;
 use crate::settings::{Found, Items, Key, Origin, Source, form};
 
 /// The command line of the agent, for completions and manual pages.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Flags::command()
 }
 
@@ -25,18 +25,18 @@ pub fn command() -> clap::Command {
     subcommand_required = true,
     arg_required_else_help = true
 )]
-pub struct Flags {
+pub(crate) struct Flags {
     /// What to do.
     #[command(subcommand)]
-    pub action: Action,
+    pub(crate) action: Action,
     /// The settings.
     #[command(flatten)]
-    pub options: Options,
+    pub(crate) options: Options,
 }
 
 /// The subcommands.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
-pub enum Action {
+pub(crate) enum Action {
     /// Fetch, then become the workload: nothing of the agent remains
     #[command(after_help = EXEC_HELP)]
     Exec {
@@ -85,19 +85,19 @@ const DEFAULT_GRACE: (&str, Duration) = ("5s", Duration::from_secs(5));
 
 /// What stays of the agent beside the workload. Known before anything is read, since the two part before that.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Start {
+pub(crate) struct Start {
     /// Stay as the parent: pass on signals, reap orphans, end with the workload's status
     #[arg(long)]
-    pub init: bool,
+    pub(crate) init: bool,
     /// Pass signals on to the workload's whole process group
     #[arg(long, requires = "init")]
-    pub group: bool,
+    pub(crate) group: bool,
     /// Replace the values of this boot by *** in what the workload prints; a courtesy, not a boundary
     #[arg(long, requires = "init")]
-    pub mask: bool,
+    pub(crate) mask: bool,
     /// How long what the workload leaves behind may take to end before it is killed
     #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
-    pub grace: Duration,
+    pub(crate) grace: Duration,
 }
 
 impl Start {
@@ -112,10 +112,10 @@ which one must enter as the workload's own user. For `docker exec`, SSH sessions
 /// Settings that may stand on the command line; each may also stand in the environment and in the file.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Settings")]
-pub struct Options {
+pub(crate) struct Options {
     /// The configuration file [env: DROPSAFE_CONFIG] [default: /etc/dropsafe/agent.yaml]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<OsString>,
+    pub(crate) config: Option<OsString>,
     /// A file that holds the boot ticket [env: DROPSAFE_TICKET_FILE]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ticket_file: Option<OsString>,
@@ -191,7 +191,7 @@ pub struct Options {
 ///
 /// # Errors
 /// clap's, with usage and suggestions; also for `--help` and `--version`.
-pub fn parse(arguments: Vec<OsString>) -> Result<Flags, clap::Error> {
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Flags, clap::Error> {
     match usual(&arguments) {
         Some(flags) => Ok(flags),
         None => Flags::try_parse_from(arguments),

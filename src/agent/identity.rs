@@ -28,7 +28,7 @@ const MAX_STRUCTURE: usize = 64 << 10;
 
 /// A place where a ticket may be, in the order in which they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file that a flag, a variable or the configuration names.
     File {
         /// The file.
@@ -60,18 +60,18 @@ impl fmt::Display for Place {
 
 /// A ticket, and where it was.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The ticket.
-    pub ticket: BootTicket,
+    pub(crate) ticket: BootTicket,
     /// Where it was.
-    pub place: Place,
+    pub(crate) place: Place,
     /// What is odd and no fault.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Found {
     /// The file that it came from, if the machine's configuration names it; no other may be deleted.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match &self.place {
             Place::File { path, .. } => Some(path),
             Place::Variable | Place::Credential(_) | Place::Firmware | Place::CommandLine => None,
@@ -79,21 +79,21 @@ impl Found {
     }
 
     /// That file, where it is to go with the boot.
-    pub fn leaving(&self, settings: &Settings) -> Leaving<'_> {
+    pub(crate) fn leaving(&self, settings: &Settings) -> Leaving<'_> {
         Leaving(self.file().filter(|_| settings.delete_ticket_file))
     }
 }
 
 /// The ticket's file, if it is to be deleted.
 #[derive(Debug, Clone, Copy)]
-pub struct Leaving<'a>(Option<&'a Path>);
+pub(crate) struct Leaving<'a>(Option<&'a Path>);
 
 impl Leaving<'_> {
     /// Whether it could be deleted, asked before a use of the ticket is spent.
     ///
     /// # Errors
     /// The folder may not be changed.
-    pub fn check(self) -> Result<(), Failure> {
+    pub(crate) fn check(self) -> Result<(), Failure> {
         self.with(deletable)
     }
 
@@ -101,7 +101,7 @@ impl Leaving<'_> {
     ///
     /// # Errors
     /// The system's; that it is gone already is none.
-    pub fn delete(self) -> Result<(), Failure> {
+    pub(crate) fn delete(self) -> Result<(), Failure> {
         self.with(delete)
     }
 
@@ -125,7 +125,7 @@ fn delete(file: &Path) -> Result<(), Errno> {
 
 /// Why there is no ticket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdentityError {
+pub(crate) enum IdentityError {
     /// Nowhere.
     #[error("there is no boot ticket")]
     None,
@@ -149,7 +149,7 @@ pub enum IdentityError {
 
 impl IdentityError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::None => Some(
                 "make one with `dropsafe ticket new` and set DROPSAFE_TICKET or DROPSAFE_TICKET_FILE, or give the unit \
@@ -166,7 +166,7 @@ impl IdentityError {
 ///
 /// # Errors
 /// There is none, or the first place has none that can be read; the next is not tried then, since it may be another's.
-pub fn find(
+pub(crate) fn find(
     settings: &Settings,
     environment: &Environment,
     files: &dyn Files,

@@ -20,13 +20,13 @@ use super::machine;
 const NAME: &str = "dropsafe-agent";
 
 /// From now on, events of this program go to standard error. Only the first call counts.
-pub fn start(log: Log) {
+pub(crate) fn start(log: Log) {
     // Another one is there when the store's own program set it: that one decides then.
     let _ = tracing::subscriber::set_global_default(Lines(log));
 }
 
 /// Tells why the agent ends: a line for each thing that is wrong, then what to do about it.
-pub fn tell(failure: &Failure, format: LogFormat) {
+pub(crate) fn tell(failure: &Failure, format: LogFormat) {
     let message = failure.to_string();
     let text = match format {
         LogFormat::Text => {
@@ -41,7 +41,7 @@ pub fn tell(failure: &Failure, format: LogFormat) {
             let mut line = json_line(Level::ERROR);
             line.insert("message".to_owned(), message.into());
             line.insert("hint".to_owned(), failure.hint().into());
-            line.insert("exit".to_owned(), (failure.exit() as u8).into());
+            line.insert("exit".to_owned(), (failure.exit().code()).into());
             format!("{}\n", Value::Object(line))
         }
     };
@@ -49,7 +49,7 @@ pub fn tell(failure: &Failure, format: LogFormat) {
 }
 
 /// A line for people before anything is configured, or after everything has ended.
-pub fn note(message: &dyn fmt::Display) {
+pub(crate) fn note(message: &dyn fmt::Display) {
     write(&format!("{NAME}: {message}\n"));
 }
 

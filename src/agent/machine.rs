@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::domain::time::Timestamp;
 
 /// Reads files; tests hand in files of their own.
-pub trait Files {
+pub(crate) trait Files {
     /// The whole of a text file of at most `limit` bytes.
     ///
     /// # Errors
@@ -35,16 +35,16 @@ pub trait Files {
 }
 
 /// A file's content.
-pub struct Text {
+pub(crate) struct Text {
     /// Wiped when dropped.
-    pub text: Zeroizing<String>,
+    pub(crate) text: Zeroizing<String>,
     /// Whether group or world may read it, when it is a regular file.
-    pub open_to_others: bool,
+    pub(crate) open_to_others: bool,
 }
 
 /// Why a file cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// There is none.
     #[error("there is no such file")]
     Missing,
@@ -63,7 +63,7 @@ pub enum ReadError {
 }
 
 /// The files of this machine.
-pub struct RealFiles;
+pub(crate) struct RealFiles;
 
 impl Files for RealFiles {
     fn bytes(&self, path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, bool), ReadError> {
@@ -93,17 +93,17 @@ impl ReadError {
 
 /// Who this machine says it is, for the store's record of the boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Stable over reboots.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// Of the running kernel.
-    pub kernel_boot: Option<String>,
+    pub(crate) kernel_boot: Option<String>,
     /// For people.
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
 }
 
 /// Reads it. `machine` is what the configuration calls this machine, if it does.
-pub fn identity(files: &dyn Files, machine: Option<String>) -> Identity {
+pub(crate) fn identity(files: &dyn Files, machine: Option<String>) -> Identity {
     let line = |path: &str| {
         let text = files.text(Path::new(path), 4096).ok()?;
         Some(text.text.trim().to_owned()).filter(|line| !line.is_empty())
@@ -124,13 +124,13 @@ fn hashed(machine_id: &str) -> String {
 }
 
 /// The machine's clock.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
-pub mod fake {
+pub(crate) mod fake {
     //! Files that a test makes up.
 
     use std::collections::BTreeMap;
@@ -139,17 +139,17 @@ pub mod fake {
 
     /// Path to content, and whether others may read it.
     #[derive(Default)]
-    pub struct FakeFiles(BTreeMap<String, (String, bool)>);
+    pub(crate) struct FakeFiles(BTreeMap<String, (String, bool)>);
 
     impl FakeFiles {
         /// And this file, its owner's alone.
-        pub fn with(mut self, path: &str, text: &str) -> Self {
+        pub(crate) fn with(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), false));
             self
         }
 
         /// And this file, that others may read.
-        pub fn with_open(mut self, path: &str, text: &str) -> Self {
+        pub(crate) fn with_open(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), true));
             self
         }

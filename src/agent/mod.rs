@@ -14,40 +14,39 @@
 //! | environment | [`environment`] | a value or the whole does not fit the kernel's limits |
 //! | become the workload | `become.rs`, [`supervise`] | the kernel will not execute it |
 //!
-//! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] and [`exit`] say how it ended.
+//! [`explain`] and [`check`] walk the same steps without spending or starting anything. [`failure`] says how it ended.
 //!
 //! Absences: no value in argv, in a message or on a disk that keeps it; no thread of ours; nothing is listened on; after `exec`
 //! nothing of the agent is left.
 
-pub mod account;
-pub mod r#become;
-pub mod boot;
-pub mod cache;
-pub mod check;
-pub mod config;
-pub mod credentials;
-pub mod enter;
-pub mod environment;
-pub mod exec;
-pub mod exit;
-pub mod explain;
-pub mod failure;
-pub mod fetch;
-pub mod flags;
-pub mod identity;
-pub mod layers;
-pub mod log;
-pub mod machine;
-pub mod mask;
-pub mod microvm;
-pub mod obstacle;
-pub mod outputs;
-pub mod own;
-pub mod placement;
-pub mod program;
-pub mod release;
-pub mod supervise;
-pub mod wanted;
+pub(crate) mod account;
+pub(crate) mod r#become;
+pub(crate) mod boot;
+pub(crate) mod cache;
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod credentials;
+pub(crate) mod enter;
+pub(crate) mod environment;
+pub(crate) mod exec;
+pub(crate) mod explain;
+pub(crate) mod failure;
+pub(crate) mod fetch;
+pub(crate) mod flags;
+pub(crate) mod identity;
+pub(crate) mod layers;
+pub(crate) mod log;
+pub(crate) mod machine;
+pub(crate) mod mask;
+pub(crate) mod microvm;
+pub(crate) mod obstacle;
+pub(crate) mod outputs;
+pub(crate) mod own;
+pub(crate) mod placement;
+pub(crate) mod program;
+pub(crate) mod release;
+pub(crate) mod supervise;
+pub(crate) mod wanted;
 
 use std::ffi::OsString;
 use std::io;
@@ -56,12 +55,12 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use self::exit::Exit;
 use self::failure::Failure;
-pub use self::flags::command;
+pub(crate) use self::flags::command;
 use self::flags::{Action, Flags};
 use self::machine::RealFiles;
 use self::supervise::Side;
+use crate::process::Exit;
 use crate::settings::Environment;
 
 /// The whole program, so that another one can be it under the name `dropsafe-agent`. `arguments` begin with the program's name.
@@ -82,7 +81,7 @@ pub fn main(
 fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first: bool) -> u8 {
     let Flags { mut action, options } = match flags::parse(arguments) {
         Ok(flags) => flags,
-        Err(error) => return usage(&error) as u8,
+        Err(error) => return usage(&error).code(),
     };
     if let (true, Action::Exec { start, .. }) = (first, &mut action) {
         start.init = true;
@@ -120,14 +119,14 @@ fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first
         (Action::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
     };
     match ended {
-        Ok(exit) => exit as u8,
+        Ok(exit) => exit.code(),
         Err(failure) => fail(&failure, log.format),
     }
 }
 
 fn fail(failure: &Failure, format: config::LogFormat) -> u8 {
     log::tell(failure, format);
-    failure.exit() as u8
+    failure.exit().code()
 }
 
 fn usage(error: &clap::Error) -> Exit {

@@ -9,7 +9,7 @@ use crate::domain::resolve::SkipReason;
 
 /// One thing in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// A value that begins like a reference and names no secret.
     Malformed {
         /// The variable that holds it.
@@ -67,7 +67,7 @@ impl fmt::Display for Obstacle {
 
 impl Obstacle {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => {
                 "write dropsafe:NAME, or list the variable in `literal` if its value is meant as it is"
@@ -105,7 +105,7 @@ fn because(skipped: Option<SkipReason>) -> &'static str {
 
 /// A name that may have come from anywhere, without what a terminal would obey, and without the rest of a credential that was
 /// put in the wrong place.
-pub fn shown(name: &OsStr) -> String {
+pub(crate) fn shown(name: &OsStr) -> String {
     let name = name.to_string_lossy();
     match CREDENTIALS.iter().find(|prefix| name.starts_with(**prefix)) {
         Some(prefix) => format!("{prefix}…"),
@@ -114,15 +114,15 @@ pub fn shown(name: &OsStr) -> String {
 }
 
 /// What a ticket and the credentials of people begin with.
-pub const CREDENTIALS: [&str; 4] = ["dst_", "dsc_", "dsm_", "dso_"];
+pub(crate) const CREDENTIALS: [&str; 4] = ["dst_", "dsc_", "dsm_", "dso_"];
 
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Obstacles(Vec<Obstacle>);
+pub(crate) struct Obstacles(Vec<Obstacle>);
 
 impl Obstacles {
     /// Adds one.
-    pub fn push(&mut self, obstacle: Obstacle) {
+    pub(crate) fn push(&mut self, obstacle: Obstacle) {
         self.0.push(obstacle);
     }
 
@@ -130,17 +130,17 @@ impl Obstacles {
     ///
     /// # Errors
     /// The obstacles, when there are any.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
     /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Obstacle> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Obstacle> {
         self.0.iter()
     }
 
     /// What to do about the first.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         self.0.first().map(Obstacle::hint)
     }
 }

@@ -21,7 +21,7 @@ const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 /// Why a file could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OutputError {
+pub(crate) enum OutputError {
     /// The folder is on a disk.
     #[error("{} is not in memory: secrets are not written to a disk", .0.display())]
     Disk(PathBuf),
@@ -37,7 +37,7 @@ pub enum OutputError {
 
 impl OutputError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         Some("name a writable folder on a tmpfs with files_dir, for example a unit's RuntimeDirectory")
     }
 }
@@ -47,7 +47,7 @@ impl OutputError {
 ///
 /// # Errors
 /// The folder is on a disk, or the system says no. No file is half-written.
-pub fn write(
+pub(crate) fn write(
     folder: &Path,
     ticket: TicketId,
     release: &Release,
@@ -70,7 +70,11 @@ pub fn write(
 ///
 /// # Errors
 /// The system says no.
-pub fn give(files: &BTreeMap<usize, PathBuf>, folder: &Path, account: &Account) -> Result<(), OutputError> {
+pub(crate) fn give(
+    files: &BTreeMap<usize, PathBuf>,
+    folder: &Path,
+    account: &Account,
+) -> Result<(), OutputError> {
     let to = |path: &Path| {
         let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
         chown(path, Some(uid), Some(gid)).map_err(|error| failed(folder, &error))
@@ -100,7 +104,7 @@ fn prepare(folder: &Path, own: &Path) -> Result<(), OutputError> {
 ///
 /// # Errors
 /// The system says no.
-pub fn in_memory(folder: &Path) -> Result<bool, OutputError> {
+pub(crate) fn in_memory(folder: &Path) -> Result<bool, OutputError> {
     let medium = statfs(folder).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
     Ok(medium == TMPFS_MAGIC || medium == RAMFS_MAGIC)
 }

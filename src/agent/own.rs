@@ -21,7 +21,7 @@ const MAX_DEFAULTS: usize = 1 << 20;
 
 /// Where a variable may come from, by default the highest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// The member's own secrets.
     Private,
     /// The organization's secrets.
@@ -36,11 +36,11 @@ pub enum Layer {
 
 impl Layer {
     /// The order unless the configuration says otherwise.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Private, Self::Shared, Self::Secrets, Self::Environment, Self::Defaults];
 
     /// The word for it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Private => "private",
             Self::Shared => "shared",
@@ -54,7 +54,7 @@ impl Layer {
     ///
     /// # Errors
     /// The words there are.
-    pub fn parse(word: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let found = Self::ALL.into_iter().find(|layer| layer.as_str() == word);
         found.ok_or("not one of private, shared, secrets, environment, defaults")
     }
@@ -68,22 +68,22 @@ impl fmt::Display for Layer {
 
 /// A variable of the machine's own, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub(crate) struct Given {
     /// Where it comes from: `Secrets`, `Environment` or `Defaults`.
-    pub layer: Layer,
+    pub(crate) layer: Layer,
     /// Its name; an inherited one may be anything.
-    pub name: OsString,
+    pub(crate) name: OsString,
     /// The secret that its value names, when it is a reference; `Err` when what follows `dropsafe:` names none.
-    pub reference: Option<Result<SecretName, ()>>,
+    pub(crate) reference: Option<Result<SecretName, ()>>,
 }
 
 /// The machine's own variables; the value of `given[n]` is `values[n]`.
 #[derive(Default)]
-pub struct Own {
+pub(crate) struct Own {
     /// Names, at most one of each in a layer.
-    pub given: Vec<Given>,
+    pub(crate) given: Vec<Given>,
     /// Values.
-    pub values: Vec<SecretValue>,
+    pub(crate) values: Vec<SecretValue>,
 }
 
 impl fmt::Debug for Own {
@@ -185,7 +185,7 @@ impl Own {
     }
 
     /// Leaves out what was inherited, but for what refers to a secret.
-    pub fn keep_references(&mut self) {
+    pub(crate) fn keep_references(&mut self) {
         let keep: Vec<bool> =
             self.given.iter().map(|own| own.layer != Layer::Environment || own.reference.is_some()).collect();
         let mut kept = keep.iter();
@@ -195,7 +195,7 @@ impl Own {
     }
 
     /// Puts a variable in the place of the inherited one of that name, or beside the others.
-    pub fn inherit(&mut self, name: &str, value: SecretValue) {
+    pub(crate) fn inherit(&mut self, name: &str, value: SecretValue) {
         let inherited = |given: &Given| given.layer == Layer::Environment && given.name == name;
         match self.given.iter().position(inherited) {
             Some(index) => {

@@ -10,25 +10,25 @@ use crate::domain::value::Delivery;
 use crate::settings::{Content, Entry, Faults, File};
 
 /// The field.
-pub const FIELD: &str = "files";
+pub(crate) const FIELD: &str = "files";
 /// Its owner alone.
 const DEFAULT_MODE: u32 = 0o600;
 
 /// One secret as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Which.
-    pub secret: Wanted,
+    pub(crate) secret: Wanted,
     /// Where; below the folder for files unless it is absolute.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its permissions.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Its owner, unless it is the agent's own user.
-    pub owner: Option<Wish>,
+    pub(crate) owner: Option<Wish>,
 }
 
 /// Reads all of them.
-pub fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
+pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
     let Some(node) = file.node(FIELD) else { return Vec::new() };
     let Content::List(items) = &node.content else {
         if !matches!(node.content, Content::Null) {
@@ -100,7 +100,7 @@ fn parse_mode(text: &str) -> Result<u32, &'static str> {
 }
 
 /// Makes files of what `placements` place. That each was released is for `require` to see to.
-pub fn apply(placements: &[Placement], receipt: &mut Receipt) {
+pub(crate) fn apply(placements: &[Placement], receipt: &mut Receipt) {
     for entry in &mut receipt.entries {
         if placements.iter().any(|placement| placement.secret.is_secret(&entry.name, &entry.env)) {
             entry.delivery = Delivery::File;

@@ -14,7 +14,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Why there is no program to become.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FindError {
+pub(crate) enum FindError {
     /// Nowhere.
     #[error("{}: there is no such program", shown(.0))]
     NotFound(OsString),
@@ -25,7 +25,7 @@ pub enum FindError {
 
 impl FindError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::NotFound(name) if name.as_bytes().contains(&b'/') => {
                 "check the path, inside the container if this is one"
@@ -40,7 +40,7 @@ impl FindError {
 ///
 /// # Errors
 /// As a shell tells them apart: not there, or there and not executable.
-pub fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, FindError> {
+pub(crate) fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, FindError> {
     let mut there = false;
     if command.as_bytes().contains(&b'/') {
         if executable(Path::new(command), &mut there) {

@@ -11,18 +11,18 @@ use crate::wire::{BootResponse, Released};
 
 /// A whole release.
 #[derive(Debug)]
-pub struct Release {
+pub(crate) struct Release {
     /// What it consists of.
-    pub receipt: Receipt,
+    pub(crate) receipt: Receipt,
     /// The values, one for each entry of the receipt and in its order.
-    pub values: Vec<SecretValue>,
+    pub(crate) values: Vec<SecretValue>,
     /// How it got here.
-    pub source: Source,
+    pub(crate) source: Source,
 }
 
 /// How a release got here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// From the store, now.
     Store,
     /// From the cache, where it was put then.
@@ -33,7 +33,7 @@ pub enum Source {
 
 /// Why an answer is not a whole release. Its parts are never used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Incomplete {
+pub(crate) enum Incomplete {
     /// Another number of entries than the store says it released.
     #[error("the store released {told} entries and {arrived} arrived")]
     Count {
@@ -55,7 +55,7 @@ pub enum Incomplete {
 
 impl Release {
     /// A release of nothing.
-    pub fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { receipt: Receipt::default(), values: Vec::new(), source: Source::Nowhere }
     }
 
@@ -63,7 +63,7 @@ impl Release {
     ///
     /// # Errors
     /// What of it is missing or too much.
-    pub fn take(response: BootResponse, source: Source) -> Result<Self, Incomplete> {
+    pub(crate) fn take(response: BootResponse, source: Source) -> Result<Self, Incomplete> {
         agrees(&response)?;
         let BootResponse { receipt, values, .. } = response;
         let mut arrived: BTreeMap<String, SecretValue> = BTreeMap::new();
@@ -93,7 +93,7 @@ impl Release {
 ///
 /// # Errors
 /// What differs.
-pub fn agrees(response: &BootResponse) -> Result<(), Incomplete> {
+pub(crate) fn agrees(response: &BootResponse) -> Result<(), Incomplete> {
     let arrived = response.receipt.count();
     if usize::try_from(response.count) != Ok(arrived) {
         return Err(Incomplete::Count { told: response.count, arrived });
@@ -105,7 +105,7 @@ pub fn agrees(response: &BootResponse) -> Result<(), Incomplete> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     //! Whole and broken answers.
 
     use super::*;
@@ -118,7 +118,7 @@ pub mod tests {
     use crate::wire::{Value, ValueBase64};
 
     /// An answer with these names and values.
-    pub fn response(entries: &[(&str, &str)]) -> BootResponse {
+    pub(crate) fn response(entries: &[(&str, &str)]) -> BootResponse {
         let id = |index: usize| SecretId::from_bytes([u8::try_from(index).unwrap() + 1; 16]);
         let receipt = Receipt {
             entries: entries

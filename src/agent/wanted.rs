@@ -6,7 +6,7 @@ use crate::domain::name::{EnvName, NameError, SecretName};
 
 /// A name that someone asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     text: SecretName,
     env: EnvName,
 }
@@ -16,35 +16,35 @@ impl Wanted {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NameError> {
         let text = SecretName::parse(text)?;
         let env = text.export();
         Ok(Self { text, env })
     }
 
     /// As it was written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.text.as_str()
     }
 
     /// As it was written and, where that differs, as it is exported: a store matches each of them exactly.
-    pub fn both(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn both(&self) -> impl Iterator<Item = &str> {
         let exported = (self.env.as_str() != self.text.as_str()).then_some(self.env.as_str());
         std::iter::once(self.text.as_str()).chain(exported)
     }
 
     /// Whether both name the same variable.
-    pub fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         self.env == other.env
     }
 
     /// Whether `variable` is what was asked for: the very name, or what the name is exported as.
-    pub fn is_variable(&self, variable: &str) -> bool {
+    pub(crate) fn is_variable(&self, variable: &str) -> bool {
         self.text.as_str() == variable || self.env.as_str() == variable
     }
 
     /// Whether the secret `name`, exported as `env`, is what was asked for.
-    pub fn is_secret(&self, name: &SecretName, env: &EnvName) -> bool {
+    pub(crate) fn is_secret(&self, name: &SecretName, env: &EnvName) -> bool {
         self.text == *name || self.is_variable(env.as_str())
     }
 }

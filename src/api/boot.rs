@@ -2,7 +2,6 @@
 //! that is wiped after it was sent.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json as Answer;
@@ -14,14 +13,14 @@ use http::header;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use zeroize::Zeroizing;
 
 use super::Api;
 use super::auth::Asked;
-use super::extract::{IdempotencyKey, Json, LARGE, append, idempotency_parameter};
+use super::extract::{IdempotencyKey, Json, LARGE, idempotency_parameter};
 use super::openapi::{ASKED, BODY, refusals};
 use super::problem::{Faults, Refused};
 use super::query::{NoParams, Params};
+use crate::crypto::memory::WipedBuffer;
 use crate::domain::name::SecretName;
 use crate::domain::resolve::Request;
 use crate::store;
@@ -188,23 +187,9 @@ const AROUND: usize = 640;
 
 /// The answer as JSON, about `room` bytes beside what is always there, in memory whose last owner wipes it.
 fn written(response: &BootResponse, room: usize) -> serde_json::Result<Bytes> {
-    let mut out = Wiping(Zeroizing::new(Vec::with_capacity(AROUND + room)));
+    let mut out = WipedBuffer::with_capacity(AROUND + room);
     serde_json::to_writer(&mut out, response)?;
-    Ok(Bytes::from_owner(out.0))
-}
-
-/// Leaves no copy behind when it grows.
-struct Wiping(Zeroizing<Vec<u8>>);
-
-impl io::Write for Wiping {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        append(&mut self.0, bytes, usize::MAX);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(Bytes::from_owner(out.into_inner()))
 }
 
 #[cfg(test)]

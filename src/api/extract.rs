@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Api;
 use super::problem::Refused;
+use crate::crypto::memory::WipedBuffer;
 use crate::domain::id::VersionId;
 use crate::wire::{Code, Object};
 
@@ -98,27 +99,16 @@ async fn read_body(
     limit: usize,
     capacity: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Refused> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    let mut bytes = WipedBuffer::with_capacity(capacity);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refused::new(Code::InvalidRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > limit {
             return Err(too_large(limit));
         }
-        append(&mut bytes, &data, limit);
+        bytes.append(&data);
     }
-    Ok(bytes)
-}
-
-/// Grows by copying into a new buffer, so that the old one is wiped: a vector that grows by itself frees it as it is.
-pub(crate) fn append(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8], limit: usize) {
-    let needed = bytes.len() + data.len();
-    if needed > bytes.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity((needed * 2).min(limit)));
-        larger.extend_from_slice(bytes);
-        *bytes = larger;
-    }
-    bytes.extend_from_slice(data);
+    Ok(bytes.into_inner())
 }
 
 fn too_large(limit: usize) -> Refused {
@@ -275,15 +265,5 @@ mod tests {
             assert!(!format!("{refused:?}").contains("canary"), "{text}");
             assert_eq!(refused.code(), Code::InvalidRequest);
         }
-    }
-
-    #[test]
-    fn a_buffer_that_grows_keeps_its_content() {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(2));
-        for _ in 0..10 {
-            append(&mut bytes, b"abc", 64);
-        }
-        assert_eq!(bytes.len(), 30);
-        assert!(bytes.starts_with(b"abcabc"));
     }
 }

@@ -71,13 +71,13 @@ impl Refused {
     }
 
     fn of<E: Coded>(error: &E) -> Self {
-        let code = match Code::parse(error.code()) {
-            Code::Unknown => Code::Internal,
-            known => known,
+        let code = match error.code() {
+            Code::Corrupt | Code::AlreadyInitialised | Code::Unknown => Code::Internal,
+            code => code,
         };
         // What is our defect or the disk's is for the log; the caller can do nothing with it.
         let mut refused = if code == Code::Internal {
-            tracing::error!(code = error.code(), "a request failed: {error}");
+            tracing::error!(code = error.code().as_str(), "a request failed: {error}");
             Self::new(code, "the request could not be done; the server's log says more")
         } else {
             Self::new(code, error.to_string())

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, boots, category, completions, delete, dev, edit, environment, exit, import, init, keyslot,
-    list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt, restore, serve, set, show,
-    stats, status, ticket, token,
+    audit, backup, boots, category, completions, delete, dev, edit, environment, exit_codes, import, init,
+    keyslot, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt, restore, serve, set,
+    show, stats, status, ticket, token,
 };
 
 /// A write-only secret store: deposit secrets, and let workloads boot with them
@@ -20,57 +20,57 @@ use super::{
     infer_long_args = false,
     arg_required_else_help = true
 )]
-pub struct Arguments {
+pub(crate) struct RootArgs {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: RootCommand,
 }
 
 /// Everything that `dropsafe` does.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    Dev(dev::Dev),
-    Init(init::Init),
-    Serve(serve::Serve),
-    Status(status::Status),
-    Unlock(lock::Unlock),
-    Lock(lock::Lock),
+pub(crate) enum RootCommand {
+    Dev(dev::DevArgs),
+    Init(init::InitArgs),
+    Serve(serve::ServeArgs),
+    Status(status::StatusArgs),
+    Unlock(lock::UnlockArgs),
+    Lock(lock::LockArgs),
     #[command(subcommand)]
-    Keyslot(keyslot::Keyslot),
-    Login(login::Login),
-    Logout(login::Logout),
-    Set(set::Set),
-    List(list::List),
-    Show(show::Show),
-    Edit(edit::Edit),
-    Delete(delete::Delete),
-    ReEncrypt(re_encrypt::ReEncrypt),
+    Keyslot(keyslot::KeyslotCommand),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    Set(set::SetArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Edit(edit::EditArgs),
+    Delete(delete::DeleteArgs),
+    ReEncrypt(re_encrypt::ReencryptArgs),
     Import(import::Import),
     #[command(subcommand)]
-    Plugin(plugin::Plugin),
+    Plugin(plugin::PluginCommand),
     #[command(subcommand)]
-    Category(category::Category),
+    Category(category::CategoryCommand),
     #[command(subcommand)]
-    Preset(preset::Preset),
-    Stats(stats::Stats),
+    Preset(preset::PresetCommand),
+    Stats(stats::StatsArgs),
     #[command(subcommand)]
-    Member(member::Member),
+    Member(member::MemberCommand),
     #[command(subcommand)]
-    Token(token::Token),
+    Token(token::TokenCommand),
     #[command(subcommand)]
-    Ticket(ticket::Ticket),
-    Boots(boots::Boots),
-    Audit(audit::Audit),
-    Backup(backup::Backup),
-    Restore(restore::Restore),
-    Migrate(migrate::Migrate),
+    Ticket(ticket::TicketCommand),
+    Boots(boots::BootsArgs),
+    Audit(audit::AuditArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    Migrate(migrate::MigrateArgs),
     #[command(subcommand)]
-    Org(org::Org),
-    Completions(completions::Completions),
-    Man(man::Man),
+    Org(org::OrgCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 fn after_help() -> String {
-    format!("{}\n\n{}", environment::HELP, exit::HELP)
+    format!("{}\n\n{}", environment::HELP, exit_codes::HELP)
 }
 
 #[cfg(test)]
@@ -81,6 +81,6 @@ mod tests {
 
     #[test]
     fn the_definitions_hold_together() {
-        Arguments::command().debug_assert();
+        RootArgs::command().debug_assert();
     }
 }

@@ -2,63 +2,63 @@
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
-use super::table::Table;
-use super::{Context, connect, listing};
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
+use super::table::TextTable;
+use super::{CliContext, connect, paged_list};
 use crate::client::{AuditFilter, Client};
+use crate::process::Exit;
 use crate::wire::{AuditEntryView, ChainView};
 
 /// Show the audit trail, newest first, or verify it
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Audit {
+pub(crate) struct AuditArgs {
     #[command(subcommand)]
-    pub command: Option<AuditCommand>,
+    pub(crate) command: Option<AuditCommand>,
     /// Only entries with this in their action, actor or target
     #[arg(long, value_name = "TEXT")]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Only this action, such as secret.create, or this kind, such as secret
     #[arg(long, value_name = "ACTION")]
-    pub action: Option<String>,
+    pub(crate) action: Option<String>,
     /// Only by this actor
     #[arg(long, value_name = "NAME")]
-    pub actor: Option<String>,
+    pub(crate) actor: Option<String>,
     /// Only from this time on, RFC 3339
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
     /// Only before this time, RFC 3339
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(crate) until: Option<String>,
     /// All of them as JSON lines, one entry a line
     #[arg(long, conflicts_with_all = ["limit", "json"])]
-    pub export: bool,
+    pub(crate) export: bool,
     /// At most this many entries
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// What else than to show it.
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    Verify(Verify),
+pub(crate) enum AuditCommand {
+    Verify(AuditVerifyArgs),
 }
 
 /// Check that no entry was changed, removed or cut off
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct AuditVerifyArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Audit {
+impl AuditArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(AuditCommand::Verify(verify)) = self.command {
             return verify.run(context).await;
         }
@@ -74,13 +74,13 @@ impl Audit {
             return export(context, &mut client, &filter).await;
         }
         let headings = ["AT", "ACTOR", "ACTION", "OUTCOME", "TARGET", "DETAILS"];
-        let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no entries" };
-        listing::print(context, &mut client, Client::audit(&filter), shown).await
+        let shown = PagedList { json: self.json, limit: self.limit, headings, row, empty: "no entries" };
+        paged_list::print(context, &mut client, Client::audit(&filter), shown).await
     }
 }
 
 /// Straight through: an entry is on its way out before the next has come.
-async fn export(context: &mut Context, client: &mut Client, filter: &AuditFilter) -> Outcome {
+async fn export(context: &mut CliContext, client: &mut Client, filter: &AuditFilter) -> CommandResult {
     context.output.flush()?;
     let mut sink = |piece: &[u8]| {
         use std::io::Write as _;
@@ -88,7 +88,7 @@ async fn export(context: &mut Context, client: &mut Client, filter: &AuditFilter
         out.write_all(piece).and_then(|()| out.flush())
     };
     client.export_audit(filter, &mut sink).await?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 fn row(entry: AuditEntryView) -> [String; 6] {
@@ -105,13 +105,13 @@ fn row(entry: AuditEntryView) -> [String; 6] {
     [entry.at, actor, entry.action, entry.outcome, target, details.join(" ")]
 }
 
-impl Verify {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl AuditVerifyArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let verification = connect::client(context)?.verify_audit().await?;
         if self.json {
             context.output.json(&verification)?;
         } else {
-            let mut table = Table::new(["CHAIN", "ENTRIES", "STATE", "FAULT"]);
+            let mut table = TextTable::new(["CHAIN", "ENTRIES", "STATE", "FAULT"]);
             let row = |chain: &ChainView| {
                 let fault = chain.fault.clone().unwrap_or_default();
                 [chain.id.clone(), chain.length.to_string(), chain.state.clone(), fault]
@@ -119,13 +119,13 @@ impl Verify {
             table.rows(&mut context.output, &verification.chains.iter().map(row).collect::<Vec<_>>())?;
         }
         if !verification.ok {
-            return Err(Failure::refused("the audit trail is not whole").hint(
+            return Err(CliError::refused("the audit trail is not whole").hint(
                 "entries were changed, removed or cut off in the byte store; keep a copy of it as evidence",
             ));
         }
         if !self.json {
             context.output.line(format!("the audit trail is whole: {} entries", verification.entries))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::files::Pending;
-use super::progress::Progress;
-use super::{Context, connect};
+use super::error::CommandResult;
+use super::files::AtomicFile;
+use super::progress::ProgressIndicator;
+use super::{CliContext, connect};
+use crate::process::Exit;
 
 /// Copy the store's records into FILE, encrypted as they are (operator)
 ///
@@ -18,21 +18,21 @@ use super::{Context, connect};
 /// appears when it is complete; an existing one stays.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Backup {
+pub(crate) struct BackupArgs {
     /// The new file
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Backup {
+impl BackupArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
-        let mut pending = Pending::create(&self.file)?;
-        let bar = Progress::bytes("backing up");
+        let mut pending = AtomicFile::create(&self.file)?;
+        let bar = ProgressIndicator::bytes("backing up");
         let mut written: u64 = 0;
         let mut sink = |piece: &[u8]| {
             written += piece.len() as u64;
@@ -52,6 +52,6 @@ impl Backup {
                 .output
                 .note("the record key is not in it: keep a copy of the data folder's record.key apart");
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

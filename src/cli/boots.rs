@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::{BootFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
@@ -18,27 +18,27 @@ use crate::wire::BootView;
 /// boot still has the old value.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Boots {
+pub(crate) struct BootsArgs {
     /// Only boots that were given this secret: its name, exported name or id; also after its deletion
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Only boots for this member
     #[arg(long, value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// Only boots that are not known to be over
     #[arg(long)]
-    pub live: bool,
+    pub(crate) live: bool,
     /// At most this many
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Boots {
+impl BootsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = self.name.clone();
         let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
@@ -48,18 +48,19 @@ impl Boots {
             Some(name) => {
                 let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "VERSION", "WHICH IS"];
                 let row = |boot| holding(boot, &name);
-                let shown = Shown {
+                let shown = PagedList {
                     json: self.json,
                     limit: self.limit,
                     headings,
                     row,
                     empty: "no boot was given it",
                 };
-                listing::print(context, &mut client, pages, shown).await
+                paged_list::print(context, &mut client, pages, shown).await
             }
             None => {
-                let shown = Shown { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
-                listing::print(context, &mut client, pages, shown).await
+                let shown =
+                    PagedList { json: self.json, limit: self.limit, headings, row, empty: "no boots" };
+                paged_list::print(context, &mut client, pages, shown).await
             }
         }
     }

@@ -2,71 +2,71 @@
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{CategoryDeclaration, CategoryView};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]
-pub enum Category {
-    List(List),
-    Set(Set),
-    Remove(Remove),
+pub(crate) enum CategoryCommand {
+    List(CategoryListArgs),
+    Set(CategorySetArgs),
+    Remove(CategoryRemoveArgs),
 }
 
 /// List the categories, with how many secrets are in each
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct CategoryListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Declare a category, or change how one is shown (administrator)
 #[derive(Debug, Args)]
-pub struct Set {
+pub(crate) struct CategorySetArgs {
     /// The word that secrets carry: a-z, 0-9, _ and -
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub title: String,
+    pub(crate) title: String,
     /// Its colour: indigo, green, blue, amber, gray, red, orange, lime, teal, cyan, violet or pink
     #[arg(long, value_name = "COLOUR", default_value = "gray")]
-    pub colour: String,
+    pub(crate) colour: String,
     /// What belongs there, on one line
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub description: String,
+    pub(crate) description: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a category; its secrets keep the word (administrator)
 ///
 /// One of the five that every organization has cannot go: it is shown as it was at first.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct CategoryRemoveArgs {
     /// The category
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
-impl Category {
+impl CategoryCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => {
                 let headings = ["NAME", "TITLE", "COLOUR", "SECRETS", "DESCRIPTION"];
-                let shown = Shown { json: list.json, limit: None, headings, row, empty: "no categories" };
-                listing::print(context, &mut client, Client::categories(), shown).await
+                let shown = PagedList { json: list.json, limit: None, headings, row, empty: "no categories" };
+                paged_list::print(context, &mut client, Client::categories(), shown).await
             }
             Self::Set(set) => {
-                let Set { name, title, colour, description, json } = set;
+                let CategorySetArgs { name, title, colour, description, json } = set;
                 let declaration = CategoryDeclaration { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
                 if json {
@@ -74,12 +74,12 @@ impl Category {
                 } else {
                     context.output.line(format!("{} is declared: {}", category.name, category.title))?;
                 }
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
             Self::Remove(remove) => {
                 client.remove_category(&remove.name).await?;
                 context.output.line(format!("removed {}", remove.name))?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
         }
     }

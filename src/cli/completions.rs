@@ -3,10 +3,10 @@
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-use super::Context;
-use super::arguments::Arguments;
-use super::exit::Exit;
-use super::failure::Outcome;
+use super::CliContext;
+use super::arguments::RootArgs;
+use super::error::CommandResult;
+use crate::process::Exit;
 
 /// Print a completion script for a shell
 ///
@@ -14,18 +14,18 @@ use super::failure::Outcome;
 /// /etc/bash_completion.d/dropsafe
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Completions {
+pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
-    pub shell: Shell,
+    pub(crate) shell: Shell,
     /// The program that it completes
     #[arg(long, value_name = "PROGRAM", default_value = "dropsafe")]
-    pub program: Program,
+    pub(crate) program: Program,
 }
 
 /// The two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Program {
+pub(crate) enum Program {
     /// The store and its command line
     Dropsafe,
     /// The boot agent
@@ -33,14 +33,14 @@ pub enum Program {
 }
 
 impl Program {
-    pub fn command(self) -> clap::Command {
+    pub(crate) fn command(self) -> clap::Command {
         match self {
-            Self::Dropsafe => Arguments::command(),
+            Self::Dropsafe => RootArgs::command(),
             Self::DropsafeAgent => crate::agent::command(),
         }
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dropsafe => "dropsafe",
             Self::DropsafeAgent => "dropsafe-agent",
@@ -48,11 +48,11 @@ impl Program {
     }
 }
 
-impl Completions {
-    pub fn run(self, context: &mut Context) -> Outcome {
+impl CompletionsArgs {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut self.program.command(), self.program.name(), &mut script);
         context.output.bytes(&script)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -1,4 +1,4 @@
-//! Which store a command talks to, and with which token: the environment's, or those of the saved login. A saved token is
+//! SelectorArgs store a command talks to, and with which token: the environment's, or those of the saved login. A saved token is
 //! never sent to an address from elsewhere.
 
 use std::path::PathBuf;
@@ -6,25 +6,23 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::exit::Exit;
-use super::failure::Failure;
-use super::known::Place;
-use super::{Context, files};
-use crate::client::{CallError, Client, Endpoint, Outage, Refused};
+use super::error::CliError;
+use super::pinned_keys::StoreAddress;
+use super::{CliContext, files};
+use crate::client::{CallError, Client, Endpoint};
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::wire::{Code, Problem};
 
 /// What `login` saves. It is wiped on drop with its token.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedLogin {
+pub(crate) struct SavedLogin {
     /// The address, without its pin.
-    pub url: String,
+    pub(crate) url: String,
     /// The pin of the store's TLS key, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<String>,
+    pub(crate) pin: Option<String>,
     /// The token.
-    pub token: String,
+    pub(crate) token: String,
 }
 
 impl Drop for SavedLogin {
@@ -35,7 +33,7 @@ impl Drop for SavedLogin {
 
 impl SavedLogin {
     /// The address with its pin.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.pin {
             Some(pin) => format!("{}#{pin}", self.url),
             None => self.url.clone(),
@@ -44,30 +42,30 @@ impl SavedLogin {
 }
 
 /// Where the login is kept.
-pub fn login_file(context: &Context) -> Result<PathBuf, Failure> {
+pub(crate) fn login_file(context: &CliContext) -> Result<PathBuf, CliError> {
     context.environment.configuration_folder().map(|folder| folder.join("login.json")).ok_or_else(|| {
-        Failure::configuration("there is no folder for the saved login").hint("set HOME or XDG_CONFIG_HOME")
+        CliError::configuration("there is no folder for the saved login").hint("set HOME or XDG_CONFIG_HOME")
     })
 }
 
 /// The saved login, if there is one.
-pub fn saved(context: &Context) -> Result<Option<SavedLogin>, Failure> {
+pub(crate) fn saved(context: &CliContext) -> Result<Option<SavedLogin>, CliError> {
     let Ok(path) = login_file(context) else { return Ok(None) };
     let Some(bytes) = files::read_own(&path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|_| {
-        Failure::configuration(format_args!("{} cannot be understood", path.display()))
+        CliError::configuration(format_args!("{} cannot be understood", path.display()))
             .hint("remove it and run dropsafe login")
     })
 }
 
 /// An address as given.
-pub fn endpoint(text: &str, given_by: &str) -> Result<Endpoint, Failure> {
-    Endpoint::parse(text).map_err(|error| Failure::configuration(error).during(given_by).hint(error.hint()))
+pub(crate) fn endpoint(text: &str, given_by: &str) -> Result<Endpoint, CliError> {
+    Endpoint::parse(text).map_err(|error| CliError::configuration(error).during(given_by).hint(error.hint()))
 }
 
 /// A token as given.
-pub fn token(text: &str, given_by: &str) -> Result<Credential, Failure> {
-    let failed = |message: &dyn std::fmt::Display| Failure::configuration(message).during(given_by);
+pub(crate) fn token(text: &str, given_by: &str) -> Result<Credential, CliError> {
+    let failed = |message: &dyn std::fmt::Display| CliError::configuration(message).during(given_by);
     let credential =
         Credential::parse(text.trim()).map_err(|error| failed(&error).maybe_hint(error.hint()))?;
     if credential.kind == CredentialKind::Ticket {
@@ -78,30 +76,30 @@ pub fn token(text: &str, given_by: &str) -> Result<Credential, Failure> {
 }
 
 /// A client for the store that the environment or the saved login names.
-pub fn client(context: &Context) -> Result<Client, Failure> {
+pub(crate) fn client(context: &CliContext) -> Result<Client, CliError> {
     let (endpoint, token) = named(context)?;
     open(context, endpoint, &token)
 }
 
 /// The same, with what the store's deposit key is remembered by.
-pub fn known(context: &Context) -> Result<(Client, Place), Failure> {
+pub(crate) fn known(context: &CliContext) -> Result<(Client, StoreAddress), CliError> {
     let (endpoint, token) = named(context)?;
-    let place = Place::of(&endpoint);
+    let place = StoreAddress::of(&endpoint);
     Ok((open(context, endpoint, &token)?, place))
 }
 
-fn named(context: &Context) -> Result<(Endpoint, Credential), Failure> {
+fn named(context: &CliContext) -> Result<(Endpoint, Credential), CliError> {
     let (environment_url, environment_token) = (
         context.environment.text("DROPSAFE_URL"),
         context.environment.text("DROPSAFE_TOKEN").map(Zeroizing::new),
     );
     match (environment_url, environment_token) {
         (Some(url), Some(text)) => Ok((endpoint(&url, "DROPSAFE_URL")?, token(&text, "DROPSAFE_TOKEN")?)),
-        (Some(_), None) => Err(Failure::configuration("DROPSAFE_URL is set, and DROPSAFE_TOKEN is not")
+        (Some(_), None) => Err(CliError::configuration("DROPSAFE_URL is set, and DROPSAFE_TOKEN is not")
             .hint("set both; a saved token is only used with the address that it was saved with")),
         (None, given) => {
             let saved = saved(context)?.ok_or_else(|| {
-                Failure::configuration("no store is named")
+                CliError::configuration("no store is named")
                     .hint("run dropsafe login, or set DROPSAFE_URL and DROPSAFE_TOKEN")
             })?;
             let token = match given {
@@ -114,57 +112,13 @@ fn named(context: &Context) -> Result<(Endpoint, Credential), Failure> {
 }
 
 /// A client for that store.
-pub fn open(context: &Context, endpoint: Endpoint, token: &Credential) -> Result<Client, Failure> {
+pub(crate) fn open(context: &CliContext, endpoint: Endpoint, token: &Credential) -> Result<Client, CliError> {
     let authorities = context.environment.path("DROPSAFE_CA");
     Ok(Client::new(endpoint, token, authorities.as_deref())?)
 }
 
-impl From<CallError> for Failure {
+impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
-        let message = match &error {
-            CallError::Refused(Refused::Problem(problem)) => said(problem),
-            other => other.to_string(),
-        };
-        Self::new(exit(&error), message).maybe_hint(error.hint())
-    }
-}
-
-/// What the store said, each thing once.
-fn said(problem: &Problem) -> String {
-    // That something is not there is clearer from what is missing.
-    let title = if problem.code == Code::NotFound { "" } else { problem.title.as_str() };
-    let faults = problem.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
-    let mut line = String::new();
-    for part in [title.to_owned(), problem.detail.clone()].into_iter().chain(faults) {
-        if !part.is_empty() && !line.contains(&part) {
-            let separator = if line.is_empty() { "" } else { ": " };
-            line = format!("{line}{separator}{part}");
-        }
-    }
-    if line.is_empty() { problem.title.clone() } else { line }
-}
-
-fn exit(error: &CallError) -> Exit {
-    match error.code() {
-        Some(Code::Locked | Code::Overloaded | Code::RateLimited) => return Exit::TryAgain,
-        Some(Code::VersionMismatch | Code::StaleGeneration) => return Exit::TryAgain,
-        Some(Code::Internal) => return Exit::Internal,
-        _ => {}
-    }
-    match error {
-        CallError::Outage(Outage::Status { .. }) | CallError::Outage(_) => Exit::Unreachable,
-        CallError::Refused(refused) => match refused {
-            Refused::WrongPin { .. } | Refused::Untrusted { .. } | Refused::SocketDenied { .. } => {
-                Exit::Denied
-            }
-            refused if refused.is_denial() => Exit::Denied,
-            Refused::Problem(_) => Exit::Failed,
-            Refused::Endpoint(_) | Refused::Roots(_) | Refused::Request(_) => Exit::Configuration,
-            Refused::Sink(_) => Exit::CannotCreate,
-            Refused::Status { .. } | Refused::Redirect { .. } | Refused::BadAnswer { .. } => {
-                Exit::Unreachable
-            }
-            _ => Exit::Internal,
-        },
+        Self::new(error.exit(), &error).maybe_hint(error.hint())
     }
 }

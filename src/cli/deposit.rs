@@ -1,34 +1,34 @@
 //! Storing one value: the secret that has the name already gets a new version, otherwise a new one is made. What `set`,
 //! `import` and `dev` share.
 
-use super::exit::Exit;
-use super::failure::Failure;
-use super::known::Place;
-use super::{Context, known, which};
+use super::error::CliError;
+use super::pinned_keys::StoreAddress;
+use super::{CliContext, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
+use crate::process::Exit;
 use crate::wire::{NewSecret, Replacement, SecretChange, SecretView};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    pub name: SecretName,
-    pub env: Option<EnvName>,
-    pub scope: ScopeKind,
-    pub kind: Option<Kind>,
-    pub delivery: Option<Delivery>,
-    pub auto_install: Option<bool>,
-    pub plugin: Option<PluginName>,
-    pub category: Option<Category>,
-    pub allow_refused: bool,
+pub(crate) struct DepositSpec {
+    pub(crate) name: SecretName,
+    pub(crate) env: Option<EnvName>,
+    pub(crate) scope: ScopeKind,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) auto_install: Option<bool>,
+    pub(crate) plugin: Option<PluginName>,
+    pub(crate) category: Option<Category>,
+    pub(crate) allow_refused: bool,
 }
 
-impl Wanted {
+impl DepositSpec {
     /// Nothing but a name.
-    pub fn of(name: SecretName, scope: ScopeKind) -> Self {
+    pub(crate) fn of(name: SecretName, scope: ScopeKind) -> Self {
         Self {
             name,
             env: None,
@@ -43,16 +43,16 @@ impl Wanted {
     }
 
     /// The name it will be exported as, when nothing of that name is there yet.
-    pub fn exported(&self) -> EnvName {
+    pub(crate) fn exported(&self) -> EnvName {
         self.env.clone().unwrap_or_else(|| self.name.export())
     }
 
     /// Whether an administrator's word is missing for the exported name.
-    pub fn check_refusal(&self) -> Result<(), Failure> {
+    pub(crate) fn check_refusal(&self) -> Result<(), CliError> {
         let env = self.exported();
         match refused(&env) {
             Some(refusal) if !self.allow_refused => {
-                Err(Failure::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
+                Err(CliError::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
                     .hint(
                         "choose another name with --as; an administrator who means it adds --allow-refused",
                     ))
@@ -63,54 +63,62 @@ impl Wanted {
 }
 
 /// A connection over which values are deposited.
-pub struct Deposits {
+pub(crate) struct DepositClient {
     client: Client,
     depositor: Depositor,
     identity: String,
 }
 
-impl Deposits {
+impl DepositClient {
     /// Fetches the store's deposit key, which must be the one that is known here.
-    pub async fn open(context: &Context, mut client: Client, place: &Place) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        context: &CliContext,
+        mut client: Client,
+        place: &StoreAddress,
+    ) -> Result<Self, CliError> {
         let status = client.status().await?;
-        let expected = known::expected(context, place, &status.store)?;
+        let expected = pinned_keys::expected(context, place, &status.store)?;
         let depositor = Depositor::open(&mut client, expected).await?;
-        known::remember(context, place, &status.store, &depositor.fingerprint())?;
+        pinned_keys::remember(context, place, &status.store, &depositor.fingerprint())?;
         Ok(Self { client, depositor, identity: status.identity })
     }
 
-    /// As [`Deposits::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
-    pub async fn open_unknown(mut client: Client) -> Result<Self, Failure> {
+    /// As [`DepositClient::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
+    pub(crate) async fn open_unknown(mut client: Client) -> Result<Self, CliError> {
         let depositor = Depositor::open(&mut client, None).await?;
         Ok(Self { client, depositor, identity: String::new() })
     }
 
     /// The secret that a deposit under this name would replace.
-    pub async fn existing(
+    pub(crate) async fn existing(
         &mut self,
         name: &SecretName,
         scope: ScopeKind,
-    ) -> Result<Option<SecretView>, Failure> {
-        which::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
+    ) -> Result<Option<SecretView>, CliError> {
+        selector::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 
     /// The caller's name.
-    pub fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         &self.identity
     }
 
     /// The longest value of a variable that the organization takes, in bytes.
-    pub async fn variable_ceiling(&mut self) -> Result<u32, Failure> {
+    pub(crate) async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
         Ok(self.client.deposit_info().await?.variable_ceiling)
     }
 
     /// The client, for what else there is to ask.
-    pub fn client(&mut self) -> &mut Client {
+    pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
     /// A new secret.
-    pub async fn create(&mut self, wanted: &Wanted, value: &SecretValue) -> Result<SecretView, Failure> {
+    pub(crate) async fn create(
+        &mut self,
+        wanted: &DepositSpec,
+        value: &SecretValue,
+    ) -> Result<SecretView, CliError> {
         let secret = NewSecret {
             name: wanted.name.as_str().to_owned(),
             env: text(&wanted.env),
@@ -130,13 +138,13 @@ impl Deposits {
     }
 
     /// A new version of `existing`.
-    pub async fn replace(
+    pub(crate) async fn replace(
         &mut self,
         existing: &SecretView,
-        wanted: &Wanted,
+        wanted: &DepositSpec,
         value: &SecretValue,
         if_version: Option<&str>,
-    ) -> Result<SecretView, Failure> {
+    ) -> Result<SecretView, CliError> {
         let change = SecretChange {
             auto_install: wanted.auto_install,
             plugin: text(&wanted.plugin),
@@ -159,13 +167,13 @@ impl Deposits {
     }
 }
 
-impl From<DepositError> for Failure {
+impl From<DepositError> for CliError {
     fn from(error: DepositError) -> Self {
         let failure = |exit| Self::new(exit, &error).maybe_hint(error.hint());
         match &error {
             DepositError::Call(call) => Self::from(CallError::clone(call)),
             DepositError::KeyChanged { presented, .. } => {
-                Self::new(Exit::Denied, &error).hint(known::remedy(presented))
+                Self::new(Exit::Denied, &error).hint(pinned_keys::remedy(presented))
             }
             DepositError::Value(_) | DepositError::Name(_) => failure(Exit::Failed),
             DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::SecretUnusable => {

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::deposit::Deposits;
-use super::env_file::Line;
-use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::deposit::DepositClient;
+use super::env_file::EnvFileDeposit;
+use super::error::{CliError, CommandResult, chain};
 use super::set::warn;
 use super::workload::Signals;
-use super::{Context, connect, import, workload};
+use super::{CliContext, connect, import, workload};
 use crate::domain::secret::ScopeKind;
+use crate::process::Exit;
 use crate::server;
 
 /// Run a throwaway store in memory, and a workload with its secrets
@@ -27,24 +27,24 @@ use crate::server;
 /// serves until a signal.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Dev {
+pub(crate) struct DevArgs {
     /// Deposit the lines of FILE.env as shared secrets (see `dropsafe import --help`)
     #[arg(long, value_name = "FILE.env")]
-    pub shared: Vec<PathBuf>,
+    pub(crate) shared: Vec<PathBuf>,
     /// Deposit the lines of FILE.env as private secrets of `dev`
     #[arg(long, value_name = "FILE.env")]
-    pub private: Vec<PathBuf>,
+    pub(crate) private: Vec<PathBuf>,
     /// Listen on this loopback address; a free port unless said
     #[arg(long, value_name = "ADDR", value_parser = loopback, default_value = "127.0.0.1:0", hide_default_value = true)]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The workload and its arguments
     #[arg(last = true, value_name = "CMD")]
-    pub command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
 }
 
-impl Dev {
+impl DevArgs {
     /// Runs it.
-    pub fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         let signals = Signals::take()?;
         // Everything that can be wrong with what was given is found before anything starts.
         let mut lines = Vec::new();
@@ -61,17 +61,21 @@ impl Dev {
         }
         let level = context.environment.text("DROPSAFE_LOG").unwrap_or_else(|| "warn".to_owned());
         server::start_log(
-            server::LogFormat::Text,
+            server::ServerLogFormat::Text,
             level
                 .parse()
-                .map_err(|expected: &str| Failure::configuration(expected).during("DROPSAFE_LOG"))?,
+                .map_err(|expected: &str| CliError::configuration(expected).during("DROPSAFE_LOG"))?,
         );
 
         let runtime = runtime()?;
         let dev = runtime
-            .block_on(server::Dev::start(self.listen, server::Limits::default(), server::Patience::default()))
+            .block_on(server::DevServer::start(
+                self.listen,
+                server::Limits::default(),
+                server::ConnectionTimeouts::default(),
+            ))
             .map_err(|error| {
-                Failure::new(
+                CliError::new(
                     Exit::Failed,
                     format_args!("the throwaway store does not start: {}", chain(&error)),
                 )
@@ -85,7 +89,7 @@ impl Dev {
             context.output.line(format!("DROPSAFE_TICKET={}", *dev.ticket))?;
             context.output.flush()?;
             signals.wait()?;
-            Exit::Done
+            Exit::Success
         } else {
             let child = workload::start(self.command, &dev.ticket, &context.environment, &signals)?;
             workload::accompany(child, &signals)?
@@ -97,11 +101,15 @@ impl Dev {
 }
 
 /// Stores the lines as `import` does, in a store where nothing is yet.
-async fn deposit(context: &Context, dev: &server::Dev, lines: Vec<Line>) -> Result<(), Failure> {
+async fn deposit(
+    context: &CliContext,
+    dev: &server::DevServer,
+    lines: Vec<EnvFileDeposit>,
+) -> Result<(), CliError> {
     let endpoint = connect::endpoint(&dev.url, "the throwaway store's address")?;
     let token = connect::token(&dev.token, "the throwaway store's token")?;
     let client = connect::open(context, endpoint, &token)?;
-    let mut deposits = Deposits::open_unknown(client).await?;
+    let mut deposits = DepositClient::open_unknown(client).await?;
     for line in lines {
         let stored = deposits.create(&line.wanted, &line.value).await;
         warn(&stored.map_err(|failure| failure.during(format_args!("line {}", line.number)))?);
@@ -109,7 +117,7 @@ async fn deposit(context: &Context, dev: &server::Dev, lines: Vec<Line>) -> Resu
     Ok(())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.map_err(|error| super::no_runtime(&error))
 }

@@ -10,11 +10,11 @@ const LONGEST: i64 = 36_500 * 86_400;
 /// Not a duration. Does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a duration of at least a second, such as 90m, 24h or 7d")]
-pub struct DurationError;
+pub(crate) struct DurationError;
 
 /// Parses a duration in whole seconds. Days have 24 hours and weeks seven days; months and years, which have no fixed
 /// length, are refused, and so is a bare number, whose unit would be a guess.
-pub fn parse(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     let span: Span = text.parse().map_err(|_| DurationError)?;
     if span.get_months() != 0 || span.get_years() != 0 {
         return Err(DurationError);

@@ -2,46 +2,46 @@
 
 use clap::{ArgGroup, Args};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::error::{CliError, CommandResult};
+use super::selector::{SelectorArgs, find};
 use super::set::named;
-use super::which::{Which, find};
-use super::{Context, connect, show, table};
+use super::{CliContext, connect, show, table};
 use crate::domain::name::{Category, PluginName};
+use crate::process::Exit;
 use crate::wire::SecretChange;
 
 /// Change a secret's attributes; its value stays
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["install", "no_install", "plugin", "category"]))]
-pub struct Edit {
+pub(crate) struct EditArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub(crate) which: SelectorArgs,
     /// Give it to every boot in scope
     #[arg(long)]
-    pub install: bool,
+    pub(crate) install: bool,
     /// Keep it back from boots that do not name it
     #[arg(long, conflicts_with = "install")]
-    pub no_install: bool,
+    pub(crate) no_install: bool,
     /// The plugin that needs it, or none
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub(crate) plugin: Option<String>,
     /// The category that it is shown under, or none
     #[arg(long, value_name = "CATEGORY")]
-    pub category: Option<String>,
+    pub(crate) category: Option<String>,
     /// Change this version only, and fail when there is another
     #[arg(long, value_name = "VERSION")]
-    pub if_version: Option<String>,
+    pub(crate) if_version: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// What clears an attribute. No plugin or category is called so.
 const NONE: &str = "none";
 
-impl Edit {
+impl EditArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = self.change()?;
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
@@ -51,11 +51,11 @@ impl Edit {
         } else {
             table::fields(&mut context.output, &show::fields(changed))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     /// In the wire's terms: an empty text clears.
-    fn change(&self) -> Result<SecretChange, Failure> {
+    fn change(&self) -> Result<SecretChange, CliError> {
         let plugin = match self.plugin.as_deref() {
             Some(NONE) => Some(String::new()),
             Some(name) => Some(named(PluginName::parse(name), "--plugin")?.as_str().to_owned()),

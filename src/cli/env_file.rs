@@ -1,32 +1,32 @@
 //! A .env file as deposits: its lines, and the attributes that comments before them give. Everything that is wrong with the file
 //! is told at once, by line, and nothing of what stands there.
 
-use super::deposit::Wanted;
+use super::deposit::DepositSpec;
 use crate::domain::import;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::SecretValue;
 
 /// One line as a deposit.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct EnvFileDeposit {
     /// Counted from 1.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Everything but the value.
-    pub wanted: Wanted,
+    pub(crate) wanted: DepositSpec,
     /// The value.
-    pub value: SecretValue,
+    pub(crate) value: SecretValue,
 }
 
 /// What is wrong with one line, in a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct EnvFileFault {
     /// Counted from 1.
-    pub number: usize,
+    pub(crate) number: usize,
     /// What is wrong, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
-impl Fault {
+impl EnvFileFault {
     fn new(number: usize, message: impl ToString, hint: Option<&str>) -> Self {
         let message = message.to_string();
         Self { number, message: hint.map_or(message.clone(), |hint| format!("{message}; {hint}")) }
@@ -34,7 +34,7 @@ impl Fault {
 }
 
 /// Reads a whole file.
-pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<Line>, Vec<Fault>> {
+pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
     let read = import::lines(bytes);
     let (mut said, comments) = import::attributes(bytes, &read);
     let mut lines = Vec::with_capacity(read.len());
@@ -43,22 +43,22 @@ pub fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<Line>, Vec<Fault>> {
         match (name, value) {
             (Some(name), Ok(value)) => {
                 let said = said.remove(&number).unwrap_or_default();
-                let wanted = Wanted {
+                let wanted = DepositSpec {
                     kind: said.kind,
                     delivery: said.delivery,
                     auto_install: said.auto_install,
                     plugin: said.plugin,
                     category: said.category,
                     allow_refused: said.allow_refused,
-                    ..Wanted::of(name, scope)
+                    ..DepositSpec::of(name, scope)
                 };
-                lines.push(Line { number, wanted, value });
+                lines.push(EnvFileDeposit { number, wanted, value });
             }
-            (_, Err(kind)) => faults.push(Fault::new(number, kind, kind.hint())),
+            (_, Err(kind)) => faults.push(EnvFileFault::new(number, kind, kind.hint())),
             (None, Ok(_)) => {}
         }
     }
-    faults.extend(comments.into_iter().map(|(number, fault)| Fault::new(number, fault, None)));
+    faults.extend(comments.into_iter().map(|(number, fault)| EnvFileFault::new(number, fault, None)));
     faults.sort_by_key(|fault| fault.number);
     if faults.is_empty() { Ok(lines) } else { Err(faults) }
 }
@@ -69,7 +69,7 @@ mod tests {
     use crate::domain::name::{Category, PluginName};
     use crate::domain::value::{Delivery, Kind};
 
-    fn read(text: &str) -> Result<Vec<Line>, Vec<(usize, String)>> {
+    fn read(text: &str) -> Result<Vec<EnvFileDeposit>, Vec<(usize, String)>> {
         parse(text.as_bytes(), ScopeKind::Shared)
             .map_err(|faults| faults.into_iter().map(|fault| (fault.number, fault.message)).collect())
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::settings;
 
 /// For `--help` and the manual.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Environment:
   DROPSAFE_URL          the store: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH
   DROPSAFE_TOKEN        the token; it goes with DROPSAFE_URL, and both stand before a saved login
@@ -17,31 +17,31 @@ Environment:
   XDG_CONFIG_HOME       where dropsafe/login.json and dropsafe/known.json are kept; ~/.config without it";
 
 /// The variables by name. An empty one counts as absent.
-pub struct Environment(settings::Environment);
+pub(crate) struct CliEnvironment(settings::Environment);
 
-impl Environment {
+impl CliEnvironment {
     /// This process's.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self(settings::Environment::new(std::env::vars_os()))
     }
 
     /// All of it, for the server's settings.
-    pub fn all(&self) -> &settings::Environment {
+    pub(crate) fn all(&self) -> &settings::Environment {
         &self.0
     }
 
     /// One as text. What is not UTF-8 is none of ours, and is found wrong where it is used.
-    pub fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.0.variable(name).map(|text| text.to_string_lossy().into_owned())
     }
 
     /// One as a path.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.0.variable(name).map(PathBuf::from)
     }
 
     /// The folder of this program's own files. The XDG specification lets a relative path count as absent.
-    pub fn configuration_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn configuration_folder(&self) -> Option<PathBuf> {
         let absolute = |path: &PathBuf| path.is_absolute();
         let base = self.path("XDG_CONFIG_HOME").filter(absolute);
         let base = base.or_else(|| self.path("HOME").filter(absolute).map(|home| home.join(".config")));
@@ -49,7 +49,7 @@ impl Environment {
     }
 
     /// The names of all variables that are meant for this program or the agent.
-    pub fn own_names(&self) -> impl Iterator<Item = OsString> {
+    pub(crate) fn own_names(&self) -> impl Iterator<Item = OsString> {
         let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"DROPSAFE_");
         self.0.iter().map(|(name, _)| name).filter(move |name| own(name)).map(OsString::from)
     }
@@ -59,9 +59,9 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
+    fn environment(pairs: &[(&str, &str)]) -> CliEnvironment {
         let entry = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
-        Environment(settings::Environment::new(pairs.iter().map(entry)))
+        CliEnvironment(settings::Environment::new(pairs.iter().map(entry)))
     }
 
     #[test]

@@ -10,55 +10,58 @@ use std::{fs, io};
 
 use zeroize::Zeroizing;
 
-use super::exit::Exit;
-use super::failure::Failure;
+use super::error::CliError;
+use crate::process::Exit;
 
 /// What a reader was given more of than it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLong;
+pub(crate) struct InputTooLong;
 
 /// All of `input`, at most `limit` bytes, in memory that is wiped; `None` when it is longer.
-pub fn read_bounded(input: &mut dyn Read, limit: usize) -> io::Result<Result<Zeroizing<Vec<u8>>, TooLong>> {
+pub(crate) fn read_bounded(
+    input: &mut dyn Read,
+    limit: usize,
+) -> io::Result<Result<Zeroizing<Vec<u8>>, InputTooLong>> {
     // The whole capacity at once: a vector that grows leaves unwiped copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
     input.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > limit { Err(TooLong) } else { Ok(bytes) })
+    Ok(if bytes.len() > limit { Err(InputTooLong) } else { Ok(bytes) })
 }
 
 /// All of a file, at most `limit` bytes.
-pub fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let failed = |error: &io::Error| unreadable(path, error);
     let mut file = File::open(path).map_err(|error| failed(&error))?;
     match read_bounded(&mut file, limit).map_err(|error| failed(&error))? {
         Ok(bytes) => Ok(bytes),
-        Err(TooLong) => {
-            Err(Failure::refused(format_args!("{} is larger than {limit} bytes", path.display())))
+        Err(InputTooLong) => {
+            Err(CliError::refused(format_args!("{} is larger than {limit} bytes", path.display())))
         }
     }
 }
 
 /// A small file of this program, when it is there.
-pub fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+pub(crate) fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
-            Err(Failure::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error))))
+            Err(CliError::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error))))
         }
         Ok(_) => read(path, 1 << 20).map(Some),
     }
 }
 
 /// A file being written, that appears under its name only when it is complete.
-pub struct Pending {
+pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
     kept: bool,
 }
 
-impl Pending {
+impl AtomicFile {
     /// Begins one that only its owner may read.
-    pub fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let temporary = path.with_file_name(name);
@@ -74,7 +77,7 @@ impl Pending {
     }
 
     /// It is complete: on disk, then under its name.
-    pub fn finish(mut self) -> Result<(), Failure> {
+    pub(crate) fn finish(mut self) -> Result<(), CliError> {
         self.file.sync_all().map_err(|error| unwritable(&self.path, &error))?;
         fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
         self.kept = true;
@@ -85,7 +88,7 @@ impl Pending {
     }
 }
 
-impl Write for Pending {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -95,7 +98,7 @@ impl Write for Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.kept {
             fs::remove_file(&self.temporary).ok();
@@ -104,7 +107,7 @@ impl Drop for Pending {
 }
 
 /// Writes a whole file that only its owner may read, in a folder made for the purpose when it is missing.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     if let Some(folder) = path.parent() {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new()
@@ -113,13 +116,13 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             .create(folder)
             .map_err(|error| unwritable(folder, &error))?;
     }
-    let mut pending = Pending::create(path)?;
+    let mut pending = AtomicFile::create(path)?;
     pending.write_all(bytes).map_err(|error| unwritable(path, &error))?;
     pending.finish()
 }
 
 /// Makes a file that only its owner may read, and that must not exist.
-pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
+pub(crate) fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), CliError> {
     let written =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
             parts.iter().try_for_each(|part| file.write_all(part))?;
@@ -129,7 +132,7 @@ pub fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), Failure> {
 }
 
 /// Removes a file; whether it was there.
-pub fn remove(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn remove(path: &Path) -> Result<bool, CliError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -138,19 +141,19 @@ pub fn remove(path: &Path) -> Result<bool, Failure> {
 }
 
 /// What the system says of a failure, without the number.
-pub fn why(error: &io::Error) -> String {
+pub(crate) fn why(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
 /// The failure to read `path`.
-pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), why(error)))
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    CliError::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), why(error)))
 }
 
 /// The failure to write `path`.
-pub fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), why(error)))
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    CliError::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), why(error)))
 }
 
 #[cfg(test)]
@@ -175,7 +178,7 @@ mod tests {
     fn what_is_not_finished_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backup");
-        let mut pending = Pending::create(&path).unwrap();
+        let mut pending = AtomicFile::create(&path).unwrap();
         pending.write_all(b"half").unwrap();
         drop(pending);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::deposit::{Deposits, Wanted};
-use super::env_file::Line;
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::progress::Progress;
+use super::deposit::{DepositClient, DepositSpec};
+use super::env_file::EnvFileDeposit;
+use super::error::{CliError, CommandResult};
+use super::progress::ProgressIndicator;
 use super::set::warn;
-use super::table::Table;
-use super::{Context, connect, env_file, files, input};
+use super::table::TextTable;
+use super::{CliContext, connect, env_file, files, input};
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, check};
+use crate::process::Exit;
 use crate::wire::SecretView;
 
 /// Deposit the lines of a .env file
@@ -29,22 +29,22 @@ use crate::wire::SecretView;
 /// secret: no-install, plain, file, allow-refused, plugin=NAME, category=NAME.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Import {
+pub(crate) struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE.env")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// For every boot of the organization
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// For your own boots only (default)
     #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
+    pub(crate) private: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Larger than any file of variables that a machine could boot with.
@@ -52,11 +52,11 @@ const LONGEST_FILE: usize = 16 << 20;
 
 impl Import {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let lines = read(&self.file, scope)?;
         let (client, place) = connect::known(context)?;
-        let mut deposits = Deposits::open(context, client, &place).await?;
+        let mut deposits = DepositClient::open(context, client, &place).await?;
         let ceiling = deposits.variable_ceiling().await?;
         let mut plan = Vec::with_capacity(lines.len());
         for line in lines {
@@ -65,7 +65,7 @@ impl Import {
         let refused = plan.iter().filter(|entry| matches!(entry.fate, Fate::Refused(_))).count();
         let go = refused == 0 && !self.dry_run;
         if !self.json {
-            let mut table = Table::new(["LINE", "NAME", "EXPORTED AS", "WHAT"]);
+            let mut table = TextTable::new(["LINE", "NAME", "EXPORTED AS", "WHAT"]);
             table.rows(&mut context.output, &plan.iter().map(Entry::row).collect::<Vec<_>>())?;
         }
         let stored = if go { store(&mut deposits, &mut plan).await } else { Ok(()) };
@@ -75,7 +75,7 @@ impl Import {
         }
         stored?;
         if refused > 0 {
-            return Err(Failure::refused(format_args!(
+            return Err(CliError::refused(format_args!(
                 "nothing is stored: {refused} of {} lines are refused",
                 plan.len()
             )));
@@ -85,12 +85,12 @@ impl Import {
         } else if !self.json {
             context.output.line(format!("stored: {}", plan.len()))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
 /// The lines of a file.
-pub fn read(path: &Path, scope: ScopeKind) -> Result<Vec<Line>, Failure> {
+pub(crate) fn read(path: &Path, scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, CliError> {
     let (bytes, name) = if path == Path::new("-") {
         (input::standard_input(LONGEST_FILE)?, "standard input".to_owned())
     } else {
@@ -99,13 +99,13 @@ pub fn read(path: &Path, scope: ScopeKind) -> Result<Vec<Line>, Failure> {
     env_file::parse(&bytes, scope).map_err(|faults| {
         let lines: String =
             faults.iter().map(|fault| format!("\n  line {}: {}", fault.number, fault.message)).collect();
-        Failure::refused(format_args!("{name} cannot be imported, and nothing is stored:{lines}"))
+        CliError::refused(format_args!("{name} cannot be imported, and nothing is stored:{lines}"))
     })
 }
 
 /// A line and what becomes of it.
 struct Entry {
-    line: Line,
+    line: EnvFileDeposit,
     existing: Option<SecretView>,
     fate: Fate,
 }
@@ -171,7 +171,11 @@ impl Entry {
 }
 
 /// What would become of a line, as far as that can be known beforehand.
-async fn planned(deposits: &mut Deposits, line: Line, ceiling: u32) -> Result<Entry, Failure> {
+async fn planned(
+    deposits: &mut DepositClient,
+    line: EnvFileDeposit,
+    ceiling: u32,
+) -> Result<Entry, CliError> {
     let existing = deposits.existing(&line.wanted.name, line.wanted.scope).await?;
     let why = match &existing {
         Some(_) => None,
@@ -190,7 +194,7 @@ async fn planned(deposits: &mut Deposits, line: Line, ceiling: u32) -> Result<En
 }
 
 /// Another secret of the same scope that is exported under the same name.
-async fn collision(deposits: &mut Deposits, wanted: &Wanted) -> Result<Option<String>, Failure> {
+async fn collision(deposits: &mut DepositClient, wanted: &DepositSpec) -> Result<Option<String>, CliError> {
     let env = wanted.exported();
     let filter =
         SecretFilter { name: Some(env.to_string()), scope: Some(wanted.scope), ..SecretFilter::default() };
@@ -203,14 +207,14 @@ async fn collision(deposits: &mut Deposits, wanted: &Wanted) -> Result<Option<St
     Ok(other.map(|secret| format!("{} is exported under the same name", secret.name)))
 }
 
-fn unfit(line: &Line, existing: Option<&SecretView>, ceiling: u32) -> Option<String> {
+fn unfit(line: &EnvFileDeposit, existing: Option<&SecretView>, ceiling: u32) -> Option<String> {
     let kept = existing.map_or(Delivery::Variable, |secret| secret.delivery);
     let delivery = line.wanted.delivery.unwrap_or(kept);
     check(&line.value, &line.wanted.exported(), delivery, ceiling).err().map(|error| error.to_string())
 }
 
-async fn store(deposits: &mut Deposits, plan: &mut [Entry]) -> Result<(), Failure> {
-    let bar = Progress::steps("storing", plan.len() as u64);
+async fn store(deposits: &mut DepositClient, plan: &mut [Entry]) -> Result<(), CliError> {
+    let bar = ProgressIndicator::steps("storing", plan.len() as u64);
     let count = plan.len();
     for (done, entry) in plan.iter_mut().enumerate() {
         let (line, existing) = (&entry.line, entry.existing.as_ref());

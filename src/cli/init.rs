@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
+use super::error::{CliError, CommandResult, chain};
 use super::set::named;
-use super::{Context, input};
+use super::{CliContext, input};
 use crate::domain::name::{MemberName, OrgName};
+use crate::process::Exit;
 use crate::server;
-use crate::server::config::Advertised;
-use crate::server::{InitOptions, MakeError, UnlockSecret};
+use crate::server::AdvertisedUrl;
+use crate::server::{InitOptions, SetupError, UnlockSecret};
 
 /// Make a new store
 ///
@@ -21,42 +21,42 @@ use crate::server::{InitOptions, MakeError, UnlockSecret};
 /// token. They are shown this once.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Init {
+pub(crate) struct InitArgs {
     /// The folder of the store; made when missing
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Read the passphrase of the first key slot from FILE; otherwise it is asked for, or read from standard input
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Let the key file FILE open the first key slot, instead of a passphrase
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Listen on this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7373")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// A name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<Advertised>,
+    pub(crate) advertise: Vec<AdvertisedUrl>,
     /// One more name or address for the certificate; may be repeated
     #[arg(long, value_name = "HOST")]
-    pub san: Vec<String>,
+    pub(crate) san: Vec<String>,
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
-    pub store: Option<server::Url>,
+    pub(crate) store: Option<server::Url>,
     /// Name of the first organization
     #[arg(long, value_name = "NAME", default_value = "default")]
-    pub org: String,
+    pub(crate) org: String,
     /// Name of its first administrator
     #[arg(long, value_name = "NAME", default_value = "admin")]
-    pub admin: String,
+    pub(crate) admin: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Init {
+impl InitArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let org = named(OrgName::parse(&self.org), "--org")?;
         let admin = named(MemberName::parse(&self.admin), "--admin")?;
         let secret = match &self.key_file {
@@ -84,7 +84,7 @@ impl Init {
                 "operator_token": *made.operator_token,
                 "admin_token": *made.admin_token,
             }))?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let data = self.data.display();
         context.output.line(format!("url             {}", made.url_with_pin))?;
@@ -96,15 +96,15 @@ impl Init {
              Keep a copy of {data}/record.key apart from backups: without it a backup is noise.",
             self.admin, self.org, made.url_with_pin
         ));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl From<MakeError> for Failure {
-    fn from(error: MakeError) -> Self {
+impl From<SetupError> for CliError {
+    fn from(error: SetupError) -> Self {
         let exit = match &error {
-            MakeError::Data(_) | MakeError::Tls(_) => Exit::Configuration,
-            MakeError::Kv(_) | MakeError::Store(_) => Exit::Failed,
+            SetupError::Data(_) | SetupError::Tls(_) => Exit::Configuration,
+            SetupError::Kv(_) | SetupError::Store(_) => Exit::Failed,
         };
         Self::new(exit, chain(&error)).maybe_hint(error.hint())
     }

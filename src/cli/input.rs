@@ -6,16 +6,16 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::exit::Exit;
-use super::failure::Failure;
-use super::{Context, files, output};
+use super::error::CliError;
+use super::{CliContext, files, output};
 use crate::domain::value::{MAX_FILE, SecretValue};
+use crate::process::Exit;
 
 /// Far longer than any passphrase, key file or token.
 const LONGEST_LINE: usize = 4096;
 
 /// A value, byte for byte.
-pub fn value(context: &Context, name: &str, file: Option<&Path>) -> Result<SecretValue, Failure> {
+pub(crate) fn value(context: &CliContext, name: &str, file: Option<&Path>) -> Result<SecretValue, CliError> {
     let bytes = match file {
         Some(path) => files::read(path, MAX_FILE)?,
         None if context.terminal.input => {
@@ -29,37 +29,40 @@ pub fn value(context: &Context, name: &str, file: Option<&Path>) -> Result<Secre
 }
 
 /// A passphrase that unlocks: one line.
-pub fn passphrase(
-    context: &Context,
+pub(crate) fn passphrase(
+    context: &CliContext,
     file: Option<&Path>,
     prompt: &str,
-) -> Result<Zeroizing<String>, Failure> {
+) -> Result<Zeroizing<String>, CliError> {
     secret_line(context, file, "the passphrase", |context| context.terminal.hidden(prompt))
 }
 
 /// A new passphrase: asked for twice.
-pub fn new_passphrase(context: &Context, file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn new_passphrase(
+    context: &CliContext,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, CliError> {
     secret_line(context, file, "the passphrase", |context| {
         context.terminal.hidden_twice("New passphrase (hidden): ")
     })
 }
 
 /// The text of a key file.
-pub fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn key_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
     one_line(files::read(path, LONGEST_LINE)?, "the key file")
 }
 
 /// A token.
-pub fn token(context: &Context) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
     secret_line(context, None, "the token", |context| context.terminal.hidden("Token (hidden): "))
 }
 
 fn secret_line(
-    context: &Context,
+    context: &CliContext,
     file: Option<&Path>,
     what: &str,
-    ask: impl FnOnce(&Context) -> Result<Zeroizing<String>, Failure>,
-) -> Result<Zeroizing<String>, Failure> {
+    ask: impl FnOnce(&CliContext) -> Result<Zeroizing<String>, CliError>,
+) -> Result<Zeroizing<String>, CliError> {
     let bytes = match file {
         Some(path) => files::read(path, LONGEST_LINE)?,
         None if context.terminal.input => {
@@ -72,26 +75,26 @@ fn secret_line(
 }
 
 /// The text without the one line end that an editor or `echo` adds; nobody means it to be part of a passphrase.
-fn one_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, Failure> {
+fn one_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, CliError> {
     let text =
-        str::from_utf8(&bytes).map_err(|_| Failure::refused(format_args!("{what} is not valid UTF-8")))?;
+        str::from_utf8(&bytes).map_err(|_| CliError::refused(format_args!("{what} is not valid UTF-8")))?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(Failure::refused(format_args!("{what} is empty"))
+        return Err(CliError::refused(format_args!("{what} is empty"))
             .hint("give it on standard input, in a file, or at the prompt of a terminal"));
     }
     Ok(Zeroizing::new(line.to_owned()))
 }
 
 /// All of standard input.
-pub fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
     match files::read_bounded(&mut io::stdin().lock(), limit) {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(files::TooLong)) => {
-            Err(Failure::refused(format_args!("standard input holds more than {limit} bytes")))
+        Ok(Err(files::InputTooLong)) => {
+            Err(CliError::refused(format_args!("standard input holds more than {limit} bytes")))
         }
-        Err(error) => Err(Failure::new(
+        Err(error) => Err(CliError::new(
             Exit::NoInput,
             format_args!("standard input cannot be read: {}", files::why(&error)),
         )),

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{CliError, CommandResult};
 use super::lock::inner;
-use super::{Context, connect, files, input, listing};
+use super::paged_list::PagedList;
+use super::{CliContext, connect, files, input, paged_list};
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
+use crate::process::Exit;
 use crate::wire::{KeyslotView, NewKeyslot, UnlockSecret};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]
-pub enum Keyslot {
-    Add(Add),
-    List(List),
-    Remove(Remove),
+pub(crate) enum KeyslotCommand {
+    Add(KeyslotAddArgs),
+    List(KeyslotListArgs),
+    Remove(KeyslotRemoveArgs),
 }
 
 /// Add a passphrase or a key file
@@ -28,33 +28,33 @@ pub enum Keyslot {
 /// from standard input.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Add {
+pub(crate) struct KeyslotAddArgs {
     /// Read the new passphrase from FILE
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Add the key file FILE
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Make a new key file FILE, which must not exist, and add it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["passphrase_file", "key_file"])]
-    pub new_key_file: Option<PathBuf>,
+    pub(crate) new_key_file: Option<PathBuf>,
     /// The key file is kept as a systemd credential (shown in the list)
     #[arg(long, conflicts_with = "passphrase_file")]
-    pub credential: bool,
+    pub(crate) credential: bool,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the key slots
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct KeyslotListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a key slot
@@ -64,21 +64,21 @@ pub struct List {
 /// worthless.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Remove {
+pub(crate) struct KeyslotRemoveArgs {
     /// The slot's id (slot_…)
     #[arg(value_name = "SLOT")]
-    pub slot: String,
+    pub(crate) slot: String,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Keyslot {
+impl KeyslotCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -87,8 +87,8 @@ impl Keyslot {
     }
 }
 
-impl Add {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotAddArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let (passphrase, key_file) = match (&self.key_file, &self.new_key_file) {
             (Some(path), _) => (None, Some(input::key_file(path)?)),
@@ -116,16 +116,16 @@ impl Add {
         } else {
             context.output.line(format!("added {} ({})", added.id, added.kind))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let headings = ["ID", "KIND", "LABEL", "ADDED"];
-        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no key slots" };
-        listing::print(context, &mut client, Client::keyslots(), shown).await
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no key slots" };
+        paged_list::print(context, &mut client, Client::keyslots(), shown).await
     }
 }
 
@@ -133,11 +133,11 @@ fn row(slot: KeyslotView) -> [String; 4] {
     [slot.id, slot.kind, slot.label.unwrap_or_default(), slot.created_at]
 }
 
-impl Remove {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl KeyslotRemoveArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let question = "Remove the key slot? What opens it will not unlock the store any more.";
         if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(question)? {
-            return Err(Failure::refused("nothing is removed"));
+            return Err(CliError::refused("nothing is removed"));
         }
         connect::client(context)?.remove_keyslot(&self.slot).await?;
         if self.json {
@@ -149,6 +149,6 @@ impl Remove {
             "this is not a revocation: an old copy of the byte store, a backup for one, still opens with it\n\
              if it was disclosed: dropsafe re-encrypt --all",
         );
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -2,39 +2,39 @@
 
 use clap::Args;
 
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
 /// List the secrets that you may see
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct ListArgs {
     /// Only those with this in their name or exported name
     #[arg(value_name = "TEXT")]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Only shared ones
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Only private ones
     #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
+    pub(crate) private: bool,
     /// Only those of this plugin
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub(crate) plugin: Option<String>,
     /// Only those of this category
     #[arg(long, value_name = "CATEGORY")]
-    pub category: Option<String>,
+    pub(crate) category: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl List {
+impl ListArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let scope = match (self.shared, self.private) {
             (true, _) => Some(ScopeKind::Shared),
@@ -43,7 +43,7 @@ impl List {
         };
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages = Client::secrets(&SecretFilter { q, scope, plugin, category, ..SecretFilter::default() });
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: [
@@ -60,7 +60,7 @@ impl List {
             row,
             empty: "no secrets",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
@@ -80,7 +80,7 @@ fn row(secret: SecretView) -> [String; 9] {
 }
 
 /// The scope, with the owner's name.
-pub fn scope(secret: &SecretView) -> String {
+pub(crate) fn scope(secret: &SecretView) -> String {
     match &secret.owner {
         Some(owner) => format!("{} ({owner})", secret.scope),
         None => secret.scope.to_string(),

@@ -4,30 +4,30 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::{Context, connect, input};
+use super::error::CommandResult;
+use super::{CliContext, connect, input};
+use crate::process::Exit;
 use crate::wire;
 use crate::wire::UnlockSecret;
 
 /// Unlock the store, so that it answers boots (operator)
 #[derive(Debug, Args)]
-pub struct Unlock {
+pub(crate) struct UnlockArgs {
     /// Read the passphrase from FILE; otherwise it is asked for, or read from standard input
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Unlock with the key file FILE
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 /// Lock the store: it refuses boots and takes everything else (operator)
 #[derive(Debug, Args)]
-pub struct Lock {}
+pub(crate) struct LockArgs {}
 
-impl Unlock {
+impl UnlockArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = match &self.key_file {
             Some(path) => {
@@ -41,20 +41,20 @@ impl Unlock {
         };
         let unlocked = client.unlock(&secret).await?;
         context.output.line(format!("unlocked by {}", unlocked.slot))?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl Lock {
+impl LockArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.lock().await?;
         context.output.line("locked: boots are refused, deposits are taken")?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
 /// The text for the wire, whose type wipes it as well.
-pub fn inner(mut text: zeroize::Zeroizing<String>) -> String {
+pub(crate) fn inner(mut text: zeroize::Zeroizing<String>) -> String {
     std::mem::take(&mut *text)
 }

@@ -4,10 +4,10 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::connect::SavedLogin;
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::known::Place;
-use super::{Context, connect, files, input, known, output};
+use super::error::{CliError, CommandResult};
+use super::pinned_keys::StoreAddress;
+use super::{CliContext, connect, files, input, output, pinned_keys};
+use crate::process::Exit;
 
 /// Save the address of a store and a token for it
 ///
@@ -16,25 +16,25 @@ use super::{Context, connect, files, input, known, output};
 /// with the fingerprint of the store's deposit key.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Login {
+pub(crate) struct LoginArgs {
     /// The store: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH; DROPSAFE_URL or the saved one unless said
     #[arg(value_name = "URL")]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// The fingerprint that the deposit key must have; also accepts a new key of a known store
     #[arg(long, value_name = "FINGERPRINT")]
-    pub deposit_key: Option<String>,
+    pub(crate) deposit_key: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Forget the saved login
 #[derive(Debug, Args)]
-pub struct Logout {}
+pub(crate) struct LogoutArgs {}
 
-impl Login {
+impl LoginArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let path = connect::login_file(context)?;
         let saved = connect::saved(context)?;
         let given = self.url.clone().or_else(|| context.environment.text("DROPSAFE_URL"));
@@ -42,7 +42,7 @@ impl Login {
             (Some(url), _) => connect::endpoint(url, "the address")?,
             (None, Some(saved)) => connect::endpoint(&saved.address(), "the saved login")?,
             (None, None) => {
-                return Err(Failure::usage("the store's address is missing")
+                return Err(CliError::usage("the store's address is missing")
                     .hint("give it as an argument, as https://HOST:PORT#sha256/PIN, or in DROPSAFE_URL"));
             }
         };
@@ -52,14 +52,14 @@ impl Login {
             _ => input::token(context)?,
         };
         let token = connect::token(&text, "the token")?;
-        let place = Place::of(&endpoint);
+        let place = StoreAddress::of(&endpoint);
         let (url, pin) = (endpoint.to_string(), endpoint.pin().map(ToString::to_string));
         let mut client = connect::open(context, endpoint, &token)?;
         let status = client.status().await?;
         if let Some(expected) = &self.deposit_key
             && *expected != status.fingerprint
         {
-            return Err(Failure::new(
+            return Err(CliError::new(
                 Exit::Denied,
                 format_args!(
                     "the store's deposit key has another fingerprint: {}",
@@ -69,17 +69,17 @@ impl Login {
             .hint("nothing is saved; ask the operator which one is right"));
         }
         if self.deposit_key.is_none()
-            && let Some(known) = known::expected(context, &place, &status.store)?
+            && let Some(known) = pinned_keys::expected(context, &place, &status.store)?
             && known != status.fingerprint
         {
-            return Err(known::changed(&known, &status.fingerprint));
+            return Err(pinned_keys::changed(&known, &status.fingerprint));
         }
         let login = SavedLogin { url, pin, token: token.to_text().to_string() };
         let bytes = serde_json::to_vec_pretty(&login)
             .map(Zeroizing::new)
-            .map_err(|_| Failure::new(Exit::Internal, "the login cannot be written as JSON"))?;
+            .map_err(|_| CliError::new(Exit::Internal, "the login cannot be written as JSON"))?;
         files::write_private(&path, &bytes)?;
-        known::remember(context, &place, &status.store, &status.fingerprint)?;
+        pinned_keys::remember(context, &place, &status.store, &status.fingerprint)?;
         if self.json {
             context.output.json(&status)?;
         } else {
@@ -90,19 +90,19 @@ impl Login {
             context.output.line(format!("logged in to {} as {}{role}", client.address(), status.identity))?;
             context.output.line(format!("its deposit key: {}", output::harmless(&status.fingerprint)))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl Logout {
+impl LogoutArgs {
     /// Runs it.
-    pub fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         if files::remove(&connect::login_file(context)?)? {
             context.output.line("logged out")?;
             context.output.note("the token itself is still good: to revoke it, dropsafe token revoke");
         } else {
             context.output.line("not logged in")?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

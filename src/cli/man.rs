@@ -6,24 +6,24 @@ use clap::Args;
 use clap_mangen::Man as Page;
 
 use super::completions::Program;
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::{Context, files};
+use super::error::CommandResult;
+use super::{CliContext, files};
+use crate::process::Exit;
 
 /// Print the manual page, or write all pages of both programs into a folder
 #[derive(Debug, Args)]
-pub struct Man {
+pub(crate) struct ManArgs {
     /// Write dropsafe.1, dropsafe-set.1, dropsafe-agent.1 and so on into this folder; otherwise the page of the
     /// program is printed
     #[arg(value_name = "DIR")]
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// The program whose page is printed
     #[arg(long, value_name = "PROGRAM", default_value = "dropsafe", conflicts_with = "folder")]
-    pub program: Program,
+    pub(crate) program: Program,
 }
 
-impl Man {
-    pub fn run(self, context: &mut Context) -> Outcome {
+impl ManArgs {
+    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
         match self.folder {
             None => {
                 let mut page = Vec::new();
@@ -37,6 +37,6 @@ impl Man {
                 }
             }
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

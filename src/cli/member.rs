@@ -2,76 +2,76 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
-use super::{Context, connect, listing};
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::domain::role::Role;
+use crate::process::Exit;
 use crate::wire::{MemberChange, MemberView, NewMember};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]
-pub enum Member {
-    Add(Add),
-    List(List),
-    Role(SetRole),
-    Remove(Remove),
+pub(crate) enum MemberCommand {
+    Add(MemberAddArgs),
+    List(MemberListArgs),
+    Role(MemberRoleArgs),
+    Remove(MemberRemoveArgs),
 }
 
 /// Add a member
 #[derive(Debug, Args)]
-pub struct Add {
+pub(crate) struct MemberAddArgs {
     /// The member's name: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What the member may do
     #[arg(long, value_name = "ROLE", default_value = "member")]
-    pub role: RoleName,
+    pub(crate) role: RoleName,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the members
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct MemberListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Change a member's role
 #[derive(Debug, Args)]
-pub struct SetRole {
+pub(crate) struct MemberRoleArgs {
     /// The member
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What the member may do from now on
     #[arg(value_name = "ROLE")]
-    pub role: RoleName,
+    pub(crate) role: RoleName,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a member, with its private secrets, tokens and tickets
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct MemberRemoveArgs {
     /// The member
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Do not ask
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
+pub(crate) enum RoleName {
     /// Members, settings, anyone's tickets, shared secrets
     Admin,
     /// Own private secrets and tickets, and shared secrets unless the organization restricts that
@@ -90,9 +90,9 @@ impl From<RoleName> for Role {
     }
 }
 
-impl Member {
+impl MemberCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -102,42 +102,42 @@ impl Member {
     }
 }
 
-impl Add {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl MemberAddArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let new = NewMember { name: self.name, role: self.role.into() };
         let member = connect::client(context)?.create_member(&new).await?;
         told(context, self.json, &member, "added")?;
         context.output.note(format!("a token: dropsafe token new --for {}", member.name));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl MemberListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let pages = Client::members();
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: ["NAME", "ROLE", "ADDED", "ID"],
             row,
             empty: "no members",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
-impl SetRole {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl MemberRoleArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = MemberChange { role: self.role.into() };
         let member = connect::client(context)?.change_member(&self.name, &change).await?;
         told(context, self.json, &member, "now has the role")?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl Remove {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl MemberRemoveArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let member = client.member(&self.name).await?;
         let question = format!(
@@ -145,7 +145,7 @@ impl Remove {
             member.name, member.role
         );
         if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&question)? {
-            return Err(Failure::refused("nothing is removed"));
+            return Err(CliError::refused("nothing is removed"));
         }
         client.remove_member(&member.name).await?;
         if self.json {
@@ -153,7 +153,7 @@ impl Remove {
         } else {
             context.output.line(format!("removed {}", member.name))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -161,7 +161,7 @@ fn row(member: MemberView) -> [String; 4] {
     [member.name, member.role.to_string(), member.created_at, member.id]
 }
 
-fn told(context: &mut Context, json: bool, member: &MemberView, done: &str) -> Result<(), Failure> {
+fn told(context: &mut CliContext, json: bool, member: &MemberView, done: &str) -> Result<(), CliError> {
     if json {
         context.output.json(member)
     } else {

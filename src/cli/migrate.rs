@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use data_encoding::HEXLOWER;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
-use super::progress::Progress;
+use super::CliContext;
+use super::error::{CliError, CommandResult, chain};
+use super::progress::ProgressIndicator;
+use crate::process::Exit;
 use crate::server;
-use crate::server::{MigrateError, Moving};
+use crate::server::{Moving, ServerMigrateError};
 
 /// Move a store to another byte store
 ///
@@ -19,25 +19,25 @@ use crate::server::{MigrateError, Moving};
 /// any more. A move that was cut short is gone on with by the same command.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Migrate {
+pub(crate) struct MigrateArgs {
     /// The folder that `dropsafe init` made
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the records are; DIR/store.db unless said
     #[arg(long, value_name = "URL")]
-    pub from: Option<server::Url>,
+    pub(crate) from: Option<server::Url>,
     /// Where they go
     #[arg(long, value_name = "URL")]
-    pub to: server::Url,
+    pub(crate) to: server::Url,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Migrate {
+impl MigrateArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
-        let copying = Progress::steps("moving", 0);
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        let copying = ProgressIndicator::steps("moving", 0);
         let mut total = 0;
         let mut progress = |moving| match moving {
             Moving::Copied(done) => {
@@ -63,19 +63,21 @@ impl Migrate {
                 .line(format!("moved {}: {} records, {digest}", migrated.store, migrated.records))?;
             context.output.note(format!(
                 "Next: write `store: \"{to}\"` into {}, then dropsafe serve --data {}",
-                self.data.join(server::datadir::CONFIG).display(),
+                self.data.join(server::data_dir::CONFIG).display(),
                 self.data.display()
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl From<MigrateError> for Failure {
-    fn from(error: MigrateError) -> Self {
+impl From<ServerMigrateError> for CliError {
+    fn from(error: ServerMigrateError) -> Self {
         let exit = match &error {
-            MigrateError::Data(_) | MigrateError::RecordKey(_) | MigrateError::Same => Exit::Configuration,
-            MigrateError::Kv(_) | MigrateError::Migrate(_) => Exit::Failed,
+            ServerMigrateError::Data(_) | ServerMigrateError::RecordKey(_) | ServerMigrateError::Same => {
+                Exit::Configuration
+            }
+            ServerMigrateError::Kv(_) | ServerMigrateError::Migrate(_) => Exit::Failed,
         };
         let hint = error.hint();
         Self::new(exit, chain(&error)).maybe_hint(hint)

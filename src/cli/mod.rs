@@ -15,16 +15,14 @@ mod duration;
 mod edit;
 mod env_file;
 mod environment;
-mod exit;
-mod failure;
+mod error;
+mod exit_codes;
 mod files;
 mod import;
 mod init;
 mod input;
 mod keyslot;
-mod known;
 mod list;
-mod listing;
 mod lock;
 mod login;
 mod man;
@@ -32,11 +30,14 @@ mod member;
 mod migrate;
 mod org;
 mod output;
+mod paged_list;
+mod pinned_keys;
 mod plugin;
 mod preset;
 mod progress;
 mod re_encrypt;
 mod restore;
+mod selector;
 mod serve;
 mod set;
 mod show;
@@ -47,24 +48,23 @@ mod terminal;
 mod ticket;
 mod token;
 mod usage;
-mod which;
 mod workload;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command};
+use crate::process::Exit;
+use arguments::{RootArgs, RootCommand};
 use clap::Parser;
-use environment::Environment;
-use exit::Exit;
-use failure::{Failure, Outcome};
+use environment::CliEnvironment;
+use error::{CliError, CommandResult};
 use output::Output;
-use terminal::Terminal;
+use terminal::UserTerminal;
 
 /// What every command works with.
-struct Context {
-    environment: Environment,
-    terminal: Terminal,
+struct CliContext {
+    environment: CliEnvironment,
+    terminal: UserTerminal,
     output: Output,
 }
 
@@ -72,9 +72,9 @@ struct Context {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Commands that deposit hold values. What fails here is a limit that the caller has already set to nothing.
     crate::crypto::memory::forbid_core_dumps().ok();
-    let mut context = Context {
-        environment: Environment::of_process(),
-        terminal: Terminal::of_process(),
+    let mut context = CliContext {
+        environment: CliEnvironment::of_process(),
+        terminal: UserTerminal::of_process(),
         output: Output::of_process(),
     };
     let outcome = run(arguments.into_iter().collect(), &mut context);
@@ -91,72 +91,72 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(typed: Vec<OsString>, context: &mut Context) -> Outcome {
-    match Arguments::try_parse_from(&typed) {
+fn run(typed: Vec<OsString>, context: &mut CliContext) -> CommandResult {
+    match RootArgs::try_parse_from(&typed) {
         Ok(arguments) => dispatch(arguments.command, context),
         Err(error) => match usage::answer(&error, &typed) {
-            usage::Answer::Told(text) => {
+            usage::ParseFailure::Told(text) => {
                 context.output.bytes(text.as_bytes())?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
-            usage::Answer::Failed(failure) => Err(failure),
+            usage::ParseFailure::Failed(failure) => Err(failure),
         },
     }
 }
 
-fn dispatch(command: Command, context: &mut Context) -> Outcome {
+fn dispatch(command: RootCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        Command::Completions(command) => command.run(context),
-        Command::Man(command) => command.run(context),
-        Command::Logout(command) => command.run(context),
-        Command::Dev(command) => command.run(context),
-        Command::Serve(command) => command.run(context),
+        RootCommand::Completions(command) => command.run(context),
+        RootCommand::Man(command) => command.run(context),
+        RootCommand::Logout(command) => command.run(context),
+        RootCommand::Dev(command) => command.run(context),
+        RootCommand::Serve(command) => command.run(context),
         command => runtime()?.block_on(ask(command, context)),
     }
 }
 
 /// The commands that talk to a store, one call after the other.
-async fn ask(command: Command, context: &mut Context) -> Outcome {
+async fn ask(command: RootCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        Command::Status(command) => command.run(context).await,
-        Command::Unlock(command) => command.run(context).await,
-        Command::Lock(command) => command.run(context).await,
-        Command::Keyslot(command) => command.run(context).await,
-        Command::Login(command) => command.run(context).await,
-        Command::Set(command) => command.run(context).await,
-        Command::List(command) => command.run(context).await,
-        Command::Show(command) => command.run(context).await,
-        Command::Edit(command) => command.run(context).await,
-        Command::Delete(command) => command.run(context).await,
-        Command::ReEncrypt(command) => command.run(context).await,
-        Command::Import(command) => command.run(context).await,
-        Command::Plugin(command) => command.run(context).await,
-        Command::Category(command) => command.run(context).await,
-        Command::Preset(command) => command.run(context).await,
-        Command::Stats(command) => command.run(context).await,
-        Command::Member(command) => command.run(context).await,
-        Command::Token(command) => command.run(context).await,
-        Command::Ticket(command) => command.run(context).await,
-        Command::Boots(command) => command.run(context).await,
-        Command::Audit(command) => command.run(context).await,
-        Command::Backup(command) => command.run(context).await,
-        Command::Org(command) => command.run(context).await,
-        Command::Init(command) => command.run(context).await,
-        Command::Restore(command) => command.run(context).await,
-        Command::Migrate(command) => command.run(context).await,
+        RootCommand::Status(command) => command.run(context).await,
+        RootCommand::Unlock(command) => command.run(context).await,
+        RootCommand::Lock(command) => command.run(context).await,
+        RootCommand::Keyslot(command) => command.run(context).await,
+        RootCommand::Login(command) => command.run(context).await,
+        RootCommand::Set(command) => command.run(context).await,
+        RootCommand::List(command) => command.run(context).await,
+        RootCommand::Show(command) => command.run(context).await,
+        RootCommand::Edit(command) => command.run(context).await,
+        RootCommand::Delete(command) => command.run(context).await,
+        RootCommand::ReEncrypt(command) => command.run(context).await,
+        RootCommand::Import(command) => command.run(context).await,
+        RootCommand::Plugin(command) => command.run(context).await,
+        RootCommand::Category(command) => command.run(context).await,
+        RootCommand::Preset(command) => command.run(context).await,
+        RootCommand::Stats(command) => command.run(context).await,
+        RootCommand::Member(command) => command.run(context).await,
+        RootCommand::Token(command) => command.run(context).await,
+        RootCommand::Ticket(command) => command.run(context).await,
+        RootCommand::Boots(command) => command.run(context).await,
+        RootCommand::Audit(command) => command.run(context).await,
+        RootCommand::Backup(command) => command.run(context).await,
+        RootCommand::Org(command) => command.run(context).await,
+        RootCommand::Init(command) => command.run(context).await,
+        RootCommand::Restore(command) => command.run(context).await,
+        RootCommand::Migrate(command) => command.run(context).await,
         // Those that `dispatch` runs itself.
-        Command::Completions(_)
-        | Command::Man(_)
-        | Command::Logout(_)
-        | Command::Dev(_)
-        | Command::Serve(_) => Ok(Exit::Internal),
+        RootCommand::Completions(_)
+        | RootCommand::Man(_)
+        | RootCommand::Logout(_)
+        | RootCommand::Dev(_)
+        | RootCommand::Serve(_) => Ok(Exit::Internal),
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_runtime(&error))
 }
 
-fn no_runtime(error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Internal, format_args!("the program cannot start its work: {}", files::why(error)))
+fn no_runtime(error: &std::io::Error) -> CliError {
+    CliError::new(Exit::Internal, format_args!("the program cannot start its work: {}", files::why(error)))
 }

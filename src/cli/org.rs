@@ -2,64 +2,64 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, listing, table};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, paged_list, table};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]
-pub enum Org {
-    New(New),
-    List(List),
-    Set(Set),
+pub(crate) enum OrgCommand {
+    New(OrgCreateArgs),
+    List(OrgListArgs),
+    Set(OrgSetArgs),
 }
 
 /// Make an organization and its first administrator, and print that one's token, alone, on standard output
 #[derive(Debug, Args)]
-pub struct New {
+pub(crate) struct OrgCreateArgs {
     /// The organization's name: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Name of the first administrator
     #[arg(long, value_name = "MEMBER", default_value = "admin")]
-    pub admin: String,
+    pub(crate) admin: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the organizations
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct OrgListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Set the rules of your organization
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["shared_by_members", "hints", "variable_ceiling"]))]
-pub struct Set {
+pub(crate) struct OrgSetArgs {
     /// Whether members who are not administrators may write shared secrets
     #[arg(long, value_name = "true|false")]
-    pub shared_by_members: Option<bool>,
+    pub(crate) shared_by_members: Option<bool>,
     /// Whether redacted forms, such as sk-****...wxyz, are kept from now on
     #[arg(long, value_name = "true|false")]
-    pub hints: Option<bool>,
+    pub(crate) hints: Option<bool>,
     /// The longest value of a variable, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=131_071))]
-    pub variable_ceiling: Option<u32>,
+    pub(crate) variable_ceiling: Option<u32>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Org {
+impl OrgCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -68,8 +68,8 @@ impl Org {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let new = NewOrg { name: self.name, admin: self.admin };
         let made = connect::client(context)?.create_org(&new).await?;
         if self.json {
@@ -80,16 +80,16 @@ impl New {
                 .output
                 .note(format!("the token of {}, the first administrator of {}", new.admin, made.view.name));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let headings = ["NAME", "SHARED BY MEMBERS", "HINTS", "CEILING", "MADE", "ID"];
-        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no organizations" };
-        listing::print(context, &mut client, Client::orgs(), shown).await
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no organizations" };
+        paged_list::print(context, &mut client, Client::orgs(), shown).await
     }
 }
 
@@ -98,8 +98,8 @@ fn row(org: OrgView) -> [String; 6] {
     [org.name, yes(org.shared_by_members), yes(org.hints), ceiling, org.created_at, org.id]
 }
 
-impl Set {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl OrgSetArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = OrgPolicyChange {
             shared_by_members: self.shared_by_members,
             hints: self.hints,
@@ -108,7 +108,7 @@ impl Set {
         let org = connect::client(context)?.change_org(&change).await?;
         if self.json {
             context.output.json(&org)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let fields = [
             ("organization", org.name),
@@ -117,7 +117,7 @@ impl Set {
             ("longest value of a variable", format!("{} bytes", org.variable_ceiling)),
         ];
         table::fields(&mut context.output, &fields)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

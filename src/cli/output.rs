@@ -7,54 +7,54 @@ use std::io::{StderrLock, StdoutLock, Write};
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::error::CliError;
 
 /// The two streams, and whether JSON was asked for.
-pub struct Output {
+pub(crate) struct Output {
     out: io::BufWriter<StdoutLock<'static>>,
 }
 
 impl Output {
     /// This process's.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self { out: io::BufWriter::new(io::stdout().lock()) }
     }
 
     /// One line of data.
-    pub fn line(&mut self, line: impl AsRef<str>) -> Result<(), Failure> {
+    pub(crate) fn line(&mut self, line: impl AsRef<str>) -> Result<(), CliError> {
         self.out.write_all(line.as_ref().as_bytes())?;
         Ok(self.out.write_all(b"\n")?)
     }
 
     /// Bytes as they are.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         Ok(self.out.write_all(bytes)?)
     }
 
     /// One JSON document.
-    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), CliError> {
         serde_json::to_writer_pretty(&mut self.out, document).map_err(io::Error::from)?;
         Ok(self.out.write_all(b"\n")?)
     }
 
     /// A line for the person, on standard error, after what was printed so far.
-    pub fn note(&mut self, line: impl AsRef<str>) {
+    pub(crate) fn note(&mut self, line: impl AsRef<str>) {
         // When standard output is gone, that is found out where data is written.
         self.out.flush().ok();
         note(line);
     }
 
     /// All of it is out.
-    pub fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         Ok(self.out.flush()?)
     }
 
     /// A thing that exists only here, such as a new token: a reader that went away is a failure, for once.
-    pub fn only_copy(&mut self, line: &str, what: &str) -> Result<(), Failure> {
+    pub(crate) fn only_copy(&mut self, line: &str, what: &str) -> Result<(), CliError> {
         let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         written.and_then(|()| self.out.flush()).map_err(|error| {
-            let exit = super::exit::Exit::Failed;
-            Failure::new(exit, format_args!("{what} was made, but cannot be shown: {}", error.kind()))
+            let exit = crate::process::Exit::Failed;
+            CliError::new(exit, format_args!("{what} was made, but cannot be shown: {}", error.kind()))
                 .hint("it exists and nobody has it: revoke it and make another")
         })
     }
@@ -62,13 +62,13 @@ impl Output {
 
 /// A JSON array whose elements are written as they come.
 #[derive(Default)]
-pub struct JsonArray {
+pub(crate) struct JsonArray {
     begun: bool,
 }
 
 impl JsonArray {
     /// One element, on a line of its own.
-    pub fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), CliError> {
         output.bytes(if self.begun { b",\n" } else { b"[\n" })?;
         self.begun = true;
         serde_json::to_writer(&mut output.out, element).map_err(io::Error::from)?;
@@ -76,25 +76,25 @@ impl JsonArray {
     }
 
     /// The end.
-    pub fn end(self, output: &mut Output) -> Result<(), Failure> {
+    pub(crate) fn end(self, output: &mut Output) -> Result<(), CliError> {
         output.bytes(if self.begun { b"\n]\n" } else { b"[]\n" })
     }
 }
 
 /// A line for the person, on standard error. Nothing can be done when that is gone.
-pub fn note(line: impl AsRef<str>) {
+pub(crate) fn note(line: impl AsRef<str>) {
     let mut stderr = io::stderr().lock();
     say(&mut stderr, line.as_ref());
 }
 
 /// A warning.
-pub fn warn(line: impl AsRef<str>) {
+pub(crate) fn warn(line: impl AsRef<str>) {
     let mut stderr = io::stderr().lock();
     say(&mut stderr, &format!("warning: {}", line.as_ref()));
 }
 
 /// What ended the program.
-pub fn report(failure: &Failure) {
+pub(crate) fn report(failure: &CliError) {
     let mut stderr = io::stderr().lock();
     say(&mut stderr, &format!("dropsafe: {}", failure.message));
     if let Some(hint) = &failure.hint {
@@ -108,7 +108,7 @@ fn say(stderr: &mut StderrLock<'_>, line: &str) {
 }
 
 /// `text` with every control character written out, for texts that others chose.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     // Of the formatting characters only those that turn the reading direction can make a text read as another.
     let bad = |c: char| {
         c.is_control()

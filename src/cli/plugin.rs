@@ -2,103 +2,103 @@
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
-use super::table::{Table, fields};
-use super::{Context, connect, listing};
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
+use super::table::{TextTable, fields};
+use super::{CliContext, connect, paged_list};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{NeedView, PluginChange, PluginDeclaration, PluginView};
 
 /// Declare what plugins need, see what they lack, enable and disable them
 #[derive(Debug, Subcommand)]
-pub enum Plugin {
-    List(List),
-    Show(Show),
-    Set(Set),
-    Enable(Enable),
-    Disable(Disable),
-    Remove(Remove),
+pub(crate) enum PluginCommand {
+    List(PluginListArgs),
+    Show(PluginShowArgs),
+    Set(PluginSetArgs),
+    Enable(PluginEnableArgs),
+    Disable(PluginDisableArgs),
+    Remove(PluginRemoveArgs),
 }
 
 /// List the plugins, with what is missing
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct PluginListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Show what a plugin needs, and which of your secrets meet that
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct PluginShowArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Declare a plugin (administrator)
 ///
 /// What was declared before is replaced; whether it is enabled stays.
 #[derive(Debug, Args)]
-pub struct Set {
+pub(crate) struct PluginSetArgs {
     /// Its name: ASCII letters, digits and @ / . _ - :
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub title: Option<String>,
+    pub(crate) title: Option<String>,
     /// A secret without which it does not work; again for more
     #[arg(long, value_name = "SECRET")]
-    pub required: Vec<String>,
+    pub(crate) required: Vec<String>,
     /// A secret that it uses when it is there; again for more
     #[arg(long, value_name = "SECRET")]
-    pub optional: Vec<String>,
+    pub(crate) optional: Vec<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Release a plugin's secrets again (administrator)
 #[derive(Debug, Args)]
-pub struct Enable {
+pub(crate) struct PluginEnableArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Keep a plugin's secrets back from every boot (administrator)
 ///
 /// Those that are tied to it. What already runs keeps what it has.
 #[derive(Debug, Args)]
-pub struct Disable {
+pub(crate) struct PluginDisableArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Remove a plugin's declaration (administrator)
 ///
 /// Secrets stay, tied to its name; if it was disabled, they are released again.
 #[derive(Debug, Args)]
-pub struct Remove {
+pub(crate) struct PluginRemoveArgs {
     /// The plugin
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
-impl Plugin {
+impl PluginCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => list.run(context, &mut client).await,
@@ -107,7 +107,7 @@ impl Plugin {
                 shown(context, show.json, &plugin)
             }
             Self::Set(set) => {
-                let Set { name, title, required, optional, json } = set;
+                let PluginSetArgs { name, title, required, optional, json } = set;
                 let declaration = PluginDeclaration { title, required, optional, enabled: None };
                 let plugin = client.put_plugin(&name, &declaration).await?;
                 told(context, json, &plugin, "is declared")
@@ -123,17 +123,17 @@ impl Plugin {
             Self::Remove(remove) => {
                 client.remove_plugin(&remove.name).await?;
                 context.output.line(format!("removed {}", remove.name))?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
         }
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context, client: &mut Client) -> Outcome {
+impl PluginListArgs {
+    async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
         let headings = ["NAME", "TITLE", "STATE", "NEEDS", "SECRETS", "MISSING"];
-        let shown = Shown { json: self.json, limit: None, headings, row, empty: "no plugins" };
-        listing::print(context, client, Client::plugins(), shown).await
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no plugins" };
+        paged_list::print(context, client, Client::plugins(), shown).await
     }
 }
 
@@ -156,10 +156,10 @@ fn state(plugin: &PluginView) -> &'static str {
     }
 }
 
-fn shown(context: &mut Context, json: bool, plugin: &PluginView) -> Outcome {
+fn shown(context: &mut CliContext, json: bool, plugin: &PluginView) -> CommandResult {
     if json {
         context.output.json(plugin)?;
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     let about = [
         ("name", plugin.name.clone()),
@@ -174,21 +174,21 @@ fn shown(context: &mut Context, json: bool, plugin: &PluginView) -> Outcome {
     };
     let required = plugin.required.iter().map(|need| row(need, "yes"));
     let rows: Vec<_> = required.chain(plugin.optional.iter().map(|need| row(need, "no"))).collect();
-    Table::new(["NEEDS", "EXPORTED AS", "REQUIRED", "MET BY"]).rows(&mut context.output, &rows)?;
-    Ok(Exit::Done)
+    TextTable::new(["NEEDS", "EXPORTED AS", "REQUIRED", "MET BY"]).rows(&mut context.output, &rows)?;
+    Ok(Exit::Success)
 }
 
-fn told(context: &mut Context, json: bool, plugin: &PluginView, done: &str) -> Outcome {
+fn told(context: &mut CliContext, json: bool, plugin: &PluginView, done: &str) -> CommandResult {
     if json {
         context.output.json(plugin)?;
-        return Ok(Exit::Done);
+        return Ok(Exit::Success);
     }
     context.output.line(format!("{} {done}", plugin.name))?;
     note_missing(context, plugin)?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
-fn note_missing(context: &mut Context, plugin: &PluginView) -> Result<(), Failure> {
+fn note_missing(context: &mut CliContext, plugin: &PluginView) -> Result<(), CliError> {
     let missing = plugin.required.iter().filter(|need| need.secret.is_none());
     for need in missing {
         context.output.note(format!("missing: {}; deposit it: dropsafe set {}", need.env, need.name));

@@ -6,60 +6,60 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::deposit::{Deposits, Wanted};
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::deposit::{DepositClient, DepositSpec};
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
 use super::set::{told, warn};
-use super::table::{Table, fields};
-use super::{Context, connect, files, input, listing};
+use super::table::{TextTable, fields};
+use super::{CliContext, connect, files, input, paged_list};
 use crate::client::Client;
 use crate::domain::import;
 use crate::domain::name::{Category, EnvName, SecretName};
 use crate::domain::value::{SecretValue, ValueWarning};
+use crate::process::Exit;
 use crate::wire::{PresetFieldView, PresetView};
 
 /// List the presets of well-known platforms, and show their fields
 #[derive(Debug, Subcommand)]
-pub enum Preset {
-    List(List),
-    Show(Show),
+pub(crate) enum PresetCommand {
+    List(PresetListArgs),
+    Show(PresetShowArgs),
 }
 
 /// List the presets
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct PresetListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Show the fields of a preset
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct PresetShowArgs {
     /// The preset
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Preset {
+impl PresetCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         match self {
             Self::List(list) => {
                 let headings = ["NAME", "TITLE", "CATEGORY", "FIELDS"];
-                let shown = Shown { json: list.json, limit: None, headings, row, empty: "no presets" };
-                listing::print(context, &mut client, Client::presets(), shown).await
+                let shown = PagedList { json: list.json, limit: None, headings, row, empty: "no presets" };
+                paged_list::print(context, &mut client, Client::presets(), shown).await
             }
             Self::Show(show) => {
                 let preset = find(&mut client, &show.name).await?;
                 if show.json {
                     context.output.json(&preset)?;
-                    return Ok(Exit::Done);
+                    return Ok(Exit::Success);
                 }
                 let about = [
                     ("name", preset.id.clone()),
@@ -81,8 +81,8 @@ impl Preset {
                 };
                 let rows: Vec<_> = preset.fields.iter().map(row).collect();
                 let headings = ["FIELD", "TITLE", "REQUIRED", "TYPE", "BEGINS WITH", "SECRET", "USUALLY"];
-                Table::new(headings).rows(&mut context.output, &rows)?;
-                Ok(Exit::Done)
+                TextTable::new(headings).rows(&mut context.output, &rows)?;
+                Ok(Exit::Success)
             }
         }
     }
@@ -97,30 +97,30 @@ fn row(preset: PresetView) -> [String; 4] {
     [preset.id, preset.title, preset.category, fields.join(" ")]
 }
 
-async fn find(client: &mut Client, name: &str) -> Result<PresetView, Failure> {
+async fn find(client: &mut Client, name: &str) -> Result<PresetView, CliError> {
     let all = Client::presets().all(client).await?;
     all.into_iter().find(|preset| preset.id == name).ok_or_else(|| {
-        Failure::refused("there is no such preset").hint("dropsafe preset list shows all of them")
+        CliError::refused("there is no such preset").hint("dropsafe preset list shows all of them")
     })
 }
 
 /// What `dropsafe set --preset` was told.
-pub struct Fill<'a> {
+pub(crate) struct PresetDeposit<'a> {
     /// The preset.
-    pub preset: &'a str,
+    pub(crate) preset: &'a str,
     /// What goes for each field unless the preset says so.
-    pub like: Wanted,
+    pub(crate) like: DepositSpec,
     /// Whether they are exported as programs usually expect them.
-    pub usual_names: bool,
+    pub(crate) usual_names: bool,
     /// Where the values are; absent: standard input or prompts.
-    pub file: Option<&'a Path>,
+    pub(crate) file: Option<&'a Path>,
     /// As JSON.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Fill<'_> {
+impl PresetDeposit<'_> {
     /// Reads a value for each field, then stores them one after the other.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, place) = connect::known(context)?;
         let preset = find(&mut client, self.preset).await?;
         let mut values = self.values(context, &preset)?;
@@ -133,7 +133,7 @@ impl Fill<'_> {
         for (wanted, _, _) in &plan {
             wanted.check_refusal()?;
         }
-        let mut deposits = Deposits::open(context, client, &place).await?;
+        let mut deposits = DepositClient::open(context, client, &place).await?;
         let mut all = Vec::new();
         for (wanted, field, value) in plan {
             let existing = deposits.existing(&wanted.name, wanted.scope).await?;
@@ -152,15 +152,16 @@ impl Fill<'_> {
         if self.json {
             context.output.json(&all)?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
-    fn wanted(&self, preset: &PresetView, field: &PresetFieldView) -> Result<Wanted, Failure> {
-        let unknown = |_| Failure::new(Exit::Unreachable, "the store described a preset that cannot be used");
+    fn wanted(&self, preset: &PresetView, field: &PresetFieldView) -> Result<DepositSpec, CliError> {
+        let unknown =
+            |_| CliError::new(Exit::Unreachable, "the store described a preset that cannot be used");
         let name = SecretName::parse(&field.name).map_err(unknown)?;
         let env = field.usual.as_deref().filter(|_| self.usual_names);
         let category = Category::parse(&preset.category).map_err(unknown)?;
-        Ok(Wanted {
+        Ok(DepositSpec {
             name,
             env: env.map(EnvName::parse).transpose().map_err(unknown)?,
             kind: self.like.kind.or(Some(field.kind)),
@@ -172,9 +173,9 @@ impl Fill<'_> {
     /// The values by the fields' keys. Those of required fields are there.
     fn values(
         &self,
-        context: &Context,
+        context: &CliContext,
         preset: &PresetView,
-    ) -> Result<BTreeMap<String, SecretValue>, Failure> {
+    ) -> Result<BTreeMap<String, SecretValue>, CliError> {
         let values = match self.file {
             None if context.terminal.input => asked(context, preset)?,
             None => listed(&input::standard_input(LONGEST)?, preset)?,
@@ -188,7 +189,7 @@ impl Fill<'_> {
         if lacking.is_empty() {
             return Ok(values);
         }
-        Err(Failure::refused(format_args!("nothing is stored: {} needs {}", preset.id, lacking.join(", ")))
+        Err(CliError::refused(format_args!("nothing is stored: {} needs {}", preset.id, lacking.join(", ")))
             .hint("give each as a line FIELD=VALUE on standard input or in --file, or at the prompts of a terminal"))
     }
 }
@@ -196,7 +197,7 @@ impl Fill<'_> {
 /// Larger than any preset's values.
 const LONGEST: usize = 1 << 20;
 
-fn asked(context: &Context, preset: &PresetView) -> Result<BTreeMap<String, SecretValue>, Failure> {
+fn asked(context: &CliContext, preset: &PresetView) -> Result<BTreeMap<String, SecretValue>, CliError> {
     let mut values = BTreeMap::new();
     for field in &preset.fields {
         let form = match field.prefixes.first() {
@@ -214,7 +215,7 @@ fn asked(context: &Context, preset: &PresetView) -> Result<BTreeMap<String, Secr
 }
 
 /// Lines `FIELD=VALUE`, quoted as in a .env file.
-fn listed(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, SecretValue>, Failure> {
+fn listed(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, SecretValue>, CliError> {
     let known: Vec<&str> = preset.fields.iter().map(|field| field.key.as_str()).collect();
     let mut values = BTreeMap::new();
     let mut faults = String::new();
@@ -234,7 +235,7 @@ fn listed(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, SecretVa
     if faults.is_empty() {
         return Ok(values);
     }
-    Err(Failure::refused(format_args!("nothing is stored:{faults}")))
+    Err(CliError::refused(format_args!("nothing is stored:{faults}")))
 }
 
 fn unusual(field: &PresetFieldView, value: &SecretValue) -> Option<String> {

@@ -1,20 +1,20 @@
-//! Progress of long work, on standard error and only on a terminal. It never names what is worked on.
+//! ProgressIndicator of long work, on standard error and only on a terminal. It never names what is worked on.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar that goes when it is dropped.
-pub struct Progress(ProgressBar);
+pub(crate) struct ProgressIndicator(ProgressBar);
 
-impl Progress {
+impl ProgressIndicator {
     /// Of so many steps.
-    pub fn steps(what: &'static str, total: u64) -> Self {
+    pub(crate) fn steps(what: &'static str, total: u64) -> Self {
         Self::styled(ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len}", what)
     }
 
     /// Of bytes, nobody knows how many.
-    pub fn bytes(what: &'static str) -> Self {
+    pub(crate) fn bytes(what: &'static str) -> Self {
         Self::styled(ProgressBar::no_length(), "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}", what)
     }
 
@@ -30,12 +30,12 @@ impl Progress {
     }
 
     /// So many more.
-    pub fn advance(&self, by: u64) {
+    pub(crate) fn advance(&self, by: u64) {
         self.0.inc(by);
     }
 
     /// So many of so many.
-    pub fn at(&self, done: u64, total: Option<u64>) {
+    pub(crate) fn at(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total {
             self.0.set_length(total);
         }
@@ -43,7 +43,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressIndicator {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

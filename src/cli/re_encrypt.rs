@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::known::Place;
-use super::progress::Progress;
-use super::which::Scope;
-use super::{Context, connect, known, which};
+use super::error::{CliError, CommandResult};
+use super::pinned_keys::StoreAddress;
+use super::progress::ProgressIndicator;
+use super::selector::ScopeArgs;
+use super::{CliContext, connect, pinned_keys, selector};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::ReencryptProgress;
 
 /// Seal values again with fresh keys; the values and versions stay
@@ -21,33 +21,33 @@ use crate::wire::ReencryptProgress;
 /// run the command again to follow it.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, group = ArgGroup::new("what").required(true).args(["name", "all"]))]
-pub struct ReEncrypt {
+pub(crate) struct ReencryptArgs {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Everything, under a new generation of keys
     #[arg(long, conflicts_with_all = ["shared", "private", "owner", "id"])]
-    pub all: bool,
+    pub(crate) all: bool,
     #[command(flatten)]
-    pub scope: Scope,
+    pub(crate) scope: ScopeArgs,
     /// With --all: start it, and do not wait for its end
     #[arg(long, requires = "all")]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(250);
 
-impl ReEncrypt {
+impl ReencryptArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, place) = connect::known(context)?;
         match &self.name {
             Some(name) => {
-                let secret = which::find(&mut client, name, &self.scope).await?;
+                let secret = selector::find(&mut client, name, &self.scope).await?;
                 let sealed = client.reencrypt_secret(&secret.id).await?;
                 if self.json {
                     context.output.json(&sealed)?;
@@ -60,13 +60,18 @@ impl ReEncrypt {
             }
             None => self.all(context, &mut client, &place).await?,
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
-    async fn all(&self, context: &mut Context, client: &mut Client, place: &Place) -> Result<(), Failure> {
+    async fn all(
+        &self,
+        context: &mut CliContext,
+        client: &mut Client,
+        place: &StoreAddress,
+    ) -> Result<(), CliError> {
         let mut progress = client.reencrypt_all().await?;
         if !self.no_wait {
-            let bar = Progress::steps("re-encrypting", progress.total.unwrap_or(0));
+            let bar = ProgressIndicator::steps("re-encrypting", progress.total.unwrap_or(0));
             while progress.running {
                 bar.at(progress.done, progress.total);
                 tokio::time::sleep(LOOK).await;
@@ -75,7 +80,7 @@ impl ReEncrypt {
         }
         // This user caused the new key, and needs nobody to vouch for it.
         let status = client.status().await?;
-        known::remember(context, place, &status.store, &status.fingerprint)?;
+        pinned_keys::remember(context, place, &status.store, &status.fingerprint)?;
         if self.json {
             return context.output.json(&progress);
         }

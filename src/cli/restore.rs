@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
-use super::progress::Progress;
+use super::error::{CliError, CommandResult, chain};
+use super::progress::ProgressIndicator;
 use super::set::named;
-use super::{Context, files};
+use super::{CliContext, files};
 use crate::domain::name::{MemberName, OrgName};
+use crate::process::Exit;
 use crate::server;
-use crate::server::config::Advertised;
-use crate::server::datadir::DataError;
-use crate::server::{InitOptions, RestoreError, UnlockSecret, datadir};
+use crate::server::AdvertisedUrl;
+use crate::server::DataDirError;
+use crate::server::{InitOptions, ServerRestoreError, UnlockSecret, data_dir};
 
 /// Make a store from a backup
 ///
@@ -26,37 +26,37 @@ use crate::server::{InitOptions, RestoreError, UnlockSecret, datadir};
 /// another pin.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Restore {
+pub(crate) struct RestoreArgs {
     /// The folder of the new store; made when missing
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The record key, when it is not in DIR
     #[arg(long, value_name = "FILE")]
-    pub record_key: Option<PathBuf>,
+    pub(crate) record_key: Option<PathBuf>,
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
-    pub store: Option<server::Url>,
+    pub(crate) store: Option<server::Url>,
     /// Listen on this address
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7373")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// A name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<Advertised>,
+    pub(crate) advertise: Vec<AdvertisedUrl>,
     /// The backup
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Restore {
+impl RestoreArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let file =
             tokio::fs::File::open(&self.file).await.map_err(|error| files::unreadable(&self.file, &error))?;
         let mut backup = tokio::io::BufReader::new(file);
-        let bar = Progress::steps("restoring", 0);
+        let bar = ProgressIndicator::steps("restoring", 0);
         let mut progress = |records| bar.at(records, None);
         let restored =
             server::restore(self.options()?, self.record_key.clone(), &mut backup, &mut progress).await;
@@ -75,11 +75,11 @@ impl Restore {
                 self.data.display()
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     /// Where it goes. What says how to serve is used only when the folder has no configuration yet; the rest never is.
-    fn options(&self) -> Result<InitOptions, Failure> {
+    fn options(&self) -> Result<InitOptions, CliError> {
         Ok(InitOptions {
             data: self.data.clone(),
             store: self.store.clone(),
@@ -93,14 +93,18 @@ impl Restore {
     }
 }
 
-impl From<RestoreError> for Failure {
-    fn from(error: RestoreError) -> Self {
+impl From<ServerRestoreError> for CliError {
+    fn from(error: ServerRestoreError) -> Self {
         let exit = match &error {
-            RestoreError::Make(_) | RestoreError::Data(_) | RestoreError::RecordKey(_) => Exit::Configuration,
-            RestoreError::Restore(_) => Exit::Failed,
+            ServerRestoreError::Make(_) | ServerRestoreError::Data(_) | ServerRestoreError::RecordKey(_) => {
+                Exit::Configuration
+            }
+            ServerRestoreError::Restore(_) => Exit::Failed,
         };
         let hint = match &error {
-            RestoreError::Data(DataError::Io { path, .. }) if path.ends_with(datadir::RECORD_KEY) => {
+            ServerRestoreError::Data(DataDirError::Io { path, .. })
+                if path.ends_with(data_dir::RECORD_KEY) =>
+            {
                 Some("name the record key with --record-key, or put it there".to_owned())
             }
             other => other.hint(),

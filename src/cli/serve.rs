@@ -6,11 +6,11 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome, chain};
-use super::{Context, files};
+use super::error::{CliError, CommandResult, chain};
+use super::{CliContext, files};
+use crate::process::Exit;
 use crate::server;
-use crate::server::{Flags, RunError, ServeConfig, datadir};
+use crate::server::{RunError, ServeConfig, ServeFlags, data_dir};
 
 /// Serve a store until SIGTERM or SIGINT
 ///
@@ -20,49 +20,49 @@ use crate::server::{Flags, RunError, ServeConfig, datadir};
 /// finish; a second one does not.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Serve {
+pub(crate) struct ServeArgs {
     /// The folder that `dropsafe init` made
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Unlock with the passphrase in FILE
     #[arg(long, value_name = "FILE", conflicts_with = "unlock_key_file")]
-    pub unlock_passphrase_file: Option<PathBuf>,
+    pub(crate) unlock_passphrase_file: Option<PathBuf>,
     /// Unlock with the key file FILE, such as a systemd credential
     #[arg(long, value_name = "FILE")]
-    pub unlock_key_file: Option<PathBuf>,
+    pub(crate) unlock_key_file: Option<PathBuf>,
     /// Listen on this address; may be repeated
     #[arg(long, value_name = "ADDR")]
-    pub listen: Vec<String>,
+    pub(crate) listen: Vec<String>,
     /// An address that new tickets carry; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
-    pub advertise: Vec<String>,
+    pub(crate) advertise: Vec<String>,
     /// Keep the records here instead of in DIR/store.db
     #[arg(long, value_name = "URL")]
-    pub store: Option<String>,
+    pub(crate) store: Option<String>,
     /// What to serve: all; deposit, without ever holding the release key; or release, boots only
     #[arg(long, value_name = "ROLE")]
-    pub role: Option<String>,
+    pub(crate) role: Option<String>,
     /// How to log: text or json
     #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
 }
 
 /// Far longer than any configuration.
 const LONGEST_CONFIGURATION: usize = 1 << 20;
 
-impl Serve {
+impl ServeArgs {
     /// Runs it.
-    pub fn run(self, context: &Context) -> Outcome {
-        let path = self.data.join(datadir::CONFIG);
-        let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| Failure {
+    pub(crate) fn run(self, context: &CliContext) -> CommandResult {
+        let path = self.data.join(data_dir::CONFIG);
+        let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| CliError {
             exit: Exit::Configuration,
             ..failure.hint("`dropsafe init --data DIR` makes a store")
         })?;
         let text = str::from_utf8(&file)
-            .map_err(|_| Failure::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
+            .map_err(|_| CliError::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
         let config = ServeConfig::read(&self.data.clone(), &self.flags(), context.environment.all(), text)
             .map_err(|faults| {
-                Failure::configuration(format_args!("the server's settings are wrong:\n{faults}"))
+                CliError::configuration(format_args!("the server's settings are wrong:\n{faults}"))
             })?;
         server::start_log(config.log_format, config.log_level);
         let runtime = tokio::runtime::Runtime::new().map_err(|error| super::no_runtime(&error))?;
@@ -72,15 +72,15 @@ impl Serve {
                 served = server::run(config, count(signals.clone(), 1), |_| {}) => served?,
                 () = count(signals, 2) => {
                     // What was acknowledged is durable, so nothing is lost but the answers under way.
-                    return Err(Failure::new(Exit::Failed, "a second signal: stopped without finishing requests"));
+                    return Err(CliError::new(Exit::Failed, "a second signal: stopped without finishing requests"));
                 }
             }
-            Ok(Exit::Done)
+            Ok(Exit::Success)
         })
     }
 
-    fn flags(self) -> Flags {
-        Flags {
+    fn flags(self) -> ServeFlags {
+        ServeFlags {
             store: self.store,
             role: self.role,
             listen: self.listen,
@@ -117,7 +117,7 @@ async fn count(mut signals: watch::Receiver<u32>, many: u32) {
     }
 }
 
-impl From<RunError> for Failure {
+impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::Data(_) | RunError::RecordKey(_) | RunError::Tls(_) | RunError::Listen(_) => {

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::deposit::{Deposits, Wanted};
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::preset::Fill;
-use super::{Context, connect, input, output, usage};
+use super::deposit::{DepositClient, DepositSpec};
+use super::error::{CliError, CommandResult};
+use super::preset::PresetDeposit;
+use super::{CliContext, connect, input, output, usage};
 use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
+use crate::process::Exit;
 use crate::wire::SecretView;
 
 /// Deposit a secret, or replace its value
@@ -26,77 +26,77 @@ use crate::wire::SecretView;
 /// Attributes that are not given keep their value when a secret is replaced.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct Set {
+pub(crate) struct SetArgs {
     /// The secret's name: ASCII letters, digits and - _ . : /
     #[arg(value_name = "NAME", required_unless_present = "preset", conflicts_with = "preset")]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The secrets of a platform, one for each of its fields (see `dropsafe preset`)
     ///
     /// Asks for each field's value, or reads lines FIELD=VALUE from standard input or --file.
     #[arg(long, value_name = "PRESET", conflicts_with_all = ["env", "as_file", "if_version"])]
-    pub preset: Option<String>,
+    pub(crate) preset: Option<String>,
     /// Export a preset's secrets as most programs expect them, such as OPENAI_API_KEY
     #[arg(long, requires = "preset")]
-    pub usual_names: bool,
+    pub(crate) usual_names: bool,
     /// For your own boots only (default)
     #[arg(long)]
-    pub private: bool,
+    pub(crate) private: bool,
     /// For every boot of the organization
     #[arg(long, conflicts_with = "private")]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Not sensitive: the value may be shown, and the store can read it
     #[arg(long)]
-    pub plain: bool,
+    pub(crate) plain: bool,
     /// Sensitive (default for a new one): the value is sealed and never shown
     #[arg(long, conflicts_with = "plain")]
-    pub encrypted: bool,
+    pub(crate) encrypted: bool,
     /// Keep it back from boots that do not name it
     #[arg(long)]
-    pub no_install: bool,
+    pub(crate) no_install: bool,
     /// The plugin that needs it
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Option<String>,
+    pub(crate) plugin: Option<String>,
     /// The category that it is shown under
     #[arg(long, value_name = "CATEGORY")]
-    pub category: Option<String>,
+    pub(crate) category: Option<String>,
     /// Export it under exactly this name
     #[arg(long = "as", value_name = "ENV")]
-    pub env: Option<String>,
+    pub(crate) env: Option<String>,
     /// Read the value from a file
     #[arg(long, value_name = "PATH")]
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// Deliver it as a file, whose path the workload finds in the variable
     #[arg(long)]
-    pub as_file: bool,
+    pub(crate) as_file: bool,
     /// Allow an exported name that changes how programs load or run (administrator)
     #[arg(long)]
-    pub allow_refused: bool,
+    pub(crate) allow_refused: bool,
     /// Replace this version only, and fail when there is another
     #[arg(long, value_name = "VERSION")]
-    pub if_version: Option<String>,
+    pub(crate) if_version: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Set {
+impl SetArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(preset) = &self.preset {
             // Each field's own name takes the place of this one.
             let like = self.wanted(preset)?;
             let (usual_names, file, json) = (self.usual_names, self.file.as_deref(), self.json);
-            return Fill { preset, like, usual_names, file, json }.run(context).await;
+            return PresetDeposit { preset, like, usual_names, file, json }.run(context).await;
         }
         let wanted = self.wanted(self.name.as_deref().unwrap_or_default())?;
         wanted.check_refusal()?;
         let (client, place) = connect::known(context)?;
         let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
-        let mut deposits = Deposits::open(context, client, &place).await?;
+        let mut deposits = DepositClient::open(context, client, &place).await?;
         let existing = deposits.existing(&wanted.name, wanted.scope).await?;
         let stored = match (&existing, &self.if_version) {
             (None, Some(_)) => {
-                return Err(Failure::new(
+                return Err(CliError::new(
                     Exit::TryAgain,
                     format_args!("{} is not there to be replaced", wanted.name),
                 )
@@ -113,18 +113,18 @@ impl Set {
         } else {
             context.output.line(told(&stored, existing.is_none()))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
-    fn wanted(&self, name: &str) -> Result<Wanted, Failure> {
+    fn wanted(&self, name: &str) -> Result<DepositSpec, CliError> {
         if name.contains('=') {
-            return Err(Failure::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
+            return Err(CliError::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
         }
         let name =
-            SecretName::parse(name).map_err(|error| Failure::refused(error).maybe_hint(error.hint()))?;
+            SecretName::parse(name).map_err(|error| CliError::refused(error).maybe_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let parsed = |text: &Option<String>| text.clone();
-        Ok(Wanted {
+        Ok(DepositSpec {
             env: parsed(&self.env).map(|env| named(EnvName::parse(&env), "--as")).transpose()?,
             kind: match (self.plain, self.encrypted) {
                 (true, _) => Some(Kind::Plain),
@@ -140,18 +140,18 @@ impl Set {
                 .map(|name| named(Category::parse(&name), "--category"))
                 .transpose()?,
             allow_refused: self.allow_refused,
-            ..Wanted::of(name, scope)
+            ..DepositSpec::of(name, scope)
         })
     }
 }
 
 /// Puts the place before a fault of a name.
-pub fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, Failure> {
-    parsed.map_err(|error| Failure::refused(error).during(place).maybe_hint(error.hint()))
+pub(crate) fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, CliError> {
+    parsed.map_err(|error| CliError::refused(error).during(place).maybe_hint(error.hint()))
 }
 
 /// What is said of a deposit.
-pub fn told(stored: &SecretView, new: bool) -> String {
+pub(crate) fn told(stored: &SecretView, new: bool) -> String {
     let mut about = vec![stored.scope.to_string(), if new { "new" } else { "replaced" }.to_owned()];
     if stored.kind == Kind::Plain {
         about.push("plain".to_owned());
@@ -167,7 +167,7 @@ pub fn told(stored: &SecretView, new: bool) -> String {
 }
 
 /// What the store noticed, on standard error.
-pub fn warn(stored: &SecretView) {
+pub(crate) fn warn(stored: &SecretView) {
     for warning in &stored.warnings {
         output::warn(format!("{}: {}", stored.name, output::harmless(warning)));
     }

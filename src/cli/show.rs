@@ -2,27 +2,27 @@
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::Outcome;
+use super::error::CommandResult;
 use super::list::scope;
-use super::which::{Which, find};
-use super::{Context, connect, table};
+use super::selector::{SelectorArgs, find};
+use super::{CliContext, connect, table};
 use crate::domain::value::Kind;
+use crate::process::Exit;
 use crate::wire::SecretView;
 
 /// Show a secret's attributes; its value only when it is plain
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub which: Which,
+    pub(crate) which: SelectorArgs,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Show {
+impl ShowArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
         if self.json {
@@ -30,12 +30,12 @@ impl Show {
         } else {
             table::fields(&mut context.output, &fields(secret))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
 /// What is shown of a secret.
-pub fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
+pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
     let scope = scope(&secret);
     let install = if secret.auto_install { "on" } else { "off: only for boots that name it" };
     let value = match secret.value {

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::table::Table;
-use super::{Context, connect, table};
+use super::error::{CliError, CommandResult};
+use super::table::TextTable;
+use super::{CliContext, connect, table};
+use crate::process::Exit;
 
 /// Count the secrets that you may see
 #[derive(Debug, Args)]
-pub struct Stats {
+pub(crate) struct StatsArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Stats {
+impl StatsArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let found = connect::client(context)?.statistics().await?;
         if self.json {
             context.output.json(&found)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let fields = [
             ("secrets", found.total.to_string()),
@@ -38,21 +38,21 @@ impl Stats {
         table::fields(&mut context.output, &fields)?;
         counts(context, "PLUGIN", found.by_plugin, found.without_plugin)?;
         counts(context, "CATEGORY", found.by_category, found.without_category)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
 fn counts(
-    context: &mut Context,
+    context: &mut CliContext,
     what: &'static str,
     by: BTreeMap<String, u64>,
     without: u64,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if by.is_empty() {
         return Ok(());
     }
     let named = by.into_iter().map(|(name, count)| [name, count.to_string()]);
     let rest = (without > 0).then(|| ["(none)".to_owned(), without.to_string()]);
     let rows: Vec<_> = named.chain(rest).collect();
-    Table::new([what, "SECRETS"]).rows(&mut context.output, &rows)
+    TextTable::new([what, "SECRETS"]).rows(&mut context.output, &rows)
 }

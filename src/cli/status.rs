@@ -2,26 +2,26 @@
 
 use clap::Args;
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::{Context, connect, table};
+use super::error::CommandResult;
+use super::{CliContext, connect, table};
+use crate::process::Exit;
 
 /// Show the state of the store, and who you are to it
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct StatusArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Status {
+impl StatusArgs {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let status = client.status().await?;
         if self.json {
             context.output.json(&status)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let who = match (&status.role, &status.organization) {
             (Some(role), Some(organization)) => format!("{} ({role} of {organization})", status.identity),
@@ -45,6 +45,6 @@ impl Status {
             fields.push(("re-encryption", format!("{} of {total}", status.reencrypt.done)));
         }
         table::fields(&mut context.output, &fields)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -1,23 +1,23 @@
 //! Aligned columns for people. Rows arrive in batches: the first batch decides the widths, later ones may only widen
 //! their own line, so that a list of any length needs the memory of one page.
 
-use super::failure::Failure;
+use super::error::CliError;
 use super::output::{Output, harmless};
 
 /// Columns with their headings.
-pub struct Table<const N: usize> {
+pub(crate) struct TextTable<const N: usize> {
     headings: [&'static str; N],
     widths: Option<[usize; N]>,
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> TextTable<N> {
     /// A table that has printed nothing yet; without rows it never does.
-    pub fn new(headings: [&'static str; N]) -> Self {
+    pub(crate) fn new(headings: [&'static str; N]) -> Self {
         Self { headings, widths: None }
     }
 
     /// Prints a batch of rows.
-    pub fn rows(&mut self, output: &mut Output, rows: &[[String; N]]) -> Result<(), Failure> {
+    pub(crate) fn rows(&mut self, output: &mut Output, rows: &[[String; N]]) -> Result<(), CliError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Whether nothing was printed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.widths.is_none()
     }
 
@@ -53,7 +53,7 @@ impl<const N: usize> Table<N> {
 }
 
 /// Labels and their values, one a line, aligned.
-pub fn fields(output: &mut Output, fields: &[(&str, String)]) -> Result<(), Failure> {
+pub(crate) fn fields(output: &mut Output, fields: &[(&str, String)]) -> Result<(), CliError> {
     let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0) + 1;
     for (label, value) in fields {
         output.line(format!("{:<width$} {}", format!("{label}:"), shown(value)).trim_end())?;

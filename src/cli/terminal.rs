@@ -11,30 +11,30 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::termios::{FlushArg, tcflush};
 use zeroize::Zeroizing;
 
-use super::exit::Exit;
-use super::failure::Failure;
+use super::error::CliError;
 use super::files::why;
+use crate::process::Exit;
 
 /// A terminal delivers what was pasted at once; what a person types next takes longer than this.
 const PASTE_MILLISECONDS: u8 = 40;
 
-/// Which of the standard streams are a terminal.
+/// SelectorArgs of the standard streams are a terminal.
 #[derive(Clone, Copy, Debug)]
-pub struct Terminal {
+pub(crate) struct UserTerminal {
     /// Standard input.
-    pub input: bool,
+    pub(crate) input: bool,
     /// Standard error.
-    pub error: bool,
+    pub(crate) error: bool,
 }
 
-impl Terminal {
+impl UserTerminal {
     /// This process's.
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self { input: io::stdin().is_terminal(), error: io::stderr().is_terminal() }
     }
 
     /// Whether a person can be asked.
-    pub fn can_ask(self) -> bool {
+    pub(crate) fn can_ask(self) -> bool {
         self.input && self.error
     }
 
@@ -42,28 +42,28 @@ impl Terminal {
     ///
     /// # Errors
     /// When more than one line was pasted: the rest would go to the shell, and the first line alone is not the value.
-    pub fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
         let line =
             rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| unreadable(&error))?;
         if let Ok(terminal) = File::open("/dev/tty")
             && pending(&terminal)
         {
             tcflush(&terminal, FlushArg::TCIFLUSH).ok();
-            return Err(Failure::refused("more than one line was entered; nothing is stored")
+            return Err(CliError::refused("more than one line was entered; nothing is stored")
                 .hint("give a value of several lines with --file PATH or on standard input"));
         }
         Ok(line)
     }
 
     /// The same hidden line twice.
-    pub fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
         let first = self.hidden(prompt)?;
         let second = self.hidden("Again: ")?;
-        if *first == *second { Ok(first) } else { Err(Failure::refused("the two entries differ")) }
+        if *first == *second { Ok(first) } else { Err(CliError::refused("the two entries differ")) }
     }
 
     /// A question that is answered with yes or no; no unless said.
-    pub fn confirm(self, question: &str) -> Result<bool, Failure> {
+    pub(crate) fn confirm(self, question: &str) -> Result<bool, CliError> {
         let mut stderr = io::stderr().lock();
         write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).ok();
         let mut answer = String::new();
@@ -77,9 +77,9 @@ fn pending(terminal: &File) -> bool {
     matches!(nix::poll::poll(&mut watched, PollTimeout::from(PASTE_MILLISECONDS)), Ok(1))
 }
 
-fn unreadable(error: &io::Error) -> Failure {
+fn unreadable(error: &io::Error) -> CliError {
     if error.kind() == io::ErrorKind::Interrupted {
-        return Failure::new(Exit::Failed, "interrupted");
+        return CliError::new(Exit::Failed, "interrupted");
     }
-    Failure::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", why(error)))
+    CliError::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", why(error)))
 }

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::{Failure, Outcome};
-use super::listing::Shown;
+use super::error::{CliError, CommandResult};
+use super::paged_list::PagedList;
 use super::set::named;
-use super::{Context, connect, duration, listing};
+use super::{CliContext, connect, duration, paged_list};
 use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
+use crate::process::Exit;
 use crate::wire::{NewTicket, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]
-pub enum Ticket {
-    New(New),
-    List(List),
-    Revoke(Revoke),
+pub(crate) enum TicketCommand {
+    New(TicketCreateArgs),
+    List(TicketListArgs),
+    Revoke(TicketRevokeArgs),
 }
 
 /// Make a boot ticket, and print it alone on standard output; it is shown this once
@@ -29,52 +29,52 @@ pub enum Ticket {
 /// credential.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub struct New {
+pub(crate) struct TicketCreateArgs {
     /// The member it acts for; you unless said
     #[arg(long = "for", value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// How long it is good for, such as 90m, 24h or 7d; without end unless said
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     /// How many boots it is good for; any number unless said
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub uses: Option<u64>,
+    pub(crate) uses: Option<u64>,
     /// Only secrets of this plugin and of none; may be repeated
     #[arg(long, value_name = "PLUGIN")]
-    pub plugin: Vec<String>,
+    pub(crate) plugin: Vec<String>,
     /// Only from this network, as ADDRESS/BITS; may be repeated
     #[arg(long, value_name = "NETWORK")]
-    pub source: Vec<String>,
+    pub(crate) source: Vec<String>,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the tickets
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct TicketListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Revoke a ticket: boots with it are denied from now on
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub(crate) struct TicketRevokeArgs {
     /// The ticket's id (tkt_…)
     #[arg(value_name = "TICKET_ID")]
-    pub id: String,
+    pub(crate) id: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-impl Ticket {
+impl TicketCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -83,14 +83,14 @@ impl Ticket {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let json = self.json;
         let new = self.wanted()?;
         let made = connect::client(context)?.create_ticket(&new).await?;
         if json {
             context.output.json(&made)?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         context.output.only_copy(&made.ticket, "the ticket")?;
         let view = &made.view;
@@ -101,16 +101,16 @@ impl New {
             "acts for {} {until}; {uses}; to revoke it: dropsafe ticket revoke {}",
             view.member, view.id
         ));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
-    fn wanted(self) -> Result<NewTicket, Failure> {
+    fn wanted(self) -> Result<NewTicket, CliError> {
         for plugin in &self.plugin {
             named(PluginName::parse(plugin), "--plugin")?;
         }
         for source in &self.source {
             Cidr::parse(source)
-                .map_err(|error| Failure::refused(error).during("--source").maybe_hint(error.hint()))?;
+                .map_err(|error| CliError::refused(error).during("--source").maybe_hint(error.hint()))?;
         }
         Ok(NewTicket {
             member: self.member,
@@ -123,18 +123,18 @@ impl New {
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let pages = Client::tickets();
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: ["ID", "FOR", "LABEL", "STATE", "USED", "EXPIRES", "PLUGINS", "SOURCES"],
             row,
             empty: "no tickets",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
@@ -155,14 +155,14 @@ fn row(ticket: TicketView) -> [String; 8] {
     ]
 }
 
-impl Revoke {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TicketRevokeArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.revoke_ticket(&self.id).await?;
         if self.json {
             context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;
         } else {
             context.output.line(format!("revoked {}", self.id))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

@@ -4,63 +4,63 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::exit::Exit;
-use super::failure::Outcome;
-use super::listing::Shown;
-use super::{Context, connect, duration, listing};
+use super::error::CommandResult;
+use super::paged_list::PagedList;
+use super::{CliContext, connect, duration, paged_list};
 use crate::client::Client;
+use crate::process::Exit;
 use crate::wire::{NewToken, TokenView};
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]
-pub enum Token {
-    New(New),
-    List(List),
-    Revoke(Revoke),
+pub(crate) enum TokenCommand {
+    New(TokenCreateArgs),
+    List(TokenListArgs),
+    Revoke(TokenRevokeArgs),
 }
 
 /// Make a token, and print it alone on standard output; it is shown this once
 #[derive(Debug, Args)]
-pub struct New {
+pub(crate) struct TokenCreateArgs {
     /// The member it is for; you unless said (the operator makes tokens for the operator)
     #[arg(long = "for", value_name = "MEMBER")]
-    pub member: Option<String>,
+    pub(crate) member: Option<String>,
     /// How long it is good for, such as 24h or 7d; without end unless said
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     /// What people call it
     #[arg(long, value_name = "TEXT")]
-    pub label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// List the tokens
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct TokenListArgs {
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Revoke a token
 #[derive(Debug, Args)]
-pub struct Revoke {
+pub(crate) struct TokenRevokeArgs {
     /// The token's id (tok_…)
     #[arg(value_name = "TOKEN_ID")]
-    pub id: String,
+    pub(crate) id: String,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Whom a token without a member is for.
 const OPERATOR: &str = "the operator";
 
-impl Token {
+impl TokenCommand {
     /// Runs it.
-    pub async fn run(self, context: &mut Context) -> Outcome {
+    pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(new) => new.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -69,8 +69,8 @@ impl Token {
     }
 }
 
-impl New {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenCreateArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
         let new = NewToken { member: self.member, ttl_seconds, label: self.label };
         let made = connect::client(context)?.create_token(&new).await?;
@@ -89,22 +89,22 @@ impl New {
                 made.view.id
             ));
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
-impl List {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenListArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let pages = Client::tokens();
-        let shown = Shown {
+        let shown = PagedList {
             json: self.json,
             limit: None,
             headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"],
             row,
             empty: "no tokens",
         };
-        listing::print(context, &mut client, pages, shown).await
+        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
@@ -118,14 +118,14 @@ fn row(token: TokenView) -> [String; 5] {
     ]
 }
 
-impl Revoke {
-    async fn run(self, context: &mut Context) -> Outcome {
+impl TokenRevokeArgs {
+    async fn run(self, context: &mut CliContext) -> CommandResult {
         connect::client(context)?.revoke_token(&self.id).await?;
         if self.json {
             context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;
         } else {
             context.output.line(format!("revoked {}", self.id))?;
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

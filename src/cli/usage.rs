@@ -6,35 +6,35 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::exit::Exit;
-use super::failure::Failure;
+use super::error::CliError;
+use crate::process::Exit;
 
 /// What `set` says of a value among its arguments.
-pub const NO_VALUE_HERE: &str = "a value is read from standard input, --file or a hidden prompt, never from the command line: what was typed \
+pub(crate) const NO_VALUE_HERE: &str = "a value is read from standard input, --file or a hidden prompt, never from the command line: what was typed \
      may already be in the shell's history and was visible to other processes";
 
 /// What became of a command line that gave no command to run.
-pub enum Answer {
+pub(crate) enum ParseFailure {
     /// It asked for help or the version: this, to standard output.
     Told(String),
     /// It cannot be understood.
-    Failed(Failure),
+    Failed(CliError),
 }
 
 /// Turns the parser's finding on `typed` into our words.
-pub fn answer(error: &clap::Error, typed: &[OsString]) -> Answer {
+pub(crate) fn answer(error: &clap::Error, typed: &[OsString]) -> ParseFailure {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer::Told(error.render().to_string()),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ParseFailure::Told(error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Answer::Failed(Failure::usage("a command is missing").hint(more(typed)))
+            ParseFailure::Failed(CliError::usage("a command is missing").hint(more(typed)))
         }
-        _ => Answer::Failed(failure(error, typed)),
+        _ => ParseFailure::Failed(failure(error, typed)),
     }
 }
 
-fn failure(error: &clap::Error, typed: &[OsString]) -> Failure {
+fn failure(error: &clap::Error, typed: &[OsString]) -> CliError {
     let argument = text(error, ContextKind::InvalidArg);
-    let failure = |message: String| Failure::new(Exit::Usage, message);
+    let failure = |message: String| CliError::new(Exit::Usage, message);
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let Some(flag) = argument.as_deref().and_then(flag_name) else {
@@ -114,7 +114,7 @@ fn is_set(typed: &[OsString]) -> bool {
 /// Where to read on. Only names of commands are repeated.
 fn more(typed: &[OsString]) -> String {
     use clap::CommandFactory;
-    let mut command = super::arguments::Arguments::command();
+    let mut command = super::arguments::RootArgs::command();
     let mut path = String::from("dropsafe");
     for word in typed.iter().skip(1) {
         let Some(below) = word.to_str().and_then(|word| command.find_subcommand(word)).cloned() else {
@@ -144,14 +144,14 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::arguments::Arguments;
+    use crate::cli::arguments::RootArgs;
 
     fn said(words: &[&str]) -> String {
         let typed: Vec<OsString> = ["dropsafe"].iter().chain(words).map(OsString::from).collect();
-        let error = Arguments::try_parse_from(&typed).expect_err("it was understood");
+        let error = RootArgs::try_parse_from(&typed).expect_err("it was understood");
         match answer(&error, &typed) {
-            Answer::Told(_) => panic!("that is help"),
-            Answer::Failed(failure) => {
+            ParseFailure::Told(_) => panic!("that is help"),
+            ParseFailure::Failed(failure) => {
                 assert_eq!(failure.exit, Exit::Usage);
                 format!("{}\n{}", failure.message, failure.hint.unwrap_or_default())
             }

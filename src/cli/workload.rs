@@ -12,10 +12,10 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
-use super::environment::Environment;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::environment::CliEnvironment;
+use super::error::CliError;
 use super::files::why;
+use crate::process::Exit;
 
 /// What ends a serving `dev`, and is passed on to a workload.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -23,7 +23,7 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Si
 const FROM_KERNEL: i32 = 0x80;
 
 /// The signals that concern `dev`, taken one after another instead of interrupting.
-pub struct Signals {
+pub(crate) struct Signals {
     arriving: SignalFd,
     taken: SigSet,
     before: SigSet,
@@ -31,7 +31,7 @@ pub struct Signals {
 
 impl Signals {
     /// Takes them over. To be called while this process has one thread: later ones inherit what is blocked.
-    pub fn take() -> Result<Self, Failure> {
+    pub(crate) fn take() -> Result<Self, CliError> {
         let mut taken = SigSet::empty();
         taken.add(Signal::SIGCHLD);
         ENDING.into_iter().for_each(|signal| taken.add(signal));
@@ -43,7 +43,7 @@ impl Signals {
 
     /// Does `start` with the mask of before: a child inherits it, and would otherwise never see these signals. One that
     /// arrives meanwhile, or has arrived and waits, ends this process as if it had not been taken.
-    fn released<T>(&self, start: impl FnOnce() -> T) -> Result<T, Failure> {
+    fn released<T>(&self, start: impl FnOnce() -> T) -> Result<T, CliError> {
         let failed = |errno: Errno| defect("signals cannot be passed on", errno.desc());
         self.before.thread_set_mask().map_err(failed)?;
         let started = start();
@@ -52,7 +52,7 @@ impl Signals {
     }
 
     /// The next one, and whether the kernel sent it.
-    fn next(&self) -> Result<(Signal, bool), Failure> {
+    fn next(&self) -> Result<(Signal, bool), CliError> {
         loop {
             match self.arriving.read_signal() {
                 Ok(Some(info)) => {
@@ -69,19 +69,19 @@ impl Signals {
     }
 
     /// Waits for one that ends a server.
-    pub fn wait(&self) -> Result<(), Failure> {
+    pub(crate) fn wait(&self) -> Result<(), CliError> {
         while self.next()?.0 == Signal::SIGCHLD {}
         Ok(())
     }
 }
 
 /// Starts the agent, which becomes `command`.
-pub fn start(
+pub(crate) fn start(
     command: Vec<OsString>,
     ticket: &Zeroizing<String>,
-    environment: &Environment,
+    environment: &CliEnvironment,
     signals: &Signals,
-) -> Result<Child, Failure> {
+) -> Result<Child, CliError> {
     // The link names this program even after its file was replaced or removed (proc_pid_exe(5)).
     let mut agent = Command::new("/proc/self/exe");
     agent.arg0("dropsafe-agent").arg("exec").arg("--").args(command);
@@ -100,7 +100,7 @@ pub fn start(
 }
 
 /// Passes signals on until the child has ended, and tells how.
-pub fn accompany(mut child: Child, signals: &Signals) -> Result<Exit, Failure> {
+pub(crate) fn accompany(mut child: Child, signals: &Signals) -> Result<Exit, CliError> {
     let pid = Pid::from_raw(child.id().cast_signed());
     loop {
         if let Some(status) =
@@ -123,6 +123,6 @@ fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-fn defect(what: &str, why: &str) -> Failure {
-    Failure::new(Exit::Internal, format_args!("{what}: {why}"))
+fn defect(what: &str, why: &str) -> CliError {
+    CliError::new(Exit::Internal, format_args!("{what}: {why}"))
 }

@@ -98,7 +98,7 @@ pub enum Outage {
         during: Step,
     },
     /// The store answered that it cannot now: 408, 429 or 5xx.
-    #[error("{to} answered {status}{}", said(problem.as_deref()))]
+    #[error("{to} answered {status}{}", after_status(problem.as_deref()))]
     Status {
         /// The address as it was given, without its pin.
         to: String,
@@ -175,7 +175,7 @@ pub enum Refused {
         to: String,
     },
     /// The store said no, and why.
-    #[error("{}", say(.0))]
+    #[error("{}", summarize(.0))]
     Problem(Box<Problem>),
     /// Something said no without the store's words: a proxy, or no store at all.
     #[error("{to} answered {status}, and not as a store does")]
@@ -368,25 +368,28 @@ impl fmt::Display for AnswerFault {
     }
 }
 
-fn said(problem: Option<&Problem>) -> String {
-    problem.map(|problem| format!(": {}", say(problem))).unwrap_or_default()
+fn after_status(problem: Option<&Problem>) -> String {
+    problem.map(|problem| format!(": {}", summarize(problem))).unwrap_or_default()
 }
 
-/// A problem in one line: what it is, and the particulars where they say more.
-fn say(problem: &Problem) -> String {
-    let mut line = match problem.code {
-        Code::Unknown => problem.title.clone(),
-        code => code.title().to_owned(),
+/// A problem in one line: its title, its details and its faults, each thing once.
+fn summarize(problem: &Problem) -> String {
+    let title = match problem.code {
+        // A newer store has codes that this program does not know; its title is all there is.
+        Code::Unknown => &problem.title,
+        // What does not exist is clearer from the details.
+        Code::NotFound if !problem.detail.is_empty() => "",
+        code => code.title(),
     };
-    if !problem.detail.is_empty() && problem.detail != line {
-        line.push_str(": ");
-        line.push_str(&problem.detail);
-    }
-    for fault in &problem.errors {
-        line.push_str("; ");
-        line.push_str(&fault.field);
-        line.push_str(": ");
-        line.push_str(&fault.message);
+    let mut line = title.to_owned();
+    let faults = problem.errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message));
+    for part in std::iter::once(problem.detail.clone()).chain(faults) {
+        if !part.is_empty() && !line.contains(&part) {
+            if !line.is_empty() {
+                line.push_str(": ");
+            }
+            line.push_str(&part);
+        }
     }
     line
 }

@@ -10,7 +10,7 @@
 //! | `resolve`, `connect`, `stream` | from an address to bytes |
 //! | `tls`, `hybrid`, `roots` | which server is believed, and the key exchange |
 //! | `request`, `transport`, `answer` | one HTTP exchange, and what its answer means |
-//! | `error` | outages and refusals |
+//! | `error`, `exit` | outages and refusals, and the exit code of each |
 //! | `pace`, `retry` | waiting, and trying again until a deadline |
 //! | `boot`, `probe` | the agent's calls |
 //! | `session`, `list` | a caller with a token: its connection, and lists by pages |
@@ -29,6 +29,7 @@ mod connect;
 mod deposit;
 mod endpoint;
 mod error;
+mod exit;
 #[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
 mod hybrid;
 #[cfg(feature = "server")]

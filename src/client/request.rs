@@ -1,9 +1,6 @@
 //! The parts of a request: its credential, its keys, and a JSON body in memory that is wiped, since a passphrase or a
 //! plain setting's value may stand in it. What HTTP cannot say is refused, never changed.
 
-use std::io;
-use std::io::Write;
-
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use http::{HeaderName, HeaderValue, header};
@@ -11,6 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::error::Refused;
+use crate::crypto::memory::WipedBuffer;
 use crate::domain::credential::Credential;
 
 /// The `Authorization` header of a credential (RFC 6750, section 2.1), marked so that nothing prints it.
@@ -42,27 +40,12 @@ pub(crate) fn if_match(version: &str) -> Result<(HeaderName, HeaderValue), Refus
     Ok((header::IF_MATCH, tag.ok_or(Refused::Request("the version"))?))
 }
 
-/// `value` as JSON. It is written twice, once only to count, so that the buffer never grows and leaves no copy behind.
+/// `value` as JSON, in memory that is wiped when it is dropped.
 pub(crate) fn json(value: &impl Serialize) -> Result<Bytes, Refused> {
-    let fault = |_| Refused::Request("the body");
-    let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, value).map_err(fault)?;
-    let mut buffer = Zeroizing::new(Vec::with_capacity(counter.0));
-    serde_json::to_writer(&mut *buffer, value).map_err(fault)?;
-    Ok(Bytes::from_owner(buffer))
-}
-
-struct Counter(usize);
-
-impl Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    // Most requests fit, and a request with a value is written once instead of being counted first.
+    let mut buffer = WipedBuffer::with_capacity(1024);
+    serde_json::to_writer(&mut buffer, value).map_err(|_| Refused::Request("the body"))?;
+    Ok(Bytes::from_owner(buffer.into_inner()))
 }
 
 #[cfg(all(test, feature = "server"))]

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::connect::Target;
 use super::error::{AnswerFault, CallError, Outage, Refused, Step};
 use super::stream::{Stream, Written};
+use crate::crypto::memory::WipedBuffer;
 
 /// The most that the buffers of one connection hold of a head or of unread body.
 const BUFFER: usize = 64 * 1024;
@@ -199,7 +200,7 @@ impl Connection {
         }
         let capacity =
             expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_CAPACITY.min(limit));
-        let mut collected = Zeroizing::new(Vec::with_capacity(capacity));
+        let mut collected = WipedBuffer::with_capacity(capacity);
         let mut body = pin!(body);
         while let Some(frame) = self.drive(body.frame()).await? {
             let frame = frame.map_err(|error| self.judge(&error, Step::Reading))?;
@@ -207,9 +208,9 @@ impl Connection {
             if collected.len() + data.len() > limit {
                 return Err(self.bad(AnswerFault::TooLarge));
             }
-            append(&mut collected, data);
+            collected.append(data);
         }
-        Ok(Answer { status: head.status, headers: head.headers, body: collected })
+        Ok(Answer { status: head.status, headers: head.headers, body: collected.into_inner() })
     }
 
     /// A body that ends where the connection ends could be cut short by anyone unnoticed.
@@ -265,15 +266,4 @@ impl Driver {
             self.0 = None;
         }
     }
-}
-
-/// Appends without leaving copies behind: growing a vector frees the old bytes as they are.
-fn append(collected: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
-    let length = collected.len() + data.len();
-    if length > collected.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity(length.max(collected.capacity() * 2)));
-        larger.extend_from_slice(collected);
-        *collected = larger;
-    }
-    collected.extend_from_slice(data);
 }

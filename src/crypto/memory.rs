@@ -5,17 +5,17 @@
 //! constant time, or moved: what moves is the reference to it.
 #![expect(unsafe_code, reason = "mmap, mlock and madvise; every call has its SAFETY comment")]
 
-use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::random::Random;
 
@@ -63,6 +63,50 @@ impl Drop for Key32 {
 impl fmt::Debug for Key32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+/// Bytes that are appended piece by piece, wiped when dropped. A plain vector that grows frees its old memory unwiped; this one
+/// moves to a larger vector and wipes the smaller one.
+#[derive(Default)]
+pub(crate) struct WipedBuffer(Zeroizing<Vec<u8>>);
+
+impl WipedBuffer {
+    /// Room for `capacity` bytes before anything has to move.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    /// The number of bytes appended so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Appends `bytes`, in amortized constant time for each of them.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(self.0.capacity() * 2)));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The bytes, without a copy.
+    pub(crate) fn into_inner(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+impl io::Write for WipedBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -158,6 +202,16 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_buffer_keeps_its_content_when_it_moves() {
+        let mut buffer = WipedBuffer::with_capacity(2);
+        for _ in 0..10 {
+            buffer.append(b"abc");
+        }
+        assert_eq!(buffer.len(), 30);
+        assert_eq!(buffer.into_inner().as_slice(), b"abc".repeat(10));
     }
 
     #[test]

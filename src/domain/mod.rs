@@ -9,6 +9,7 @@ pub mod boot;
 #[cfg(feature = "server")]
 pub mod catalog;
 pub mod cidr;
+pub mod code;
 pub mod credential;
 pub mod digest;
 pub mod hint;

@@ -1,33 +1,33 @@
-//! How reads, commits and watches fail. Never holds a key, a value or a backend's own message: only what it is and what to do.
+//! How reads and commits fail. An error never holds a key, a value or a backend's own message.
 
 /// Why a read failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// What is stored is damaged.
+pub enum KvReadError {
+    /// The stored data is damaged.
     #[error("the byte store is damaged")]
     Corrupt,
-    /// Nothing can be said about what is stored.
+    /// The store does not answer.
     #[error(transparent)]
     Unavailable(#[from] Outage),
 }
 
-/// Why a commit did not happen, or may not have.
+/// Why a commit failed. It may have succeeded nevertheless if [`CommitError::outcome_unknown`] says so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// Some preconditions do not hold. Nothing was written.
-    #[error("the byte store changed meanwhile")]
+    #[error("the byte store has changed meanwhile")]
     Conflict {
         /// Indices of the preconditions that do not hold, ascending; never empty.
         failed: Vec<usize>,
     },
-    /// The commit is beyond [`Kv::limits`](super::Kv::limits). Nothing was written.
+    /// The commit exceeds [`Kv::limits`](super::Kv::limits). Nothing was written.
     #[error("{part} of a commit: {size} is more than {limit}")]
     TooLarge {
-        /// What is too large.
-        part: Part,
-        /// How large it is.
+        /// The part that is too large.
+        part: CommitPart,
+        /// Its size.
         size: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
     /// A key is empty: the caller's mistake. Nothing was written.
@@ -36,16 +36,16 @@ pub enum CommitError {
     /// Two writes name the same key: the caller's mistake. Nothing was written.
     #[error("two writes of a commit name the same key")]
     DuplicateKey,
-    /// No room is left. Nothing was written and nothing is lost; later commits succeed when there is room again.
+    /// No room is left. Nothing was written and nothing is lost. Commits succeed again when there is room.
     #[error("no room is left for the byte store")]
     Full,
-    /// What is stored is damaged. Nothing was written.
+    /// The stored data is damaged. Nothing was written.
     #[error("the byte store is damaged")]
     Corrupt,
-    /// This process may not write. Nothing was written.
+    /// This process has no permission to write. Nothing was written.
     #[error("the byte store cannot be written by this process")]
     ReadOnly,
-    /// The store did not answer as it should; see [`CommitError::outcome_unknown`].
+    /// The store does not answer; see [`CommitError::outcome_unknown`].
     #[error(transparent)]
     Unavailable(#[from] Outage),
 }
@@ -53,37 +53,37 @@ pub enum CommitError {
 /// Why a store does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
-    /// Another process kept it locked for too long.
+    /// Another process held its lock for too long.
     #[error("another process holds the byte store")]
     Busy,
-    /// The medium or the system failed; the log has the code.
+    /// The medium or the system failed. The log has the code.
     #[error("reading or writing the byte store failed")]
     Io,
     /// It was closed.
     #[error("the byte store is closed")]
     Closed,
-    /// It is on other machines that did not answer, or too few of them.
+    /// Its servers do not answer, or too few of them do.
     #[error("the byte store cannot be reached")]
     Unreachable,
-    /// Its servers do not let this program in. Nothing was written.
+    /// Its servers refuse this program's credentials. Nothing was written.
     #[error("the byte store's servers refuse this program")]
     Denied,
 }
 
-/// Why a watch ended.
+/// Why a page of a snapshot was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WatchError {
-    /// Commits happened that are no longer kept: read anew and watch from there.
-    #[error("commits were missed")]
-    Lagged,
-    /// The store did not answer, or was closed.
+pub enum SnapshotError {
+    /// The store no longer has the snapshot's revision. A new snapshot can be taken.
+    #[error("the byte store no longer has the snapshot's revision")]
+    Expired,
+    /// The read failed, as any read may.
     #[error(transparent)]
-    Unavailable(#[from] Outage),
+    Read(#[from] KvReadError),
 }
 
-/// What of a commit can be too large.
+/// The part of a commit that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum CommitPart {
     /// The number of writes.
     Writes,
     /// The number of preconditions.
@@ -98,20 +98,20 @@ pub enum Part {
 
 const RESTORE: &str = "stop the server, keep the damaged files, and restore the latest backup";
 
-// === impl ReadError, CommitError, Outage ===
+// === impl KvReadError, CommitError, Outage ===
 
-impl ReadError {
-    /// What to do about it.
+impl KvReadError {
+    /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            ReadError::Corrupt => Some(RESTORE),
-            ReadError::Unavailable(outage) => outage.hint(),
+            KvReadError::Corrupt => Some(RESTORE),
+            KvReadError::Unavailable(outage) => outage.hint(),
         }
     }
 }
 
 impl CommitError {
-    /// What to do about it.
+    /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             CommitError::Full => Some("make room on the store's file system, then try again"),
@@ -120,6 +120,7 @@ impl CommitError {
                 Some("give the server's user write permission on the store's file and folder")
             }
             CommitError::Unavailable(outage) => outage.hint(),
+            // The caller's to handle, not the operator's.
             CommitError::Conflict { .. }
             | CommitError::TooLarge { .. }
             | CommitError::EmptyKey
@@ -127,15 +128,15 @@ impl CommitError {
         }
     }
 
-    /// Whether all of the commit may have happened nonetheless: an answer can be lost, and a failed `fsync` leaves what was
-    /// written to the system. Every other error means that nothing happened.
+    /// Whether the whole commit may have succeeded nevertheless. Every other error means that nothing was written.
     pub fn outcome_unknown(&self) -> bool {
+        // An answer can be lost, and after a failed `fsync` the system may still write what it was given.
         matches!(self, CommitError::Unavailable(Outage::Io | Outage::Unreachable))
     }
 }
 
 impl Outage {
-    /// What to do about it.
+    /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Outage::Busy => Some("end the other process that has the store open for writing"),
@@ -149,14 +150,14 @@ impl Outage {
     }
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for CommitPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Part::Writes => "number of writes",
-            Part::Preconditions => "number of preconditions",
-            Part::Key => "bytes in a key",
-            Part::Value => "bytes in a value",
-            Part::Whole => "bytes",
+            CommitPart::Writes => "number of writes",
+            CommitPart::Preconditions => "number of preconditions",
+            CommitPart::Key => "bytes in a key",
+            CommitPart::Value => "bytes in a value",
+            CommitPart::Whole => "bytes",
         })
     }
 }

@@ -1,27 +1,34 @@
-//! The byte store in memory: complete, and gone with the process. For tests and throwaway stores.
+//! The byte store in memory: complete, and lost when the process ends. For tests and throwaway stores.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::feed::Feed;
 use super::{
-    BoxFuture, CommitError, Entry, Event, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError,
-    Revision, Trouble, Watch, Write,
+    BoxFuture, CommitError, Kv, KvEntry, KvHealth, KvLookup, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, SnapshotError, Trouble, Write,
 };
 
 /// The byte store in memory.
 pub struct Memory {
-    state: Mutex<State>,
-    feed: Arc<Feed>,
+    state: Arc<Mutex<MemoryState>>,
     limits: Limits,
 }
 
+type MemoryEntries = BTreeMap<Vec<u8>, (Vec<u8>, Revision)>;
+
 #[derive(Default)]
-struct State {
-    entries: BTreeMap<Vec<u8>, (Vec<u8>, Revision)>,
+struct MemoryState {
+    /// Shared with open snapshots: the first commit after one was taken copies the entries.
+    entries: Arc<MemoryEntries>,
     revision: Revision,
     closed: bool,
+}
+
+struct MemorySnapshot {
+    state: Arc<Mutex<MemoryState>>,
+    entries: Arc<MemoryEntries>,
+    revision: Revision,
 }
 
 // === impl Memory ===
@@ -32,22 +39,23 @@ impl Memory {
         Memory::with_limits(Limits::EMBEDDED)
     }
 
-    /// An empty store with other limits, to see how a caller keeps to them.
+    /// An empty store with other limits, for tests of callers.
     pub fn with_limits(limits: Limits) -> Memory {
-        Memory { state: Mutex::default(), feed: Feed::new(0), limits }
+        Memory { state: Arc::default(), limits }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, ReadError> {
-        let state = self.lock();
+    fn read<T>(&self, read: impl FnOnce(&MemoryState) -> T) -> Result<T, KvReadError> {
+        // One lock for each read, so that all of its entries are of one revision.
+        let state = lock(&self.state);
         match state.closed {
-            true => Err(ReadError::Unavailable(Outage::Closed)),
+            true => Err(KvReadError::Unavailable(Outage::Closed)),
             false => Ok(read(&state)),
         }
     }
 
     fn apply(&self, preconditions: &[Precondition], writes: Vec<Write>) -> Result<Revision, CommitError> {
         self.limits.check(preconditions, &writes)?;
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.closed {
             return Err(CommitError::Unavailable(Outage::Closed));
         }
@@ -57,22 +65,18 @@ impl Memory {
             .filter(|(_, p)| !p.holds(revision_of(p.key())))
             .map(|(i, _)| i)
             .collect();
+        // All of them are reported, as the trait demands, and not only the first.
         if !failed.is_empty() {
             return Err(CommitError::Conflict { failed });
         }
-        let event = state.write(writes);
-        if !event.puts.is_empty() || !event.deletes.is_empty() {
-            state.revision = event.revision;
-            // Under the lock, so that events are published in the order of their revisions.
-            self.feed.publish([event]);
-        }
+        state.write(writes);
         Ok(state.revision)
     }
+}
 
-    /// Nothing that runs under the lock can leave it half changed, so a poisoned one is as good.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(state: &Mutex<MemoryState>) -> MutexGuard<'_, MemoryState> {
+    // Nothing that runs under the lock can leave the state half changed, so that a poisoned lock is as good.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Memory {
@@ -82,7 +86,7 @@ impl Default for Memory {
 }
 
 impl Kv for Memory {
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>> {
         Box::pin(async move {
             self.read(|state| {
                 let found = keys.iter().map(|key| state.entries.get_key_value(key).map(entry)).collect();
@@ -96,21 +100,8 @@ impl Kv for Memory {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>> {
-        Box::pin(async move {
-            self.read(|state| {
-                let start = match after {
-                    Some(after) if after >= prefix => Bound::Excluded(after),
-                    _ => Bound::Included(prefix),
-                };
-                let mut rest = state
-                    .entries
-                    .range::<[u8], _>((start, Bound::Unbounded))
-                    .take_while(|(key, _)| key.starts_with(prefix));
-                let entries = rest.by_ref().take(limit).map(entry).collect();
-                Page { entries, more: rest.next().is_some(), revision: state.revision }
-            })
-        })
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
+        Box::pin(async move { self.read(|state| page(&state.entries, prefix, after, limit, state.revision)) })
     }
 
     fn commit(
@@ -121,26 +112,32 @@ impl Kv for Memory {
         Box::pin(async move { self.apply(&preconditions, writes) })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move { self.read(|_| self.feed.watch(prefix, from)) })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        Box::pin(async move {
+            self.read(|state| {
+                // The next commit copies all entries. That is fine for tests, and costs nothing without a snapshot.
+                let entries = Arc::clone(&state.entries);
+                let state = (Arc::clone(&self.state), state.revision);
+                Box::new(MemorySnapshot { state: state.0, entries, revision: state.1 }) as Box<dyn KvSnapshot>
+            })
+        })
     }
 
     fn limits(&self) -> Limits {
         self.limits
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         Box::pin(async move {
             let revision = self.read(|state| state.revision).ok();
             let trouble = revision.is_none().then_some(Trouble::Unavailable(Outage::Closed));
-            Health { trouble, revision, bytes: None }
+            KvHealth { trouble, revision, bytes: None }
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.lock().closed = true;
-            self.feed.close();
+            lock(&self.state).closed = true;
         })
     }
 
@@ -149,31 +146,63 @@ impl Kv for Memory {
     }
 }
 
-fn entry((key, (value, revision)): (&Vec<u8>, &(Vec<u8>, Revision))) -> Entry {
-    Entry { key: key.clone(), value: value.clone(), revision: *revision }
+fn entry((key, (value, revision)): (&Vec<u8>, &(Vec<u8>, Revision))) -> KvEntry {
+    KvEntry { key: key.clone(), value: value.clone(), revision: *revision }
 }
 
-// === impl State ===
+fn page(
+    entries: &MemoryEntries,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+    revision: Revision,
+) -> KvPage {
+    let start = match after {
+        // An `after` below the prefix starts at the prefix, as in every other backend.
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    let rest = entries.range::<[u8], _>((start, Bound::Unbounded));
+    let mut rest = rest.take_while(|(key, _)| key.starts_with(prefix));
+    let entries = rest.by_ref().take(limit).map(entry).collect();
+    KvPage { entries, more: rest.next().is_some(), revision }
+}
 
-impl State {
-    /// Makes the changes, as those of the next revision, and tells which of them changed something.
-    fn write(&mut self, writes: Vec<Write>) -> Event {
+impl KvSnapshot for MemorySnapshot {
+    fn page<'a>(
+        &'a mut self,
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<KvPage, SnapshotError>> {
+        Box::pin(async move {
+            match lock(&self.state).closed {
+                true => Err(KvReadError::Unavailable(Outage::Closed).into()),
+                false => Ok(page(&self.entries, b"", after, limit, self.revision)),
+            }
+        })
+    }
+}
+
+// === impl MemoryState ===
+
+impl MemoryState {
+    /// Makes the changes. They take the next revision if any of them changes something.
+    fn write(&mut self, writes: Vec<Write>) {
         let revision = self.revision + 1;
-        let mut event = Event { revision, puts: Vec::new(), deletes: Vec::new() };
+        let entries = Arc::make_mut(&mut self.entries);
         for write in writes {
-            match write {
+            let changed = match write {
                 Write::Put(key, value) => {
-                    self.entries.insert(key.clone(), (value.clone(), revision));
-                    event.puts.push(Entry { key, value, revision });
+                    entries.insert(key, (value, revision));
+                    true
                 }
-                Write::Delete(key) => {
-                    if self.entries.remove(&key).is_some() {
-                        event.deletes.push(key);
-                    }
-                }
+                Write::Delete(key) => entries.remove(&key).is_some(),
+            };
+            // A commit that only deletes absent keys takes no revision.
+            if changed {
+                self.revision = revision;
             }
         }
-        event
     }
 }
 

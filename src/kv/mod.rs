@@ -1,14 +1,13 @@
 //! The byte store: ordered bytes to bytes, atomic and durable, one trait for every backend.
 //!
-//! Never sees a plain name or value (its keys are keyed hashes, its values sealed records), and never prints what it holds:
-//! neither errors nor `Debug` show a key or a value. One suite, `conformance`, holds every backend to what [`Kv`] says.
+//! It sees no plain name or value (its keys are keyed hashes, its values sealed records), and neither errors nor `Debug`
+//! show a key or a value. One suite, `conformance`, tests every backend against the documentation of [`Kv`].
 
 #[cfg(test)]
 mod conformance;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
-mod feed;
 mod limits;
 pub mod memory;
 pub mod sqlite;
@@ -18,76 +17,91 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use error::{CommitError, Outage, Part, ReadError, WatchError};
+pub use error::{CommitError, CommitPart, KvReadError, Outage, SnapshotError};
 pub use limits::Limits;
 pub use url::{Url, UrlError};
 
-/// The number of a commit. Each commit that changes something has a greater one than every commit before it.
+/// The number of a commit. A commit that changes something has a greater revision than every commit before it.
 pub type Revision = u64;
 
 /// A future behind a pointer, so that [`Kv`] can be used as `dyn Kv`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What [`Kv::get`] found: an entry or `None` for each key, and the revision of the snapshot.
-pub type Found = (Vec<Option<Entry>>, Revision);
+/// The answer of [`Kv::get`]: an entry or `None` for each key, and the revision of the snapshot.
+pub type KvLookup = (Vec<Option<KvEntry>>, Revision);
 
 /// Ordered bytes to bytes.
 ///
-/// Keys compare as bytes, are never empty, and have at most one entry each. All reads and commits are linearizable: what a
-/// commit answered with success wrote is in every read that starts afterwards.
+/// Keys compare as bytes, are never empty, and have at most one entry each. All reads and commits are linearizable: a read
+/// that starts after a commit was acknowledged sees what it wrote.
 pub trait Kv: Send + Sync {
-    /// The entries of `keys`, in the order asked (`None` where there is none), and the revision of the one snapshot that
-    /// all of them come from.
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>>;
+    /// Returns the entries of `keys` in their order, `None` for a key without an entry, all from one snapshot.
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>>;
 
-    /// The first entries, in ascending order of key, whose key starts with `prefix` and is greater than `after` (a whole
-    /// key, which need not exist): at most `limit` of them, all from one snapshot.
+    /// Returns at most `limit` entries, in ascending order of key, all from one snapshot: the first ones whose key starts with
+    /// `prefix` and is greater than `after`, which is a whole key and need not exist.
     ///
-    /// A page may hold fewer than `limit` and still have [`Page::more`], because a backend bounds the bytes of a page too;
-    /// it holds at least one if `limit` is not 0 and there is one. The next page starts after the last key of this one
-    /// and may come from a later snapshot: compare [`Page::revision`] where that matters.
+    /// A backend also bounds the bytes of a page, so that a page with [`KvPage::more`] may hold fewer entries than `limit`, but
+    /// at least one if `limit` is not 0. The next page starts after the last key of this one and may come from a later
+    /// snapshot: compare [`KvPage::revision`] where that matters.
     fn scan<'a>(
         &'a self,
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>>;
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>>;
 
-    /// Makes all `writes` durable at once if every precondition holds, and changes nothing otherwise.
+    /// Makes all `writes` durable at once if every precondition holds, and otherwise changes nothing.
     ///
-    /// Answers with the commit's revision, which its writes bear. A commit that changes nothing (no writes, or only
-    /// deletions of keys that have no entry) checks its preconditions, takes no revision and answers with the current one.
-    /// A key may be written once in a commit; preconditions may name any keys, any number of times.
+    /// Returns the commit's revision, which its entries get. A commit that changes nothing (no writes, or only deletions of
+    /// absent keys) checks its preconditions, takes no revision and returns the current one. A commit may write a key once;
+    /// its preconditions may name any key, any number of times.
     ///
-    /// A future that is dropped before it is ready leaves all of the commit done or nothing of it, and the same holds for
-    /// an error for which [`CommitError::outcome_unknown`] says so.
+    /// If the future is dropped before it is ready, or fails with [`CommitError::outcome_unknown`], then all of the commit
+    /// happened or nothing of it.
     fn commit(
         &self,
         preconditions: Vec<Precondition>,
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>>;
 
-    /// The commits after revision `from` that touch keys starting with `prefix`, each once and in order: those that
-    /// already happened, then those to come. To miss nothing, read a page first and watch from its revision.
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>>;
+    /// Fixes the newest revision, so that all entries can be read as they were at it while commits go on.
+    ///
+    /// The revision includes every commit that was acknowledged before the call. Drop the snapshot early: while it is open,
+    /// SQLite cannot empty its log, and etcd may compact the revision away ([`SnapshotError::Expired`]).
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>>;
 
-    /// What a commit may hold.
+    /// The limits of a commit.
     fn limits(&self) -> Limits;
 
-    /// Whether reads and commits work, as far as the backend knows. Never an error: an unhealthy store says so inside.
-    fn health(&self) -> BoxFuture<'_, Health>;
+    /// Whether reads and commits work, as far as the backend knows.
+    fn health(&self) -> BoxFuture<'_, KvHealth>;
 
-    /// Finishes what was accepted, then releases files and connections. Reads and commits that start afterwards answer
-    /// [`Outage::Closed`]; watches end. Closing twice is closing once.
+    /// Finishes the accepted commits, then releases files and connections. Reads and commits that start afterwards fail with
+    /// [`Outage::Closed`], and so do the pages of open snapshots. Closing again does nothing.
     fn close(&self) -> BoxFuture<'_, ()>;
 
     /// The backend's name, for people: "memory", "sqlite", "etcd".
     fn name(&self) -> &'static str;
 }
 
-/// Opens the store that a URL names, and makes it if it does not exist. One on other machines is connected to when it is
-/// used first, on the runtime of then.
-pub fn open(url: &Url) -> Result<Arc<dyn Kv>, OpenError> {
+/// All entries of a store at one revision.
+pub trait KvSnapshot: Send {
+    /// Returns the first entries, in ascending order of key, whose key is greater than `after`.
+    ///
+    /// The page is bounded as that of [`Kv::scan`] is, and every page has the same [`KvPage::revision`]: it holds what the
+    /// commits up to that revision left, and nothing of any commit after it. After an error, or a future that was dropped
+    /// before it was ready, take a new snapshot.
+    fn page<'a>(
+        &'a mut self,
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<KvPage, SnapshotError>>;
+}
+
+/// Opens the store at an address, and creates it if it does not exist. A store on other machines is connected at its first
+/// request, on the runtime of that request.
+pub fn open(url: &Url) -> Result<Arc<dyn Kv>, KvOpenError> {
     Ok(match url {
         Url::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
         Url::Memory => Arc::new(memory::Memory::new()),
@@ -96,126 +110,90 @@ pub fn open(url: &Url) -> Result<Arc<dyn Kv>, OpenError> {
     })
 }
 
-/// Why a store cannot be opened.
+/// Why a byte store cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// One in an SQLite file.
+pub enum KvOpenError {
+    /// A store in an SQLite file.
     #[error(transparent)]
-    Sqlite(#[from] sqlite::OpenError),
-    /// One on etcd.
+    Sqlite(#[from] sqlite::SqliteOpenError),
+    /// A store on etcd.
     #[cfg(feature = "etcd")]
     #[error(transparent)]
-    Etcd(#[from] etcd::OpenError),
+    Etcd(#[from] etcd::EtcdOpenError),
 }
 
 /// One key and what is stored there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KvEntry {
     /// The whole key.
     pub key: Vec<u8>,
-    /// The bytes stored there.
+    /// The value.
     pub value: Vec<u8>,
-    /// The revision of the commit that wrote this value. An entry deleted and made again has that of its making.
+    /// The revision of the commit that wrote this value.
     pub revision: Revision,
 }
 
-/// What must hold for a commit to happen.
+/// A condition of a commit.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Precondition {
     /// The key has no entry.
     Absent(Vec<u8>),
-    /// The key's entry was written by the commit of this revision. Never holds for revision 0.
+    /// The key's entry has this revision. Never holds for revision 0.
     At(Vec<u8>, Revision),
 }
 
 /// One change of a commit.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Write {
-    /// Stores a value at a key, replacing what is there.
+    /// Sets the value of a key.
     Put(Vec<u8>, Vec<u8>),
-    /// Removes the key's entry, if there is one.
+    /// Removes the entry of a key, if it has one.
     Delete(Vec<u8>),
 }
 
-/// A part of a scan.
+/// A page of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct KvPage {
     /// In ascending order of key.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<KvEntry>,
     /// Whether the snapshot holds further entries after the last of these.
     pub more: bool,
-    /// The store's revision in the snapshot that the page comes from.
+    /// The store's revision in the page's snapshot.
     pub revision: Revision,
 }
 
-/// What one commit changed under a watched prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The commit's revision.
-    pub revision: Revision,
-    /// What it stored.
-    pub puts: Vec<Entry>,
-    /// The keys whose entries it removed.
-    pub deletes: Vec<Vec<u8>>,
-}
-
-/// The commits that [`Kv::watch`] asked for.
-pub struct Watch(Box<dyn Events>);
-
-/// Where a backend's [`Watch`] takes its events from.
-pub trait Events: Send {
-    /// As [`Watch::next`].
-    fn next(&mut self) -> BoxFuture<'_, Result<Event, WatchError>>;
-}
-
-/// The state of a store, as far as its backend knows.
+/// The health of a store, as far as its backend knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// What keeps commits from succeeding; `None` when nothing does. What the last commit met, unless one succeeded since.
+pub struct KvHealth {
+    /// Why commits fail, as of the last commit. `None` if they succeed.
     pub trouble: Option<Trouble>,
     /// The newest revision; `None` if it cannot be read.
     pub revision: Option<Revision>,
-    /// Bytes that the store takes where it is kept, if the backend can tell.
+    /// Bytes that the store occupies, if the backend knows.
     pub bytes: Option<u64>,
 }
 
 /// Why a store does not accept commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// No room.
+    /// No room is left.
     #[error("no room is left for the byte store")]
     Full,
-    /// Damaged.
+    /// The stored data is damaged.
     #[error("the byte store is damaged")]
     Corrupt,
-    /// Not writable by this process.
+    /// This process has no permission to write.
     #[error("the byte store cannot be written by this process")]
     ReadOnly,
-    /// Not available.
+    /// It does not answer.
     #[error(transparent)]
     Unavailable(#[from] Outage),
-}
-
-// === impl Watch ===
-
-impl Watch {
-    /// A watch over a backend's events.
-    pub fn new(events: impl Events + 'static) -> Watch {
-        Watch(Box::new(events))
-    }
-
-    /// The next commit under the prefix, as soon as there is one. Dropping the future loses nothing.
-    ///
-    /// After an error there is nothing more to come: read anew and watch from there.
-    pub async fn next(&mut self) -> Result<Event, WatchError> {
-        self.0.next().await
-    }
 }
 
 // === impl Write, Precondition ===
 
 impl Write {
-    /// The key it changes.
+    /// The key that it changes.
     pub fn key(&self) -> &[u8] {
         match self {
             Write::Put(key, _) | Write::Delete(key) => key,
@@ -224,17 +202,18 @@ impl Write {
 }
 
 impl Precondition {
-    /// The key it speaks of.
+    /// The key that it is about.
     pub fn key(&self) -> &[u8] {
         match self {
             Precondition::Absent(key) | Precondition::At(key, _) => key,
         }
     }
 
-    /// Whether it holds for a key whose entry has this revision, or that has no entry.
+    /// Whether it holds for a key whose entry has this revision; `None` for a key without an entry.
     pub fn holds(&self, found: Option<Revision>) -> bool {
         match self {
             Precondition::Absent(_) => found.is_none(),
+            // 0 is what a caller holds who never read the entry, and etcd's revision of an absent key.
             Precondition::At(_, revision) => *revision != 0 && found == Some(*revision),
         }
     }
@@ -242,9 +221,9 @@ impl Precondition {
 
 // === impl Debug: sizes, never contents ===
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for KvEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry")
+        f.debug_struct("KvEntry")
             .field("key_len", &self.key.len())
             .field("value_len", &self.value.len())
             .field("revision", &self.revision)
@@ -267,11 +246,5 @@ impl fmt::Debug for Write {
             Write::Put(_, value) => f.debug_struct("Put").field("value_len", &value.len()).finish(),
             Write::Delete(_) => f.write_str("Delete"),
         }
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
     }
 }

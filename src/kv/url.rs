@@ -1,4 +1,4 @@
-//! Where a store is kept, as people write it: `sqlite:PATH`, `etcd://HOST:PORT,…/PREFIX` or `memory:`. Opens nothing.
+//! The address of a byte store: `sqlite:PATH`, `etcd://HOST:PORT,…/PREFIX` or `memory:`. Opens nothing.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,32 +7,32 @@ use std::str::FromStr;
 #[cfg(feature = "etcd")]
 use super::etcd;
 
-/// Where a store is kept.
+/// The address of a byte store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Url {
     /// `sqlite:PATH`, the path relative or absolute.
     Sqlite(PathBuf),
-    /// `memory:`, gone with the process.
+    /// `memory:`, which ends with the process.
     Memory,
     /// `etcd://HOST:PORT,…/PREFIX`.
     #[cfg(feature = "etcd")]
     Etcd(etcd::Address),
 }
 
-/// Why a text does not say where a store is kept.
+/// Why a text is not the address of a byte store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// No such kind of store.
+    /// An unknown kind of store.
     #[error("not the address of a byte store")]
     Unknown,
-    /// `sqlite:` and nothing after it.
+    /// `sqlite:` without a path.
     #[error("the address of an SQLite store lacks the path of its file")]
     NoPath,
-    /// A kind of store that this program was built without.
+    /// etcd, which this build does not support.
     #[cfg(not(feature = "etcd"))]
     #[error("this build has no support for etcd")]
     Etcd,
-    /// Of a store on etcd.
+    /// Not the address of a store on etcd.
     #[cfg(feature = "etcd")]
     #[error(transparent)]
     Etcd(#[from] etcd::AddressError),
@@ -41,7 +41,7 @@ pub enum UrlError {
 // === impl Url ===
 
 impl Url {
-    /// The same, its files relative to `folder`.
+    /// Resolves the paths of its files against `folder`.
     pub fn in_folder(self, folder: &Path) -> Url {
         match self {
             Url::Sqlite(path) => Url::Sqlite(folder.join(path)),
@@ -63,12 +63,14 @@ impl FromStr for Url {
         if let Some(address) = text.strip_prefix("etcd://") {
             return Ok(Url::Etcd(address.parse()?));
         }
+        // A clear error for a build without etcd: "unknown" would send the operator looking for a typing mistake.
         #[cfg(not(feature = "etcd"))]
         if text.starts_with("etcd://") {
             return Err(UrlError::Etcd);
         }
         match text.strip_prefix("sqlite:") {
             None => Err(UrlError::Unknown),
+            // Refused here, because no file's name can hold a zero byte.
             Some(path) if path.is_empty() || path.contains('\0') => Err(UrlError::NoPath),
             Some(path) => Ok(Url::Sqlite(PathBuf::from(path))),
         }
@@ -93,7 +95,7 @@ impl UrlError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             UrlError::Unknown | UrlError::NoPath => {
-                Some("write sqlite:PATH, or memory: for a store that is not kept")
+                Some("write sqlite:PATH, or memory: for a store that ends with the process")
             }
             #[cfg(not(feature = "etcd"))]
             UrlError::Etcd => Some("build with the feature `etcd`, or write sqlite:PATH"),

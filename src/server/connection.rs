@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::linger::Lingering;
+use super::lingering_stream::LingeringStream;
 use crate::api::{OverTls, Peer};
 
 /// Headers of a request, in number.
@@ -31,7 +31,7 @@ const STREAMS: u32 = 128;
 
 /// How long a peer is waited for.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct ConnectionTimeouts {
     /// To finish the TLS handshake.
     pub handshake: Duration,
     /// To send the headers of an HTTP/1 request, from the end of the one before.
@@ -40,7 +40,7 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-impl Default for Patience {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         // A machine that boots on a slow line needs a second or two for each. An idle connection is closed politely before
         // its next headers count as late, so that a client that asks once a minute sees an end and not an error.
@@ -52,7 +52,7 @@ impl Default for Patience {
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1
     Http1,
     /// HTTP/2
@@ -60,19 +60,19 @@ pub enum Protocol {
 }
 
 /// Serves one connection to its end.
-pub async fn serve<S>(
+pub(crate) async fn serve<S>(
     stream: S,
     protocol: Protocol,
     peer: Peer,
     over_tls: Option<OverTls>,
     router: Router,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::new());
-    let service = Routed { router, peer, over_tls, activity: Arc::clone(&activity) };
+    let activity = Arc::new(ConnectionActivity::new());
+    let service = ConnectionService { router, peer, over_tls, activity: Arc::clone(&activity) };
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -82,7 +82,7 @@ pub async fn serve<S>(
                 .max_buf_size(READ_AHEAD)
                 // An agent reports and execs: its end closes while the report is being recorded.
                 .half_close(true)
-                .serve_connection(TokioIo::new(Lingering::new(stream)), service);
+                .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
             watched(connection, http1::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
         }
         Protocol::Http2 => {
@@ -102,7 +102,7 @@ pub async fn serve<S>(
 async fn watched<C, E>(
     connection: C,
     close: impl Fn(Pin<&mut C>),
-    activity: &Activity,
+    activity: &ConnectionActivity,
     patience: Duration,
     mut stop: watch::Receiver<bool>,
 ) where
@@ -134,16 +134,16 @@ async fn watched<C, E>(
 }
 
 /// Requests under way on a connection.
-struct Activity(Mutex<(usize, Instant)>);
+struct ConnectionActivity(Mutex<(usize, Instant)>);
 
-impl Activity {
+impl ConnectionActivity {
     fn new() -> Self {
         Self(Mutex::new((0, Instant::now())))
     }
 
-    fn begin(self: &Arc<Self>) -> UnderWay {
+    fn begin(self: &Arc<Self>) -> RequestGuard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
-        UnderWay(Arc::clone(self))
+        RequestGuard(Arc::clone(self))
     }
 
     fn idle(&self, now: Instant) -> Duration {
@@ -152,9 +152,9 @@ impl Activity {
     }
 }
 
-struct UnderWay(Arc<Activity>);
+struct RequestGuard(Arc<ConnectionActivity>);
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = (state.0.saturating_sub(1), Instant::now());
@@ -162,15 +162,15 @@ impl Drop for UnderWay {
 }
 
 /// The routes, for the requests of one connection.
-struct Routed {
+struct ConnectionService {
     router: Router,
     peer: Peer,
     over_tls: Option<OverTls>,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionActivity>,
 }
 
-impl Service<Request<Incoming>> for Routed {
-    type Response = Response<Counted>;
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<TrackedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -182,18 +182,18 @@ impl Service<Request<Incoming>> for Routed {
         }
         let answer = self.router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
-            answer.await.map(|response| response.map(|body| Counted { body, _under_way: under_way }))
+            answer.await.map(|response| response.map(|body| TrackedBody { body, _under_way: under_way }))
         })
     }
 }
 
 /// A body that keeps its request under way until it was taken.
-struct Counted {
+struct TrackedBody {
     body: Body,
-    _under_way: UnderWay,
+    _under_way: RequestGuard,
 }
 
-impl HttpBody for Counted {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

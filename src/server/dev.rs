@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::connection::Patience;
-use super::listen::{ListenError, Listener};
-use super::run::Serving;
+use super::connection::ConnectionTimeouts;
+use super::listener::{ListenError, Listener};
+use super::run::ActiveListeners;
 use super::tls;
 use super::tls::TlsError;
 use crate::api::Api;
@@ -58,25 +58,23 @@ pub enum DevError {
 }
 
 /// A running throwaway store.
-pub struct Dev {
+pub struct DevServer {
     /// `https://ADDRESS:PORT#sha256/…`
     pub url: String,
     /// Of the member `dev`, an admin of `default`.
     pub token: Zeroizing<String>,
     /// Of many uses, for the same member.
     pub ticket: Zeroizing<String>,
-    /// Of the store's operator.
-    pub operator_token: Zeroizing<String>,
-    serving: Serving,
+    serving: ActiveListeners,
     store: Store,
 }
 
-impl Dev {
+impl DevServer {
     /// Starts one on `listen`, an address of loopback; port 0: a free one.
     pub async fn start(
         listen: SocketAddr,
         limits: api::limits::Settings,
-        patience: Patience,
+        patience: ConnectionTimeouts,
     ) -> Result<Self, DevError> {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         // A key file instead of a passphrase: nothing to derive, and nobody will ever need it again.
@@ -101,13 +99,12 @@ impl Dev {
             pin: Some(served.pin),
             limits,
         });
-        let serving = Serving::start(vec![listener], &api, CONNECTIONS, patience);
+        let serving = ActiveListeners::start(vec![listener], &api, CONNECTIONS, patience);
         let ticket = BootTicket::new(vec![url.clone()], Some(served.pin), issued.credential)?;
         Ok(Self {
             url: format!("{url}#{}", served.pin),
             token: made.admin_token.to_text(),
             ticket: ticket.to_text(),
-            operator_token: made.operator_token.to_text(),
             serving,
             store,
         })

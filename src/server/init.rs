@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::config::{Advertised, default_urls};
-use super::datadir::{DataDir, DataError};
+use super::config::{AdvertisedUrl, default_urls};
+use super::data_dir::{DataDir, DataDirError};
 use super::tls::TlsError;
-use super::{datadir, tls};
+use super::{data_dir, tls};
 use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::domain::name::{MemberName, OrgName};
@@ -29,7 +29,7 @@ pub struct InitOptions {
     /// Where the server will listen.
     pub listen: SocketAddr,
     /// How clients reach it.
-    pub advertise: Vec<Advertised>,
+    pub advertise: Vec<AdvertisedUrl>,
     /// Names and addresses for the certificate beside those.
     pub san: Vec<String>,
     /// The first organization.
@@ -54,24 +54,24 @@ pub struct InitOutcome {
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
-pub enum MakeError {
+pub enum SetupError {
     /// The folder.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] DataDirError),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// The store.
     #[error(transparent)]
     Store(#[from] store::InitError),
 }
 
-impl MakeError {
+impl SetupError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Data(error) => error.hint(),
             Self::Tls(TlsError::Name) => {
@@ -86,8 +86,8 @@ impl MakeError {
 }
 
 /// Makes a store.
-pub async fn init(options: InitOptions) -> Result<InitOutcome, MakeError> {
-    datadir::restrict_new_files();
+pub async fn init(options: InitOptions) -> Result<InitOutcome, SetupError> {
+    data_dir::restrict_new_files();
     let data = DataDir::create(&options.data, &[])?;
     match make(&data, options).await {
         Ok(made) => Ok(made),
@@ -98,13 +98,13 @@ pub async fn init(options: InitOptions) -> Result<InitOutcome, MakeError> {
     }
 }
 
-async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeError> {
+async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, SetupError> {
     let (record_key, text) = RecordKey::generate(&mut Kernel);
-    data.write(datadir::RECORD_KEY, line(&text).as_bytes(), 0o600)?;
-    let Serving { url, pin } = prepare_serving(data, &options)?;
+    data.write(data_dir::RECORD_KEY, line(&text).as_bytes(), 0o600)?;
+    let ServingAddress { url, pin } = prepare_serving(data, &options)?;
 
     let url_of_store = data.store(options.store);
-    let kv = kv::open(&url_of_store).map_err(MakeError::Kv)?;
+    let kv = kv::open(&url_of_store).map_err(SetupError::Kv)?;
     let slot = NewKeyslot { credential: false, secret: options.secret, label: None, argon2: None };
     let first = Init { slots: vec![slot], org: options.org, admin: options.admin };
     let made =
@@ -123,30 +123,30 @@ async fn make(data: &DataDir, options: InitOptions) -> Result<InitOutcome, MakeE
         admin_token: made.admin_token.to_text(),
         url_with_pin: format!("{url}#{pin}"),
         pin,
-        ca: data.file(datadir::TLS).join("ca.pem"),
+        ca: data.file(data_dir::TLS).join("ca.pem"),
     })
 }
 
 /// How a server is reached.
-pub(crate) struct Serving {
+pub(crate) struct ServingAddress {
     pub(crate) url: String,
     pub(crate) pin: Pin,
 }
 
 /// Certificate and configuration.
-pub(crate) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<Serving, MakeError> {
+pub(crate) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<ServingAddress, SetupError> {
     let made = tls::make(&certificate_names(options), SystemClock.now())?;
     let files: [(&str, &str); 4] =
         [("ca.pem", &made.ca), ("ca.key", &made.ca_key), ("cert.pem", &made.chain), ("key.pem", &made.key)];
     for (name, content) in files {
-        data.write(&format!("{}/{name}", datadir::TLS), content.as_bytes(), 0o600)?;
+        data.write(&format!("{}/{name}", data_dir::TLS), content.as_bytes(), 0o600)?;
     }
-    data.write(datadir::CONFIG, configuration(options).as_bytes(), 0o600)?;
+    data.write(data_dir::CONFIG, configuration(options).as_bytes(), 0o600)?;
     let url = match options.advertise.first() {
         Some(advertised) => advertised.url.clone(),
         None => default_urls(&[options.listen], host_name().as_deref()).pop().unwrap_or_default(),
     };
-    Ok(Serving { url, pin: made.pin })
+    Ok(ServingAddress { url, pin: made.pin })
 }
 
 fn certificate_names(options: &InitOptions) -> Vec<String> {
@@ -163,12 +163,12 @@ fn certificate_names(options: &InitOptions) -> Vec<String> {
 /// This machine's name, when it can stand in a URL.
 fn host_name() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?.to_ascii_lowercase();
-    name.parse::<Advertised>().ok().map(|advertised| advertised.host)
+    name.parse::<AdvertisedUrl>().ok().map(|advertised| advertised.host)
 }
 
 fn configuration(options: &InitOptions) -> String {
     let mut text = format!(
-        "# How `dropsafe serve` serves this store. Flags override what stands here.\n\
+        "# How `dropsafe serve` serves this store. ServeFlags override what stands here.\n\
          # Paths are relative to this folder.\n\n\
          # TLS 1.3 is spoken here.\n\
          listen: \"{}\"\n\n",

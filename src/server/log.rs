@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum ServerLogFormat {
     /// Lines for people.
     #[default]
     Text,
@@ -19,7 +19,7 @@ pub enum LogFormat {
     Json,
 }
 
-impl FromStr for LogFormat {
+impl FromStr for ServerLogFormat {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -33,7 +33,7 @@ impl FromStr for LogFormat {
 
 /// How much is logged of this program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogLevel(LevelFilter);
+pub(crate) struct LogLevel(LevelFilter);
 
 impl Default for LogLevel {
     fn default() -> Self {
@@ -60,15 +60,15 @@ impl FromStr for LogLevel {
 
 /// Starts the log of this process; a second call changes nothing. A panic is logged by its place alone: its message may
 /// hold what was being worked on.
-pub fn start(format: LogFormat, level: LogLevel) {
+pub(crate) fn start(format: ServerLogFormat, level: LogLevel) {
     let others = level.0.min(LevelFilter::from_level(Level::WARN));
     let filter = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), level.0);
     let started = match format {
-        LogFormat::Text => {
+        ServerLogFormat::Text => {
             let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
             tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()
         }
-        LogFormat::Json => {
+        ServerLogFormat::Json => {
             let lines =
                 tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
             tracing_subscriber::registry().with(lines.with_target(false).with_filter(filter)).try_init()

@@ -1,31 +1,33 @@
 //! Assembly: configuration → byte store → store → API → listeners → drain; and the making of a store. Holds no rule of
 //! what a store does, and prints nothing.
 
-pub mod config;
+mod config;
 mod connection;
-pub mod datadir;
+pub(crate) mod data_dir;
 mod dev;
 mod init;
-mod linger;
-mod listen;
+mod lingering_stream;
+mod listener;
 mod log;
 mod migrate;
-mod notify;
 mod restore;
 mod run;
-pub mod tls;
+mod tls;
 mod unlock;
 
-pub use config::{Flags, ServeConfig};
-pub use connection::Patience;
-pub use dev::{Dev, DevError};
-pub use init::{InitOptions, InitOutcome, MakeError, init};
-pub use listen::ListenError;
-pub use log::{LogFormat, LogLevel, start as start_log};
-pub use migrate::{MigrateError, migrate};
-pub use restore::{RestoreError, restore};
-pub use run::{RunError, Started, run};
+pub(crate) use config::AdvertisedUrl;
+pub use config::{ServeConfig, ServeFlags};
+pub use connection::ConnectionTimeouts;
+pub(crate) use data_dir::DataDirError;
+pub use dev::DevServer;
+pub(crate) use init::SetupError;
+pub use init::{InitOptions, InitOutcome, init};
+pub(crate) use log::{ServerLogFormat, start as start_log};
+pub(crate) use migrate::{ServerMigrateError, migrate};
+pub(crate) use restore::{ServerRestoreError, restore};
+pub use run::{RunError, StartupInfo, run};
 
-pub use crate::api::limits::Settings as Limits;
-pub use crate::kv::Url;
-pub use crate::store::{Migrated, Moving, Restored, UnlockSecret};
+pub(crate) use crate::api::limits::Settings as Limits;
+pub(crate) use crate::kv::Url;
+pub(crate) use crate::store::Moving;
+pub use crate::store::UnlockSecret;

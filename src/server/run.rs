@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::config::{Role, ServeConfig};
-use super::connection::Patience;
-use super::datadir::{DataDir, DataError};
-use super::listen::{ListenError, Listener, accept};
-use super::notify::Notify;
+use super::config::{ServeConfig, ServerRole};
+use super::connection::ConnectionTimeouts;
+use super::data_dir::{DataDir, DataDirError};
+use super::listener::{ListenError, Listener, accept};
 use super::tls::TlsError;
-use super::{datadir, listen, tls, unlock};
+use super::{data_dir, listener, tls, unlock};
 use crate::api::Api;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
+use crate::process::SdNotify;
 use crate::store::{Caller, Coded as _, KernelEntropy, Store, SystemClock};
 use crate::{api, kv, store};
 
@@ -28,7 +28,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 pub enum RunError {
     /// The folder.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] DataDirError),
     /// The record key's file.
     #[error("the record key cannot be used")]
     RecordKey(#[source] KeyFileError),
@@ -37,7 +37,7 @@ pub enum RunError {
     Tls(#[from] TlsError),
     /// The byte store.
     #[error("opening the byte store")]
-    Kv(#[source] kv::OpenError),
+    Kv(#[source] kv::KvOpenError),
     /// The store in it.
     #[error(transparent)]
     Open(#[from] store::OpenError),
@@ -67,23 +67,25 @@ impl RunError {
 pub async fn run(
     config: ServeConfig,
     stop: impl Future<Output = ()>,
-    started: impl FnOnce(&Started),
+    started: impl FnOnce(&StartupInfo),
 ) -> Result<(), RunError> {
-    datadir::restrict_new_files();
-    listen::allow_descriptors();
+    data_dir::restrict_new_files();
+    listener::allow_descriptors();
     if crate::crypto::memory::harden_process().is_err() {
         tracing::warn!("core dumps could not be turned off");
     }
     let data = DataDir::open(&config.data)?;
-    let notify = Notify::to(config.notify.as_deref());
+    let notify = SdNotify::new(config.notify.as_deref());
 
     // Everything that can be wrong is read before anything listens.
-    let record_key = RecordKey::from_text(&datadir::read_private(&data.file(datadir::RECORD_KEY))?)
+    let record_key = RecordKey::from_text(&data_dir::read_private(&data.file(data_dir::RECORD_KEY))?)
         .map_err(RunError::RecordKey)?;
-    let served = tls::served(&datadir::read(&config.cert)?, &datadir::read_private(&config.key)?)?;
+    let served = tls::served(&data_dir::read(&config.cert)?, &data_dir::read_private(&config.key)?)?;
     let secret = match config.role {
-        Role::Deposit => None,
-        Role::All | Role::Release => unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?,
+        ServerRole::Deposit => None,
+        ServerRole::All | ServerRole::Release => {
+            unlock::secret(config.unlock.as_ref(), config.credentials.as_deref())?
+        }
     };
     let listeners = bind(&config, &served)?;
 
@@ -108,11 +110,12 @@ pub async fn run(
             ..Default::default()
         },
     });
-    if config.role == Role::Release {
+    if config.role == ServerRole::Release {
         api.serve_boots_only();
     }
-    let serving = Serving::start(listeners, &api, config.connections, config.patience);
-    let told = Started { addresses: serving.addresses.clone(), pin: served.pin, locked: store.is_locked() };
+    let serving = ActiveListeners::start(listeners, &api, config.connections, config.patience);
+    let told =
+        StartupInfo { addresses: serving.addresses.clone(), pin: served.pin, locked: store.is_locked() };
     let state = if told.locked { "locked: takes deposits, refuses boots" } else { "unlocked" };
     tracing::info!(addresses = ?told.addresses, pin = %told.pin, role = %config.role, state, "serving");
     notify.ready(state);
@@ -120,7 +123,7 @@ pub async fn run(
 
     stop.await;
     tracing::info!("finishing requests");
-    notify.stopping();
+    notify.stopping("finishing requests");
     serving.finish(config.drain).await;
     store.close().await;
     tracing::info!("stopped");
@@ -130,7 +133,7 @@ pub async fn run(
 
 /// What is known once the server answers.
 #[derive(Clone, Debug)]
-pub struct Started {
+pub struct StartupInfo {
     /// TCP addresses that are listened on.
     pub addresses: Vec<std::net::SocketAddr>,
     /// The pin of the TLS key.
@@ -139,12 +142,12 @@ pub struct Started {
     pub locked: bool,
 }
 
-async fn open(url: &kv::Url, record_key: RecordKey, role: Role) -> Result<Store, RunError> {
+async fn open(url: &kv::Url, record_key: RecordKey, role: ServerRole) -> Result<Store, RunError> {
     let kv = kv::open(url).map_err(RunError::Kv)?;
     let (own, clock, random) = (Arc::clone(&kv), Arc::new(SystemClock), Arc::new(KernelEntropy));
     let opened = match role {
-        Role::Deposit => Store::open_for_deposits(own, record_key, clock, random).await,
-        Role::All | Role::Release => Store::open(own, record_key, clock, random).await,
+        ServerRole::Deposit => Store::open_for_deposits(own, record_key, clock, random).await,
+        ServerRole::All | ServerRole::Release => Store::open(own, record_key, clock, random).await,
     };
     match opened {
         Ok(store) => Ok(store),
@@ -155,7 +158,7 @@ async fn open(url: &kv::Url, record_key: RecordKey, role: Role) -> Result<Store,
     }
 }
 
-fn bind(config: &ServeConfig, served: &tls::Served) -> Result<Vec<Listener>, ListenError> {
+fn bind(config: &ServeConfig, served: &tls::ServerTls) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
     for address in &config.listen {
         listeners.push(Listener::tls(*address, Arc::clone(&served.config))?);
@@ -170,7 +173,7 @@ fn bind(config: &ServeConfig, served: &tls::Served) -> Result<Vec<Listener>, Lis
 }
 
 /// Listeners at work.
-pub(crate) struct Serving {
+pub(crate) struct ActiveListeners {
     api: Api,
     stop: watch::Sender<bool>,
     accepting: JoinSet<()>,
@@ -179,9 +182,14 @@ pub(crate) struct Serving {
     pub(crate) addresses: Vec<std::net::SocketAddr>,
 }
 
-impl Serving {
+impl ActiveListeners {
     /// Accepts from all of `listeners`, at most `connections` connections at once.
-    pub(crate) fn start(listeners: Vec<Listener>, api: &Api, connections: usize, patience: Patience) -> Self {
+    pub(crate) fn start(
+        listeners: Vec<Listener>,
+        api: &Api,
+        connections: usize,
+        patience: ConnectionTimeouts,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let room = Arc::new(Semaphore::new(connections));
         let addresses = listeners.iter().filter_map(Listener::address).collect();

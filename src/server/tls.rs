@@ -48,21 +48,21 @@ pub enum TlsError {
 }
 
 /// An authority and a server certificate that it signed, as PEM.
-pub struct Made {
+pub(crate) struct GeneratedCertificates {
     /// The authority's certificate: what clients without a pin trust.
-    pub ca: String,
+    pub(crate) ca: String,
     /// The authority's key.
-    pub ca_key: Zeroizing<String>,
+    pub(crate) ca_key: Zeroizing<String>,
     /// The server's certificate, and the authority's after it.
-    pub chain: String,
+    pub(crate) chain: String,
     /// The server's key.
-    pub key: Zeroizing<String>,
+    pub(crate) key: Zeroizing<String>,
     /// Of the server's key.
-    pub pin: Pin,
+    pub(crate) pin: Pin,
 }
 
 /// Makes an authority and a server certificate for `names`, which are host names and addresses.
-pub fn make(names: &[String], now: Timestamp) -> Result<Made, TlsError> {
+pub(crate) fn make(names: &[String], now: Timestamp) -> Result<GeneratedCertificates, TlsError> {
     let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
     let mut ca = params(now, AUTHORITY_YEARS, "dropsafe authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -78,7 +78,7 @@ pub fn make(names: &[String], now: Timestamp) -> Result<Made, TlsError> {
     let certificate = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).map_err(TlsError::Make)?;
 
     let ca_pem = ca_certificate.pem();
-    Ok(Made {
+    Ok(GeneratedCertificates {
         ca_key: Zeroizing::new(ca_key.serialize_pem()),
         chain: certificate.pem() + &ca_pem,
         ca: ca_pem,
@@ -88,15 +88,15 @@ pub fn make(names: &[String], now: Timestamp) -> Result<Made, TlsError> {
 }
 
 /// What the listeners serve with.
-pub struct Served {
+pub(crate) struct ServerTls {
     /// The configuration.
-    pub config: Arc<ServerConfig>,
+    pub(crate) config: Arc<ServerConfig>,
     /// The pin of its key.
-    pub pin: Pin,
+    pub(crate) pin: Pin,
 }
 
 /// The configuration for a certificate chain and its key, both PEM.
-pub fn served(chain: &str, key: &str) -> Result<Served, TlsError> {
+pub(crate) fn served(chain: &str, key: &str) -> Result<ServerTls, TlsError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|_| TlsError::NoCertificate)?;
@@ -117,7 +117,7 @@ pub fn served(chain: &str, key: &str) -> Result<Served, TlsError> {
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| TlsError::Randomness)?;
     config.send_tls13_tickets = 1;
     config.max_tls13_tickets = 2;
-    Ok(Served { config: Arc::new(config), pin })
+    Ok(ServerTls { config: Arc::new(config), pin })
 }
 
 fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::config::UnlockFrom;
-use super::datadir::{DataError, is_exposed, read};
+use super::config::UnlockSource;
+use super::data_dir::{DataDirError, is_exposed, read};
 use crate::store::UnlockSecret;
 
 /// Names of systemd credentials that are looked for (systemd.exec(5), LoadCredentialEncrypted=).
@@ -14,13 +14,13 @@ const CREDENTIAL_KEY: &str = "dropsafe.key";
 const CREDENTIAL_PASSPHRASE: &str = "dropsafe.passphrase";
 
 /// What was configured, or else what systemd has put into this service's credentials, or else nothing.
-pub fn secret(
-    configured: Option<&UnlockFrom>,
+pub(crate) fn secret(
+    configured: Option<&UnlockSource>,
     credentials: Option<&Path>,
-) -> Result<Option<UnlockSecret>, DataError> {
+) -> Result<Option<UnlockSecret>, DataDirError> {
     match configured {
-        Some(UnlockFrom::PassphraseFile(path)) => return Ok(Some(passphrase(guarded(path)?))),
-        Some(UnlockFrom::KeyFile(path)) => return Ok(Some(UnlockSecret::KeyFile(guarded(path)?))),
+        Some(UnlockSource::PassphraseFile(path)) => return Ok(Some(passphrase(guarded(path)?))),
+        Some(UnlockSource::KeyFile(path)) => return Ok(Some(UnlockSecret::KeyFile(guarded(path)?))),
         None => {}
     }
     let Some(credentials) = credentials else { return Ok(None) };
@@ -37,7 +37,7 @@ pub fn secret(
 
 /// A file that an operator made is told about, not refused, when others may read it: the store must come up at boot, and
 /// the folder around the file may well be closed.
-fn guarded(path: &Path) -> Result<Zeroizing<String>, DataError> {
+fn guarded(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
     if is_exposed(path)? {
         tracing::warn!(file = %path.display(), "the file that unlocks the store may be read by other users: chmod 600");
     }

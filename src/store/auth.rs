@@ -16,6 +16,7 @@ use super::{Store, keyspace};
 use crate::domain::audit::{
     Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target,
 };
+use crate::domain::code::Code;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TicketId};
 use crate::domain::name::{MemberName, OrgName};
@@ -173,12 +174,12 @@ impl AuthError {
 }
 
 impl Coded for AuthError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Unknown => "unauthorized",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::SourceNotAllowed => "source_not_allowed",
+            Self::Unknown => Code::Unauthorized,
+            Self::Expired => Code::Expired,
+            Self::Revoked => Code::Revoked,
+            Self::SourceNotAllowed => Code::SourceNotAllowed,
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -307,7 +308,7 @@ impl Store {
         target: Option<Target>,
     ) -> Result<(), Error> {
         let Err(denied) = decide(&caller.principal, &action, &caller.policy) else { return Ok(()) };
-        self.record_denial(caller.event(told).target(target).denied(denied.code())).await;
+        self.record_denial(caller.event(told).target(target).denied(denied)).await;
         Err(denied.into())
     }
 
@@ -320,7 +321,7 @@ impl Store {
         match caller.own_member() {
             Ok(inside) => Ok(inside),
             Err(error) => {
-                self.record_denial(caller.event(told).denied(Denied::OperatorOutside.code())).await;
+                self.record_denial(caller.event(told).denied(Denied::OperatorOutside)).await;
                 Err(error)
             }
         }
@@ -338,7 +339,7 @@ impl Store {
         match decide(&caller.principal, &action, &caller.policy) {
             Ok(()) => true,
             Err(denied) => {
-                self.deny_aside(caller.event(told).about(target).denied(denied.code()));
+                self.deny_aside(caller.event(told).about(target).denied(denied));
                 false
             }
         }

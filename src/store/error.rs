@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use crate::domain::code::Code;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Denied;
 use crate::domain::value::ValueError;
-use crate::kv::{CommitError, ReadError};
+use crate::kv::{CommitError, KvReadError};
 
 /// A stable code for programs, beside the message for people.
 pub trait Coded: std::error::Error {
-    /// One of the codes of the HTTP API in snake_case; beside those `corrupt` (a record that does not open: a defect or
-    /// a damaged byte store; outward an `internal`) and `already_initialised`.
-    fn code(&self) -> &'static str;
+    /// The code, for programs.
+    fn code(&self) -> Code;
 
     /// What to do about it.
     fn hint(&self) -> Option<String> {
@@ -135,14 +135,14 @@ pub enum Error {
 // === impl Coded ===
 
 impl Coded for Failure {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-            Self::Full => "store_full",
-            Self::Corrupt => "corrupt",
-            Self::Conflict => "conflict",
-            Self::Internal => "internal",
+            Self::Overloaded => Code::Overloaded,
+            Self::Unavailable => Code::Unavailable,
+            Self::Full => Code::StoreFull,
+            Self::Corrupt => Code::Corrupt,
+            Self::Conflict => Code::Conflict,
+            Self::Internal => Code::Internal,
         }
     }
 
@@ -167,22 +167,22 @@ impl Coded for Failure {
 }
 
 impl Coded for Error {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Forbidden(_) => "forbidden",
-            Self::WriteOnly => "write_only",
-            Self::NotFound { .. } => "not_found",
-            Self::Invalid { .. } => "invalid_request",
-            Self::NameTaken { .. } | Self::Taken { .. } => "name_taken",
-            Self::NameRefused { .. } => "name_refused",
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::WriteOnly => Code::WriteOnly,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Invalid { .. } => Code::InvalidRequest,
+            Self::NameTaken { .. } | Self::Taken { .. } => Code::NameTaken,
+            Self::NameRefused { .. } => Code::NameRefused,
             Self::Value(error) => value_code(error),
-            Self::VersionMismatch => "version_mismatch",
-            Self::StaleGeneration { .. } => "stale_generation",
-            Self::Locked => "locked",
-            Self::LastKeyslot => "last_keyslot",
-            Self::LastAdmin => "last_admin",
-            Self::IdempotencyMismatch => "idempotency_mismatch",
-            Self::Conflict { .. } => "conflict",
+            Self::VersionMismatch => Code::VersionMismatch,
+            Self::StaleGeneration { .. } => Code::StaleGeneration,
+            Self::Locked => Code::Locked,
+            Self::LastKeyslot => Code::LastKeyslot,
+            Self::LastAdmin => Code::LastAdmin,
+            Self::IdempotencyMismatch => Code::IdempotencyMismatch,
+            Self::Conflict { .. } => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -220,22 +220,22 @@ impl Coded for Error {
 /// A person has to unlock it, so there is no point in asking often.
 pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 
-fn value_code(error: &ValueError) -> &'static str {
+fn value_code(error: &ValueError) -> Code {
     match error {
-        ValueError::Nul | ValueError::NotText => "value_invalid",
+        ValueError::Nul | ValueError::NotText => Code::ValueInvalid,
         ValueError::VariableTooLong { .. }
         | ValueError::AboveCeiling { .. }
-        | ValueError::FileTooLong { .. } => "value_too_large",
+        | ValueError::FileTooLong { .. } => Code::ValueTooLarge,
     }
 }
 
 // === from the byte store ===
 
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Self {
+impl From<KvReadError> for Failure {
+    fn from(error: KvReadError) -> Self {
         match error {
-            ReadError::Corrupt => Self::Corrupt,
-            ReadError::Unavailable(_) => Self::Unavailable,
+            KvReadError::Corrupt => Self::Corrupt,
+            KvReadError::Unavailable(_) => Self::Unavailable,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::tokens::{Mint, TokenRecord};
 use super::{Caller, Identity, Store};
 use crate::crypto::record::RecordKey;
 use crate::domain::audit::AuditAction;
+use crate::domain::code::Code;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::StoreId;
 use crate::domain::name::{MemberName, OrgName};
@@ -202,10 +203,10 @@ impl super::journal::Tx<'_> {
 }
 
 impl Coded for InitError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::AlreadyInitialised | Self::Foreign => "already_initialised",
-            Self::NoKeyslot | Self::Keyslot => "invalid_request",
+            Self::AlreadyInitialised | Self::Foreign => Code::AlreadyInitialised,
+            Self::NoKeyslot | Self::Keyslot => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -222,11 +223,11 @@ impl Coded for InitError {
 }
 
 impl Coded for OpenError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NotInitialised => "not_found",
-            Self::WrongRecordKey => "forbidden",
-            Self::NewerFormat { .. } | Self::Foreign | Self::Moved => "conflict",
+            Self::NotInitialised => Code::NotFound,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::NewerFormat { .. } | Self::Foreign | Self::Moved => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
     }

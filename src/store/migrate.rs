@@ -14,7 +14,8 @@ use super::records::{decode, encode};
 use super::{Identity, StoreId};
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
-use crate::kv::{CommitError, Entry, Kv, Precondition, Revision, Write};
+use crate::domain::code::Code;
+use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 
 /// There while a move is under way: whose, so that no other store is mixed in.
 const MARKER: &[u8] = b"\0migrate";
@@ -80,7 +81,7 @@ struct Place<'a> {
 /// A walk over all records of a place, those of the place itself apart.
 struct Walk<'a> {
     kv: &'a Arc<dyn Kv>,
-    page: std::vec::IntoIter<Entry>,
+    page: std::vec::IntoIter<KvEntry>,
     after: Option<Vec<u8>>,
     more: bool,
 }
@@ -188,7 +189,7 @@ async fn copy(
 }
 
 impl Place<'_> {
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
+    async fn get(&self, key: &[u8]) -> Result<Option<KvEntry>, Failure> {
         Ok(self.kv.get(&[key.to_vec()]).await?.0.pop().flatten())
     }
 
@@ -274,7 +275,7 @@ impl Place<'_> {
 
 impl Walk<'_> {
     /// The next record. The header and marks are the place's own, not the store's.
-    async fn next(&mut self) -> Result<Option<Entry>, Failure> {
+    async fn next(&mut self) -> Result<Option<KvEntry>, Failure> {
         loop {
             match self.page.next() {
                 Some(entry) if entry.key.starts_with(b"\0") => {}
@@ -302,13 +303,13 @@ async fn identity_of(kv: &Arc<dyn Kv>, record_key: &RecordKey) -> Result<Identit
 }
 
 impl Coded for MigrateError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NoSource => "not_found",
-            Self::NotEmpty => "already_initialised",
-            Self::WrongRecordKey => "forbidden",
-            Self::Moved | Self::Changing | Self::Differs => "conflict",
-            Self::TooLarge => "invalid_request",
+            Self::NoSource => Code::NotFound,
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Moved | Self::Changing | Self::Differs => Code::Conflict,
+            Self::TooLarge => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
     }

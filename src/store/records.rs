@@ -52,7 +52,7 @@ pub(crate) struct Scanned<T> {
 
 /// Some keys as they were at one revision.
 pub(crate) struct Snapshot {
-    entries: Vec<Option<kv::Entry>>,
+    entries: Vec<Option<kv::KvEntry>>,
 }
 
 impl Records {
@@ -85,7 +85,7 @@ impl Records {
     ) -> Result<Scanned<T>, Failure> {
         let page = self.kv.scan(prefix.bytes(), after, limit).await?;
         let mut found = Vec::with_capacity(page.entries.len());
-        for kv::Entry { key, value, .. } in page.entries {
+        for kv::KvEntry { key, value, .. } in page.entries {
             let record = self.open(&key, &value)?;
             found.push(Found { key, record });
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::random::Kernel;
 use dropsafe::server::{
-    Flags, InitOptions, InitOutcome, RunError, ServeConfig, Started, UnlockSecret, init, run,
+    InitOptions, InitOutcome, RunError, ServeConfig, ServeFlags, StartupInfo, UnlockSecret, init, run,
 };
 use dropsafe::settings::Environment;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,7 +32,7 @@ async fn made(data: &Path) -> (InitOutcome, Zeroizing<String>) {
     (outcome, key)
 }
 
-fn config(data: &Path, flags: &Flags) -> ServeConfig {
+fn config(data: &Path, flags: &ServeFlags) -> ServeConfig {
     let file = std::fs::read_to_string(data.join("server.yaml")).unwrap();
     ServeConfig::read(data, flags, &Environment::default(), &file).unwrap()
 }
@@ -40,7 +40,7 @@ fn config(data: &Path, flags: &Flags) -> ServeConfig {
 struct Running {
     stop: oneshot::Sender<()>,
     done: tokio::task::JoinHandle<Result<(), RunError>>,
-    started: Started,
+    started: StartupInfo,
 }
 
 async fn running(config: ServeConfig) -> Running {
@@ -101,7 +101,7 @@ async fn it_serves_starts_locked_and_unlocks_from_a_file() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("store");
     let (outcome, key) = made(&data).await;
-    let server = running(config(&data, &Flags::default())).await;
+    let server = running(config(&data, &ServeFlags::default())).await;
     assert!(server.started.locked);
     assert_eq!(server.started.pin, outcome.pin);
     let mode = std::fs::metadata(data.join("dropsafe.sock")).unwrap().permissions().mode();
@@ -113,7 +113,7 @@ async fn it_serves_starts_locked_and_unlocks_from_a_file() {
     let file = root.path().join("unlock.key");
     std::fs::write(&file, &*key).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let flags = Flags { unlock_key_file: Some(file.clone()), ..Flags::default() };
+    let flags = ServeFlags { unlock_key_file: Some(file.clone()), ..ServeFlags::default() };
     let server = running(config(&data, &flags)).await;
     assert!(!server.started.locked);
     assert!(over_the_socket(&data, request).await.contains("\ndropsafe_locked 0\n"));
@@ -137,11 +137,12 @@ async fn a_second_server_on_the_same_data_is_refused_and_names_the_first() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("store");
     made(&data).await;
-    let first = running(config(&data, &Flags::default())).await;
-    let second = run(config(&data, &Flags::default()), std::future::pending(), |_| {}).await.unwrap_err();
+    let first = running(config(&data, &ServeFlags::default())).await;
+    let second =
+        run(config(&data, &ServeFlags::default()), std::future::pending(), |_| {}).await.unwrap_err();
     assert!(second.to_string().contains(&format!("process {}", std::process::id())), "{second}");
     first.stop().await;
-    running(config(&data, &Flags::default())).await.stop().await;
+    running(config(&data, &ServeFlags::default())).await.stop().await;
 }
 
 #[tokio::test]
@@ -150,7 +151,7 @@ async fn what_is_wrong_with_the_folder_is_said_with_a_remedy() {
     let data = root.path().join("store");
     made(&data).await;
     let fails = async |data: &Path| {
-        run(config(data, &Flags::default()), std::future::pending(), |_| {}).await.unwrap_err()
+        run(config(data, &ServeFlags::default()), std::future::pending(), |_| {}).await.unwrap_err()
     };
     let key = std::fs::read(data.join("record.key")).unwrap();
     std::fs::write(data.join("record.key"), "dropsafe-record-1nonsense").unwrap();

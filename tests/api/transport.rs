@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dropsafe::api::limits::Settings;
 use dropsafe::domain::pin::Pin;
-use dropsafe::server::{Dev, Patience};
+use dropsafe::server::{ConnectionTimeouts, DevServer};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,22 +19,22 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-const SHORT: Patience = Patience {
+const SHORT: ConnectionTimeouts = ConnectionTimeouts {
     handshake: Duration::from_millis(300),
     headers: Duration::from_millis(300),
     idle: Duration::from_millis(200),
 };
 
-async fn start(patience: Patience) -> Dev {
-    Dev::start(([127, 0, 0, 1], 0).into(), Settings::default(), patience).await.unwrap()
+async fn start(patience: ConnectionTimeouts) -> DevServer {
+    DevServer::start(([127, 0, 0, 1], 0).into(), Settings::default(), patience).await.unwrap()
 }
 
-fn address(dev: &Dev) -> SocketAddr {
+fn address(dev: &DevServer) -> SocketAddr {
     let (url, _) = dev.url.split_once('#').unwrap();
     url.strip_prefix("https://").unwrap().parse().unwrap()
 }
 
-async fn connect(dev: &Dev, protocol: &[u8]) -> TlsStream<TcpStream> {
+async fn connect(dev: &DevServer, protocol: &[u8]) -> TlsStream<TcpStream> {
     let pin = dev.url.split_once('#').unwrap().1.parse().unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -101,7 +101,7 @@ async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
 
 #[tokio::test]
 async fn tls_is_1_3_with_a_hybrid_key_exchange_and_the_pinned_key() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let mut stream = connect(&dev, b"http/1.1").await;
     let session = stream.get_ref().1;
     assert_eq!(session.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
@@ -115,7 +115,7 @@ async fn tls_is_1_3_with_a_hybrid_key_exchange_and_the_pinned_key() {
 
 #[tokio::test]
 async fn tls_1_2_is_refused() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let mut stream = TcpStream::connect(address(&dev)).await.unwrap();
     stream.write_all(&client_hello_1_2()).await.unwrap();
     let mut alert = [0; 7];
@@ -149,7 +149,7 @@ fn client_hello_1_2() -> Vec<u8> {
 
 #[tokio::test]
 async fn http_2_carries_many_requests_on_one_connection() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let stream = connect(&dev, b"h2").await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let (sender, connection) =
@@ -214,7 +214,7 @@ async fn slow_peers_are_let_go() {
 
 #[tokio::test]
 async fn broken_requests_are_answered_or_cut_and_the_server_lives() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     for (request, status) in [
         ("nonsense\r\n\r\n", "400"),
         ("GET /healthz HTTP/1.1\r\n\r\n", "200"),
@@ -245,7 +245,7 @@ async fn broken_requests_are_answered_or_cut_and_the_server_lives() {
 
 #[tokio::test]
 async fn who_sends_too_much_learns_it() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let mut stream = connect(&dev, b"http/1.1").await;
     let head = format!(
         "POST /v1/secrets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
@@ -264,7 +264,7 @@ async fn who_sends_too_much_learns_it() {
 /// The agent sends its report and is gone.
 #[tokio::test]
 async fn a_report_is_recorded_although_its_sender_is_gone() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let ticket = dropsafe::domain::ticket::BootTicket::parse(&dev.ticket).unwrap();
     let credential = ticket.credential().to_text();
     let mut stream = connect(&dev, b"http/1.1").await;
@@ -311,7 +311,7 @@ async fn a_report_is_recorded_although_its_sender_is_gone() {
 
 #[tokio::test]
 async fn draining_finishes_what_was_begun() {
-    let dev = start(Patience::default()).await;
+    let dev = start(ConnectionTimeouts::default()).await;
     let mut begun = connect(&dev, b"http/1.1").await;
     let body = r#"{"name":"late","value":"v"}"#;
     let head = format!(

@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 const DOCKER_LINE: usize = 64 << 10;
 
 /// A variable, by name and value. Names are those of shells: letters, digits and `_`.
-pub type Variable<'a> = (&'a str, &'a [u8]);
+pub(crate) type Variable<'a> = (&'a str, &'a [u8]);
 
 /// Every value in double quotes, with a backslash before `\`, `"`, `$` and the backquote and before nothing else: what
 /// systemd.exec(5), `EnvironmentFile=`, and POSIX XCU 2.2.3 both undo. A newline stays a newline.
-pub fn environment_file(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn environment_file(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
     let worst = variables.iter().map(|(name, value)| name.len() + 2 * value.len() + 4).sum();
     // Reserved in full: a vector that grows leaves copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(worst));
@@ -30,7 +30,7 @@ pub fn environment_file(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads back what [`environment_file`] writes, and nothing else. `None` for any other text.
-pub fn parse(text: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
+pub(crate) fn parse(text: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
     let mut variables = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -58,7 +58,7 @@ pub fn parse(text: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
 }
 
 /// For `.` in a POSIX shell: single quotes, in which nothing but a single quote is special.
-pub fn profile(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn profile(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
     let worst = variables.iter().map(|(name, value)| name.len() + 4 * value.len() + 16).sum();
     let mut text = Zeroizing::new(Vec::with_capacity(worst));
     for (name, value) in variables {
@@ -80,7 +80,7 @@ pub fn profile(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
 ///
 /// # Errors
 /// The names of the values that it cannot hold: with a newline, ending in a carriage return, or too long.
-pub fn docker(variables: &[Variable<'_>]) -> Result<Zeroizing<Vec<u8>>, Vec<String>> {
+pub(crate) fn docker(variables: &[Variable<'_>]) -> Result<Zeroizing<Vec<u8>>, Vec<String>> {
     let fits = |(name, value): &Variable<'_>| {
         !value.contains(&b'\n') && !value.ends_with(b"\r") && name.len() + value.len() + 2 < DOCKER_LINE
     };

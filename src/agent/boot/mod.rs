@@ -5,11 +5,9 @@
 //! |---|---|
 //! | [`formats`] | the texts |
 //! | [`publish`] | files that appear whole, all at once |
-//! | [`notify`] | readiness and a status line for the service manager |
 
-pub mod formats;
-pub mod notify;
-pub mod publish;
+pub(crate) mod formats;
+pub(crate) mod publish;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,12 +18,10 @@ use serde_json::json;
 use tracing::warn;
 
 use self::formats::Variable;
-use self::notify::Notify;
 use self::publish::{Access, Publication};
 use super::account::AccountError;
 use super::config::Settings;
 use super::environment::Strings;
-use super::exit::Exit;
 use super::failure::Failure;
 use super::machine::{Files, RealFiles};
 use super::obstacle::shown;
@@ -37,21 +33,22 @@ use super::{account, environment, exec, fetch, identity, layers, machine, placem
 use crate::crypto::memory;
 use crate::domain::name::EnvName;
 use crate::domain::value::Delivery;
+use crate::process::{Exit, SdNotify};
 use crate::settings::Environment;
 use crate::wire::BootReport;
 
 /// The environment, as systemd and shells read it.
-pub const ENVIRONMENT: &str = "env";
+pub(crate) const ENVIRONMENT: &str = "env";
 /// The same for a shell to source.
 const PROFILE: &str = "profile.sh";
 /// What it consists of, without values.
 const RECEIPT: &str = "receipt.json";
 /// The folder of secrets that are files.
-pub const FILES: &str = "files";
+pub(crate) const FILES: &str = "files";
 
 /// Why what was fetched was not left for others. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
+pub(crate) enum PublishError {
     /// A name that no shell takes.
     #[error("no shell can read a variable of that name: {0}")]
     Name(String),
@@ -68,7 +65,7 @@ pub enum PublishError {
 
 impl PublishError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Name(_) => Some("rename it in the configuration or in the defaults file"),
             Self::Docker(_) => Some("its lines hold no newline: deliver such values as files, or use `exec`"),
@@ -82,12 +79,12 @@ impl PublishError {
 ///
 /// # Errors
 /// The first step that cannot be taken. Nothing was left for anybody then but what an earlier boot had left.
-pub fn run(
+pub(crate) fn run(
     (settings, mut own): (Settings, Own),
     environment: &Environment,
     docker: Option<&Path>,
 ) -> Result<Exit, Failure> {
-    let notify = Notify::of(environment);
+    let notify = SdNotify::new(environment.variable("NOTIFY_SOCKET"));
     let done = boot(&settings, &mut own, environment, docker, &notify);
     match &done {
         Ok(told) => notify.ready(told),
@@ -101,7 +98,7 @@ fn boot(
     own: &mut Own,
     environment: &Environment,
     docker: Option<&Path>,
-    notify: &Notify,
+    notify: &SdNotify,
 ) -> Result<String, Failure> {
     if let Err(errno) = memory::forbid_core_dumps() {
         warn!("core dumps cannot be turned off: {}", errno.desc());

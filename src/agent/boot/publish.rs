@@ -12,17 +12,17 @@ use crate::agent::outputs::{OutputError, in_memory};
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
+pub(crate) struct Access {
     /// Its permissions.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Its owner, unless it is this process's user.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Its group, unless it is this process's.
-    pub gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
 }
 
 /// Files that are written and not yet in their places; what is not put there is removed again.
-pub struct Publication {
+pub(crate) struct Publication {
     disk: bool,
     staged: Vec<Staged>,
 }
@@ -34,7 +34,7 @@ struct Staged {
 
 impl Publication {
     /// Nothing so far. `disk`: whether a disk will do.
-    pub fn new(disk: bool) -> Self {
+    pub(crate) fn new(disk: bool) -> Self {
         Self { disk, staged: Vec::new() }
     }
 
@@ -43,7 +43,7 @@ impl Publication {
     ///
     /// # Errors
     /// It is on a disk, or the system says no.
-    pub fn folder(&self, folder: &Path, gid: Option<u32>, pass: bool) -> Result<(), OutputError> {
+    pub(crate) fn folder(&self, folder: &Path, gid: Option<u32>, pass: bool) -> Result<(), OutputError> {
         let failed = |error: io::Error| failed(folder, &error);
         let made = match folder.parent() {
             Some(parent) if !folder.exists() => {
@@ -84,7 +84,7 @@ impl Publication {
     ///
     /// # Errors
     /// It would be on a disk, or the system says no.
-    pub fn add(&mut self, target: &Path, bytes: &[u8], access: Access) -> Result<(), OutputError> {
+    pub(crate) fn add(&mut self, target: &Path, bytes: &[u8], access: Access) -> Result<(), OutputError> {
         let folder = target.parent().unwrap_or(Path::new("/"));
         if !self.disk && !in_memory(folder)? {
             return Err(OutputError::Disk(folder.to_owned()));
@@ -105,7 +105,7 @@ impl Publication {
     ///
     /// # Errors
     /// The system says no: a folder stands where a file should. Those before it are in their places.
-    pub fn publish(mut self) -> Result<(), OutputError> {
+    pub(crate) fn publish(mut self) -> Result<(), OutputError> {
         for Staged { fresh, target } in &self.staged {
             fs::rename(fresh, target).map_err(|error| failed(target, &error))?;
         }
@@ -123,7 +123,7 @@ impl Drop for Publication {
 }
 
 /// Removes the files of `folder` that are none of `kept`: those of an earlier boot.
-pub fn remove_others(folder: &Path, kept: &[PathBuf]) -> io::Result<()> {
+pub(crate) fn remove_others(folder: &Path, kept: &[PathBuf]) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

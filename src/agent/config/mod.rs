@@ -20,7 +20,7 @@ use crate::domain::name::{EnvName, PluginName};
 use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
 
 /// Where the configuration is, unless someone says otherwise. It need not exist.
-pub const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
+pub(crate) const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
 /// Long enough for a network that comes up after the unit does, short enough that a person still waits.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// A day: the outage that someone notices in the morning.
@@ -28,14 +28,14 @@ const DEFAULT_CACHE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_CACHE_DIR: &str = "/var/cache/dropsafe";
 
 /// The names of every setting.
-pub mod key {
+pub(crate) mod key {
     use crate::settings::Key;
 
     macro_rules! keys {
         ($($(#[$doc:meta])* $name:ident = $flag:literal, $variable:literal, $field:literal;)*) => {
-            $($(#[$doc])* pub const $name: Key = Key { flag: $flag, variable: $variable, field: $field };)*
+            $($(#[$doc])* pub(crate) const $name: Key = Key { flag: $flag, variable: $variable, field: $field };)*
             /// All of them.
-            pub const ALL: &[Key] = &[$($name,)*];
+            pub(crate) const ALL: &[Key] = &[$($name,)*];
         };
     }
 
@@ -89,12 +89,12 @@ pub mod key {
     }
 
     /// The map of variables in the file; it stands nowhere else, for flags and environments are seen by others.
-    pub const SECRETS: &str = "secrets";
+    pub(crate) const SECRETS: &str = "secrets";
 }
 
 /// What to do when the store cannot be reached by the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnOutage {
+pub(crate) enum OnOutage {
     /// Do not start.
     Fail,
     /// Start with the last release, if it is not too old.
@@ -105,7 +105,7 @@ pub enum OnOutage {
 
 /// Form of messages on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Lines for people.
     Text,
     /// One JSON object a line.
@@ -114,67 +114,67 @@ pub enum LogFormat {
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
+pub(crate) struct Log {
     /// In which form.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// Down to which level.
-    pub level: LevelFilter,
+    pub(crate) level: LevelFilter,
 }
 
 /// The settings, in their meaning.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// A file that holds the ticket.
-    pub ticket_file: Option<Setting<PathBuf>>,
+    pub(crate) ticket_file: Option<Setting<PathBuf>>,
     /// Whether to delete it before the workload starts.
-    pub delete_ticket_file: bool,
+    pub(crate) delete_ticket_file: bool,
     /// How long to try in all.
-    pub deadline: Duration,
+    pub(crate) deadline: Duration,
     /// And then.
-    pub on_outage: OnOutage,
+    pub(crate) on_outage: OnOutage,
     /// Where the last release is kept when `on_outage` is `cache`.
-    pub cache_dir: PathBuf,
+    pub(crate) cache_dir: PathBuf,
     /// How old it may be.
-    pub cache_max_age: Duration,
+    pub(crate) cache_max_age: Duration,
     /// Names that the workload needs.
-    pub require: Vec<Wanted>,
+    pub(crate) require: Vec<Wanted>,
     /// Names that it can use.
-    pub optional: Vec<Wanted>,
+    pub(crate) optional: Vec<Wanted>,
     /// Secrets to get although their auto-install is off.
-    pub include: Vec<Wanted>,
+    pub(crate) include: Vec<Wanted>,
     /// Secrets not to get.
-    pub exclude: Vec<Wanted>,
+    pub(crate) exclude: Vec<Wanted>,
     /// Plugins that the workload runs; `None`: no restriction.
-    pub plugins: Option<BTreeSet<PluginName>>,
+    pub(crate) plugins: Option<BTreeSet<PluginName>>,
     /// Refused names that the store may set here.
-    pub allow_names: BTreeSet<EnvName>,
+    pub(crate) allow_names: BTreeSet<EnvName>,
     /// Where secrets go that are delivered as files; in memory, not on a disk.
-    pub files_dir: PathBuf,
+    pub(crate) files_dir: PathBuf,
     /// The layers in use, the highest first.
-    pub layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// What this machine calls itself, when it was told.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// A PEM file of the authorities that decide when the ticket has no pin; the system's unless said.
-    pub authorities: Option<PathBuf>,
+    pub(crate) authorities: Option<PathBuf>,
     /// Secrets that this machine wants as files.
-    pub files: Vec<Placement>,
+    pub(crate) files: Vec<Placement>,
     /// Who may read what `boot` leaves, beside the agent's own user.
-    pub file_group: Option<String>,
+    pub(crate) file_group: Option<String>,
     /// Whether `boot` may write to a disk.
-    pub allow_disk: bool,
+    pub(crate) allow_disk: bool,
     /// Whom the workload runs as; as whom the agent does, unless said.
-    pub user: Option<Wish>,
+    pub(crate) user: Option<Wish>,
     /// How much is told, and how.
-    pub log: Log,
+    pub(crate) log: Log,
     /// What is odd and no fault.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads everything.
 ///
 /// # Errors
 /// Every fault of flags, environment, configuration file and defaults file.
-pub fn read(
+pub(crate) fn read(
     options: &Options,
     environment: &Environment,
     files: &dyn Files,
@@ -250,13 +250,13 @@ pub fn read(
 }
 
 /// Where messages go, when the settings as a whole have faults: they are told in the form that was asked for.
-pub fn read_log(options: &Options, environment: &Environment) -> Log {
+pub(crate) fn read_log(options: &Options, environment: &Environment) -> Log {
     let mut ignored = Faults::default();
     log(&mut Reader::new(&[options, environment], &mut ignored))
 }
 
 /// Where files go, for one that cannot read the configuration file; that decides last.
-pub fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
+pub(crate) fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
     let mut ignored = Faults::default();
     let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
     read.map_or_else(|| default_files_dir(environment), |set| set.value)
@@ -383,7 +383,7 @@ fn order(setting: Setting<Vec<Layer>>, faults: &mut Faults) -> Vec<Layer> {
 
 /// Whether a variable's name is one of the agent's own, which no workload sees. The kernel hands words of its command line to
 /// the first process as they are, hence the dot.
-pub fn is_ours(name: &[u8]) -> bool {
+pub(crate) fn is_ours(name: &[u8]) -> bool {
     name.starts_with(b"DROPSAFE_") || name.starts_with(b"dropsafe.")
 }
 

@@ -16,24 +16,24 @@ use crate::domain::value::Delivery;
 
 /// What a decision depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     /// The layers in use, the highest first.
-    pub order: &'a [Layer],
+    pub(crate) order: &'a [Layer],
     /// The machine's own variables.
-    pub given: &'a [Given],
+    pub(crate) given: &'a [Given],
     /// What the store released, or would release; an empty one when the workload starts without.
-    pub receipt: &'a Receipt,
+    pub(crate) receipt: &'a Receipt,
     /// Refused names that the store may set here.
-    pub allow: &'a BTreeSet<EnvName>,
+    pub(crate) allow: &'a BTreeSet<EnvName>,
     /// Names that the workload needs.
-    pub require: &'a [Wanted],
+    pub(crate) require: &'a [Wanted],
     /// Names that it can use.
-    pub optional: &'a [Wanted],
+    pub(crate) optional: &'a [Wanted],
 }
 
 impl<'a> Inputs<'a> {
     /// Of a machine, and what it is released.
-    pub fn of(settings: &'a Settings, own: &'a Own, receipt: &'a Receipt) -> Self {
+    pub(crate) fn of(settings: &'a Settings, own: &'a Own, receipt: &'a Receipt) -> Self {
         Self {
             order: &settings.layers,
             given: &own.given,
@@ -47,7 +47,7 @@ impl<'a> Inputs<'a> {
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// An entry of the receipt, by its place there.
     Released(usize),
     /// One of the machine's own variables, by its place there.
@@ -63,33 +63,33 @@ pub enum Origin {
 
 /// One variable of the workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Its name.
-    pub name: OsString,
+    pub(crate) name: OsString,
     /// The layer that it comes from.
-    pub layer: Layer,
+    pub(crate) layer: Layer,
     /// Where its value is.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// The layers below that have this name as well, the highest first.
-    pub shadows: Vec<Layer>,
+    pub(crate) shadows: Vec<Layer>,
 }
 
 /// The decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// By name, each once.
-    pub variables: Vec<Variable>,
+    pub(crate) variables: Vec<Variable>,
     /// Released entries that a layer above shadows, by their place in the receipt.
-    pub overruled: Vec<usize>,
+    pub(crate) overruled: Vec<usize>,
     /// Optional names that nothing provides.
-    pub missing_optional: Vec<Wanted>,
+    pub(crate) missing_optional: Vec<Wanted>,
 }
 
 /// The secrets that the machine's own variables refer to: what to ask the store for.
 ///
 /// # Errors
 /// References that name no secret, so that no use of a ticket is spent on them.
-pub fn references(order: &[Layer], given: &[Given]) -> Result<BTreeSet<SecretName>, Obstacles> {
+pub(crate) fn references(order: &[Layer], given: &[Given]) -> Result<BTreeSet<SecretName>, Obstacles> {
     let mut asked = BTreeSet::new();
     let mut obstacles = Obstacles::default();
     for rivals in candidates(order, given, &Receipt::default()).values() {
@@ -106,7 +106,7 @@ pub fn references(order: &[Layer], given: &[Given]) -> Result<BTreeSet<SecretNam
 /// Decides. Only a plan without obstacles may be carried out; with them, it still shows what it would be. Obstacles are references
 /// that nothing resolves, required names that nothing provides, names that the store may not set here, and two released
 /// values for one name.
-pub fn decide(inputs: Inputs<'_>) -> (Plan, Obstacles) {
+pub(crate) fn decide(inputs: Inputs<'_>) -> (Plan, Obstacles) {
     let mut plan = Plan { variables: Vec::new(), overruled: Vec::new(), missing_optional: Vec::new() };
     let mut obstacles = Obstacles::default();
     for (name, rivals) in candidates(inputs.order, inputs.given, inputs.receipt) {
@@ -143,19 +143,19 @@ pub fn decide(inputs: Inputs<'_>) -> (Plan, Obstacles) {
 }
 
 /// The variable of the machine's own that `name` is, as long as the store does not set it.
-pub fn own(order: &[Layer], given: &[Given], name: &str) -> Option<usize> {
+pub(crate) fn own(order: &[Layer], given: &[Given], name: &str) -> Option<usize> {
     let held = |layer: &Layer| given.iter().position(|own| own.layer == *layer && own.name == name);
     order.iter().find_map(held)
 }
 
 impl Plan {
     /// The variable of that name.
-    pub fn variable(&self, name: &str) -> Option<&Variable> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
         self.variables.iter().find(|variable| variable.name == name)
     }
 
     /// A released entry that is neither passed on nor shadowed by a layer that the machine put above it. There must be none.
-    pub fn misses<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
+    pub(crate) fn misses<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
         let passed = |index| self.variables.iter().any(|variable| variable.origin == Origin::Released(index));
         let mut exported = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
         exported.find(|(index, _)| !passed(*index) && !self.overruled.contains(index)).map(|(_, entry)| entry)
@@ -175,7 +175,7 @@ impl Plan {
 
 /// The name of the variable that an entry becomes. What is delivered as a file is announced by its path, in the manner of
 /// container images: `NAME_FILE`.
-pub fn variable_of(entry: &ReceiptEntry) -> String {
+pub(crate) fn variable_of(entry: &ReceiptEntry) -> String {
     match entry.delivery {
         Delivery::Variable => entry.env.as_str().to_owned(),
         Delivery::File => format!("{}_FILE", entry.env),

@@ -5,8 +5,8 @@
 //! anything secret exists, is told the values by the process that fetched them, over a pipe of their own, and ends when nobody
 //! can write to it any more.
 
-pub mod patterns;
-pub mod stream;
+pub(crate) mod patterns;
+pub(crate) mod stream;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -29,7 +29,7 @@ const PIECE: usize = 64 << 10;
 
 /// Pipes between the process that fetches and the filter, before they part.
 #[derive(Debug)]
-pub struct Pipes {
+pub(crate) struct Pipes {
     values: (OwnedFd, OwnedFd),
     output: (OwnedFd, OwnedFd),
     /// None when standard output and error are one and the same: then the order between them is kept.
@@ -38,7 +38,7 @@ pub struct Pipes {
 
 /// The side of what becomes the workload.
 #[derive(Debug)]
-pub struct Masking {
+pub(crate) struct Masking {
     values: OwnedFd,
     output: OwnedFd,
     error: Option<OwnedFd>,
@@ -46,7 +46,7 @@ pub struct Masking {
 
 /// The side of the filter.
 #[derive(Debug)]
-pub struct Filter {
+pub(crate) struct Filter {
     values: OwnedFd,
     output: OwnedFd,
     error: Option<OwnedFd>,
@@ -57,19 +57,19 @@ impl Pipes {
     ///
     /// # Errors
     /// The kernel has no room.
-    pub fn new() -> Result<Self, Errno> {
+    pub(crate) fn new() -> Result<Self, Errno> {
         let pipe = || pipe2(OFlag::O_CLOEXEC);
         let error = if same(io::stdout().as_fd(), io::stderr().as_fd()) { None } else { Some(pipe()?) };
         Ok(Self { values: pipe()?, output: pipe()?, error })
     }
 
     /// What becomes the workload keeps the ends to write to.
-    pub fn write_side(self) -> Masking {
+    pub(crate) fn write_side(self) -> Masking {
         Masking { values: self.values.1, output: self.output.1, error: self.error.map(|(_, write)| write) }
     }
 
     /// The filter keeps the others.
-    pub fn read_side(self) -> Filter {
+    pub(crate) fn read_side(self) -> Filter {
         Filter { values: self.values.0, output: self.output.0, error: self.error.map(|(read, _)| read) }
     }
 }
@@ -85,7 +85,7 @@ impl Masking {
     ///
     /// # Errors
     /// The filter is gone. Nothing would be printed then.
-    pub fn begin<'a>(self, values: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
+    pub(crate) fn begin<'a>(self, values: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
         let mut to = File::from(self.values);
         for value in values {
             let length = u32::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -104,7 +104,7 @@ impl Filter {
     ///
     /// # Errors
     /// What was told cannot be read.
-    pub fn run(self) -> io::Result<()> {
+    pub(crate) fn run(self) -> io::Result<()> {
         let forms = told(&mut File::from(self.values))?;
         let patterns = Patterns::new(forms.iter().map(Vec::as_slice));
         drop(forms);

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding};
 
 /// Shorter values are parts of ordinary words and numbers.
-pub const SHORTEST: usize = 4;
+pub(crate) const SHORTEST: usize = 4;
 /// Of an encoded form, which may have lost a character at either end.
 const SHORTEST_ENCODED: usize = 5;
 /// Of one line of several.
 const SHORTEST_LINE: usize = 8;
 
 /// Every form that is looked for.
-pub fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+pub(crate) fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::new();
     if value.len() < SHORTEST {
         return forms;

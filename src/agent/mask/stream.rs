@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 /// What stands in the place of a value.
-pub const MASK: &[u8] = b"***";
+pub(crate) const MASK: &[u8] = b"***";
 
 /// All patterns at once (Aho and Corasick, 1975): a tree of their beginnings, and from each the longest end that is a beginning.
-pub struct Patterns {
+pub(crate) struct Patterns {
     nodes: Vec<Node>,
     /// Children of the root, by byte; 0 for none.
     first: [u32; 256],
@@ -29,7 +29,7 @@ const ROOT: u32 = 0;
 
 impl Patterns {
     /// Empty patterns are left out.
-    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut built = Self { nodes: vec![Node::default()], first: [ROOT; 256] };
         for pattern in patterns {
             built.add(pattern);
@@ -88,7 +88,7 @@ impl Patterns {
 }
 
 /// One stream.
-pub struct Masker<'a> {
+pub(crate) struct Masker<'a> {
     patterns: &'a Patterns,
     at: u32,
     /// What has not been passed on, and whether it is known to be part of a value.
@@ -99,12 +99,12 @@ pub struct Masker<'a> {
 
 impl<'a> Masker<'a> {
     /// A stream from its beginning.
-    pub fn new(patterns: &'a Patterns) -> Self {
+    pub(crate) fn new(patterns: &'a Patterns) -> Self {
         Self { patterns, at: ROOT, held: VecDeque::new(), masking: false }
     }
 
     /// Takes the next piece; what can be passed on is added to `out`.
-    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let mut rest = piece;
         while let Some((byte, after)) = rest.split_first() {
             if self.at == ROOT && self.held.is_empty() {
@@ -124,7 +124,7 @@ impl<'a> Masker<'a> {
     }
 
     /// The stream has ended: what might have become a value has not.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         self.at = ROOT;
         self.release(out);
     }

@@ -9,9 +9,9 @@
 //! | [`netlink`] | the three requests to the kernel that this takes |
 #![expect(clippy::disallowed_methods, reason = "reads /proc")]
 
-pub mod mounts;
-pub mod netlink;
-pub mod network;
+pub(crate) mod mounts;
+pub(crate) mod netlink;
+pub(crate) mod network;
 
 use std::path::Path;
 use std::{fs, io};
@@ -31,13 +31,13 @@ const END: &str = "dropsafe.end=";
 
 /// A machine that this process answers for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     end: RebootMode,
 }
 
 /// Sets the machine up, if a kernel has started this process; `None` anywhere else. What cannot be had is told on the console,
 /// and the boot goes on: what is missing shows in what fails next, and the machine is to end with a status in any case.
-pub fn begin() -> Option<Machine> {
+pub(crate) fn begin() -> Option<Machine> {
     if getpid() != Pid::from_raw(1) || Path::new(PROC).exists() {
         return None;
     }
@@ -62,7 +62,7 @@ pub fn begin() -> Option<Machine> {
 
 impl Machine {
     /// Tells the status and powers off, if this is the process that the kernel started; any other goes on to its own end.
-    pub fn end(self, status: u8) {
+    pub(crate) fn end(self, status: u8) {
         if getpid() != Pid::from_raw(1) {
             return;
         }
@@ -77,7 +77,7 @@ impl Machine {
 }
 
 /// Whether process 1 is one that a kernel started, and no container runtime.
-pub fn in_first_namespace() -> bool {
+pub(crate) fn in_first_namespace() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == FIRST_NAMESPACE)
 }
 

@@ -15,7 +15,7 @@ const MODULES: &str = "/modules";
 
 /// What could not be had.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MountFault {
+pub(crate) enum MountFault {
     /// A file system.
     #[error("{path} is not mounted: {}", errno.desc())]
     Mount {
@@ -49,12 +49,12 @@ const ALL: [(&str, &str, MsFlags, &str); 4] = [
 ///
 /// # Errors
 /// The kernel refuses, as it does everybody in a container.
-pub fn proc() -> Result<(), MountFault> {
+pub(crate) fn proc() -> Result<(), MountFault> {
     one("/proc", "proc", QUIET, "")
 }
 
 /// Mounts the others and loads the drivers; gives what could not be had.
-pub fn all() -> Vec<MountFault> {
+pub(crate) fn all() -> Vec<MountFault> {
     let mounted =
         ALL.into_iter().filter_map(|(path, kind, flags, options)| one(path, kind, flags, options).err());
     let mut faults: Vec<MountFault> = mounted.collect();

@@ -12,12 +12,12 @@ use nix::sys::socket::{
 
 /// A connection to the kernel's routing.
 #[derive(Debug)]
-pub struct Netlink(OwnedFd);
+pub(crate) struct Netlink(OwnedFd);
 
 impl Netlink {
     /// # Errors
     /// A kernel without a network.
-    pub fn open() -> Result<Self, Errno> {
+    pub(crate) fn open() -> Result<Self, Errno> {
         let route = SockProtocol::NetlinkRoute;
         socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, route).map(Self)
     }
@@ -26,7 +26,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn up(&self, link: u32) -> Result<(), Errno> {
+    pub(crate) fn up(&self, link: u32) -> Result<(), Errno> {
         self.ask(libc::RTM_NEWLINK, 0, &link_up(link))
     }
 
@@ -34,7 +34,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn address(&self, link: u32, address: Ipv4Addr, prefix: u8) -> Result<(), Errno> {
+    pub(crate) fn address(&self, link: u32, address: Ipv4Addr, prefix: u8) -> Result<(), Errno> {
         self.ask(libc::RTM_NEWADDR, MAKE, &new_address(link, address, prefix))
     }
 
@@ -42,7 +42,7 @@ impl Netlink {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn default_route(&self, link: u32, gateway: Ipv4Addr) -> Result<(), Errno> {
+    pub(crate) fn default_route(&self, link: u32, gateway: Ipv4Addr) -> Result<(), Errno> {
         self.ask(libc::RTM_NEWROUTE, MAKE, &new_default_route(link, gateway))
     }
 

@@ -27,7 +27,7 @@ const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What could not be brought up.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NetworkFault {
+pub(crate) enum NetworkFault {
     /// Neither an address nor something that can be done here.
     #[error("ip= has no address; anything but ip=ADDRESS::GATEWAY:MASK needs a kernel with CONFIG_IP_PNP")]
     NoAddress,
@@ -62,7 +62,7 @@ struct Plan<'a> {
 }
 
 /// Brings the loopback up, and what `ip=` asks for unless the kernel has done it. Gives what could not be had.
-pub fn bring_up(command_line: &str) -> Vec<NetworkFault> {
+pub(crate) fn bring_up(command_line: &str) -> Vec<NetworkFault> {
     let mut faults = Vec::new();
     let netlink = match Netlink::open() {
         Ok(netlink) => netlink,

@@ -26,7 +26,7 @@ fn parent(stat: &[u8]) -> Option<i32> {
 }
 
 /// The living processes below `top`, other than `but`; `None` where /proc is not mounted.
-pub fn below(top: Pid, but: Option<Pid>) -> Option<Vec<Pid>> {
+pub(crate) fn below(top: Pid, but: Option<Pid>) -> Option<Vec<Pid>> {
     let parents = parents();
     // One's own process is always there to be seen.
     if parents.is_empty() {

@@ -33,7 +33,7 @@ extern "C" fn remember() {
 
 /// The signal mask and the ignored signals that the agent was started with, for the workload to find.
 #[derive(Debug, Clone, Copy)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     mask: SigSet,
     pipe_ignored: bool,
     child_ignored: bool,
@@ -41,7 +41,7 @@ pub struct Inherited {
 
 impl Inherited {
     /// To be asked before anything is changed.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self {
             // It fails for no argument that can be given here; then nothing is blocked.
             mask: SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty()),
@@ -51,7 +51,7 @@ impl Inherited {
     }
 
     /// Makes it so again. Only these two can differ: handlers do not outlive execve(2), and other signals are left alone.
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         ignore(Signal::SIGPIPE, self.pipe_ignored);
         ignore(Signal::SIGCHLD, self.child_ignored);
         let _ = self.mask.thread_set_mask();
@@ -59,14 +59,14 @@ impl Inherited {
 }
 
 /// Ignores a signal, or lets the kernel do what it does by default.
-pub fn ignore(number: Signal, ignored: bool) {
+pub(crate) fn ignore(number: Signal, ignored: bool) {
     let handler = if ignored { SigHandler::SigIgn } else { SigHandler::SigDfl };
     // SAFETY: neither is a handler, so nothing of this process can run in a signal's context.
     let _ = unsafe { signal(number, handler) };
 }
 
 /// Whether a signal is ignored now.
-pub fn is_ignored(number: Signal) -> bool {
+pub(crate) fn is_ignored(number: Signal) -> bool {
     let mut action: libc::sigaction = {
         // SAFETY: integers, a set of bits and nullable pointers, for all of which zeros are a value.
         unsafe { std::mem::zeroed() }
@@ -78,7 +78,7 @@ pub fn is_ignored(number: Signal) -> bool {
 
 /// Ends this process with 128+n at each signal of `numbers` that is not ignored, as the kernel does with every process but the
 /// first of a PID namespace. Lasts until execve(2).
-pub fn end_on(numbers: &[Signal]) -> Result<(), io::Error> {
+pub(crate) fn end_on(numbers: &[Signal]) -> Result<(), io::Error> {
     for number in numbers.iter().copied().filter(|number| !is_ignored(*number)) {
         let always = std::sync::Arc::new(AtomicBool::new(true));
         let status = 128 + number as c_int;
@@ -88,7 +88,7 @@ pub fn end_on(numbers: &[Signal]) -> Result<(), io::Error> {
 }
 
 /// fork(2), of a process that has one thread.
-pub fn fork() -> Result<ForkResult, Errno> {
+pub(crate) fn fork() -> Result<ForkResult, Errno> {
     // SAFETY: the agent starts no thread before this (there is no runtime yet), so no lock is held by a thread that the child
     // would lack.
     unsafe { nix::unistd::fork() }
@@ -96,7 +96,7 @@ pub fn fork() -> Result<ForkResult, Errno> {
 
 /// What happened to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// It is gone, with this status as shells count: its own, or 128 and the number of the signal.
     Ended(u8),
     /// It was stopped by the signal of this number.
@@ -104,7 +104,7 @@ pub enum Change {
 }
 
 /// The next child with news, without waiting; `None` when no child has any. ECHILD when there is no child.
-pub fn news() -> Result<Option<(Pid, Change)>, Errno> {
+pub(crate) fn news() -> Result<Option<(Pid, Change)>, Errno> {
     loop {
         let mut status = 0;
         // SAFETY: the status goes to an integer that outlives the call.
@@ -136,13 +136,13 @@ fn decode(status: c_int) -> Option<Change> {
 }
 
 /// kill(2) with any number, real-time signals included. A negative process id means a group, -1 every process.
-pub fn send(to: Pid, number: c_int) -> Result<(), Errno> {
+pub(crate) fn send(to: Pid, number: c_int) -> Result<(), Errno> {
     // SAFETY: takes two integers and touches no memory.
     Errno::result(unsafe { libc::kill(to.as_raw(), number) }).map(drop)
 }
 
 /// Overwrites the value of a variable where the kernel put it, so that /proc/PID/environ no longer shows it.
-pub fn wipe_variable(name: &str) {
+pub(crate) fn wipe_variable(name: &str) {
     unsafe extern "C" {
         static environ: *const *mut c_char;
     }
@@ -163,7 +163,7 @@ pub fn wipe_variable(name: &str) {
 
 /// The first descriptor that the service manager passed on (`SD_LISTEN_FDS_START`, sd_listen_fds(3)), if it is a Unix socket that
 /// listens. To be called once, by whom LISTEN_PID names.
-pub fn passed_listener() -> Option<UnixListener> {
+pub(crate) fn passed_listener() -> Option<UnixListener> {
     const FIRST: c_int = 3;
     // SAFETY: LISTEN_PID and LISTEN_FDS say that the descriptor was opened for this process, and nobody else here has taken it.
     let fd = unsafe { OwnedFd::from_raw_fd(FIRST) };

@@ -8,10 +8,10 @@
 //! | [`descendants`] | who is left |
 //! | [`terminal`] | job control |
 
-pub mod descendants;
-pub mod kernel;
-pub mod terminal;
-pub mod watch;
+pub(crate) mod descendants;
+pub(crate) mod kernel;
+pub(crate) mod terminal;
+pub(crate) mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -31,18 +31,18 @@ use super::mask::{Masking, Pipes};
 
 /// What the supervisor is asked to do.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Whether signals go to the workload's process group instead of to the workload alone.
-    pub group: bool,
+    pub(crate) group: bool,
     /// How long what the workload left behind may take to end.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// Whether values are replaced in what it prints.
-    pub mask: bool,
+    pub(crate) mask: bool,
 }
 
 /// Which process this is, afterwards.
 #[derive(Debug)]
-pub enum Side {
+pub(crate) enum Side {
     /// The one that is to become the workload, and what it prints through.
     Workload(Inherited, Option<Masking>),
     /// One that stayed, and has nothing left to do: this is its status, the workload's for the supervisor.
@@ -52,13 +52,13 @@ pub enum Side {
 /// Why there is no supervisor. Nothing was fetched or started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a supervisor cannot be started: {}", .0.desc())]
-pub struct SuperviseError(#[from] pub Errno);
+pub(crate) struct SuperviseError(#[from] pub(crate) Errno);
 
 /// The first thing that the agent does, whatever it is to do. `forget` wipes what a supervisor has no need of.
 ///
 /// # Errors
 /// There is no supervisor and one was asked for.
-pub fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
+pub(crate) fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
     match action {
         Action::Exec { start, .. } if start.init => {
             part(&Plan { group: start.group, grace: start.grace, mask: start.mask }, forget)
@@ -88,7 +88,7 @@ const ENDING: [Signal; 7] = [
 ];
 
 /// Wipes an environment.
-pub fn forget(variables: &mut Vec<(OsString, OsString)>) {
+pub(crate) fn forget(variables: &mut Vec<(OsString, OsString)>) {
     for (_, value) in variables.drain(..) {
         value.into_vec().zeroize();
     }
@@ -164,4 +164,4 @@ fn hide() {
 }
 
 /// The supervisor's name in /proc/PID/comm.
-pub const NAME: &std::ffi::CStr = c"dropsafe-agent";
+pub(crate) const NAME: &std::ffi::CStr = c"dropsafe-agent";

@@ -12,28 +12,28 @@ use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 /// The terminal in whose foreground this process was started.
 #[derive(Debug)]
-pub struct Terminal(OwnedFd);
+pub(crate) struct Terminal(OwnedFd);
 
 impl Terminal {
     /// `None` when there is none, or when somebody else is in its foreground. SIGTTOU must be blocked from here on: the kernel
     /// would stop whoever reaches for the terminal from the background.
-    pub fn ours() -> Option<Self> {
+    pub(crate) fn ours() -> Option<Self> {
         let terminal = Self(controlling()?);
         terminal.is_ours().then_some(terminal)
     }
 
     /// Whether this process's group is in the foreground.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         tcgetpgrp(&self.0) == Ok(getpgrp())
     }
 
     /// Puts a process group in the foreground. That it is gone by now, or the terminal is, matters to nobody.
-    pub fn lend(&self, group: Pid) {
+    pub(crate) fn lend(&self, group: Pid) {
         let _ = tcsetpgrp(&self.0, group);
     }
 
     /// Puts this process's own group there.
-    pub fn take_back(&self) {
+    pub(crate) fn take_back(&self) {
         self.lend(getpgrp());
     }
 }

@@ -25,21 +25,21 @@ const KILLS: usize = 50;
 
 /// Whom signals are for, and what is to be cleared up after it.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     /// The workload, the leader of a process group of its own.
-    pub workload: Pid,
+    pub(crate) workload: Pid,
     /// The process that masks its output, if there is one: it ends by itself when everybody who writes to it has ended.
-    pub filter: Option<Pid>,
+    pub(crate) filter: Option<Pid>,
     /// Whether signals go to the whole group.
-    pub group: bool,
+    pub(crate) group: bool,
     /// How long what the workload left behind may take to end.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// The terminal that was lent to it.
-    pub terminal: Option<Terminal>,
+    pub(crate) terminal: Option<Terminal>,
 }
 
 /// Every signal that is taken one at a time instead of doing what it does.
-pub fn awaited() -> SigSet {
+pub(crate) fn awaited() -> SigSet {
     let mut set = SigSet::all();
     SYNCHRONOUS.into_iter().for_each(|signal| set.remove(signal));
     set
@@ -49,7 +49,7 @@ pub fn awaited() -> SigSet {
 ///
 /// # Errors
 /// The kernel has no room for a descriptor; the workload runs on.
-pub fn run(watch: &Watch) -> Result<u8, Errno> {
+pub(crate) fn run(watch: &Watch) -> Result<u8, Errno> {
     let signals = SignalFd::with_flags(&awaited(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let status = loop {
         wait(&signals, None);

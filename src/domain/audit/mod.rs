@@ -12,6 +12,7 @@ pub use crate::domain::audit::words::{AuditAction, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::digest::Digest;
 use crate::domain::id::OrgId;
+use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::{id, name, text};
 
@@ -197,12 +198,19 @@ audit_text_from!(
     name::PluginName,
     name::Category,
     name::Label,
+    crate::domain::code::Code,
     crate::domain::role::Role,
     crate::domain::secret::ScopeKind,
     Timestamp,
     Digest,
     Cidr,
 );
+
+impl From<Denied> for AuditText {
+    fn from(denied: Denied) -> Self {
+        Self::word(denied.reason())
+    }
+}
 
 impl fmt::Display for AuditText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

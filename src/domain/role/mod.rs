@@ -123,8 +123,8 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// A stable word for programs.
-    pub fn code(self) -> &'static str {
+    /// The stable word for it in the audit log.
+    pub fn reason(self) -> &'static str {
         match self {
             Self::NeedsOperator => "needs_operator",
             Self::OperatorOutside => "operator_outside",

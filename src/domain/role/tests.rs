@@ -196,7 +196,7 @@ fn a_denial_has_a_code_and_no_names() {
         TicketBootsOnly,
         NeedsTicket,
     ] {
-        assert!(denied.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        assert!(denied.reason().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
         assert!(!denied.to_string().contains("mem_"));
     }
 }

@@ -5,33 +5,28 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{put, write};
-use crate::kv::{CommitError, Kv, Outage, ReadError, Trouble, WatchError};
+use crate::kv::{CommitError, Kv, KvReadError, Outage, SnapshotError, Trouble};
 
 pub async fn refuses_what_comes_after(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("a", "1")]).await;
     kv.close().await;
     kv.close().await;
-    let closed = ReadError::Unavailable(Outage::Closed);
+    let closed = KvReadError::Unavailable(Outage::Closed);
     assert_eq!(kv.get(&[b"a".to_vec()]).await, Err(closed));
     assert_eq!(kv.scan(b"", None, 1).await, Err(closed));
-    assert_eq!(kv.watch(vec![], 0).await.unwrap_err(), closed);
+    assert_eq!(kv.snapshot().await.err(), Some(closed));
     let error = kv.commit(vec![], vec![put("a", "2")]).await.unwrap_err();
     assert_eq!(error, CommitError::Unavailable(Outage::Closed));
     assert!(!error.outcome_unknown());
 }
 
-pub async fn ends_watches(kv: Arc<dyn Kv>) {
-    let revision = write(&*kv, vec![put("a", "1")]).await;
-    let mut waiting = kv.watch(vec![], revision).await.unwrap();
-    let mut behind = kv.watch(vec![], revision).await.unwrap();
-    let waiting = tokio::spawn(async move { (waiting.next().await, waiting.next().await) });
-    let last = write(&*kv, vec![put("a", "2")]).await;
+pub async fn ends_snapshots(kv: Arc<dyn Kv>) {
+    write(&*kv, vec![put("a", "1")]).await;
+    let mut snapshot = kv.snapshot().await.unwrap();
+    assert_eq!(snapshot.page(None, 10).await.unwrap().entries.len(), 1);
     kv.close().await;
-    assert_eq!(behind.next().await.unwrap().revision, last);
-    assert_eq!(behind.next().await, Err(WatchError::Unavailable(Outage::Closed)));
-    let (first, second) = waiting.await.unwrap();
-    assert_eq!(first.unwrap().revision, last);
-    assert_eq!(second, Err(WatchError::Unavailable(Outage::Closed)));
+    let closed = KvReadError::Unavailable(Outage::Closed);
+    assert_eq!(snapshot.page(None, 10).await, Err(SnapshotError::Read(closed)));
 }
 
 pub async fn finishes_what_was_accepted(kv: Arc<dyn Kv>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{absent, delete, find, keys, put, write};
-use crate::kv::{CommitError, Kv, Part, Precondition, Write};
+use crate::kv::{CommitError, CommitPart, Kv, Precondition, Write};
 
 fn numbered(count: usize) -> impl Iterator<Item = Vec<u8>> {
     (0..count).map(|index| (index as u32).to_be_bytes().to_vec())
@@ -33,14 +33,18 @@ pub async fn refuses_what_is_beyond(kv: Arc<dyn Kv>) {
     let large = vec![1; limits.max_value + 1];
     let many = limits.max_writes_per_commit + 1;
     let whole = limits.max_commit / limits.max_value + 1;
-    let cases: [(Part, Vec<Precondition>, Vec<Write>); 7] = [
-        (Part::Key, vec![], vec![put(&long, "")]),
-        (Part::Key, vec![], vec![put("a", ""), delete(&long)]),
-        (Part::Key, vec![absent(&long)], vec![]),
-        (Part::Value, vec![], vec![put("a", ""), put("b", &large)]),
-        (Part::Writes, vec![], numbered(many).map(|key| Write::Put(key, vec![])).collect()),
-        (Part::Preconditions, numbered(many).map(Precondition::Absent).collect(), vec![put("a", "")]),
-        (Part::Whole, vec![], numbered(whole).map(|key| Write::Put(key, large[1..].to_vec())).collect()),
+    let cases: [(CommitPart, Vec<Precondition>, Vec<Write>); 7] = [
+        (CommitPart::Key, vec![], vec![put(&long, "")]),
+        (CommitPart::Key, vec![], vec![put("a", ""), delete(&long)]),
+        (CommitPart::Key, vec![absent(&long)], vec![]),
+        (CommitPart::Value, vec![], vec![put("a", ""), put("b", &large)]),
+        (CommitPart::Writes, vec![], numbered(many).map(|key| Write::Put(key, vec![])).collect()),
+        (CommitPart::Preconditions, numbered(many).map(Precondition::Absent).collect(), vec![put("a", "")]),
+        (
+            CommitPart::Whole,
+            vec![],
+            numbered(whole).map(|key| Write::Put(key, large[1..].to_vec())).collect(),
+        ),
     ];
     for (expected, preconditions, writes) in cases {
         match kv.commit(preconditions, writes).await {

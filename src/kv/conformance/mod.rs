@@ -7,11 +7,11 @@ pub(crate) mod limits;
 pub(crate) mod model;
 pub(crate) mod preconditions;
 pub(crate) mod reads;
-pub(crate) mod watching;
+pub(crate) mod snapshots;
 
 use std::sync::Arc;
 
-use super::{BoxFuture, Entry, Kv, Page, Precondition, Revision, Write};
+use super::{BoxFuture, Kv, KvEntry, KvPage, Precondition, Revision, Write};
 
 /// A place for one store, gone with this value.
 pub(crate) trait Place: Default + Send + Sync {
@@ -41,9 +41,9 @@ macro_rules! suite {
             limits: takes_what_is_at_the_limit, refuses_what_is_beyond, refuses_empty_keys_and_keys_named_twice;
             concurrency: loses_no_increment_of_64_writers, has_one_winner_of_many, shows_whole_commits_only,
                 gives_all_keys_from_one_snapshot, leaves_all_or_nothing_of_an_abandoned_commit;
-            watching: gives_each_commit_once_in_order, starts_with_what_already_happened, keeps_to_its_prefix,
-                loses_nothing_when_abandoned, replays_to_the_same_state, tells_of_what_changed_only;
-            closing: refuses_what_comes_after, ends_watches, finishes_what_was_accepted, is_healthy_until_then;
+            snapshots: stays_at_its_revision_while_others_write, holds_whole_commits_only,
+                includes_what_was_acknowledged, bounds_the_bytes_of_its_pages;
+            closing: refuses_what_comes_after, ends_snapshots, finishes_what_was_accepted, is_healthy_until_then;
         }
 
         #[test]
@@ -107,7 +107,7 @@ pub(crate) async fn write(kv: &dyn Kv, writes: Vec<Write>) -> Revision {
     kv.commit(vec![], writes).await.unwrap()
 }
 
-pub(crate) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<Entry> {
+pub(crate) async fn find(kv: &dyn Kv, key: impl AsRef<[u8]>) -> Option<KvEntry> {
     kv.get(&[key.as_ref().to_vec()]).await.unwrap().0.remove(0)
 }
 
@@ -123,8 +123,8 @@ pub(crate) async fn keys(
 }
 
 /// All entries under a prefix, page by page.
-pub(crate) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<Entry>, Vec<Page>) {
-    let (mut all, mut pages) = (Vec::<Entry>::new(), Vec::new());
+pub(crate) async fn everything(kv: &dyn Kv, prefix: &[u8], limit: usize) -> (Vec<KvEntry>, Vec<KvPage>) {
+    let (mut all, mut pages) = (Vec::<KvEntry>::new(), Vec::new());
     loop {
         let after = all.last().map(|entry| entry.key.clone());
         let page = kv.scan(prefix, after.as_deref(), limit).await.unwrap();

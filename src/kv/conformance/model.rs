@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::Place;
-use crate::kv::{CommitError, Entry, Event, Kv, Limits, Precondition, Revision, Watch, Write};
+use super::snapshots::pages;
+use crate::kv::{CommitError, Kv, KvEntry, Limits, Precondition, Revision, Write};
 
 type Key = Vec<u8>;
 
@@ -17,6 +18,7 @@ enum Operation {
     Commit { preconditions: Vec<(Key, Expectation)>, writes: Vec<(Key, Option<Vec<u8>>)> },
     Get(Vec<Key>),
     Scan { prefix: Key, after: Option<Key>, limit: usize },
+    Snapshot { limit: usize },
     Reopen,
 }
 
@@ -32,7 +34,6 @@ enum Expectation {
 struct Model {
     entries: BTreeMap<Key, (Vec<u8>, Revision)>,
     revision: Revision,
-    events: Vec<Event>,
 }
 
 pub fn run<P: Place>() {
@@ -73,6 +74,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         12 => commit,
         3 => vec(prefix(), 0..5).prop_map(Operation::Get),
         5 => scan,
+        1 => (1..12_usize).prop_map(|limit| Operation::Snapshot { limit }),
         1 => Just(Operation::Reopen),
     ]
 }
@@ -80,7 +82,6 @@ fn operation() -> impl Strategy<Value = Operation> {
 async fn replay<P: Place>(place: &P, operations: Vec<Operation>) {
     let mut kv = place.open().await;
     let mut model = Model { revision: kv.get(&[]).await.unwrap().1, ..Model::default() };
-    let mut watch = kv.watch(vec![], model.revision).await.unwrap();
     for operation in operations {
         match operation {
             Operation::Commit { preconditions, writes } => model.commit(&kv, preconditions, writes).await,
@@ -91,17 +92,16 @@ async fn replay<P: Place>(place: &P, operations: Vec<Operation>) {
             Operation::Scan { prefix, after, limit } => {
                 model.scan(&kv, &prefix, after.as_deref(), limit).await
             }
+            Operation::Snapshot { limit } => model.snapshot(&kv, limit).await,
             Operation::Reopen if P::KEEPS => {
-                model.drain(&mut watch).await;
                 kv.close().await;
                 kv = place.open().await;
-                watch = kv.watch(vec![], model.revision).await.unwrap();
             }
             Operation::Reopen => {}
         }
     }
     model.scan(&kv, b"", None, 1000).await;
-    model.drain(&mut watch).await;
+    model.snapshot(&kv, 100).await;
     kv.close().await;
 }
 
@@ -137,13 +137,9 @@ impl Model {
         }
         let found = found.unwrap();
         let before = std::mem::replace(&mut self.revision, found);
-        let event = self.write(found, writes);
-        match event.puts.is_empty() && event.deletes.is_empty() {
-            true => assert_eq!(found, before),
-            false => {
-                assert!(found > before);
-                self.events.push(event);
-            }
+        match self.write(found, writes) {
+            true => assert!(found > before),
+            false => assert_eq!(found, before),
         }
     }
 
@@ -164,18 +160,19 @@ impl Model {
         }
     }
 
-    fn write(&mut self, revision: Revision, writes: Vec<Write>) -> Event {
-        let mut event = Event { revision, puts: vec![], deletes: vec![] };
+    /// Whether any of the writes changed something.
+    fn write(&mut self, revision: Revision, writes: Vec<Write>) -> bool {
+        let mut changed = false;
         for write in writes {
-            match write {
+            changed |= match write {
                 Write::Put(key, value) => {
-                    self.entries.insert(key.clone(), (value.clone(), revision));
-                    event.puts.push(Entry { key, value, revision });
+                    self.entries.insert(key, (value, revision));
+                    true
                 }
-                Write::Delete(key) => event.deletes.extend(self.entries.remove(&key).map(|_| key)),
-            }
+                Write::Delete(key) => self.entries.remove(&key).is_some(),
+            };
         }
-        event
+        changed
     }
 
     async fn scan(&self, kv: &Arc<dyn Kv>, prefix: &[u8], after: Option<&[u8]>, limit: usize) {
@@ -193,15 +190,14 @@ impl Model {
         assert_eq!(page.entries, expected);
     }
 
-    /// The watch gave exactly the events so far.
-    async fn drain(&mut self, watch: &mut Watch) {
-        for expected in self.events.drain(..) {
-            assert_eq!(watch.next().await, Ok(expected));
-        }
+    async fn snapshot(&self, kv: &Arc<dyn Kv>, limit: usize) {
+        let (found, pages) = pages(&mut *kv.snapshot().await.unwrap(), limit).await;
+        assert!(found.into_iter().eq(self.entries.keys().filter_map(|key| self.entry(key))));
+        assert!(pages.iter().all(|page| page.revision == self.revision && page.entries.len() <= limit));
     }
 
-    fn entry(&self, key: &Key) -> Option<Entry> {
+    fn entry(&self, key: &Key) -> Option<KvEntry> {
         let (value, revision) = self.entries.get(key)?;
-        Some(Entry { key: key.clone(), value: value.clone(), revision: *revision })
+        Some(KvEntry { key: key.clone(), value: value.clone(), revision: *revision })
     }
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Operations in one transaction that etcd takes unless it is told otherwise (`--max-txn-ops`).
+/// Operations in one transaction that etcd accepts by default (`--max-txn-ops`).
 const MAX_TXN_OPS: usize = 128;
-/// What a store needs at least: a few records and the audit trail's in one commit.
-const LEAST_TXN_OPS: usize = 64;
-const MOST_TXN_OPS: usize = 4096;
-/// Bytes of a prefix, at most: each key of a commit bears it.
+/// A store needs at least this many: a few records and their audit entries in one commit.
+const MIN_TXN_OPS: usize = 64;
+const MAX_CONFIGURABLE_TXN_OPS: usize = 4096;
+/// Bytes of a prefix, at most: each key of a commit starts with it.
 const MAX_PREFIX: usize = 64;
 /// etcd itself has seven members at most; more are a mistake.
 const MAX_MEMBERS: usize = 32;
@@ -19,38 +19,38 @@ const DEFAULT_PORT: &str = ":2379";
 /// Where a store on etcd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `HOST:PORT`, each once, asked in this order.
+    /// `HOST:PORT`, each once, in the order in which they are asked.
     pub members: Vec<String>,
-    /// What the keys start with, so that an etcd can hold other things too. Never empty, without slashes at its ends.
+    /// The prefix of all keys. Never empty, and without slashes at its ends.
     pub prefix: String,
-    /// How the members are talked to.
-    pub access: Access,
-    /// Operations in one transaction that the members take.
+    /// Certificates and credentials.
+    pub access: EtcdAccess,
+    /// Operations in one transaction that the members accept.
     pub max_txn_ops: usize,
 }
 
-/// How etcd's members are talked to.
+/// Certificates and credentials for etcd's members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// Certificates (PEM) that the members' must come from; none: without TLS.
+pub struct EtcdAccess {
+    /// The authorities (PEM) that sign the members' certificates. `None`: without TLS.
     pub ca: Option<PathBuf>,
-    /// This program's certificate (PEM) and its key.
+    /// This program's certificate (PEM), and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// A user's name and the file with the password.
     pub user: Option<(String, PathBuf)>,
 }
 
-/// Why a text does not say where a store on etcd is.
+/// Why a text is not the address of a store on etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing between `etcd://` and the slash, or an empty place between commas.
+    /// No member before the slash, or an empty one between commas.
     #[error("the address of an etcd store lacks a member's host")]
     NoMember,
     /// Not a host and a port.
     #[error("a member of an etcd store is not HOST:PORT")]
     BadMember,
     /// A member is named twice, or there are too many.
-    #[error("the members of an etcd store are named twice, or too many")]
+    #[error("an etcd store names a member twice, or more than 32 members")]
     TooMany,
     /// No prefix.
     #[error("the address of an etcd store lacks the prefix of its keys")]
@@ -58,14 +58,14 @@ pub enum AddressError {
     /// A prefix with other characters, or too long.
     #[error("the prefix of an etcd store is more than 64 bytes, or not of letters, digits and - _ . /")]
     BadPrefix,
-    /// A parameter that there is not, or twice, or without a value.
-    #[error("a parameter of an etcd store's address is not known, empty or there twice")]
+    /// A parameter that does not exist, appears twice or has no value.
+    #[error("a parameter of an etcd store's address is unknown, empty or repeated")]
     BadParameter,
-    /// A number out of its bounds.
+    /// A number out of bounds.
     #[error("max-txn-ops is not a number from 64 to 4096")]
     BadCount,
-    /// Half of a pair.
-    #[error("of cert and key, or of user and password-file, one is missing")]
+    /// One of two parameters that belong together.
+    #[error("cert and key belong together, and so do user and password-file: one of them is missing")]
     Half,
     /// A client certificate needs TLS.
     #[error("an etcd store with a client certificate lacks ca")]
@@ -75,10 +75,11 @@ pub enum AddressError {
 // === impl Address ===
 
 impl Address {
-    /// The same, its files relative to `folder`.
+    /// Resolves the paths of its files against `folder`.
     pub fn in_folder(mut self, folder: &Path) -> Address {
         let access = &mut self.access;
         let identity = access.identity.iter_mut().flat_map(|(cert, key)| [cert, key]);
+        // `join` keeps absolute paths as they are.
         for path in access.ca.iter_mut().chain(identity).chain(access.user.iter_mut().map(|(_, path)| path)) {
             *path = folder.join(&*path);
         }
@@ -96,6 +97,7 @@ impl FromStr for Address {
         let mut members = Vec::new();
         for host in hosts.split(',') {
             let member = member(host)?;
+            // A member that is named twice would be asked twice before the pause, and hides a typing mistake.
             if members.contains(&member) || members.len() == MAX_MEMBERS {
                 return Err(AddressError::TooMany);
             }
@@ -104,21 +106,21 @@ impl FromStr for Address {
         let mut address = Address {
             members,
             prefix: self::prefix(prefix)?,
-            access: Access::default(),
+            access: EtcdAccess::default(),
             max_txn_ops: MAX_TXN_OPS,
         };
-        address.take(Parameters::read(parameters)?)?;
+        address.apply(AddressParameters::read(parameters)?)?;
         Ok(address)
     }
 }
 
 impl Address {
-    fn take(&mut self, given: Parameters<'_>) -> Result<(), AddressError> {
-        if let Some(count) = given.max_txn_ops {
+    fn apply(&mut self, parameters: AddressParameters<'_>) -> Result<(), AddressError> {
+        if let Some(count) = parameters.max_txn_ops {
             self.max_txn_ops = count
                 .parse()
                 .ok()
-                .filter(|count| (LEAST_TXN_OPS..=MOST_TXN_OPS).contains(count))
+                .filter(|count| (MIN_TXN_OPS..=MAX_CONFIGURABLE_TXN_OPS).contains(count))
                 .ok_or(AddressError::BadCount)?;
         }
         let pair = |one: Option<_>, other: Option<_>| match (one, other) {
@@ -126,11 +128,13 @@ impl Address {
             (None, None) => Ok(None),
             _ => Err(AddressError::Half),
         };
-        self.access = Access {
-            ca: given.ca.map(PathBuf::from),
-            identity: pair(given.cert, given.key)?.map(|(cert, key)| (cert.into(), key.into())),
-            user: pair(given.user, given.password_file)?.map(|(user, file)| (user.to_owned(), file.into())),
+        self.access = EtcdAccess {
+            ca: parameters.ca.map(PathBuf::from),
+            identity: pair(parameters.cert, parameters.key)?.map(|(cert, key)| (cert.into(), key.into())),
+            user: pair(parameters.user, parameters.password_file)?
+                .map(|(user, file)| (user.to_owned(), file.into())),
         };
+        // Without a CA the connection has no TLS, and the certificate would silently not be used.
         match self.access.identity.is_some() && self.access.ca.is_none() {
             true => Err(AddressError::NoCa),
             false => Ok(()),
@@ -141,7 +145,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "etcd://{}/{}", self.members.join(","), self.prefix)?;
-        let Access { ca, identity, user } = &self.access;
+        let EtcdAccess { ca, identity, user } = &self.access;
         let mut parameters = Vec::new();
         parameters.extend(ca.iter().map(|path| format!("ca={}", path.display())));
         if let Some((cert, key)) = identity {
@@ -150,6 +154,7 @@ impl fmt::Display for Address {
         if let Some((user, file)) = user {
             parameters.push(format!("user={user}&password-file={}", file.display()));
         }
+        // The default is left out, so that an address reads back as it was written.
         if self.max_txn_ops != MAX_TXN_OPS {
             parameters.push(format!("max-txn-ops={}", self.max_txn_ops));
         }
@@ -171,6 +176,7 @@ fn member(text: &str) -> Result<String, AddressError> {
         None => false,
     };
     let member = if has_port { text.to_owned() } else { format!("{text}{DEFAULT_PORT}") };
+    // An authority may carry a user and a password, which belong into a file.
     match member.parse::<http::uri::Authority>() {
         Ok(authority) if !authority.host().is_empty() && !member.contains('@') => Ok(member),
         _ => Err(AddressError::BadMember),
@@ -188,7 +194,7 @@ fn prefix(text: &str) -> Result<String, AddressError> {
 }
 
 #[derive(Default)]
-struct Parameters<'a> {
+struct AddressParameters<'a> {
     ca: Option<&'a str>,
     cert: Option<&'a str>,
     key: Option<&'a str>,
@@ -197,7 +203,7 @@ struct Parameters<'a> {
     max_txn_ops: Option<&'a str>,
 }
 
-impl<'a> Parameters<'a> {
+impl<'a> AddressParameters<'a> {
     fn read(text: Option<&'a str>) -> Result<Self, AddressError> {
         let mut all = Self::default();
         for one in text.into_iter().flat_map(|text| text.split('&')) {
@@ -211,6 +217,7 @@ impl<'a> Parameters<'a> {
                 "max-txn-ops" => &mut all.max_txn_ops,
                 _ => return Err(AddressError::BadParameter),
             };
+            // A later value must not replace an earlier one in silence.
             if value.is_empty() || value.contains('\0') || place.replace(value).is_some() {
                 return Err(AddressError::BadParameter);
             }

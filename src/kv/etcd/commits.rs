@@ -1,29 +1,28 @@
-//! `commit`: one transaction with compare. Sent again when its answer is lost, and done once all the same: see `marks`.
+//! `commit`: one transaction with compare. It is sent again when its answer is lost, and still succeeds once: see `dedup`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 
 use super::Shared;
-use super::fault::{Fault, commit_error};
-use super::marks::Mark;
-use super::reads::{beyond, revision_of};
-use crate::kv::{CommitError, Outage, Part, Precondition, Revision, Write};
+use super::dedup::DedupKey;
+use super::fault::{EtcdFault, commit_error};
+use super::reads::{prefix_end, revision_of};
+use crate::kv::{CommitError, CommitPart, Outage, Precondition, Revision, Write};
 
-/// Marks of processes that did nothing for this many commits of all are removed. No commit is under way for so long.
-const FORGOTTEN_AFTER: Revision = 1_000_000;
+/// Deduplication keys that no process used for this many commits are removed. No commit takes so long.
+const MAX_UNUSED: Revision = 1_000_000;
 
-/// What etcd said to a commit.
+/// How etcd answered a commit.
 enum Verdict {
-    /// It was made, now or by an earlier try.
-    Made(Revision),
-    /// It holds, and there was nothing to change.
+    /// It succeeded, by this try or an earlier one.
+    Committed(Revision),
+    /// Its preconditions hold, and there was nothing to change.
     Unchanged(Revision),
     /// These preconditions do not hold.
     Failed(Vec<usize>),
-    /// The mark is not as it was left: it was removed since.
-    Moved(Revision),
+    /// The deduplication key has another revision than this process remembers: it was removed as unused.
+    KeyChanged(Revision),
 }
 
 impl Shared {
@@ -34,114 +33,111 @@ impl Shared {
     ) -> Result<Revision, CommitError> {
         self.limits.check(&preconditions, &writes)?;
         if writes.is_empty() {
-            return self.look(&preconditions).await;
+            return self.check_preconditions(&preconditions).await;
         }
-        let (mut mark, first) = self.marks.take();
+        let (mut dedup_key, first) = self.dedup.take();
+        // Once in a process's life is often enough, and its first commit need not wait for it.
         if first {
-            tokio::spawn(Arc::clone(&self).remove_old_marks());
+            tokio::spawn(Arc::clone(&self).remove_old_dedup_keys());
         }
         let mut unheard = false;
         loop {
-            let txn = self.transaction(&mark, &preconditions, &writes);
-            let sent = self.send(&txn, &mut unheard).await;
-            let verdict = match sent.and_then(|answer| self.verdict(&mark, &preconditions, answer)) {
-                Ok(verdict) => verdict,
-                Err(fault) => {
-                    return match self.outcome(&mut mark, fault, unheard).await {
-                        Some(Ok(revision)) => self.done(mark, Ok(revision)),
-                        Some(Err(fault)) => {
-                            let error = self.error(fault, &preconditions, &writes);
-                            self.done(mark, Err(error))
-                        }
-                        // The mark is not used again: its commit may still come.
-                        None => Err(CommitError::Unavailable(Outage::Unreachable)),
-                    };
+            let txn = self.transaction(&dedup_key, &preconditions, &writes);
+            let answer = self.send(&txn, &mut unheard).await;
+            let outcome = match answer.and_then(|answer| self.verdict(&dedup_key, &preconditions, answer)) {
+                Ok(Verdict::Committed(revision)) => {
+                    dedup_key.revision = revision;
+                    return self.finish(dedup_key, Ok(revision));
                 }
-            };
-            let outcome = match verdict {
-                Verdict::Made(revision) => {
-                    mark.revision = revision;
-                    return self.done(mark, Ok(revision));
-                }
-                Verdict::Moved(revision) => {
-                    mark.revision = revision;
+                // Nothing was written with the old revision, and nothing can be any more: the next try takes the new one.
+                Ok(Verdict::KeyChanged(revision)) => {
+                    dedup_key.revision = revision;
                     continue;
                 }
-                Verdict::Unchanged(revision) => Ok(revision),
-                Verdict::Failed(failed) => Err(CommitError::Conflict { failed }),
+                Ok(Verdict::Unchanged(revision)) => Ok(revision),
+                Ok(Verdict::Failed(failed)) => Err(CommitError::Conflict { failed }),
+                Err(fault) => Err(self.error(fault, &preconditions, &writes)),
             };
             if !unheard {
-                return self.done(mark, outcome);
+                return self.finish(dedup_key, outcome);
             }
-            // An earlier try may yet arrive, and find everything as it wants it.
-            return match self.bar(&mut mark).await {
-                Ok(Some(revision)) => self.done(mark, Ok(revision)),
-                Ok(None) => self.done(mark, outcome),
+            // An earlier try may still arrive and then find that its preconditions hold. Cancel it before answering.
+            return match self.cancel(&mut dedup_key).await {
+                Ok(Some(revision)) => self.finish(dedup_key, Ok(revision)),
+                Ok(None) => self.finish(dedup_key, outcome),
+                // The key is not given back: etcd may still receive the commit that carries it.
                 Err(_) => Err(CommitError::Unavailable(Outage::Unreachable)),
             };
         }
     }
 
-    fn done(&self, mark: Mark, outcome: Result<Revision, CommitError>) -> Result<Revision, CommitError> {
-        self.marks.give_back(mark);
+    fn finish(
+        &self,
+        dedup_key: DedupKey,
+        outcome: Result<Revision, CommitError>,
+    ) -> Result<Revision, CommitError> {
+        self.dedup.give_back(dedup_key);
         outcome
     }
 
-    /// Preconditions without writes: reading is enough.
-    async fn look(&self, preconditions: &[Precondition]) -> Result<Revision, CommitError> {
-        let nothing = |fault| self.error(fault, preconditions, &[]);
+    /// Checks preconditions without writes. Nothing changes, so that no deduplication key is needed.
+    async fn check_preconditions(&self, preconditions: &[Precondition]) -> Result<Revision, CommitError> {
+        let to_error = |fault| self.error(fault, preconditions, &[]);
         if preconditions.is_empty() {
-            return self.revision().await.map_err(nothing);
+            return self.revision().await.map_err(to_error);
         }
-        // The reads are what makes it linearizable: etcd judges a transaction without any by what a member has.
-        let txn = Txn::new().when(self.compares(preconditions)).or_else(self.looks(preconditions));
-        let answer = self.send(&txn, &mut false).await.map_err(nothing)?;
+        // etcd evaluates a transaction that has no reads by the state of one member, which may be old. The reads make it
+        // linearizable.
+        let txn = Txn::new().when(self.compares(preconditions)).or_else(self.reads(preconditions));
+        let answer = self.send(&txn, &mut false).await.map_err(to_error)?;
         if answer.succeeded() {
-            return revision_of(answer.header()).map_err(nothing);
+            return revision_of(answer.header()).map_err(to_error);
         }
-        let found = found(answer).map_err(nothing)?;
-        Err(CommitError::Conflict { failed: broken(preconditions, &found) })
+        let found = found_revisions(answer).map_err(to_error)?;
+        Err(CommitError::Conflict { failed: failed_preconditions(preconditions, &found) })
     }
 
-    /// Sends a transaction until it is answered; `unheard` is set when it may have been made without that.
-    async fn send(&self, txn: &Txn, unheard: &mut bool) -> Result<TxnResponse, Fault> {
-        let lost = AtomicBool::new(*unheard);
+    /// Sends a transaction until etcd answers. Sets `unheard` if an earlier try may have succeeded without an answer.
+    async fn send(&self, txn: &Txn, unheard: &mut bool) -> Result<TxnResponse, EtcdFault> {
+        let mut lost = *unheard;
         let answer = self
             .members
             .ask(|client, again| {
-                lost.fetch_or(again, Ordering::Relaxed);
+                lost |= again;
                 let txn = txn.clone();
                 async move { client.kv_client().txn(txn).await }
             })
             .await;
-        *unheard = lost.into_inner() || matches!(answer, Err(Fault::Unreachable));
+        *unheard = lost || matches!(answer, Err(EtcdFault::Unreachable));
         answer
     }
 
-    /// The commit as a transaction: its writes and its mark's, if all is as expected; otherwise what is there.
-    fn transaction(&self, mark: &Mark, preconditions: &[Precondition], writes: &[Write]) -> Txn {
-        let key = self.mark_key(mark);
+    /// The commit as a transaction: all writes, with that of the deduplication key, if the comparisons hold; else reads.
+    fn transaction(&self, dedup_key: &DedupKey, preconditions: &[Precondition], writes: &[Write]) -> Txn {
+        let key = self.stored_dedup_key(dedup_key);
         let mut compares =
-            vec![Compare::mod_revision(key.clone(), CompareOp::Equal, mark.revision.cast_signed())];
+            vec![Compare::mod_revision(key.clone(), CompareOp::Equal, dedup_key.revision.cast_signed())];
         compares.extend(self.compares(preconditions));
-        let mut looks = vec![TxnOp::get(key.clone(), None)];
-        looks.extend(self.looks(preconditions));
+        let mut reads = vec![TxnOp::get(key.clone(), None)];
+        reads.extend(self.reads(preconditions));
 
         let mut changes: Vec<TxnOp> = writes.iter().map(|write| self.change(write)).collect();
-        changes.push(TxnOp::put(key, mark.value(), None));
+        changes.push(TxnOp::put(key, dedup_key.value(), None));
         if self.may_change_nothing(preconditions, writes) {
+            // If all keys are absent, the inner transaction succeeds and does nothing, so that no revision is taken.
             let absent = writes.iter().map(|write| self.has_revision(write.key(), 0)).collect::<Vec<_>>();
             changes = vec![TxnOp::txn(Txn::new().when(absent).or_else(changes))];
         }
-        Txn::new().when(compares).and_then(changes).or_else(looks)
+        Txn::new().when(compares).and_then(changes).or_else(reads)
     }
 
-    /// Whether it may be that there is nothing to delete, which would be no change. Where etcd takes no transaction in
-    /// another that is so large, the mark's change is one.
+    /// Whether the commit may turn out to change nothing, because it only deletes keys that may be absent.
     fn may_change_nothing(&self, preconditions: &[Precondition], writes: &[Write]) -> bool {
         let present = |key: &[u8]| {
             preconditions.iter().any(|p| matches!(p, Precondition::At(held, _) if held.as_slice() == key))
         };
+        // The nested transaction that this costs counts against etcd's limit of operations. A commit that does not fit
+        // takes a revision for the deduplication key alone, which is a harmless change.
         writes.iter().all(|write| matches!(write, Write::Delete(key) if !present(key)))
             && preconditions.len() + writes.len() + 2 <= self.limits.max_writes_per_commit
     }
@@ -156,7 +152,7 @@ impl Shared {
     fn compares(&self, preconditions: &[Precondition]) -> Vec<Compare> {
         let compare = |precondition: &Precondition| match precondition {
             Precondition::Absent(key) => self.has_revision(key, 0),
-            // No entry has this revision; etcd would take 0 for that of one that is not there.
+            // For etcd, an absent key has revision 0, so that comparing with 0 would hold. No key has -1.
             Precondition::At(key, 0) => self.has_revision(key, -1),
             Precondition::At(key, revision) => self.has_revision(key, i64::try_from(*revision).unwrap_or(-1)),
         };
@@ -167,125 +163,119 @@ impl Shared {
         Compare::mod_revision(self.stored(key), CompareOp::Equal, revision)
     }
 
-    fn looks(&self, preconditions: &[Precondition]) -> Vec<TxnOp> {
-        let look =
+    fn reads(&self, preconditions: &[Precondition]) -> Vec<TxnOp> {
+        let read =
             |p: &Precondition| TxnOp::get(self.stored(p.key()), Some(GetOptions::new().with_keys_only()));
-        preconditions.iter().map(look).collect()
+        preconditions.iter().map(read).collect()
     }
 
     fn verdict(
         &self,
-        mark: &Mark,
+        dedup_key: &DedupKey,
         preconditions: &[Precondition],
         answer: TxnResponse,
-    ) -> Result<Verdict, Fault> {
+    ) -> Result<Verdict, EtcdFault> {
         let revision = revision_of(answer.header())?;
         if answer.succeeded() {
             let unchanged =
                 matches!(answer.op_responses().first(), Some(TxnOpResponse::Txn(inner)) if inner.succeeded());
-            return Ok(if unchanged { Verdict::Unchanged(revision) } else { Verdict::Made(revision) });
+            return Ok(if unchanged { Verdict::Unchanged(revision) } else { Verdict::Committed(revision) });
         }
-        let (marked, value) = marked(&answer)?;
-        let found = found(answer)?;
-        let (_, found) = found.split_first().ok_or(Fault::Corrupt)?;
-        let failed = broken(preconditions, found);
-        match marked == mark.revision {
-            false if value == mark.value() => Ok(Verdict::Made(marked)),
-            false => Ok(Verdict::Moved(marked)),
-            true if failed.is_empty() => Err(Fault::Corrupt),
+        let (key_revision, value) = read_dedup_key(&answer)?;
+        let found = found_revisions(answer)?;
+        let (_, found) = found.split_first().ok_or(EtcdFault::Corrupt)?;
+        let failed = failed_preconditions(preconditions, found);
+        match key_revision == dedup_key.revision {
+            // Only a try of this very commit writes this value.
+            false if value == dedup_key.value() => Ok(Verdict::Committed(key_revision)),
+            false => Ok(Verdict::KeyChanged(key_revision)),
+            // etcd says that a comparison failed, and every value that it read holds.
+            true if failed.is_empty() => Err(EtcdFault::Corrupt),
             true => Ok(Verdict::Failed(failed)),
         }
     }
 
-    /// What became of a commit that met a fault: made, failed, or not to be found out.
-    async fn outcome(&self, mark: &mut Mark, fault: Fault, unheard: bool) -> Option<Result<Revision, Fault>> {
-        if !unheard {
-            return Some(Err(fault));
-        }
-        match self.bar(mark).await {
-            Ok(Some(revision)) => Some(Ok(revision)),
-            Ok(None) => Some(Err(fault)),
-            Err(_) => None,
-        }
-    }
-
-    /// Sees to it that no earlier try of the mark's commit happens from now on, and answers with its revision if one did.
-    async fn bar(&self, mark: &mut Mark) -> Result<Option<Revision>, Fault> {
-        let key = self.mark_key(mark);
-        let as_it_was = Compare::mod_revision(key.clone(), CompareOp::Equal, mark.revision.cast_signed());
+    /// Makes sure that no earlier try of the commit succeeds from now on. Returns the commit's revision if one did.
+    async fn cancel(&self, dedup_key: &mut DedupKey) -> Result<Option<Revision>, EtcdFault> {
+        let key = self.stored_dedup_key(dedup_key);
+        let unchanged =
+            Compare::mod_revision(key.clone(), CompareOp::Equal, dedup_key.revision.cast_signed());
         let txn = Txn::new()
-            .when([as_it_was])
-            .and_then([TxnOp::put(key.clone(), mark.barred(), None)])
+            .when([unchanged])
+            .and_then([TxnOp::put(key.clone(), dedup_key.cancelled_value(), None)])
             .or_else([TxnOp::get(key, None)]);
         let answer = self.send(&txn, &mut false).await?;
         if answer.succeeded() {
-            mark.revision = revision_of(answer.header())?;
+            dedup_key.revision = revision_of(answer.header())?;
             return Ok(None);
         }
-        let (revision, value) = marked(&answer)?;
-        mark.revision = revision;
-        Ok((value == mark.value()).then_some(revision))
+        // An earlier try has changed the key: it succeeded if the value is the commit's.
+        let (revision, value) = read_dedup_key(&answer)?;
+        dedup_key.revision = revision;
+        Ok((value == dedup_key.value()).then_some(revision))
     }
 
-    fn error(&self, fault: Fault, preconditions: &[Precondition], writes: &[Write]) -> CommitError {
+    fn error(&self, fault: EtcdFault, preconditions: &[Precondition], writes: &[Write]) -> CommitError {
         commit_error(fault, |part| match part {
-            Part::Writes => (writes.len().max(preconditions.len()), self.limits.max_writes_per_commit),
+            CommitPart::Writes => (writes.len().max(preconditions.len()), self.limits.max_writes_per_commit),
             _ => (self.limits.max_commit + 1, self.limits.max_commit),
         })
     }
 
-    /// Removes the marks of processes that are no more. They are small, so that it does not matter when.
-    async fn remove_old_marks(self: Arc<Self>) {
+    /// Removes the deduplication keys of processes that ended. They are small, so that a bounded number at each start is
+    /// enough.
+    async fn remove_old_dedup_keys(self: Arc<Self>) {
         let Ok(revision) = self.revision().await else { return };
-        let Some(before) = revision.checked_sub(FORGOTTEN_AFTER) else { return };
+        let Some(before) = revision.checked_sub(MAX_UNUSED) else { return };
         let old = GetOptions::new()
-            .with_range(beyond(&self.marks_root))
+            .with_range(prefix_end(&self.dedup_root))
             .with_max_mod_revision(before.cast_signed())
             .with_keys_only()
             .with_limit(100);
         let found = self
             .members
             .ask(|client, _| {
-                let (start, old) = (self.marks_root.clone(), old.clone());
+                let (start, old) = (self.dedup_root.clone(), old.clone());
                 async move { client.kv_client().get(start, Some(old)).await }
             })
             .await;
-        for mark in found.map(|mut answer| answer.take_kvs()).unwrap_or_default() {
-            let unused = Compare::mod_revision(mark.key(), CompareOp::Equal, mark.mod_revision());
-            let txn =
-                Txn::new().when([unused]).and_then([TxnOp::delete(mark.key(), Some(DeleteOptions::new()))]);
+        for dedup_key in found.map(|mut answer| answer.take_kvs()).unwrap_or_default() {
+            // Compared again: its process may have taken it since the read.
+            let unused = Compare::mod_revision(dedup_key.key(), CompareOp::Equal, dedup_key.mod_revision());
+            let txn = Txn::new()
+                .when([unused])
+                .and_then([TxnOp::delete(dedup_key.key(), Some(DeleteOptions::new()))]);
             let _ = self.send(&txn, &mut false).await;
         }
     }
 
-    fn mark_key(&self, mark: &Mark) -> Vec<u8> {
-        [self.marks_root.as_slice(), mark.key()].concat()
+    fn stored_dedup_key(&self, dedup_key: &DedupKey) -> Vec<u8> {
+        [self.dedup_root.as_slice(), dedup_key.key()].concat()
     }
 }
 
-/// Revision and value of the mark, the first that a failed transaction looked at.
-fn marked(answer: &TxnResponse) -> Result<(Revision, Vec<u8>), Fault> {
+/// Revision and value of the deduplication key, which a failed transaction reads first.
+fn read_dedup_key(answer: &TxnResponse) -> Result<(Revision, Vec<u8>), EtcdFault> {
     match answer.op_responses().into_iter().next() {
-        Some(TxnOpResponse::Get(mut got)) => Ok(got
-            .take_kvs()
-            .pop()
-            .map_or((0, Vec::new()), |mark| (mark.mod_revision().cast_unsigned(), mark.value().to_vec()))),
-        _ => Err(Fault::Corrupt),
+        Some(TxnOpResponse::Get(mut got)) => Ok(got.take_kvs().pop().map_or((0, Vec::new()), |dedup_key| {
+            (dedup_key.mod_revision().cast_unsigned(), dedup_key.value().to_vec())
+        })),
+        _ => Err(EtcdFault::Corrupt),
     }
 }
 
-/// The revisions that a failed transaction found.
-fn found(answer: TxnResponse) -> Result<Vec<Option<Revision>>, Fault> {
+/// The revisions that a failed transaction read.
+fn found_revisions(answer: TxnResponse) -> Result<Vec<Option<Revision>>, EtcdFault> {
     let found = answer.op_responses().into_iter().map(|one| match one {
         TxnOpResponse::Get(mut got) => {
             Ok(got.take_kvs().pop().map(|entry| entry.mod_revision().cast_unsigned()))
         }
-        _ => Err(Fault::Corrupt),
+        _ => Err(EtcdFault::Corrupt),
     });
     found.collect()
 }
 
-fn broken(preconditions: &[Precondition], found: &[Option<Revision>]) -> Vec<usize> {
+fn failed_preconditions(preconditions: &[Precondition], found: &[Option<Revision>]) -> Vec<usize> {
     let holds = (0..).zip(preconditions.iter().zip(found));
     holds.filter(|(_, (precondition, found))| !precondition.holds(**found)).map(|(index, _)| index).collect()
 }

@@ -1,23 +1,23 @@
-//! What etcd's answers mean to the store and its operator. Their texts stop here: only codes are logged.
+//! etcd's errors, sorted by what can be done about them. Their texts stop here: only codes are logged.
 
 use etcd_client::Error;
 
-use crate::kv::{CommitError, Outage, Part, ReadError, Trouble};
+use crate::kv::{CommitError, CommitPart, KvReadError, Outage, Trouble};
 
-/// Why etcd did not do what it was asked, by what can be done about it.
+/// Why a request to etcd failed, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Its quota is used up, until it is compacted, defragmented and its alarm taken back.
+pub(crate) enum EtcdFault {
+    /// Its quota is used up. It stays so until somebody compacts, defragments and disarms the alarm.
     Full,
-    /// Its members hold different things.
+    /// Its members disagree about their data.
     Corrupt,
-    /// The user may not, or is not who it says.
+    /// The user may not do this, or its password is wrong.
     Denied,
-    /// The revision that was asked for is compacted.
+    /// The revision of the request is compacted.
     Compacted,
-    /// More operations or bytes than it was told to take.
-    TooLarge(Part),
-    /// No answer, or one that another member or a later time may better. It may have been done nonetheless.
+    /// More operations or bytes than the members are configured to accept.
+    TooLarge(CommitPart),
+    /// No answer, or an error that another member or a later try may not give. The request may have succeeded.
     Unreachable,
 }
 
@@ -30,78 +30,84 @@ const OUT_OF_RANGE: i32 = 11;
 const DATA_LOSS: i32 = 15;
 const UNAUTHENTICATED: i32 = 16;
 
-// === impl Fault ===
+// === impl EtcdFault ===
 
-impl Fault {
-    /// Several faults share a code, so that only etcd's texts, which are constants of its source, tell them apart.
-    pub(crate) fn of(error: &Error) -> Fault {
+impl EtcdFault {
+    pub(crate) fn from_error(error: &Error) -> EtcdFault {
         let Error::GRpcStatus(status) = error else {
             tracing::debug!("etcd was not reached");
-            return Fault::Unreachable;
+            return EtcdFault::Unreachable;
         };
         let (code, text) = (i32::from(status.code()), status.message());
+        // Several faults share a code. Only the texts, which are constants of etcd's source, tell them apart:
+        // https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go
         let fault = match code {
-            RESOURCE_EXHAUSTED if text.contains("database space exceeded") => Fault::Full,
-            INVALID_ARGUMENT if text.contains("too many operations") => Fault::TooLarge(Part::Writes),
-            INVALID_ARGUMENT if text.contains("request is too large") => Fault::TooLarge(Part::Whole),
-            // Of gRPC itself, of what is beyond etcd's bound.
-            RESOURCE_EXHAUSTED if text.contains("larger than max") => Fault::TooLarge(Part::Whole),
-            INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
-                Fault::Denied
+            RESOURCE_EXHAUSTED if text.contains("database space exceeded") => EtcdFault::Full,
+            INVALID_ARGUMENT if text.contains("too many operations") => {
+                EtcdFault::TooLarge(CommitPart::Writes)
             }
-            // The members took their users into use, or changed them, while the request was on its way.
-            INVALID_ARGUMENT if text.contains("auth store is old") => Fault::Unreachable,
-            FAILED_PRECONDITION if text.contains("authentication is not enabled") => Fault::Denied,
-            PERMISSION_DENIED | UNAUTHENTICATED => Fault::Denied,
-            OUT_OF_RANGE if text.contains("compacted") => Fault::Compacted,
-            DATA_LOSS => Fault::Corrupt,
-            _ => Fault::Unreachable,
+            INVALID_ARGUMENT if text.contains("request is too large") => {
+                EtcdFault::TooLarge(CommitPart::Whole)
+            }
+            // Of gRPC itself, of what is prefix_end etcd's bound.
+            RESOURCE_EXHAUSTED if text.contains("larger than max") => EtcdFault::TooLarge(CommitPart::Whole),
+            INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
+                EtcdFault::Denied
+            }
+            // Authentication was enabled, or users changed, while the request was on its way.
+            INVALID_ARGUMENT if text.contains("auth store is old") => EtcdFault::Unreachable,
+            FAILED_PRECONDITION if text.contains("authentication is not enabled") => EtcdFault::Denied,
+            PERMISSION_DENIED | UNAUTHENTICATED => EtcdFault::Denied,
+            OUT_OF_RANGE if text.contains("compacted") => EtcdFault::Compacted,
+            DATA_LOSS => EtcdFault::Corrupt,
+            // Also what this program does not know: a later try tells.
+            _ => EtcdFault::Unreachable,
         };
         tracing::debug!(code, ?fault, "etcd refused");
         fault
     }
 
-    /// Whether asking again may help.
-    pub(crate) fn passes(self) -> bool {
-        self == Fault::Unreachable
+    /// Whether a later try may succeed.
+    pub(crate) fn is_transient(self) -> bool {
+        self == EtcdFault::Unreachable
     }
 }
 
-impl From<Fault> for ReadError {
-    fn from(fault: Fault) -> ReadError {
+impl From<EtcdFault> for KvReadError {
+    fn from(fault: EtcdFault) -> KvReadError {
         match fault {
-            Fault::Corrupt => ReadError::Corrupt,
-            Fault::Denied => ReadError::Unavailable(Outage::Denied),
-            Fault::Full | Fault::Compacted | Fault::TooLarge(_) | Fault::Unreachable => {
-                ReadError::Unavailable(Outage::Unreachable)
+            EtcdFault::Corrupt => KvReadError::Corrupt,
+            EtcdFault::Denied => KvReadError::Unavailable(Outage::Denied),
+            EtcdFault::Full | EtcdFault::Compacted | EtcdFault::TooLarge(_) | EtcdFault::Unreachable => {
+                KvReadError::Unavailable(Outage::Unreachable)
             }
         }
     }
 }
 
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Trouble {
+impl From<EtcdFault> for Trouble {
+    fn from(fault: EtcdFault) -> Trouble {
         match fault {
-            Fault::Full => Trouble::Full,
-            Fault::Corrupt => Trouble::Corrupt,
-            Fault::Denied => Trouble::Unavailable(Outage::Denied),
-            Fault::Compacted | Fault::TooLarge(_) | Fault::Unreachable => {
+            EtcdFault::Full => Trouble::Full,
+            EtcdFault::Corrupt => Trouble::Corrupt,
+            EtcdFault::Denied => Trouble::Unavailable(Outage::Denied),
+            EtcdFault::Compacted | EtcdFault::TooLarge(_) | EtcdFault::Unreachable => {
                 Trouble::Unavailable(Outage::Unreachable)
             }
         }
     }
 }
 
-/// The error of a commit that a fault kept from happening, `size` being that of the part that was too large.
-pub(crate) fn commit_error(fault: Fault, size: impl Fn(Part) -> (usize, usize)) -> CommitError {
+/// The error of a commit that failed with a fault. `size` returns the size and the limit of a part.
+pub(crate) fn commit_error(fault: EtcdFault, size: impl Fn(CommitPart) -> (usize, usize)) -> CommitError {
     match fault {
-        Fault::Full => CommitError::Full,
-        Fault::Corrupt => CommitError::Corrupt,
-        Fault::Denied => CommitError::Unavailable(Outage::Denied),
-        Fault::TooLarge(part) => {
+        EtcdFault::Full => CommitError::Full,
+        EtcdFault::Corrupt => CommitError::Corrupt,
+        EtcdFault::Denied => CommitError::Unavailable(Outage::Denied),
+        EtcdFault::TooLarge(part) => {
             let (size, limit) = size(part);
             CommitError::TooLarge { part, size, limit }
         }
-        Fault::Compacted | Fault::Unreachable => CommitError::Unavailable(Outage::Unreachable),
+        EtcdFault::Compacted | EtcdFault::Unreachable => CommitError::Unavailable(Outage::Unreachable),
     }
 }

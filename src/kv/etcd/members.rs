@@ -1,6 +1,6 @@
-//! etcd's members: asked one at a time, the next when one does not answer, until one does or patience ends.
+//! etcd's members. A request goes to one member at a time, and to the next one when there is no answer, until the timeout.
 //!
-//! Reads are linearizable on whichever member answers them, so that it does not matter which it is.
+//! Every member answers reads linearizably, so that it does not matter which one answers.
 
 #![expect(clippy::disallowed_methods, reason = "certificates and the password are read here")]
 
@@ -12,26 +12,26 @@ use std::time::Duration;
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
 use tokio::time::Instant;
 
-use super::OpenError;
-use super::address::{Access, Address};
-use super::fault::Fault;
+use super::EtcdOpenError;
+use super::address::{Address, EtcdAccess};
+use super::fault::EtcdFault;
 
-/// How long is waited for what.
+/// How long requests may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// For one answer of one member. More than a slow disk takes, less than an election.
+pub(crate) struct EtcdTimeouts {
+    /// One answer of one member: more than a slow disk takes, less than an election.
     pub(crate) answer: Duration,
-    /// For any answer, elections included: a leader that is gone is replaced in 2 s by default.
+    /// Any answer, elections included: by default, a leader that is gone is replaced within 2 s.
     pub(crate) whole: Duration,
-    /// For a connection.
+    /// Connecting to one member.
     pub(crate) connection: Duration,
-    /// Before the members are gone through again; doubled each time.
+    /// The pause before all members are asked again. It doubles each time.
     pub(crate) pause: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for EtcdTimeouts {
+    fn default() -> EtcdTimeouts {
+        EtcdTimeouts {
             answer: Duration::from_millis(2500),
             whole: Duration::from_secs(10),
             connection: Duration::from_millis(1500),
@@ -41,45 +41,47 @@ impl Default for Patience {
 }
 
 /// The longest pause.
-const PAUSE: Duration = Duration::from_millis(800);
-/// How often an idle connection is tried, which etcd allows no oftener than every 5 s, and for how long.
-const ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
+const MAX_PAUSE: Duration = Duration::from_millis(800);
+/// How often an idle connection is probed, and for how long an answer is awaited. etcd closes connections that probe more
+/// often than every 5 s.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 
 /// The members of an etcd.
 pub(crate) struct Members {
     urls: Vec<String>,
     options: ConnectOptions,
-    /// One for each member that was asked.
+    /// By member; `None` before its first request.
     clients: Mutex<Vec<Option<Client>>>,
-    /// The one that is asked first.
+    /// The member that is asked first.
     current: AtomicUsize,
-    pub(crate) patience: Patience,
+    timeouts: EtcdTimeouts,
 }
 
 // === impl Members ===
 
 impl Members {
     /// Reads the files that the address names. Connects to nothing.
-    pub(crate) fn new(address: &Address, patience: Patience) -> Result<Members, OpenError> {
-        let Access { ca, identity, user } = &address.access;
+    pub(crate) fn new(address: &Address, timeouts: EtcdTimeouts) -> Result<Members, EtcdOpenError> {
+        let EtcdAccess { ca, identity, user } = &address.access;
+        // A member serves either TLS or plain HTTP on a port, and there is no upgrade from one to the other.
         let scheme = if ca.is_some() { "https" } else { "http" };
         let mut options = ConnectOptions::new()
-            // A member that is cut off from the others says so instead of waiting for them.
+            // A member that is cut off from the others then fails at once instead of waiting for them.
             .with_require_leader(true)
-            .with_connect_timeout(patience.connection)
-            .with_keep_alive(ALIVE.0, ALIVE.1)
+            .with_connect_timeout(timeouts.connection)
+            .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
             .with_keep_alive_while_idle(true)
             .with_auto_token_refresh(true);
         if let Some(ca) = ca {
-            let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
+            let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read_file(ca)?));
             if let Some((cert, key)) = identity {
-                tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+                tls = tls.identity(Identity::from_pem(read_file(cert)?, read_file(key)?));
             }
             options = options.with_tls(tls);
         }
         if let Some((user, file)) = user {
-            let text =
-                String::from_utf8(read(file)?).map_err(|_| OpenError::NotText { path: file.clone() })?;
+            let text = String::from_utf8(read_file(file)?)
+                .map_err(|_| EtcdOpenError::NotText { path: file.clone() })?;
             options = options.with_user(user, text.trim_end_matches(['\r', '\n']));
         }
         Ok(Members {
@@ -87,91 +89,82 @@ impl Members {
             options,
             clients: Mutex::new(vec![None; address.members.len()]),
             current: AtomicUsize::new(0),
-            patience,
+            timeouts,
         })
     }
 
-    /// Asks until a member answers, for at most `patience.whole`. `call` is told whether an earlier try may have been
-    /// answered without anybody hearing it.
-    pub(crate) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, Fault>
+    /// Sends a request until a member answers, for at most `timeouts.whole`. The second argument of `call` says whether an
+    /// earlier try may have succeeded although its answer was lost.
+    pub(crate) async fn ask<T, F>(&self, call: impl FnMut(Client, bool) -> F + Send) -> Result<T, EtcdFault>
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
-        self.ask_until(Instant::now() + self.patience.whole, call).await
+        self.ask_until(Instant::now() + self.timeouts.whole, call).await
     }
 
     pub(crate) async fn ask_until<T, F>(
         &self,
         deadline: Instant,
         mut call: impl FnMut(Client, bool) -> F + Send,
-    ) -> Result<T, Fault>
+    ) -> Result<T, EtcdFault>
     where
         F: Future<Output = Result<T, Error>> + Send,
     {
-        let mut pause = self.patience.pause;
+        let mut pause = self.timeouts.pause;
         let mut unheard = false;
-        for tries in 1.. {
+        for attempt in 1.. {
             let member = self.current.load(Ordering::Relaxed);
-            let asked = async { call(self.client(member).await?, unheard).await };
-            let until = deadline.min(Instant::now() + self.patience.answer);
-            let fault = match tokio::time::timeout_at(until, asked).await {
+            let answer = async { call(self.client(member).await?, unheard).await };
+            let until = deadline.min(Instant::now() + self.timeouts.answer);
+            let fault = match tokio::time::timeout_at(until, answer).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => Fault::of(&error),
-                Err(_) => Fault::Unreachable,
+                Ok(Err(error)) => EtcdFault::from_error(&error),
+                Err(_) => EtcdFault::Unreachable,
             };
-            if !fault.passes() {
+            // Another member would refuse for the same reason: they share users, data and configuration.
+            if !fault.is_transient() {
                 return Err(fault);
             }
             unheard = true;
-            self.pass_over(member);
-            if tries % self.urls.len() == 0 {
+            self.skip_member(member);
+            // A pause only after all members failed: one that is down must not delay the request to the next.
+            if attempt % self.urls.len() == 0 {
                 let now = Instant::now();
                 if now + pause >= deadline {
                     return Err(fault);
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
         }
-        Err(Fault::Unreachable)
+        Err(EtcdFault::Unreachable)
     }
 
-    /// A client of the member that is asked first, and which it is.
-    pub(crate) async fn current(&self) -> Result<(Client, usize), Fault> {
-        let member = self.current.load(Ordering::Relaxed);
-        let connecting = tokio::time::timeout(self.patience.answer, self.client(member));
-        match connecting.await {
-            Ok(Ok(client)) => Ok((client, member)),
-            Ok(Err(error)) => Err(Fault::of(&error)),
-            Err(_) => Err(Fault::Unreachable),
-        }
-    }
-
-    /// Lets the next be asked first, unless that happened already.
-    pub(crate) fn pass_over(&self, member: usize) {
+    /// Makes the next member the first one to be asked.
+    fn skip_member(&self, member: usize) {
         let next = (member + 1) % self.urls.len();
-        let passed = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
-        if passed.is_ok() && next != member {
+        // Of several requests that failed on the same member, only one moves on: the others would skip a good member.
+        let skipped = self.current.compare_exchange(member, next, Ordering::Relaxed, Ordering::Relaxed);
+        if skipped.is_ok() && next != member {
             tracing::info!(member = self.urls[next], "asking another member of etcd");
         }
     }
 
-    /// The client of a member. It connects when it is used first, and again when its connection breaks.
+    /// The client of a member. It connects at its first request, and again when its connection breaks.
     async fn client(&self, member: usize) -> Result<Client, Error> {
         if let Some(client) = &self.lock()[member] {
             return Ok(client.clone());
         }
-        // With a user this asks the member for a token already.
+        // Outside the lock: with a user and a password, connecting already asks the member for a token.
         let client = Client::connect([&self.urls[member]], Some(self.options.clone())).await?;
         Ok(self.lock()[member].get_or_insert(client).clone())
     }
 
-    /// Nothing that runs under the lock can leave it half changed, so a poisoned one is as good.
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Client>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, OpenError> {
-    std::fs::read(path).map_err(|error| OpenError::File { path: path.to_owned(), kind: error.kind() })
+fn read_file(path: &Path) -> Result<Vec<u8>, EtcdOpenError> {
+    std::fs::read(path).map_err(|error| EtcdOpenError::File { path: path.to_owned(), kind: error.kind() })
 }

@@ -1,42 +1,43 @@
 //! The byte store on etcd, for more than one server: any number of processes may use one store at the same time.
 //!
-//! Everything is a transaction with compare, never one of etcd's locks. Reads are linearizable, and a commit whose answer
-//! was lost is made once or not at all. The keys lie behind a prefix, so that an etcd can hold other things too.
+//! Commits are transactions with compare; etcd's locks are never used. Reads are linearizable, and a commit whose answer
+//! was lost succeeds once or not at all. All keys start with a prefix, so that one etcd can hold other data too.
 
 pub mod address;
+mod batched_reads;
 mod commits;
+mod dedup;
 mod fault;
-mod gather;
-mod marks;
 mod members;
 mod reads;
-mod watching;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use address::{Access, Address, AddressError};
-use tokio::sync::{Semaphore, watch};
+pub use address::{Address, AddressError, EtcdAccess};
+use tokio::sync::Semaphore;
 
-use self::fault::Fault;
-use self::gather::Gathered;
-use self::marks::Marks;
-use self::members::{Members, Patience};
-use self::watching::Follower;
+use self::batched_reads::ReadBatcher;
+use self::dedup::DedupKeys;
+use self::fault::EtcdFault;
+use self::members::{EtcdTimeouts, Members};
+use self::snapshot::EtcdSnapshot;
 use super::{
-    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
-    Trouble, Watch, Write,
+    BoxFuture, CommitError, Kv, KvHealth, KvLookup, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, Trouble, Write,
 };
 
-/// Commits under way at once; who comes later waits. A store's journal has one.
-const COMMITS: usize = 64;
+/// Commits under way at once; further ones wait. A store's journal has one.
+const MAX_COMMITS: usize = 64;
 
-/// Keys of a read that is asked together with others.
-const FEW: usize = 8;
+/// Keys of a read that may share a request with other reads.
+const BATCHED_KEYS: usize = 8;
 
 /// The byte store on etcd.
 pub struct Etcd {
@@ -45,24 +46,23 @@ pub struct Etcd {
 
 struct Shared {
     members: Members,
-    /// What this store's keys start with in etcd.
+    /// The prefix of the store's keys in etcd.
     root: Vec<u8>,
-    /// What those of its processes' marks start with.
-    marks_root: Vec<u8>,
-    marks: Marks,
+    /// The prefix of the deduplication keys of its processes.
+    dedup_root: Vec<u8>,
+    dedup: DedupKeys,
     limits: Limits,
     commits: Semaphore,
-    gathered: Gathered,
-    condition: Mutex<Option<Trouble>>,
-    /// Once closed, the newest revision that was known then.
-    closed: watch::Sender<Option<Revision>>,
-    newest: Mutex<Revision>,
+    read_batcher: ReadBatcher,
+    /// What the last commit met.
+    last_trouble: Mutex<Option<Trouble>>,
+    closed: AtomicBool,
 }
 
 /// Why a store on etcd cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A certificate, key or password is not to be had.
+pub enum EtcdOpenError {
+    /// The file of a certificate, key or password cannot be read.
     #[error("reading {}: {kind}", path.display())]
     File {
         /// The file.
@@ -76,57 +76,56 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// No randomness.
-    #[error("the kernel gives no randomness")]
+    /// No random bytes.
+    #[error("the kernel gives no random bytes")]
     Randomness,
 }
 
 // === impl Etcd ===
 
 impl Etcd {
-    /// The store at an address. Reads the files that it names; connects when it is used first.
-    pub fn open(address: &Address) -> Result<Etcd, OpenError> {
-        Etcd::open_with(address, Patience::default())
+    /// Opens the store at an address. Reads the files that the address names, and connects at the first request.
+    pub fn open(address: &Address) -> Result<Etcd, EtcdOpenError> {
+        Etcd::open_with(address, EtcdTimeouts::default())
     }
 
-    fn open_with(address: &Address, patience: Patience) -> Result<Etcd, OpenError> {
+    fn open_with(address: &Address, timeouts: EtcdTimeouts) -> Result<Etcd, EtcdOpenError> {
         let mut process = [0; 16];
-        getrandom::fill(&mut process).map_err(|_| OpenError::Randomness)?;
-        // No prefix holds a zero, so that the keys of no store are among those of another.
+        getrandom::fill(&mut process).map_err(|_| EtcdOpenError::Randomness)?;
+        // A prefix cannot hold a zero byte, so that no store's keys are within another's.
         let root = |kind: &[u8]| [address.prefix.as_bytes(), b"\0", kind].concat();
         Ok(Etcd {
             shared: Arc::new(Shared {
-                members: Members::new(address, patience)?,
+                members: Members::new(address, timeouts)?,
                 root: root(b"k"),
-                marks_root: root(b"m"),
-                marks: Marks::of(process),
+                dedup_root: root(b"m"),
+                dedup: DedupKeys::new(process),
                 limits: limits(address.max_txn_ops),
-                commits: Semaphore::new(COMMITS),
-                gathered: Gathered::default(),
-                condition: Mutex::default(),
-                closed: watch::Sender::new(None),
-                newest: Mutex::default(),
+                commits: Semaphore::new(MAX_COMMITS),
+                read_batcher: ReadBatcher::default(),
+                last_trouble: Mutex::default(),
+                closed: AtomicBool::new(false),
             }),
         })
     }
 }
 
-/// What etcd takes: some operations, of which the mark's is one, and 1.5 MiB for the whole request, which holds the
-/// preconditions' keys twice and each key's prefix.
+/// The limits of a commit, from the operations that the members accept in a transaction.
 fn limits(max_txn_ops: usize) -> Limits {
+    // One operation writes the deduplication key. etcd's limit of 1.5 MiB is for the whole request, which holds the keys of
+    // preconditions twice, and each with the prefix.
     Limits { max_writes_per_commit: max_txn_ops.min(1024) - 1, max_commit: 5 << 18, ..Limits::EMBEDDED }
 }
 
 impl Kv for Etcd {
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
-            let found = match keys.len() {
-                1..=FEW => self.shared.gathered(keys).await?,
-                _ => self.shared.get(keys).await?,
-            };
-            self.shared.saw(found.1);
-            Ok(found)
+            // A read of many keys is several requests by itself, and would delay the small ones.
+            match keys.len() {
+                1..=BATCHED_KEYS => self.shared.get_batched(keys).await,
+                _ => self.shared.get(keys).await,
+            }
         })
     }
 
@@ -135,12 +134,10 @@ impl Kv for Etcd {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         Box::pin(async move {
             self.shared.refuse_if_closed()?;
-            let page = self.shared.scan(prefix, after, limit).await?;
-            self.shared.saw(page.revision);
-            Ok(page)
+            self.shared.scan(prefix, after, limit).await
         })
     }
 
@@ -151,58 +148,56 @@ impl Kv for Etcd {
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            // On its own, so that it goes on to its end when nobody waits any more: its mark must be accounted for.
+            // In a task, so that a dropped future does not leave the deduplication key in an unknown state.
             let commit = tokio::spawn(async move {
-                let Ok(_room) = shared.commits.acquire().await else {
+                let Ok(_permit) = shared.commits.acquire().await else {
                     return Err(CommitError::Unavailable(Outage::Closed));
                 };
                 let outcome = Arc::clone(&shared).commit(preconditions, writes).await;
-                shared.met(&outcome);
+                shared.record_outcome(&outcome);
                 outcome
             });
             commit.await.unwrap_or(Err(CommitError::Unavailable(Outage::Io)))
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move {
-            self.shared.refuse_if_closed()?;
-            Ok(Watch::new(Follower::new(Arc::clone(&self.shared), prefix, from)))
-        })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        Box::pin(async move { Ok(Box::new(EtcdSnapshot::take(&self.shared).await?) as Box<dyn KvSnapshot>) })
     }
 
     fn limits(&self) -> Limits {
         self.shared.limits
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         Box::pin(async move {
             let shared = &self.shared;
             if shared.refuse_if_closed().is_err() {
                 let trouble = Some(Trouble::Unavailable(Outage::Closed));
-                return Health { trouble, revision: None, bytes: None };
+                return KvHealth { trouble, revision: None, bytes: None };
             }
+            // The size is only for people: when it cannot be read, the store is healthy all the same.
             let status =
                 shared.members.ask(|client, _| async move { client.maintenance_client().status().await });
             let (revision, status) = tokio::join!(shared.revision(), status);
             let trouble = match revision {
-                Ok(_) => *shared.condition.lock().unwrap_or_else(PoisonError::into_inner),
+                Ok(_) => *shared.last_trouble.lock().unwrap_or_else(PoisonError::into_inner),
                 Err(fault) => Some(fault.into()),
             };
             let bytes = status.ok().and_then(|status| u64::try_from(status.db_size()).ok());
-            Health { trouble, revision: revision.ok(), bytes }
+            KvHealth { trouble, revision: revision.ok(), bytes }
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let shared = &self.shared;
-            // Those that are under way have the others.
-            let all = shared.commits.acquire_many(COMMITS as u32).await;
+            // Waits for the commits that are under way, which hold the other permits.
+            let all = shared.commits.acquire_many(MAX_COMMITS as u32).await;
+            // Closed while all permits are held, so that no commit gets in between.
             shared.commits.close();
             drop(all);
-            let newest = *shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.closed.send_if_modified(|closed| closed.replace(newest).is_none());
+            shared.closed.store(true, Ordering::Release);
         })
     }
 
@@ -219,46 +214,38 @@ impl Shared {
         [self.root.as_slice(), key].concat()
     }
 
-    fn refuse_if_closed(&self) -> Result<(), ReadError> {
-        match *self.closed.borrow() {
-            Some(_) => Err(ReadError::Unavailable(Outage::Closed)),
-            None => Ok(()),
+    fn refuse_if_closed(&self) -> Result<(), KvReadError> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(KvReadError::Unavailable(Outage::Closed)),
+            false => Ok(()),
         }
     }
 
-    fn saw(&self, revision: Revision) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = revision.max(*newest);
-    }
-
-    /// Keeps what a commit met for [`Kv::health`].
-    fn met(&self, outcome: &Result<Revision, CommitError>) {
+    /// Keeps the outcome of a commit for [`Kv::health`].
+    fn record_outcome(&self, outcome: &Result<Revision, CommitError>) {
         let trouble = match outcome {
-            Ok(revision) => {
-                self.saw(*revision);
-                None
-            }
+            Ok(_) => None,
             Err(CommitError::Full) => Some(Trouble::Full),
-            Err(CommitError::Corrupt) => Some(Fault::Corrupt.into()),
+            Err(CommitError::Corrupt) => Some(EtcdFault::Corrupt.into()),
             Err(CommitError::Unavailable(outage)) => Some(Trouble::Unavailable(*outage)),
-            // Judged, so that commits work.
+            // etcd compared and answered, so that commits work.
             Err(CommitError::Conflict { .. }) => None,
             Err(_) => return,
         };
-        *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
 
-// === impl OpenError ===
+// === impl EtcdOpenError ===
 
-impl OpenError {
-    /// What to do about it.
+impl EtcdOpenError {
+    /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            OpenError::File { .. } | OpenError::NotText { .. } => Some(
+            EtcdOpenError::File { .. } | EtcdOpenError::NotText { .. } => Some(
                 "check the files that the store's address names; relative ones are in the store's folder",
             ),
-            OpenError::Randomness => None,
+            EtcdOpenError::Randomness => None,
         }
     }
 }

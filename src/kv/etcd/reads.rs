@@ -1,34 +1,34 @@
-//! `get` and `scan`: linearizable, and all of one answer at one revision, however many requests it takes.
+//! `get` and `scan`: linearizable, and every answer is of one revision, however many requests it takes.
 
 use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 
 use super::Shared;
-use super::fault::Fault;
-use crate::kv::{Entry, Found, Page, ReadError, Revision};
+use super::fault::EtcdFault;
+use crate::kv::{KvEntry, KvLookup, KvPage, KvReadError, Revision};
 
-/// Keys in one request, so that their values are within what one answer may hold.
-pub(crate) const KEYS: usize = 64;
-/// Entries asked for first. How many next depends on their size.
-const FIRST: usize = 64;
-const MOST: usize = 4096;
-/// Bytes of a page from which it is not added to.
+/// Keys in one request, so that their values fit one answer.
+pub(crate) const MAX_KEYS: usize = 64;
+/// Entries in the first request of a page. The size of those entries decides how many the next request asks for.
+const FIRST_ENTRIES: usize = 64;
+const MAX_ENTRIES: usize = 4096;
+/// A page that has this many bytes is not extended.
 const PAGE_BYTES: usize = 4 << 20;
-/// What one further request may bring, about.
+/// Bytes that a further request of a page asks for, estimated from the entries so far.
 const REQUEST_BYTES: usize = 1 << 20;
-/// What one answer may hold: [`KEYS`] of the largest values.
-pub(crate) const ANSWER_BYTES: usize = 80 << 20;
-/// Times that a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
-const RESTARTS: usize = 3;
+/// Bytes of one answer at most: [`MAX_KEYS`] of the largest values.
+const ANSWER_BYTES: usize = 80 << 20;
+/// How often a read starts again because its revision was compacted meanwhile. Compactions are minutes apart.
+const RETRIES: usize = 3;
 
 impl Shared {
-    pub(crate) async fn get(&self, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
-        for _ in 0..RESTARTS {
+    pub(crate) async fn get(&self, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
+        for _ in 0..RETRIES {
             match self.get_once(keys).await {
-                Err(Fault::Compacted) => {}
-                done => return done.map_err(ReadError::from),
+                Err(EtcdFault::Compacted) => {}
+                outcome => return outcome.map_err(KvReadError::from),
             }
         }
-        Err(Fault::Compacted.into())
+        Err(EtcdFault::Compacted.into())
     }
 
     pub(crate) async fn scan(
@@ -36,40 +36,42 @@ impl Shared {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Page, ReadError> {
-        for _ in 0..RESTARTS {
-            match self.scan_once(prefix, after, limit).await {
-                Err(Fault::Compacted) => {}
-                done => return done.map_err(ReadError::from),
+    ) -> Result<KvPage, KvReadError> {
+        for _ in 0..RETRIES {
+            match self.scan_once(prefix, after, limit, None).await {
+                Err(EtcdFault::Compacted) => {}
+                outcome => return outcome.map_err(KvReadError::from),
             }
         }
-        Err(Fault::Compacted.into())
+        Err(EtcdFault::Compacted.into())
     }
 
-    async fn get_once(&self, keys: &[Vec<u8>]) -> Result<Found, Fault> {
-        // There is nothing at the empty key, and asking etcd for it would be asking for something else.
-        let asked: Vec<&Vec<u8>> = keys.iter().filter(|key| !key.is_empty()).collect();
-        if asked.is_empty() {
+    async fn get_once(&self, keys: &[Vec<u8>]) -> Result<KvLookup, EtcdFault> {
+        // The empty key has no entry, and behind the root it is another store's key space.
+        let wanted: Vec<&Vec<u8>> = keys.iter().filter(|key| !key.is_empty()).collect();
+        if wanted.is_empty() {
             return Ok((vec![None; keys.len()], self.revision().await?));
         }
-        let (mut found, mut revision) = (Vec::with_capacity(asked.len()), None);
-        for some in asked.chunks(KEYS) {
-            let (entries, at) = self.some(some, revision).await?;
+        let (mut found, mut revision) = (Vec::with_capacity(wanted.len()), None);
+        for chunk in wanted.chunks(MAX_KEYS) {
+            // The first chunk fixes the revision of all others.
+            let (entries, at) = self.get_chunk(chunk, revision).await?;
             found.extend(entries);
             revision.get_or_insert(at);
         }
         let mut found = found.into_iter();
         let in_order = keys.iter().map(|key| if key.is_empty() { None } else { found.next().flatten() });
-        Ok((in_order.collect(), revision.ok_or(Fault::Unreachable)?))
+        Ok((in_order.collect(), revision.ok_or(EtcdFault::Unreachable)?))
     }
 
-    /// At most [`KEYS`] entries at a revision, or at the newest.
-    async fn some(
+    /// At most [`MAX_KEYS`] entries at a revision, or at the newest.
+    async fn get_chunk(
         &self,
         keys: &[&Vec<u8>],
         at: Option<Revision>,
-    ) -> Result<(Vec<Option<Entry>>, Revision), Fault> {
+    ) -> Result<(Vec<Option<KvEntry>>, Revision), EtcdFault> {
         let options = GetOptions::new().with_revision(at.map_or(0, Revision::cast_signed));
+        // A plain range costs etcd less than a transaction of one operation.
         if let [key] = keys {
             let answer = self.range(self.stored(key), options).await?;
             let revision = revision_of(answer.header())?;
@@ -87,33 +89,43 @@ impl Shared {
         let revision = revision_of(answer.header())?;
         let entries = answer.op_responses().into_iter().map(|one| match one {
             TxnOpResponse::Get(got) => self.first(got),
-            _ => Err(Fault::Corrupt),
+            _ => Err(EtcdFault::Corrupt),
         });
         let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+        // One answer for each operation, in their order, is what etcd's API promises.
         match entries.len() == keys.len() {
             true => Ok((entries, at.unwrap_or(revision))),
-            false => Err(Fault::Corrupt),
+            false => Err(EtcdFault::Corrupt),
         }
     }
 
-    async fn scan_once(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Page, Fault> {
-        let end = beyond(&self.stored(prefix));
+    /// One page at a revision, or at the newest.
+    pub(crate) async fn scan_once(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+        mut at: Option<Revision>,
+    ) -> Result<KvPage, EtcdFault> {
+        let end = prefix_end(&self.stored(prefix));
         let mut start = match after {
-            Some(after) if after >= prefix => next(self.stored(after)),
+            Some(after) if after >= prefix => successor(self.stored(after)),
             _ => self.stored(prefix),
         };
-        let (mut entries, mut bytes, mut at) = (Vec::<Entry>::new(), 0, None);
+        let (mut entries, mut bytes) = (Vec::<KvEntry>::new(), 0);
         if start >= end {
-            return Ok(Page { entries, more: false, revision: self.revision().await? });
+            return Ok(KvPage { entries, more: false, revision: self.revision().await? });
         }
-        let mut ask = FIRST;
+        let mut ask = FIRST_ENTRIES;
         loop {
+            // A limit of 0 means "no limit" to etcd, so that at least one entry is asked for.
             let count = ask.min(limit.max(1) - entries.len());
             let options = GetOptions::new()
                 .with_range(end.clone())
                 .with_limit(i64::try_from(count).unwrap_or(i64::MAX))
                 .with_revision(at.map_or(0, Revision::cast_signed));
             let mut answer = self.range(start, options).await?;
+            // The first request reads the newest revision, and the others read at it.
             let revision = *at.get_or_insert(revision_of(answer.header())?);
             for found in answer.take_kvs() {
                 let entry = self.entry(found)?;
@@ -121,26 +133,27 @@ impl Shared {
                 entries.push(entry);
             }
             match entries.last() {
+                // Asked for one entry in vain, to know whether there is more.
                 Some(last) if limit == 0 => {
                     debug_assert!(!last.key.is_empty());
-                    return Ok(Page { entries: Vec::new(), more: true, revision });
+                    return Ok(KvPage { entries: Vec::new(), more: true, revision });
                 }
                 Some(last) if answer.more() && entries.len() < limit && bytes < PAGE_BYTES => {
-                    start = next(self.stored(&last.key));
-                    ask = (REQUEST_BYTES / (bytes / entries.len()).max(1)).clamp(1, MOST);
+                    start = successor(self.stored(&last.key));
+                    ask = (REQUEST_BYTES / (bytes / entries.len()).max(1)).clamp(1, MAX_ENTRIES);
                 }
-                _ => return Ok(Page { entries, more: answer.more(), revision }),
+                _ => return Ok(KvPage { entries, more: answer.more(), revision }),
             }
         }
     }
 
-    /// The newest revision, which costs a round among the members.
-    pub(crate) async fn revision(&self) -> Result<Revision, Fault> {
+    /// The newest revision. It costs a round among the members, as every linearizable read does.
+    pub(crate) async fn revision(&self) -> Result<Revision, EtcdFault> {
         let options = GetOptions::new().with_keys_only();
         revision_of(self.range(self.stored(&[]), options).await?.header())
     }
 
-    async fn range(&self, start: Vec<u8>, options: GetOptions) -> Result<GetResponse, Fault> {
+    async fn range(&self, start: Vec<u8>, options: GetOptions) -> Result<GetResponse, EtcdFault> {
         self.members
             .ask(|client, _| {
                 let (start, options) = (start.clone(), options.clone());
@@ -151,35 +164,37 @@ impl Shared {
             .await
     }
 
-    fn first(&self, mut answer: GetResponse) -> Result<Option<Entry>, Fault> {
+    fn first(&self, mut answer: GetResponse) -> Result<Option<KvEntry>, EtcdFault> {
         answer.take_kvs().pop().map(|found| self.entry(found)).transpose()
     }
 
     /// An entry of this store, from etcd's.
-    pub(crate) fn entry(&self, found: KeyValue) -> Result<Entry, Fault> {
+    fn entry(&self, found: KeyValue) -> Result<KvEntry, EtcdFault> {
         let revision = found.mod_revision().cast_unsigned();
         let (key, value) = found.into_key_value();
-        let key = key.strip_prefix(self.root.as_slice()).ok_or(Fault::Corrupt)?.to_vec();
-        Ok(Entry { key, value, revision })
+        // The range ends at the root's end, so that another key is a member's fault.
+        let key = key.strip_prefix(self.root.as_slice()).ok_or(EtcdFault::Corrupt)?.to_vec();
+        Ok(KvEntry { key, value, revision })
     }
 }
 
-pub(crate) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, Fault> {
-    header.map(|header| header.revision().cast_unsigned()).ok_or(Fault::Corrupt)
+pub(crate) fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, EtcdFault> {
+    header.map(|header| header.revision().cast_unsigned()).ok_or(EtcdFault::Corrupt)
 }
 
 /// The first key after `key`.
-fn next(mut key: Vec<u8>) -> Vec<u8> {
+fn successor(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }
 
-/// The first key after all that start with `prefix`. There is one: the root of a store has bytes other than 0xff.
-pub(crate) fn beyond(prefix: &[u8]) -> Vec<u8> {
+/// The first key after all that start with `prefix`.
+pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    // There is one: the root of a store holds bytes other than 0xff.
     let kept = prefix.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
-    let mut beyond = prefix[..kept].to_vec();
-    if let Some(last) = beyond.last_mut() {
+    let mut prefix_end = prefix[..kept].to_vec();
+    if let Some(last) = prefix_end.last_mut() {
         *last += 1;
     }
-    beyond
+    prefix_end
 }

@@ -1,12 +1,12 @@
-//! What SQLite's result codes mean to the store and its operator. SQLite's messages stop here: only codes are logged.
+//! SQLite's result codes, sorted by what can be done about them. SQLite's messages stop here: only codes are logged.
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::kv::{CommitError, Outage, ReadError, Trouble};
+use crate::kv::{CommitError, KvReadError, Outage, Trouble};
 
 /// A failure of SQLite, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum SqliteFault {
     Full,
     Corrupt,
     ReadOnly,
@@ -14,74 +14,78 @@ pub(crate) enum Fault {
     Io,
 }
 
-// === impl Fault ===
+// === impl SqliteFault ===
 
-impl From<rusqlite::Error> for Fault {
-    /// Logs the code, since the rest of the program has no use for it.
-    fn from(error: rusqlite::Error) -> Fault {
+impl From<rusqlite::Error> for SqliteFault {
+    /// Also logs SQLite's code.
+    fn from(error: rusqlite::Error) -> SqliteFault {
         let code = error.sqlite_error().map(|failure| failure.extended_code);
-        let fault = Fault::of(&error);
+        let fault = SqliteFault::from_error(&error);
         tracing::error!(code, ?fault, "sqlite failed");
         fault
     }
 }
 
-impl Fault {
-    pub(crate) fn of(error: &rusqlite::Error) -> Fault {
+impl SqliteFault {
+    pub(crate) fn from_error(error: &rusqlite::Error) -> SqliteFault {
         let Some(failure) = error.sqlite_error() else {
-            // A row that is missing or holds another type than the table's: somebody else wrote it.
-            return Fault::Corrupt;
+            // A row is missing or has another type than the table: somebody else wrote it.
+            return SqliteFault::Corrupt;
         };
         match (failure.code, failure.extended_code) {
-            // SQLite makes room in the index of its log with plain writes, whose lack of space it reports as I/O error.
-            (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => Fault::Full,
-            (_, ffi::SQLITE_IOERR_CORRUPTFS) => Fault::Corrupt,
+            // SQLite extends the index of its log with plain writes, and reports a full disk there as an I/O error.
+            (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => SqliteFault::Full,
+            (_, ffi::SQLITE_IOERR_CORRUPTFS) => SqliteFault::Corrupt,
             (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation, _) => {
-                Fault::Corrupt
+                SqliteFault::Corrupt
             }
-            // The only generic errors that fixed statements can meet: the table is not the one that was made.
-            (ErrorCode::Unknown | ErrorCode::SchemaChanged | ErrorCode::TypeMismatch, _) => Fault::Corrupt,
-            (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => Fault::ReadOnly,
+            // Fixed statements meet these generic errors only if the table is not the one that this program made.
+            (ErrorCode::Unknown | ErrorCode::SchemaChanged | ErrorCode::TypeMismatch, _) => {
+                SqliteFault::Corrupt
+            }
+            (ErrorCode::ReadOnly | ErrorCode::PermissionDenied, _) => SqliteFault::ReadOnly,
             (
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
                 _,
-            ) => Fault::Busy,
-            _ => Fault::Io,
+            ) => SqliteFault::Busy,
+            _ => SqliteFault::Io,
         }
     }
 }
 
-impl From<Fault> for CommitError {
-    fn from(fault: Fault) -> CommitError {
+impl From<SqliteFault> for CommitError {
+    fn from(fault: SqliteFault) -> CommitError {
         match fault {
-            Fault::Full => CommitError::Full,
-            Fault::Corrupt => CommitError::Corrupt,
-            Fault::ReadOnly => CommitError::ReadOnly,
-            Fault::Busy => CommitError::Unavailable(Outage::Busy),
-            Fault::Io => CommitError::Unavailable(Outage::Io),
+            SqliteFault::Full => CommitError::Full,
+            SqliteFault::Corrupt => CommitError::Corrupt,
+            SqliteFault::ReadOnly => CommitError::ReadOnly,
+            SqliteFault::Busy => CommitError::Unavailable(Outage::Busy),
+            SqliteFault::Io => CommitError::Unavailable(Outage::Io),
         }
     }
 }
 
-impl From<Fault> for ReadError {
-    fn from(fault: Fault) -> ReadError {
+impl From<SqliteFault> for KvReadError {
+    fn from(fault: SqliteFault) -> KvReadError {
         match fault {
-            Fault::Corrupt => ReadError::Corrupt,
-            Fault::Busy => ReadError::Unavailable(Outage::Busy),
-            // A read can need room too: in the index of the log, when it is rebuilt.
-            Fault::Full | Fault::ReadOnly | Fault::Io => ReadError::Unavailable(Outage::Io),
+            SqliteFault::Corrupt => KvReadError::Corrupt,
+            SqliteFault::Busy => KvReadError::Unavailable(Outage::Busy),
+            // A read needs room too, when it rebuilds the index of the log.
+            SqliteFault::Full | SqliteFault::ReadOnly | SqliteFault::Io => {
+                KvReadError::Unavailable(Outage::Io)
+            }
         }
     }
 }
 
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Trouble {
+impl From<SqliteFault> for Trouble {
+    fn from(fault: SqliteFault) -> Trouble {
         match fault {
-            Fault::Full => Trouble::Full,
-            Fault::Corrupt => Trouble::Corrupt,
-            Fault::ReadOnly => Trouble::ReadOnly,
-            Fault::Busy => Trouble::Unavailable(Outage::Busy),
-            Fault::Io => Trouble::Unavailable(Outage::Io),
+            SqliteFault::Full => Trouble::Full,
+            SqliteFault::Corrupt => Trouble::Corrupt,
+            SqliteFault::ReadOnly => Trouble::ReadOnly,
+            SqliteFault::Busy => Trouble::Unavailable(Outage::Busy),
+            SqliteFault::Io => Trouble::Unavailable(Outage::Io),
         }
     }
 }

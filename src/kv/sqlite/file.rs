@@ -1,5 +1,5 @@
-//! The store's file: made with the right mode from its first moment, opened only if it is what it should be, and told
-//! apart when it is not. Never changes a file that it refuses.
+//! The store's file: created with the right mode from its first moment, and opened only if it is a store of this program.
+//! Never changes a file that it refuses.
 #![expect(clippy::disallowed_methods, reason = "this is where the store's file is made and opened")]
 
 use std::fs::{File, OpenOptions};
@@ -11,10 +11,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::fault::Fault;
-use crate::kv::Revision;
-
-/// "dsaf", in the file's header: so that `file` and this program know it from other databases.
+use super::fault::SqliteFault;
+/// "dsaf", in the file's header: tells the file from other databases.
 const APPLICATION_ID: i32 = 0x6473_6166;
 
 /// The layout of the table, in the header's user version.
@@ -28,9 +26,10 @@ const PAGE: u64 = 4096;
 const TABLE: &str = "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT";
 pub(crate) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
 
-/// How long another process may hold the file's locks before a commit fails, or a read, which may keep others waiting.
-pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(2);
-const READ_PATIENCE: Duration = Duration::from_millis(250);
+/// How long another process may hold the file's locks before a commit fails, and before a read fails. A read may block the
+/// runtime's thread, so that its time is shorter.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A store's file.
 #[derive(Clone)]
@@ -41,7 +40,7 @@ pub(crate) struct StoreFile {
 /// Why a store's file could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", path.display())]
-pub struct OpenError {
+pub struct SqliteOpenError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -52,16 +51,16 @@ pub struct OpenError {
 /// What is wrong with a store's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenFault {
-    /// The folder that should hold it is not there.
+    /// Its folder does not exist.
     #[error("its folder does not exist")]
     NoFolder,
     /// A folder or a device.
     #[error("not a file")]
     NotAFile,
-    /// The system does not let this process have it.
+    /// The system denies access.
     #[error("permission denied")]
     Denied,
-    /// It can be read but not written.
+    /// It is readable, but not writable.
     #[error("not writable by this process")]
     ReadOnly,
     /// Its first bytes are not those of an SQLite database.
@@ -71,7 +70,7 @@ pub enum OpenFault {
     #[error("not a store: an SQLite database of another program")]
     Foreign,
     /// Written by a later version of this program.
-    #[error("made by a newer version: layout {found}, and this version knows {known}")]
+    #[error("written by a newer version: layout {found}, and this version reads up to {known}")]
     Newer {
         /// The file's.
         found: i32,
@@ -84,10 +83,10 @@ pub enum OpenFault {
     /// Its file system cannot hold a write-ahead log.
     #[error("its file system cannot share memory between processes, which the store's log needs")]
     NoLog,
-    /// No room to make it or to recover it.
+    /// No room to create or recover it.
     #[error("no room is left on its file system")]
     Full,
-    /// Another process keeps it locked.
+    /// Another process has it locked.
     #[error("locked by another process")]
     Busy,
     /// Anything else that the system reports.
@@ -98,28 +97,28 @@ pub enum OpenFault {
 // === impl StoreFile ===
 
 impl StoreFile {
-    /// Opens the file, makes it if there is none, and answers with the connection to write with and the store's revision.
-    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection, Revision), OpenError> {
-        // Absolute, so that no name can be taken for one of SQLite's `file:` addresses.
+    /// Opens the file, or creates it, and returns the connection that writes.
+    pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection), SqliteOpenError> {
+        // Absolute, because SQLite takes a name that starts with `file:` for an address: https://sqlite.org/uri.html
         let file = StoreFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
-        let opened = file.make_if_missing().and_then(|()| file.open_to_write());
-        let (connection, revision) = opened.map_err(|fault| file.error(fault))?;
-        Ok((file, connection, revision))
+        let opened = file.create_if_missing().and_then(|()| file.open_to_write());
+        let connection = opened.map_err(|fault| file.error(fault))?;
+        Ok((file, connection))
     }
 
-    /// A connection that reads.
+    /// Opens a connection that reads.
     pub(crate) fn open_to_read(&self) -> Result<Connection, rusqlite::Error> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READ_PATIENCE)
+        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY, READ_TIMEOUT)
     }
 
-    /// Bytes that the file and its log take.
+    /// Bytes of the file and its log.
     pub(crate) fn size(&self) -> Option<u64> {
         let log = std::fs::metadata(self.log()).map_or(0, |found| found.len());
         std::fs::metadata(&self.path).ok().map(|found| found.len() + log)
     }
 
-    pub(crate) fn error(&self, fault: OpenFault) -> OpenError {
-        OpenError { path: self.path.clone(), fault }
+    pub(crate) fn error(&self, fault: OpenFault) -> SqliteOpenError {
+        SqliteOpenError { path: self.path.clone(), fault }
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -128,18 +127,18 @@ impl StoreFile {
         name.into()
     }
 
-    /// SQLite would make the file with the umask's mode; what it makes beside the file has the file's mode.
-    fn make_if_missing(&self) -> Result<(), OpenFault> {
+    /// Creates the file with mode 0600. SQLite would use the umask's mode; its own files get the mode of this one.
+    fn create_if_missing(&self) -> Result<(), OpenFault> {
         let length = |path| std::fs::metadata(path).map_or(0, |found| found.len());
         if length(self.path.clone()) == 0 && length(self.log()) > 0 {
-            // What was committed is in the log, and SQLite would throw it away. A new store has no log yet.
+            // SQLite would discard the log, which holds what was committed. A new store has no log yet.
             return Err(OpenFault::Corrupt);
         }
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path) {
             Ok(made) => {
                 made.set_permissions(PermissionsExt::from_mode(0o600))?;
                 made.sync_all()?;
-                // Without this the file's name may not survive a loss of power.
+                // Without syncing the folder, the file's name may not survive a power loss: fsync(2).
                 match self.path.parent() {
                     Some(folder) => Ok(File::open(folder)?.sync_all()?),
                     None => Ok(()),
@@ -151,7 +150,7 @@ impl StoreFile {
         }
     }
 
-    /// SQLite takes what is shorter than a page for nothing, and would write over it.
+    /// Refuses a file that is no database, or a damaged one.
     fn check_existing(&self) -> Result<(), OpenFault> {
         let found = std::fs::metadata(&self.path)?;
         if !found.is_file() {
@@ -162,10 +161,11 @@ impl StoreFile {
         if !start.is_empty() && !start.starts_with(MAGIC) {
             return Err(OpenFault::NotADatabase);
         }
+        // SQLite takes a file that is shorter than a page for an empty one, and would overwrite it.
         if !start.is_empty() && start.len() as u64 != PAGE {
             return Err(OpenFault::Corrupt);
         }
-        // A copy made with a lax umask; a group that the operator lets read backups is kept.
+        // A copy may have been made with a lax umask. The group's bits stay: an operator may let a group read backups.
         let mode = found.permissions().mode();
         if mode & 0o007 != 0 {
             std::fs::set_permissions(&self.path, PermissionsExt::from_mode(mode & 0o770))?;
@@ -173,10 +173,11 @@ impl StoreFile {
         Ok(())
     }
 
-    fn open_to_write(&self) -> Result<(Connection, Revision), OpenFault> {
-        let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_PATIENCE)?;
+    fn open_to_write(&self) -> Result<Connection, OpenFault> {
+        let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)?;
+        // Before any change: a file of another program stays as it is.
         let fresh = is_fresh(&connection)?;
-        // SQLite falls back to reading when it may not write, or the header says that it cannot.
+        // SQLite opens a file that it cannot write for reading, without an error.
         if connection.is_readonly("main")? {
             return Err(OpenFault::ReadOnly);
         }
@@ -186,33 +187,38 @@ impl StoreFile {
         {
             return Err(OpenFault::NoLog);
         }
+        // In WAL mode, only FULL syncs the log at each commit: https://sqlite.org/pragma.html#pragma_synchronous
         connection.pragma_update(None, "synchronous", "full")?;
+        // Deleted records are overwritten with zeros, not only unlinked.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
-        // The writer empties the log itself, after it has answered.
+        // The writer copies the log itself, after it has answered.
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
         if fresh {
-            make_table(&mut connection)?;
+            create_table(&mut connection)?;
         }
         check_table(&connection)?;
-        let revision = connection.query_row(REVISION, (), |row| row.get(0))?;
-        Ok((connection, revision))
+        // Fails if the row of the revision is missing: the table is not of this program.
+        connection.query_row(REVISION, (), |row| row.get::<_, i64>(0))?;
+        Ok(connection)
     }
 
     fn connect(&self, mode: OpenFlags, patience: Duration) -> Result<Connection, rusqlite::Error> {
         let connection = Connection::open_with_flags(&self.path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(patience)?;
-        // The file may come from anywhere: nothing that it defines is run.
+        // The file may come from anywhere, so that no trigger, view or function in it may run:
+        // https://sqlite.org/security.html
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
         connection.pragma_update(None, "cell_size_check", true)?;
+        // Nothing of a store may land in a temporary file.
         connection.pragma_update(None, "temp_store", "memory")?;
         Ok(connection)
     }
 }
 
-/// Whether nothing was ever stored in the file: it is new, or making it was cut short. Refuses files of others.
+/// Whether nothing was ever stored in the file: it is new, or its creation was interrupted. Refuses other programs' files.
 fn is_fresh(connection: &Connection) -> Result<bool, OpenFault> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
@@ -224,9 +230,9 @@ fn is_fresh(connection: &Connection) -> Result<bool, OpenFault> {
     }
 }
 
-fn make_table(connection: &mut Connection) -> Result<(), OpenFault> {
+fn create_table(connection: &mut Connection) -> Result<(), OpenFault> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have made it since.
+    // Checked again in the transaction: another process may have created the table since.
     if is_fresh(&transaction)? {
         transaction.execute_batch(TABLE)?;
         transaction.execute("INSERT INTO kv(key, value, revision) VALUES (x'', x'', 0)", ())?;
@@ -236,7 +242,7 @@ fn make_table(connection: &mut Connection) -> Result<(), OpenFault> {
     Ok(transaction.commit()?)
 }
 
-/// The table is the one that this program made, and the only thing in the file.
+/// Refuses a file that holds anything but this program's table.
 fn check_table(connection: &Connection) -> Result<(), OpenFault> {
     let mut statement = connection.prepare("SELECT sql FROM sqlite_schema")?;
     let found =
@@ -247,10 +253,10 @@ fn check_table(connection: &Connection) -> Result<(), OpenFault> {
     }
 }
 
-// === impl OpenError, OpenFault ===
+// === impl SqliteOpenError, OpenFault ===
 
-impl OpenError {
-    /// What to do about it.
+impl SqliteOpenError {
+    /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self.fault {
             OpenFault::NoFolder => Some("make the folder, or correct the path"),
@@ -291,12 +297,12 @@ impl From<rusqlite::Error> for OpenFault {
             Some(rusqlite::ErrorCode::CannotOpen) => return OpenFault::Denied,
             _ => {}
         }
-        match Fault::from(error) {
-            Fault::Full => OpenFault::Full,
-            Fault::Corrupt => OpenFault::Corrupt,
-            Fault::ReadOnly => OpenFault::ReadOnly,
-            Fault::Busy => OpenFault::Busy,
-            Fault::Io => OpenFault::Io(io::ErrorKind::Other),
+        match SqliteFault::from(error) {
+            SqliteFault::Full => OpenFault::Full,
+            SqliteFault::Corrupt => OpenFault::Corrupt,
+            SqliteFault::ReadOnly => OpenFault::ReadOnly,
+            SqliteFault::Busy => OpenFault::Busy,
+            SqliteFault::Io => OpenFault::Io(io::ErrorKind::Other),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! The byte store in an SQLite file: the embedded default. One writer thread makes commits durable in groups; reads use
-//! connections of their own, on the caller's thread while they are short.
+//! The byte store in an SQLite file: the embedded default. One writer thread makes commits durable in groups. Reads use
+//! their own connections, and short ones run on the caller's thread.
 //!
-//! For one server process: that no second one uses the file is for the caller to see to (other processes may read it).
+//! For one server process: the caller makes sure that no second one writes the file. Other processes may read it.
 
 mod fault;
 mod file;
-mod log;
 mod reads;
+mod snapshot;
+mod wal;
 mod writer;
 
 #[cfg(test)]
@@ -16,56 +17,54 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use file::{OpenError, OpenFault};
+pub use file::{OpenFault, SqliteOpenError};
 
-use self::fault::Fault;
+use self::fault::SqliteFault;
 use self::file::StoreFile;
 use self::reads::Readers;
-use self::writer::Writer;
-use super::feed::Feed;
+use self::snapshot::SqliteSnapshot;
+use self::writer::SqliteWriter;
 use super::{
-    BoxFuture, CommitError, Found, Health, Kv, Limits, Outage, Page, Precondition, ReadError, Revision,
-    Trouble, Watch, Write,
+    BoxFuture, CommitError, Kv, KvHealth, KvLookup, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, Trouble, Write,
 };
 
-/// How long without a commit until the log is emptied into the file, so that what was deleted is overwritten there too.
+/// Time without a commit after which the log is emptied into the file, so that deleted data is overwritten in both.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The byte store in an SQLite file.
 pub struct Sqlite {
     file: StoreFile,
     readers: Arc<Readers>,
-    writer: Writer,
-    feed: Arc<Feed>,
-    condition: Arc<Condition>,
+    writer: SqliteWriter,
+    last_outcome: Arc<LastOutcome>,
 }
 
-/// What the last commit met, for [`Kv::health`].
+/// The outcome of the last commit, for [`Kv::health`].
 #[derive(Default)]
-struct Condition(Mutex<Option<Fault>>);
+struct LastOutcome(Mutex<Option<SqliteFault>>);
 
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// Opens the store at `path`, or makes it there (mode 0600) if there is no file or an empty one. Blocks for
-    /// milliseconds, whatever the size of the store and however it was left.
-    pub fn open(path: &Path) -> Result<Sqlite, OpenError> {
+    /// Opens the store at `path`, or creates it (mode 0600) if the file is absent or empty. Blocks for milliseconds,
+    /// regardless of the size of the store and of how it was left.
+    pub fn open(path: &Path) -> Result<Sqlite, SqliteOpenError> {
         Sqlite::open_with(path, IDLE)
     }
 
-    fn open_with(path: &Path, idle: Duration) -> Result<Sqlite, OpenError> {
-        let (file, connection, revision) = StoreFile::open(path)?;
-        let feed = Feed::new(revision);
-        let condition = Arc::new(Condition::default());
-        let writer = Writer::start(connection, idle, Arc::clone(&feed), Arc::clone(&condition))
+    fn open_with(path: &Path, idle: Duration) -> Result<Sqlite, SqliteOpenError> {
+        let (file, connection) = StoreFile::open(path)?;
+        let last_outcome = Arc::new(LastOutcome::default());
+        let writer = SqliteWriter::start(connection, idle, Arc::clone(&last_outcome))
             .map_err(|error| file.error(OpenFault::Io(error.kind())))?;
         let readers = Arc::new(Readers::new(file.clone()));
-        Ok(Sqlite { file, readers, writer, feed, condition })
+        Ok(Sqlite { file, readers, writer, last_outcome })
     }
 }
 
 impl Kv for Sqlite {
-    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Found, ReadError>> {
+    fn get<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<KvLookup, KvReadError>> {
         Box::pin(self.readers.get(keys))
     }
 
@@ -74,7 +73,7 @@ impl Kv for Sqlite {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Page, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         Box::pin(self.readers.scan(prefix, after, limit))
     }
 
@@ -84,40 +83,40 @@ impl Kv for Sqlite {
         writes: Vec<Write>,
     ) -> BoxFuture<'_, Result<Revision, CommitError>> {
         Box::pin(async move {
+            // Before the queue: a commit that can never succeed takes no place in it.
             self.limits().check(&preconditions, &writes)?;
             self.writer.commit(preconditions, writes).await
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        Box::pin(async move {
-            match self.writer.is_closed() {
-                true => Err(ReadError::Unavailable(Outage::Closed)),
-                false => Ok(self.feed.watch(prefix, from)),
-            }
-        })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        Box::pin(
+            async move { Ok(Box::new(SqliteSnapshot::take(&self.readers).await?) as Box<dyn KvSnapshot>) },
+        )
     }
 
     fn limits(&self) -> Limits {
         Limits::EMBEDDED
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         Box::pin(async move {
             let revision = self.readers.get(&[]).await.map(|(_, revision)| revision);
+            // The first thing that is wrong counts: a closed store is also not running.
             let trouble = match (self.writer.is_closed(), self.writer.is_running(), &revision) {
                 (true, ..) => Some(Trouble::Unavailable(Outage::Closed)),
                 (false, false, _) => Some(Trouble::Unavailable(Outage::Io)),
-                (false, true, Err(ReadError::Corrupt)) => Some(Trouble::Corrupt),
-                (false, true, Err(ReadError::Unavailable(outage))) => Some(Trouble::Unavailable(*outage)),
-                (false, true, Ok(_)) => self.condition.last().map(Trouble::from),
+                (false, true, Err(KvReadError::Corrupt)) => Some(Trouble::Corrupt),
+                (false, true, Err(KvReadError::Unavailable(outage))) => Some(Trouble::Unavailable(*outage)),
+                (false, true, Ok(_)) => self.last_outcome.get().map(Trouble::from),
             };
-            Health { trouble, revision: revision.ok(), bytes: self.file.size() }
+            KvHealth { trouble, revision: revision.ok(), bytes: self.file.size() }
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            // The readers first: an open snapshot would keep the writer from emptying the log at its end.
             self.readers.close();
             self.writer.close().await;
         })
@@ -128,14 +127,14 @@ impl Kv for Sqlite {
     }
 }
 
-// === impl Condition ===
+// === impl LastOutcome ===
 
-impl Condition {
-    fn met(&self, outcome: Result<(), Fault>) {
+impl LastOutcome {
+    fn set(&self, outcome: Result<(), SqliteFault>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
     }
 
-    fn last(&self) -> Option<Fault> {
+    fn get(&self) -> Option<SqliteFault> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,73 +1,74 @@
 //! Reads: each from one snapshot of a connection of its own.
 //!
-//! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs where it is asked for. One
-//! that turns out to be long is given up and made anew on a thread that may block.
+//! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs on the caller's thread. A
+//! read that turns out to be long is given up and started again on a thread that may block.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{CachedStatement, Connection, Error, OptionalExtension};
 use tokio::sync::Semaphore;
 
-use super::fault::Fault;
+use super::fault::SqliteFault;
 use super::file::{REVISION, StoreFile};
-use crate::kv::{Entry, Found, Outage, Page, ReadError, Revision};
+use crate::kv::{KvEntry, KvLookup, KvPage, KvReadError, Outage, Revision};
 
-const ONE: &str = "SELECT value, revision FROM kv WHERE key = ?1";
-/// An entry and the store's revision in one statement, which is a snapshot of its own. (Written as a join, which would answer
-/// for an absent entry too, SQLite prepares it anew for each key.)
-const ONE_NOW: &str =
+const ENTRY: &str = "SELECT value, revision FROM kv WHERE key = ?1";
+/// An entry and the store's revision. One statement is a snapshot by itself. (A join would also answer for an absent entry,
+/// but SQLite would prepare it again for each key.)
+const ENTRY_AND_REVISION: &str =
     "SELECT value, revision, (SELECT revision FROM kv WHERE key = x'') FROM kv WHERE key = ?1";
 const FROM: &str = "SELECT key, value, revision FROM kv WHERE key >= ?1 ORDER BY key";
 
-/// What a read on the caller's thread may take: about 0.1 ms.
-const SHORT: Budget = Budget { entries: 64, bytes: 256 << 10 };
-/// What a page may hold.
+/// The bounds of a read on the caller's thread: about 0.1 ms.
+const SHORT: ReadBudget = ReadBudget { entries: 64, bytes: 256 << 10 };
+/// Bytes of a page, about.
 const PAGE_BYTES: usize = 4 << 20;
 /// Long reads at a time: each has a connection and a thread, and makes the log grow while it lasts.
 const LONG_READS: usize = 4;
-/// Connections kept for later, each with up to 2 MiB of pages.
-const KEPT: usize = 8;
+/// Idle connections at most, each with up to 2 MiB of pages.
+const MAX_IDLE: usize = 8;
 
 /// The connections that read.
 pub(crate) struct Readers {
     file: StoreFile,
     /// `None` once closed.
     idle: Mutex<Option<Vec<Connection>>>,
-    long: Semaphore,
+    long_reads: Semaphore,
 }
 
 #[derive(Clone, Copy)]
-struct Budget {
+struct ReadBudget {
     entries: usize,
     bytes: usize,
 }
 
-/// A read that would go beyond its budget.
-struct TooLong;
+/// The read would exceed its budget.
+struct ReadTooLong;
 
 // === impl Readers ===
 
 impl Readers {
     pub(crate) fn new(file: StoreFile) -> Readers {
-        Readers { file, idle: Mutex::new(Some(Vec::new())), long: Semaphore::new(LONG_READS) }
+        Readers { file, idle: Mutex::new(Some(Vec::new())), long_reads: Semaphore::new(LONG_READS) }
     }
 
-    pub(crate) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<Found, ReadError> {
+    pub(crate) async fn get(self: &Arc<Readers>, keys: &[Vec<u8>]) -> Result<KvLookup, KvReadError> {
+        // The most frequent read is of one key, and a single statement saves the transaction around it.
         if let [key] = keys
             && !key.is_empty()
-            && let Some(found) = self.one_now(key)?
+            && let Some(found) = self.get_one(key)?
         {
             return Ok(found);
         }
         let short = self.snapshot(|connection| get(connection, keys, SHORT))?;
         match short {
             (Ok(found), revision) => Ok((found, revision)),
-            (Err(TooLong), _) => {
+            (Err(ReadTooLong), _) => {
                 let keys = keys.to_vec();
-                let everything = Budget { entries: usize::MAX, bytes: usize::MAX };
-                match self.long(move |connection| get(connection, &keys, everything)).await? {
+                let everything = ReadBudget { entries: usize::MAX, bytes: usize::MAX };
+                match self.read_blocking(move |connection| get(connection, &keys, everything)).await? {
                     (Ok(found), revision) => Ok((found, revision)),
-                    (Err(TooLong), _) => Err(ReadError::Unavailable(Outage::Io)),
+                    (Err(ReadTooLong), _) => Err(KvReadError::Unavailable(Outage::Io)),
                 }
             }
         }
@@ -78,74 +79,100 @@ impl Readers {
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Page, ReadError> {
-        let budget = Budget { entries: limit.min(SHORT.entries), bytes: SHORT.bytes };
+    ) -> Result<KvPage, KvReadError> {
+        let budget = ReadBudget { entries: limit.min(SHORT.entries), bytes: SHORT.bytes };
         let (page, revision) = self.snapshot(|connection| scan(connection, prefix, after, budget))?;
+        // The short read already is the whole page, or all that there is.
         if !page.more || page.entries.len() >= limit {
             return Ok(page.at(revision));
         }
         let (prefix, after) = (prefix.to_vec(), after.map(<[u8]>::to_vec));
-        let budget = Budget { entries: limit, bytes: PAGE_BYTES };
+        let budget = ReadBudget { entries: limit, bytes: PAGE_BYTES };
         let (page, revision) =
-            self.long(move |connection| scan(connection, &prefix, after.as_deref(), budget)).await?;
+            self.read_blocking(move |connection| scan(connection, &prefix, after.as_deref(), budget)).await?;
         Ok(page.at(revision))
     }
 
-    /// Reads that start from now on are refused; those under way keep their connections until they end.
+    /// Opens a connection with a read transaction that stays open, and returns the revision that it sees.
+    pub(crate) fn begin(&self) -> Result<(Connection, Revision), KvReadError> {
+        let connection = self.take()?;
+        let begun = begin(&connection).map_err(SqliteFault::from)?;
+        Ok((connection, begun))
+    }
+
+    pub(crate) fn refuse_if_closed(&self) -> Result<(), KvReadError> {
+        match self.lock().is_none() {
+            true => Err(KvReadError::Unavailable(Outage::Closed)),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses all reads from now on. Those under way keep their connections until they end.
     pub(crate) fn close(&self) {
         drop(self.lock().take());
     }
 
-    /// Reads on a thread that may block.
-    async fn long<T: Send + 'static>(
+    async fn read_blocking<T: Send + 'static>(
         self: &Arc<Readers>,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<(T, Revision), ReadError> {
-        let closed = ReadError::Unavailable(Outage::Closed);
-        let _permit = self.long.acquire().await.map_err(|_| closed)?;
+    ) -> Result<(T, Revision), KvReadError> {
+        self.block_on(move |readers| readers.snapshot(read)).await
+    }
+
+    /// Reads on a thread that may block, a few at a time.
+    pub(crate) async fn block_on<T: Send + 'static>(
+        self: &Arc<Readers>,
+        read: impl FnOnce(&Readers) -> Result<T, KvReadError> + Send + 'static,
+    ) -> Result<T, KvReadError> {
+        let closed = KvReadError::Unavailable(Outage::Closed);
+        let _permit = self.long_reads.acquire().await.map_err(|_| closed)?;
         let readers = Arc::clone(self);
-        // It can only fail to run when the runtime is being shut down.
-        tokio::task::spawn_blocking(move || readers.snapshot(read)).await.map_err(|_| closed)?
+        // The task fails only when the runtime shuts down.
+        tokio::task::spawn_blocking(move || read(&readers)).await.map_err(|_| closed)?
     }
 
-    /// The entry of a key, if there is one.
-    fn one_now(&self, key: &[u8]) -> Result<Option<Found>, ReadError> {
-        self.by_one(|connection| one_now(connection, key))
+    /// The entry of a key. `None` if the key has none.
+    fn get_one(&self, key: &[u8]) -> Result<Option<KvLookup>, KvReadError> {
+        self.with_connection(|connection| get_one(connection, key))
     }
 
-    /// Reads, and the revision, from one snapshot.
+    /// What `read` returns, and the revision of the snapshot that it reads.
     fn snapshot<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error>,
-    ) -> Result<(T, Revision), ReadError> {
-        self.by_one(|connection| in_transaction(connection, read))
+    ) -> Result<(T, Revision), KvReadError> {
+        self.with_connection(|connection| in_transaction(connection, read))
     }
 
-    /// Reads by a connection that nobody else has meanwhile.
-    fn by_one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, ReadError> {
+    /// Lends a connection to `read` alone.
+    fn with_connection<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, KvReadError> {
         let connection = self.take()?;
         let result = read(&connection);
-        // One that failed may be inside a transaction: it is not used again.
+        // A connection that failed may be inside a transaction, and is dropped.
         if result.is_ok() {
-            self.keep(connection);
+            self.put_back(connection);
         }
-        Ok(result.map_err(Fault::from)?)
+        Ok(result.map_err(SqliteFault::from)?)
     }
 
-    fn take(&self) -> Result<Connection, ReadError> {
-        let kept = match self.lock().as_mut() {
-            None => return Err(ReadError::Unavailable(Outage::Closed)),
+    fn take(&self) -> Result<Connection, KvReadError> {
+        let idle = match self.lock().as_mut() {
+            None => return Err(KvReadError::Unavailable(Outage::Closed)),
             Some(idle) => idle.pop(),
         };
-        match kept {
+        match idle {
             Some(connection) => Ok(connection),
-            None => Ok(self.file.open_to_read().map_err(Fault::from)?),
+            None => Ok(self.file.open_to_read().map_err(SqliteFault::from)?),
         }
     }
 
-    fn keep(&self, connection: Connection) {
+    fn put_back(&self, connection: Connection) {
         let mut idle = self.lock();
-        if let Some(idle) = idle.as_mut().filter(|idle| idle.len() < KEPT) {
+        // Dropped when there are enough: a herd of readers must not leave its connections behind.
+        if let Some(idle) = idle.as_mut().filter(|idle| idle.len() < MAX_IDLE) {
             idle.push(connection);
         }
     }
@@ -159,86 +186,109 @@ fn in_transaction<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<(T, Revision), Error> {
-    connection.prepare_cached("BEGIN")?.execute(())?;
-    let revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
+    let revision = begin(connection)?;
     let found = read(connection)?;
     connection.prepare_cached("COMMIT")?.execute(())?;
     Ok((found, revision))
 }
 
+fn begin(connection: &Connection) -> Result<Revision, Error> {
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    // SQLite fixes what a transaction sees at its first read, not at BEGIN: https://sqlite.org/isolation.html
+    connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))
+}
+
+/// A page of all entries, by a connection whose transaction is open.
+pub(crate) fn page(
+    connection: &Connection,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<PageRows, KvReadError> {
+    Ok(scan(connection, b"", after, ReadBudget { entries: limit, bytes: PAGE_BYTES })
+        .map_err(SqliteFault::from)?)
+}
+
 fn get(
     connection: &Connection,
     keys: &[Vec<u8>],
-    budget: Budget,
-) -> Result<Result<Vec<Option<Entry>>, TooLong>, Error> {
+    budget: ReadBudget,
+) -> Result<Result<Vec<Option<KvEntry>>, ReadTooLong>, Error> {
+    // Known before the first read, so that nothing is read twice.
     if keys.len() > budget.entries {
-        return Ok(Err(TooLong));
+        return Ok(Err(ReadTooLong));
     }
-    let mut statement = connection.prepare_cached(ONE)?;
+    let mut statement = connection.prepare_cached(ENTRY)?;
     let mut found = Vec::with_capacity(keys.len());
     let mut bytes = 0;
     for key in keys {
         let entry = if key.is_empty() { None } else { one(&mut statement, key)? };
         bytes += entry.as_ref().map_or(0, |entry| entry.value.len());
         if bytes > budget.bytes {
-            return Ok(Err(TooLong));
+            return Ok(Err(ReadTooLong));
         }
         found.push(entry);
     }
     Ok(Ok(found))
 }
 
-fn one_now(connection: &Connection, key: &[u8]) -> Result<Option<Found>, Error> {
-    let mut statement = connection.prepare_cached(ONE_NOW)?;
+fn get_one(connection: &Connection, key: &[u8]) -> Result<Option<KvLookup>, Error> {
+    let mut statement = connection.prepare_cached(ENTRY_AND_REVISION)?;
     let found = statement.query_row([key], |row| {
-        let entry = Entry { key: key.to_vec(), value: row.get(0)?, revision: row.get(1)? };
+        let entry = KvEntry { key: key.to_vec(), value: row.get(0)?, revision: row.get(1)? };
         Ok((vec![Some(entry)], row.get(2)?))
     });
     found.optional()
 }
 
-fn one(statement: &mut CachedStatement<'_>, key: &[u8]) -> Result<Option<Entry>, Error> {
+fn one(statement: &mut CachedStatement<'_>, key: &[u8]) -> Result<Option<KvEntry>, Error> {
     let row = statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    Ok(row.map(|(value, revision)| Entry { key: key.to_vec(), value, revision }))
+    Ok(row.map(|(value, revision)| KvEntry { key: key.to_vec(), value, revision }))
 }
 
-/// A page without its revision.
-struct Part {
-    entries: Vec<Entry>,
+/// A page before its revision is known.
+pub(crate) struct PageRows {
+    entries: Vec<KvEntry>,
     more: bool,
 }
 
-impl Part {
-    fn at(self, revision: Revision) -> Page {
-        Page { entries: self.entries, more: self.more, revision }
+impl PageRows {
+    pub(crate) fn at(self, revision: Revision) -> KvPage {
+        KvPage { entries: self.entries, more: self.more, revision }
     }
 }
 
-fn scan(connection: &Connection, prefix: &[u8], after: Option<&[u8]>, budget: Budget) -> Result<Part, Error> {
+fn scan(
+    connection: &Connection,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    budget: ReadBudget,
+) -> Result<PageRows, Error> {
     let mut statement = connection.prepare_cached(FROM)?;
-    let mut rows = statement.query([first(prefix, after)])?;
+    let mut rows = statement.query([first_key(prefix, after)])?;
     let mut entries = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let key = row.get_ref(0)?.as_blob()?;
+        // Ends the scan here and not by an upper bound: a prefix of 0xff bytes has none.
         if !key.starts_with(prefix) {
             break;
         }
         if entries.len() >= budget.entries || bytes >= budget.bytes {
-            return Ok(Part { entries, more: true });
+            return Ok(PageRows { entries, more: true });
         }
-        let entry = Entry { key: key.to_vec(), value: row.get(1)?, revision: row.get(2)? };
+        let entry = KvEntry { key: key.to_vec(), value: row.get(1)?, revision: row.get(2)? };
         bytes += entry.key.len() + entry.value.len();
         entries.push(entry);
     }
-    Ok(Part { entries, more: false })
+    Ok(PageRows { entries, more: false })
 }
 
-/// The least key that a scan may find. The least key greater than a given one is that key and a zero byte; the least
-/// that callers can use is a zero byte alone, since the empty one is the store's own.
-fn first(prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
+/// The least key that a scan may return.
+fn first_key(prefix: &[u8], after: Option<&[u8]>) -> Vec<u8> {
     match after {
+        // No key is between a key and that key with a zero byte.
         Some(after) if after >= prefix => [after, &[0]].concat(),
+        // The empty key is the store's own, and this is the least one after it.
         _ if prefix.is_empty() => vec![0],
         _ => prefix.to_vec(),
     }

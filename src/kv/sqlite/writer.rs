@@ -1,5 +1,5 @@
-//! Commits: one thread that makes all that wait durable in one transaction, judges each by the state that those before it
-//! left, and answers only after the transaction is on the disk. Also empties SQLite's log.
+//! Commits: one thread makes all waiting commits durable in one transaction. It checks each by the state that the earlier
+//! ones left, and answers only after the transaction is on the disk. It also empties SQLite's log.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,71 +8,68 @@ use std::time::Duration;
 use rusqlite::{Connection, Error, OptionalExtension};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::Condition;
-use super::fault::Fault;
+use super::LastOutcome;
+use super::fault::SqliteFault;
 use super::file::REVISION;
-use super::log::Log;
-use crate::kv::feed::Feed;
-use crate::kv::{CommitError, Entry, Event, Outage, Precondition, Revision, Write};
+use super::wal::WriteAheadLog;
+use crate::kv::{CommitError, Outage, Precondition, Revision, Write};
 
 const FIND: &str = "SELECT revision FROM kv WHERE key = ?1";
 const PUT: &str = "REPLACE INTO kv(key, value, revision) VALUES (?1, ?2, ?3)";
 const DELETE: &str = "DELETE FROM kv WHERE key = ?1";
 const ADVANCE: &str = "UPDATE kv SET revision = ?1 WHERE key = x''";
 
-/// What one transaction may hold: more would keep the first waiting longer than it saves the last.
+/// The bounds of one transaction: more would delay the first commit by more than it saves the last one.
 const GROUP_COMMITS: usize = 256;
 const GROUP_BYTES: usize = 16 << 20;
 
-/// What may wait for the writer, in KiB; who comes later waits to be let in. Each commit counts for at least one.
+/// KiB of commits that may wait for the writer; further callers wait. Each commit counts for at least one.
 const WAITING_KIB: usize = 32 << 10;
 
-/// The way to the writer's thread.
-pub(crate) struct Writer {
-    /// `None` once closed. The thread ends when it has done everything that was sent before.
-    requests: Mutex<Option<Sender<Request>>>,
-    room: Arc<Semaphore>,
-    /// Its sender lives as long as the thread.
+/// The channel to the writer's thread.
+pub(crate) struct SqliteWriter {
+    /// `None` once closed. The thread ends after everything that was sent before.
+    requests: Mutex<Option<Sender<CommitRequest>>>,
+    waiting: Arc<Semaphore>,
+    /// Its sender lives as long as the thread does.
     running: watch::Receiver<()>,
 }
 
-struct Request {
+struct CommitRequest {
     preconditions: Vec<Precondition>,
     writes: Vec<Write>,
     bytes: usize,
     answer: oneshot::Sender<Result<Revision, CommitError>>,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// The thread's own.
-struct Thread {
+/// The state of the writer's thread.
+struct WriterThread {
     connection: Connection,
-    requests: Receiver<Request>,
+    requests: Receiver<CommitRequest>,
     idle: Duration,
-    log: Log,
-    feed: Arc<Feed>,
-    condition: Arc<Condition>,
+    log: WriteAheadLog,
+    last_outcome: Arc<LastOutcome>,
 }
 
-// === impl Writer ===
+// === impl SqliteWriter ===
 
-impl Writer {
+impl SqliteWriter {
     pub(crate) fn start(
         connection: Connection,
         idle: Duration,
-        feed: Arc<Feed>,
-        condition: Arc<Condition>,
-    ) -> Result<Writer, std::io::Error> {
+        last_outcome: Arc<LastOutcome>,
+    ) -> Result<SqliteWriter, std::io::Error> {
         let (sender, requests) = mpsc::channel();
         let (alive, running) = watch::channel(());
-        let thread = Thread { connection, requests, idle, log: Log::default(), feed, condition };
+        let thread = WriterThread { connection, requests, idle, log: WriteAheadLog::default(), last_outcome };
         std::thread::Builder::new().name("kv-writer".to_owned()).spawn(move || {
             let _alive = alive;
             thread.run();
         })?;
-        Ok(Writer {
+        Ok(SqliteWriter {
             requests: Mutex::new(Some(sender)),
-            room: Arc::new(Semaphore::new(WAITING_KIB)),
+            waiting: Arc::new(Semaphore::new(WAITING_KIB)),
             running,
         })
     }
@@ -82,19 +79,20 @@ impl Writer {
         preconditions: Vec<Precondition>,
         writes: Vec<Write>,
     ) -> Result<Revision, CommitError> {
+        // By size and not by number, because this is what bounds the memory of waiting commits.
         let bytes = size(&preconditions, &writes);
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
+        let permit = Arc::clone(&self.waiting).acquire_many_owned(kib).await;
         let closed = CommitError::Unavailable(Outage::Closed);
-        let Ok(room) = room else { return Err(closed) };
+        let Ok(permit) = permit else { return Err(closed) };
 
         let (answer, answered) = oneshot::channel();
-        let request = Request { preconditions, writes, bytes, answer, _room: room };
+        let request = CommitRequest { preconditions, writes, bytes, answer, _permit: permit };
         match self.lock().as_ref() {
             None => return Err(closed),
             Some(requests) => requests.send(request).map_err(|_| CommitError::Unavailable(Outage::Io))?,
         }
-        // No answer: the thread ended in the middle.
+        // No answer means that the thread ended in the middle of its work.
         answered.await.unwrap_or(Err(CommitError::Unavailable(Outage::Io)))
     }
 
@@ -108,12 +106,13 @@ impl Writer {
 
     pub(crate) async fn close(&self) {
         drop(self.lock().take());
-        self.room.close();
-        // The only change that there will be is the sender's end.
+        // Callers that wait for room fail now, before the thread ends.
+        self.waiting.close();
+        // The sender sends nothing. The only change is that it is dropped.
         let _ended = self.running.clone().changed().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Sender<Request>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Sender<CommitRequest>>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,11 +123,12 @@ fn size(preconditions: &[Precondition], writes: &[Write]) -> usize {
     keys.map(<[u8]>::len).chain(values).sum()
 }
 
-// === impl Thread ===
+// === impl WriterThread ===
 
-impl Thread {
+impl WriterThread {
     fn run(mut self) {
         loop {
+            // An empty log needs no timer.
             let first = if self.log.is_empty() {
                 self.requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
@@ -138,8 +138,8 @@ impl Thread {
                 Ok(first) => {
                     let group = self.gather(first);
                     match self.serve(group) {
-                        // What the log holds twice makes room for others.
-                        Err(Fault::Full) => self.log.empty(&self.connection),
+                        // Emptying the log frees the space of the pages that are also in the file.
+                        Err(SqliteFault::Full) => self.log.empty(&self.connection),
                         Ok(()) | Err(_) => self.log.after_commit(&self.connection),
                     }
                 }
@@ -148,11 +148,10 @@ impl Thread {
             }
         }
         self.log.empty(&self.connection);
-        self.feed.close();
     }
 
-    /// The first, and those that came while the last group was made durable.
-    fn gather(&self, first: Request) -> Vec<Request> {
+    /// Returns the first commit and those that arrived while the last group was written.
+    fn gather(&self, first: CommitRequest) -> Vec<CommitRequest> {
         let mut bytes = first.bytes;
         let mut group = vec![first];
         while group.len() < GROUP_COMMITS && bytes < GROUP_BYTES {
@@ -163,22 +162,20 @@ impl Thread {
         group
     }
 
-    /// Answers every commit of a group. Fails with what kept all of them from happening.
-    fn serve(&self, group: Vec<Request>) -> Result<(), Fault> {
+    /// Answers every commit of a group. Fails if the whole transaction does.
+    fn serve(&self, group: Vec<CommitRequest>) -> Result<(), SqliteFault> {
         let mut answers = Vec::with_capacity(group.len());
         let mut work = Vec::with_capacity(group.len());
         for request in group {
-            answers.push((request.answer, request._room));
+            answers.push((request.answer, request._permit));
             work.push((request.preconditions, request.writes));
         }
-        let done = self.transaction(work).map_err(Fault::from);
-        self.condition.met(done.as_ref().map(drop).map_err(|fault| *fault));
-        match done {
-            Ok((outcomes, events)) => {
-                // Before the answers: who has one finds the commit in its watch.
-                self.feed.publish(events);
+        let outcomes = self.transaction(work).map_err(SqliteFault::from);
+        self.last_outcome.set(outcomes.as_ref().map(drop).map_err(|fault| *fault));
+        match outcomes {
+            Ok(outcomes) => {
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
-                    // Whoever asked may be gone.
+                    // Sending fails if the caller was dropped: the commit stands all the same.
                     let _ = answer.send(outcome);
                 }
                 Ok(())
@@ -192,18 +189,19 @@ impl Thread {
         }
     }
 
-    /// All of a group in one transaction. An error undoes all of it.
-    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+    /// Commits a group in one transaction. An error rolls all of it back.
+    fn transaction(&self, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
+        // IMMEDIATE takes the write lock at once. A read lock that is upgraded later can fail in the middle.
         self.run_sql("BEGIN IMMEDIATE")?;
-        let group = judge(&self.connection, work).and_then(|group| {
+        let outcomes = apply(&self.connection, work).and_then(|outcomes| {
             self.run_sql("COMMIT")?;
-            Ok(group)
+            Ok(outcomes)
         });
-        // SQLite undoes some failed transactions by itself.
-        if group.is_err() && !self.connection.is_autocommit() {
+        // SQLite rolls back by itself after some errors, and then a ROLLBACK would fail: https://sqlite.org/lang_transaction.html
+        if outcomes.is_err() && !self.connection.is_autocommit() {
             self.run_sql("ROLLBACK")?;
         }
-        group
+        outcomes
     }
 
     fn run_sql(&self, sql: &str) -> Result<(), Error> {
@@ -211,38 +209,41 @@ impl Thread {
     }
 }
 
-/// The answers to a group's commits, and what they changed.
-type Group = (Vec<Result<Revision, CommitError>>, Vec<Event>);
+/// The answers to the commits of a group, in their order.
+type Outcomes = Vec<Result<Revision, CommitError>>;
 
-fn judge(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Group, Error> {
+fn apply(connection: &Connection, work: Vec<(Vec<Precondition>, Vec<Write>)>) -> Result<Outcomes, Error> {
     let before: Revision = connection.prepare_cached(REVISION)?.query_row((), |row| row.get(0))?;
     let mut revision = before;
     let mut outcomes = Vec::with_capacity(work.len());
-    let mut events = Vec::with_capacity(work.len());
     for (preconditions, writes) in work {
-        let failed = broken(connection, &preconditions)?;
+        let failed = failed_preconditions(connection, &preconditions)?;
         if !failed.is_empty() {
             outcomes.push(Err(CommitError::Conflict { failed }));
             continue;
         }
-        let event = write(connection, writes, revision + 1)?;
-        if !event.puts.is_empty() || !event.deletes.is_empty() {
-            revision = event.revision;
-            events.push(event);
+        // A commit that changes nothing takes no revision.
+        if write(connection, writes, revision + 1)? {
+            revision += 1;
         }
         outcomes.push(Ok(revision));
     }
+    // Once for the group: only the last revision is read after the transaction.
     if revision != before {
         connection.prepare_cached(ADVANCE)?.execute([revision])?;
     }
-    Ok((outcomes, events))
+    Ok(outcomes)
 }
 
 /// The preconditions that do not hold.
-fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec<usize>, Error> {
+fn failed_preconditions(
+    connection: &Connection,
+    preconditions: &[Precondition],
+) -> Result<Vec<usize>, Error> {
     let mut find = connection.prepare_cached(FIND)?;
     let mut failed = Vec::new();
     for (index, precondition) in preconditions.iter().enumerate() {
+        // Inside the transaction, so that earlier commits of the group count.
         let found = find.query_row([precondition.key()], |row| row.get(0)).optional()?;
         if !precondition.holds(found) {
             failed.push(index);
@@ -251,21 +252,14 @@ fn broken(connection: &Connection, preconditions: &[Precondition]) -> Result<Vec
     Ok(failed)
 }
 
-/// Makes the changes, and tells which of them changed something.
-fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<Event, Error> {
-    let mut event = Event { revision, puts: Vec::new(), deletes: Vec::new() };
+/// Makes the changes, and returns whether any of them changed something.
+fn write(connection: &Connection, writes: Vec<Write>, revision: Revision) -> Result<bool, Error> {
+    let mut changed = 0;
     for write in writes {
-        match write {
-            Write::Put(key, value) => {
-                connection.prepare_cached(PUT)?.execute((&key, &value, revision))?;
-                event.puts.push(Entry { key, value, revision });
-            }
-            Write::Delete(key) => {
-                if connection.prepare_cached(DELETE)?.execute([&key])? > 0 {
-                    event.deletes.push(key);
-                }
-            }
-        }
+        changed += match write {
+            Write::Put(key, value) => connection.prepare_cached(PUT)?.execute((&key, &value, revision))?,
+            Write::Delete(key) => connection.prepare_cached(DELETE)?.execute([&key])?,
+        };
     }
-    Ok(event)
+    Ok(changed > 0)
 }

@@ -10,7 +10,7 @@ use crate::settings::form::Expected;
 const DEFAULT_PORT: u16 = 7373;
 
 /// An address to listen on: `IP:PORT`, or `localhost:PORT`.
-pub fn listen(text: &str) -> Result<SocketAddr, Expected> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, Expected> {
     let expected = "expected an address and a port, such as 127.0.0.1:7373 or [::]:7373";
     match text.strip_prefix("localhost:") {
         Some(port) => port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| expected),
@@ -19,7 +19,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, Expected> {
 }
 
 /// An address to listen on without TLS.
-pub fn loopback(text: &str) -> Result<SocketAddr, Expected> {
+pub(crate) fn loopback(text: &str) -> Result<SocketAddr, Expected> {
     let address = listen(text)?;
     if address.ip().is_loopback() {
         Ok(address)
@@ -30,14 +30,14 @@ pub fn loopback(text: &str) -> Result<SocketAddr, Expected> {
 
 /// An address under which clients reach the server: `https://HOST[:PORT]` or `HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advertised {
+pub struct AdvertisedUrl {
     /// As a URL, with its port and without a path.
-    pub url: String,
+    pub(crate) url: String,
     /// The host: a name or an address, for the certificate.
-    pub host: String,
+    pub(crate) host: String,
 }
 
-impl FromStr for Advertised {
+impl FromStr for AdvertisedUrl {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
@@ -80,7 +80,7 @@ fn is_host_name(text: &str) -> bool {
 
 /// What tickets carry when nothing is advertised: the addresses listened on. Every address of a machine has no name of
 /// its own, so `host` stands for it when it can.
-pub fn default_urls(listen: &[SocketAddr], host: Option<&str>) -> Vec<String> {
+pub(crate) fn default_urls(listen: &[SocketAddr], host: Option<&str>) -> Vec<String> {
     let mut urls = Vec::new();
     for address in listen {
         let url = match host.filter(|host| address.ip().is_unspecified() && is_host_name(host)) {
@@ -109,11 +109,11 @@ mod tests {
             ("[2001:db8::1]", "https://[2001:db8::1]:7373", "2001:db8::1"),
             ("https://[::1]:9", "https://[::1]:9", "::1"),
         ] {
-            let found: Advertised = text.parse().unwrap();
+            let found: AdvertisedUrl = text.parse().unwrap();
             assert_eq!((found.url.as_str(), found.host.as_str()), (url, host));
         }
         for text in ["", "http://a", "a b", "a:b", "a:70000", "https://a/path", "[a]", "-a", "a@b", "a:1:2"] {
-            assert!(text.parse::<Advertised>().is_err(), "{text}");
+            assert!(text.parse::<AdvertisedUrl>().is_err(), "{text}");
         }
     }
 

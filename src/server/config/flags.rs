@@ -7,7 +7,7 @@ use crate::settings::{Found, Items, Key, Origin, Source};
 
 /// What stands on the command line; what is absent is not said.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub struct ServeFlags {
     /// `--store`
     pub store: Option<String>,
     /// `--role`
@@ -24,7 +24,7 @@ pub struct Flags {
     pub log_format: Option<String>,
 }
 
-impl Source for Flags {
+impl Source for ServeFlags {
     fn find(&self, key: &Key) -> Option<Found> {
         let one = |text: &Option<String>| text.clone().map(OsString::from).map(Items::One);
         // The file's paths are relative to its folder, and these must not be.

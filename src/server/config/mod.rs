@@ -10,20 +10,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::{Advertised, default_urls};
+pub(crate) use address::{AdvertisedUrl, default_urls};
 use address::{listen, loopback};
-pub use flags::Flags;
-pub use role::Role;
+pub use flags::ServeFlags;
+pub(crate) use role::ServerRole;
 
-use super::connection::Patience;
-use super::datadir;
-use super::log::{LogFormat, LogLevel};
+use super::connection::ConnectionTimeouts;
+use super::data_dir;
+use super::log::{LogLevel, ServerLogFormat};
 use crate::domain::catalog::Presets;
 use crate::kv;
 use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
 /// Connections at once. One with TLS takes some 40 KiB, so that this many take 80 MiB. More would not get a herd through
 /// sooner: who finds no room waits in the kernel's queue.
 const CONNECTIONS: usize = 2048;
@@ -32,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 /// What opens a key slot when the server starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnlockFrom {
+pub(crate) enum UnlockSource {
     /// A file with a passphrase; one newline at its end does not count.
     PassphraseFile(PathBuf),
     /// A key file.
@@ -43,51 +43,51 @@ pub enum UnlockFrom {
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
     /// The store's folder.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where the records are.
-    pub store: kv::Url,
+    pub(crate) store: kv::Url,
     /// What it is there for.
-    pub role: Role,
+    pub(crate) role: ServerRole,
     /// TLS listeners.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Listeners without TLS, on loopback only.
-    pub plain: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
     /// The Unix socket, unless it is off.
-    pub socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
     /// Its mode: 0600, or 0660 for a group.
-    pub socket_mode: u32,
+    pub(crate) socket_mode: u32,
     /// Certificate chain, PEM.
-    pub cert: PathBuf,
+    pub(crate) cert: PathBuf,
     /// Its key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     /// Addresses that new tickets carry; empty: derived from `listen`.
-    pub advertise: Vec<String>,
+    pub(crate) advertise: Vec<String>,
     /// What opens a key slot; none: the store starts locked.
-    pub unlock: Option<UnlockFrom>,
+    pub(crate) unlock: Option<UnlockSource>,
     /// How to log.
-    pub log_format: LogFormat,
+    pub(crate) log_format: ServerLogFormat,
     /// How much.
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// Connections at once.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Requests at once.
-    pub requests: usize,
+    pub(crate) requests: usize,
     /// Boots that may wait for their turn.
-    pub boots: usize,
+    pub(crate) boots: usize,
     /// The longest that a boot may wait for its turn.
-    pub boot_wait: Duration,
+    pub(crate) boot_wait: Duration,
     /// Wrong credentials that one source has free before it is slowed.
-    pub guesses: u32,
+    pub(crate) guesses: u32,
     /// How long requests may take to finish once the server shall stop.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// The presets of the program, and the operator's own.
-    pub presets: Presets,
+    pub(crate) presets: Presets,
     /// How long peers are waited for.
-    pub patience: Patience,
+    pub(crate) patience: ConnectionTimeouts,
     /// systemd's credentials of this service.
-    pub credentials: Option<PathBuf>,
+    pub(crate) credentials: Option<PathBuf>,
     /// systemd's notification socket.
-    pub notify: Option<std::ffi::OsString>,
+    pub(crate) notify: Option<std::ffi::OsString>,
 }
 
 const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> Key {
@@ -141,9 +141,14 @@ impl ServeConfig {
     ///
     /// # Errors
     /// Every fault, each with its place.
-    pub fn read(data: &Path, flags: &Flags, environment: &Environment, file: &str) -> Result<Self, Faults> {
+    pub fn read(
+        data: &Path,
+        flags: &ServeFlags,
+        environment: &Environment,
+        file: &str,
+    ) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let path = data.join(datadir::CONFIG);
+        let path = data.join(data_dir::CONFIG);
         let yaml = File::parse(&path.display().to_string(), file, &mut faults);
         let known: Vec<&str> = KEYS.iter().map(|key| key.field).chain([presets::FIELD]).collect();
         yaml.refuse_unknown(&known, &mut faults);
@@ -158,7 +163,7 @@ impl ServeConfig {
         let key_file = reader.one(&KEY_FILE, within);
         let unlocks = passphrase_file.as_ref().or(key_file.as_ref()).map(|setting| setting.origin.clone());
         let config = Self {
-            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(datadir::STORE))),
+            store: store.unwrap_or_else(|| kv::Url::Sqlite(data.join(data_dir::STORE))),
             role: value(reader.one(&ROLE, str::parse)).unwrap_or_default(),
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
@@ -168,18 +173,20 @@ impl ServeConfig {
             {
                 Some("off") => None,
                 Some(path) => Some(data.join(path)),
-                None => Some(data.join(datadir::SOCKET)),
+                None => Some(data.join(data_dir::SOCKET)),
             },
             socket_mode: value(reader.one(&SOCKET_MODE, socket_mode)).unwrap_or(0o600),
             cert: value(reader.one(&CERT, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("cert.pem")),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("cert.pem")),
             key: value(reader.one(&TLS_KEY, within))
-                .unwrap_or_else(|| data.join(datadir::TLS).join("key.pem")),
-            advertise: value(reader.list(&ADVERTISE, |text| text.parse().map(|found: Advertised| found.url)))
-                .unwrap_or_default(),
+                .unwrap_or_else(|| data.join(data_dir::TLS).join("key.pem")),
+            advertise: value(
+                reader.list(&ADVERTISE, |text| text.parse().map(|found: AdvertisedUrl| found.url)),
+            )
+            .unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
-                (Some(file), _) => Some(UnlockFrom::PassphraseFile(file.value.clone())),
-                (None, Some(file)) => Some(UnlockFrom::KeyFile(file.value.clone())),
+                (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
+                (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
                 (None, None) => None,
             },
             log_format: value(reader.one(&LOG_FORMAT, str::parse)).unwrap_or_default(),
@@ -196,7 +203,7 @@ impl ServeConfig {
                 .unwrap_or(crate::api::limits::Settings::default().guesses),
             drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
             presets,
-            patience: Patience::default(),
+            patience: ConnectionTimeouts::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
             data: data.to_owned(),
@@ -207,7 +214,7 @@ impl ServeConfig {
                 "unlocks by a key file, and a passphrase file is set too; leave out one",
             );
         }
-        if let (Role::Deposit, Some(origin)) = (config.role, unlocks) {
+        if let (ServerRole::Deposit, Some(origin)) = (config.role, unlocks) {
             faults.push(origin, "a server of the role deposit is never unlocked; leave this out");
         }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
@@ -220,7 +227,7 @@ impl ServeConfig {
     }
 
     /// The addresses that new tickets carry.
-    pub fn urls(&self, host: Option<&str>) -> Vec<String> {
+    pub(crate) fn urls(&self, host: Option<&str>) -> Vec<String> {
         if self.advertise.is_empty() { default_urls(&self.listen, host) } else { self.advertise.clone() }
     }
 }
@@ -249,7 +256,7 @@ mod tests {
     use super::*;
 
     fn read(file: &str) -> Result<ServeConfig, Faults> {
-        ServeConfig::read(Path::new("/data"), &Flags::default(), &Environment::default(), file)
+        ServeConfig::read(Path::new("/data"), &ServeFlags::default(), &Environment::default(), file)
     }
 
     #[test]
@@ -264,10 +271,10 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file() {
-        let flags = Flags {
+        let flags = ServeFlags {
             listen: vec!["[::1]:1".to_owned()],
             log_format: Some("json".to_owned()),
-            ..Flags::default()
+            ..ServeFlags::default()
         };
         let file = "listen: 0.0.0.0:7373\nadvertise: [vault.example:7373]\nsocket: off\ntls: {cert: a.pem, key: /b.pem}\n";
         let config = ServeConfig::read(Path::new("/data"), &flags, &Environment::default(), file).unwrap();
@@ -275,13 +282,13 @@ mod tests {
         assert_eq!(config.advertise, ["https://vault.example:7373"]);
         assert_eq!(config.socket, None);
         assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
-        assert_eq!(config.log_format, LogFormat::Json);
+        assert_eq!(config.log_format, ServerLogFormat::Json);
     }
 
     #[test]
     fn a_server_for_deposits_is_not_unlocked() {
-        assert_eq!(read("role: release\n").unwrap().role, Role::Release);
-        assert_eq!(read("role: deposit\n").unwrap().role, Role::Deposit);
+        assert_eq!(read("role: release\n").unwrap().role, ServerRole::Release);
+        assert_eq!(read("role: deposit\n").unwrap().role, ServerRole::Deposit);
         let faults = read("role: deposit\nunlock: {key_file: k}\n").unwrap_err();
         assert_eq!(faults.len(), 1, "{faults}");
         assert!(read("role: canary\n").is_err());

@@ -31,7 +31,7 @@ const OF_FIELD: &[&str] = &["key", "label", "optional", "type", "prefixes", "usu
 pub(crate) fn read(file: &File, faults: &mut Faults) -> Presets {
     let mut presets = Presets::builtin();
     let Some(node) = file.node(FIELD) else { return presets };
-    let mut reading = Reading { file, faults };
+    let mut reading = PresetReader { file, faults };
     for item in reading.list(node) {
         if let Some(preset) = reading.preset(item)
             && let Err(error) = presets.add(preset)
@@ -42,12 +42,12 @@ pub(crate) fn read(file: &File, faults: &mut Faults) -> Presets {
     presets
 }
 
-struct Reading<'a> {
+struct PresetReader<'a> {
     file: &'a File,
     faults: &'a mut Faults,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> PresetReader<'a> {
     fn preset(&mut self, node: &'a Node) -> Option<Preset> {
         let entries = self.mapping(node, OF_PRESET)?;
         let id = self.needed(node, entries, "id");

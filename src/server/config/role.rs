@@ -7,7 +7,7 @@ use crate::settings::form;
 
 /// What a server is there for. Of several over one store each may have its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum ServerRole {
     /// Everything.
     #[default]
     All,
@@ -17,7 +17,7 @@ pub enum Role {
     Release,
 }
 
-impl FromStr for Role {
+impl FromStr for ServerRole {
     type Err = form::Expected;
 
     fn from_str(text: &str) -> Result<Self, form::Expected> {
@@ -30,7 +30,7 @@ impl FromStr for Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for ServerRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::All => "all",

@@ -19,10 +19,10 @@ pub(crate) trait Tell: Sized {
     fn detail(self, key: DetailKey, text: impl Into<AuditText>) -> Self;
     /// With the address and the request that it came by.
     fn asked(self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self;
-    /// As a denial, for the reason of this code.
-    fn denied(self, code: &'static str) -> Self;
-    /// As a failure, for the reason of this code.
-    fn failed(self, code: &'static str) -> Self;
+    /// As a denial.
+    fn denied(self, reason: impl Into<AuditText>) -> Self;
+    /// As a failure.
+    fn failed(self, reason: impl Into<AuditText>) -> Self;
 }
 
 impl Tell for AuditEvent {
@@ -55,14 +55,14 @@ impl Tell for AuditEvent {
         self
     }
 
-    fn denied(mut self, code: &'static str) -> Self {
+    fn denied(mut self, reason: impl Into<AuditText>) -> Self {
         self.outcome = Outcome::Denied;
-        self.detail(DetailKey::Reason, AuditText::word(code))
+        self.detail(DetailKey::Reason, reason)
     }
 
-    fn failed(mut self, code: &'static str) -> Self {
+    fn failed(mut self, reason: impl Into<AuditText>) -> Self {
         self.outcome = Outcome::Failed;
-        self.detail(DetailKey::Reason, AuditText::word(code))
+        self.detail(DetailKey::Reason, reason)
     }
 }
 

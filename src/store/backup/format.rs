@@ -1,7 +1,7 @@
 //! The file of a backup: a preamble, frames, and a digest that only the record key gives.
 //!
-//! `preamble frame* end digest`. Numbers are big-endian. A frame is a letter and, for `P` (put) and `D` (delete), the
-//! lengths of key and value (32 bits each) and their bytes. `F` means: forget all frames before.
+//! `preamble frame* end digest`. Numbers are big-endian. A frame is a letter and, for `P` (put), the lengths of key and
+//! value (32 bits each) and their bytes. `F` means: forget all frames before.
 
 use crate::crypto::record::RecordKey;
 use crate::domain::id::StoreId;
@@ -29,7 +29,6 @@ pub(crate) struct Preamble {
 
 pub(crate) enum Frame<'a> {
     Put(&'a [u8], &'a [u8]),
-    Delete(&'a [u8]),
     Forget,
     End { frames: u64, revision: u64 },
 }
@@ -65,12 +64,6 @@ impl Frame<'_> {
                 out.extend_from_slice(&len(value));
                 out.extend_from_slice(key);
                 out.extend_from_slice(value);
-            }
-            Self::Delete(key) => {
-                out.push(b'D');
-                out.extend_from_slice(&len(key));
-                out.extend_from_slice(&len(&[]));
-                out.extend_from_slice(key);
             }
             Self::Forget => out.push(b'F'),
             Self::End { frames, revision } => {

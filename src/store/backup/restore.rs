@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::format::{DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest};
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
 use crate::store::error::{Coded, Failure};
@@ -102,12 +103,12 @@ async fn fill(
     loop {
         let [letter] = input.array().await?;
         match letter {
-            b'P' | b'D' => {
+            b'P' => {
                 let key = u32::from_be_bytes(input.array().await?);
                 let value = u32::from_be_bytes(input.array().await?);
                 let key = input.bytes(key, MAX_KEY).await?;
                 let value = input.bytes(value, MAX_VALUE).await?;
-                target.take(key, (letter == b'P').then_some(value)).await?;
+                target.take(key, value).await?;
                 if target.records.is_multiple_of(1000) {
                     progress(target.records);
                 }
@@ -161,7 +162,7 @@ impl Input<'_> {
 struct Target<'a> {
     kv: Arc<dyn Kv>,
     record_key: &'a RecordKey,
-    pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pending: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
     records: u64,
 }
@@ -187,14 +188,12 @@ impl Target<'_> {
         Ok(())
     }
 
-    async fn take(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), RestoreError> {
+    async fn take(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), RestoreError> {
         if key.is_empty() || key.starts_with(b"\0") {
             return Err(RestoreError::Damaged);
         }
-        if let Some(value) = &value {
-            self.record_key.open_record(&key, value).map_err(|_| RestoreError::Damaged)?;
-        }
-        let size = key.len() + value.as_ref().map_or(0, Vec::len) + 64;
+        self.record_key.open_record(&key, &value).map_err(|_| RestoreError::Damaged)?;
+        let size = key.len() + value.len() + 64;
         let limits = self.kv.limits();
         if self.pending.len() + 2 > limits.max_writes_per_commit || self.bytes + size > limits.max_commit / 2
         {
@@ -208,10 +207,7 @@ impl Target<'_> {
 
     async fn flush(&mut self) -> Result<(), Failure> {
         self.bytes = 0;
-        let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| match value {
-            Some(value) => Write::Put(key, value),
-            None => Write::Delete(key),
-        });
+        let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
         // Nobody else may make a store here meanwhile.
         let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
         self.kv.commit(unmade, writes.collect()).await?;
@@ -267,13 +263,13 @@ impl Target<'_> {
 }
 
 impl Coded for RestoreError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::NotEmpty => "already_initialised",
-            Self::NotABackup | Self::NewerFormat { .. } => "invalid_request",
-            Self::Damaged => "corrupt",
-            Self::WrongRecordKey => "forbidden",
-            Self::Read(_) => "unavailable",
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::NotABackup | Self::NewerFormat { .. } => Code::InvalidRequest,
+            Self::Damaged => Code::Corrupt,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Read(_) => Code::Unavailable,
             Self::Failure(failure) => failure.code(),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) use kept::{Kept, ScopeMark};
 pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
 
 use super::error::{Coded, Error, Failure, RETRY_LOCKED};
+use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
 use crate::domain::name::{EnvName, MemberName, OrgName};
 use crate::domain::receipt::Receipt;
@@ -256,14 +257,14 @@ impl From<Error> for BootError {
 }
 
 impl Coded for BootError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::Forbidden(_) => "forbidden",
-            Self::Locked => "locked",
-            Self::TicketSpent => "ticket_spent",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Invalid { .. } => "invalid_request",
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::Locked => Code::Locked,
+            Self::TicketSpent => Code::TicketSpent,
+            Self::Expired => Code::Expired,
+            Self::Revoked => Code::Revoked,
+            Self::Invalid { .. } => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
     }

@@ -3,6 +3,7 @@
 use super::Report;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::boot::BootState;
+use crate::domain::code::Code;
 use crate::domain::id::BootId;
 use crate::domain::role::Action;
 use crate::store::audit::{Tell, target};
@@ -27,7 +28,7 @@ impl Store {
                 return Ok(());
             }
             if record.digest.to_string() != report.digest {
-                tx.audit(event.clone().failed("conflict"));
+                tx.audit(event.clone().failed(Code::Conflict));
                 return Err(Error::Conflict { why: "the digest is not that of what was released" }.into());
             }
             record.confirmed_at = Some(tx.now());

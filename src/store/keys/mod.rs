@@ -28,6 +28,7 @@ use crate::crypto::slot::{self, Secret, SlotKind};
 use crate::crypto::slots::Slots;
 use crate::crypto::{SecretBytes, hybrid};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::code::Code;
 use crate::domain::id::{MemberId, OrgId, SlotId, StoreId};
 use crate::domain::name::Label;
 use crate::domain::role::{Action, Denied};
@@ -342,12 +343,12 @@ impl From<slot::UnlockError> for UnlockError {
 }
 
 impl Coded for UnlockError {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Code {
         match self {
-            Self::WrongPassphrase => "wrong_passphrase",
-            Self::NotAKeyFile => "invalid_request",
-            Self::Forbidden(_) | Self::DepositsOnly => "forbidden",
-            Self::Busy => "overloaded",
+            Self::WrongPassphrase => Code::WrongPassphrase,
+            Self::NotAKeyFile => Code::InvalidRequest,
+            Self::Forbidden(_) | Self::DepositsOnly => Code::Forbidden,
+            Self::Busy => Code::Overloaded,
             Self::Failure(failure) => failure.code(),
         }
     }

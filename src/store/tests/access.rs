@@ -76,7 +76,7 @@ async fn nothing_crosses_between_organizations() {
     let new = NewOrg { name: org("other"), admin: member("admin") };
     let made = world.store.create_org(&world.operator, new.clone(), None).await.unwrap();
     let error = world.store.create_org(&world.operator, new, None).await.unwrap_err();
-    assert_eq!(error.code(), "name_taken");
+    assert_eq!(error.code(), Code::NameTaken);
     let other = world.store.authenticate(&made.admin_token, None).await.unwrap();
     assert_eq!(other.org().unwrap().1.as_str(), "other");
 
@@ -100,7 +100,7 @@ async fn nothing_crosses_between_organizations() {
         store.boot_record(&other, boot).await.err(),
     ];
     for error in not_found {
-        assert_eq!(error.unwrap().code(), "not_found");
+        assert_eq!(error.unwrap().code(), Code::NotFound);
     }
     assert!(
         store
@@ -121,7 +121,7 @@ async fn nothing_crosses_between_organizations() {
     // The same id in both is two secrets.
     let names: Vec<_> = store.list_orgs(&world.operator, PageAsk::default()).await.unwrap().items;
     assert_eq!(names.len(), 2);
-    assert_eq!(store.list_orgs(&world.admin, PageAsk::default()).await.unwrap_err().code(), "forbidden");
+    assert_eq!(store.list_orgs(&world.admin, PageAsk::default()).await.unwrap_err().code(), Code::Forbidden);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn the_operator_has_no_say_inside_and_members_none_outside() {
             .err(),
     ];
     for error in inside {
-        assert_eq!(error.unwrap().code(), "forbidden");
+        assert_eq!(error.unwrap().code(), Code::Forbidden);
     }
     for caller in [&world.admin, &world.member("bob", Role::Member).await, &world.ticket(&world.admin).await]
     {
@@ -156,7 +156,7 @@ async fn the_operator_has_no_say_inside_and_members_none_outside() {
             store.create_org(caller, NewOrg { name: org("x"), admin: member("x") }, None).await.err(),
         ];
         for error in outside {
-            assert_eq!(error.unwrap().code(), "forbidden");
+            assert_eq!(error.unwrap().code(), Code::Forbidden);
         }
     }
     assert!(!store.is_locked());
@@ -174,11 +174,11 @@ async fn a_policy_may_keep_shared_secrets_to_admins() {
     let bob = world.store.authenticate(&issued.credential, None).await.unwrap();
     let error =
         world.store.create_secret(&bob, new_secret("more", ScopeKind::Shared, "1"), None).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
-    assert_eq!(world.store.delete_secret(&bob, id, None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
+    assert_eq!(world.store.delete_secret(&bob, id, None).await.unwrap_err().code(), Code::Forbidden);
     world.private(&bob, "own", "1").await;
     let low = PolicyChange { variable_ceiling: Some(0), ..PolicyChange::default() };
-    assert_eq!(world.store.set_policy(&world.admin, low).await.unwrap_err().code(), "invalid_request");
+    assert_eq!(world.store.set_policy(&world.admin, low).await.unwrap_err().code(), Code::InvalidRequest);
 }
 
 #[tokio::test]
@@ -188,9 +188,12 @@ async fn an_admin_sees_and_deletes_private_secrets_of_others_but_does_not_write_
     let id = world.private(&bob, "bobs", "1").await;
     assert_eq!(world.store.secret(&world.admin, id).await.unwrap().owner, Some(member("bob")));
     let error = world.store.replace_secret(&world.admin, id, None, replacement("2")).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     let for_bob = NewSecret { owner: Some(member("bob")), ..new_secret("planted", ScopeKind::Private, "1") };
-    assert_eq!(world.store.create_secret(&world.admin, for_bob, None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(
+        world.store.create_secret(&world.admin, for_bob, None).await.unwrap_err().code(),
+        Code::Forbidden
+    );
     world.store.delete_secret(&world.admin, id, None).await.unwrap();
 }
 
@@ -201,7 +204,7 @@ async fn tokens_expire_are_revoked_and_the_operators_last_one_stays() {
     let issued = world.store.create_token(&world.admin, new, None).await.unwrap();
     world.store.authenticate(&issued.credential, None).await.unwrap();
     world.clock.advance(Duration::from_secs(10));
-    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), "expired");
+    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), Code::Expired);
 
     let second = world.store.create_token(&world.operator, NewToken::default(), None).await.unwrap();
     let operator = world.store.authenticate(&second.credential, None).await.unwrap();
@@ -209,12 +212,15 @@ async fn tokens_expire_are_revoked_and_the_operators_last_one_stays() {
     assert_eq!(tokens.len(), 2);
     let first = tokens.iter().find(|token| token.id != second.token.id).unwrap().id;
     world.store.revoke_token(&operator, first).await.unwrap();
-    assert_eq!(world.store.revoke_token(&operator, second.token.id).await.unwrap_err().code(), "conflict");
+    assert_eq!(
+        world.store.revoke_token(&operator, second.token.id).await.unwrap_err().code(),
+        Code::Conflict
+    );
     assert_eq!(world.store.list_tokens(&operator, None, PageAsk::default()).await.unwrap().items.len(), 1);
 
     let bob = world.member("bob", Role::Member).await;
     let for_admin = NewToken { member: Some(member("admin")), ..NewToken::default() };
-    assert_eq!(world.store.create_token(&bob, for_admin, None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.create_token(&bob, for_admin, None).await.unwrap_err().code(), Code::Forbidden);
     assert_eq!(world.store.list_tokens(&bob, None, PageAsk::default()).await.unwrap().items.len(), 1);
     let all = world.store.list_tokens(&world.admin, None, PageAsk::default()).await.unwrap().items;
     assert_eq!(all.len(), 3);

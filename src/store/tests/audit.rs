@@ -24,7 +24,7 @@ async fn every_change_boot_and_denial_is_told_to_those_it_concerns() {
     let bob = world.member("bob", Role::Member).await;
     world.boot(&bob).await;
     let error = world.store.set_policy(&bob, PolicyChange::default()).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     world.store.delete_secret(&world.admin, id, None).await.unwrap();
     world.lock().await;
 
@@ -60,7 +60,7 @@ async fn every_change_boot_and_denial_is_told_to_those_it_concerns() {
     assert_eq!(filtered(by_actor).await, ["org.edit", "boot", "ticket.create"]);
     let by_q = AuditFilter { q: Some("BOB".into()), ..AuditFilter::default() };
     assert_eq!(filtered(by_q).await, ["org.edit", "boot", "ticket.create", "member.create"]);
-    assert_eq!(world.store.audit(&bob, &all, PageAsk::default()).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.audit(&bob, &all, PageAsk::default()).await.unwrap_err().code(), Code::Forbidden);
 }
 
 #[tokio::test]
@@ -93,8 +93,8 @@ async fn a_stranger_is_told_nothing_and_a_flood_of_guesses_does_not_fill_the_tra
     // Expired and revoked are told only to who has the secret part.
     world.store.revoke_token(&world.admin, issued.token.id).await.unwrap();
     let error = world.store.authenticate(&guess(*issued.token.id.as_bytes()), None).await.unwrap_err();
-    assert_eq!(error.code(), "unauthorized");
-    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), "revoked");
+    assert_eq!(error.code(), Code::Unauthorized);
+    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), Code::Revoked);
     for _ in 0..2000 {
         let _ = world.store.authenticate(&guess([9; 16]), None).await;
     }
@@ -269,7 +269,7 @@ async fn verification_is_for_the_operator_admins_and_auditors_and_is_told() {
     let world = World::new().await;
     let bob = world.member("bob", Role::Member).await;
     let eve = world.member("eve", Role::Auditor).await;
-    assert_eq!(world.store.verify_audit(&bob).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.verify_audit(&bob).await.unwrap_err().code(), Code::Forbidden);
     for caller in [&world.operator, &world.admin, &eve] {
         assert!(world.store.verify_audit(caller).await.unwrap().ok);
     }

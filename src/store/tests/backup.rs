@@ -130,5 +130,5 @@ async fn another_record_key_and_other_files_are_told_apart() {
     let outcome = restore(kv, &record_key(), &mut newer.as_slice(), &mut Kernel, &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 2, known: 1 })));
     let error = world.store.backup(&world.admin).await.err().unwrap();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
 }

@@ -133,9 +133,9 @@ async fn boots_are_listed_newest_first_in_pages_and_to_whom_they_concern() {
     );
     let of_admin = BootFilter { member: Some(member("admin")), ..BootFilter::default() };
     let error = world.store.list_boots(&bob, &of_admin, PageAsk::default()).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     let admins_boot = made.iter().find(|id| own.iter().all(|boot| boot.id != **id)).unwrap();
-    assert_eq!(world.store.boot_record(&bob, *admins_boot).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.boot_record(&bob, *admins_boot).await.unwrap_err().code(), Code::NotFound);
     let by_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
     assert_eq!(
         world.store.list_boots(&world.admin, &by_ticket, PageAsk::default()).await.unwrap().items.len(),
@@ -151,9 +151,9 @@ async fn a_report_confirms_its_own_boot_only() {
     let released = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
     let report = Report { digest: released.receipt.digest().to_string(), variables: 12 };
     let error = world.store.report(&other, released.boot, report.clone()).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     let wrong = Report { digest: "0".repeat(64), variables: 12 };
-    assert_eq!(world.store.report(&ticket, released.boot, wrong).await.unwrap_err().code(), "conflict");
+    assert_eq!(world.store.report(&ticket, released.boot, wrong).await.unwrap_err().code(), Code::Conflict);
     world.store.report(&ticket, released.boot, report.clone()).await.unwrap();
     world.store.report(&ticket, released.boot, report).await.unwrap();
     let boot = world.store.boot_record(&world.admin, released.boot).await.unwrap();
@@ -166,18 +166,18 @@ async fn a_report_confirms_its_own_boot_only() {
 async fn only_tickets_boot_and_what_they_say_of_themselves_is_bounded() {
     let world = World::new().await;
     for caller in [&world.operator, &world.admin] {
-        assert_eq!(world.store.boot(caller, BootAsk::default()).await.unwrap_err().code(), "forbidden");
+        assert_eq!(world.store.boot(caller, BootAsk::default()).await.unwrap_err().code(), Code::Forbidden);
     }
     let ticket = world.ticket(&world.admin).await;
     for machine in ["", "a\nb", &"x".repeat(129)] {
         let ask = BootAsk { machine: Some(machine.to_owned()), ..BootAsk::default() };
-        assert_eq!(world.store.boot(&ticket, ask).await.unwrap_err().code(), "invalid_request");
+        assert_eq!(world.store.boot(&ticket, ask).await.unwrap_err().code(), Code::InvalidRequest);
     }
     // A member who became an auditor receives nothing, not even by a ticket that was accepted a moment ago.
     let bob = world.member("bob", Role::Member).await;
     let ticket = world.ticket(&bob).await;
     world.store.set_role(&world.admin, &member("bob"), Role::Auditor).await.unwrap();
-    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Forbidden);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn a_disabled_plugins_secrets_stay_in_the_store() {
     world.shared("other", "o").await;
     let ticket = world.ticket(&world.admin).await;
     let undeclared = world.store.set_plugin_enabled(&world.admin, &plugin("mcp"), false).await;
-    assert_eq!(undeclared.unwrap_err().code(), "not_found");
+    assert_eq!(undeclared.unwrap_err().code(), Code::NotFound);
     assert_eq!(world.boot(&world.admin).await.len(), 2, "what was never declared is enabled");
 
     world.store.put_plugin(&world.admin, declared("mcp", &["key"], &[])).await.unwrap();
@@ -102,10 +102,10 @@ async fn only_admins_edit_the_catalog_and_every_edit_is_recorded() {
         description: "Money".parse().unwrap(),
     };
     let refused = world.store.put_plugin(&bob, declared("mcp", &[], &[])).await.unwrap_err();
-    assert_eq!(refused.code(), "forbidden");
+    assert_eq!(refused.code(), Code::Forbidden);
     let new = || NewCategory { name: category("payments"), form: form() };
-    assert_eq!(world.store.put_category(&bob, new()).await.unwrap_err().code(), "forbidden");
-    assert_eq!(world.store.plugins(&world.operator).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.put_category(&bob, new()).await.unwrap_err().code(), Code::Forbidden);
+    assert_eq!(world.store.plugins(&world.operator).await.unwrap_err().code(), Code::Forbidden);
     world.store.put_category(&world.admin, new()).await.unwrap();
     world.store.put_plugin(&world.admin, declared("mcp", &["a", "b"], &[])).await.unwrap();
     world.store.remove_category(&world.admin, &category("payments")).await.unwrap();
@@ -161,7 +161,7 @@ async fn five_categories_are_always_there_and_others_come_and_go() {
     let back = world.store.remove_category(&world.admin, &category("custom")).await.unwrap();
     assert_eq!((back.title.as_str(), back.colour), ("Custom", Colour::Gray));
     let again = world.store.remove_category(&world.admin, &category("custom")).await.unwrap_err();
-    assert_eq!(again.code(), "conflict");
+    assert_eq!(again.code(), Code::Conflict);
     world.store.remove_category(&world.admin, &category("loose")).await.unwrap();
     let all = world.store.categories(&world.admin).await.unwrap();
     assert_eq!(
@@ -170,7 +170,7 @@ async fn five_categories_are_always_there_and_others_come_and_go() {
         "secrets keep the word"
     );
     let unknown = world.store.remove_category(&world.admin, &category("nothing")).await.unwrap_err();
-    assert_eq!(unknown.code(), "not_found");
+    assert_eq!(unknown.code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn statistics_count_what_the_caller_may_see() {
     let any = SecretFilter::default();
     let listed = world.store.list_secrets(&world.admin, &any, PageAsk::default()).await.unwrap();
     assert_eq!(listed.items.len() as u64, all.total);
-    assert_eq!(world.store.statistics(&world.operator).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.statistics(&world.operator).await.unwrap_err().code(), Code::Forbidden);
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn an_organization_has_its_own_catalog() {
     world.store.put_plugin(&world.admin, declared("mcp", &["a"], &[])).await.unwrap();
     world.store.set_plugin_enabled(&world.admin, &plugin("mcp"), false).await.unwrap();
     assert_eq!(world.store.plugins(&other).await.unwrap().len(), 0);
-    assert_eq!(world.store.plugin(&other, &plugin("mcp")).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.plugin(&other, &plugin("mcp")).await.unwrap_err().code(), Code::NotFound);
     world.deposit(&other, tied("key", ScopeKind::Shared, "mcp")).await;
     assert_eq!(world.boot(&other).await, pairs(&[("KEY", "v")]));
     assert_eq!(world.store.statistics(&other).await.unwrap().total, 1);

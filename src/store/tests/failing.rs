@@ -13,14 +13,14 @@ async fn when_the_entry_cannot_be_stored_nothing_is_done_or_released() {
     let full = open(faulty, world.clock.clone()).await;
     unlock(&full).await;
     let ticket = full.authenticate(&credential, None).await.unwrap();
-    assert_eq!(full.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "store_full");
+    assert_eq!(full.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::StoreFull);
     let error =
         full.create_secret(&world.admin, new_secret("two", ScopeKind::Shared, "2"), None).await.unwrap_err();
-    assert_eq!(error.code(), "store_full");
-    assert_eq!(full.delete_secret(&world.admin, id, None).await.unwrap_err().code(), "store_full");
-    assert_eq!(full.explain(&ticket, BootAsk::default()).await.unwrap_err().code(), "store_full");
+    assert_eq!(error.code(), Code::StoreFull);
+    assert_eq!(full.delete_secret(&world.admin, id, None).await.unwrap_err().code(), Code::StoreFull);
+    assert_eq!(full.explain(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::StoreFull);
     // Locking is done whatever the disk says.
-    assert_eq!(full.lock(&world.operator).await.unwrap_err().code(), "store_full");
+    assert_eq!(full.lock(&world.operator).await.unwrap_err().code(), Code::StoreFull);
     assert!(full.is_locked());
 
     // The use was not spent, and the chains are whole.
@@ -46,7 +46,7 @@ async fn more_work_than_may_wait_is_refused_at_once() {
     let mut refused = 0;
     for attempt in attempts {
         if let Err(error) = attempt.await.unwrap() {
-            assert_eq!(error.code(), "overloaded");
+            assert_eq!(error.code(), Code::Overloaded);
             assert!(error.retry_after().is_some());
             refused += 1;
         }
@@ -82,7 +82,7 @@ async fn long_values_that_wait_are_bounded_by_their_bytes() {
     for attempt in attempts {
         match attempt.await.unwrap() {
             Ok(_) => stored += 1,
-            Err(error) => assert_eq!(error.code(), "overloaded"),
+            Err(error) => assert_eq!(error.code(), Code::Overloaded),
         }
     }
     assert_eq!(stored, 63, "of 64 MiB, with 16 bytes more for each");
@@ -99,7 +99,7 @@ async fn a_lost_answer_leaves_the_chain_whole() {
         for i in 0..8 {
             let new = new_secret(&format!("secret-{i}"), ScopeKind::Shared, "1");
             if let Err(error) = store.create_secret(&world.admin, new, None).await {
-                assert_eq!(error.code(), "unavailable");
+                assert_eq!(error.code(), Code::Unavailable);
                 failed += 1;
             }
         }
@@ -142,7 +142,7 @@ async fn one_damaged_record_fails_what_needs_it_and_nothing_else() {
     bytes[40] ^= 1;
     memory.commit(Vec::new(), vec![Write::Put(key, bytes)]).await.unwrap();
     let ticket = world.ticket(&bob).await;
-    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "corrupt");
-    assert_eq!(world.store.secret(&bob, id).await.unwrap_err().code(), "corrupt");
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Corrupt);
+    assert_eq!(world.store.secret(&bob, id).await.unwrap_err().code(), Code::Corrupt);
     assert_eq!(world.boot(&world.admin).await, pairs(&[("FINE", "1")]));
 }

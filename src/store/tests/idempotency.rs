@@ -19,18 +19,21 @@ async fn a_repeated_creation_is_answered_and_not_done_again() {
     ];
     for other in others {
         let error = world.store.create_secret(&world.admin, other, key).await.unwrap_err();
-        assert_eq!(error.code(), "idempotency_mismatch");
+        assert_eq!(error.code(), Code::IdempotencyMismatch);
     }
     // Another caller's key is another key.
     let bob = world.member("bob", Role::Member).await;
     let error = world.store.create_secret(&bob, new(), key).await.unwrap_err();
-    assert_eq!(error.code(), "name_taken");
+    assert_eq!(error.code(), Code::NameTaken);
     for bad in ["", "two words", &"x".repeat(201)] {
         let error = world.store.create_secret(&world.admin, new(), Some(bad)).await.unwrap_err();
-        assert_eq!(error.code(), "invalid_request");
+        assert_eq!(error.code(), Code::InvalidRequest);
     }
     world.clock.advance(Duration::from_secs(24 * 3600));
-    assert_eq!(world.store.create_secret(&world.admin, new(), key).await.unwrap_err().code(), "name_taken");
+    assert_eq!(
+        world.store.create_secret(&world.admin, new(), key).await.unwrap_err().code(),
+        Code::NameTaken
+    );
 }
 
 #[tokio::test]
@@ -72,13 +75,13 @@ async fn a_credential_is_not_shown_twice() {
     let key = Some("key");
     world.store.create_token(&world.admin, NewToken::default(), key).await.unwrap();
     let again = world.store.create_token(&world.admin, NewToken::default(), key).await;
-    assert_eq!(again.unwrap_err().code(), "conflict");
+    assert_eq!(again.unwrap_err().code(), Code::Conflict);
     world.store.create_ticket(&world.admin, NewTicket::default(), key).await.unwrap();
     let again = world.store.create_ticket(&world.admin, NewTicket::default(), key).await;
-    assert_eq!(again.unwrap_err().code(), "conflict");
+    assert_eq!(again.unwrap_err().code(), Code::Conflict);
     let other = NewTicket { uses: Some(2), ..NewTicket::default() };
     let error = world.store.create_ticket(&world.admin, other, key).await.unwrap_err();
-    assert_eq!(error.code(), "idempotency_mismatch");
+    assert_eq!(error.code(), Code::IdempotencyMismatch);
     let bob = || NewMember { name: member("bob"), role: Role::Member };
     let first = world.store.create_member(&world.admin, bob(), key).await.unwrap();
     assert_eq!(world.store.create_member(&world.admin, bob(), key).await.unwrap().id, first.id);

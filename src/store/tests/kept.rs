@@ -53,7 +53,7 @@ async fn what_was_opened_before_a_lock_is_of_no_use_after_it() {
     let before = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
     let kept = world.store.release().unwrap();
     world.store.lock(&world.operator).await.unwrap();
-    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "locked");
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Locked);
     unlock(&world.store).await;
     let after = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
     assert_eq!(variables(before), variables(after));
@@ -71,7 +71,7 @@ async fn boots_go_on_while_their_scope_keeps_changing() {
         tokio::spawn(async move {
             for number in 0.. {
                 let replaced = other.replace_secret(&admin, id, None, replacement(&number.to_string())).await;
-                assert!(replaced.is_ok() || replaced.unwrap_err().code() == "conflict");
+                assert!(replaced.is_ok() || replaced.unwrap_err().code() == Code::Conflict);
             }
         })
     });

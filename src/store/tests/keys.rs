@@ -29,13 +29,13 @@ async fn a_locked_store_takes_everything_and_releases_nothing() {
     assert_eq!(explained.receipt.count(), 2);
     assert_eq!(explained.uses_left, Some(1));
     for _ in 0..3 {
-        assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "locked");
+        assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Locked);
     }
-    assert_eq!(world.store.reencrypt_secret(&world.admin, kept).await.unwrap_err().code(), "locked");
-    assert_eq!(world.store.reencrypt_all(&world.operator).await.unwrap_err().code(), "locked");
+    assert_eq!(world.store.reencrypt_secret(&world.admin, kept).await.unwrap_err().code(), Code::Locked);
+    assert_eq!(world.store.reencrypt_all(&world.operator).await.unwrap_err().code(), Code::Locked);
     assert_eq!(
         world.store.add_keyslot(&world.operator, passphrase_slot("x")).await.unwrap_err().code(),
-        "locked"
+        Code::Locked
     );
 
     // Nothing was spent.
@@ -49,17 +49,17 @@ async fn only_the_right_secret_unlocks_and_only_for_the_operator() {
     let world = World::new().await;
     world.lock().await;
     let error = world.store.unlock(&world.operator, passphrase("wrong")).await.unwrap_err();
-    assert_eq!(error.code(), "wrong_passphrase");
+    assert_eq!(error.code(), Code::WrongPassphrase);
     assert_eq!(
         world.store.unlock(&world.operator, passphrase("")).await.unwrap_err().code(),
-        "wrong_passphrase"
+        Code::WrongPassphrase
     );
     let error = world.store.unlock(&world.admin, passphrase(PASSPHRASE)).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     let text = UnlockSecret::KeyFile(Zeroizing::new("nonsense".to_owned()));
-    assert_eq!(world.store.unlock(&world.operator, text).await.unwrap_err().code(), "invalid_request");
+    assert_eq!(world.store.unlock(&world.operator, text).await.unwrap_err().code(), Code::InvalidRequest);
     let other = UnlockSecret::KeyFile(UnlockKey::generate(&mut Kernel).to_text());
-    assert_eq!(world.store.unlock(&world.operator, other).await.unwrap_err().code(), "wrong_passphrase");
+    assert_eq!(world.store.unlock(&world.operator, other).await.unwrap_err().code(), Code::WrongPassphrase);
     assert!(world.store.is_locked());
     let unlocked = world.store.unlock(&world.operator, passphrase(PASSPHRASE)).await.unwrap();
     assert_eq!(unlocked.generation, 1);
@@ -86,15 +86,15 @@ async fn key_slots_come_and_go_but_the_last_stays() {
     // All of it holds for another process.
     let other = world.another().await;
     let unlock = async |secret| other.unlock(&Caller::this_process(), secret).await;
-    assert_eq!(unlock(passphrase(PASSPHRASE)).await.unwrap_err().code(), "wrong_passphrase");
+    assert_eq!(unlock(passphrase(PASSPHRASE)).await.unwrap_err().code(), Code::WrongPassphrase);
     assert_eq!(unlock(UnlockSecret::KeyFile(key)).await.unwrap().slot, added.id);
     unlock(passphrase("third")).await.unwrap();
     let third = world.store.keyslots(&world.operator).await.unwrap()[1].id;
     world.store.remove_keyslot(&world.operator, third).await.unwrap();
     let error = world.store.remove_keyslot(&world.operator, added.id).await.unwrap_err();
-    assert_eq!(error.code(), "last_keyslot");
-    assert_eq!(world.store.remove_keyslot(&world.operator, first).await.unwrap_err().code(), "not_found");
-    assert_eq!(world.store.keyslots(&world.admin).await.unwrap_err().code(), "forbidden");
+    assert_eq!(error.code(), Code::LastKeyslot);
+    assert_eq!(world.store.remove_keyslot(&world.operator, first).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(world.store.keyslots(&world.admin).await.unwrap_err().code(), Code::Forbidden);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn a_closed_store_refuses_and_another_goes_on() {
     world.shared("one", "1").await;
     world.store.close().await;
     let error = world.store.lock(&world.operator).await.unwrap_err();
-    assert_eq!(error.code(), "unavailable");
+    assert_eq!(error.code(), Code::Unavailable);
 
     let store = open(sqlite(), world.clock.clone()).await;
     unlock(&store).await;
@@ -164,5 +164,5 @@ async fn status_tells_members_and_the_operator() {
     assert_eq!(status.backend, "memory");
     world.store.status(&world.operator).await.unwrap();
     let ticket = world.ticket(&world.admin).await;
-    assert_eq!(world.store.status(&ticket).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.status(&ticket).await.unwrap_err().code(), Code::Forbidden);
 }

@@ -30,7 +30,7 @@ impl Kv for Counting {
     fn get<'a>(
         &'a self,
         keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+    ) -> BoxFuture<'a, Result<(Vec<Option<KvEntry>>, Revision), KvReadError>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.read.fetch_add(keys.len() as u64, Ordering::SeqCst);
         self.kv.get(keys)
@@ -41,7 +41,7 @@ impl Kv for Counting {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         let of_a_scope = prefix.starts_with(b"s") && prefix.len() == 17;
         self.scans.fetch_add(u64::from(of_a_scope), Ordering::SeqCst);
         self.calls.fetch_add(1, Ordering::SeqCst);
@@ -60,15 +60,15 @@ impl Kv for Counting {
         self.kv.commit(preconditions, writes)
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.kv.watch(prefix, from)
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        self.kv.snapshot()
     }
 
     fn limits(&self) -> Limits {
         self.kv.limits()
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         self.kv.health()
     }
 
@@ -191,7 +191,7 @@ async fn of_many_files_with_the_same_names_each_is_whole() {
     for racer in racers.collect::<Vec<_>>() {
         match racer.await.unwrap() {
             Ok(report) => stored += usize::from(report.stored),
-            Err(error) => assert_eq!(error.code(), "conflict"),
+            Err(error) => assert_eq!(error.code(), Code::Conflict),
         }
     }
     assert!(stored > 0);
@@ -234,8 +234,8 @@ async fn sealing_all_again_moves_nothing_and_leaves_out_what_is_not_the_callers(
         .await
         .unwrap();
     let auditor = world.member("eve", Role::Auditor).await;
-    assert_eq!(world.store.reencrypt_own_org(&auditor).await.unwrap_err().code(), "forbidden");
-    assert_eq!(world.store.reencrypt_own_org(&world.operator).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.reencrypt_own_org(&auditor).await.unwrap_err().code(), Code::Forbidden);
+    assert_eq!(world.store.reencrypt_own_org(&world.operator).await.unwrap_err().code(), Code::Forbidden);
     world.lock().await;
-    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap_err().code(), "locked");
+    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap_err().code(), Code::Locked);
 }

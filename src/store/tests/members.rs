@@ -21,17 +21,17 @@ async fn a_removed_member_leaves_nothing_that_works() {
 
     world.store.remove_member(&world.admin, &member("bob")).await.unwrap();
     // At once, whatever the records do.
-    assert_eq!(world.store.authenticate(&token.credential, None).await.unwrap_err().code(), "revoked");
-    assert_eq!(world.store.authenticate(&ticket.credential, None).await.unwrap_err().code(), "revoked");
-    assert_eq!(world.store.boot(&early, BootAsk::default()).await.unwrap_err().code(), "revoked");
+    assert_eq!(world.store.authenticate(&token.credential, None).await.unwrap_err().code(), Code::Revoked);
+    assert_eq!(world.store.authenticate(&ticket.credential, None).await.unwrap_err().code(), Code::Revoked);
+    assert_eq!(world.store.boot(&early, BootAsk::default()).await.unwrap_err().code(), Code::Revoked);
     let late = new_secret("late", ScopeKind::Private, "1");
-    assert_eq!(world.store.create_secret(&bob, late, None).await.unwrap_err().code(), "not_found");
-    assert_eq!(world.store.secret(&world.admin, one).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.create_secret(&bob, late, None).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(world.store.secret(&world.admin, one).await.unwrap_err().code(), Code::NotFound);
     let listed = world.store.list_secrets(&world.admin, &secrets, PageAsk::default()).await.unwrap();
     assert!(listed.items.is_empty());
     assert!(world.store.list_members(&world.admin, PageAsk::default()).await.unwrap().items.len() == 1);
     assert!(world.store.list_tickets(&world.admin, None, PageAsk::default()).await.unwrap().items.is_empty());
-    assert_eq!(world.store.member(&world.admin, &member("bob")).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.member(&world.admin, &member("bob")).await.unwrap_err().code(), Code::NotFound);
 
     // What they wrote for all stays, and still has an author.
     let shared = world.store.secret(&world.admin, kept).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_removed_member_leaves_nothing_that_works() {
         world.store.records().scan(&removals, None, 1).await.unwrap().found.is_empty()
     })
     .await;
-    assert_eq!(world.store.authenticate(&ticket.credential, None).await.unwrap_err().code(), "revoked");
+    assert_eq!(world.store.authenticate(&ticket.credential, None).await.unwrap_err().code(), Code::Revoked);
 
     // The name is free, and another's.
     let bob = world.member("bob", Role::Member).await;
@@ -60,15 +60,15 @@ async fn the_last_admin_stays() {
     let admin = member("admin");
     for role in [Role::Member, Role::Auditor] {
         let error = world.store.set_role(&world.admin, &admin, role).await.unwrap_err();
-        assert_eq!(error.code(), "last_admin");
+        assert_eq!(error.code(), Code::LastAdmin);
     }
-    assert_eq!(world.store.remove_member(&world.admin, &admin).await.unwrap_err().code(), "last_admin");
+    assert_eq!(world.store.remove_member(&world.admin, &admin).await.unwrap_err().code(), Code::LastAdmin);
     world.member("bob", Role::Member).await;
     world.store.set_role(&world.admin, &member("bob"), Role::Admin).await.unwrap();
     world.store.remove_member(&world.admin, &admin).await.unwrap();
     assert_eq!(
         world.store.set_role(&world.admin, &member("bob"), Role::Member).await.unwrap_err().code(),
-        "last_admin"
+        Code::LastAdmin
     );
 }
 
@@ -94,6 +94,6 @@ async fn names_are_unique_in_an_organization() {
     let error = world.store.create_member(&world.admin, again, None).await.unwrap_err();
     assert_eq!(
         (error.code(), error.to_string().as_str()),
-        ("name_taken", "there is already a member of that name")
+        (Code::NameTaken, "there is already a member of that name")
     );
 }

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::crypto::memory::Key32;
 use crate::crypto::passphrase::Params;
+use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
@@ -35,7 +36,7 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, Entry, Health, Limits, Outage, Page as KvPage, Precondition, ReadError, Watch,
+    BoxFuture, CommitError, KvEntry, KvHealth, KvPage, KvReadError, KvSnapshot, Limits, Outage, Precondition,
     Write,
 };
 
@@ -267,9 +268,9 @@ impl Kv for Faulty {
     fn get<'a>(
         &'a self,
         keys: &'a [Vec<u8>],
-    ) -> BoxFuture<'a, Result<(Vec<Option<Entry>>, Revision), ReadError>> {
+    ) -> BoxFuture<'a, Result<(Vec<Option<KvEntry>>, Revision), KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.get(keys)
     }
@@ -279,9 +280,9 @@ impl Kv for Faulty {
         prefix: &'a [u8],
         after: Option<&'a [u8]>,
         limit: usize,
-    ) -> BoxFuture<'a, Result<KvPage, ReadError>> {
+    ) -> BoxFuture<'a, Result<KvPage, KvReadError>> {
         if self.dead() {
-            return Box::pin(async { Err(ReadError::Unavailable(Outage::Io)) });
+            return Box::pin(async { Err(KvReadError::Unavailable(Outage::Io)) });
         }
         self.kv.scan(prefix, after, limit)
     }
@@ -311,15 +312,15 @@ impl Kv for Faulty {
         })
     }
 
-    fn watch(&self, prefix: Vec<u8>, from: Revision) -> BoxFuture<'_, Result<Watch, ReadError>> {
-        self.kv.watch(prefix, from)
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn KvSnapshot>, KvReadError>> {
+        self.kv.snapshot()
     }
 
     fn limits(&self) -> Limits {
         self.kv.limits()
     }
 
-    fn health(&self) -> BoxFuture<'_, Health> {
+    fn health(&self) -> BoxFuture<'_, KvHealth> {
         self.kv.health()
     }
 

@@ -168,7 +168,7 @@ async fn a_deposit_to_the_old_generation_is_found_by_the_run_or_refused() {
     for byte in [0x01, 0x80, 0xff] {
         match world.store.create_secret(&world.admin, sealed(byte, &format!("LATE_{byte}")), None).await {
             Ok(_) => late += 1,
-            Err(error) => assert_eq!(error.code(), "stale_generation"),
+            Err(error) => assert_eq!(error.code(), Code::StaleGeneration),
         }
     }
     world.unlock().await;
@@ -176,7 +176,7 @@ async fn a_deposit_to_the_old_generation_is_found_by_the_run_or_refused() {
     let boot = world.boot(&world.admin).await;
     assert_eq!(boot.iter().filter(|(_, value)| value == "late").count(), late);
     let error = world.store.create_secret(&world.admin, sealed(7, "TOO_LATE"), None).await.unwrap_err();
-    assert_eq!(error.code(), "stale_generation");
+    assert_eq!(error.code(), Code::StaleGeneration);
     assert!(generations(&world.store).await.iter().all(|generation| *generation == 2));
 }
 
@@ -201,5 +201,5 @@ async fn one_secret_is_sealed_again_in_place() {
     }
     let bob = world.member("bob", Role::Member).await;
     let id = world.private(&world.admin, "mine", "1").await;
-    assert_eq!(world.store.reencrypt_secret(&bob, id).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.reencrypt_secret(&bob, id).await.unwrap_err().code(), Code::NotFound);
 }

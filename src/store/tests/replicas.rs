@@ -24,7 +24,7 @@ async fn a_ticket_is_exact_across_processes() {
         for racer in racers {
             match racer.await.unwrap() {
                 Ok(_) => won += 1,
-                Err(error) => assert_eq!(error.code(), "ticket_spent"),
+                Err(error) => assert_eq!(error.code(), Code::TicketSpent),
             }
         }
         assert_eq!(won, uses);
@@ -53,7 +53,7 @@ async fn what_one_acknowledged_all_others_serve() {
         }
     }
     world.store.revoke_ticket(&world.admin, ticket.ticket().unwrap()).await.unwrap();
-    assert_eq!(other.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "revoked");
+    assert_eq!(other.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Revoked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -134,7 +134,7 @@ async fn a_process_that_takes_deposits_only_is_never_unlocked() {
     let new = new_secret("one", ScopeKind::Shared, "1");
     depot.create_secret(&world.admin, new, None).await.unwrap();
     let ticket = world.ticket(&world.admin).await;
-    assert_eq!(depot.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "locked");
+    assert_eq!(depot.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Locked);
     assert_eq!(
         variables(world.store.boot(&ticket, BootAsk::default()).await.unwrap()),
         pairs(&[("ONE", "1")])
@@ -157,7 +157,7 @@ async fn a_run_is_one_processs_at_a_time_and_another_locks_itself_when_it_is_lef
     eventually(|| async { !world.store.reencrypt_progress(&world.admin).await.unwrap().running }).await;
     let credential = world.ticket_for(&world.admin, NewTicket::default()).await;
     let ticket = other.authenticate(&credential, None).await.unwrap();
-    assert_eq!(other.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "locked");
+    assert_eq!(other.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Locked);
     assert!(other.is_locked());
     unlock(&other).await;
     assert_eq!(other.boot(&ticket, BootAsk::default()).await.unwrap().receipt.count(), 20);

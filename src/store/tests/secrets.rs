@@ -52,7 +52,7 @@ async fn one_owner_and_scope_exports_a_name_once() {
     let second =
         world.store.create_secret(&world.admin, new_secret("DB_URL", ScopeKind::Private, "2"), None).await;
     let error = second.unwrap_err();
-    assert_eq!(error.code(), "name_taken");
+    assert_eq!(error.code(), Code::NameTaken);
     assert_eq!(error.to_string(), "the secret db-url of this scope is already exported as DB_URL");
     // Other owners and scopes are free.
     world.private(&bob, "DB_URL", "3").await;
@@ -65,7 +65,7 @@ async fn one_owner_and_scope_exports_a_name_once() {
     assert_eq!(world.boot(&world.admin).await, pairs(&[("DB_URL", "2"), ("OLD_DB_URL", "1")]));
     let back = Replacement { env: Some(env("DB_URL")), ..replacement("1") };
     let error = world.store.replace_secret(&world.admin, id, None, back).await.unwrap_err();
-    assert_eq!(error.code(), "name_taken");
+    assert_eq!(error.code(), Code::NameTaken);
     // A name is taken even when it is exported as something else.
     let again = NewSecret { env: Some(env("THIRD")), ..new_secret("db-url", ScopeKind::Private, "5") };
     let error = world.store.create_secret(&world.admin, again, None).await.unwrap_err();
@@ -86,7 +86,7 @@ async fn of_many_creations_of_one_name_one_wins() {
     for racer in racers.collect::<Vec<_>>() {
         match racer.await.unwrap() {
             Ok(_) => won += 1,
-            Err(error) => assert_eq!(error.code(), "name_taken"),
+            Err(error) => assert_eq!(error.code(), Code::NameTaken),
         }
     }
     assert_eq!(won, 1);
@@ -98,9 +98,9 @@ async fn refused_names_need_an_admins_word() {
     let bob = world.member("bob", Role::Member).await;
     let new = || new_secret("ld-preload", ScopeKind::Private, "/tmp/x.so");
     let error = world.store.create_secret(&world.admin, new(), None).await.unwrap_err();
-    assert_eq!(error.code(), "name_refused");
+    assert_eq!(error.code(), Code::NameRefused);
     let allowed = || NewSecret { allow_refused: true, ..new() };
-    assert_eq!(world.store.create_secret(&bob, allowed(), None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.create_secret(&bob, allowed(), None).await.unwrap_err().code(), Code::Forbidden);
     let written = world.store.create_secret(&world.admin, allowed(), None).await.unwrap();
     assert!(written.secret.meta.allow_refused);
     // A word given in vain is not kept.
@@ -113,7 +113,7 @@ async fn refused_names_need_an_admins_word() {
     world.store.replace_secret(&world.admin, id, None, replacement("/tmp/y.so")).await.unwrap();
     let worse = Replacement { env: Some(env("BASH_ENV")), ..replacement("x") };
     let error = world.store.replace_secret(&world.admin, id, None, worse).await.unwrap_err();
-    assert_eq!(error.code(), "name_refused");
+    assert_eq!(error.code(), Code::NameRefused);
 }
 
 #[tokio::test]
@@ -121,10 +121,10 @@ async fn what_could_not_boot_is_refused() {
     let world = World::new().await;
     let bytes = |bytes: &[u8]| Deposit::Value(SecretValue::new(bytes.to_vec()));
     let cases = [
-        (bytes(b"a\0b"), "value_invalid"),
-        (bytes(b"\xff\xfe"), "value_invalid"),
-        (bytes(&[b'x'; 65_537]), "value_too_large"),
-        (bytes(&[b'x'; 131_072]), "value_too_large"),
+        (bytes(b"a\0b"), Code::ValueInvalid),
+        (bytes(b"\xff\xfe"), Code::ValueInvalid),
+        (bytes(&[b'x'; 65_537]), Code::ValueTooLarge),
+        (bytes(&[b'x'; 131_072]), Code::ValueTooLarge),
     ];
     for (deposit, code) in cases {
         let new = NewSecret { deposit, ..new_secret("bad", ScopeKind::Shared, "") };
@@ -181,20 +181,20 @@ async fn versions_guard_against_lost_changes() {
 
     let stale = Some(first.version);
     let error = world.store.replace_secret(&world.admin, id, stale, replacement("3")).await.unwrap_err();
-    assert_eq!(error.code(), "version_mismatch");
+    assert_eq!(error.code(), Code::VersionMismatch);
     let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
     let error = world.store.change_secret(&world.admin, id, stale, off.clone()).await.unwrap_err();
-    assert_eq!(error.code(), "version_mismatch");
+    assert_eq!(error.code(), Code::VersionMismatch);
     assert_eq!(
         world.store.delete_secret(&world.admin, id, stale).await.unwrap_err().code(),
-        "version_mismatch"
+        Code::VersionMismatch
     );
 
     let changed = world.store.change_secret(&world.admin, id, Some(second.version), off).await.unwrap().meta;
     assert_eq!(changed.version, second.version, "attributes are not part of the value");
     assert_eq!(world.boot(&world.admin).await, []);
     world.store.delete_secret(&world.admin, id, Some(second.version)).await.unwrap();
-    assert_eq!(world.store.secret(&world.admin, id).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.secret(&world.admin, id).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -212,7 +212,7 @@ async fn of_many_replacements_of_one_version_one_wins() {
     for (i, racer) in racers.collect::<Vec<_>>().into_iter().enumerate() {
         match racer.await.unwrap() {
             Ok(_) => won.push(i.to_string()),
-            Err(error) => assert_eq!(error.code(), "version_mismatch"),
+            Err(error) => assert_eq!(error.code(), Code::VersionMismatch),
         }
     }
     assert_eq!(won.len(), 1);
@@ -261,10 +261,10 @@ async fn a_client_may_seal_itself() {
     let deposit = Deposit::Sealed(seal(&world, id, second, "OTHER", b"two").await);
     let error =
         world.store.replace_secret(&world.admin, id, None, Replacement { deposit, ..replacement("") });
-    assert_eq!(error.await.unwrap_err().code(), "invalid_request");
+    assert_eq!(error.await.unwrap_err().code(), Code::InvalidRequest);
     let deposit = Deposit::Sealed(seal(&world, id, first, "THIRD", b"two").await);
     let new = NewSecret { deposit, ..new_secret("third", ScopeKind::Private, "") };
-    assert_eq!(world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(), "conflict");
+    assert_eq!(world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(), Code::Conflict);
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
             NewSecret { deposit: Deposit::Sealed(sealed), ..new_secret("sealed", ScopeKind::Private, "") };
         assert_eq!(
             world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(),
-            "invalid_request"
+            Code::InvalidRequest
         );
     }
     let stale = SealedDeposit {
@@ -309,7 +309,7 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
     let new = NewSecret { deposit: Deposit::Sealed(stale), ..new_secret("sealed", ScopeKind::Private, "") };
     assert_eq!(
         world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(),
-        "stale_generation"
+        Code::StaleGeneration
     );
 
     // What opens to no variable, or does not open, keeps nobody from booting.
@@ -377,7 +377,7 @@ async fn lists_page_filter_and_keep_what_is_not_for_the_caller() {
     assert_eq!(all(&world.admin, &bobs).await.len(), 25);
     let admins = SecretFilter { owner: Some(member("admin")), ..any.clone() };
     let error = world.store.list_secrets(&bob, &admins, PageAsk::default()).await.unwrap_err();
-    assert_eq!(error.code(), "forbidden");
+    assert_eq!(error.code(), Code::Forbidden);
     let q = SecretFilter { q: Some("S-2".into()), ..any.clone() };
     assert_eq!(all(&bob, &q).await.len(), 6);
     let named = SecretFilter { name: Some("BOBS_3".into()), ..any };
@@ -385,7 +385,7 @@ async fn lists_page_filter_and_keep_what_is_not_for_the_caller() {
 
     let made_up = PageAsk { cursor: Some(Cursor::from_text("aaaa")), limit: None };
     let error = world.store.list_secrets(&bob, &SecretFilter::default(), made_up).await.unwrap_err();
-    assert_eq!(error.code(), "invalid_request");
+    assert_eq!(error.code(), Code::InvalidRequest);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn race(world: &World, uses: u64, racers: usize) -> usize {
                 assert_eq!(released.values.len(), 1);
                 won += 1;
             }
-            Err(error) => assert_eq!(error.code(), "ticket_spent"),
+            Err(error) => assert_eq!(error.code(), Code::TicketSpent),
         }
     }
     won
@@ -67,13 +67,13 @@ async fn tries_of_one_boot_spend_one_use() {
     let ticket = world.store.authenticate(&credential, None).await.unwrap();
     world.store.boot(&ticket, attempt("boot-1")).await.unwrap();
     for other in [attempt("boot-2"), BootAsk::default()] {
-        assert_eq!(world.store.boot(&ticket, other).await.unwrap_err().code(), "ticket_spent");
+        assert_eq!(world.store.boot(&ticket, other).await.unwrap_err().code(), Code::TicketSpent);
     }
-    assert_eq!(world.store.boot(&ticket, attempt("a b")).await.unwrap_err().code(), "invalid_request");
+    assert_eq!(world.store.boot(&ticket, attempt("a b")).await.unwrap_err().code(), Code::InvalidRequest);
     let shown = world.store.ticket(&world.admin, ticket.ticket().unwrap()).await.unwrap();
     assert_eq!((shown.used, shown.usable), (Some(1), false));
     world.clock.advance(Duration::from_secs(300));
-    assert_eq!(world.store.boot(&ticket, attempt("boot-1")).await.unwrap_err().code(), "ticket_spent");
+    assert_eq!(world.store.boot(&ticket, attempt("boot-1")).await.unwrap_err().code(), Code::TicketSpent);
 }
 
 #[tokio::test]
@@ -88,24 +88,24 @@ async fn time_revocation_and_network_end_a_ticket() {
     let inside = Some("10.1.2.3".parse().unwrap());
     for source in [None, Some("11.0.0.1".parse().unwrap())] {
         let error = world.store.authenticate(&issued.credential, source).await.unwrap_err();
-        assert_eq!(error.code(), "source_not_allowed");
+        assert_eq!(error.code(), Code::SourceNotAllowed);
     }
     let ticket = world.store.authenticate(&issued.credential, inside).await.unwrap();
     world.store.boot(&ticket, BootAsk::default()).await.unwrap();
 
     world.clock.advance(Duration::from_secs(60));
     let error = world.store.authenticate(&issued.credential, inside).await.unwrap_err();
-    assert_eq!(error.code(), "expired");
+    assert_eq!(error.code(), Code::Expired);
     // Authenticated before, and too late nonetheless.
-    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "expired");
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Expired);
 
     let issued = world.store.create_ticket(&world.admin, NewTicket::default(), None).await.unwrap();
     let ticket = world.store.authenticate(&issued.credential, None).await.unwrap();
     assert!(issued.ticket.usable);
     let revoked = world.store.revoke_ticket(&world.admin, issued.ticket.id).await.unwrap();
     assert!(!revoked.usable);
-    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), "revoked");
-    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), "revoked");
+    assert_eq!(world.store.boot(&ticket, BootAsk::default()).await.unwrap_err().code(), Code::Revoked);
+    assert_eq!(world.store.authenticate(&issued.credential, None).await.unwrap_err().code(), Code::Revoked);
 }
 
 #[tokio::test]
@@ -136,10 +136,10 @@ async fn members_see_and_make_their_own_only() {
     let world = World::new().await;
     let bob = world.member("bob", Role::Member).await;
     let ticket = world.store.create_ticket(&world.admin, NewTicket::default(), None).await.unwrap().ticket;
-    assert_eq!(world.store.ticket(&bob, ticket.id).await.unwrap_err().code(), "not_found");
-    assert_eq!(world.store.revoke_ticket(&bob, ticket.id).await.unwrap_err().code(), "not_found");
+    assert_eq!(world.store.ticket(&bob, ticket.id).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(world.store.revoke_ticket(&bob, ticket.id).await.unwrap_err().code(), Code::NotFound);
     let for_admin = NewTicket { member: Some(member("admin")), ..NewTicket::default() };
-    assert_eq!(world.store.create_ticket(&bob, for_admin, None).await.unwrap_err().code(), "forbidden");
+    assert_eq!(world.store.create_ticket(&bob, for_admin, None).await.unwrap_err().code(), Code::Forbidden);
     let for_bob = NewTicket { member: Some(member("bob")), ..NewTicket::default() };
     let bobs = world.store.create_ticket(&world.admin, for_bob, None).await.unwrap().ticket;
     assert_eq!((bobs.member, bobs.author), (member("bob"), member("admin")));
@@ -155,5 +155,5 @@ async fn members_see_and_make_their_own_only() {
     assert_eq!(of_bob.items.len(), 1);
 
     let zero = NewTicket { uses: Some(0), ..NewTicket::default() };
-    assert_eq!(world.store.create_ticket(&bob, zero, None).await.unwrap_err().code(), "invalid_request");
+    assert_eq!(world.store.create_ticket(&bob, zero, None).await.unwrap_err().code(), Code::InvalidRequest);
 }

@@ -10,11 +10,11 @@ use super::proxy::Proxy;
 use super::server::Cluster;
 use super::{Alone, QUICK};
 use crate::kv::conformance::{absent, at, delete, everything, find, put, skipped, write};
-use crate::kv::etcd::members::Patience;
+use crate::kv::etcd::members::EtcdTimeouts;
 use crate::kv::etcd::{Address, Etcd};
-use crate::kv::{CommitError, Kv, Outage, ReadError, Trouble, WatchError};
+use crate::kv::{CommitError, Kv, KvReadError, Outage, SnapshotError, Trouble};
 
-const SHORT: Patience = Patience {
+const SHORT: EtcdTimeouts = EtcdTimeouts {
     answer: Duration::from_millis(250),
     whole: Duration::from_secs(2),
     connection: Duration::from_millis(250),
@@ -44,7 +44,7 @@ async fn a_commit_whose_answer_is_lost_is_made_once() {
         proxy.mute.store(false, Ordering::Relaxed);
         let store = Etcd::open_with(&address, SHORT).unwrap();
         assert_eq!(find(&store, "counter").await.unwrap().revision, revision);
-        // Asked through the proxy first, whose member does it and is not heard.
+        // PendingRead through the proxy first, whose member does it and is not heard.
         proxy.mute.store(true, Ordering::Relaxed);
         let key = [b'k', round];
         let (_, before) = other.get(&[]).await.unwrap();
@@ -83,7 +83,7 @@ async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() {
     for member in &cluster.members()[..2] {
         member.signal(Signal::SIGSTOP);
     }
-    let unreachable = ReadError::Unavailable(Outage::Unreachable);
+    let unreachable = KvReadError::Unavailable(Outage::Unreachable);
     // A process that is told to stop may answer what it has already read.
     let mut found = store.get(&[b"a".to_vec()]).await;
     for _ in 0..20 {
@@ -117,26 +117,15 @@ async fn eventually_writes(store: &Etcd) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_member_may_die_and_commits_and_watches_go_on() {
+async fn any_member_may_die_and_commits_and_snapshots_go_on() {
     if skipped::<Alone>() {
         return;
     }
     let mut cluster = Cluster::start(3, &["--heartbeat-interval", "50", "--election-timeout", "500"]);
     let address = at_addresses(&cluster.addresses());
     let store: Arc<dyn Kv> = Arc::new(Etcd::open(&address).unwrap());
-    let start = write(&*store, vec![put("start", "1")]).await;
-    let mut watch = store.watch(vec![], start).await.unwrap();
-    let watcher = tokio::spawn(async move {
-        let mut seen = Vec::new();
-        loop {
-            let event = watch.next().await.unwrap();
-            seen.push(event.revision);
-            if event.puts[0].key == b"last" {
-                return seen;
-            }
-        }
-    });
-    let mut made = Vec::new();
+    let mut made = vec![write(&*store, vec![put("start", "1")]).await];
+    let mut first = store.snapshot().await.unwrap();
     for (round, member) in cluster.members().iter_mut().enumerate() {
         for number in 0..20_u8 {
             made.push(write(&*store, vec![put([round as u8, number], "1")]).await);
@@ -151,7 +140,10 @@ async fn any_member_may_die_and_commits_and_watches_go_on() {
         find(&Etcd::open(&alone).unwrap(), "start").await.unwrap();
     }
     made.push(write(&*store, vec![put("last", "1")]).await);
-    let seen = tokio::time::timeout(Duration::from_secs(30), watcher).await.unwrap().unwrap();
+    assert_eq!(first.page(None, 1000).await.unwrap().entries.len(), 1);
+    let page = store.snapshot().await.unwrap().page(None, 1000).await.unwrap();
+    let mut seen: Vec<_> = page.entries.iter().map(|entry| entry.revision).collect();
+    seen.sort_unstable();
     assert_eq!(seen, made, "each once and in order");
 }
 
@@ -198,7 +190,7 @@ async fn a_used_up_quota_is_told_and_reads_go_on() {
     assert_eq!(store.health().await.trouble, None);
 }
 
-/// A full etcd deletes, though it stores nothing; by its own tool, since a commit of ours always stores its mark.
+/// A full etcd deletes, though it stores nothing; by its own tool, since a commit of ours always stores its dedup_key.
 async fn write_nothing_but_delete(store: &Etcd, written: u8) {
     for key in 0..written {
         let key = store.shared.stored(&[key]);
@@ -211,14 +203,16 @@ async fn write_nothing_but_delete(store: &Etcd, written: u8) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_compaction_ends_a_watch_from_before_and_no_scan() {
+async fn a_compaction_ends_a_snapshot_from_before_and_no_scan() {
     if skipped::<Alone>() {
         return;
     }
     let cluster = Cluster::start(1, &QUICK);
     let address = at_addresses(&cluster.addresses());
     let store = Arc::new(Etcd::open(&address).unwrap());
-    let first = write(&*store, vec![put("a", "1")]).await;
+    write(&*store, vec![put("a", "1")]).await;
+    let mut first = store.snapshot().await.unwrap();
+    assert_eq!(first.page(None, 10).await.unwrap().entries.len(), 1);
     let value = vec![7; 20_000];
     for key in 0..200_u8 {
         write(&*store, vec![put([b'k', key], &value)]).await;
@@ -240,5 +234,5 @@ async fn a_compaction_ends_a_watch_from_before_and_no_scan() {
         assert_eq!(page.entries.len(), 200);
     }
     compacting.await.unwrap();
-    assert_eq!(store.watch(vec![], first).await.unwrap().next().await, Err(WatchError::Lagged));
+    assert_eq!(first.page(None, 10).await, Err(SnapshotError::Expired));
 }

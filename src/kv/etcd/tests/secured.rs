@@ -9,7 +9,7 @@ use super::Alone;
 use super::server::{Cluster, loopbacks};
 use crate::kv::conformance::{find, put, skipped, write};
 use crate::kv::etcd::{Address, Etcd};
-use crate::kv::{CommitError, Kv, Outage, ReadError};
+use crate::kv::{CommitError, Kv, KvReadError, Outage};
 
 fn key_pair() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
@@ -68,11 +68,11 @@ async fn takes_certificates_and_passwords_and_is_told_when_they_are_wrong() {
     for user in ["user=own&password-file=wrong", "user=other&password-file=password"] {
         let store = open(&format!("{certified}&{user}"));
         let denied = Outage::Denied;
-        assert_eq!(store.get(&[b"a".to_vec()]).await, Err(ReadError::Unavailable(denied)), "{user}");
+        assert_eq!(store.get(&[b"a".to_vec()]).await, Err(KvReadError::Unavailable(denied)), "{user}");
         let error = store.commit(vec![], vec![put("a", "3")]).await.unwrap_err();
         assert_eq!(error, CommitError::Unavailable(denied), "{user}");
         assert!(!error.outcome_unknown());
     }
     let stranger = open("ca=ca.pem&user=own&password-file=password");
-    assert_eq!(stranger.get(&[]).await, Err(ReadError::Unavailable(Outage::Unreachable)));
+    assert_eq!(stranger.get(&[]).await, Err(KvReadError::Unavailable(Outage::Unreachable)));
 }

@@ -6,7 +6,7 @@ use super::Folder;
 use crate::kv::conformance::{put, write};
 use crate::kv::sqlite::Sqlite;
 use crate::kv::sqlite::file::OpenFault;
-use crate::kv::{CommitError, Kv, ReadError, Trouble};
+use crate::kv::{CommitError, Kv, KvReadError, Trouble};
 
 const PAGE: u64 = 4096;
 
@@ -49,8 +49,8 @@ async fn damaged_pages_are_told() {
             }
             Ok(store) => store,
         };
-        assert_eq!(store.scan(b"", None, usize::MAX).await, Err(ReadError::Corrupt));
-        assert_eq!(store.get(&[key(2500).to_vec()]).await, Err(ReadError::Corrupt));
+        assert_eq!(store.scan(b"", None, usize::MAX).await, Err(KvReadError::Corrupt));
+        assert_eq!(store.get(&[key(2500).to_vec()]).await, Err(KvReadError::Corrupt));
         assert_eq!(store.commit(vec![], vec![put(key(2500), "new")]).await, Err(CommitError::Corrupt));
         assert_eq!(store.health().await.trouble, Some(Trouble::Corrupt));
         assert!(CommitError::Corrupt.hint().unwrap().contains("restore"));
@@ -75,7 +75,7 @@ async fn a_damaged_page_spoils_no_other() {
             Ok(_) => match store.get(&[key(index).to_vec()]).await {
                 Ok((found, _)) => assert_eq!(found[0].as_ref().unwrap().value, [8; 200]),
                 Err(error) => {
-                    assert_eq!(error, ReadError::Corrupt);
+                    assert_eq!(error, KvReadError::Corrupt);
                     unread.push(index);
                 }
             },
@@ -93,8 +93,8 @@ async fn damage_while_open_is_told() {
     let store = folder.store();
     write(&store, vec![put(key(0), "changed")]).await;
     damage(&folder, 0xff);
-    assert_eq!(store.scan(b"k", None, usize::MAX).await, Err(ReadError::Corrupt));
-    assert_eq!(store.get(&[key(4000).to_vec()]).await, Err(ReadError::Corrupt));
+    assert_eq!(store.scan(b"k", None, usize::MAX).await, Err(KvReadError::Corrupt));
+    assert_eq!(store.get(&[key(4000).to_vec()]).await, Err(KvReadError::Corrupt));
     store.close().await;
 }
 
@@ -105,7 +105,7 @@ async fn a_short_file_is_told() {
     file.set_len(20 * PAGE).unwrap();
     match Sqlite::open(&folder.path()) {
         Err(error) => assert_eq!(error.fault, OpenFault::Corrupt),
-        Ok(store) => assert_eq!(store.scan(b"", None, usize::MAX).await, Err(ReadError::Corrupt)),
+        Ok(store) => assert_eq!(store.scan(b"", None, usize::MAX).await, Err(KvReadError::Corrupt)),
     }
 }
 
@@ -122,7 +122,7 @@ async fn flipped_bytes_anywhere_panic_nowhere() {
         let Ok(store) = Sqlite::open(&folder.path()) else { continue };
         match store.scan(b"", None, usize::MAX).await {
             Ok(page) => assert!(page.entries.len() <= 5000),
-            Err(error) => assert_eq!(error, ReadError::Corrupt),
+            Err(error) => assert_eq!(error, KvReadError::Corrupt),
         }
         match store.commit(vec![], vec![put(key(1), "new"), put("z", "new")]).await {
             Ok(_) => {}

@@ -3,10 +3,10 @@
 
 mod crash;
 mod damage;
-mod log;
 mod opening;
 mod room;
 mod sharing;
+mod wal;
 
 use std::path::PathBuf;
 use std::process::Command;

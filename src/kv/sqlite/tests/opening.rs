@@ -6,10 +6,10 @@ use std::path::Path;
 use super::Folder;
 use crate::kv::conformance::{find, put, write};
 use crate::kv::sqlite::file::{OpenFault, StoreFile};
-use crate::kv::sqlite::{OpenError, Sqlite};
+use crate::kv::sqlite::{Sqlite, SqliteOpenError};
 use crate::kv::{Kv, Url, open};
 
-fn refused(path: &Path) -> OpenError {
+fn refused(path: &Path) -> SqliteOpenError {
     match Sqlite::open(path) {
         Ok(_) => panic!("it was opened"),
         Err(error) => {
@@ -66,7 +66,7 @@ async fn makes_files_that_only_their_owner_reads() {
 #[test]
 fn sets_what_durability_and_erasure_depend_on() {
     let folder = Folder::default();
-    let (_, connection, _) = StoreFile::open(&folder.path()).unwrap();
+    let (_, connection) = StoreFile::open(&folder.path()).unwrap();
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("synchronous"), 2);
     assert_eq!(number("secure_delete"), 1);

@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Patience, Protocol, serve};
-use super::datadir;
-use super::datadir::DataError;
+use super::connection::{ConnectionTimeouts, Protocol, serve};
+use super::data_dir;
+use super::data_dir::DataDirError;
 use crate::api::{Api, OverTls, Peer};
 
 /// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
@@ -51,11 +51,11 @@ pub enum ListenError {
     },
     /// The socket's file.
     #[error(transparent)]
-    File(#[from] DataError),
+    File(#[from] DataDirError),
 }
 
 /// A bound socket, not yet accepting.
-pub enum Listener {
+pub(crate) enum Listener {
     /// TLS over TCP.
     Tls(TcpListener, Arc<ServerConfig>),
     /// TCP on loopback.
@@ -66,27 +66,27 @@ pub enum Listener {
 
 impl Listener {
     /// TLS on `address`.
-    pub fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
+    pub(crate) fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
         Ok(Self::Tls(bind(address)?, config))
     }
 
     /// No TLS on `address`, which is one of loopback's.
-    pub fn plain(address: SocketAddr) -> Result<Self, ListenError> {
+    pub(crate) fn plain(address: SocketAddr) -> Result<Self, ListenError> {
         Ok(Self::Plain(bind(address)?))
     }
 
     /// A Unix socket at `path` with `mode`. What a server that was killed left there is removed: the folder's lock says
     /// that no other one runs.
-    pub fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
-        datadir::remove_stale_socket(path)?;
+    pub(crate) fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
+        data_dir::remove_stale_socket(path)?;
         let listener = UnixListener::bind(path)
             .map_err(|source| ListenError::BindSocket { path: path.to_owned(), source })?;
-        datadir::set_mode(path, mode)?;
+        data_dir::set_mode(path, mode)?;
         Ok(Self::Unix(listener))
     }
 
     /// The address, when it is TCP; with the port that the system chose where 0 was asked for.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(listener, _) | Self::Plain(listener) => listener.local_addr().ok(),
             Self::Unix(_) => None,
@@ -129,7 +129,7 @@ enum Accepted {
 
 /// Lets this process have as many descriptors as it may: the usual soft limit of 1024 is there for programs that use
 /// select(2), and is less than the connections that a server takes.
-pub fn allow_descriptors() {
+pub(crate) fn allow_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Without it there are fewer, and accepting pauses when they are used up.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
@@ -137,11 +137,11 @@ pub fn allow_descriptors() {
 }
 
 /// Accepts from `listener` until `stop` says so, then finishes its connections. Dropping the future breaks them off.
-pub async fn accept(
+pub(crate) async fn accept(
     listener: Listener,
     api: Api,
     room: Arc<Semaphore>,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     mut stop: watch::Receiver<bool>,
 ) {
     let router = api.router();
@@ -201,7 +201,7 @@ async fn handshake(
 async fn converse(
     accepted: Accepted,
     router: axum::Router,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     stop: watch::Receiver<bool>,
     doing: Arc<Semaphore>,
 ) {

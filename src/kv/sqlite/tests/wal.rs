@@ -23,9 +23,9 @@ fn holds(folder: &Folder, needle: &[u8]) -> bool {
 }
 
 /// Asks until it is so.
-async fn soon(what: &str, condition: impl Fn() -> bool) {
+async fn soon(what: &str, last_outcome: impl Fn() -> bool) {
     let start = Instant::now();
-    while !condition() {
+    while !last_outcome() {
         assert!(start.elapsed() < Duration::from_secs(10), "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

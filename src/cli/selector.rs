@@ -2,40 +2,40 @@
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::error::CliError;
 use crate::client::{Client, SecretFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
 /// Which secret.
 #[derive(Debug, Args)]
-pub struct Which {
+pub(crate) struct SelectorArgs {
     /// The secret: its name, or the name it is exported as
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     #[command(flatten)]
-    pub scope: Scope,
+    pub(crate) scope: ScopeArgs,
 }
 
 /// Where to look for it.
 #[derive(Debug, Default, Args)]
-pub struct Scope {
+pub(crate) struct ScopeArgs {
     /// The shared secret of that name
     #[arg(long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Your private secret of that name
     #[arg(long, conflicts_with = "shared")]
-    pub private: bool,
+    pub(crate) private: bool,
     /// The private secret of this member (administrator)
     #[arg(long, value_name = "MEMBER", conflicts_with_all = ["shared", "private"])]
-    pub owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// NAME is an id (sec_…)
     #[arg(long, conflicts_with_all = ["shared", "private", "owner"])]
-    pub id: bool,
+    pub(crate) id: bool,
 }
 
 /// Finds it.
-pub async fn find(client: &mut Client, name: &str, scope: &Scope) -> Result<SecretView, Failure> {
+pub(crate) async fn find(client: &mut Client, name: &str, scope: &ScopeArgs) -> Result<SecretView, CliError> {
     if scope.id {
         return Ok(client.secret(name).await?);
     }
@@ -48,8 +48,8 @@ pub async fn find(client: &mut Client, name: &str, scope: &Scope) -> Result<Secr
     let (private, shared): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|secret| secret.scope == ScopeKind::Private);
     let groups = match scope {
-        Scope { shared: true, .. } => vec![shared],
-        Scope { private: true, .. } | Scope { owner: Some(_), .. } => vec![private],
+        ScopeArgs { shared: true, .. } => vec![shared],
+        ScopeArgs { private: true, .. } | ScopeArgs { owner: Some(_), .. } => vec![private],
         _ => vec![private, shared],
     };
     for group in groups {
@@ -61,7 +61,7 @@ pub async fn find(client: &mut Client, name: &str, scope: &Scope) -> Result<Secr
 }
 
 /// Shared secrets, and private ones of `owner`, that have this name or are exported under it.
-async fn named(client: &mut Client, name: &str, owner: &str) -> Result<Vec<SecretView>, Failure> {
+async fn named(client: &mut Client, name: &str, owner: &str) -> Result<Vec<SecretView>, CliError> {
     let filter = SecretFilter { name: Some(name.to_owned()), ..SecretFilter::default() };
     let mut found = Client::secrets(&filter).all(client).await?;
     found.retain(|secret| secret.scope == ScopeKind::Shared || secret.owner.as_deref() == Some(owner));
@@ -69,18 +69,18 @@ async fn named(client: &mut Client, name: &str, owner: &str) -> Result<Vec<Secre
 }
 
 /// The secret with exactly this name in one scope, when there is one.
-pub async fn exactly(
+pub(crate) async fn exactly(
     client: &mut Client,
     name: &str,
     scope: ScopeKind,
     owner: &str,
-) -> Result<Option<SecretView>, Failure> {
+) -> Result<Option<SecretView>, CliError> {
     let found = named(client, name, owner).await?;
     Ok(found.into_iter().find(|secret| secret.scope == scope && secret.name == name))
 }
 
 /// The one of a group: by its name, or else by its exported name.
-fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, Failure> {
+fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, CliError> {
     let (mut by_name, mut by_env): (Vec<_>, Vec<_>) =
         group.into_iter().partition(|secret| secret.name == name);
     if by_name.is_empty() {
@@ -88,7 +88,7 @@ fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, Fail
     }
     match by_name.len() {
         0 | 1 => Ok(by_name.pop()),
-        _ => Err(Failure::refused(format_args!("{name} may mean {} secrets", by_name.len()))
+        _ => Err(CliError::refused(format_args!("{name} may mean {} secrets", by_name.len()))
             .hint(format_args!("name one with --id: {}", ids(&by_name)))),
     }
 }
@@ -98,12 +98,12 @@ fn ids(secrets: &[SecretView]) -> String {
 }
 
 /// Does not repeat the name: a value may have been typed in its place.
-fn absent(scope: &Scope) -> Failure {
+fn absent(scope: &ScopeArgs) -> CliError {
     let which = match scope {
-        Scope { shared: true, .. } => "there is no shared secret of that name",
-        Scope { private: true, .. } => "you have no private secret of that name",
-        Scope { owner: Some(_), .. } => "that member has no private secret of that name",
+        ScopeArgs { shared: true, .. } => "there is no shared secret of that name",
+        ScopeArgs { private: true, .. } => "you have no private secret of that name",
+        ScopeArgs { owner: Some(_), .. } => "that member has no private secret of that name",
         _ => "there is no secret of that name, neither a private one of yours nor a shared one",
     };
-    Failure::refused(which).hint("see dropsafe list")
+    CliError::refused(which).hint("see dropsafe list")
 }

@@ -24,15 +24,15 @@ use zeroize::Zeroizing;
 use crate::kv;
 
 /// The record key.
-pub const RECORD_KEY: &str = "record.key";
+pub(crate) const RECORD_KEY: &str = "record.key";
 /// The byte store, when it is a file here.
-pub const STORE: &str = "store.db";
+pub(crate) const STORE: &str = "store.db";
 /// The configuration.
-pub const CONFIG: &str = "server.yaml";
+pub(crate) const CONFIG: &str = "server.yaml";
 /// Certificates and their keys.
-pub const TLS: &str = "tls";
+pub(crate) const TLS: &str = "tls";
 /// The Unix socket.
-pub const SOCKET: &str = "dropsafe.sock";
+pub(crate) const SOCKET: &str = "dropsafe.sock";
 const LOCK: &str = "lock";
 const INCOMPLETE: &str = "incomplete";
 /// The largest file that is read here, in bytes: a certificate chain.
@@ -40,7 +40,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// Why a store's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DataError {
+pub enum DataDirError {
     /// Another process holds its lock.
     #[error("another server uses the data in {} (process {})", path.display(), pid.as_deref().unwrap_or("unknown"))]
     InUse {
@@ -92,9 +92,9 @@ pub enum DataError {
     },
 }
 
-impl DataError {
+impl DataDirError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::InUse { .. } => Some("stop it first, or use another folder".to_owned()),
             Self::Incomplete { .. } => Some("run `dropsafe init` again on the same folder".to_owned()),
@@ -108,35 +108,35 @@ impl DataError {
     }
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
-    move |source| DataError::Io { doing, path: path.to_owned(), source }
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    move |source| DataDirError::Io { doing, path: path.to_owned(), source }
 }
 
 /// A store's folder, locked while this lives.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     _lock: Flock<File>,
 }
 
 impl DataDir {
     /// The folder of a complete store.
-    pub fn open(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         fs::read_dir(path).map_err(failed("opening", path))?;
         let data = Self::locked(path)?;
         if path.join(INCOMPLETE).exists() {
-            return Err(DataError::Incomplete { path: path.to_owned() });
+            return Err(DataDirError::Incomplete { path: path.to_owned() });
         }
         Ok(data)
     }
 
     /// A folder for a new store: made when missing, otherwise empty. What an `init` that was cut short left is removed.
     /// `kept` may be there already.
-    pub fn create(path: &Path, kept: &[&str]) -> Result<Self, DataError> {
+    pub(crate) fn create(path: &Path, kept: &[&str]) -> Result<Self, DataDirError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("making", path))?;
         let unfinished = path.join(INCOMPLETE).exists();
         if !unfinished && !entries(path)?.iter().all(|name| name == LOCK || kept.contains(&name.as_str())) {
-            return Err(DataError::NotEmpty { path: path.to_owned() });
+            return Err(DataDirError::NotEmpty { path: path.to_owned() });
         }
         let data = Self::locked(path)?;
         if unfinished {
@@ -147,7 +147,7 @@ impl DataDir {
     }
 
     /// All is there: the store may be served.
-    pub fn complete(&self) -> Result<(), DataError> {
+    pub(crate) fn complete(&self) -> Result<(), DataDirError> {
         let marker = self.path.join(INCOMPLETE);
         sync(&self.path)?;
         fs::remove_file(&marker).map_err(failed("removing", &marker))?;
@@ -155,7 +155,7 @@ impl DataDir {
     }
 
     /// Takes back what was made here, `kept` apart.
-    pub fn abandon(self, kept: &[&str]) {
+    pub(crate) fn abandon(self, kept: &[&str]) {
         let _ = self.remove_made(kept);
         let _ = fs::remove_file(self.path.join(INCOMPLETE));
         let _ = fs::remove_file(self.path.join(LOCK));
@@ -164,17 +164,17 @@ impl DataDir {
     }
 
     /// Where its byte store is: what was said, as the configuration has it, or else the file in it.
-    pub fn store(&self, said: Option<kv::Url>) -> kv::Url {
+    pub(crate) fn store(&self, said: Option<kv::Url>) -> kv::Url {
         said.unwrap_or_else(|| kv::Url::Sqlite(STORE.into())).in_folder(&self.path)
     }
 
     /// The path of a file in it.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Writes a new file whole: nobody sees half of it, or a moment with a wider mode.
-    pub fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), DataError> {
+    pub(crate) fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), DataDirError> {
         let path = self.path.join(name);
         if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
             fs::DirBuilder::new()
@@ -195,7 +195,7 @@ impl DataDir {
         sync(path.parent().unwrap_or(&self.path))
     }
 
-    fn locked(path: &Path) -> Result<Self, DataError> {
+    fn locked(path: &Path) -> Result<Self, DataDirError> {
         let file = path.join(LOCK);
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
@@ -207,7 +207,7 @@ impl DataDir {
                     let _ = io::Read::take(&mut held, 16).read_to_string(&mut pid);
                     let pid = Some(pid.trim().to_owned())
                         .filter(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()));
-                    return Err(DataError::InUse { path: path.to_owned(), pid });
+                    return Err(DataDirError::InUse { path: path.to_owned(), pid });
                 }
                 Err((_, errno)) => return Err(failed("locking", &file)(errno.into())),
             };
@@ -217,7 +217,7 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    fn remove_made(&self, kept: &[&str]) -> Result<(), DataError> {
+    fn remove_made(&self, kept: &[&str]) -> Result<(), DataDirError> {
         let store = [STORE, "store.db-wal", "store.db-shm", "store.db-journal"];
         for name in [RECORD_KEY, CONFIG, SOCKET].iter().chain(&store).filter(|name| !kept.contains(*name)) {
             let path = self.path.join(name);
@@ -237,25 +237,25 @@ impl DataDir {
 }
 
 /// Reads a file that only its owner may read, such as a key or a passphrase.
-pub fn read_private(path: &Path) -> Result<Zeroizing<String>, DataError> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
     if is_exposed(path)? {
-        return Err(DataError::Exposed { path: path.to_owned() });
+        return Err(DataDirError::Exposed { path: path.to_owned() });
     }
     read(path)
 }
 
 /// Whether users other than a file's owner and group may use it.
-pub fn is_exposed(path: &Path) -> Result<bool, DataError> {
+pub(crate) fn is_exposed(path: &Path) -> Result<bool, DataDirError> {
     let mode = fs::metadata(path).map_err(failed("opening", path))?.permissions().mode();
     Ok(mode & 0o007 != 0)
 }
 
 /// Reads a text file of at most 1 MiB into memory that is wiped.
-pub fn read(path: &Path) -> Result<Zeroizing<String>, DataError> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
     let mut file = File::open(path).map_err(failed("opening", path))?;
     let size = file.metadata().map_err(failed("reading", path))?.len();
     if size > MAX_FILE {
-        return Err(DataError::TooLarge { path: path.to_owned() });
+        return Err(DataDirError::TooLarge { path: path.to_owned() });
     }
     // Reserved in full, with room to notice the end: a buffer that grows leaves its old self behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 64));
@@ -264,13 +264,13 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, DataError> {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            Err(DataError::NotText { path: path.to_owned() })
+            Err(DataDirError::NotText { path: path.to_owned() })
         }
     }
 }
 
 /// Removes a socket that a server which was killed left behind.
-pub fn remove_stale_socket(path: &Path) -> Result<(), DataError> {
+pub(crate) fn remove_stale_socket(path: &Path) -> Result<(), DataDirError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", path)(error)),
         _ => Ok(()),
@@ -278,16 +278,16 @@ pub fn remove_stale_socket(path: &Path) -> Result<(), DataError> {
 }
 
 /// Gives a socket its mode.
-pub fn set_mode(path: &Path, mode: u32) -> Result<(), DataError> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), DataDirError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("changing the mode of", path))
 }
 
 /// Files made from now on are for their owner alone, whatever the caller's mask was.
-pub fn restrict_new_files() {
+pub(crate) fn restrict_new_files() {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-fn entries(path: &Path) -> Result<Vec<String>, DataError> {
+fn entries(path: &Path) -> Result<Vec<String>, DataDirError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(failed("reading", path))? {
         names.push(entry.map_err(failed("reading", path))?.file_name().to_string_lossy().into_owned());
@@ -297,7 +297,7 @@ fn entries(path: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-fn sync(folder: &Path) -> Result<(), DataError> {
+fn sync(folder: &Path) -> Result<(), DataDirError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
 }
 
@@ -312,7 +312,7 @@ mod tests {
         let data = DataDir::create(&path, &[]).unwrap();
         data.write("tls/key.pem", b"key", 0o600).unwrap();
         drop(data);
-        assert!(matches!(DataDir::open(&path), Err(DataError::Incomplete { .. })));
+        assert!(matches!(DataDir::open(&path), Err(DataDirError::Incomplete { .. })));
 
         let data = DataDir::create(&path, &[]).unwrap();
         assert!(!path.join("tls").exists(), "what was left is removed");
@@ -321,7 +321,7 @@ mod tests {
         drop(data);
         assert_eq!(&**read_private(&path.join(RECORD_KEY)).unwrap(), "key");
         DataDir::open(&path).unwrap();
-        assert!(matches!(DataDir::create(&path, &[]), Err(DataError::NotEmpty { .. })));
+        assert!(matches!(DataDir::create(&path, &[]), Err(DataDirError::NotEmpty { .. })));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
@@ -353,10 +353,10 @@ mod tests {
         let path = root.path().join("key");
         fs::write(&path, "canary").unwrap();
         set_mode(&path, 0o644).unwrap();
-        assert!(matches!(read_private(&path), Err(DataError::Exposed { .. })));
+        assert!(matches!(read_private(&path), Err(DataDirError::Exposed { .. })));
         set_mode(&path, 0o640).unwrap();
         read_private(&path).unwrap();
         fs::write(&path, [0xff]).unwrap();
-        assert!(matches!(read(&path), Err(DataError::NotText { .. })));
+        assert!(matches!(read(&path), Err(DataDirError::NotText { .. })));
     }
 }

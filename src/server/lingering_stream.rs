@@ -15,12 +15,12 @@ const TIME: Duration = Duration::from_secs(2);
 const BYTES: usize = 8 * 1024 * 1024;
 
 /// A stream that lingers when it is shut down.
-pub struct Lingering<S> {
+pub(crate) struct LingeringStream<S> {
     stream: S,
-    state: State,
+    state: LingerState,
 }
 
-enum State {
+enum LingerState {
     Open,
     /// The peer knows that we are done.
     Reading {
@@ -30,14 +30,14 @@ enum State {
     Done,
 }
 
-impl<S> Lingering<S> {
+impl<S> LingeringStream<S> {
     /// `stream`, to linger when it is shut down.
-    pub fn new(stream: S) -> Self {
-        Self { stream, state: State::Open }
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, state: LingerState::Open }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -47,7 +47,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -76,13 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
         let Self { stream, state } = &mut *self;
         loop {
             match state {
-                State::Open => {
+                LingerState::Open => {
                     std::task::ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
-                    *state = State::Reading { left: BYTES, until: Box::pin(tokio::time::sleep(TIME)) };
+                    *state = LingerState::Reading { left: BYTES, until: Box::pin(tokio::time::sleep(TIME)) };
                 }
-                State::Reading { left, until } => {
+                LingerState::Reading { left, until } => {
                     if until.as_mut().poll(context).is_ready() {
-                        *state = State::Done;
+                        *state = LingerState::Done;
                         continue;
                     }
                     let mut space = [0; 8192];
@@ -91,10 +91,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
                     let read = read.map_or(0, |()| buffer.filled().len());
                     *left = left.saturating_sub(read);
                     if read == 0 || *left == 0 {
-                        *state = State::Done;
+                        *state = LingerState::Done;
                     }
                 }
-                State::Done => return Poll::Ready(Ok(())),
+                LingerState::Done => return Poll::Ready(Ok(())),
             }
         }
     }

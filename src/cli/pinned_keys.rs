@@ -4,16 +4,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::exit::Exit;
-use super::failure::Failure;
-use super::{Context, files, output};
+use super::error::CliError;
+use super::{CliContext, files, output};
 use crate::client::Endpoint;
+use crate::process::Exit;
 
 /// Fingerprints by address.
-type Known = BTreeMap<String, String>;
+type PinnedKeys = BTreeMap<String, String>;
 
 /// The fingerprint that the deposit key of `store` must have, if one is known.
-pub fn expected(context: &Context, place: &Place, store: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn expected(
+    context: &CliContext,
+    place: &StoreAddress,
+    store: &str,
+) -> Result<Option<String>, CliError> {
     if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
         return Ok(Some(expected));
     }
@@ -22,7 +26,12 @@ pub fn expected(context: &Context, place: &Place, store: &str) -> Result<Option<
 }
 
 /// Remembers the key: one that was never seen, or that the person accepted.
-pub fn remember(context: &Context, place: &Place, store: &str, fingerprint: &str) -> Result<(), Failure> {
+pub(crate) fn remember(
+    context: &CliContext,
+    place: &StoreAddress,
+    store: &str,
+    fingerprint: &str,
+) -> Result<(), CliError> {
     let Some(path) = file(context) else { return Ok(()) };
     let mut known = read(&path)?;
     let before = known.insert(place.key(store), fingerprint.to_owned());
@@ -33,14 +42,14 @@ pub fn remember(context: &Context, place: &Place, store: &str, fingerprint: &str
 }
 
 /// What a key is remembered by.
-pub struct Place {
+pub(crate) struct StoreAddress {
     address: String,
     proved: bool,
 }
 
-impl Place {
+impl StoreAddress {
     /// The address with its pin.
-    pub fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
         let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
         let address = endpoint.to_string();
         Self { proved: address.starts_with("https:"), address: format!("{address}{pin}") }
@@ -52,24 +61,24 @@ impl Place {
     }
 }
 
-fn file(context: &Context) -> Option<PathBuf> {
+fn file(context: &CliContext) -> Option<PathBuf> {
     context.environment.configuration_folder().map(|folder| folder.join("known.json"))
 }
 
-fn read(path: &std::path::Path) -> Result<Known, Failure> {
+fn read(path: &std::path::Path) -> Result<PinnedKeys, CliError> {
     match files::read_own(path)? {
-        None => Ok(Known::new()),
+        None => Ok(PinnedKeys::new()),
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
-            Failure::configuration(format_args!("{} cannot be understood", path.display()))
+            CliError::configuration(format_args!("{} cannot be understood", path.display()))
                 .hint("it holds the fingerprints of deposit keys; remove it to begin anew")
         }),
     }
 }
 
 /// Not being able to remember does not stop a deposit: a container's file system may be read-only.
-fn write(path: &std::path::Path, known: &Known) {
+fn write(path: &std::path::Path, known: &PinnedKeys) {
     let written = serde_json::to_vec_pretty(known)
-        .map_err(|_| Failure::new(Exit::Internal, "the deposit keys cannot be written as JSON"))
+        .map_err(|_| CliError::new(Exit::Internal, "the deposit keys cannot be written as JSON"))
         .and_then(|bytes| files::write_private(path, &bytes));
     if let Err(failure) = written {
         output::warn(format!("the deposit key is not remembered: {}", failure.message));
@@ -77,9 +86,9 @@ fn write(path: &std::path::Path, known: &Known) {
 }
 
 /// The failure for a key that is not the known one.
-pub fn changed(known: &str, shown: &str) -> Failure {
+pub(crate) fn changed(known: &str, shown: &str) -> CliError {
     let shown = output::harmless(shown);
-    Failure::new(
+    CliError::new(
         Exit::Denied,
         format_args!("the store's deposit key has changed: its fingerprint is {shown}, expected was {known}"),
     )
@@ -87,7 +96,7 @@ pub fn changed(known: &str, shown: &str) -> Failure {
 }
 
 /// What to do about it.
-pub fn remedy(shown: &str) -> String {
+pub(crate) fn remedy(shown: &str) -> String {
     format!(
         "re-encrypting everything gives a store a new key: ask the operator for the fingerprint that dropsafe status \
          shows, and if it is this one run dropsafe login --deposit-key {shown}; nothing was sent"

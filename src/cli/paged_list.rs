@@ -3,37 +3,37 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Context;
-use super::exit::Exit;
-use super::failure::Outcome;
+use super::CliContext;
+use super::error::CommandResult;
 use super::output::JsonArray;
-use super::table::Table;
+use super::table::TextTable;
 use crate::client::{Client, Pages};
+use crate::process::Exit;
 
 /// How a list is shown.
-pub struct Shown<F, const N: usize> {
+pub(crate) struct PagedList<F, const N: usize> {
     /// As JSON.
-    pub json: bool,
+    pub(crate) json: bool,
     /// At most so many.
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Columns.
-    pub headings: [&'static str; N],
+    pub(crate) headings: [&'static str; N],
     /// Their content.
-    pub row: F,
+    pub(crate) row: F,
     /// What is said on standard error when there is nothing, in a table.
-    pub empty: &'static str,
+    pub(crate) empty: &'static str,
 }
 
 /// Prints what `pages` gives.
-pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
-    context: &mut Context,
+pub(crate) async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], const N: usize>(
+    context: &mut CliContext,
     client: &mut Client,
     mut pages: Pages<T>,
-    shown: Shown<F, N>,
-) -> Outcome {
+    shown: PagedList<F, N>,
+) -> CommandResult {
     let mut left = shown.limit.unwrap_or(usize::MAX);
     let mut array = JsonArray::default();
-    let mut table = Table::new(shown.headings);
+    let mut table = TextTable::new(shown.headings);
     while left > 0
         && let Some(mut page) = pages.next(client).await?
     {
@@ -54,5 +54,5 @@ pub async fn print<T: Serialize + DeserializeOwned, F: Fn(T) -> [String; N], con
     } else if table.is_empty() {
         context.output.note(shown.empty);
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
