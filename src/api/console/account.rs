@@ -1,13 +1,10 @@
 //! Home, the theme, and logging out.
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::HeaderValue;
 
-use super::session::{Browser, BrowserSession, CsrfForm, SameOriginForm};
+use super::session::{Browser, BrowserSession, CsrfForm, PageResult, SameOriginForm};
 use super::{cookies, redirect};
-use crate::api::Api;
-use crate::api::problem::Refused;
 
 /// Redirects to the first page that the member can use.
 pub(crate) async fn home(session: BrowserSession) -> Redirect {
@@ -23,20 +20,14 @@ pub(crate) async fn set_theme(browser: Browser, SameOriginForm(form): SameOrigin
 }
 
 /// Ends this session.
-pub(crate) async fn log_out(
-    State(api): State<Api>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    api.store().log_out(&session.caller, &session.key).await?;
+pub(crate) async fn log_out(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    session.store().log_out(&session.caller, &session.key).await?;
     Ok(redirect_to_login(&session, "You are logged out."))
 }
 
 /// Ends all sessions of the member, in every browser.
-pub(crate) async fn log_out_everywhere(
-    State(api): State<Api>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let count = api.store().log_out_everywhere(&session.caller).await?;
+pub(crate) async fn log_out_everywhere(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let count = session.store().log_out_everywhere(&session.caller).await?;
     let sessions = if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") };
     Ok(redirect_to_login(&session, &format!("You are logged out everywhere: {sessions} ended.")))
 }

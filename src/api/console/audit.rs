@@ -1,14 +1,12 @@
 //! The Audit log page: search, export as JSON lines, and verification.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use http::{StatusCode, header};
 
 use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{ErrorNotice, Layout, render};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::audit::{entry_view, exported};
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};
@@ -169,24 +167,19 @@ impl AuditRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_audit_log(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<AuditQuery>,
-) -> Result<Response, Refused> {
-    render_audit_log(&api, &session, query, Ok(None)).await
+pub(crate) async fn show_audit_log(session: BrowserSession, Filled(query): Filled<AuditQuery>) -> PageResult {
+    render_audit_log(&session, query, Ok(None)).await
 }
 
 async fn render_audit_log(
-    api: &Api,
     session: &BrowserSession,
     query: AuditQuery,
     result: Result<Option<VerificationResult>, Refused>,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let AuditQuery { filter, fields, cursor } = query;
     let first = cursor.is_some().then(|| fields.link("/console/audit", None));
     let ask = PageAsk { cursor, limit: Some(ROWS) };
-    let found = api.store().audit(&session.caller, &filter, ask).await?;
+    let found = session.store().audit(&session.caller, &filter, ask).await?;
     let (verification, error) = match result {
         Ok(verification) => (verification, None),
         Err(refused) => (None, Some(ErrorNotice::from(refused))),
@@ -208,14 +201,11 @@ async fn render_audit_log(
 }
 
 /// Verifies the whole audit log and displays the result.
-pub(crate) async fn verify(
-    State(api): State<Api>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = api.store().verify_audit(&session.caller).await.map_err(Refused::from);
+pub(crate) async fn verify(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let result = session.store().verify_audit(&session.caller).await.map_err(Refused::from);
     // Displayed at once instead of after a redirect: a flash message could not hold the table of chains.
     let result = result.map(|verification| Some(VerificationResult::new(verification)));
-    render_audit_log(&api, &session, AuditQuery::default(), result).await
+    render_audit_log(&session, AuditQuery::default(), result).await
 }
 
 impl VerificationResult {
@@ -231,12 +221,8 @@ impl VerificationResult {
 }
 
 /// Sends the entries that match the filter as JSON lines, newest first.
-pub(crate) async fn export(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<AuditQuery>,
-) -> Result<Response, Refused> {
-    let lines = exported(&api, session.caller, query.filter).await?;
+pub(crate) async fn export(session: BrowserSession, Filled(query): Filled<AuditQuery>) -> PageResult {
+    let lines = exported(&session.api, session.caller, query.filter).await?;
     // An attachment: a browser must download it, not display text that members wrote under this origin.
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),

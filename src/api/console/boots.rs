@@ -1,16 +1,12 @@
 //! The Boots page, and the page of one boot: which machine booted when, and which secrets it received. Lists names only.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
 use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{Layout, render};
-use super::session::BrowserSession;
-use crate::api::Api;
+use super::session::{BrowserSession, PageResult};
 use crate::api::extract::InPath;
-use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
@@ -124,15 +120,11 @@ fn link(filter: &BootFilter, cursor: Option<String>) -> String {
 }
 
 /// Displays the list.
-pub(crate) async fn show_boots(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<BootsQuery>,
-) -> Result<Response, Refused> {
+pub(crate) async fn show_boots(session: BrowserSession, Filled(query): Filled<BootsQuery>) -> PageResult {
     let BootsQuery { filter, cursor } = query;
     let first = cursor.is_some().then(|| link(&filter, None));
     let ask = PageAsk { cursor, limit: Some(ROWS) };
-    let found = api.store().list_boots(&session.caller, &filter, ask).await?;
+    let found = session.store().list_boots(&session.caller, &filter, ask).await?;
     let mut line = "dropsafe boots".to_owned();
     if let Some(secret) = &filter.secret {
         line.push_str(&format!(" {}", shell_quote(secret)));
@@ -155,12 +147,8 @@ pub(crate) async fn show_boots(
 }
 
 /// Displays one boot.
-pub(crate) async fn show_boot(
-    State(api): State<Api>,
-    session: BrowserSession,
-    InPath(id): InPath<BootId>,
-) -> Result<Response, Refused> {
-    let boot = api.store().boot_record(&session.caller, id).await?;
+pub(crate) async fn show_boot(session: BrowserSession, InPath(id): InPath<BootId>) -> PageResult {
+    let boot = session.store().boot_record(&session.caller, id).await?;
     let row = BootRow::new(&boot);
     let page = BootPage {
         layout: Layout::new(&session, &format!("Boot on {}", row.machine), "/console/boots").with_cli([

@@ -1,15 +1,15 @@
 //! What the forms share that create a credential: a lifetime, and a key that keeps a repeated form from creating a second one.
 
 use super::multipart::MultipartForm;
-use crate::api::Api;
+use super::session::BrowserSession;
 use crate::api::problem::Refused;
 use crate::wire::Code;
 
 /// Returns a new idempotency key for a form.
-pub(crate) fn new_idempotency_key(api: &Api) -> String {
+pub(crate) fn new_idempotency_key(session: &BrowserSession) -> String {
     // The response displays the credential, so it cannot be a redirect, and reloading it sends the form again.
     let mut bytes = [0_u8; 16];
-    api.fill_random(&mut bytes);
+    session.api.fill_random(&mut bytes);
     data_encoding::HEXLOWER.encode(&bytes)
 }
 

@@ -2,16 +2,13 @@
 //! but the value.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
 use super::form_options::{FormOptions, PresetChoice, presets};
 use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::LARGE;
 use crate::api::problem::Refused;
 use crate::api::query::Filled;
@@ -29,56 +26,43 @@ struct DepositPage {
 }
 
 /// Displays the form.
-pub(crate) async fn show_form(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(form): Filled<SecretForm>,
-) -> Result<Response, Refused> {
-    render_form(&api, &session, form, None).await
+pub(crate) async fn show_form(session: BrowserSession, Filled(form): Filled<SecretForm>) -> PageResult {
+    render_form(&session, form, None).await
 }
 
-async fn render_form(
-    api: &Api,
-    session: &BrowserSession,
-    form: SecretForm,
-    error: Option<ErrorNotice>,
-) -> Result<Response, Refused> {
+async fn render_form(session: &BrowserSession, form: SecretForm, error: Option<ErrorNotice>) -> PageResult {
     // A value as an argument would be visible to every process of the machine, so the examples use a pipe and a file.
     let cli =
         ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
     let page = DepositPage {
         layout: Layout::new(session, "Add a secret", "/console/secrets").with_cli(cli),
-        presets: presets(api),
+        presets: presets(session),
         form,
-        options: FormOptions::load(api, session).await?,
+        options: FormOptions::load(session).await?,
         error,
     };
     Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
 /// Deposits a secret.
-pub(crate) async fn create(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm<LARGE>,
-) -> Result<Response, Refused> {
+pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
     let fields = SecretForm::new(&form);
-    match deposit(&api, &session, &fields, &mut form).await {
+    match deposit(&session, &fields, &mut form).await {
         Ok(written) => {
             let path = format!("/console/secrets/{}", written.secret.meta.id);
             Ok(redirect::with_message(&session, &path, &summarize(&written)))
         }
-        Err(refused) => render_form(&api, &session, fields, Some(refused.into())).await,
+        Err(refused) => render_form(&session, fields, Some(refused.into())).await,
     }
 }
 
 /// Deposits the value of a form with these attributes.
 pub(crate) async fn deposit(
-    api: &Api,
     session: &BrowserSession,
     fields: &SecretForm,
     form: &mut MultipartForm,
 ) -> Result<Written, Refused> {
     let new = new_of(fields.create_request(&form.require_value()?))?;
     // No idempotency key: the name is unique, so that a form that is sent twice is refused the second time.
-    Ok(api.store().create_secret(&session.caller, new, None).await?)
+    Ok(session.store().create_secret(&session.caller, new, None).await?)
 }

@@ -2,7 +2,6 @@
 
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::BrowserSession;
-use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
@@ -26,22 +25,18 @@ pub(crate) struct FormOptions {
 
 impl FormOptions {
     /// Loads the choices.
-    pub(crate) async fn load(api: &Api, session: &BrowserSession) -> Result<Self, Refused> {
-        Ok(Self::new(api, session, CategoryTags::load(api, session).await?).await?)
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, Refused> {
+        Self::new(session, CategoryTags::load(session).await?).await
     }
 
     /// As [`Self::load`], with categories that are loaded already.
-    pub(crate) async fn new(
-        api: &Api,
-        session: &BrowserSession,
-        tags: CategoryTags,
-    ) -> Result<Self, Refused> {
+    pub(crate) async fn new(session: &BrowserSession, tags: CategoryTags) -> Result<Self, Refused> {
         Ok(Self {
             tags: tags.0,
-            plugins: plugin_names(api, session).await?,
+            plugins: plugin_names(session).await?,
             may_share: session.may(Action::Deposit(Scope::Shared)),
             admin: session.is_admin(),
-            key_prefixes: key_prefixes(api),
+            key_prefixes: key_prefixes(session),
         })
     }
 }
@@ -53,34 +48,34 @@ pub(crate) struct PresetChoice {
 }
 
 /// Returns all presets.
-pub(crate) fn presets(api: &Api) -> Vec<PresetChoice> {
-    let presets = api.store().presets().all().iter();
+pub(crate) fn presets(session: &BrowserSession) -> Vec<PresetChoice> {
+    let presets = session.store().presets().all().iter();
     presets
         .map(|preset| PresetChoice { id: preset.id.to_string(), title: preset.title.to_string() })
         .collect()
 }
 
-fn key_prefixes(api: &Api) -> String {
+fn key_prefixes(session: &BrowserSession) -> String {
     // Prefixes are public: platforms document them so that scanners find leaked keys. A plain field's prefix, such as
     // `https://`, says nothing about a key.
-    let fields = api.store().presets().all().iter().flat_map(|preset| &preset.fields);
+    let fields = session.store().presets().all().iter().flat_map(|preset| &preset.fields);
     let prefixes = fields.filter(|field| field.kind == Kind::Encrypted).flat_map(|field| &field.prefixes);
     prefixes.map(|prefix| &**prefix).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the names of all plugins, declared or not.
-pub(crate) async fn plugin_names(api: &Api, session: &BrowserSession) -> Result<Vec<String>, Refused> {
-    let plugins = api.store().plugins(&session.caller).await?;
+pub(crate) async fn plugin_names(session: &BrowserSession) -> Result<Vec<String>, Refused> {
+    let plugins = session.store().plugins(&session.caller).await?;
     Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
 }
 
 /// Returns the names of the members that a credential can be created for.
-pub(crate) async fn member_names(api: &Api, session: &BrowserSession) -> Result<Vec<String>, Refused> {
+pub(crate) async fn member_names(session: &BrowserSession) -> Result<Vec<String>, Refused> {
     // Without the right to list members the choice is the member alone. Asking the store would record a denial.
     if !session.may(Action::ListMembers) {
         return Ok(session.caller.member().map(|(_, name)| name.to_string()).into_iter().collect());
     }
-    let found = api.store().list_members(&session.caller, first_rows()).await?;
+    let found = session.store().list_members(&session.caller, first_rows()).await?;
     Ok(found.items.into_iter().map(|member| member.name.to_string()).collect())
 }
 

@@ -2,8 +2,6 @@
 //! step. The server keeps nothing of it in between, and no page contains it.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
 use super::display::capitalize;
@@ -12,8 +10,7 @@ use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, scope_kind};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::LARGE;
 use crate::api::members::name_in;
 use crate::api::problem::Refused;
@@ -54,29 +51,26 @@ struct ImportRow {
 }
 
 /// Displays the form.
-pub(crate) async fn show_form(State(api): State<Api>, session: BrowserSession) -> Result<Response, Refused> {
+pub(crate) async fn show_form(session: BrowserSession) -> PageResult {
     let form = SecretForm { auto_install: true, ..SecretForm::default() };
-    render_form(&api, &session, form, Existing::Replace, Ok(None)).await
+    render_form(&session, form, Existing::Replace, Ok(None)).await
 }
 
 /// Previews or imports a file.
-pub(crate) async fn run(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm<LARGE>,
-) -> Result<Response, Refused> {
+pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
     let fields = SecretForm::new(&form);
     let existing = form.text_or_empty("existing").parse().unwrap_or(Existing::Replace);
     // Without a script, Enter in a field presses the first button, which is "Preview". It must never import.
     let preview = form.text_or_empty("mode") != "store";
     let result = match parse_request(&fields, existing, &mut form) {
-        Ok(ask) => api.store().import(&session.caller, ask, preview).await.map_err(Refused::from),
+        Ok(ask) => session.store().import(&session.caller, ask, preview).await.map_err(Refused::from),
         Err(refused) => Err(refused),
     };
     match result {
         Ok(report) if report.stored => {
             Ok(redirect::with_message(&session, "/console/secrets", &summarize_report(&report)))
         }
-        result => render_form(&api, &session, fields, existing, result.map(Some)).await,
+        result => render_form(&session, fields, existing, result.map(Some)).await,
     }
 }
 
@@ -149,12 +143,11 @@ fn describe_fate(fate: Fate) -> &'static str {
 }
 
 async fn render_form(
-    api: &Api,
     session: &BrowserSession,
     form: SecretForm,
     existing: Existing,
     result: Result<Option<ImportReport>, Refused>,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let (preview, error) = match result {
         Ok(report) => (report.map(ImportPreview::new), None),
         Err(refused) => (None, Some(ErrorNotice::from(refused))),
@@ -170,7 +163,7 @@ async fn render_form(
             .with_cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
         form,
         existing: existing.as_str(),
-        options: FormOptions::load(api, session).await?,
+        options: FormOptions::load(session).await?,
         preview,
         error,
     };

@@ -1,8 +1,6 @@
 //! The page of members and tokens. Somebody who may not list members sees only the tokens.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
 use super::credential_form::new_idempotency_key;
@@ -11,8 +9,7 @@ use super::form_options::first_rows;
 use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::InPath;
 use crate::api::members::name_in;
 use crate::api::problem::Refused;
@@ -91,27 +88,23 @@ impl TokenRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_members(
-    State(api): State<Api>,
-    session: BrowserSession,
-) -> Result<Response, Refused> {
-    render_members(&api, &session, Ok(None)).await
+pub(crate) async fn show_members(session: BrowserSession) -> PageResult {
+    render_members(&session, Ok(None)).await
 }
 
 /// Renders the page, with a token that was just created or the error of a refused form.
 pub(crate) async fn render_members(
-    api: &Api,
     session: &BrowserSession,
     result: Result<Option<IssuedToken>, Refused>,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let (members, mut more) = if session.may(Action::ListMembers) {
-        let found = api.store().list_members(&session.caller, first_rows()).await?;
+        let found = session.store().list_members(&session.caller, first_rows()).await?;
         let rows = found.items.into_iter().map(|member| MemberRow::new(session, member));
         (Some(rows.collect()), found.next.is_some())
     } else {
         (None, false)
     };
-    let found = api.store().list_tokens(&session.caller, None, first_rows()).await?;
+    let found = session.store().list_tokens(&session.caller, None, first_rows()).await?;
     more |= found.next.is_some();
     let title = if members.is_some() { "Members and tokens" } else { "Tokens" };
     let cli: &[&str] = if session.is_admin() {
@@ -131,7 +124,7 @@ pub(crate) async fn render_members(
         may_issue: session.is_admin(),
         tokens: found.items.into_iter().map(|token| TokenRow::new(session, token)).collect(),
         more,
-        idempotency_key: new_idempotency_key(api),
+        idempotency_key: new_idempotency_key(session),
         issued,
         error,
     };
@@ -154,14 +147,10 @@ pub(crate) fn split_issued<T>(
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(
-    api: &Api,
-    session: &BrowserSession,
-    result: Result<String, Refused>,
-) -> Result<Response, Refused> {
+async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/members", &message)),
-        Err(refused) => render_members(api, session, Err(refused)).await,
+        Err(refused) => render_members(session, Err(refused)).await,
     }
 }
 
@@ -171,40 +160,35 @@ fn parse_role(form: &MultipartForm) -> Result<Role, Refused> {
 }
 
 /// Adds a member.
-pub(crate) async fn add(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn add(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = async {
         let new = NewMember { name: name_in("name", &form.text_or_empty("name"))?, role: parse_role(&form)? };
         // A member's name is unique, so a form that is sent twice needs no idempotency key.
-        let member = api.store().create_member(&session.caller, new, None).await?;
+        let member = session.store().create_member(&session.caller, new, None).await?;
         Ok(format!("Added {0}. Create a token for {0} next.", member.name))
     };
-    respond(&api, &session, result.await).await
+    respond(&session, result.await).await
 }
 
 /// Changes the role of a member.
 pub(crate) async fn set_role(
-    State(api): State<Api>,
     InPath(name): InPath<MemberName>,
     CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let result = async {
-        let member = api.store().set_role(&session.caller, &name, parse_role(&form)?).await?;
+        let member = session.store().set_role(&session.caller, &name, parse_role(&form)?).await?;
         Ok(format!("Changed the role of {} to {}.", member.name, member.role))
     };
-    respond(&api, &session, result.await).await
+    respond(&session, result.await).await
 }
 
 /// Removes a member, with the private secrets, tokens and tickets.
 pub(crate) async fn remove(
-    State(api): State<Api>,
     InPath(name): InPath<MemberName>,
     CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = api.store().remove_member(&session.caller, &name).await.map_err(Refused::from);
+) -> PageResult {
+    let result = session.store().remove_member(&session.caller, &name).await.map_err(Refused::from);
     let result = result
         .map(|member| format!("Removed {}, including private secrets, tokens and tickets.", member.name));
-    respond(&api, &session, result).await
+    respond(&session, result).await
 }

@@ -19,6 +19,7 @@ mod login;
 mod members;
 mod multipart;
 mod name_check;
+mod operator_sections;
 mod plugins;
 mod preset;
 mod redirect;

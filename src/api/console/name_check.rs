@@ -2,11 +2,9 @@
 //! only: no value is ever sent here.
 
 use axum::Json;
-use axum::extract::State;
 use serde::Serialize;
 
 use super::session::BrowserSession;
-use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};
 use crate::domain::name::{EnvName, NameError, SecretName, refused};
@@ -47,7 +45,6 @@ pub(crate) struct NameCheckResponse {
 
 /// Checks a name as a deposit would.
 pub(crate) async fn check_name(
-    State(api): State<Api>,
     session: BrowserSession,
     Filled(query): Filled<NameCheckQuery>,
 ) -> Result<Json<NameCheckResponse>, Refused> {
@@ -72,7 +69,7 @@ pub(crate) async fn check_name(
     }
     // The store finds a secret by name before it looks at exported names, so one search can miss the other match.
     for wanted in [env.as_str(), name.as_str()] {
-        match api.store().find_secret(&session.caller, wanted, scope, None).await {
+        match session.store().find_secret(&session.caller, wanted, scope, None).await {
             Ok(found) if found.meta.env == env || found.meta.name == name => {
                 response.taken = Some(found.meta.name.to_string());
                 break;

@@ -1,8 +1,6 @@
 //! The Plugins page: the secrets that each plugin needs, and a form for each one that is missing.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
 use super::deposit::deposit;
 use super::display::split_words;
@@ -10,8 +8,7 @@ use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::LARGE;
 use crate::api::members::name_in;
 use crate::api::problem::Refused;
@@ -96,19 +93,12 @@ impl PluginRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_plugins(
-    State(api): State<Api>,
-    session: BrowserSession,
-) -> Result<Response, Refused> {
-    render_plugins(&api, &session, None).await
+pub(crate) async fn show_plugins(session: BrowserSession) -> PageResult {
+    render_plugins(&session, None).await
 }
 
-async fn render_plugins(
-    api: &Api,
-    session: &BrowserSession,
-    error: Option<ErrorNotice>,
-) -> Result<Response, Refused> {
-    let plugins = api.store().plugins(&session.caller).await?;
+async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) -> PageResult {
+    let plugins = session.store().plugins(&session.caller).await?;
     let own = session.caller.member().map(|(id, _)| Scope::Private(id));
     let page = PluginsPage {
         layout: Layout::new(session, "Plugins", "/console/plugins").with_cli([
@@ -126,27 +116,20 @@ async fn render_plugins(
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(
-    api: &Api,
-    session: &BrowserSession,
-    result: Result<String, Refused>,
-) -> Result<Response, Refused> {
+async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/plugins", &message)),
-        Err(refused) => render_plugins(api, session, Some(refused.into())).await,
+        Err(refused) => render_plugins(session, Some(refused.into())).await,
     }
 }
 
 /// Declares a plugin, or changes its declaration.
-pub(crate) async fn declare(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn declare(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = match parse_declaration(&form) {
-        Ok(new) => api.store().put_plugin(&session.caller, new).await.map_err(Refused::from),
+        Ok(new) => session.store().put_plugin(&session.caller, new).await.map_err(Refused::from),
         Err(refused) => Err(refused),
     };
-    respond(&api, &session, result.map(|plugin| format!("Declared {}.", plugin.name))).await
+    respond(&session, result.map(|plugin| format!("Declared {}.", plugin.name))).await
 }
 
 fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, Refused> {
@@ -171,40 +154,31 @@ fn parse_plugin(form: &MultipartForm) -> Result<PluginName, Refused> {
 }
 
 /// Enables or disables a plugin.
-pub(crate) async fn set_enabled(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn set_enabled(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let on = form.text_or_empty("enabled") == "on";
     let result = async {
-        let plugin = api.store().set_plugin_enabled(&session.caller, &parse_plugin(&form)?, on).await?;
+        let plugin = session.store().set_plugin_enabled(&session.caller, &parse_plugin(&form)?, on).await?;
         Ok(match on {
             true => format!("Plugin {} is enabled. Boots receive its secrets.", plugin.name),
             false => format!("Plugin {} is disabled. Future boots do not receive its secrets.", plugin.name),
         })
     };
-    respond(&api, &session, result.await).await
+    respond(&session, result.await).await
 }
 
 /// Removes a declaration.
-pub(crate) async fn remove(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn remove(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = async {
-        let plugin = api.store().remove_plugin(&session.caller, &parse_plugin(&form)?).await?;
+        let plugin = session.store().remove_plugin(&session.caller, &parse_plugin(&form)?).await?;
         Ok(format!("Removed the declaration of {}. Its secrets were not deleted.", plugin.name))
     };
-    respond(&api, &session, result.await).await
+    respond(&session, result.await).await
 }
 
 /// Deposits a secret that a plugin needs.
-pub(crate) async fn deposit_required(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm<LARGE>,
-) -> Result<Response, Refused> {
+pub(crate) async fn deposit_required(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
     // The form has no box for auto-install. A secret that a plugin requires is of no use without it.
     let fields = SecretForm { auto_install: true, ..SecretForm::new(&form) };
-    let result = deposit(&api, &session, &fields, &mut form).await;
-    respond(&api, &session, result.map(|written| summarize(&written))).await
+    let result = deposit(&session, &fields, &mut form).await;
+    respond(&session, result.map(|written| summarize(&written))).await
 }

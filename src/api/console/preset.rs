@@ -1,8 +1,7 @@
 //! Adding the secrets of a known platform: the preset names the fields, and each becomes a secret of its own.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Redirect};
 
 use super::display::capitalize;
 use super::layout::{ErrorNotice, Layout, render};
@@ -10,8 +9,7 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, is_shared};
 use super::secret_row::{CategoryTag, CategoryTags};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::LARGE;
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, FromQuery, Query};
@@ -59,7 +57,6 @@ struct PresetRow {
     env: String,
     /// The name that the platform's own tools read; empty if there is none.
     usual: String,
-    optional: bool,
     plain: bool,
     prefixes: String,
     placeholder: String,
@@ -78,7 +75,6 @@ impl PresetRow {
             env: name.export().to_string(),
             name: name.to_string(),
             usual: field.usual.as_ref().map(ToString::to_string).unwrap_or_default(),
-            optional: field.optional,
             plain: field.kind == Kind::Plain,
             prefixes: field.prefixes.iter().map(|prefix| &**prefix).collect::<Vec<_>>().join(" "),
             placeholder: field.prefixes.first().map_or_else(String::new, |prefix| format!("{prefix}…")),
@@ -100,30 +96,25 @@ impl FromQuery for PresetQuery {
 }
 
 /// Displays the form of a preset.
-pub(crate) async fn show_form(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<PresetQuery>,
-) -> Result<Response, Refused> {
+pub(crate) async fn show_form(session: BrowserSession, Filled(query): Filled<PresetQuery>) -> PageResult {
     match query.preset {
-        Some(id) => render_form(&api, &session, find_preset(&api, &id)?, PresetForm::default(), None).await,
+        Some(id) => render_form(&session, find_preset(&session, &id)?, PresetForm::default(), None).await,
         // The first choice, "Custom secret", is empty.
         None => Ok(Redirect::to("/console/secrets/new").into_response()),
     }
 }
 
-fn find_preset<'a>(api: &'a Api, id: &str) -> Result<&'a Preset, Refused> {
-    let found = api.store().presets().find(id);
+fn find_preset<'a>(session: &'a BrowserSession, id: &str) -> Result<&'a Preset, Refused> {
+    let found = session.store().presets().find(id);
     found.ok_or_else(|| Refused::new(Code::NotFound, "this preset does not exist"))
 }
 
 async fn render_form(
-    api: &Api,
     session: &BrowserSession,
     preset: &Preset,
     form: PresetForm,
     error: Option<ErrorNotice>,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let fields = preset.fields.iter().map(|field| PresetRow::new(preset, field));
     let page = PresetPage {
         layout: Layout::new(session, &format!("Add {}", preset.title), "/console/secrets").with_cli([
@@ -132,7 +123,7 @@ async fn render_form(
         ]),
         id: preset.id.to_string(),
         title: preset.title.to_string(),
-        category: CategoryTags::load(api, session).await?.lookup(preset.category.as_str()),
+        category: CategoryTags::load(session).await?.lookup(preset.category.as_str()),
         fields: fields.collect::<Result<Vec<_>, Refused>>()?,
         form,
         may_share: session.may(Action::Deposit(Scope::Shared)),
@@ -142,20 +133,17 @@ async fn render_form(
 }
 
 /// Deposits the fields that are filled in.
-pub(crate) async fn create(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm<LARGE>,
-) -> Result<Response, Refused> {
-    let preset = find_preset(&api, &form.text_or_empty("preset"))?;
+pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
+    let preset = find_preset(&session, &form.text_or_empty("preset"))?;
     let choices = PresetForm::new(&form);
     // All fields are checked before the first one is stored.
     let result = match read_fields(preset, choices, &mut form) {
-        Ok(secrets) => deposit_all(&api, &session, preset, secrets).await,
+        Ok(secrets) => deposit_all(&session, preset, secrets).await,
         Err(refused) => Err(refused),
     };
     match result {
         Ok(message) => Ok(redirect::with_message(&session, "/console/secrets", &message)),
-        Err(refused) => render_form(&api, &session, preset, choices, Some(refused.into())).await,
+        Err(refused) => render_form(&session, preset, choices, Some(refused.into())).await,
     }
 }
 
@@ -191,7 +179,6 @@ fn read_fields(
 }
 
 async fn deposit_all(
-    api: &Api,
     session: &BrowserSession,
     preset: &Preset,
     secrets: Vec<store::NewSecret>,
@@ -200,7 +187,7 @@ async fn deposit_all(
     let mut warnings = String::new();
     for new in secrets {
         let name = new.name.to_string();
-        match api.store().create_secret(&session.caller, new, None).await {
+        match session.store().create_secret(&session.caller, new, None).await {
             Ok(written) => {
                 for warning in &written.warnings {
                     warnings.push_str(&format!(" {}: {}", name, capitalize(&warning.to_string())));

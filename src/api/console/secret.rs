@@ -2,8 +2,6 @@
 //! encrypted secret is not available here.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
 use super::display::{DisplayTime, shell_quote};
 use super::form_options::FormOptions;
@@ -12,8 +10,7 @@ use super::multipart::{MultipartForm, encode_value};
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::secret_row::{CategoryTags, SecretRow};
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::{InPath, LARGE};
 use crate::api::problem::Refused;
 use crate::api::secrets::{change_of, replacement_of};
@@ -64,31 +61,22 @@ impl HolderRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_secret(
-    State(api): State<Api>,
-    session: BrowserSession,
-    InPath(id): InPath<SecretId>,
-) -> Result<Response, Refused> {
-    render_secret(&api, &session, id, None).await
+pub(crate) async fn show_secret(session: BrowserSession, InPath(id): InPath<SecretId>) -> PageResult {
+    render_secret(&session, id, None).await
 }
 
-async fn render_secret(
-    api: &Api,
-    session: &BrowserSession,
-    id: SecretId,
-    error: Option<ErrorNotice>,
-) -> Result<Response, Refused> {
-    let secret = api.store().secret(&session.caller, id).await?;
+async fn render_secret(session: &BrowserSession, id: SecretId, error: Option<ErrorNotice>) -> PageResult {
+    let secret = session.store().secret(&session.caller, id).await?;
     let scope = secret.meta.scope;
     // Asked first: the store would record a denial in the audit log each time a member opens the page.
     let may_see_holders = session.may(Action::ReadHolders(scope));
     let holders: Vec<HolderRow> = if may_see_holders {
-        let found = api.store().holders(&session.caller, id).await?;
+        let found = session.store().holders(&session.caller, id).await?;
         found.into_iter().map(HolderRow::new).collect()
     } else {
         Vec::new()
     };
-    let tags = CategoryTags::load(api, session).await?;
+    let tags = CategoryTags::load(session).await?;
     let (plain, generation) = (secret.plain.clone(), secret.generation);
     let row = SecretRow::new(session, &tags, secret);
     let (name, flags) = (shell_quote(&row.name), row.cli_flags(session));
@@ -108,7 +96,7 @@ async fn render_secret(
         holders,
         may_see_holders,
         form: SecretForm::from_row(&row),
-        options: FormOptions::new(api, session, tags).await?,
+        options: FormOptions::new(session, tags).await?,
         row,
         error,
     };
@@ -122,32 +110,25 @@ fn expected_version(form: &MultipartForm) -> Option<VersionId> {
 }
 
 /// Returns to the secret's page: with a message, or with the error of a refused form.
-async fn respond(
-    api: &Api,
-    session: &BrowserSession,
-    id: SecretId,
-    result: Result<String, Refused>,
-) -> Result<Response, Refused> {
+async fn respond(session: &BrowserSession, id: SecretId, result: Result<String, Refused>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, &format!("/console/secrets/{id}"), &message)),
-        Err(refused) => render_secret(api, session, id, Some(refused.into())).await,
+        Err(refused) => render_secret(session, id, Some(refused.into())).await,
     }
 }
 
 /// Replaces the value, which creates a new version.
 pub(crate) async fn replace(
-    State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     CsrfForm { session, mut form }: CsrfForm<LARGE>,
-) -> Result<Response, Refused> {
-    let result = replace_value(&api, &session, id, &mut form).await;
+) -> PageResult {
+    let result = replace_value(&session, id, &mut form).await;
     let result =
         result.map(|written| format!("{} Running boots keep the previous value.", summarize(&written)));
-    respond(&api, &session, id, result).await
+    respond(&session, id, result).await
 }
 
 async fn replace_value(
-    api: &Api,
     session: &BrowserSession,
     id: SecretId,
     form: &mut MultipartForm,
@@ -171,42 +152,36 @@ async fn replace_value(
         change: None,
     };
     let replacement = replacement_of(body)?;
-    Ok(api.store().replace_secret(&session.caller, id, expected_version(form), replacement).await?)
+    Ok(session.store().replace_secret(&session.caller, id, expected_version(form), replacement).await?)
 }
 
 /// Changes the attributes.
-pub(crate) async fn edit(
-    State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn edit(InPath(id): InPath<SecretId>, CsrfForm { session, form }: CsrfForm) -> PageResult {
     let request = SecretForm::new(&form).change_request();
-    let result = change_attributes(&api, &session, id, &form, request).await;
+    let result = change_attributes(&session, id, &form, request).await;
     let result =
         result.map(|secret| format!("Updated {}. Its value and version did not change.", secret.meta.name));
-    respond(&api, &session, id, result).await
+    respond(&session, id, result).await
 }
 
 async fn change_attributes(
-    api: &Api,
     session: &BrowserSession,
     id: SecretId,
     form: &MultipartForm,
     request: wire::SecretChange,
 ) -> Result<store::Secret, Refused> {
     let change = change_of(request)?;
-    Ok(api.store().change_secret(&session.caller, id, expected_version(form), change).await?)
+    Ok(session.store().change_secret(&session.caller, id, expected_version(form), change).await?)
 }
 
 /// Turns auto-install on or off, with the switch in the table.
 pub(crate) async fn set_auto_install(
-    State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
+) -> PageResult {
     let on = form.text_or_empty("auto_install") == "on";
     let request = wire::SecretChange { auto_install: Some(on), ..wire::SecretChange::default() };
-    let secret = change_attributes(&api, &session, id, &form, request).await?;
+    let secret = change_attributes(&session, id, &form, request).await?;
     let name = &secret.meta.name;
     let message = match on {
         true => format!("Auto-install is on for {name}: every boot in scope receives it."),
@@ -219,23 +194,18 @@ pub(crate) async fn set_auto_install(
 
 /// Encrypts the same value with a fresh key.
 pub(crate) async fn re_encrypt(
-    State(api): State<Api>,
     InPath(id): InPath<SecretId>,
     CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = api.store().reencrypt_secret(&session.caller, id).await.map_err(Refused::from);
+) -> PageResult {
+    let result = session.store().reencrypt_secret(&session.caller, id).await.map_err(Refused::from);
     let result = result
         .map(|secret| format!("Re-encrypted {}. Its value and version did not change.", secret.meta.name));
-    respond(&api, &session, id, result).await
+    respond(&session, id, result).await
 }
 
 /// Deletes the secret.
-pub(crate) async fn delete(
-    State(api): State<Api>,
-    InPath(id): InPath<SecretId>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
-    match api.store().delete_secret(&session.caller, id, expected_version(&form)).await {
+pub(crate) async fn delete(InPath(id): InPath<SecretId>, CsrfForm { session, form }: CsrfForm) -> PageResult {
+    match session.store().delete_secret(&session.caller, id, expected_version(&form)).await {
         Ok(deleted) => {
             let name = &deleted.secret.meta.name;
             let message = match deleted.held_by.len() {
@@ -248,6 +218,6 @@ pub(crate) async fn delete(
             // Its own page no longer exists.
             Ok(redirect::with_message(&session, "/console/secrets", &message))
         }
-        Err(error) => respond(&api, &session, id, Err(error.into())).await,
+        Err(error) => respond(&session, id, Err(error.into())).await,
     }
 }

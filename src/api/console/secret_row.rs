@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::display::{DisplayTime, shell_quote, truncate};
 use super::session::BrowserSession;
-use crate::api::Api;
 use crate::api::problem::Refused;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
@@ -29,8 +28,8 @@ pub(crate) struct CategoryTags(pub(crate) Vec<CategoryTag>, BTreeMap<String, usi
 
 impl CategoryTags {
     /// Loads the categories of the session's organization.
-    pub(crate) async fn load(api: &Api, session: &BrowserSession) -> Result<Self, Refused> {
-        let categories = api.store().categories(&session.caller).await?;
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, Refused> {
+        let categories = session.store().categories(&session.caller).await?;
         let tags: Vec<CategoryTag> = categories
             .into_iter()
             .map(|category| CategoryTag {

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
 use super::display::{encode_query, shell_quote};
 use super::layout::{Layout, render};
 use super::secret_row::{CategoryTag, CategoryTags, SecretRow};
-use super::session::BrowserSession;
-use crate::api::Api;
-use crate::api::problem::Refused;
+use super::session::{BrowserSession, PageResult};
 use crate::api::query::{Filled, FromQuery, Query};
 use crate::domain::name::{Category, MemberName, PluginName};
 use crate::domain::role::Role;
@@ -172,14 +168,10 @@ impl FilterFields {
 }
 
 /// Displays the list.
-pub(crate) async fn show_secrets(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<SecretsQuery>,
-) -> Result<Response, Refused> {
-    let store = api.store();
+pub(crate) async fn show_secrets(session: BrowserSession, Filled(query): Filled<SecretsQuery>) -> PageResult {
+    let store = session.store();
     let filter = FilterFields::new(&query);
-    let tags = CategoryTags::load(&api, &session).await?;
+    let tags = CategoryTags::load(&session).await?;
     let limit = if query.grouped { GROUPED_ROWS } else { ROWS };
     let first = query.cursor.is_some().then(|| filter.link(None));
     let ask = PageAsk { cursor: query.cursor, limit: Some(limit) };

@@ -15,11 +15,15 @@ use crate::api::extract::{SMALL, is_within, whole_body};
 use crate::api::front::{OverTls, Peer, RequestId};
 use crate::api::problem::Refused;
 use crate::domain::role::{Action, Role, decide};
-use crate::store::{AuthError, Caller, SessionKey};
+use crate::store::{AuthError, Caller, SessionKey, Store};
 use crate::wire::Code;
 
-/// A browser that is logged in.
+/// What a page responds with. A problem becomes a page in `error_page`.
+pub(crate) type PageResult = Result<Response, Refused>;
+
+/// A browser that is logged in, and the server that it is logged in to.
 pub(crate) struct BrowserSession {
+    pub(crate) api: Api,
     pub(crate) caller: Caller,
     pub(crate) key: SessionKey,
     pub(crate) browser: Browser,
@@ -73,6 +77,11 @@ pub(crate) fn request_id(extensions: &Extensions) -> String {
 }
 
 impl BrowserSession {
+    /// Returns the store.
+    pub(crate) fn store(&self) -> &Store {
+        self.api.store()
+    }
+
     /// Returns whether the member may do this, to decide what a page offers. The store decides again when it is done.
     pub(crate) fn may(&self, action: Action) -> bool {
         decide(self.caller.principal(), &action, self.caller.policy()).is_ok()
@@ -100,7 +109,7 @@ impl BrowserSession {
         })?;
         let caller = caller.with_request_id(&request_id(&parts.extensions));
         tracing::Span::current().record("actor", tracing::field::display(crate::api::auth::actor(&caller)));
-        Ok(Self { caller, key, browser, locked: api.store().is_locked() })
+        Ok(Self { api: api.clone(), caller, key, browser, locked: api.store().is_locked() })
     }
 }
 

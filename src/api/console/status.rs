@@ -4,25 +4,20 @@
 use std::time::Instant;
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use zeroize::Zeroizing;
 
-use super::credential_form::new_idempotency_key;
 use super::display::DisplayTime;
-use super::form_options::first_rows;
 use super::layout::{ErrorNotice, Layout, render};
 use super::members::split_issued;
 use super::multipart::MultipartForm;
+use super::operator_sections::OperatorSections;
 use super::redirect;
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::auth::guessed;
 use crate::api::extract::InPath;
 use crate::api::members::name_in;
 use crate::api::problem::Refused;
 use crate::domain::id::SlotId;
-use crate::store;
 use crate::store::{NewKeyslot, NewOrg, Progress, Statistics, Status, UnlockError, UnlockSecret};
 use crate::wire::Code;
 
@@ -44,30 +39,6 @@ struct StatusPage {
     error: Option<ErrorNotice>,
 }
 
-/// The operator's part of the page.
-struct OperatorSections {
-    slots: Vec<KeyslotRow>,
-    orgs: Vec<OrgRow>,
-    idempotency_key: String,
-}
-
-/// A key slot.
-struct KeyslotRow {
-    id: String,
-    kind: &'static str,
-    label: String,
-    created: DisplayTime,
-}
-
-/// An organization with its policy.
-struct OrgRow {
-    name: String,
-    created: DisplayTime,
-    shared_by_members: bool,
-    hints: bool,
-    ceiling: u32,
-}
-
 /// The token of a new organization's first administrator. Only this response displays it.
 struct IssuedAdminToken {
     org: String,
@@ -75,22 +46,18 @@ struct IssuedAdminToken {
 }
 
 /// Displays the page.
-pub(crate) async fn show_status(
-    State(api): State<Api>,
-    session: BrowserSession,
-) -> Result<Response, Refused> {
-    render_status(&api, &session, Ok(None)).await
+pub(crate) async fn show_status(session: BrowserSession) -> PageResult {
+    render_status(&session, Ok(None)).await
 }
 
 async fn render_status(
-    api: &Api,
     session: &BrowserSession,
     result: Result<Option<IssuedAdminToken>, Refused>,
-) -> Result<Response, Refused> {
-    let store = api.store();
+) -> PageResult {
+    let store = session.store();
     let status = store.status(&session.caller).await?;
     let (operator, statistics) = if session.is_operator() {
-        (Some(OperatorSections::load(api, session).await?), None)
+        (Some(OperatorSections::load(session).await?), None)
     } else {
         (None, Some(store.statistics(&session.caller).await?))
     };
@@ -119,44 +86,6 @@ async fn render_status(
     Ok(render(http_status, &page))
 }
 
-impl OperatorSections {
-    async fn load(api: &Api, session: &BrowserSession) -> Result<Self, Refused> {
-        let slots = api.store().keyslots(&session.caller).await?;
-        let orgs = api.store().list_orgs(&session.caller, first_rows()).await?;
-        Ok(Self {
-            slots: slots.into_iter().map(KeyslotRow::new).collect(),
-            orgs: orgs.items.into_iter().map(OrgRow::new).collect(),
-            idempotency_key: new_idempotency_key(api),
-        })
-    }
-}
-
-impl KeyslotRow {
-    fn new(slot: store::Keyslot) -> Self {
-        Self {
-            id: slot.id.to_string(),
-            kind: match slot.kind.as_str() {
-                "key_file" => "key file",
-                other => other,
-            },
-            label: slot.label.map(|label| label.to_string()).unwrap_or_default(),
-            created: DisplayTime::new(slot.created_at),
-        }
-    }
-}
-
-impl OrgRow {
-    fn new(org: store::Org) -> Self {
-        Self {
-            name: org.name.to_string(),
-            created: DisplayTime::new(org.created_at),
-            shared_by_members: org.policy.shared_by_members,
-            hints: org.policy.hints,
-            ceiling: org.policy.variable_ceiling,
-        }
-    }
-}
-
 impl StatusPage {
     /// Returns the re-encryption that is running, and how many values it has to process.
     fn running(&self) -> Option<(&Progress, u64)> {
@@ -167,14 +96,10 @@ impl StatusPage {
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(
-    api: &Api,
-    session: &BrowserSession,
-    result: Result<String, Refused>,
-) -> Result<Response, Refused> {
+async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/status", &message)),
-        Err(refused) => render_status(api, session, Err(refused)).await,
+        Err(refused) => render_status(session, Err(refused)).await,
     }
 }
 
@@ -197,62 +122,50 @@ fn take_unlock_secret(form: &mut MultipartForm) -> Result<UnlockSecret, Refused>
 }
 
 /// Unlocks the store: loads the release key.
-pub(crate) async fn unlock(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = try_unlock(&api, &session, &mut form).await;
+pub(crate) async fn unlock(CsrfForm { session, mut form }: CsrfForm) -> PageResult {
+    let result = try_unlock(&session, &mut form).await;
     let message = "The store is unlocked. Boots are answered.".to_owned();
-    respond(&api, &session, result.map(|()| message)).await
+    respond(&session, result.map(|()| message)).await
 }
 
-async fn try_unlock(api: &Api, session: &BrowserSession, form: &mut MultipartForm) -> Result<(), Refused> {
+async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Result<(), Refused> {
     let source = session.caller.source();
     // A stolen operator token must not allow guessing passphrases at full speed.
-    api.limits().may_present(source, Instant::now())?;
-    let result = api.store().unlock(&session.caller, take_unlock_secret(form)?).await;
+    session.api.limits().may_present(source, Instant::now())?;
+    let result = session.store().unlock(&session.caller, take_unlock_secret(form)?).await;
     result.map(|_| ()).map_err(|error| {
         // Only a wrong secret counts as a guess, not a byte store that does not answer.
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            guessed(api, source);
+            guessed(&session.api, source);
         }
         error.into()
     })
 }
 
 /// Locks the store: wipes the release key from memory.
-pub(crate) async fn lock(
-    State(api): State<Api>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = api.store().lock(&session.caller).await.map_err(Refused::from);
+pub(crate) async fn lock(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let result = session.store().lock(&session.caller).await.map_err(Refused::from);
     let message = "The store is locked. Deposits still work, and boots are refused.".to_owned();
-    respond(&api, &session, result.map(|()| message)).await
+    respond(&session, result.map(|()| message)).await
 }
 
 /// Re-encrypts: the operator the whole store with a new release key, a member every secret that the member can change.
-pub(crate) async fn re_encrypt(
-    State(api): State<Api>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn re_encrypt(CsrfForm { session, .. }: CsrfForm) -> PageResult {
     let result = if session.is_operator() {
         // The values move in the background: a large store takes longer than a browser waits.
-        let started = api.store().reencrypt_all(&session.caller).await;
+        let started = session.store().reencrypt_all(&session.caller).await;
         started.map(|_| {
             "Re-encryption started. All values move to a new generation of the release key.".to_owned()
         })
     } else {
-        let count = api.store().reencrypt_own_org(&session.caller).await;
+        let count = session.store().reencrypt_own_org(&session.caller).await;
         count.map(|count| format!("Secrets re-encrypted: {count}. Their values and versions did not change."))
     };
-    respond(&api, &session, result.map_err(Refused::from)).await
+    respond(&session, result.map_err(Refused::from)).await
 }
 
 /// Adds a key slot.
-pub(crate) async fn add_keyslot(
-    State(api): State<Api>,
-    CsrfForm { session, mut form }: CsrfForm,
-) -> Result<Response, Refused> {
+pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> PageResult {
     let result = async {
         let label = form.text("label").map(|label| label.parse()).transpose();
         let label =
@@ -260,37 +173,32 @@ pub(crate) async fn add_keyslot(
         // A systemd credential is bound to its machine, so no browser can provide one.
         let secret = take_unlock_secret(&mut form)?;
         let slot = NewKeyslot { credential: false, secret, label, argon2: None };
-        api.store().add_keyslot(&session.caller, slot).await?;
+        session.store().add_keyslot(&session.caller, slot).await?;
         Ok("The key slot is added.".to_owned())
     };
     let result = result.await;
-    respond(&api, &session, result).await
+    respond(&session, result).await
 }
 
 /// Removes a key slot.
 pub(crate) async fn remove_keyslot(
-    State(api): State<Api>,
     InPath(id): InPath<SlotId>,
     CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = api.store().remove_keyslot(&session.caller, id).await.map_err(Refused::from);
+) -> PageResult {
+    let result = session.store().remove_keyslot(&session.caller, id).await.map_err(Refused::from);
     // Said at once, because removing a slot looks like revoking its passphrase and is not.
     let message = "The key slot is removed. It still opens old copies of the byte store: re-encrypt everything \
         if its passphrase or key file was exposed.";
-    respond(&api, &session, result.map(|_| message.to_owned())).await
+    respond(&session, result.map(|_| message.to_owned())).await
 }
 
 /// Creates an organization, and displays the token of its first administrator.
-pub(crate) async fn create_org(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = create_org_from(&api, &session, &form).await;
-    render_status(&api, &session, result.map(Some)).await
+pub(crate) async fn create_org(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = create_org_from(&session, &form).await;
+    render_status(&session, result.map(Some)).await
 }
 
 async fn create_org_from(
-    api: &Api,
     session: &BrowserSession,
     form: &MultipartForm,
 ) -> Result<IssuedAdminToken, Refused> {
@@ -299,7 +207,7 @@ async fn create_org_from(
         admin: name_in("admin", &form.text_or_empty("admin"))?,
     };
     let key = form.text("idempotency_key");
-    let created = api.store().create_org(&session.caller, new, key.as_deref()).await?;
+    let created = session.store().create_org(&session.caller, new, key.as_deref()).await?;
     Ok(IssuedAdminToken {
         org: created.org.name.to_string(),
         token: created.admin_token.to_text().to_string(),

@@ -1,8 +1,6 @@
 //! The Tickets page: boot tickets. Only the response that creates a ticket contains its text.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
 use super::credential_form::{new_idempotency_key, parse_lifetime, parse_number};
 use super::display::{DisplayTime, split_words};
@@ -11,8 +9,7 @@ use super::layout::{ErrorNotice, Layout, render};
 use super::members::split_issued;
 use super::multipart::MultipartForm;
 use super::redirect;
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::InPath;
 use crate::api::problem::Refused;
 use crate::api::query::{Filled, PageOnly};
@@ -86,21 +83,16 @@ impl TicketRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_tickets(
-    State(api): State<Api>,
-    session: BrowserSession,
-    Filled(query): Filled<PageOnly>,
-) -> Result<Response, Refused> {
-    render_tickets(&api, &session, query.page(), Ok(None)).await
+pub(crate) async fn show_tickets(session: BrowserSession, Filled(query): Filled<PageOnly>) -> PageResult {
+    render_tickets(&session, query.page(), Ok(None)).await
 }
 
 async fn render_tickets(
-    api: &Api,
     session: &BrowserSession,
     ask: PageAsk,
     result: Result<Option<String>, Refused>,
-) -> Result<Response, Refused> {
-    let found = api.store().list_tickets(&session.caller, None, ask).await?;
+) -> PageResult {
+    let found = session.store().list_tickets(&session.caller, None, ask).await?;
     // Auditors read this page too. Who may create a ticket for themselves may also revoke those that are listed.
     let own = session.caller.member().map(|(id, _)| id);
     let may_create = own.is_some_and(|own| session.may(Action::CreateTicket(own)));
@@ -114,9 +106,9 @@ async fn render_tickets(
         rows: found.items.into_iter().map(|ticket| TicketRow::new(ticket, may_create)).collect(),
         next: found.next.map(|next| format!("/console/tickets?cursor={next}")),
         may_create,
-        members: member_names(api, session).await?,
-        plugins: plugin_names(api, session).await?,
-        idempotency_key: new_idempotency_key(api),
+        members: member_names(session).await?,
+        plugins: plugin_names(session).await?,
+        idempotency_key: new_idempotency_key(session),
         issued,
         error,
     };
@@ -124,15 +116,12 @@ async fn render_tickets(
 }
 
 /// Creates a ticket and displays it.
-pub(crate) async fn create(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = issue_ticket(&api, &session, &form).await;
-    render_tickets(&api, &session, PageAsk::default(), result.map(Some)).await
+pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = issue_ticket(&session, &form).await;
+    render_tickets(&session, PageAsk::default(), result.map(Some)).await
 }
 
-async fn issue_ticket(api: &Api, session: &BrowserSession, form: &MultipartForm) -> Result<String, Refused> {
+async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, Refused> {
     let words =
         |field: &str| -> Vec<String> { split_words(&form.text_or_empty(field)).map(str::to_owned).collect() };
     let body = wire::NewTicket {
@@ -145,20 +134,16 @@ async fn issue_ticket(api: &Api, session: &BrowserSession, form: &MultipartForm)
         label: form.text("label"),
     };
     let key = form.text("idempotency_key");
-    Ok(issue(api, &session.caller, body, key.as_deref()).await?.ticket)
+    Ok(issue(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
 }
 
 /// Revokes a ticket.
-pub(crate) async fn revoke(
-    State(api): State<Api>,
-    InPath(id): InPath<TicketId>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    match api.store().revoke_ticket(&session.caller, id).await {
+pub(crate) async fn revoke(InPath(id): InPath<TicketId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    match session.store().revoke_ticket(&session.caller, id).await {
         Ok(_) => {
             let message = "The ticket is revoked. Boots with it are denied from now on.";
             Ok(redirect::with_message(&session, "/console/tickets", message))
         }
-        Err(error) => render_tickets(&api, &session, PageAsk::default(), Err(error.into())).await,
+        Err(error) => render_tickets(&session, PageAsk::default(), Err(error.into())).await,
     }
 }

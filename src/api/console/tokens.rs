@@ -1,14 +1,10 @@
 //! Creating and revoking tokens, on the page of the members. Only the response that creates a token contains its text.
 
-use axum::extract::State;
-use axum::response::Response;
-
 use super::credential_form::parse_lifetime;
 use super::members::{IssuedToken, render_members};
 use super::multipart::MultipartForm;
 use super::redirect;
-use super::session::{BrowserSession, CsrfForm};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::InPath;
 use crate::api::problem::Refused;
 use crate::api::tokens::issue;
@@ -16,19 +12,12 @@ use crate::domain::id::TokenId;
 use crate::wire;
 
 /// Creates a token and displays it.
-pub(crate) async fn create(
-    State(api): State<Api>,
-    CsrfForm { session, form }: CsrfForm,
-) -> Result<Response, Refused> {
-    let result = issue_token(&api, &session, &form).await;
-    render_members(&api, &session, result.map(Some)).await
+pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = issue_token(&session, &form).await;
+    render_members(&session, result.map(Some)).await
 }
 
-async fn issue_token(
-    api: &Api,
-    session: &BrowserSession,
-    form: &MultipartForm,
-) -> Result<IssuedToken, Refused> {
+async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<IssuedToken, Refused> {
     // Without a member the token is for whoever is logged in.
     let body = wire::NewToken {
         member: form.text("member"),
@@ -36,21 +25,17 @@ async fn issue_token(
         label: form.text("label"),
     };
     let key = form.text("idempotency_key");
-    let created = issue(api, &session.caller, body, key.as_deref()).await?;
+    let created = issue(&session.api, &session.caller, body, key.as_deref()).await?;
     Ok(IssuedToken { member: created.view.member.unwrap_or_default(), token: created.token })
 }
 
 /// Revokes a token.
-pub(crate) async fn revoke(
-    State(api): State<Api>,
-    InPath(id): InPath<TokenId>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> Result<Response, Refused> {
-    match api.store().revoke_token(&session.caller, id).await {
+pub(crate) async fn revoke(InPath(id): InPath<TokenId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    match session.store().revoke_token(&session.caller, id).await {
         Ok(_) => {
             let message = "The token is revoked, and the sessions that it started have ended.";
             Ok(redirect::with_message(&session, "/console/members", message))
         }
-        Err(error) => render_members(&api, &session, Err(error.into())).await,
+        Err(error) => render_members(&session, Err(error.into())).await,
     }
 }
