@@ -1,13 +1,13 @@
 //! Who may do what, through the whole API: every route for every kind of caller. A route without a row fails.
 
-#[path = "api/house.rs"]
+#[path = "api/test_api.rs"]
 #[allow(dead_code, reason = "shared with the tests of the API")]
-mod house;
+mod test_api;
 
 use std::collections::BTreeSet;
 
-use house::{House, Who};
 use serde_json::{Value, json};
+use test_api::{TestApi, Who};
 
 /// Status for each caller. `{shared}` and `{private}` are secrets, the latter of the member who asks in the column
 /// `member`. What a caller may not even see is not there: 404.
@@ -130,19 +130,19 @@ async fn every_caller_may_do_what_its_column_says_and_no_more() {
     for row in rows() {
         let mut fresh = None;
         for (who, expected) in Who::ALL.into_iter().zip(&row.expected) {
-            let (house, path) = match fresh.take() {
+            let (api, path) = match fresh.take() {
                 Some(fresh) => fresh,
                 None => {
-                    let house = House::new().await;
-                    let path = filled(&house, row.path).await;
-                    (house, path)
+                    let api = TestApi::new().await;
+                    let path = filled(&api, row.path).await;
+                    (api, path)
                 }
             };
-            let body = body(&house, row.method, row.path);
-            let answer = house.ask(who, row.method, &path, body).await;
+            let body = body(&api, row.method, row.path);
+            let answer = api.ask(who, row.method, &path, body).await;
             // What was refused changed nothing, so the next caller finds the same.
             if row.method == "GET" || !answer.status.is_success() {
-                fresh = Some((house, path));
+                fresh = Some((api, path));
             }
             if answer.status.as_u16() != *expected {
                 wrong.push(format!(
@@ -162,43 +162,43 @@ async fn every_caller_may_do_what_its_column_says_and_no_more() {
 /// The credential is judged before the body: whoever has none learns nothing of what a route takes.
 #[tokio::test]
 async fn without_a_credential_no_route_looks_at_path_query_or_body() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     for row in rows().iter().filter(|row| row.expected.last() == Some(&401)) {
         let path = format!("{}?no_such=parameter", row.path.replace(['{', '}'], "-"));
-        let answer = house.ask(Who::Nobody, row.method, &path, json!("nonsense")).await;
+        let answer = api.ask(Who::Nobody, row.method, &path, json!("nonsense")).await;
         assert_eq!(answer.status, 401, "{} {}", row.method, row.path);
         assert_eq!(answer.code(), "unauthorized");
         assert!(answer.headers.contains_key("www-authenticate"));
     }
 }
 
-async fn filled(house: &House, path: &str) -> String {
+async fn filled(api: &TestApi, path: &str) -> String {
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (parameter, after) = rest.split_once('}').unwrap();
     let id = match parameter {
         "shared" => {
-            made(house, Who::Admin, "/v1/secrets", json!({ "name": "a", "scope": "shared", "value": "v" }))
+            made(api, Who::Admin, "/v1/secrets", json!({ "name": "a", "scope": "shared", "value": "v" }))
                 .await
         }
-        "private" => made(house, Who::Member, "/v1/secrets", json!({ "name": "a", "value": "v" })).await,
-        "token" => made(house, Who::Member, "/v1/tokens", json!({})).await,
-        "ticket" => made(house, Who::Member, "/v1/tickets", json!({})).await,
-        "slot" => made(house, Who::Operator, "/v1/keyslots", json!({ "key_file": key_file() })).await,
+        "private" => made(api, Who::Member, "/v1/secrets", json!({ "name": "a", "value": "v" })).await,
+        "token" => made(api, Who::Member, "/v1/tokens", json!({})).await,
+        "ticket" => made(api, Who::Member, "/v1/tickets", json!({})).await,
+        "slot" => made(api, Who::Operator, "/v1/keyslots", json!({ "key_file": key_file() })).await,
         "member" => {
-            made(house, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
+            made(api, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
             "tmp".to_owned()
         }
         "plugin" => {
-            house.ask(Who::Admin, "PUT", "/v1/plugins/tmp", json!({})).await.expect(200);
+            api.ask(Who::Admin, "PUT", "/v1/plugins/tmp", json!({})).await.expect(200);
             "tmp".to_owned()
         }
         "category" => {
             let body = json!({ "title": "Tmp", "colour": "red" });
-            house.ask(Who::Admin, "PUT", "/v1/categories/tmp", body).await.expect(200);
+            api.ask(Who::Admin, "PUT", "/v1/categories/tmp", body).await.expect(200);
             "tmp".to_owned()
         }
         "boot" => {
-            let booted = house.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
+            let booted = api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
             booted["boot"].as_str().unwrap().to_owned()
         }
         other => panic!("{other}"),
@@ -206,8 +206,8 @@ async fn filled(house: &House, path: &str) -> String {
     format!("{before}{id}{after}")
 }
 
-async fn made(house: &House, who: Who, path: &str, body: Value) -> String {
-    house.ask(who, "POST", path, body).await.expect(201)["id"].as_str().unwrap().to_owned()
+async fn made(api: &TestApi, who: Who, path: &str, body: Value) -> String {
+    api.ask(who, "POST", path, body).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
 fn key_file() -> String {
@@ -216,7 +216,7 @@ fn key_file() -> String {
     UnlockKey::generate(&mut Kernel).to_text().to_string()
 }
 
-fn body(house: &House, method: &str, path: &str) -> Value {
+fn body(api: &TestApi, method: &str, path: &str) -> Value {
     match (method, path) {
         ("POST", "/v1/secrets") => json!({ "name": "new", "value": "v" }),
         ("PUT", "/api/secrets") => json!({ "secrets": { "NEW": "v" } }),
@@ -237,7 +237,7 @@ fn body(house: &House, method: &str, path: &str) -> Value {
         ("POST", "/v1/boot" | "/v1/boot/explain" | "/v1/tokens" | "/v1/tickets") => json!({}),
         ("POST", "/v1/members") => json!({ "name": "new" }),
         ("POST", "/v1/orgs") => json!({ "name": "new", "admin": "ada" }),
-        ("POST", "/v1/unlock") => json!({ "key_file": house.key_file.as_str() }),
+        ("POST", "/v1/unlock") => json!({ "key_file": api.key_file.as_str() }),
         ("POST", "/v1/keyslots") => json!({ "key_file": key_file() }),
         _ => Value::Null,
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::domain::id::OrgId;
 use crate::wire::Code;
 
@@ -29,30 +29,30 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The line, and who is through. Clones share it.
 #[derive(Clone)]
-pub struct Admission(Arc<Inner>);
+pub struct Admission(Arc<AdmissionInner>);
 
-struct Inner {
+struct AdmissionInner {
     /// Boots that may wait, at most.
     waiting: usize,
     /// The longest wait that is let begin.
     patience: Duration,
-    state: Mutex<State>,
+    state: Mutex<AdmissionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct AdmissionState {
     at_once: usize,
     /// Who waits, the first in front. No queue is empty.
     queues: BTreeMap<OrgId, VecDeque<oneshot::Sender<()>>>,
     /// Whose turn it is, and whose after that: each organization that has a queue, once.
     turns: VecDeque<OrgId>,
     waiting: usize,
-    pace: Pace,
+    throughput: ThroughputEstimate,
 }
 
 /// How fast boots are done while some wait.
 #[derive(Default)]
-struct Pace {
+struct ThroughputEstimate {
     /// Each second; none before the first measurement.
     rate: Option<f64>,
     began: Option<Instant>,
@@ -60,10 +60,10 @@ struct Pace {
 }
 
 /// A boot that is let do its work. The next is let in when it is dropped.
-pub struct Turn(Admission);
+pub struct BootPermit(Admission);
 
 /// Somebody who waits, and may go away at any time.
-struct Place {
+struct QueuedBoot {
     admission: Admission,
     called: Option<oneshot::Receiver<()>>,
 }
@@ -73,31 +73,31 @@ struct Place {
 impl Admission {
     /// Nobody waits. At most `waiting` boots may, and none begins to whose wait is likely to be longer than `patience`.
     pub fn new(waiting: usize, patience: Duration) -> Self {
-        Self(Arc::new(Inner { waiting, patience, state: Mutex::default() }))
+        Self(Arc::new(AdmissionInner { waiting, patience, state: Mutex::default() }))
     }
 
     /// Waits until a boot of `org` may do its work.
     ///
     /// # Errors
     /// `overloaded`, with the time after which it is worth coming back.
-    pub async fn enter(&self, org: OrgId) -> Result<Turn, Refused> {
+    pub async fn enter(&self, org: OrgId) -> Result<BootPermit, ApiError> {
         let called = {
             let mut state = self.lock();
             if state.at_once < AT_ONCE && state.waiting == 0 {
                 state.at_once += 1;
-                return Ok(Turn(self.clone()));
+                return Ok(BootPermit(self.clone()));
             }
             state.join(org, self.0.waiting, self.0.patience, Instant::now()).map_err(shed)?
         };
-        let mut place = Place { admission: self.clone(), called: Some(called) };
-        let answer = match &mut place.called {
+        let mut queued = QueuedBoot { admission: self.clone(), called: Some(called) };
+        let answer = match &mut queued.called {
             Some(called) => called.await,
             None => return Err(shed(Duration::ZERO)),
         };
-        place.called = None;
+        queued.called = None;
         match answer {
-            Ok(()) => Ok(Turn(self.clone())),
-            // Somebody with a shorter queue has its place.
+            Ok(()) => Ok(BootPermit(self.clone())),
+            // Somebody with a shorter queue has its queued.
             Err(_) => Err(shed(self.0.patience)),
         }
     }
@@ -108,19 +108,19 @@ impl Admission {
         (state.at_once, state.waiting)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AdmissionState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn shed(wait: Duration) -> Refused {
+fn shed(wait: Duration) -> ApiError {
     let pause = wait.clamp(Duration::from_secs(1), LONGEST_PAUSE);
-    Refused::new(Code::Overloaded, "more boots wait than can be done in time").retry_after(pause)
+    ApiError::new(Code::Overloaded, "more boots wait than can be done in time").retry_after(pause)
 }
 
-// === impl State ===
+// === impl AdmissionState ===
 
-impl State {
+impl AdmissionState {
     /// A place at the end of the organization's queue, or the wait that is too long.
     fn join(
         &mut self,
@@ -129,10 +129,10 @@ impl State {
         patience: Duration,
         now: Instant,
     ) -> Result<oneshot::Receiver<()>, Duration> {
-        self.pace.look(self.waiting > 0, now);
+        self.throughput.look(self.waiting > 0, now);
         let own = self.queues.get(&org).map_or(0, VecDeque::len);
         let queues = self.queues.len() + usize::from(own == 0);
-        let wait = self.pace.wait((own + 1) * queues);
+        let wait = self.throughput.wait((own + 1) * queues);
         if wait > patience {
             return Err(wait);
         }
@@ -166,9 +166,9 @@ impl State {
     fn leave(&mut self, done: bool, now: Instant) {
         self.at_once -= 1;
         if self.waiting > 0 {
-            self.pace.done += u32::from(done);
+            self.throughput.done += u32::from(done);
         }
-        self.pace.look(self.waiting > 0, now);
+        self.throughput.look(self.waiting > 0, now);
         while self.at_once < AT_ONCE
             && let Some(org) = self.turns.pop_front()
         {
@@ -187,9 +187,9 @@ impl State {
     }
 }
 
-// === impl Pace ===
+// === impl ThroughputEstimate ===
 
-impl Pace {
+impl ThroughputEstimate {
     /// Ends a measurement that was long enough. Times in which nobody waits say nothing about what could be done.
     fn look(&mut self, busy: bool, now: Instant) {
         if !busy {
@@ -215,15 +215,15 @@ impl Pace {
     }
 }
 
-// === impl Turn, Place ===
+// === impl BootPermit, QueuedBoot ===
 
-impl Drop for Turn {
+impl Drop for BootPermit {
     fn drop(&mut self) {
         self.0.lock().leave(true, Instant::now());
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuedBoot {
     fn drop(&mut self) {
         let Some(mut called) = self.called.take() else { return };
         called.close();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     /// All places taken, and the turns that hold them.
-    async fn full(admission: &Admission) -> Vec<Turn> {
+    async fn full(admission: &Admission) -> Vec<BootPermit> {
         let mut turns = Vec::new();
         for _ in 0..AT_ONCE {
             turns.push(admission.enter(org(0)).await.unwrap());
@@ -349,7 +349,8 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_too_long_for_the_measured_rate_does_not_begin() {
-        let (mut state, mut now) = (State { at_once: AT_ONCE, ..State::default() }, Instant::now());
+        let (mut state, mut now) =
+            (AdmissionState { at_once: AT_ONCE, ..AdmissionState::default() }, Instant::now());
         // Before anything is known, the length of the line is the only bound.
         let mut line: Vec<_> = (0..100).map(|_| state.join(org(1), 1000, PATIENCE, now).unwrap()).collect();
         for _ in 0..50 {
@@ -357,7 +358,7 @@ mod tests {
             now += Duration::from_millis(25);
             state.leave(true, now);
         }
-        assert!((35.0..=45.0).contains(&state.pace.rate.unwrap()), "{:?}", state.pace.rate);
+        assert!((35.0..=45.0).contains(&state.throughput.rate.unwrap()), "{:?}", state.throughput.rate);
         let refused = loop {
             match state.join(org(1), 1000, PATIENCE, now) {
                 Ok(place) => line.push(place),
@@ -372,7 +373,7 @@ mod tests {
         // A store that has stopped lets nobody begin to wait.
         for _ in 0..10 {
             now += WINDOW;
-            state.pace.look(true, now);
+            state.throughput.look(true, now);
         }
         assert!(state.join(org(3), 1000, PATIENCE, now).is_err());
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -12,32 +12,32 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Asked;
-use super::openapi::{ASKED, refusals};
+use super::auth::Authenticated;
+use super::openapi::{AUTHENTICATED, error_responses};
 use super::page::page;
-use super::problem::Refused;
-use super::query::{FromQuery, NoParams, Params, Query};
+use super::problem::ApiError;
+use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
 use super::{Api, stream};
 use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
 use crate::store::{AuditFilter, Caller, Cursor, PageAsk};
-use crate::wire::{AuditEntryView, AuditVerification, ChainView, Code, Page, paths};
+use crate::wire::{AuditEntryView, AuditVerificationView, ChainView, Code, PageView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(audit)).routes(routes!(export_audit)).routes(routes!(verify_audit))
 }
 
-refusals! {
-    Listing = [ASKED, &[Code::Unprocessable]];
-    Verifying = [ASKED];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
+    Verifying = [AUTHENTICATED];
 }
 
 /// Parameters of the list; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ListAudit {
+struct ListAuditQuery {
     /// Part of the action, the actor's or the target's name, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
@@ -61,10 +61,10 @@ struct ListAudit {
     limit: usize,
 }
 
-impl FromQuery for ListAudit {
+impl FromQuery for ListAuditQuery {
     const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
@@ -84,24 +84,24 @@ impl FromQuery for ListAudit {
 /// The audit trail
 ///
 /// Newest first: its organization's for an admin or auditor, the whole store's for the operator.
-#[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAudit),
-    responses((status = 200, body = Page<AuditEntryView>, description = "A page."), Listing),
+#[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAuditQuery),
+    responses((status = 200, body = PageView<AuditEntryView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn audit(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListAudit>,
-) -> Result<Answer<Page<AuditEntryView>>, Refused> {
-    let ListAudit { q, action, actor, since, until, cursor, limit } = ask;
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListAuditQuery>,
+) -> Result<Json<PageView<AuditEntryView>>, ApiError> {
+    let ListAuditQuery { q, action, actor, since, until, cursor, limit } = ask;
     let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
     let ask = PageAsk { cursor, limit: Some(limit) };
-    Ok(Answer(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
+    Ok(Json(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
 }
 
 /// Parameters of the export; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ExportAudit {
+struct ExportAuditQuery {
     /// Part of the action, the actor's or the target's name, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
@@ -119,11 +119,11 @@ struct ExportAudit {
     until: Option<Timestamp>,
 }
 
-impl FromQuery for ExportAudit {
+impl FromQuery for ExportAuditQuery {
     const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until"];
 
-    fn read(query: &mut Query) -> Self {
-        let ListAudit { q, action, actor, since, until, .. } = ListAudit::read(query);
+    fn read(query: &mut QueryReader) -> Self {
+        let ListAuditQuery { q, action, actor, since, until, .. } = ListAuditQuery::read(query);
         Self { q, action, actor, since, until }
     }
 }
@@ -131,25 +131,25 @@ impl FromQuery for ExportAudit {
 /// The audit trail as JSON lines
 ///
 /// One entry a line, newest first, all of those that the filter admits. An export that fails breaks off.
-#[utoipa::path(get, path = paths::AUDIT_EXPORT, tag = "audit", operation_id = "export_audit", params(ExportAudit),
+#[utoipa::path(get, path = paths::AUDIT_EXPORT, tag = "audit", operation_id = "export_audit", params(ExportAuditQuery),
     responses((status = 200, body = String, content_type = "application/jsonl", description = "The entries."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn export_audit(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ExportAudit>,
-) -> Result<impl IntoResponse, Refused> {
-    let ExportAudit { q, action, actor, since, until } = ask;
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ExportAuditQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let ExportAuditQuery { q, action, actor, since, until } = ask;
     let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
     Ok(([(header::CONTENT_TYPE, "application/jsonl")], exported(&api, caller, filter).await?))
 }
 
 /// What the filter admits as JSON lines, newest first, read and sent piece by piece.
-pub(crate) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, Refused> {
+pub(crate) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, ApiError> {
     let next = |cursor| PageAsk { cursor, limit: Some(EXPORTED) };
     // Whatever stands in the way shows with the first page, before an answer has begun.
     let mut page = api.store().audit(&caller, &filter, next(None)).await?;
-    let (pieces, taken) = stream::pipe();
+    let (pieces, taken) = stream::channel();
     let store = api.store().clone();
     let pump = async move {
         loop {
@@ -188,13 +188,13 @@ fn lines(items: Vec<store::AuditItem>) -> Bytes {
 ///
 /// Reads all of it.
 #[utoipa::path(get, path = paths::AUDIT_VERIFY, tag = "audit", operation_id = "verify_audit",
-    responses((status = 200, body = AuditVerification, description = "What was found."), Verifying),
+    responses((status = 200, body = AuditVerificationView, description = "What was found."), Verifying),
     security(("member" = []), ("operator" = [])))]
 async fn verify_audit(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<AuditVerification>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<AuditVerificationView>, ApiError> {
     let store::Verification { ok, entries, chains } = api.store().verify_audit(&caller).await?;
     let chain = |chain: store::ChainReport| ChainView {
         id: chain.id,
@@ -202,7 +202,7 @@ async fn verify_audit(
         state: chain.state.as_str().to_owned(),
         fault: chain.fault,
     };
-    Ok(Answer(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
+    Ok(Json(AuditVerificationView { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
 /// An entry as shown.

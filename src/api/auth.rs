@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 
 use super::Api;
-use super::front::{Peer, RequestId};
-use super::problem::Refused;
+use super::middleware::{Peer, RequestId};
+use super::problem::ApiError;
 use crate::domain::credential::Credential;
 use crate::domain::role::Principal;
 use crate::store::Caller;
@@ -19,24 +19,24 @@ use crate::wire::Code;
 
 /// A request by somebody who has proved who it is. Every handler that needs a credential takes it first, so that
 /// neither path, query nor body are looked at before. What the caller may do is the store's to decide.
-pub struct Asked(pub Caller);
+pub struct Authenticated(pub Caller);
 
-impl FromRequestParts<Api> for Asked {
-    type Rejection = Refused;
+impl FromRequestParts<Api> for Authenticated {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let source = Peer::of(&parts.extensions).address();
-        api.limits().may_present(source, Instant::now())?;
+        api.limits().check_auth_throttle(source, Instant::now())?;
         let credential = presented(&parts.headers).inspect_err(|refused| {
             if refused.code() == Code::Unauthorized && parts.headers.contains_key(header::AUTHORIZATION) {
-                guessed(api, source);
+                count_guess(api, source);
             }
         })?;
         let caller = match api.store().authenticate(&credential, source).await {
             Ok(caller) => caller,
             Err(error) => {
                 if error.is_guess() {
-                    guessed(api, source);
+                    count_guess(api, source);
                 }
                 return Err(error.into());
             }
@@ -50,13 +50,13 @@ impl FromRequestParts<Api> for Asked {
 }
 
 /// Counts a wrong credential or passphrase.
-pub(crate) fn guessed(api: &Api, source: Option<IpAddr>) {
+pub(crate) fn count_guess(api: &Api, source: Option<IpAddr>) {
     api.metrics().guesses.fetch_add(1, Relaxed);
-    api.limits().guessed(source, Instant::now());
+    api.limits().count_guess(source, Instant::now());
 }
 
-fn presented(headers: &HeaderMap) -> Result<Credential, Refused> {
-    let unauthorized = |detail: &str| Refused::new(Code::Unauthorized, detail);
+fn presented(headers: &HeaderMap) -> Result<Credential, ApiError> {
+    let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Err(unauthorized("the request has no credential")

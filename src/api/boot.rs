@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -15,17 +15,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{IdempotencyKey, Json, LARGE, idempotency_parameter};
-use super::openapi::{ASKED, BODY, refusals};
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, Params};
+use super::auth::Authenticated;
+use super::extract::{IdempotencyKey, JsonBody, LARGE_BODY, idempotency_parameter};
+use super::openapi::{AUTHENTICATED, WITH_BODY, error_responses};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, QueryParams};
 use crate::crypto::memory::WipedBuffer;
 use crate::domain::name::SecretName;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::store;
 use crate::store::{BootAsk, Caller};
-use crate::wire::{BootRequest, BootResponse, Code, Explanation, Released, Value, ValueBase64, paths};
+use crate::wire::{
+    BootRequest, BootResponse, Code, ExplainResponse, ReleasedView, Value, ValueBase64, paths,
+};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -35,17 +37,17 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// Names in one list of a boot's request.
 const MAX_NAMES: usize = 1000;
 
-refusals! {
-    Booting = [ASKED, BODY, &[
+error_responses! {
+    Booting = [AUTHENTICATED, WITH_BODY, &[
         Code::TicketSpent, Code::Locked, Code::Unprocessable, Code::NameInvalid, Code::StoreFull, Code::Conflict,
     ]];
-    Explaining = [ASKED, BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
+    Explaining = [AUTHENTICATED, WITH_BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
 }
 
 /// What `Idempotency-Key` means here.
-struct Attempt;
+struct AttemptKeyParam;
 
-impl utoipa::IntoParams for Attempt {
+impl utoipa::IntoParams for AttemptKeyParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description =
             "The same for all tries of one boot: within five minutes they spend one use of the ticket.";
@@ -57,16 +59,16 @@ impl utoipa::IntoParams for Attempt {
 ///
 /// The use, the record of the boot and its audit entry are durable before the answer begins.
 #[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
-    params(Attempt),
+    params(AttemptKeyParam),
     responses((status = 200, body = BootResponse, description = "The release."), Booting),
     security(("ticket" = [])))]
 async fn boot(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
     IdempotencyKey(attempt): IdempotencyKey,
-    Json(body): Json<BootRequest, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
+    JsonBody(body): JsonBody<BootRequest, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
     let answer = release(&api, &caller, body, attempt).await;
     let metrics = api.metrics();
     match &answer {
@@ -85,7 +87,7 @@ async fn release(
     caller: &Caller,
     body: BootRequest,
     attempt: Option<String>,
-) -> Result<(u64, Bytes), Refused> {
+) -> Result<(u64, Bytes), ApiError> {
     let ask = BootAsk { attempt, ..ask_of(body)? };
     // Of whoever else is not a ticket's, the store says that it may not.
     let _turn = match caller.org() {
@@ -97,7 +99,7 @@ async fn release(
     let room = released.values.iter().map(|released| AROUND + released.value.len()).sum();
     let bytes = written(&response(released), room).map_err(|_| {
         tracing::error!("a boot's answer could not be written");
-        Refused::new(Code::Internal, "the request could not be done; the server's log says more")
+        ApiError::new(Code::Internal, "the request could not be done; the server's log says more")
     })?;
     Ok((count, bytes))
 }
@@ -106,16 +108,16 @@ async fn release(
 ///
 /// Spends nothing, opens nothing, works on a locked store.
 #[utoipa::path(post, path = paths::EXPLAIN, tag = "boots", operation_id = "explain", request_body = BootRequest,
-    responses((status = 200, body = Explanation, description = "What would be released, without values."), Explaining),
+    responses((status = 200, body = ExplainResponse, description = "What would be released, without values."), Explaining),
     security(("ticket" = [])))]
 async fn explain(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<BootRequest, LARGE>,
-) -> Result<Answer<Explanation>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<BootRequest, LARGE_BODY>,
+) -> Result<Json<ExplainResponse>, ApiError> {
     let explained = api.store().explain(&caller, ask_of(body)?).await?;
-    Ok(Answer(Explanation {
+    Ok(Json(ExplainResponse {
         organization: explained.org.to_string(),
         member: explained.member.to_string(),
         receipt: explained.receipt,
@@ -125,13 +127,13 @@ async fn explain(
     }))
 }
 
-fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
-    let mut faults = Faults::default();
-    let request = Request {
-        plugins: body.plugins.map(|plugins| each(&mut faults, "plugins", &plugins)),
-        include: names(&mut faults, "include", &body.include),
-        exclude: names(&mut faults, "exclude", &body.exclude),
-        references: names(&mut faults, "references", &body.references),
+fn ask_of(body: BootRequest) -> Result<BootAsk, ApiError> {
+    let mut errors = FieldErrors::default();
+    let request = ResolveRequest {
+        plugins: body.plugins.map(|plugins| each(&mut errors, "plugins", &plugins)),
+        include: names(&mut errors, "include", &body.include),
+        exclude: names(&mut errors, "exclude", &body.exclude),
+        references: names(&mut errors, "references", &body.references),
     };
     for (field, text) in [
         ("machine", &body.machine),
@@ -141,34 +143,34 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, Refused> {
     ] {
         let Some(text) = text.as_deref() else { continue };
         if !(1..=128).contains(&text.len()) || text.chars().any(char::is_control) {
-            faults.add_as(Code::Unprocessable, field, "expected 1 to 128 bytes without control characters");
+            errors.add_as(Code::Unprocessable, field, "expected 1 to 128 bytes without control characters");
         }
     }
-    faults.refusal()?;
+    errors.into_result()?;
     let BootRequest { machine, kernel_boot, host, agent, .. } = body;
     Ok(BootAsk { request, machine, kernel_boot, host, agent, attempt: None })
 }
 
-fn names(faults: &mut Faults, field: &str, texts: &[String]) -> BTreeSet<String> {
-    each::<SecretName>(faults, field, texts).into_iter().map(|name| name.to_string()).collect()
+fn names(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<String> {
+    each::<SecretName>(errors, field, texts).into_iter().map(|name| name.to_string()).collect()
 }
 
-fn each<T>(faults: &mut Faults, field: &str, texts: &[String]) -> BTreeSet<T>
+fn each<T>(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<T>
 where
     T: std::str::FromStr<Err: std::fmt::Display> + Ord,
 {
     if texts.len() > MAX_NAMES {
-        faults.add(field, format!("has more than {MAX_NAMES} names"));
+        errors.add(field, format!("has more than {MAX_NAMES} names"));
         return BTreeSet::new();
     }
-    texts.iter().filter_map(|text| faults.take_as(Code::NameInvalid, field, text.parse())).collect()
+    texts.iter().filter_map(|text| errors.check_as(Code::NameInvalid, field, text.parse())).collect()
 }
 
 fn response(released: store::Released) -> BootResponse {
     let value = |released: store::ReleasedValue| {
         let text = Value::of(&released.value);
         let value_base64 = if text.is_none() { Some(ValueBase64::of(&released.value)) } else { None };
-        Released { id: released.id.to_string(), value: text, value_base64 }
+        ReleasedView { id: released.id.to_string(), value: text, value_base64 }
     };
     BootResponse {
         boot: released.boot.to_string(),
@@ -215,7 +217,7 @@ mod tests {
         let bytes = written(&response, 0).unwrap();
         assert_eq!(bytes, serde_json::to_vec(&response).unwrap());
         let back: BootResponse = serde_json::from_slice(&bytes).unwrap();
-        let [first, second, _]: [Released; 3] = back.values.try_into().unwrap();
+        let [first, second, _]: [ReleasedView; 3] = back.values.try_into().unwrap();
         assert_eq!(first.value.unwrap().into_secret().expose(), b"a \"quoted\"\nline");
         assert_eq!(second.value_base64.unwrap().into_secret().unwrap().expose(), [0xff, 0]);
     }

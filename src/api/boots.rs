@@ -1,6 +1,6 @@
 //! `/v1/boots`: who was given what, and the agents' word that it was used. Holds no values.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use tracing::Instrument as _;
@@ -8,17 +8,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::auth::Authenticated;
+use super::extract::{JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::page;
-use super::problem::Refused;
-use super::query::{FromQuery, NoParams, Params, Query};
+use super::problem::ApiError;
+use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::{BootFilter, Cursor, PageAsk};
-use crate::wire::{BootReport, BootView, Code, HolderView, Page, paths};
+use crate::wire::{BootView, Code, HolderView, PageView, ReportBootRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -30,16 +30,16 @@ pub(crate) fn reports() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(report))
 }
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
-    Reading = [ASKED, &[Code::NotFound]];
-    Reporting = [ASKED, BODY, WRITING, &[Code::NotFound, Code::Unprocessable]];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    Reading = [AUTHENTICATED, &[Code::NotFound]];
+    Reporting = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::Unprocessable]];
 }
 
 /// Parameters of the list; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-struct ListBoots {
+struct ListBootsQuery {
     /// That were given this secret: its id, its name or its exported name. Works after its deletion too.
     #[param(min_length = 1, max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     secret: Option<String>,
@@ -57,10 +57,10 @@ struct ListBoots {
     limit: usize,
 }
 
-impl FromQuery for ListBoots {
+impl FromQuery for ListBootsQuery {
     const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self {
             secret: query.text("secret", 256),
             member: query.parsed("member"),
@@ -75,17 +75,17 @@ impl FromQuery for ListBoots {
 /// Boots that happened
 ///
 /// Newest first. A page may be short, even empty, and still have a `next`.
-#[utoipa::path(get, path = paths::BOOTS, tag = "boots", operation_id = "list_boots", params(ListBoots),
-    responses((status = 200, body = Page<BootView>, description = "A page."), Listing), security(("member" = [])))]
+#[utoipa::path(get, path = paths::BOOTS, tag = "boots", operation_id = "list_boots", params(ListBootsQuery),
+    responses((status = 200, body = PageView<BootView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_boots(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListBoots>,
-) -> Result<Answer<Page<BootView>>, Refused> {
-    let ListBoots { secret, member, ticket, live, cursor, limit } = ask;
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListBootsQuery>,
+) -> Result<Json<PageView<BootView>>, ApiError> {
+    let ListBootsQuery { secret, member, ticket, live, cursor, limit } = ask;
     let filter = BootFilter { member, ticket, secret, live: live == Some(true) };
     let found = api.store().list_boots(&caller, &filter, PageAsk { cursor, limit: Some(limit) }).await?;
-    Ok(Answer(page(found, boot_view)))
+    Ok(Json(page(found, boot_view)))
 }
 
 /// One boot
@@ -94,33 +94,33 @@ async fn list_boots(
     responses((status = 200, body = BootView, description = "The boot."), Reading), security(("member" = [])))]
 async fn boot_record(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<BootId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<BootView>, Refused> {
-    Ok(Answer(boot_view(api.store().boot_record(&caller, id).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<BootId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<BootView>, ApiError> {
+    Ok(Json(boot_view(api.store().boot_record(&caller, id).await?)))
 }
 
 /// The agent's word that the workload was started
 ///
 /// By the ticket that booted. Repeating it changes nothing.
-#[utoipa::path(post, path = paths::BOOT_REPORT, tag = "boots", operation_id = "report", request_body = BootReport,
+#[utoipa::path(post, path = paths::BOOT_REPORT, tag = "boots", operation_id = "report", request_body = ReportBootRequest,
     params(("id" = BootId, Path)),
     responses((status = 204, description = "It is recorded."), Reporting), security(("ticket" = [])))]
 async fn report(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<BootId>,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<BootReport>,
-) -> Result<StatusCode, Refused> {
-    let BootReport { digest, variables } = body;
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<BootId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<ReportBootRequest>,
+) -> Result<StatusCode, ApiError> {
+    let ReportBootRequest { digest, variables } = body;
     // The agent execs right after it has sent this: what it asked for goes on without it.
     let work = async move { api.store().report(&caller, id, store::Report { digest, variables }).await };
     match tokio::spawn(work.in_current_span()).await {
-        Ok(done) => done.map(|()| StatusCode::NO_CONTENT).map_err(Refused::from),
+        Ok(done) => done.map(|()| StatusCode::NO_CONTENT).map_err(ApiError::from),
         Err(_) => {
-            Err(Refused::new(Code::Internal, "the request could not be done; the server's log says more"))
+            Err(ApiError::new(Code::Internal, "the request could not be done; the server's log says more"))
         }
     }
 }

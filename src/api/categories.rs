@@ -1,22 +1,22 @@
 //! `/v1/categories`, `/v1/presets`, `/v1/statistics`: what secrets are grouped by, made from, and how many there are.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::auth::Authenticated;
+use super::extract::{JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::plugins::named;
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, Params};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, QueryParams};
 use crate::domain::catalog::{CategoryForm, Preset};
 use crate::domain::name::Category;
 use crate::store;
 use crate::wire::{
-    CategoryDeclaration, CategoryView, Code, Page, PresetFieldView, PresetView, StatisticsView, paths,
+    CategoryView, Code, DeclareCategoryRequest, PageView, PresetFieldView, PresetView, StatisticsView, paths,
 };
 
 /// The routes of this file.
@@ -28,49 +28,49 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(statistics))
 }
 
-refusals! {
-    Reading = [ASKED];
-    Declaring = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
-    Removing = [ASKED, WRITING, &[Code::NotFound]];
+error_responses! {
+    Reading = [AUTHENTICATED];
+    Declaring = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
 /// Categories
 ///
 /// The five that every organization has come first, then its own and words that are only in use, in one page.
 #[utoipa::path(get, path = paths::CATEGORIES, tag = "catalog", operation_id = "list_categories",
-    responses((status = 200, body = Page<CategoryView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<CategoryView>, description = "All of them."), Reading), security(("member" = [])))]
 async fn list_categories(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Page<CategoryView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<PageView<CategoryView>>, ApiError> {
     let all = api.store().categories(&caller).await?;
-    Ok(Answer(Page { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: all.into_iter().map(view).collect(), next: None }))
 }
 
 /// Declares a category
 ///
 /// One of the five is shown otherwise from now on.
-#[utoipa::path(put, path = paths::CATEGORY, tag = "catalog", operation_id = "put_category", request_body = CategoryDeclaration,
+#[utoipa::path(put, path = paths::CATEGORY, tag = "catalog", operation_id = "put_category", request_body = DeclareCategoryRequest,
     params(("name" = Category, Path)),
     responses((status = 200, body = CategoryView, description = "It is declared."), Declaring), security(("member" = [])))]
 async fn put_category(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<Category>,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<CategoryDeclaration>,
-) -> Result<Answer<CategoryView>, Refused> {
-    let mut faults = Faults::default();
-    let title = named(&mut faults, "title", &body.title);
-    let colour = faults.take_as(Code::InvalidRequest, "colour", body.colour.parse());
-    let description = faults.take_as(Code::InvalidRequest, "description", body.description.parse());
-    faults.refusal()?;
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<Category>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<DeclareCategoryRequest>,
+) -> Result<Json<CategoryView>, ApiError> {
+    let mut errors = FieldErrors::default();
+    let title = named(&mut errors, "title", &body.title);
+    let colour = errors.check_as(Code::InvalidRequest, "colour", body.colour.parse());
+    let description = errors.check_as(Code::InvalidRequest, "description", body.description.parse());
+    errors.into_result()?;
     let (Some(title), Some(colour), Some(description)) = (title, colour, description) else {
-        return Err(Refused::new(Code::InvalidRequest, "the body is incomplete"));
+        return Err(ApiError::new(Code::InvalidRequest, "the body is incomplete"));
     };
     let new = store::NewCategory { name, form: CategoryForm { title, colour, description } };
-    Ok(Answer(view(api.store().put_category(&caller, new).await?)))
+    Ok(Json(view(api.store().put_category(&caller, new).await?)))
 }
 
 /// Removes a category
@@ -81,25 +81,25 @@ async fn put_category(
     responses((status = 200, body = CategoryView, description = "It is removed."), Removing), security(("member" = [])))]
 async fn remove_category(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<Category>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<CategoryView>, Refused> {
-    Ok(Answer(view(api.store().remove_category(&caller, &name).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<Category>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<CategoryView>, ApiError> {
+    Ok(Json(view(api.store().remove_category(&caller, &name).await?)))
 }
 
 /// Presets
 ///
 /// Names, category and form of well-known platforms' secrets: the program's, and those that its operator added.
 #[utoipa::path(get, path = paths::PRESETS, tag = "catalog", operation_id = "list_presets",
-    responses((status = 200, body = Page<PresetView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<PresetView>, description = "All of them."), Reading), security(("member" = [])))]
 async fn list_presets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Page<PresetView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<PageView<PresetView>>, ApiError> {
     let presets = api.store().presets_for(&caller).await?;
-    Ok(Answer(Page { items: presets.all().iter().map(preset_view).collect(), next: None }))
+    Ok(Json(PageView { items: presets.all().iter().map(preset_view).collect(), next: None }))
 }
 
 /// Counts of the secrets that the caller may see
@@ -107,11 +107,11 @@ async fn list_presets(
     responses((status = 200, body = StatisticsView, description = "The counts."), Reading), security(("member" = [])))]
 async fn statistics(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<StatisticsView>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<StatisticsView>, ApiError> {
     let found = api.store().statistics(&caller).await?;
-    Ok(Answer(StatisticsView {
+    Ok(Json(StatisticsView {
         total: found.total,
         encrypted: found.encrypted,
         plain: found.plain,

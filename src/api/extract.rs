@@ -1,6 +1,6 @@
 //! Bodies, path parameters and headers of requests, parsed by our own words: none of axum's or serde's messages is
 //! passed on or logged, because they quote what they could not parse. Never reads a body before the credential is
-//! known: handlers take [`super::auth::Asked`] first.
+//! known: handlers take [`super::auth::Authenticated`] first.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,27 +16,27 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Required, Schema, Type};
 use zeroize::Zeroizing;
 
 use super::Api;
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::crypto::memory::WipedBuffer;
 use crate::domain::id::VersionId;
 use crate::wire::{Code, Object};
 
 /// Bodies that hold no value.
-pub const SMALL: usize = 64 * 1024;
+pub const SMALL_BODY: usize = 64 * 1024;
 /// Bodies of deposits: a file of 1 MiB in base64, or sealed, and what goes with it.
-pub const LARGE: usize = 2 * 1024 * 1024;
+pub const LARGE_BODY: usize = 2 * 1024 * 1024;
 
 /// A JSON body of at most `LIMIT` bytes. The bytes it was read from are wiped.
-pub struct Json<T, const LIMIT: usize = SMALL>(pub T);
+pub struct JsonBody<T, const LIMIT: usize = SMALL_BODY>(pub T);
 
-impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT> {
-    type Rejection = Refused;
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for JsonBody<T, LIMIT> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Refused> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         is_within(&parts.headers, LIMIT)?;
         is_json(&parts.headers)?;
-        let whole = whole_body(api, &parts.headers, body, LIMIT).await?;
+        let whole = read_whole_body(api, &parts.headers, body, LIMIT).await?;
         serde_json::from_slice(&whole.bytes)
             .map(|Object(body)| Self(body))
             .map_err(|error| unreadable(&error))
@@ -44,14 +44,14 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Api> for Json<T, LIMIT
 }
 
 /// A body that was read whole, and its share of the memory that bodies may take.
-pub(crate) struct Whole {
+pub(crate) struct BufferedBody {
     /// Wiped when dropped.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     _memory: tokio::sync::OwnedSemaphorePermit,
 }
 
 /// Refuses a body that says that it is longer.
-pub(crate) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused> {
+pub(crate) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
     match declared_length(headers) {
         Some(length) if length > limit => Err(too_large(limit)),
         _ => Ok(()),
@@ -59,19 +59,19 @@ pub(crate) fn is_within(headers: &HeaderMap, limit: usize) -> Result<(), Refused
 }
 
 /// Reads a body of at most `limit` bytes, in time.
-pub(crate) async fn whole_body(
+pub(crate) async fn read_whole_body(
     api: &Api,
     headers: &HeaderMap,
     body: axum::body::Body,
     limit: usize,
-) -> Result<Whole, Refused> {
+) -> Result<BufferedBody, ApiError> {
     let declared = declared_length(headers);
     // Reserved before the first byte is read, so that many large bodies at once are refused and not gathered.
     let _memory = api.limits().reserve_body(declared.unwrap_or(limit))?;
     let read = read_body(body, limit, declared.unwrap_or(4096));
     match tokio::time::timeout(api.limits().settings().body_timeout, read).await {
-        Ok(read) => Ok(Whole { bytes: read?, _memory }),
-        Err(_) => Err(Refused::new(Code::RequestTimeout, "the body did not arrive in time")),
+        Ok(read) => Ok(BufferedBody { bytes: read?, _memory }),
+        Err(_) => Err(ApiError::new(Code::RequestTimeout, "the body did not arrive in time")),
     }
 }
 
@@ -79,8 +79,8 @@ fn declared_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Refused> {
-    let unsupported = |detail: &str| Err(Refused::new(Code::UnsupportedMediaType, detail));
+fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let unsupported = |detail: &str| Err(ApiError::new(Code::UnsupportedMediaType, detail));
     let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return unsupported("the request has no Content-Type");
     };
@@ -98,10 +98,10 @@ async fn read_body(
     mut body: axum::body::Body,
     limit: usize,
     capacity: usize,
-) -> Result<Zeroizing<Vec<u8>>, Refused> {
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let mut bytes = WipedBuffer::with_capacity(capacity);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refused::new(Code::InvalidRequest, "the body broke off"))?;
+        let frame = frame.map_err(|_| ApiError::new(Code::InvalidRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > limit {
             return Err(too_large(limit));
@@ -111,11 +111,11 @@ async fn read_body(
     Ok(bytes.into_inner())
 }
 
-fn too_large(limit: usize) -> Refused {
-    Refused::new(Code::PayloadTooLarge, format!("the body has more than {limit} bytes"))
+fn too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, format!("the body has more than {limit} bytes"))
 }
 
-fn unreadable(error: &serde_json::Error) -> Refused {
+fn unreadable(error: &serde_json::Error) -> ApiError {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Syntax => "is not JSON",
@@ -125,23 +125,23 @@ fn unreadable(error: &serde_json::Error) -> Refused {
         }
     };
     let (line, column) = (error.line(), error.column());
-    Refused::new(Code::InvalidRequest, format!("the body {what} (line {line}, column {column})"))
+    ApiError::new(Code::InvalidRequest, format!("the body {what} (line {line}, column {column})"))
         .hint("GET /v1/openapi.json describes the fields")
 }
 
 /// The path's one parameter, parsed.
-pub struct InPath<T>(pub T);
+pub struct PathParam<T>(pub T);
 
-impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for InPath<T> {
-    type Rejection = Refused;
+impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for PathParam<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
-        let unreadable = || Refused::new(Code::InvalidRequest, "the path is not percent-encoded UTF-8");
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let unreadable = || ApiError::new(Code::InvalidRequest, "the path is not percent-encoded UTF-8");
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
         let (name, text) = params.iter().next().ok_or_else(unreadable)?;
-        let mut faults = super::problem::Faults::default();
-        let read = faults.take(name, text.parse());
-        faults.refusal()?;
+        let mut errors = super::problem::FieldErrors::default();
+        let read = errors.check(name, text.parse());
+        errors.into_result()?;
         read.map(Self).ok_or_else(unreadable)
     }
 }
@@ -184,16 +184,16 @@ fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schem
 pub struct IfMatch(pub Option<VersionId>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Refused;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let Some(text) = only_one(&parts.headers, &header::IF_MATCH)? else { return Ok(Self(None)) };
         if text == "*" {
             return Ok(Self(None));
         }
         let tag = text.strip_prefix("W/").unwrap_or(text);
         let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
-            return Err(Refused::new(
+            return Err(ApiError::new(
                 Code::InvalidRequest,
                 "If-Match: expected one entity tag in quotes, or *",
             ));
@@ -201,7 +201,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         // A tag that is weak or none of ours matches nothing (RFC 9110 section 13.1.1).
         match opaque.parse() {
             Ok(version) if tag == text => Ok(Self(Some(version))),
-            _ => Err(Refused::new(Code::VersionMismatch, "If-Match names no version of a secret")),
+            _ => Err(ApiError::new(Code::VersionMismatch, "If-Match names no version of a secret")),
         }
     }
 }
@@ -210,25 +210,25 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Refused;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let name = HeaderName::from_static("idempotency-key");
         let Some(text) = only_one(&parts.headers, &name)? else { return Ok(Self(None)) };
         if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             let detail = "Idempotency-Key: expected 1 to 128 visible ASCII characters";
-            return Err(Refused::new(Code::InvalidRequest, detail));
+            return Err(ApiError::new(Code::InvalidRequest, detail));
         }
         Ok(Self(Some(text.to_owned())))
     }
 }
 
-fn only_one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refused> {
+fn only_one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     match (first.to_str(), values.next()) {
         (Ok(text), None) => Ok(Some(text.trim())),
-        _ => Err(Refused::new(Code::InvalidRequest, format!("the header {name} is not one line of ASCII"))),
+        _ => Err(ApiError::new(Code::InvalidRequest, format!("the header {name} is not one line of ASCII"))),
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
         for text in
             ["{\"canary", "canary", "{\"canary\":1}", "{\"role\":\"canary\"}", "\"canary\"", "{\"role\":{}}"]
         {
-            let error = serde_json::from_str::<crate::wire::MemberChange>(text).unwrap_err();
+            let error = serde_json::from_str::<crate::wire::UpdateMemberRequest>(text).unwrap_err();
             let refused = unreadable(&error);
             assert!(!format!("{refused:?}").contains("canary"), "{text}");
             assert_eq!(refused.code(), Code::InvalidRequest);

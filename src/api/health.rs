@@ -7,16 +7,16 @@ use http::header;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Asked;
-use super::front::Peer;
-use super::metrics::Gauges;
+use super::auth::Authenticated;
+use super::metrics::GaugeValues;
+use super::middleware::Peer;
 use super::openapi::{Anyone, ByOperator, Unready};
-use super::problem::Refused;
-use super::query::{NoParams, Params};
+use super::problem::ApiError;
+use super::query::{NoParams, QueryParams};
 use super::{Api, metrics};
 use crate::domain::role::Principal;
 use crate::store::Caller;
-use crate::wire::{Code, Health, paths};
+use crate::wire::{Code, HealthView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -25,21 +25,24 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Liveness: the process answers
 #[utoipa::path(get, path = paths::HEALTHZ, tag = "server", operation_id = "healthz",
-    responses((status = 200, body = Health, description = "It does."), Anyone), security(()))]
-async fn healthz(Params(NoParams): Params<NoParams>) -> Json<Health> {
-    Json(Health { status: "ok".to_owned() })
+    responses((status = 200, body = HealthView, description = "It does."), Anyone), security(()))]
+async fn healthz(QueryParams(NoParams): QueryParams<NoParams>) -> Json<HealthView> {
+    Json(HealthView { status: "ok".to_owned() })
 }
 
 /// Readiness: the byte store answers
 ///
 /// A locked store is ready: it takes deposits.
 #[utoipa::path(get, path = paths::READYZ, tag = "server", operation_id = "readyz",
-    responses((status = 200, body = Health, description = "It does."), Anyone, Unready), security(()))]
-async fn readyz(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> Result<Json<Health>, Refused> {
+    responses((status = 200, body = HealthView, description = "It does."), Anyone, Unready), security(()))]
+async fn readyz(
+    State(api): State<Api>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<HealthView>, ApiError> {
     if api.store().healthy().await && !api.is_draining() {
-        Ok(Json(Health { status: "ok".to_owned() }))
+        Ok(Json(HealthView { status: "ok".to_owned() }))
     } else {
-        Err(Refused::new(Code::Unavailable, "the store is not ready"))
+        Err(ApiError::new(Code::Unavailable, "the store is not ready"))
     }
 }
 
@@ -49,20 +52,20 @@ async fn readyz(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> R
 #[utoipa::path(get, path = paths::METRICS, tag = "server", operation_id = "metrics",
     responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."), ByOperator),
     security((), ("operator" = [])))]
-async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl IntoResponse, Refused> {
+async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl IntoResponse, ApiError> {
     let (mut parts, _) = request.into_parts();
     let caller = if Peer::of(&parts.extensions) == Peer::Socket {
         Caller::this_process()
     } else {
-        Asked::from_request_parts(&mut parts, &api).await?.0
+        Authenticated::from_request_parts(&mut parts, &api).await?.0
     };
     if *caller.principal() != Principal::Operator {
-        return Err(Refused::new(Code::Forbidden, "metrics are for the store's operator"));
+        return Err(ApiError::new(Code::Forbidden, "metrics are for the store's operator"));
     }
-    Params::<NoParams>::from_request_parts(&mut parts, &api).await?;
+    QueryParams::<NoParams>::from_request_parts(&mut parts, &api).await?;
     let status = api.store().status(&caller).await?;
     let (boots_at_work, boots_waiting) = api.admission().counts();
-    let gauges = Gauges {
+    let gauges = GaugeValues {
         boots_at_work,
         boots_waiting,
         locked: status.locked,

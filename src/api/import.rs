@@ -1,46 +1,46 @@
 //! `/v1/import`: a `.env` file, with each line's fate. Stores all of it or nothing.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{Json, LARGE};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::auth::Authenticated;
+use super::extract::{JsonBody, LARGE_BODY};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::plugins::named;
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, Params};
-use crate::domain::import::Fate;
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, QueryParams};
+use crate::domain::import::ImportOutcome;
 use crate::store;
-use crate::wire::{Code, ImportLineView, ImportRequest, ImportView, paths};
+use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(import))
 }
 
-refusals! {
-    Importing = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
+error_responses! {
+    Importing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
 }
 
 /// Deposits a `.env` file
 ///
 /// In one commit, or nothing of it. Ask with `preview` first: the answer says what would become of each line.
 #[utoipa::path(post, path = paths::IMPORT, tag = "secrets", operation_id = "import", request_body = ImportRequest,
-    responses((status = 200, body = ImportView, description = "It is stored, durably; or it was a preview."), Importing),
+    responses((status = 200, body = ImportResponse, description = "It is stored, durably; or it was a preview."), Importing),
     security(("member" = [])))]
 async fn import(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<ImportRequest, LARGE>,
-) -> Result<Answer<ImportView>, Refused> {
-    let mut faults = Faults::default();
-    let plugin = body.plugin.as_deref().and_then(|name| named(&mut faults, "plugin", name));
-    let category = body.category.as_deref().and_then(|name| named(&mut faults, "category", name));
-    faults.refusal()?;
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<ImportRequest, LARGE_BODY>,
+) -> Result<Json<ImportResponse>, ApiError> {
+    let mut errors = FieldErrors::default();
+    let plugin = body.plugin.as_deref().and_then(|name| named(&mut errors, "plugin", name));
+    let category = body.category.as_deref().and_then(|name| named(&mut errors, "category", name));
+    errors.into_result()?;
     let ask = store::ImportAsk {
         text: body.env.into_secret(),
         scope: body.scope,
@@ -54,22 +54,22 @@ async fn import(
     if !report.stored && !body.preview {
         return Err(not_stored(&report.lines));
     }
-    Ok(Answer(ImportView { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
+    Ok(Json(ImportResponse { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
 }
 
-fn not_stored(lines: &[store::ImportLine]) -> Refused {
-    let mut faults = Faults::default();
-    for line in lines.iter().filter(|line| line.fate == Fate::Refused) {
+fn not_stored(lines: &[store::ImportLine]) -> ApiError {
+    let mut errors = FieldErrors::default();
+    for line in lines.iter().filter(|line| line.fate == ImportOutcome::Refused) {
         let why = line.why.clone().unwrap_or_default();
-        faults.add_as(Code::Unprocessable, &format!("env line {}", line.line), why);
+        errors.add_as(Code::Unprocessable, &format!("env line {}", line.line), why);
     }
     if lines.is_empty() {
-        faults.add_as(Code::Unprocessable, "env", "it has no assignment");
+        errors.add_as(Code::Unprocessable, "env", "it has no assignment");
     }
-    faults.hint(Some("nothing is stored; preview shows what would become of each line"));
-    match faults.refusal() {
+    errors.hint(Some("nothing is stored; preview shows what would become of each line"));
+    match errors.into_result() {
         Err(refused) => refused,
-        Ok(()) => Refused::new(Code::Unprocessable, "nothing is stored"),
+        Ok(()) => ApiError::new(Code::Unprocessable, "nothing is stored"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Locking and unlocking, key slots, and what depositors need. Passphrases and key files pass through here in memory
 //! that is wiped, and never into a log or an answer.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
@@ -10,17 +10,18 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::Api;
-use super::auth::{Asked, guessed};
-use super::extract::{InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, PageOnly, Params};
+use super::auth::{Authenticated, count_guess};
+use super::extract::{JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, PageQuery, QueryParams};
 use super::tokens::label;
 use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::UnlockError;
 use crate::wire::{
-    Code, DepositInfo, KeyslotView, Lock, NewKeyslot, Page, Unlock, UnlockSecret, UnlockedView, paths,
+    AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
+    UnlockResponse, UnlockText, paths,
 };
 
 /// The routes of this file.
@@ -36,25 +37,25 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// The longest passphrase or key file, in bytes.
 const MAX_SECRET: usize = 4096;
 
-refusals! {
-    Reading = [ASKED];
-    Listing = [ASKED, &[Code::Unprocessable]];
-    Unlocking = [ASKED, BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
-    Locking = [ASKED, &[Code::StoreFull]];
-    Adding = [ASKED, BODY, WRITING, &[Code::Locked, Code::Unprocessable]];
-    Removing = [ASKED, WRITING, &[Code::NotFound, Code::LastKeyslot]];
+error_responses! {
+    Reading = [AUTHENTICATED];
+    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
+    Unlocking = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
+    Locking = [AUTHENTICATED, &[Code::StoreFull]];
+    Adding = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::Unprocessable]];
+    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastKeyslot]];
 }
 
 /// What a client needs to seal a deposit
 #[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key",
-    responses((status = 200, body = DepositInfo, description = "The deposit key."), Reading), security(("member" = [])))]
+    responses((status = 200, body = DepositKeyView, description = "The deposit key."), Reading), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<DepositInfo>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<DepositKeyView>, ApiError> {
     let info = api.store().deposit_info(&caller).await?;
-    Ok(Answer(DepositInfo {
+    Ok(Json(DepositKeyView {
         store: info.store.to_string(),
         organization: info.org.to_string(),
         member: info.member.to_string(),
@@ -70,75 +71,75 @@ async fn deposit_key(
 /// Loads the release key
 ///
 /// With a passphrase or a key file's text. Wrong ones are slowed per source.
-#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = Unlock,
-    responses((status = 200, body = UnlockedView, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
+#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = UnlockRequest,
+    responses((status = 200, body = UnlockResponse, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
 async fn unlock(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<Unlock>,
-) -> Result<Answer<UnlockedView>, Refused> {
-    let mut faults = Faults::default();
-    let secret = secret_of(&mut faults, body.passphrase, body.key_file);
-    faults.refusal()?;
-    let secret = secret.ok_or_else(|| Refused::new(Code::InvalidRequest, "the body is incomplete"))?;
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<UnlockRequest>,
+) -> Result<Json<UnlockResponse>, ApiError> {
+    let mut errors = FieldErrors::default();
+    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
+    errors.into_result()?;
+    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
     let unlocked = api.store().unlock(&caller, secret).await.inspect_err(|error| {
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            guessed(&api, caller.source());
+            count_guess(&api, caller.source());
         }
     })?;
-    Ok(Answer(UnlockedView { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
+    Ok(Json(UnlockResponse { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
 }
 
 /// Drops the release key
 ///
 /// Boots that were being answered finish; others are refused until the store is unlocked again.
 #[utoipa::path(post, path = paths::LOCK, tag = "keys", operation_id = "lock",
-    responses((status = 200, body = Lock, description = "It is locked."), Locking), security(("operator" = [])))]
+    responses((status = 200, body = LockResponse, description = "It is locked."), Locking), security(("operator" = [])))]
 async fn lock(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Lock>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<LockResponse>, ApiError> {
     api.store().lock(&caller).await?;
-    Ok(Answer(Lock { locked: true }))
+    Ok(Json(LockResponse { locked: true }))
 }
 
 /// The key slots
 #[utoipa::path(get, path = paths::KEYSLOTS, tag = "keys", operation_id = "keyslots",
-    params(PageOnly),
-    responses((status = 200, body = Page<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
+    params(PageQuery),
+    responses((status = 200, body = PageView<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
 async fn keyslots(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<PageOnly>,
-) -> Result<Answer<Page<KeyslotView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<PageQuery>,
+) -> Result<Json<PageView<KeyslotView>>, ApiError> {
     let slots = api.store().keyslots(&caller).await?;
     // There are 16 at most, so one page holds them and no cursor was ever given out.
     if ask.page().cursor.is_some() {
-        return Err(Refused::new(Code::Unprocessable, "cursor: is none of this list"));
+        return Err(ApiError::new(Code::Unprocessable, "cursor: is none of this list"));
     }
-    Ok(Answer(Page { items: slots.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: slots.into_iter().map(view).collect(), next: None }))
 }
 
 /// Adds a key slot
 ///
 /// On an unlocked store.
-#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = NewKeyslot,
+#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = AddKeyslotRequest,
     responses((status = 201, body = KeyslotView, description = "The slot."), Adding), security(("operator" = [])))]
 async fn add_keyslot(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewKeyslot>,
-) -> Result<impl IntoResponse, Refused> {
-    let mut faults = Faults::default();
-    let secret = secret_of(&mut faults, body.passphrase, body.key_file);
-    let label = label(&mut faults, body.label.as_deref());
-    faults.refusal()?;
-    let secret = secret.ok_or_else(|| Refused::new(Code::InvalidRequest, "the body is incomplete"))?;
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<AddKeyslotRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut errors = FieldErrors::default();
+    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
+    let label = label(&mut errors, body.label.as_deref());
+    errors.into_result()?;
+    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
     let slot = store::NewKeyslot { credential: body.credential, secret, label, argon2: None };
-    Ok((StatusCode::CREATED, Answer(view(api.store().add_keyslot(&caller, slot).await?))))
+    Ok((StatusCode::CREATED, Json(view(api.store().add_keyslot(&caller, slot).await?))))
 }
 
 /// Removes a key slot
@@ -149,25 +150,25 @@ async fn add_keyslot(
     responses((status = 200, body = KeyslotView, description = "It is removed."), Removing), security(("operator" = [])))]
 async fn remove_keyslot(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SlotId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<KeyslotView>, Refused> {
-    Ok(Answer(view(api.store().remove_keyslot(&caller, id).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SlotId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<KeyslotView>, ApiError> {
+    Ok(Json(view(api.store().remove_keyslot(&caller, id).await?)))
 }
 
 fn secret_of(
-    faults: &mut Faults,
-    passphrase: Option<UnlockSecret>,
-    key_file: Option<UnlockSecret>,
+    errors: &mut FieldErrors,
+    passphrase: Option<UnlockText>,
+    key_file: Option<UnlockText>,
 ) -> Option<store::UnlockSecret> {
     // The type wipes itself, so its text is taken out and not moved.
-    let text = |mut secret: UnlockSecret| Zeroizing::new(std::mem::take(&mut secret.0));
+    let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
     let (field, secret) = match (passphrase, key_file) {
         (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
         (None, Some(key_file)) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),
         _ => {
-            faults.add("passphrase", "expected exactly one of passphrase and key_file");
+            errors.add("passphrase", "expected exactly one of passphrase and key_file");
             return None;
         }
     };
@@ -175,7 +176,7 @@ fn secret_of(
         store::UnlockSecret::Passphrase(text) | store::UnlockSecret::KeyFile(text) => text.chars().count(),
     };
     if !(1..=MAX_SECRET).contains(&length) {
-        faults.add(field, format!("expected 1 to {MAX_SECRET} characters"));
+        errors.add(field, format!("expected 1 to {MAX_SECRET} characters"));
     }
     Some(secret)
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::guesses::Guesses;
-use super::problem::Refused;
+use super::auth_throttle::AuthThrottle;
+use super::problem::ApiError;
 use crate::wire::Code;
 
 /// Unit in which the memory of bodies is counted.
@@ -16,13 +16,13 @@ const BODY_UNIT: usize = 1024;
 
 /// The limits' sizes.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LimitSettings {
     /// Requests being worked on, boots and their reports apart.
     pub in_flight: usize,
     /// Boots that wait for their turn.
     pub boots_waiting: usize,
     /// The longest that a boot may wait for its turn.
-    pub boot_patience: Duration,
+    pub boot_wait: Duration,
     /// Bytes of bodies being read, in all.
     pub body_memory: usize,
     /// Bytes of a request's headers, names and values.
@@ -31,13 +31,13 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long a request may take, from its headers to the answer's headers.
     pub request_timeout: Duration,
-    /// Guesses at credentials that one source has free.
+    /// AuthThrottle at credentials that one source has free.
     pub guesses: u32,
     /// One more guess comes back after each such time.
     pub guess_interval: Duration,
 }
 
-impl Default for Settings {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             // What people ask takes about a millisecond of one core: this is a queue of about a second.
@@ -45,7 +45,7 @@ impl Default for Settings {
             // As many as there may be connections; what bounds them is the time they would wait.
             boots_waiting: 4096,
             // A third of the time that agents have unless they are told otherwise.
-            boot_patience: Duration::from_secs(10),
+            boot_wait: Duration::from_secs(10),
             body_memory: 64 * 1024 * 1024,
             // Our own clients send less than 1 KiB; proxies add some.
             header_bytes: 16 * 1024,
@@ -60,72 +60,72 @@ impl Default for Settings {
 }
 
 /// The limits and what is used of them.
-pub struct Limits {
-    settings: Settings,
+pub struct RequestLimits {
+    settings: LimitSettings,
     requests: Arc<Semaphore>,
     boots: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
-    guesses: Guesses,
+    guesses: AuthThrottle,
 }
 
-impl Limits {
+impl RequestLimits {
     /// Nothing used.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: LimitSettings) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(settings.in_flight)),
             boots: Arc::new(Semaphore::new(settings.in_flight + settings.boots_waiting)),
             bodies: Arc::new(Semaphore::new(settings.body_memory / BODY_UNIT)),
-            guesses: Guesses::new(settings.guesses, settings.guess_interval),
+            guesses: AuthThrottle::new(settings.guesses, settings.guess_interval),
             settings,
         }
     }
 
     /// The sizes.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &LimitSettings {
         &self.settings
     }
 
     /// Room for one more request, until the permit is dropped.
-    pub fn admit(&self) -> Result<OwnedSemaphorePermit, Refused> {
+    pub fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         Arc::clone(&self.requests)
             .try_acquire_owned()
-            .map_err(|_| Refused::new(Code::Overloaded, "too many requests are being worked on"))
+            .map_err(|_| ApiError::new(Code::Overloaded, "too many requests are being worked on"))
     }
 
     /// As [`admit`](Self::admit), for a boot or its report: they wait in a line of their own, and neither keep people out
     /// nor are kept out by them.
-    pub fn admit_boot(&self) -> Result<OwnedSemaphorePermit, Refused> {
+    pub fn admit_boot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         Arc::clone(&self.boots)
             .try_acquire_owned()
-            .map_err(|_| Refused::new(Code::Overloaded, "too many boots are being worked on"))
+            .map_err(|_| ApiError::new(Code::Overloaded, "too many boots are being worked on"))
     }
 
     /// Room for a body of that many bytes, until the permit is dropped.
-    pub fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+    pub fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
         Arc::clone(&self.bodies)
             .try_acquire_many_owned(units)
-            .map_err(|_| Refused::new(Code::Overloaded, "too many large bodies are being read"))
+            .map_err(|_| ApiError::new(Code::Overloaded, "too many large bodies are being read"))
     }
 
     /// Requests being worked on.
     pub fn in_flight(&self) -> usize {
-        let Settings { in_flight, boots_waiting, .. } = self.settings;
+        let LimitSettings { in_flight, boots_waiting, .. } = self.settings;
         let room = self.requests.available_permits() + self.boots.available_permits();
         (2 * in_flight + boots_waiting).saturating_sub(room)
     }
 
     /// Refuses a source that has guessed too often; asked before its next credential is looked at.
-    pub fn may_present(&self, source: Option<IpAddr>, now: Instant) -> Result<(), Refused> {
+    pub fn check_auth_throttle(&self, source: Option<IpAddr>, now: Instant) -> Result<(), ApiError> {
         self.guesses.wait(source, now).map_or(Ok(()), |wait| {
             let refused =
-                Refused::new(Code::RateLimited, "too many wrong credentials came from this address");
+                ApiError::new(Code::RateLimited, "too many wrong credentials came from this address");
             Err(refused.retry_after(wait))
         })
     }
 
     /// Counts a wrong credential or passphrase from `source`.
-    pub fn guessed(&self, source: Option<IpAddr>, now: Instant) {
+    pub fn count_guess(&self, source: Option<IpAddr>, now: Instant) {
         self.guesses.count(source, now);
     }
 }
@@ -136,8 +136,12 @@ mod tests {
 
     #[test]
     fn what_is_over_a_limit_is_refused_at_once() {
-        let limits =
-            Limits::new(Settings { in_flight: 1, body_memory: 4096, guesses: 1, ..Settings::default() });
+        let limits = RequestLimits::new(LimitSettings {
+            in_flight: 1,
+            body_memory: 4096,
+            guesses: 1,
+            ..LimitSettings::default()
+        });
         let first = limits.admit().unwrap();
         assert_eq!(limits.in_flight(), 1);
         assert_eq!(limits.admit().unwrap_err().code(), Code::Overloaded);
@@ -150,7 +154,7 @@ mod tests {
         assert!(limits.reserve_body(4096).is_ok());
 
         let now = Instant::now();
-        limits.guessed(None, now);
-        assert_eq!(limits.may_present(None, now).unwrap_err().code(), Code::RateLimited);
+        limits.count_guess(None, now);
+        assert_eq!(limits.check_auth_throttle(None, now).unwrap_err().code(), Code::RateLimited);
     }
 }

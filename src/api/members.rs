@@ -1,6 +1,6 @@
 //! `/v1/members`: the members of the caller's organization.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
@@ -8,15 +8,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{IdempotencyKey, InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::auth::Authenticated;
+use super::extract::{IdempotencyKey, JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::page;
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, PageOnly, Params};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, PageQuery, QueryParams};
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::wire::{Code, MemberChange, MemberView, NewMember, Page, paths};
+use crate::wire::{Code, CreateMemberRequest, MemberView, PageView, UpdateMemberRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -27,31 +27,31 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     ))
 }
 
-refusals! {
-    Listing = [ASKED, &[Code::Unprocessable]];
-    Creating = [ASKED, BODY, WRITING, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
-    Reading = [ASKED, &[Code::NotFound]];
-    Changing = [ASKED, BODY, WRITING, &[Code::NotFound, Code::LastAdmin]];
-    Removing = [ASKED, WRITING, &[Code::NotFound, Code::LastAdmin]];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
+    Creating = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
+    Reading = [AUTHENTICATED, &[Code::NotFound]];
+    Changing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::LastAdmin]];
+    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastAdmin]];
 }
 
 /// Members of the caller's organization
 ///
 /// Ascending by id.
-#[utoipa::path(get, path = paths::MEMBERS, tag = "organization", operation_id = "list_members", params(PageOnly),
-    responses((status = 200, body = Page<MemberView>, description = "A page."), Listing), security(("member" = [])))]
+#[utoipa::path(get, path = paths::MEMBERS, tag = "organization", operation_id = "list_members", params(PageQuery),
+    responses((status = 200, body = PageView<MemberView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_members(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<PageOnly>,
-) -> Result<Answer<Page<MemberView>>, Refused> {
-    Ok(Answer(page(api.store().list_members(&caller, ask.page()).await?, view)))
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<PageQuery>,
+) -> Result<Json<PageView<MemberView>>, ApiError> {
+    Ok(Json(page(api.store().list_members(&caller, ask.page()).await?, view)))
 }
 
 /// Adds a member
 ///
 /// It has no token yet.
-#[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = NewMember,
+#[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = CreateMemberRequest,
     params(
         IdempotencyKey,
     ),
@@ -62,18 +62,18 @@ async fn list_members(
     security(("member" = [])))]
 async fn create_member(
     State(api): State<Api>,
-    Asked(caller): Asked,
+    Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewMember>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<CreateMemberRequest>,
+) -> Result<impl IntoResponse, ApiError> {
     let name = name_in("name", &body.name)?;
     let member = api
         .store()
         .create_member(&caller, store::NewMember { name, role: body.role }, key.as_deref())
         .await?;
     let location = paths::fill(paths::MEMBER, member.name.as_str());
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Answer(view(member))))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view(member))))
 }
 
 /// One member
@@ -82,27 +82,27 @@ async fn create_member(
     responses((status = 200, body = MemberView, description = "The member."), Reading), security(("member" = [])))]
 async fn member(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<MemberName>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<MemberView>, Refused> {
-    Ok(Answer(view(api.store().member(&caller, &name).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<MemberName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<MemberView>, ApiError> {
+    Ok(Json(view(api.store().member(&caller, &name).await?)))
 }
 
 /// Gives a member another role
 ///
 /// The last admin stays one.
-#[utoipa::path(patch, path = paths::MEMBER, tag = "organization", operation_id = "change_member", request_body = MemberChange,
+#[utoipa::path(patch, path = paths::MEMBER, tag = "organization", operation_id = "change_member", request_body = UpdateMemberRequest,
     params(("name" = MemberName, Path)),
     responses((status = 200, body = MemberView, description = "It has the role."), Changing), security(("member" = [])))]
 async fn change_member(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<MemberName>,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<MemberChange>,
-) -> Result<Answer<MemberView>, Refused> {
-    Ok(Answer(view(api.store().set_role(&caller, &name, body.role).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<MemberName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<UpdateMemberRequest>,
+) -> Result<Json<MemberView>, ApiError> {
+    Ok(Json(view(api.store().set_role(&caller, &name, body.role).await?)))
 }
 
 /// Removes a member
@@ -113,26 +113,26 @@ async fn change_member(
     responses((status = 200, body = MemberView, description = "It is removed."), Removing), security(("member" = [])))]
 async fn remove_member(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<MemberName>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<MemberView>, Refused> {
-    Ok(Answer(view(api.store().remove_member(&caller, &name).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<MemberName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<MemberView>, ApiError> {
+    Ok(Json(view(api.store().remove_member(&caller, &name).await?)))
 }
 
 /// A member's name out of a body.
-pub(crate) fn name_in<T>(field: &str, text: &str) -> Result<T, Refused>
+pub(crate) fn name_in<T>(field: &str, text: &str) -> Result<T, ApiError>
 where
     T: std::str::FromStr<Err = crate::domain::name::NameError>,
 {
-    let mut faults = Faults::default();
+    let mut errors = FieldErrors::default();
     let read = text.parse::<T>();
     if let Err(error) = &read {
-        faults.hint(error.hint());
+        errors.hint(error.hint());
     }
-    let read = faults.take_as(Code::NameInvalid, field, read);
-    faults.refusal()?;
-    read.ok_or_else(|| Refused::new(Code::NameInvalid, "the name cannot be used"))
+    let read = errors.check_as(Code::NameInvalid, field, read);
+    errors.into_result()?;
+    read.ok_or_else(|| ApiError::new(Code::NameInvalid, "the name cannot be used"))
 }
 
 /// A member as shown.

@@ -44,7 +44,7 @@ struct Series {
 
 /// What is measured elsewhere, at the time of asking.
 #[derive(Clone, Debug, Default)]
-pub struct Gauges {
+pub struct GaugeValues {
     /// Whether no release key is in memory.
     pub locked: bool,
     /// Requests being worked on.
@@ -99,7 +99,7 @@ impl Metrics {
     }
 
     /// The text, with what is measured elsewhere.
-    pub fn text(&self, gauges: &Gauges) -> String {
+    pub fn text(&self, gauges: &GaugeValues) -> String {
         let mut text = String::with_capacity(16 * 1024);
         let mut one = |name: &str, kind: &str, help: &str, value: u64| {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
@@ -216,7 +216,7 @@ mod tests {
         metrics.answered(Some("/v1/secrets"), &Method::GET, StatusCode::NOT_FOUND, ms(20));
         metrics.answered(None, &Method::GET, StatusCode::NOT_FOUND, ms(1));
         metrics.answered(Some("/v1/secrets"), &Method::TRACE, StatusCode::METHOD_NOT_ALLOWED, ms(1));
-        let text = metrics.text(&Gauges { locked: true, ..Gauges::default() });
+        let text = metrics.text(&GaugeValues { locked: true, ..GaugeValues::default() });
         for line in [
             "dropsafe_http_requests_total{method=\"GET\",route=\"/v1/secrets\",status=\"2xx\"} 1",
             "dropsafe_http_requests_total{method=\"GET\",route=\"/v1/secrets\",status=\"4xx\"} 1",

@@ -4,21 +4,21 @@
 mod admission;
 mod audit;
 mod auth;
+mod auth_throttle;
 mod backup;
 mod boot;
 mod boots;
 mod categories;
+mod compat;
 mod console;
 mod extract;
-mod faces;
-mod front;
-mod guesses;
 mod health;
 mod import;
 mod keys;
 pub mod limits;
 mod members;
 mod metrics;
+mod middleware;
 mod openapi;
 mod orgs;
 mod page;
@@ -36,14 +36,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use admission::Admission;
+use axum::Router;
 use axum::extract::State;
-use axum::{Router, middleware};
+use axum::middleware::from_fn_with_state;
 use bytes::Bytes;
-pub use front::{OverTls, Peer};
 use http::Method;
-use limits::Limits;
+use limits::RequestLimits;
 use metrics::Metrics;
-use problem::Refused;
+pub use middleware::{OverTls, Peer};
+use problem::ApiError;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::domain::pin::Pin;
@@ -51,7 +52,7 @@ use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
 /// What the API is told at its start.
-pub struct Setup {
+pub struct ApiConfig {
     /// The store.
     pub store: Store,
     /// Where its random request ids come from.
@@ -61,16 +62,16 @@ pub struct Setup {
     /// The pin that goes with them.
     pub pin: Option<Pin>,
     /// The limits' sizes.
-    pub limits: limits::Settings,
+    pub limits: limits::LimitSettings,
 }
 
 /// The API of one process. Clones share everything.
 #[derive(Clone)]
-pub struct Api(Arc<Inner>);
+pub struct Api(Arc<ApiInner>);
 
-struct Inner {
-    setup: Setup,
-    limits: Limits,
+struct ApiInner {
+    setup: ApiConfig,
+    limits: RequestLimits,
     admission: Admission,
     metrics: Metrics,
     document: Bytes,
@@ -81,11 +82,11 @@ struct Inner {
 
 impl Api {
     /// The API over `setup`'s store.
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(setup: ApiConfig) -> Self {
         let (_, document) = parts();
-        Self(Arc::new(Inner {
-            limits: Limits::new(setup.limits.clone()),
-            admission: Admission::new(setup.limits.boots_waiting, setup.limits.boot_patience),
+        Self(Arc::new(ApiInner {
+            limits: RequestLimits::new(setup.limits.clone()),
+            admission: Admission::new(setup.limits.boots_waiting, setup.limits.boot_wait),
             metrics: Metrics::new(&openapi::operations(&document)),
             document: openapi::finished(&document),
             draining: AtomicBool::new(false),
@@ -109,7 +110,7 @@ impl Api {
         router
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
-            .layer(middleware::from_fn_with_state(self.clone(), front::front))
+            .layer(from_fn_with_state(self.clone(), middleware::handle))
             .with_state(self.clone())
     }
 
@@ -127,7 +128,7 @@ impl Api {
         &self.0.setup.store
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &RequestLimits {
         &self.0.limits
     }
 
@@ -183,7 +184,7 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(plugins::routes())
         .merge(categories::routes())
         .merge(import::routes())
-        .merge(faces::routes())
+        .merge(compat::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(status::routes())
@@ -204,15 +205,15 @@ fn boot_parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-async fn no_such_route(State(api): State<Api>) -> Refused {
+async fn no_such_route(State(api): State<Api>) -> ApiError {
     if api.0.boots_only.load(Relaxed) {
-        return Refused::new(Code::NotFound, "this server answers boots only")
+        return ApiError::new(Code::NotFound, "this server answers boots only")
             .hint("ask one whose role is `all` or `deposit`");
     }
-    Refused::new(Code::NotFound, "the API has no such path").hint("GET /v1/openapi.json lists the paths")
+    ApiError::new(Code::NotFound, "the API has no such path").hint("GET /v1/openapi.json lists the paths")
 }
 
-async fn wrong_method() -> Refused {
-    Refused::new(Code::MethodNotAllowed, "the path has no such method")
+async fn wrong_method() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, "the path has no such method")
         .hint("the header Allow lists its methods")
 }

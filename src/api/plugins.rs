@@ -1,19 +1,19 @@
 //! `/v1/plugins`: what needs secrets, and what of that is missing. Only an admin changes them.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
-use super::problem::{Faults, Refused};
-use super::query::{NoParams, Params};
+use super::auth::Authenticated;
+use super::extract::{JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{NoParams, QueryParams};
 use crate::domain::name::{NameError, PluginName, SecretName};
 use crate::store;
-use crate::wire::{Code, NeedView, Page, PluginChange, PluginDeclaration, PluginView, paths};
+use crate::wire::{Code, DeclarePluginRequest, NeedView, PageView, PluginView, UpdatePluginRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -25,26 +25,26 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     ))
 }
 
-refusals! {
-    Listing = [ASKED];
-    Reading = [ASKED, &[Code::NotFound]];
-    Declaring = [ASKED, BODY, WRITING, &[Code::NameInvalid, Code::Unprocessable]];
-    Changing = [ASKED, BODY, WRITING, &[Code::NotFound]];
-    Removing = [ASKED, WRITING, &[Code::NotFound]];
+error_responses! {
+    Listing = [AUTHENTICATED];
+    Reading = [AUTHENTICATED, &[Code::NotFound]];
+    Declaring = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    Changing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound]];
+    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
 /// Plugins
 ///
 /// Those that are declared and those that secrets in the caller's scope are tied to, by name, in one page.
 #[utoipa::path(get, path = paths::PLUGINS, tag = "catalog", operation_id = "list_plugins",
-    responses((status = 200, body = Page<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
 async fn list_plugins(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Page<PluginView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<PageView<PluginView>>, ApiError> {
     let all = api.store().plugins(&caller).await?;
-    Ok(Answer(Page { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: all.into_iter().map(view).collect(), next: None }))
 }
 
 /// One plugin
@@ -53,49 +53,49 @@ async fn list_plugins(
     responses((status = 200, body = PluginView, description = "The plugin."), Reading), security(("member" = [])))]
 async fn plugin(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<PluginName>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<PluginView>, Refused> {
-    Ok(Answer(view(api.store().plugin(&caller, &name).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<PluginName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(view(api.store().plugin(&caller, &name).await?)))
 }
 
 /// Declares a plugin
 ///
 /// What was declared before is replaced.
-#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = PluginDeclaration,
+#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = DeclarePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is declared."), Declaring), security(("member" = [])))]
 async fn put_plugin(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<PluginName>,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<PluginDeclaration>,
-) -> Result<Answer<PluginView>, Refused> {
-    let mut faults = Faults::default();
-    let title = body.title.as_deref().and_then(|title| named(&mut faults, "title", title));
-    let required = names(&mut faults, "required", &body.required);
-    let optional = names(&mut faults, "optional", &body.optional);
-    faults.refusal()?;
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<PluginName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<DeclarePluginRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    let mut errors = FieldErrors::default();
+    let title = body.title.as_deref().and_then(|title| named(&mut errors, "title", title));
+    let required = names(&mut errors, "required", &body.required);
+    let optional = names(&mut errors, "optional", &body.optional);
+    errors.into_result()?;
     let new = store::NewPlugin { name, title, required, optional, enabled: body.enabled };
-    Ok(Answer(view(api.store().put_plugin(&caller, new).await?)))
+    Ok(Json(view(api.store().put_plugin(&caller, new).await?)))
 }
 
 /// Enables or disables a plugin
 ///
 /// No boot is given the secrets that are tied to a disabled one.
-#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = PluginChange,
+#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = UpdatePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is changed."), Changing), security(("member" = [])))]
 async fn change_plugin(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<PluginName>,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<PluginChange>,
-) -> Result<Answer<PluginView>, Refused> {
-    Ok(Answer(view(api.store().set_plugin_enabled(&caller, &name, body.enabled).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<PluginName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<UpdatePluginRequest>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(view(api.store().set_plugin_enabled(&caller, &name, body.enabled).await?)))
 }
 
 /// Removes a plugin's declaration
@@ -107,28 +107,28 @@ async fn change_plugin(
     security(("member" = [])))]
 async fn remove_plugin(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(name): InPath<PluginName>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<PluginView>, Refused> {
-    Ok(Answer(view(api.store().remove_plugin(&caller, &name).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<PluginName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<PluginView>, ApiError> {
+    Ok(Json(view(api.store().remove_plugin(&caller, &name).await?)))
 }
 
-fn names(faults: &mut Faults, field: &str, texts: &[String]) -> Vec<SecretName> {
+fn names(errors: &mut FieldErrors, field: &str, texts: &[String]) -> Vec<SecretName> {
     let each = texts.iter().enumerate();
-    each.filter_map(|(index, text)| named(faults, &format!("{field}[{index}]"), text)).collect()
+    each.filter_map(|(index, text)| named(errors, &format!("{field}[{index}]"), text)).collect()
 }
 
 /// A name out of a body, or a fault.
-pub(crate) fn named<T>(faults: &mut Faults, field: &str, text: &str) -> Option<T>
+pub(crate) fn named<T>(errors: &mut FieldErrors, field: &str, text: &str) -> Option<T>
 where
     T: std::str::FromStr<Err = NameError>,
 {
     let read = text.parse::<T>();
     if let Err(error) = &read {
-        faults.hint(error.hint());
+        errors.hint(error.hint());
     }
-    faults.take_as(Code::NameInvalid, field, read)
+    errors.check_as(Code::NameInvalid, field, read)
 }
 
 fn view(plugin: store::PluginState) -> PluginView {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::store::{AuthError, BackupError, BootError, Coded, Error, UnlockError};
-use crate::wire::{Code, Fault, Problem};
+use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -19,16 +19,16 @@ const PAUSE_LOCKED: Duration = Duration::from_secs(5);
 
 /// A request that was not done, and why.
 #[derive(Debug)]
-pub struct Refused(Box<Inner>);
+pub struct ApiError(Box<ApiErrorInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct ApiErrorInner {
     problem: Problem,
     retry_after: Option<Duration>,
     allow: Option<HeaderValue>,
 }
 
-impl Refused {
+impl ApiError {
     /// For `code`, with its particulars in our own words.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after = match code {
@@ -36,7 +36,7 @@ impl Refused {
             Code::Overloaded | Code::Unavailable | Code::RateLimited => Some(PAUSE),
             _ => None,
         };
-        Self(Box::new(Inner { problem: Problem::new(code, detail), retry_after, allow: None }))
+        Self(Box::new(ApiErrorInner { problem: Problem::new(code, detail), retry_after, allow: None }))
     }
 
     /// With what to do about it.
@@ -93,7 +93,7 @@ impl Refused {
 
     /// What could be read and cannot be done is told from what could not be read.
     fn unprocessable(mut self, field: &str, message: &str) -> Self {
-        let fault = Fault { field: field.to_owned(), message: message.to_owned() };
+        let fault = FieldFault { field: field.to_owned(), message: message.to_owned() };
         let hint = self.0.problem.hint.take();
         self.0.problem = Problem::new(Code::Unprocessable, &*self.0.problem.detail).faults(vec![fault]);
         self.0.problem.hint = hint;
@@ -103,7 +103,7 @@ impl Refused {
 
 macro_rules! by_code {
     ($($Error:ty)+) => { $(
-        impl From<$Error> for Refused {
+        impl From<$Error> for ApiError {
             fn from(error: $Error) -> Self {
                 Self::of(&error)
             }
@@ -113,7 +113,7 @@ macro_rules! by_code {
 
 by_code! { AuthError BackupError }
 
-impl From<Error> for Refused {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let refused = Self::of(&error);
         match &error {
@@ -123,7 +123,7 @@ impl From<Error> for Refused {
     }
 }
 
-impl From<UnlockError> for Refused {
+impl From<UnlockError> for ApiError {
     fn from(error: UnlockError) -> Self {
         let refused = Self::of(&error);
         match &error {
@@ -133,7 +133,7 @@ impl From<UnlockError> for Refused {
     }
 }
 
-impl From<BootError> for Refused {
+impl From<BootError> for ApiError {
     fn from(error: BootError) -> Self {
         let refused = Self::of(&error);
         match &error {
@@ -143,9 +143,9 @@ impl From<BootError> for Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Inner { problem, retry_after, allow } = *self.0;
+        let ApiErrorInner { problem, retry_after, allow } = *self.0;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
         // A problem is made of texts and numbers only: nothing in it can fail to serialize.
@@ -168,20 +168,20 @@ impl IntoResponse for Refused {
 
 /// Every fault of one request, gathered before it is refused.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub struct FieldErrors {
     code: Option<Code>,
-    faults: Vec<Fault>,
+    errors: Vec<FieldFault>,
     hint: Option<&'static str>,
 }
 
-impl Faults {
+impl FieldErrors {
     /// The value of `read`, or a fault of `field` in the words of the error, whose type promises not to quote.
-    pub fn take<T, E: std::fmt::Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
-        self.take_as(Code::InvalidRequest, field, read)
+    pub fn check<T, E: std::fmt::Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
+        self.check_as(Code::InvalidRequest, field, read)
     }
 
-    /// As [`Self::take`]; a fault gives the request this code when it is the first.
-    pub fn take_as<T, E: std::fmt::Display>(
+    /// As [`Self::check`]; a fault gives the request this code when it is the first.
+    pub fn check_as<T, E: std::fmt::Display>(
         &mut self,
         code: Code,
         field: &str,
@@ -204,7 +204,7 @@ impl Faults {
     /// A fault of `field`, with the code it gives the request when it is the first.
     pub fn add_as(&mut self, code: Code, field: &str, message: impl Into<String>) {
         self.code.get_or_insert(code);
-        self.faults.push(Fault { field: field.to_owned(), message: message.into() });
+        self.errors.push(FieldFault { field: field.to_owned(), message: message.into() });
     }
 
     /// What to do about them; the first one said is kept.
@@ -213,14 +213,14 @@ impl Faults {
     }
 
     /// The refusal when there is a fault.
-    pub fn refusal(self) -> Result<(), Refused> {
+    pub fn into_result(self) -> Result<(), ApiError> {
         let Some(code) = self.code else { return Ok(()) };
-        let detail = match self.faults.as_slice() {
+        let detail = match self.errors.as_slice() {
             [only] => format!("{}: {}", only.field, only.message),
-            several => format!("{} faults", several.len()),
+            several => format!("{} errors", several.len()),
         };
-        let mut refused = Refused::new(code, detail);
-        refused.0.problem.errors = self.faults;
+        let mut refused = ApiError::new(code, detail);
+        refused.0.problem.errors = self.errors;
         refused.0.problem.hint = self.hint.map(str::to_owned);
         Err(refused)
     }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_refusal_is_a_problem_with_the_status_of_its_code() {
         for code in Code::ALL {
-            let response = Refused::new(*code, "x").into_response();
+            let response = ApiError::new(*code, "x").into_response();
             assert_eq!(response.status().as_u16(), code.status());
             assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
             let waits = [429, 503].contains(&code.status());
@@ -248,11 +248,11 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let mut faults = Faults::default();
-        assert_eq!(faults.take("limit", "12".parse::<u8>()), Some(12));
-        faults.add_as(Code::NameInvalid, "name", "is empty");
-        faults.add("limit", "is too large");
-        let refused = faults.refusal().unwrap_err();
+        let mut errors = FieldErrors::default();
+        assert_eq!(errors.check("limit", "12".parse::<u8>()), Some(12));
+        errors.add_as(Code::NameInvalid, "name", "is empty");
+        errors.add("limit", "is too large");
+        let refused = errors.into_result().unwrap_err();
         assert_eq!(refused.code(), Code::NameInvalid);
         assert_eq!(refused.0.problem.errors.len(), 2);
     }

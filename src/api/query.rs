@@ -1,4 +1,4 @@
-//! Query strings, read field by field with every fault at once. Never repeats a parameter's name or content that it
+//! QueryReader strings, read field by field with every fault at once. Never repeats a parameter's name or content that it
 //! does not know: a secret pasted into an address arrives here.
 
 use std::fmt::Display;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::problem::{Faults, Refused};
+use super::problem::{ApiError, FieldErrors};
 use crate::domain::name::MemberName;
 use crate::store::{Cursor, PageAsk};
 
@@ -23,36 +23,36 @@ pub trait FromQuery: Sized {
     /// The names that it knows; any other is refused.
     const NAMES: &'static [&'static str];
 
-    /// Reads them. Faults are gathered in `query`; what is returned then is not used.
-    fn read(query: &mut Query) -> Self;
+    /// Reads them. FieldErrors are gathered in `query`; what is returned then is not used.
+    fn read(query: &mut QueryReader) -> Self;
 }
 
 /// The parameters of a request.
-pub struct Params<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Params<T> {
-    type Rejection = Refused;
+impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for QueryParams<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let mut query = Query::of(parts.uri.query().unwrap_or(""), T::NAMES);
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut query = QueryReader::of(parts.uri.query().unwrap_or(""), T::NAMES);
         let read = T::read(&mut query);
-        query.faults.refusal()?;
+        query.errors.into_result()?;
         Ok(Self(read))
     }
 }
 
-/// As [`Params`], of a page: a form sends all of its fields, and those that are empty were not filled in.
-pub struct Filled<T>(pub T);
+/// As [`QueryParams`], of a page: a form sends all of its fields, and those that are empty were not filled in.
+pub struct FormQueryParams<T>(pub T);
 
-impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for Filled<T> {
-    type Rejection = Refused;
+impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for FormQueryParams<T> {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let text = parts.uri.query().unwrap_or("");
         let filled: Vec<&str> = text.split('&').filter(|pair| !pair.ends_with('=')).collect();
-        let mut query = Query::of(&filled.join("&"), T::NAMES);
+        let mut query = QueryReader::of(&filled.join("&"), T::NAMES);
         let read = T::read(&mut query);
-        query.faults.refusal()?;
+        query.errors.into_result()?;
         Ok(Self(read))
     }
 }
@@ -63,7 +63,7 @@ pub struct NoParams;
 impl FromQuery for NoParams {
     const NAMES: &'static [&'static str] = &[];
 
-    fn read(_: &mut Query) -> Self {
+    fn read(_: &mut QueryReader) -> Self {
         Self
     }
 }
@@ -71,7 +71,7 @@ impl FromQuery for NoParams {
 /// A list without filters.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct PageOnly {
+pub struct PageQuery {
     /// From the former page's `next`.
     #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
     cursor: Option<Cursor>,
@@ -80,17 +80,17 @@ pub struct PageOnly {
     limit: usize,
 }
 
-impl PageOnly {
+impl PageQuery {
     /// Which page.
     pub fn page(self) -> PageAsk {
         PageAsk { cursor: self.cursor, limit: Some(self.limit) }
     }
 }
 
-impl FromQuery for PageOnly {
+impl FromQuery for PageQuery {
     const NAMES: &'static [&'static str] = &["cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { cursor: query.cursor(), limit: query.limit() }
     }
 }
@@ -98,7 +98,7 @@ impl FromQuery for PageOnly {
 /// A list of what belongs to members.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct MemberPage {
+pub struct MemberPageQuery {
     /// Of this member.
     member: Option<MemberName>,
     /// From the former page's `next`.
@@ -109,44 +109,44 @@ pub struct MemberPage {
     limit: usize,
 }
 
-impl MemberPage {
+impl MemberPageQuery {
     /// Which member, and which page.
     pub fn into_parts(self) -> (Option<MemberName>, PageAsk) {
         (self.member, PageAsk { cursor: self.cursor, limit: Some(self.limit) })
     }
 }
 
-impl FromQuery for MemberPage {
+impl FromQuery for MemberPageQuery {
     const NAMES: &'static [&'static str] = &["member", "cursor", "limit"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { member: query.parsed("member"), cursor: query.cursor(), limit: query.limit() }
     }
 }
 
 /// A query string taken apart.
-pub struct Query {
+pub struct QueryReader {
     pairs: Vec<(&'static str, String)>,
-    faults: Faults,
+    errors: FieldErrors,
 }
 
-impl Query {
+impl QueryReader {
     fn of(text: &str, names: &'static [&'static str]) -> Self {
-        let mut query = Self { pairs: Vec::new(), faults: Faults::default() };
+        let mut query = Self { pairs: Vec::new(), errors: FieldErrors::default() };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name);
             let Some(name) = names.iter().copied().find(|known| name.as_deref() == Some(known)) else {
-                query.faults.add("query", unknown(names));
+                query.errors.add("query", unknown(names));
                 continue;
             };
             if query.pairs.iter().any(|(taken, _)| *taken == name) {
-                query.faults.add(name, "is given more than once");
+                query.errors.add(name, "is given more than once");
                 continue;
             }
             match decode(value) {
                 Some(value) => query.pairs.push((name, value)),
-                None => query.faults.add(name, "is not percent-encoded UTF-8"),
+                None => query.errors.add(name, "is not percent-encoded UTF-8"),
             }
         }
         query
@@ -156,15 +156,15 @@ impl Query {
     pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
         let text = self.pairs.iter().find(|(known, _)| *known == name)?.1.clone();
         if text.is_empty() {
-            self.faults.add(name, "is empty");
+            self.errors.add(name, "is empty");
             return None;
         }
         if text.chars().count() > max {
-            self.faults.add(name, format!("is longer than {max} characters"));
+            self.errors.add(name, format!("is longer than {max} characters"));
             return None;
         }
         if text.chars().any(char::is_control) {
-            self.faults.add(name, "holds a control character");
+            self.errors.add(name, "holds a control character");
             return None;
         }
         Some(text)
@@ -174,7 +174,7 @@ impl Query {
     pub fn word(&mut self, name: &'static str, max: usize, letter: fn(u8) -> bool) -> Option<String> {
         let text = self.text(name, max)?;
         if !text.bytes().all(letter) {
-            self.faults.add(name, "holds a character that is not allowed");
+            self.errors.add(name, "holds a character that is not allowed");
             return None;
         }
         Some(text)
@@ -188,12 +188,12 @@ impl Query {
     /// The parameter parsed, if it was given. `T`'s error must not quote.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name, 256)?;
-        self.faults.take(name, text.parse())
+        self.errors.check(name, text.parse())
     }
 
     /// What was made of the parameter elsewhere, or its fault.
-    pub fn checked<T, E: Display>(&mut self, name: &'static str, read: Result<T, E>) -> Option<T> {
-        self.faults.take(name, read)
+    pub fn check<T, E: Display>(&mut self, name: &'static str, read: Result<T, E>) -> Option<T> {
+        self.errors.check(name, read)
     }
 
     /// `true` or `false`.
@@ -203,7 +203,7 @@ impl Query {
             "true" => Some(true),
             "false" => Some(false),
             _ => {
-                self.faults.add(name, "expected true or false");
+                self.errors.add(name, "expected true or false");
                 None
             }
         }
@@ -222,7 +222,7 @@ impl Query {
             None => DEFAULT_LIMIT,
             Some(Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
             Some(_) => {
-                self.faults.add("limit", format!("expected a number from 1 to {MAX_LIMIT}"));
+                self.errors.add("limit", format!("expected a number from 1 to {MAX_LIMIT}"));
                 DEFAULT_LIMIT
             }
         }
@@ -266,12 +266,12 @@ mod tests {
     const NAMES: &[&str] = &["q", "limit", "cursor", "auto_install"];
 
     fn faults(text: &str) -> usize {
-        let mut query = Query::of(text, NAMES);
+        let mut query = QueryReader::of(text, NAMES);
         query.text("q", 10);
         query.flag("auto_install");
         query.cursor();
         query.limit();
-        match query.faults.refusal() {
+        match query.errors.into_result() {
             Ok(()) => 0,
             Err(refused) => {
                 assert!(!format!("{refused:?}").contains("canary"));
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_read() {
-        let mut query = Query::of("q=a%20b+c&limit=7", NAMES);
+        let mut query = QueryReader::of("q=a%20b+c&limit=7", NAMES);
         assert_eq!(query.text("q", 10).as_deref(), Some("a b c"));
         assert_eq!(query.limit(), 7);
         assert_eq!(faults(""), 0);

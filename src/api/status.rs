@@ -1,26 +1,26 @@
 //! `/v1/status` and `/v1/whoami`: the state of the store, and who is asking.
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::openapi::{ASKED, refusals};
-use super::problem::Refused;
-use super::query::{NoParams, Params};
+use super::auth::Authenticated;
+use super::openapi::{AUTHENTICATED, error_responses};
+use super::problem::ApiError;
+use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
 use crate::store::Caller;
-use crate::wire::{Code, Identity, StatusView, paths};
+use crate::wire::{Code, IdentityView, StatusView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
 }
 
-refusals! {
-    Reading = [ASKED];
+error_responses! {
+    Reading = [AUTHENTICATED];
 }
 
 /// State of the store, and who is asking
@@ -29,13 +29,13 @@ refusals! {
     security(("member" = []), ("operator" = [])))]
 async fn status(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<StatusView>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<StatusView>, ApiError> {
     not_a_ticket(&caller)?;
     let status = api.store().status(&caller).await?;
     let identity = identity(&caller);
-    Ok(Answer(StatusView {
+    Ok(Json(StatusView {
         store: status.store.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         locked: status.locked,
@@ -54,27 +54,27 @@ async fn status(
 
 /// Who the credential stands for
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
-    responses((status = 200, body = Identity, description = "The caller."), Reading),
+    responses((status = 200, body = IdentityView, description = "The caller."), Reading),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Identity>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<IdentityView>, ApiError> {
     not_a_ticket(&caller)?;
-    Ok(Answer(identity(&caller)))
+    Ok(Json(identity(&caller)))
 }
 
 /// What asks the store nothing, or something that it tells anyone, is closed to tickets here.
-fn not_a_ticket(caller: &Caller) -> Result<(), Refused> {
+fn not_a_ticket(caller: &Caller) -> Result<(), ApiError> {
     match caller.ticket() {
-        Some(_) => Err(Refused::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
+        Some(_) => Err(ApiError::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
         None => Ok(()),
     }
 }
 
-fn identity(caller: &Caller) -> Identity {
+fn identity(caller: &Caller) -> IdentityView {
     let member = caller.member();
-    Identity {
+    IdentityView {
         kind: if member.is_some() { "member" } else { "operator" }.to_owned(),
         organization: caller.org().map(|(_, name)| name.to_string()),
         member: member.map(|(_, name)| name.to_string()),

@@ -10,7 +10,7 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// Pieces made ahead of the network; each is at most some 2 MiB.
+/// BodySender made ahead of the network; each is at most some 2 MiB.
 const AHEAD: usize = 2;
 /// How long the network may take no piece before the stream is given up.
 const STALLED: Duration = Duration::from_secs(60);
@@ -18,27 +18,27 @@ const STALLED: Duration = Duration::from_secs(60);
 type Piece = Result<Bytes, io::Error>;
 
 /// Where pieces are put in.
-pub(crate) struct Pieces(mpsc::Sender<Piece>);
+pub(crate) struct BodySender(mpsc::Sender<Piece>);
 
 /// The network takes no more.
-pub(crate) struct Stalled;
+pub(crate) struct StalledError;
 
-impl Pieces {
+impl BodySender {
     /// Gives the next piece.
-    pub(crate) async fn give(&self, piece: Piece) -> Result<(), Stalled> {
-        self.0.send_timeout(piece, STALLED).await.map_err(|_| Stalled)
+    pub(crate) async fn give(&self, piece: Piece) -> Result<(), StalledError> {
+        self.0.send_timeout(piece, STALLED).await.map_err(|_| StalledError)
     }
 }
 
 /// A body, and where it comes from.
-pub(crate) fn pipe() -> (Pieces, Body) {
+pub(crate) fn channel() -> (BodySender, Body) {
     let (pieces, taken) = mpsc::channel(AHEAD);
-    (Pieces(pieces), Body::new(Streamed(taken)))
+    (BodySender(pieces), Body::new(ChannelBody(taken)))
 }
 
-struct Streamed(mpsc::Receiver<Result<Bytes, io::Error>>);
+struct ChannelBody(mpsc::Receiver<Result<Bytes, io::Error>>);
 
-impl HttpBody for Streamed {
+impl HttpBody for ChannelBody {
     type Data = Bytes;
     type Error = io::Error;
 

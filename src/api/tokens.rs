@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
@@ -10,17 +10,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Asked;
-use super::extract::{IdempotencyKey, InPath, Json};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::auth::Authenticated;
+use super::extract::{IdempotencyKey, JsonBody, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::page;
-use super::problem::{Faults, Refused};
-use super::query::{MemberPage, NoParams, Params};
+use super::problem::{ApiError, FieldErrors};
+use super::query::{MemberPageQuery, NoParams, QueryParams};
 use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, NewToken, Page, TokenCreated, TokenView, paths};
+use crate::wire::{Code, CreateTokenRequest, CreateTokenResponse, PageView, TokenView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -30,64 +30,64 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// The longest that a token or ticket may live: a hundred years, so that times stay within what RFC 3339 can write.
 pub(crate) const MAX_TTL: u64 = 3_153_600_000;
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [ASKED, BODY, WRITING, &[
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    Creating = [AUTHENTICATED, WITH_BODY, WRITE, &[
         Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
     ]];
-    Revoking = [ASKED, WRITING, &[Code::NotFound]];
+    Revoking = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
 /// Tokens that the caller may see
 ///
 /// A member its own, an admin or auditor the organization's, the operator the operator's. Ascending by id.
-#[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPage),
-    responses((status = 200, body = Page<TokenView>, description = "A page."), Listing),
+#[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPageQuery),
+    responses((status = 200, body = PageView<TokenView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn list_tokens(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<MemberPage>,
-) -> Result<Answer<Page<TokenView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<MemberPageQuery>,
+) -> Result<Json<PageView<TokenView>>, ApiError> {
     let (member, ask) = ask.into_parts();
-    Ok(Answer(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
+    Ok(Json(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
 }
 
 /// Makes a token
 ///
 /// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
 /// because the token cannot be shown twice.
-#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = NewToken,
+#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = CreateTokenRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = TokenCreated, description = "The token, shown this once."), Creating),
+    responses((status = 201, body = CreateTokenResponse, description = "The token, shown this once."), Creating),
     security(("member" = []), ("operator" = [])))]
 async fn create_token(
     State(api): State<Api>,
-    Asked(caller): Asked,
+    Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewToken>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<CreateTokenRequest>,
+) -> Result<impl IntoResponse, ApiError> {
     let body = issue(&api, &caller, body, key.as_deref()).await?;
-    Ok((StatusCode::CREATED, Answer(body)))
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 /// Makes a token.
 pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
-    body: NewToken,
+    body: CreateTokenRequest,
     key: Option<&str>,
-) -> Result<TokenCreated, Refused> {
-    let mut faults = Faults::default();
+) -> Result<CreateTokenResponse, ApiError> {
+    let mut errors = FieldErrors::default();
     let new = store::NewToken {
-        member: body.member.and_then(|name| faults.take_as(Code::NameInvalid, "member", name.parse())),
-        ttl: ttl(&mut faults, body.ttl_seconds),
-        label: label(&mut faults, body.label.as_deref()),
+        member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
+        ttl: ttl(&mut errors, body.ttl_seconds),
+        label: label(&mut errors, body.label.as_deref()),
     };
-    faults.refusal()?;
+    errors.into_result()?;
     let issued = api.store().create_token(caller, new, key).await?;
-    Ok(TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) })
+    Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: view(issued.token) })
 }
 
 /// Revokes a token
@@ -99,25 +99,25 @@ pub(crate) async fn issue(
     security(("member" = []), ("operator" = [])))]
 async fn revoke_token(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<TokenId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<TokenView>, Refused> {
-    Ok(Answer(view(api.store().revoke_token(&caller, id).await?)))
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<TokenId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<TokenView>, ApiError> {
+    Ok(Json(view(api.store().revoke_token(&caller, id).await?)))
 }
 
 /// A time to live out of a body.
-pub(crate) fn ttl(faults: &mut Faults, seconds: Option<u64>) -> Option<Duration> {
+pub(crate) fn ttl(errors: &mut FieldErrors, seconds: Option<u64>) -> Option<Duration> {
     let seconds = seconds?;
     if !(1..=MAX_TTL).contains(&seconds) {
-        faults.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
+        errors.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
     }
     Some(Duration::from_secs(seconds))
 }
 
 /// A label out of a body.
-pub(crate) fn label(faults: &mut Faults, text: Option<&str>) -> Option<Label> {
-    faults.take_as(Code::Unprocessable, "label", text?.parse())
+pub(crate) fn label(errors: &mut FieldErrors, text: Option<&str>) -> Option<Label> {
+    errors.check_as(Code::Unprocessable, "label", text?.parse())
 }
 
 /// A token as shown.

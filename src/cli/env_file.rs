@@ -39,7 +39,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
     let (mut said, comments) = import::attributes(bytes, &read);
     let mut lines = Vec::with_capacity(read.len());
     let mut faults = Vec::new();
-    for import::Line { line: number, name, value } in read {
+    for import::ImportLine { line: number, name, value } in read {
         match (name, value) {
             (Some(name), Ok(value)) => {
                 let said = said.remove(&number).unwrap_or_default();

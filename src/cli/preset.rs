@@ -219,7 +219,7 @@ fn listed(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, SecretVa
     let known: Vec<&str> = preset.fields.iter().map(|field| field.key.as_str()).collect();
     let mut values = BTreeMap::new();
     let mut faults = String::new();
-    for import::Line { line, name, value } in import::lines(bytes) {
+    for import::ImportLine { line, name, value } in import::lines(bytes) {
         let fault = match (name, value) {
             (Some(name), Ok(value)) if known.contains(&name.as_str()) => {
                 if !value.is_empty() {

@@ -73,7 +73,7 @@ impl DevServer {
     /// Starts one on `listen`, an address of loopback; port 0: a free one.
     pub async fn start(
         listen: SocketAddr,
-        limits: api::limits::Settings,
+        limits: api::limits::LimitSettings,
         patience: ConnectionTimeouts,
     ) -> Result<Self, DevError> {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
@@ -92,7 +92,7 @@ impl DevServer {
         let served = tls::served(&certificate.chain, &certificate.key)?;
         let listener = Listener::tls(listen, served.config)?;
         let url = format!("https://{}", listener.address().ok_or(DevError::NoAddress)?);
-        let api = Api::new(api::Setup {
+        let api = Api::new(api::ApiConfig {
             store: store.clone(),
             random: Arc::new(KernelEntropy),
             urls: vec![url.clone()],

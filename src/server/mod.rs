@@ -27,7 +27,7 @@ pub(crate) use migrate::{ServerMigrateError, migrate};
 pub(crate) use restore::{ServerRestoreError, restore};
 pub use run::{RunError, StartupInfo, run};
 
-pub(crate) use crate::api::limits::Settings as Limits;
+pub(crate) use crate::api::limits::LimitSettings as Limits;
 pub(crate) use crate::kv::Url;
 pub(crate) use crate::store::Moving;
 pub use crate::store::UnlockSecret;

@@ -97,15 +97,15 @@ pub async fn run(
         return Err(RunError::Unlock(error));
     }
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let api = Api::new(api::Setup {
+    let api = Api::new(api::ApiConfig {
         store: store.clone(),
         random: Arc::new(KernelEntropy),
         urls: config.urls(host.as_deref()),
         pin: Some(served.pin),
-        limits: api::limits::Settings {
+        limits: api::limits::LimitSettings {
             in_flight: config.requests,
             boots_waiting: config.boots,
-            boot_patience: config.boot_wait,
+            boot_wait: config.boot_wait,
             guesses: config.guesses,
             ..Default::default()
         },

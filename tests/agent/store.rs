@@ -8,11 +8,11 @@ use dropsafe::domain::credential::{Credential, CredentialKind};
 use dropsafe::domain::id::{SecretId, VersionId};
 use dropsafe::domain::name::SecretName;
 use dropsafe::domain::receipt::{Receipt, ReceiptEntry};
-use dropsafe::domain::resolve::{SkipReason, Skipped, Why};
+use dropsafe::domain::resolve::{ReleaseReason, SkipReason, Skipped};
 use dropsafe::domain::secret::ScopeKind;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::value::{Delivery, Kind, SecretValue};
-use dropsafe::wire::{BootResponse, Code, Explanation, Problem, Released, Value, ValueBase64};
+use dropsafe::wire::{BootResponse, Code, ExplainResponse, Problem, ReleasedView, Value, ValueBase64};
 
 /// An answer: status and body.
 pub type Answer = (u16, String);
@@ -124,17 +124,17 @@ pub struct Secret {
     pub name: &'static str,
     pub value: Vec<u8>,
     pub scope: ScopeKind,
-    pub by: Why,
+    pub by: ReleaseReason,
     pub delivery: Delivery,
 }
 
 pub fn private(name: &'static str, value: &str) -> Secret {
     let value = value.as_bytes().to_vec();
-    Secret { name, value, scope: ScopeKind::Private, by: Why::Auto, delivery: Delivery::Variable }
+    Secret { name, value, scope: ScopeKind::Private, by: ReleaseReason::Auto, delivery: Delivery::Variable }
 }
 
 pub fn referred(name: &'static str, value: &str) -> Secret {
-    Secret { by: Why::Reference, ..private(name, value) }
+    Secret { by: ReleaseReason::Reference, ..private(name, value) }
 }
 
 fn receipt(secrets: &[Secret]) -> Receipt {
@@ -178,7 +178,7 @@ pub fn response(secrets: &[Secret]) -> BootResponse {
         let value = SecretValue::new(secret.value.clone());
         let text = Value::of(&value);
         let value_base64 = text.is_none().then(|| ValueBase64::of(&value));
-        Released { id: entry.id.to_string(), value: text, value_base64 }
+        ReleasedView { id: entry.id.to_string(), value: text, value_base64 }
     });
     BootResponse {
         boot: "boot_test".into(),
@@ -197,7 +197,7 @@ pub fn release(secrets: &[Secret]) -> Answer {
 }
 
 fn explanation(secrets: &[Secret]) -> Answer {
-    let explanation = Explanation {
+    let explanation = ExplainResponse {
         organization: "default".into(),
         member: "dev".into(),
         receipt: receipt(secrets),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dropsafe::api::limits::Settings;
+use dropsafe::api::limits::LimitSettings;
 use dropsafe::domain::pin::Pin;
 use dropsafe::server::{ConnectionTimeouts, DevServer};
 use http::Request;
@@ -26,7 +26,7 @@ const SHORT: ConnectionTimeouts = ConnectionTimeouts {
 };
 
 async fn start(patience: ConnectionTimeouts) -> DevServer {
-    DevServer::start(([127, 0, 0, 1], 0).into(), Settings::default(), patience).await.unwrap()
+    DevServer::start(([127, 0, 0, 1], 0).into(), LimitSettings::default(), patience).await.unwrap()
 }
 
 fn address(dev: &DevServer) -> SocketAddr {

@@ -13,9 +13,9 @@ mod flows;
 #[path = "../e2e/harness.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests")]
 mod harness;
-#[path = "../api/house.rs"]
-#[allow(dead_code, reason = "shared with the tests of the API")]
-mod house;
 mod requests;
 mod sample_store;
 mod screenshots;
+#[path = "../api/test_api.rs"]
+#[allow(dead_code, reason = "shared with the tests of the API")]
+mod test_api;

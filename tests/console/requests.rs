@@ -4,23 +4,23 @@ use dropsafe::api::OverTls;
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use crate::house::{Answer, House, Who};
+use crate::test_api::{Answer, TestApi, Who};
 
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 
 /// A browser with a session.
 struct TestBrowser<'a> {
-    house: &'a House,
+    api: &'a TestApi,
     cookie: String,
     csrf_token: String,
 }
 
 impl<'a> TestBrowser<'a> {
-    async fn new(house: &'a House, who: Who) -> Self {
-        let answer = log_in(house, house.credential(who), "").await;
+    async fn new(api: &'a TestApi, who: Who) -> Self {
+        let answer = log_in(api, api.credential(who), "").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = cookie_of(&answer);
-        let mut browser = Self { house, cookie, csrf_token: String::new() };
+        let mut browser = Self { api, cookie, csrf_token: String::new() };
         let page = browser.get("/console/status").await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
         browser.csrf_token = between(&page.text, "name=\"csrf_token\" value=\"", "\"").to_owned();
@@ -28,13 +28,13 @@ impl<'a> TestBrowser<'a> {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        get(self.house, path, &self.cookie).await
+        get(self.api, path, &self.cookie).await
     }
 
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = vec![("csrf_token", self.csrf_token.as_str())];
         all.extend_from_slice(fields);
-        post(self.house, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
+        post(self.api, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
     }
 
     /// Deposits, and gives the new secret's page.
@@ -72,13 +72,13 @@ fn multipart(fields: &[(&str, &str)]) -> String {
     body + "--b--\r\n"
 }
 
-async fn get(house: &House, path: &str, cookie: &str) -> Answer {
+async fn get(api: &TestApi, path: &str, cookie: &str) -> Answer {
     let request = Request::builder().uri(path).header("host", "store.example").header("cookie", cookie);
-    house.send(request.body(axum::body::Body::empty()).unwrap()).await
+    api.send(request.body(axum::body::Body::empty()).unwrap()).await
 }
 
 async fn post(
-    house: &House,
+    api: &TestApi,
     path: &str,
     cookie: &str,
     headers: &[(&str, &str)],
@@ -93,11 +93,11 @@ async fn post(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    house.send(request.body(axum::body::Body::from(multipart(fields))).unwrap()).await
+    api.send(request.body(axum::body::Body::from(multipart(fields))).unwrap()).await
 }
 
-async fn log_in(house: &House, token: &str, cookie: &str) -> Answer {
-    post(house, "/console/login", cookie, &[("sec-fetch-site", "same-origin")], &[("token", token)]).await
+async fn log_in(api: &TestApi, token: &str, cookie: &str) -> Answer {
+    post(api, "/console/login", cookie, &[("sec-fetch-site", "same-origin")], &[("token", token)]).await
 }
 
 /// Every page that a member can open without knowing an id.
@@ -118,8 +118,8 @@ const PAGES: &[&str] = &[
 
 #[tokio::test]
 async fn every_page_forbids_what_it_does_not_bring_itself() {
-    let house = House::new().await;
-    let admin = TestBrowser::new(&house, Who::Admin).await;
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     for path in PAGES {
         let answer = admin.get(path).await;
         let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
@@ -159,27 +159,27 @@ async fn every_page_forbids_what_it_does_not_bring_itself() {
 
 #[tokio::test]
 async fn without_a_session_there_is_the_login_page_and_nothing_else() {
-    let house = House::new().await;
+    let api = TestApi::new().await;
     for path in PAGES.iter().filter(|path| !path.ends_with("login") && !path.ends_with("nothing")) {
         for cookie in ["", "dropsafe-session=", &format!("dropsafe-session={}", "A".repeat(64))] {
-            let answer = get(&house, path, cookie).await;
+            let answer = get(&api, path, cookie).await;
             assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
             assert!(answer.headers["location"].to_str().unwrap().starts_with("/console/login"), "{path}");
         }
     }
-    assert_eq!(get(&house, "/", "").await.headers["location"], "/console/");
+    assert_eq!(get(&api, "/", "").await.headers["location"], "/console/");
     for who in [Who::Expired, Who::Revoked, Who::Ticket] {
-        let answer = log_in(&house, house.credential(who), "").await;
+        let answer = log_in(&api, api.credential(who), "").await;
         assert!(answer.status.is_client_error() && cookies(&answer).is_empty(), "{who:?}: {}", answer.status);
-        assert!(!answer.text.contains(house.credential(who)), "the token comes back");
+        assert!(!answer.text.contains(api.credential(who)), "the token comes back");
     }
 }
 
 #[tokio::test]
 async fn the_sessions_cookie_is_for_this_site_alone_and_new_at_each_login() {
-    let house = House::new().await;
-    let token = house.credential(Who::Member);
-    let first = log_in(&house, token, "").await;
+    let api = TestApi::new().await;
+    let token = api.credential(Who::Member);
+    let first = log_in(&api, token, "").await;
     let line = &cookies(&first)[0];
     for part in ["; Path=/;", "HttpOnly", "SameSite=Strict", "Max-Age=43200"] {
         assert!(line.contains(part), "{line}");
@@ -194,28 +194,28 @@ async fn the_sessions_cookie_is_for_this_site_alone_and_new_at_each_login() {
         .body(axum::body::Body::from(multipart(&[("token", token)])))
         .unwrap();
     request.extensions_mut().insert(OverTls);
-    let over_tls = house.send(request).await;
+    let over_tls = api.send(request).await;
     let line = &cookies(&over_tls)[0];
     assert!(line.starts_with("__Host-dropsafe-session=") && line.ends_with("; Secure"), "{line}");
 
     // Fixation: whatever session a browser comes with, it leaves with another, and the old one is over.
     let planted = cookie_of(&first);
-    let second = log_in(&house, token, &planted).await;
+    let second = log_in(&api, token, &planted).await;
     assert_ne!(cookie_of(&second), planted);
-    assert_eq!(get(&house, "/console/secrets", &planted).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(get(&house, "/console/secrets", &cookie_of(&second)).await.status, StatusCode::OK);
+    assert_eq!(get(&api, "/console/secrets", &planted).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(get(&api, "/console/secrets", &cookie_of(&second)).await.status, StatusCode::OK);
     // One that an attacker made up does not become a session.
     let made_up = format!("dropsafe-session={}", "B".repeat(64));
-    let third = log_in(&house, token, &made_up).await;
+    let third = log_in(&api, token, &made_up).await;
     assert_ne!(cookie_of(&third), made_up);
-    assert_eq!(get(&house, "/console/secrets", &made_up).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(get(&api, "/console/secrets", &made_up).await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]
 async fn a_request_of_another_site_or_session_changes_nothing() {
-    let house = House::new().await;
-    let member = TestBrowser::new(&house, Who::Member).await;
-    let other = TestBrowser::new(&house, Who::Admin).await;
+    let api = TestApi::new().await;
+    let member = TestBrowser::new(&api, Who::Member).await;
+    let other = TestBrowser::new(&api, Who::Admin).await;
     let fields = |form: &'static str| [("csrf_token", form), ("name", "planted"), ("value", VALUE)];
     let own = [("csrf_token", member.csrf_token.as_str()), ("name", "planted"), ("value", VALUE)];
     for headers in [
@@ -225,27 +225,27 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
         &[("origin", "null")],
         &[],
     ] {
-        let answer = post(&house, "/console/secrets", &member.cookie, headers, &own).await;
+        let answer = post(&api, "/console/secrets", &member.cookie, headers, &own).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}");
         assert!(!answer.text.contains(VALUE));
     }
     let here = [("sec-fetch-site", "same-origin")];
     for form in ["", "0123456789abcdef0123456789abcdef"] {
-        let answer = post(&house, "/console/secrets", &member.cookie, &here, &fields(form)).await;
+        let answer = post(&api, "/console/secrets", &member.cookie, &here, &fields(form)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
     }
     let theirs = [("csrf_token", other.csrf_token.as_str()), ("name", "planted"), ("value", VALUE)];
     assert_eq!(
-        post(&house, "/console/secrets", &member.cookie, &here, &theirs).await.status,
+        post(&api, "/console/secrets", &member.cookie, &here, &theirs).await.status,
         StatusCode::FORBIDDEN
     );
     // A login that another site sends would log its victim into the attacker's account.
     let answer = post(
-        &house,
+        &api,
         "/console/login",
         "",
         &[("sec-fetch-site", "cross-site")],
-        &[("token", house.credential(Who::Member))],
+        &[("token", api.credential(Who::Member))],
     )
     .await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
@@ -255,13 +255,13 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
 
 #[tokio::test]
 async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
-    let house = House::new().await;
-    let member = TestBrowser::new(&house, Who::Member).await;
-    house.pass(30 * 60 * 1000);
+    let api = TestApi::new().await;
+    let member = TestBrowser::new(&api, Who::Member).await;
+    api.pass(30 * 60 * 1000);
     assert_eq!(member.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 
     let (first, second) =
-        (TestBrowser::new(&house, Who::Member).await, TestBrowser::new(&house, Who::Member).await);
+        (TestBrowser::new(&api, Who::Member).await, TestBrowser::new(&api, Who::Member).await);
     let out = first.post("/console/logout", &[]).await;
     assert_eq!(out.headers["location"], "/console/login");
     assert!(
@@ -269,20 +269,20 @@ async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
     );
     assert_eq!(first.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
     assert_eq!(second.get("/console/secrets").await.status, StatusCode::OK);
-    let third = TestBrowser::new(&house, Who::Member).await;
+    let third = TestBrowser::new(&api, Who::Member).await;
     third.post("/console/logout-everywhere", &[]).await;
     assert_eq!(second.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
     assert_eq!(third.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 
-    let last = TestBrowser::new(&house, Who::Member).await;
-    house.ask(Who::Admin, "DELETE", "/v1/members/mel", serde_json::Value::Null).await.expect(200);
+    let last = TestBrowser::new(&api, Who::Member).await;
+    api.ask(Who::Admin, "DELETE", "/v1/members/mel", serde_json::Value::Null).await.expect(200);
     assert_eq!(last.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]
 async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
-    let house = House::new().await;
-    let member = TestBrowser::new(&house, Who::Member).await;
+    let api = TestApi::new().await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let page = member.deposit("openai-api-key", VALUE, &[]).await;
     let refusals = [
         ("/console/secrets".to_owned(), vec![("name", "openai-api-key"), ("value", VALUE)]),
@@ -318,7 +318,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
     pages.push(page);
     pages.push("/console/live/name?name=openai-api-key".to_owned());
     pages.push("/console/audit/export".to_owned());
-    for visitor in [&member, &TestBrowser::new(&house, Who::Admin).await] {
+    for visitor in [&member, &TestBrowser::new(&api, Who::Admin).await] {
         for path in &pages {
             let answer = visitor.get(path).await;
             assert!(!answer.text.contains(VALUE), "{path}");
@@ -330,8 +330,8 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
 
 #[tokio::test]
 async fn what_is_typed_is_text_on_every_page_that_shows_it() {
-    let house = House::new().await;
-    let admin = TestBrowser::new(&house, Who::Admin).await;
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let evil = |text: &str| text.contains("<script>alert") || text.contains("<img src=x");
     // Names take no markup at all: refused, and what comes back into the form is escaped.
@@ -360,19 +360,17 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     admin.post("/console/tickets", &[("label", script), ("ttl", "1")]).await;
     admin.post("/console/tokens", &[("label", script)]).await;
     admin.post("/console/plugins", &[("plugin", "mail"), ("title", script)]).await;
-    house
-        .ask(
-            Who::Admin,
-            "PUT",
-            "/v1/categories/odd",
-            json!({ "title": script, "colour": "red", "description": script }),
-        )
-        .await
-        .expect(200);
+    api.ask(
+        Who::Admin,
+        "PUT",
+        "/v1/categories/odd",
+        json!({ "title": script, "colour": "red", "description": script }),
+    )
+    .await
+    .expect(200);
     admin.deposit("setting", script, &[("type", "plain"), ("category", "odd"), ("plugin", "mail")]).await;
-    let ticket = house.ticket(json!({})).await;
-    house
-        .ask_as(&ticket, "POST", "/v1/boot", json!({ "host": script, "machine": script, "agent": script }))
+    let ticket = api.ticket(json!({})).await;
+    api.ask_as(&ticket, "POST", "/v1/boot", json!({ "host": script, "machine": script, "agent": script }))
         .await;
     let mut seen = 0;
     for path in PAGES {
@@ -397,9 +395,9 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
 
 #[tokio::test]
 async fn a_member_sees_and_changes_nothing_private_of_another() {
-    let house = House::new().await;
-    let admin = TestBrowser::new(&house, Who::Admin).await;
-    let member = TestBrowser::new(&house, Who::Member).await;
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let private = admin.deposit("adas-own-key", VALUE, &[]).await;
     for path in [
         "/console/secrets",
@@ -426,8 +424,8 @@ async fn a_member_sees_and_changes_nothing_private_of_another() {
 
 #[tokio::test]
 async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
-    let house = House::new().await;
-    let member = TestBrowser::new(&house, Who::Member).await;
+    let api = TestApi::new().await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let long = "x".repeat(3 << 20);
     let answer = member.post("/console/secrets", &[("name", "long"), ("value", &long)]).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -448,7 +446,7 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
         "/console/secrets?scope=all",
         "/console/audit?since=yesterday",
     ] {
-        let answer = TestBrowser::new(&house, Who::Admin).await.get(path).await;
+        let answer = TestBrowser::new(&api, Who::Admin).await.get(path).await;
         assert!(
             answer.status.is_client_error() && answer.text.contains("<html"),
             "{path}: {}",
@@ -459,8 +457,8 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
 
 #[tokio::test]
 async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_not_repeat() {
-    let house = House::new().await;
-    let admin = TestBrowser::new(&house, Who::Admin).await;
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let secret = admin
         .deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")])
         .await;
@@ -574,17 +572,17 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
 
 #[tokio::test]
 async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
-    let house = House::new().await;
-    let member = TestBrowser::new(&house, Who::Member).await;
-    house.ask(Who::Operator, "POST", "/v1/lock", serde_json::Value::Null).await.expect(200);
+    let api = TestApi::new().await;
+    let member = TestBrowser::new(&api, Who::Member).await;
+    api.ask(Who::Operator, "POST", "/v1/lock", serde_json::Value::Null).await.expect(200);
     let page = member.get("/console/secrets").await.text;
     assert!(page.contains("The store is locked."));
     member.deposit("while-locked", VALUE, &[]).await;
-    let operator = TestBrowser::new(&house, Who::Operator).await;
+    let operator = TestBrowser::new(&api, Who::Operator).await;
     assert_eq!(operator.get("/console/secrets").await.status, StatusCode::FORBIDDEN);
     let wrong = operator.post("/console/status/unlock", &[("key_text", "dropsafe-key-1wrong")]).await;
     assert!(wrong.status.is_client_error(), "{}", wrong.status);
-    let right = operator.post("/console/status/unlock", &[("key_text", house.key_file.as_str())]).await;
+    let right = operator.post("/console/status/unlock", &[("key_text", api.key_file.as_str())]).await;
     assert_eq!(right.status, StatusCode::SEE_OTHER, "{}", right.text);
     assert!(!member.get("/console/secrets").await.text.contains("The store is locked."));
     let all = operator.post("/console/status/re-encrypt", &[]).await;
@@ -597,8 +595,8 @@ async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
 
 #[tokio::test]
 async fn every_command_line_that_a_page_shows_is_one() {
-    let house = House::new().await;
-    let admin = TestBrowser::new(&house, Who::Admin).await;
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let secret = admin.deposit("openai-api-key", VALUE, &[("scope", "shared")]).await;
     let mut paths: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
     paths.extend([
@@ -612,7 +610,7 @@ async fn every_command_line_that_a_page_shows_is_one() {
         pages.push(admin.get(path).await.text);
     }
     for who in [Who::Operator, Who::Member] {
-        let visitor = TestBrowser::new(&house, who).await;
+        let visitor = TestBrowser::new(&api, who).await;
         pages.push(visitor.get("/console/status").await.text);
         pages.push(visitor.get("/console/members").await.text);
     }

@@ -10,7 +10,7 @@ use super::own::{Given, Layer, Own};
 use super::wanted::Wanted;
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::resolve::Why;
+use crate::domain::resolve::ReleaseReason;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Delivery;
 
@@ -157,7 +157,8 @@ impl Plan {
     /// A released entry that is neither passed on nor shadowed by a layer that the machine put above it. There must be none.
     pub(crate) fn misses<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
         let passed = |index| self.variables.iter().any(|variable| variable.origin == Origin::Released(index));
-        let mut exported = receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != Why::Reference);
+        let mut exported =
+            receipt.entries.iter().enumerate().filter(|(_, entry)| entry.by != ReleaseReason::Reference);
         exported.find(|(index, _)| !passed(*index) && !self.overruled.contains(index)).map(|(_, entry)| entry)
     }
 
@@ -197,7 +198,8 @@ fn candidates(order: &[Layer], given: &[Given], receipt: &Receipt) -> BTreeMap<O
     let mut names: BTreeMap<OsString, Vec<Candidate>> = BTreeMap::new();
     for layer in order.iter().copied() {
         let released = receipt.entries.iter().enumerate();
-        let released = released.filter(|(_, entry)| entry.by != Why::Reference && layer_of(entry) == layer);
+        let released =
+            released.filter(|(_, entry)| entry.by != ReleaseReason::Reference && layer_of(entry) == layer);
         for (index, entry) in released {
             let candidate = Candidate { layer, source: Source::Released(index) };
             names.entry(variable_of(entry).into()).or_default().push(candidate);

@@ -12,7 +12,7 @@ use crate::domain::resolve::{SkipReason, Skipped};
 use crate::domain::value::Kind;
 use crate::settings::Environment;
 
-fn entry(id: u8, name: &str, scope: ScopeKind, by: Why) -> ReceiptEntry {
+fn entry(id: u8, name: &str, scope: ScopeKind, by: ReleaseReason) -> ReceiptEntry {
     let name = SecretName::parse(name).unwrap();
     ReceiptEntry {
         env: name.export(),
@@ -28,11 +28,11 @@ fn entry(id: u8, name: &str, scope: ScopeKind, by: Why) -> ReceiptEntry {
 }
 
 fn private(id: u8, name: &str) -> ReceiptEntry {
-    entry(id, name, ScopeKind::Private, Why::Auto)
+    entry(id, name, ScopeKind::Private, ReleaseReason::Auto)
 }
 
 fn shared(id: u8, name: &str) -> ReceiptEntry {
-    entry(id, name, ScopeKind::Shared, Why::Auto)
+    entry(id, name, ScopeKind::Shared, ReleaseReason::Auto)
 }
 
 fn off(name: &str, reason: SkipReason) -> Skipped {
@@ -150,7 +150,7 @@ fn references_are_asked_for_and_replaced() {
     let asked: Vec<&str> = asked.iter().map(SecretName::as_str).collect();
     assert_eq!(asked, ["also", "db-url", "redis"], "what the machine itself shadows is not asked for");
 
-    let by_reference = |id, name| entry(id, name, ScopeKind::Shared, Why::Reference);
+    let by_reference = |id, name| entry(id, name, ScopeKind::Shared, ReleaseReason::Reference);
     let entries = vec![by_reference(1, "db-url"), by_reference(2, "redis"), private(3, "also")];
     let case = Case::new(own, entries);
     assert_eq!(
@@ -171,8 +171,8 @@ fn a_reference_takes_what_the_store_chose_for_it() {
     let of = |entries| Case::new(own(), entries).decide().unwrap().variables;
     // The member's own secret, with auto-install off, is referred to; the shared one is exported.
     let variables = of(vec![
-        entry(2, "db-url", ScopeKind::Shared, Why::Auto),
-        entry(1, "db-url", ScopeKind::Private, Why::Reference),
+        entry(2, "db-url", ScopeKind::Shared, ReleaseReason::Auto),
+        entry(1, "db-url", ScopeKind::Private, ReleaseReason::Reference),
     ]);
     assert_eq!(variables[0].origin, Origin::Reference { own: 0, entry: 1 });
     assert_eq!(variables[1].origin, Origin::Reference { own: 1, entry: 1 });

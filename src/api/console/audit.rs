@@ -8,8 +8,8 @@ use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{ErrorNotice, Layout, render};
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::audit::{entry_view, exported};
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::audit::AuditAction;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
@@ -20,6 +20,7 @@ const ROWS: usize = 50;
 /// Details that matter to programs only. The export has them.
 const HIDDEN_DETAILS: &[&str] = &["request", "digest", "revision"];
 
+/// The entries with their filter, and the result of a verification.
 #[derive(Template)]
 #[template(path = "audit.html", config = "src/api/console/askama.toml")]
 struct AuditLogPage {
@@ -28,7 +29,9 @@ struct AuditLogPage {
     /// Every action there is, for the filter.
     actions: Vec<&'static str>,
     rows: Vec<AuditRow>,
+    /// The address of the next page, if there is one.
     next: Option<String>,
+    /// The address of the first page, on any other.
     first: Option<String>,
     /// The address of the export with the same filter.
     export: String,
@@ -50,7 +53,9 @@ struct AuditFields {
 /// An entry of the audit log.
 struct AuditRow {
     at: DisplayTime,
+    /// The actor's name or id; empty for the store itself.
     actor: String,
+    /// `member`, `ticket`, `operator` …
     actor_kind: String,
     action: String,
     outcome: String,
@@ -86,15 +91,16 @@ pub(crate) struct AuditQuery {
 impl FromQuery for AuditQuery {
     const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let (since, until) = (query.text("since", 40), query.text("until", 40));
         let filter = AuditFilter {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
             actor: query.text("actor", 64),
-            since: since.as_deref().and_then(|text| query.checked("since", parse_utc(text))),
-            until: until.as_deref().and_then(|text| query.checked("until", parse_utc(text))),
+            // A time that cannot be parsed is an error, not a filter that is ignored: the result would look complete.
+            since: since.as_deref().and_then(|text| query.check("since", parse_utc(text))),
+            until: until.as_deref().and_then(|text| query.check("until", parse_utc(text))),
             ..AuditFilter::default()
         };
         // Times go back into their fields as they came: a browser's field displays no other format than its own.
@@ -167,14 +173,17 @@ impl AuditRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_audit_log(session: BrowserSession, Filled(query): Filled<AuditQuery>) -> PageResult {
+pub(crate) async fn show_audit_log(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<AuditQuery>,
+) -> PageResult {
     render_audit_log(&session, query, Ok(None)).await
 }
 
 async fn render_audit_log(
     session: &BrowserSession,
     query: AuditQuery,
-    result: Result<Option<VerificationResult>, Refused>,
+    result: Result<Option<VerificationResult>, ApiError>,
 ) -> PageResult {
     let AuditQuery { filter, fields, cursor } = query;
     let first = cursor.is_some().then(|| fields.link("/console/audit", None));
@@ -182,7 +191,7 @@ async fn render_audit_log(
     let found = session.store().audit(&session.caller, &filter, ask).await?;
     let (verification, error) = match result {
         Ok(verification) => (verification, None),
-        Err(refused) => (None, Some(ErrorNotice::from(refused))),
+        Err(error) => (None, Some(ErrorNotice::from(error))),
     };
     let page = AuditLogPage {
         layout: Layout::new(session, "Audit log", "/console/audit")
@@ -202,7 +211,7 @@ async fn render_audit_log(
 
 /// Verifies the whole audit log and displays the result.
 pub(crate) async fn verify(CsrfForm { session, .. }: CsrfForm) -> PageResult {
-    let result = session.store().verify_audit(&session.caller).await.map_err(Refused::from);
+    let result = session.store().verify_audit(&session.caller).await.map_err(ApiError::from);
     // Displayed at once instead of after a redirect: a flash message could not hold the table of chains.
     let result = result.map(|verification| Some(VerificationResult::new(verification)));
     render_audit_log(&session, AuditQuery::default(), result).await
@@ -221,7 +230,11 @@ impl VerificationResult {
 }
 
 /// Sends the entries that match the filter as JSON lines, newest first.
-pub(crate) async fn export(session: BrowserSession, Filled(query): Filled<AuditQuery>) -> PageResult {
+pub(crate) async fn export(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<AuditQuery>,
+) -> PageResult {
+    // Streamed: an export can be larger than the memory of the server.
     let lines = exported(&session.api, session.caller, query.filter).await?;
     // An attachment: a browser must download it, not display text that members wrote under this origin.
     let headers = [

@@ -6,23 +6,26 @@ use http::StatusCode;
 use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{Layout, render};
 use super::session::{BrowserSession, PageResult};
-use crate::api::extract::InPath;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::PathParam;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::{SkipReason, Why};
+use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::value::Delivery;
 use crate::store::{Boot, BootFilter, Cursor, PageAsk};
 
 /// Rows per page.
 const ROWS: usize = 50;
 
+/// The list with its filter.
 #[derive(Template)]
 #[template(path = "boots.html", config = "src/api/console/askama.toml")]
 struct BootsPage {
     layout: Layout,
+    /// The filter's texts; empty where nothing is chosen.
     secret: String,
     member: String,
+    /// Set by links on the Tickets page only, and kept by the form in a hidden field.
     ticket: String,
     /// Whether only active boots are listed.
     live: bool,
@@ -39,8 +42,10 @@ struct BootRow {
     member: String,
     /// The host's name, or else what the machine calls itself.
     machine: String,
+    /// The address that the request came from; empty over the Unix socket.
     source: String,
     ticket: String,
+    /// The agent's version; empty if it did not send one.
     agent: String,
     released: usize,
     skipped: usize,
@@ -54,12 +59,15 @@ struct BootRow {
     variables: String,
 }
 
+/// One boot and its receipt.
 #[derive(Template)]
 #[template(path = "boot.html", config = "src/api/console/askama.toml")]
 struct BootPage {
     layout: Layout,
     row: BootRow,
+    /// The kernel's boot id, which changes with each start of the machine; empty if unknown.
     kernel_boot: String,
+    /// The store's revision that the receipt was made from.
     revision: u64,
     released: Vec<ReleasedRow>,
     skipped: Vec<SkippedRow>,
@@ -97,7 +105,7 @@ pub(crate) struct BootsQuery {
 impl FromQuery for BootsQuery {
     const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let filter = BootFilter {
             secret: query.text("secret", 256),
             member: query.parsed::<MemberName>("member"),
@@ -108,6 +116,7 @@ impl FromQuery for BootsQuery {
     }
 }
 
+/// Returns the address of another page of the same list.
 fn link(filter: &BootFilter, cursor: Option<String>) -> String {
     let pairs = [
         ("secret", filter.secret.clone()),
@@ -120,11 +129,15 @@ fn link(filter: &BootFilter, cursor: Option<String>) -> String {
 }
 
 /// Displays the list.
-pub(crate) async fn show_boots(session: BrowserSession, Filled(query): Filled<BootsQuery>) -> PageResult {
+pub(crate) async fn show_boots(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<BootsQuery>,
+) -> PageResult {
     let BootsQuery { filter, cursor } = query;
     let first = cursor.is_some().then(|| link(&filter, None));
     let ask = PageAsk { cursor, limit: Some(ROWS) };
     let found = session.store().list_boots(&session.caller, &filter, ask).await?;
+    // The command has no flag for a ticket. A longer list is better than a command that fails.
     let mut line = "dropsafe boots".to_owned();
     if let Some(secret) = &filter.secret {
         line.push_str(&format!(" {}", shell_quote(secret)));
@@ -137,6 +150,7 @@ pub(crate) async fn show_boots(session: BrowserSession, Filled(query): Filled<Bo
         next: found.next.map(|next| link(&filter, Some(next.to_string()))),
         first,
         rows: found.items.iter().map(BootRow::new).collect(),
+        // Without a filter the address has no query.
         filtered: link(&filter, None) != "/console/boots",
         secret: filter.secret.unwrap_or_default(),
         member: filter.member.map(|member| member.to_string()).unwrap_or_default(),
@@ -147,7 +161,7 @@ pub(crate) async fn show_boots(session: BrowserSession, Filled(query): Filled<Bo
 }
 
 /// Displays one boot.
-pub(crate) async fn show_boot(session: BrowserSession, InPath(id): InPath<BootId>) -> PageResult {
+pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<BootId>) -> PageResult {
     let boot = session.store().boot_record(&session.caller, id).await?;
     let row = BootRow::new(&boot);
     let page = BootPage {
@@ -164,6 +178,7 @@ pub(crate) async fn show_boot(session: BrowserSession, InPath(id): InPath<BootId
     Ok(render(StatusCode::OK, &page))
 }
 
+/// Describes what the boot received.
 fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
     let rows = boot.receipt.entries.iter().map(|entry| ReleasedRow {
         // The version counts as well: the store lists exactly the versions that are no longer current.
@@ -184,6 +199,7 @@ fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
     rows.collect()
 }
 
+/// Describes what the boot did not receive, and why.
 fn skipped_rows(boot: &Boot) -> Vec<SkippedRow> {
     let rows = boot.receipt.skipped.iter().map(|skipped| SkippedRow {
         env: skipped.env.to_string(),
@@ -217,11 +233,11 @@ impl BootRow {
     }
 }
 
-fn release_reason(why: Why) -> &'static str {
+fn release_reason(why: ReleaseReason) -> &'static str {
     match why {
-        Why::Auto => "auto-install",
-        Why::Included => "requested by name",
-        Why::Reference => "used in another value",
+        ReleaseReason::Auto => "auto-install",
+        ReleaseReason::Included => "requested by name",
+        ReleaseReason::Reference => "used in another value",
     }
 }
 

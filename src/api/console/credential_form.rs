@@ -2,7 +2,7 @@
 
 use super::multipart::MultipartForm;
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::wire::Code;
 
 /// Returns a new idempotency key for a form.
@@ -14,7 +14,7 @@ pub(crate) fn new_idempotency_key(session: &BrowserSession) -> String {
 }
 
 /// Reads a lifetime in seconds: the number in the field `ttl`, of the unit in `unit`. Returns `None` if it is empty.
-pub(crate) fn parse_lifetime(form: &MultipartForm) -> Result<Option<u64>, Refused> {
+pub(crate) fn parse_lifetime(form: &MultipartForm) -> Result<Option<u64>, ApiError> {
     let Some(number) = parse_number::<u64>(form, "ttl")? else { return Ok(None) };
     let unit: u64 = match form.text_or_empty("unit").as_str() {
         "minutes" => 60,
@@ -29,12 +29,12 @@ pub(crate) fn parse_lifetime(form: &MultipartForm) -> Result<Option<u64>, Refuse
 pub(crate) fn parse_number<T: std::str::FromStr>(
     form: &MultipartForm,
     field: &str,
-) -> Result<Option<T>, Refused> {
+) -> Result<Option<T>, ApiError> {
     form.text(field).map(|text| text.parse().map_err(|_| not_a_number(field))).transpose()
 }
 
-fn not_a_number(field: &str) -> Refused {
+fn not_a_number(field: &str) -> ApiError {
     // The fields' names are the API's; people know the lifetime by its label.
     let label = if field == "ttl" { "lifetime" } else { field };
-    Refused::new(Code::InvalidRequest, format!("{label}: expected a whole number"))
+    ApiError::new(Code::InvalidRequest, format!("{label}: expected a whole number"))
 }

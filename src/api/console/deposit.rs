@@ -9,12 +9,13 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
-use crate::api::query::Filled;
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
+use crate::api::query::FormQueryParams;
 use crate::api::secrets::new_of;
 use crate::store::Written;
 
+/// The form for a new secret.
 #[derive(Template)]
 #[template(path = "deposit.html", config = "src/api/console/askama.toml")]
 struct DepositPage {
@@ -26,10 +27,14 @@ struct DepositPage {
 }
 
 /// Displays the form.
-pub(crate) async fn show_form(session: BrowserSession, Filled(form): Filled<SecretForm>) -> PageResult {
+pub(crate) async fn show_form(
+    session: BrowserSession,
+    FormQueryParams(form): FormQueryParams<SecretForm>,
+) -> PageResult {
     render_form(&session, form, None).await
 }
 
+/// Renders the form as far as it is filled in, with the error if it was refused.
 async fn render_form(session: &BrowserSession, form: SecretForm, error: Option<ErrorNotice>) -> PageResult {
     // A value as an argument would be visible to every process of the machine, so the examples use a pipe and a file.
     let cli =
@@ -45,14 +50,14 @@ async fn render_form(session: &BrowserSession, form: SecretForm, error: Option<E
 }
 
 /// Deposits a secret.
-pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
+pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
     let fields = SecretForm::new(&form);
     match deposit(&session, &fields, &mut form).await {
         Ok(written) => {
             let path = format!("/console/secrets/{}", written.secret.meta.id);
             Ok(redirect::with_message(&session, &path, &summarize(&written)))
         }
-        Err(refused) => render_form(&session, fields, Some(refused.into())).await,
+        Err(error) => render_form(&session, fields, Some(error.into())).await,
     }
 }
 
@@ -61,7 +66,7 @@ pub(crate) async fn deposit(
     session: &BrowserSession,
     fields: &SecretForm,
     form: &mut MultipartForm,
-) -> Result<Written, Refused> {
+) -> Result<Written, ApiError> {
     let new = new_of(fields.create_request(&form.require_value()?))?;
     // No idempotency key: the name is unique, so that a form that is sent twice is refused the second time.
     Ok(session.store().create_secret(&session.caller, new, None).await?)

@@ -51,8 +51,10 @@ struct ErrorPage<'a> {
     error: ErrorNotice,
 }
 
+/// Renders a problem as a page. A body that is no problem after all is passed on unchanged.
 async fn render_problem(browser: &Browser, response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
+    // The body is this server's own, and small.
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));

@@ -2,7 +2,7 @@
 
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
@@ -25,12 +25,12 @@ pub(crate) struct FormOptions {
 
 impl FormOptions {
     /// Loads the choices.
-    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, Refused> {
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, ApiError> {
         Self::new(session, CategoryTags::load(session).await?).await
     }
 
     /// As [`Self::load`], with categories that are loaded already.
-    pub(crate) async fn new(session: &BrowserSession, tags: CategoryTags) -> Result<Self, Refused> {
+    pub(crate) async fn new(session: &BrowserSession, tags: CategoryTags) -> Result<Self, ApiError> {
         Ok(Self {
             tags: tags.0,
             plugins: plugin_names(session).await?,
@@ -64,13 +64,13 @@ fn key_prefixes(session: &BrowserSession) -> String {
 }
 
 /// Returns the names of all plugins, declared or not.
-pub(crate) async fn plugin_names(session: &BrowserSession) -> Result<Vec<String>, Refused> {
+pub(crate) async fn plugin_names(session: &BrowserSession) -> Result<Vec<String>, ApiError> {
     let plugins = session.store().plugins(&session.caller).await?;
     Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
 }
 
 /// Returns the names of the members that a credential can be created for.
-pub(crate) async fn member_names(session: &BrowserSession) -> Result<Vec<String>, Refused> {
+pub(crate) async fn member_names(session: &BrowserSession) -> Result<Vec<String>, ApiError> {
     // Without the right to list members the choice is the member alone. Asking the store would record a denial.
     if !session.may(Action::ListMembers) {
         return Ok(session.caller.member().map(|(_, name)| name.to_string()).into_iter().collect());

@@ -11,15 +11,16 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, scope_kind};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE;
+use crate::api::extract::LARGE_BODY;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
-use crate::domain::import::{Existing, Fate};
+use crate::api::problem::ApiError;
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::name::NameError;
 use crate::domain::value::Kind;
 use crate::store::{ImportAsk, ImportReport};
 use crate::wire::Code;
 
+/// The form, and the preview below it.
 #[derive(Template)]
 #[template(path = "import.html", config = "src/api/console/askama.toml")]
 struct ImportPage {
@@ -36,35 +37,40 @@ struct ImportPage {
 /// What an import would do.
 struct ImportPreview {
     rows: Vec<ImportRow>,
+    /// Lines that stop the import, because it stores all lines or none.
     refused: usize,
+    /// Lines that would create, replace or delete a secret.
     changes: usize,
 }
 
 /// A line of the file.
 struct ImportRow {
     number: usize,
+    /// The secret's name; empty if the line has none.
     name: String,
     env: String,
-    fate: Fate,
+    fate: ImportOutcome,
     result: &'static str,
+    /// Why it is refused, and what the store warns about.
     notes: Vec<String>,
 }
 
 /// Displays the form.
 pub(crate) async fn show_form(session: BrowserSession) -> PageResult {
     let form = SecretForm { auto_install: true, ..SecretForm::default() };
-    render_form(&session, form, Existing::Replace, Ok(None)).await
+    render_form(&session, form, ExistingPolicy::Replace, Ok(None)).await
 }
 
 /// Previews or imports a file.
-pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
+pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
     let fields = SecretForm::new(&form);
-    let existing = form.text_or_empty("existing").parse().unwrap_or(Existing::Replace);
+    // An unknown word means the default of the form, not an error: nobody can type one here.
+    let existing = form.text_or_empty("existing").parse().unwrap_or(ExistingPolicy::Replace);
     // Without a script, Enter in a field presses the first button, which is "Preview". It must never import.
     let preview = form.text_or_empty("mode") != "store";
     let result = match parse_request(&fields, existing, &mut form) {
-        Ok(ask) => session.store().import(&session.caller, ask, preview).await.map_err(Refused::from),
-        Err(refused) => Err(refused),
+        Ok(ask) => session.store().import(&session.caller, ask, preview).await.map_err(ApiError::from),
+        Err(error) => Err(error),
     };
     match result {
         Ok(report) if report.stored => {
@@ -74,13 +80,14 @@ pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> Page
     }
 }
 
+/// Builds the import from the form. Takes the text out of the form, so that it exists once.
 fn parse_request(
     fields: &SecretForm,
-    existing: Existing,
+    existing: ExistingPolicy,
     form: &mut MultipartForm,
-) -> Result<ImportAsk, Refused> {
+) -> Result<ImportAsk, ApiError> {
     let text = form.take_value("env", "env_file")?.ok_or_else(|| {
-        Refused::new(Code::InvalidRequest, "there is nothing to import")
+        ApiError::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
     Ok(ImportAsk {
@@ -94,16 +101,18 @@ fn parse_request(
     })
 }
 
+/// Parses a name, unless the field is empty.
 fn parse_optional<T: std::str::FromStr<Err = NameError>>(
     field: &str,
     text: &str,
-) -> Result<Option<T>, Refused> {
+) -> Result<Option<T>, ApiError> {
     if text.is_empty() { Ok(None) } else { name_in(field, text).map(Some) }
 }
 
 fn summarize_report(report: &ImportReport) -> String {
-    let count = |fate: Fate| report.lines.iter().filter(|line| line.fate == fate).count();
-    let (new, replaced, kept) = (count(Fate::Create), count(Fate::Replace), count(Fate::Keep));
+    let count = |fate: ImportOutcome| report.lines.iter().filter(|line| line.fate == fate).count();
+    let (new, replaced, kept) =
+        (count(ImportOutcome::Create), count(ImportOutcome::Replace), count(ImportOutcome::Keep));
     format!("Import complete: {new} new, {replaced} replaced, {kept} unchanged.")
 }
 
@@ -122,35 +131,36 @@ impl ImportPreview {
             }
         });
         let rows: Vec<ImportRow> = rows.collect();
-        let count = |fates: &[Fate]| rows.iter().filter(|row| fates.contains(&row.fate)).count();
+        let count = |fates: &[ImportOutcome]| rows.iter().filter(|row| fates.contains(&row.fate)).count();
         Self {
-            refused: count(&[Fate::Refused]),
-            changes: count(&[Fate::Create, Fate::Replace, Fate::Clear]),
+            refused: count(&[ImportOutcome::Refused]),
+            changes: count(&[ImportOutcome::Create, ImportOutcome::Replace, ImportOutcome::Clear]),
             rows,
         }
     }
 }
 
-fn describe_fate(fate: Fate) -> &'static str {
+fn describe_fate(fate: ImportOutcome) -> &'static str {
     match fate {
-        Fate::Create => "create",
-        Fate::Replace => "replace value",
-        Fate::Keep => "keep existing",
-        Fate::Clear => "delete",
-        Fate::Nothing => "no change",
-        Fate::Refused => "refused",
+        ImportOutcome::Create => "create",
+        ImportOutcome::Replace => "replace value",
+        ImportOutcome::Keep => "keep existing",
+        ImportOutcome::Clear => "delete",
+        ImportOutcome::Nothing => "no change",
+        ImportOutcome::Refused => "refused",
     }
 }
 
+/// Renders the form with a preview, or with the error of a refused import.
 async fn render_form(
     session: &BrowserSession,
     form: SecretForm,
-    existing: Existing,
-    result: Result<Option<ImportReport>, Refused>,
+    existing: ExistingPolicy,
+    result: Result<Option<ImportReport>, ApiError>,
 ) -> PageResult {
     let (preview, error) = match result {
         Ok(report) => (report.map(ImportPreview::new), None),
-        Err(refused) => (None, Some(ErrorNotice::from(refused))),
+        Err(error) => (None, Some(ErrorNotice::from(error))),
     };
     let status = match (&error, &preview) {
         (Some(error), _) => error.status,

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::display::capitalize;
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role};
 use crate::wire::{Code, Problem};
 
@@ -79,6 +79,7 @@ pub(crate) fn next_theme(theme: &str) -> &'static str {
     }
 }
 
+/// Returns the links to the pages that this member can use.
 fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
     // The operator belongs to no organization, so pages about an organization's data would all answer 403.
     let in_org = !session.is_operator();
@@ -101,7 +102,7 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
     visible.map(|(path, name, icon, _)| NavItem { path, name, icon, current: path == current }).collect()
 }
 
-/// Why a form was refused. It is displayed above that form.
+/// ReleaseReason a form was refused. It is displayed above that form.
 pub(crate) struct ErrorNotice {
     pub(crate) detail: String,
     /// What to do about it; empty if the API gives no hint.
@@ -111,9 +112,9 @@ pub(crate) struct ErrorNotice {
     pub(crate) status: StatusCode,
 }
 
-impl From<Refused> for ErrorNotice {
-    fn from(refused: Refused) -> Self {
-        Self::new(refused.problem())
+impl From<ApiError> for ErrorNotice {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.problem())
     }
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn render<T: Template>(status: StatusCode, page: &T) -> Response {
         Err(_) => {
             // The error is not logged: its text could quote what the template was given.
             tracing::error!("a page could not be rendered");
-            Refused::new(Code::Internal, "the page could not be rendered").into_response()
+            ApiError::new(Code::Internal, "the page could not be rendered").into_response()
         }
     }
 }

@@ -11,20 +11,22 @@ use super::layout::{ErrorNotice, next_theme, render};
 use super::session::{Browser, SameOriginForm, request_id};
 use super::{cookies, redirect};
 use crate::api::Api;
-use crate::api::auth::guessed;
-use crate::api::front::Peer;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::auth::count_guess;
+use crate::api::middleware::Peer;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::store::SessionKey;
 use crate::wire::Code;
 
+/// The login form.
 #[derive(Template)]
 #[template(path = "login.html", config = "src/api/console/askama.toml")]
 struct LoginPage {
     title: &'static str,
     theme: &'static str,
     next_theme: &'static str,
+    /// This page's own address, to which the theme button returns.
     here: String,
     flash: Option<String>,
     /// The page to open after the login.
@@ -53,13 +55,16 @@ pub(crate) struct LoginQuery {
 impl FromQuery for LoginQuery {
     const NAMES: &'static [&'static str] = &["next"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { next: query.text("next", 2000) }
     }
 }
 
 /// Displays the form.
-pub(crate) async fn show_login(browser: Browser, Filled(query): Filled<LoginQuery>) -> Response {
+pub(crate) async fn show_login(
+    browser: Browser,
+    FormQueryParams(query): FormQueryParams<LoginQuery>,
+) -> Response {
     render_login(browser, redirect::local_path_or_home(query.next.as_deref()), None)
 }
 
@@ -82,29 +87,31 @@ pub(crate) async fn log_in(
             cookies::set_session(&mut response, &key, browser.over_tls);
             response
         }
-        Err(refused) => render_login(browser, &next, Some(refused.into())),
+        Err(error) => render_login(browser, &next, Some(error.into())),
     }
 }
 
+/// Checks a token, starts a session and ends the former one.
 async fn start_session(
     api: &Api,
     extensions: &Extensions,
     token: &str,
     former: Option<SessionKey>,
-) -> Result<SessionKey, Refused> {
+) -> Result<SessionKey, ApiError> {
     let source = Peer::of(extensions).address();
     // The throttle comes first: whoever guesses tokens must not learn whether the next one is well-formed either.
-    api.limits().may_present(source, Instant::now())?;
-    let unauthorized = |detail: &str| Refused::new(Code::Unauthorized, detail);
+    api.limits().check_auth_throttle(source, Instant::now())?;
+    let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {
         return Err(unauthorized("the token is missing").hint("paste the whole token: dsm_… or dso_…"));
     }
+    // Tokens carry a checksum. A mistyped one is refused without a look into the store, but counts as a guess too.
     let credential = Credential::parse(token).map_err(|error| {
-        guessed(api, source);
-        let refused = unauthorized(&error.to_string());
+        count_guess(api, source);
+        let refusal = unauthorized(&error.to_string());
         match error.hint() {
-            Some(hint) => refused.hint(hint),
-            None => refused,
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
         }
     })?;
     // A ticket acts for a machine. In a console it could list what its member can see, which a boot never needs.
@@ -114,9 +121,9 @@ async fn start_session(
     let started = api.store().log_in(&credential, source, &request_id(extensions)).await;
     let (_, key) = started.map_err(|error| {
         if error.is_guess() {
-            guessed(api, source);
+            count_guess(api, source);
         }
-        Refused::from(error)
+        ApiError::from(error)
     })?;
     // Somebody may have planted the former session (session fixation), or it belongs to the person before.
     if let Some(former) = former

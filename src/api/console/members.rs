@@ -10,15 +10,16 @@ use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::InPath;
+use crate::api::extract::PathParam;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::name::MemberName;
 use crate::domain::role::{Action, Role};
 use crate::store;
 use crate::store::NewMember;
 use crate::wire::Code;
 
+/// The lists and their forms.
 #[derive(Template)]
 #[template(path = "members.html", config = "src/api/console/askama.toml")]
 struct MembersPage {
@@ -49,6 +50,7 @@ struct MemberRow {
 struct TokenRow {
     id: String,
     member: String,
+    /// What its creator called it; empty if nothing.
     label: String,
     created: DisplayTime,
     expires: Option<DisplayTime>,
@@ -75,6 +77,7 @@ impl MemberRow {
 
 impl TokenRow {
     fn new(session: &BrowserSession, token: store::Token) -> Self {
+        // The operator's page lists the operator's tokens only.
         let own = session.caller.member().is_some_and(|(_, name)| token.member.as_ref() == Some(name));
         Self {
             may_revoke: own || session.is_admin() || session.is_operator(),
@@ -95,7 +98,7 @@ pub(crate) async fn show_members(session: BrowserSession) -> PageResult {
 /// Renders the page, with a token that was just created or the error of a refused form.
 pub(crate) async fn render_members(
     session: &BrowserSession,
-    result: Result<Option<IssuedToken>, Refused>,
+    result: Result<Option<IssuedToken>, ApiError>,
 ) -> PageResult {
     let (members, mut more) = if session.may(Action::ListMembers) {
         let found = session.store().list_members(&session.caller, first_rows()).await?;
@@ -104,6 +107,7 @@ pub(crate) async fn render_members(
     } else {
         (None, false)
     };
+    // The store decides whose tokens these are: all of the organization for an administrator, else the member's own.
     let found = session.store().list_tokens(&session.caller, None, first_rows()).await?;
     more |= found.next.is_some();
     let title = if members.is_some() { "Members and tokens" } else { "Tokens" };
@@ -133,30 +137,31 @@ pub(crate) async fn render_members(
 
 /// Returns the status, the credential and the error of a page that a form for a credential leads to.
 pub(crate) fn split_issued<T>(
-    result: Result<Option<T>, Refused>,
+    result: Result<Option<T>, ApiError>,
 ) -> (StatusCode, Option<T>, Option<ErrorNotice>) {
     match result {
         // No redirect: the text of a credential must be neither in an address nor in a cookie.
         Ok(Some(issued)) => (StatusCode::CREATED, Some(issued), None),
         Ok(None) => (StatusCode::OK, None, None),
-        Err(refused) => {
-            let error = ErrorNotice::from(refused);
+        Err(error) => {
+            let error = ErrorNotice::from(error);
             (error.status, None, Some(error))
         }
     }
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
+async fn respond(session: &BrowserSession, result: Result<String, ApiError>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/members", &message)),
-        Err(refused) => render_members(session, Err(refused)).await,
+        Err(error) => render_members(session, Err(error)).await,
     }
 }
 
-fn parse_role(form: &MultipartForm) -> Result<Role, Refused> {
+/// Reads the role of a form.
+fn parse_role(form: &MultipartForm) -> Result<Role, ApiError> {
     let role = form.text_or_empty("role").parse();
-    role.map_err(|_| Refused::new(Code::InvalidRequest, "role: expected admin, member or auditor"))
+    role.map_err(|_| ApiError::new(Code::InvalidRequest, "role: expected admin, member or auditor"))
 }
 
 /// Adds a member.
@@ -172,7 +177,7 @@ pub(crate) async fn add(CsrfForm { session, form }: CsrfForm) -> PageResult {
 
 /// Changes the role of a member.
 pub(crate) async fn set_role(
-    InPath(name): InPath<MemberName>,
+    PathParam(name): PathParam<MemberName>,
     CsrfForm { session, form }: CsrfForm,
 ) -> PageResult {
     let result = async {
@@ -184,10 +189,10 @@ pub(crate) async fn set_role(
 
 /// Removes a member, with the private secrets, tokens and tickets.
 pub(crate) async fn remove(
-    InPath(name): InPath<MemberName>,
+    PathParam(name): PathParam<MemberName>,
     CsrfForm { session, .. }: CsrfForm,
 ) -> PageResult {
-    let result = session.store().remove_member(&session.caller, &name).await.map_err(Refused::from);
+    let result = session.store().remove_member(&session.caller, &name).await.map_err(ApiError::from);
     let result = result
         .map(|member| format!("Removed {}, including private secrets, tokens and tickets.", member.name));
     respond(&session, result).await

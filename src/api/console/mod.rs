@@ -39,7 +39,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 use super::Api;
-use super::problem::Refused;
+use super::problem::ApiError;
 use crate::wire::Code;
 
 /// The address that every login and every "home" link leads to.
@@ -98,10 +98,11 @@ pub(crate) fn routes() -> Router<Api> {
         .merge(pages)
 }
 
+/// Redirects the addresses that people type: `/` and `/console`.
 async fn redirect_home() -> Redirect {
     Redirect::to(HOME)
 }
 
-async fn not_found() -> Refused {
-    Refused::new(Code::NotFound, "this page does not exist").hint("use the navigation to find the page")
+async fn not_found() -> ApiError {
+    ApiError::new(Code::NotFound, "this page does not exist").hint("use the navigation to find the page")
 }

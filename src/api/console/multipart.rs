@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::value::SecretValue;
 use crate::wire::{Code, Value, ValueBase64};
 
@@ -24,10 +24,10 @@ struct MultipartField {
 
 impl MultipartForm {
     /// Parses a body with the boundary that its content type names.
-    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, Refused> {
-        let malformed = || Refused::new(Code::InvalidRequest, "the form is malformed");
+    pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let malformed = || ApiError::new(Code::InvalidRequest, "the form is malformed");
         let boundary = boundary(content_type).ok_or_else(|| {
-            Refused::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
+            ApiError::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
         })?;
         let delimiter = [b"--", boundary.as_bytes()].concat();
         // RFC 2046 allows a preamble before the first delimiter. Browsers send none, so one is an error.
@@ -45,7 +45,7 @@ impl MultipartForm {
             fields.push(parse_field(part).ok_or_else(malformed)?);
             // A body of 2 MiB could hold 40,000 empty fields, each of which costs an allocation.
             if fields.len() > MAX_FIELDS {
-                return Err(Refused::new(Code::PayloadTooLarge, "the form has too many fields"));
+                return Err(ApiError::new(Code::PayloadTooLarge, "the form has too many fields"));
             }
             rest = &after[delimiter.len()..];
         }
@@ -84,11 +84,11 @@ impl MultipartForm {
     }
 
     /// Takes a value: typed into the field `text`, or the file chosen in the field `file`. Returns `None` if both are empty.
-    pub(crate) fn take_value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, Refused> {
+    pub(crate) fn take_value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, ApiError> {
         let typed = self.take(text, false).filter(|bytes| !bytes.is_empty());
         match (typed, self.take(file, true)) {
             (Some(_), Some(_)) => {
-                Err(Refused::new(Code::InvalidRequest, "the form has a value and a file: give only one"))
+                Err(ApiError::new(Code::InvalidRequest, "the form has a value and a file: give only one"))
             }
             (Some(typed), None) => Ok(Some(SecretValue::new(restore_line_breaks(&typed)))),
             // An empty file counts as a value: somebody chose it.
@@ -99,9 +99,9 @@ impl MultipartForm {
 
     /// Takes the value of the fields `value` and `value_file`. A form without one is refused: the API accepts an empty
     /// value, but nobody means to deposit nothing by hand.
-    pub(crate) fn require_value(&mut self) -> Result<SecretValue, Refused> {
+    pub(crate) fn require_value(&mut self) -> Result<SecretValue, ApiError> {
         self.take_value("value", "value_file")?.ok_or_else(|| {
-            Refused::new(Code::ValueInvalid, "the value is missing")
+            ApiError::new(Code::ValueInvalid, "the value is missing")
                 .hint("type or paste it, or choose a file")
         })
     }
@@ -230,8 +230,8 @@ mod tests {
             ("multipart/form-data; boundary=XX", "--XX\r\ncanary\r\n\r\nx\r\n--XX--\r\n"),
             ("multipart/form-data; boundary=XX", "--XXcanary"),
         ] {
-            let refused = MultipartForm::parse(kind, body.as_bytes()).err().unwrap();
-            assert!(!format!("{refused:?}").contains("canary"));
+            let error = MultipartForm::parse(kind, body.as_bytes()).err().unwrap();
+            assert!(!format!("{error:?}").contains("canary"));
         }
     }
 

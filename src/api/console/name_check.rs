@@ -5,8 +5,8 @@ use axum::Json;
 use serde::Serialize;
 
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::name::{EnvName, NameError, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::store;
@@ -22,7 +22,7 @@ pub(crate) struct NameCheckQuery {
 impl FromQuery for NameCheckQuery {
     const NAMES: &'static [&'static str] = &["name", "as", "scope"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         // Longer than any valid name, so that the answer is why the name is invalid, not that the query is.
         Self { name: query.text("name", 1000), env: query.text("as", 1000), scope: query.parsed("scope") }
     }
@@ -33,7 +33,7 @@ impl FromQuery for NameCheckQuery {
 pub(crate) struct NameCheckResponse {
     /// The exported name, if the name is valid.
     env: Option<String>,
-    /// Why the store would refuse it.
+    /// ReleaseReason the store would refuse it.
     fault: Option<String>,
     /// What to do about it.
     hint: Option<String>,
@@ -46,8 +46,8 @@ pub(crate) struct NameCheckResponse {
 /// Checks a name as a deposit would.
 pub(crate) async fn check_name(
     session: BrowserSession,
-    Filled(query): Filled<NameCheckQuery>,
-) -> Result<Json<NameCheckResponse>, Refused> {
+    FormQueryParams(query): FormQueryParams<NameCheckQuery>,
+) -> Result<Json<NameCheckResponse>, ApiError> {
     let Some(name) = query.name else { return Ok(Json(NameCheckResponse::default())) };
     let (name, env) = match parse_names(&name, query.env.as_deref()) {
         Ok(names) => names,

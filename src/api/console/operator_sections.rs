@@ -4,7 +4,7 @@ use super::credential_form::new_idempotency_key;
 use super::display::DisplayTime;
 use super::form_options::first_rows;
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::store;
 
 /// The operator's part of the Status page.
@@ -17,6 +17,7 @@ pub(crate) struct OperatorSections {
 /// A key slot.
 pub(crate) struct KeyslotRow {
     pub(crate) id: String,
+    /// `passphrase`, `key file` or `credential`.
     pub(crate) kind: &'static str,
     pub(crate) label: String,
     pub(crate) created: DisplayTime,
@@ -26,14 +27,17 @@ pub(crate) struct KeyslotRow {
 pub(crate) struct OrgRow {
     pub(crate) name: String,
     pub(crate) created: DisplayTime,
+    /// Whether every member can change shared secrets, or only administrators.
     pub(crate) shared_by_members: bool,
+    /// Whether the store keeps a redacted form of values, such as `sk-****...KLMN`.
     pub(crate) hints: bool,
+    /// The largest value that becomes a variable, in bytes.
     pub(crate) ceiling: u32,
 }
 
 impl OperatorSections {
     /// Loads the key slots and the organizations.
-    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, Refused> {
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, ApiError> {
         let slots = session.store().keyslots(&session.caller).await?;
         let orgs = session.store().list_orgs(&session.caller, first_rows()).await?;
         Ok(Self {
@@ -49,6 +53,7 @@ impl KeyslotRow {
         Self {
             id: slot.id.to_string(),
             kind: match slot.kind.as_str() {
+                // The API's word; people write it in two.
                 "key_file" => "key file",
                 other => other,
             },

@@ -9,9 +9,9 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE;
+use crate::api::extract::LARGE_BODY;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
@@ -19,6 +19,7 @@ use crate::store;
 use crate::store::{NewPlugin, PluginState};
 use crate::wire::Code;
 
+/// All plugins, with their forms.
 #[derive(Template)]
 #[template(path = "plugins.html", config = "src/api/console/askama.toml")]
 struct PluginsPage {
@@ -37,7 +38,9 @@ struct PluginRow {
     enabled: bool,
     /// Whether somebody declared it. Secrets can also be tied to a plugin that nobody declared.
     declared: bool,
+    /// How many required secrets this member lacks.
     missing: usize,
+    /// How many secrets of this member are tied to it.
     secrets: usize,
     requirements: Vec<RequirementRow>,
     /// The names of its required secrets, one per line, to edit them.
@@ -50,6 +53,7 @@ struct RequirementRow {
     name: String,
     env: String,
     optional: bool,
+    /// Absent if the member has no such secret, private or shared.
     secret: Option<SecretLink>,
 }
 
@@ -99,6 +103,7 @@ pub(crate) async fn show_plugins(session: BrowserSession) -> PageResult {
 
 async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) -> PageResult {
     let plugins = session.store().plugins(&session.caller).await?;
+    // An auditor may deposit nothing, so the page leaves out the forms.
     let own = session.caller.member().map(|(id, _)| Scope::Private(id));
     let page = PluginsPage {
         layout: Layout::new(session, "Plugins", "/console/plugins").with_cli([
@@ -116,31 +121,32 @@ async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) ->
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
+async fn respond(session: &BrowserSession, result: Result<String, ApiError>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/plugins", &message)),
-        Err(refused) => render_plugins(session, Some(refused.into())).await,
+        Err(error) => render_plugins(session, Some(error.into())).await,
     }
 }
 
 /// Declares a plugin, or changes its declaration.
 pub(crate) async fn declare(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = match parse_declaration(&form) {
-        Ok(new) => session.store().put_plugin(&session.caller, new).await.map_err(Refused::from),
-        Err(refused) => Err(refused),
+        Ok(new) => session.store().put_plugin(&session.caller, new).await.map_err(ApiError::from),
+        Err(error) => Err(error),
     };
     respond(&session, result.map(|plugin| format!("Declared {}.", plugin.name))).await
 }
 
-fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, Refused> {
-    let secrets = |field: &str| -> Result<Vec<SecretName>, Refused> {
+/// Reads the form of a declaration.
+fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, ApiError> {
+    let secrets = |field: &str| -> Result<Vec<SecretName>, ApiError> {
         split_words(&form.text_or_empty(field)).map(|name| name_in(field, name)).collect()
     };
     let title = form.text("title").map(|title| title.parse()).transpose();
     Ok(NewPlugin {
         name: parse_plugin(form)?,
         title: title
-            .map_err(|_| Refused::new(Code::Unprocessable, "title: expected at most 100 characters"))?,
+            .map_err(|_| ApiError::new(Code::Unprocessable, "title: expected at most 100 characters"))?,
         required: secrets("required")?,
         optional: secrets("optional")?,
         // The form has no such field: a change of the declaration leaves the switch as it is.
@@ -148,7 +154,7 @@ fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, Refused> {
     })
 }
 
-fn parse_plugin(form: &MultipartForm) -> Result<PluginName, Refused> {
+fn parse_plugin(form: &MultipartForm) -> Result<PluginName, ApiError> {
     // In the form, not in the path: names such as `@acme/mail` contain a slash.
     name_in("plugin", &form.text_or_empty("plugin"))
 }
@@ -176,7 +182,7 @@ pub(crate) async fn remove(CsrfForm { session, form }: CsrfForm) -> PageResult {
 }
 
 /// Deposits a secret that a plugin needs.
-pub(crate) async fn deposit_required(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
+pub(crate) async fn deposit_required(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
     // The form has no box for auto-install. A secret that a plugin requires is of no use without it.
     let fields = SecretForm { auto_install: true, ..SecretForm::new(&form) };
     let result = deposit(&session, &fields, &mut form).await;

@@ -10,9 +10,9 @@ use super::redirect;
 use super::secret_form::{SecretForm, is_shared};
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::extract::LARGE_BODY;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;
 use crate::domain::catalog::{Preset, PresetField};
 use crate::domain::name::SecretName;
@@ -22,14 +22,16 @@ use crate::domain::value::Kind;
 use crate::store;
 use crate::wire::Code;
 
+/// The form of one preset.
 #[derive(Template)]
 #[template(path = "preset.html", config = "src/api/console/askama.toml")]
 struct PresetPage {
     layout: Layout,
     id: String,
     title: String,
+    /// The category that all its secrets get.
     category: CategoryTag,
-    fields: Vec<PresetRow>,
+    fields: Vec<PresetFieldRow>,
     form: PresetForm,
     may_share: bool,
     error: Option<ErrorNotice>,
@@ -50,20 +52,23 @@ impl PresetForm {
 }
 
 /// A field of the preset.
-struct PresetRow {
+struct PresetFieldRow {
+    /// Names the field in the form: `value.KEY`.
     key: String,
     label: String,
     name: String,
+    /// What the secret is exported as by default.
     env: String,
     /// The name that the platform's own tools read; empty if there is none.
     usual: String,
     plain: bool,
+    /// How values of this field begin, separated by blanks. A script warns about others.
     prefixes: String,
     placeholder: String,
 }
 
-impl PresetRow {
-    fn new(preset: &Preset, field: &PresetField) -> Result<Self, Refused> {
+impl PresetFieldRow {
+    fn new(preset: &Preset, field: &PresetField) -> Result<Self, ApiError> {
         let name = secret_name(preset, field)?;
         Ok(Self {
             key: field.key.to_string(),
@@ -90,13 +95,16 @@ pub(crate) struct PresetQuery {
 impl FromQuery for PresetQuery {
     const NAMES: &'static [&'static str] = &["preset"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self { preset: query.text("preset", 100) }
     }
 }
 
 /// Displays the form of a preset.
-pub(crate) async fn show_form(session: BrowserSession, Filled(query): Filled<PresetQuery>) -> PageResult {
+pub(crate) async fn show_form(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<PresetQuery>,
+) -> PageResult {
     match query.preset {
         Some(id) => render_form(&session, find_preset(&session, &id)?, PresetForm::default(), None).await,
         // The first choice, "Custom secret", is empty.
@@ -104,9 +112,9 @@ pub(crate) async fn show_form(session: BrowserSession, Filled(query): Filled<Pre
     }
 }
 
-fn find_preset<'a>(session: &'a BrowserSession, id: &str) -> Result<&'a Preset, Refused> {
+fn find_preset<'a>(session: &'a BrowserSession, id: &str) -> Result<&'a Preset, ApiError> {
     let found = session.store().presets().find(id);
-    found.ok_or_else(|| Refused::new(Code::NotFound, "this preset does not exist"))
+    found.ok_or_else(|| ApiError::new(Code::NotFound, "this preset does not exist"))
 }
 
 async fn render_form(
@@ -115,7 +123,7 @@ async fn render_form(
     form: PresetForm,
     error: Option<ErrorNotice>,
 ) -> PageResult {
-    let fields = preset.fields.iter().map(|field| PresetRow::new(preset, field));
+    let fields = preset.fields.iter().map(|field| PresetFieldRow::new(preset, field));
     let page = PresetPage {
         layout: Layout::new(session, &format!("Add {}", preset.title), "/console/secrets").with_cli([
             format!("dropsafe set --preset {} --shared", preset.id),
@@ -124,7 +132,7 @@ async fn render_form(
         id: preset.id.to_string(),
         title: preset.title.to_string(),
         category: CategoryTags::load(session).await?.lookup(preset.category.as_str()),
-        fields: fields.collect::<Result<Vec<_>, Refused>>()?,
+        fields: fields.collect::<Result<Vec<_>, ApiError>>()?,
         form,
         may_share: session.may(Action::Deposit(Scope::Shared)),
         error,
@@ -133,25 +141,26 @@ async fn render_form(
 }
 
 /// Deposits the fields that are filled in.
-pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE>) -> PageResult {
+pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
     let preset = find_preset(&session, &form.text_or_empty("preset"))?;
     let choices = PresetForm::new(&form);
     // All fields are checked before the first one is stored.
     let result = match read_fields(preset, choices, &mut form) {
         Ok(secrets) => deposit_all(&session, preset, secrets).await,
-        Err(refused) => Err(refused),
+        Err(error) => Err(error),
     };
     match result {
         Ok(message) => Ok(redirect::with_message(&session, "/console/secrets", &message)),
-        Err(refused) => render_form(&session, preset, choices, Some(refused.into())).await,
+        Err(error) => render_form(&session, preset, choices, Some(error.into())).await,
     }
 }
 
+/// Converts the fields that are filled in to secrets.
 fn read_fields(
     preset: &Preset,
     choices: PresetForm,
     form: &mut MultipartForm,
-) -> Result<Vec<store::NewSecret>, Refused> {
+) -> Result<Vec<store::NewSecret>, ApiError> {
     let mut secrets = Vec::new();
     for field in &preset.fields {
         match form.take_value(&format!("value.{}", field.key), &format!("file.{}", field.key))? {
@@ -168,21 +177,23 @@ fn read_fields(
                 };
                 secrets.push(new_of(fields.create_request(&value))?);
             }
+            // An empty optional field is how people say that they do not need that secret.
             None if field.optional => {}
             None => {
                 let detail = format!("{} is missing", field.label);
-                return Err(Refused::new(Code::ValueInvalid, detail).hint("fill in every required field"));
+                return Err(ApiError::new(Code::ValueInvalid, detail).hint("fill in every required field"));
             }
         }
     }
     Ok(secrets)
 }
 
+/// Deposits the secrets one after the other and describes the result.
 async fn deposit_all(
     session: &BrowserSession,
     preset: &Preset,
     secrets: Vec<store::NewSecret>,
-) -> Result<String, Refused> {
+) -> Result<String, ApiError> {
     let mut stored: Vec<String> = Vec::new();
     let mut warnings = String::new();
     for new in secrets {
@@ -198,11 +209,11 @@ async fn deposit_all(
             // Each secret is a commit of its own, so the ones before stay. The message must say so: a second attempt
             // with them would be refused because their names are taken.
             Err(error) => {
-                let refused = Refused::from(error);
-                let reason = &refused.problem().detail;
+                let error = ApiError::from(error);
+                let reason = &error.problem().detail;
                 let detail = format!("saved {}, but not {name}: {reason}", stored.join(", "));
                 let hint = "leave the saved fields empty and try again with the rest";
-                return Err(Refused::new(refused.code(), detail).hint(hint));
+                return Err(ApiError::new(error.code(), detail).hint(hint));
             }
         }
     }
@@ -210,7 +221,7 @@ async fn deposit_all(
 }
 
 /// Returns the name of a field's secret.
-fn secret_name(preset: &Preset, field: &PresetField) -> Result<SecretName, Refused> {
+fn secret_name(preset: &Preset, field: &PresetField) -> Result<SecretName, ApiError> {
     // Presets with a name that is invalid are refused when the server reads them, so this is not reached.
-    preset.name_of(field).map_err(|error| Refused::new(Code::NameInvalid, error.to_string()))
+    preset.name_of(field).map_err(|error| ApiError::new(Code::NameInvalid, error.to_string()))
 }

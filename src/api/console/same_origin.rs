@@ -5,11 +5,11 @@
 use http::header;
 use http::request::Parts;
 
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::wire::Code;
 
 /// Refuses a request that another site caused, or whose origin is unknown.
-pub(crate) fn require_same_origin(parts: &Parts) -> Result<(), Refused> {
+pub(crate) fn require_same_origin(parts: &Parts) -> Result<(), ApiError> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let same_origin = match header("sec-fetch-site") {
         // `none` is refused as well: it means an address that was typed, and nobody types a POST
@@ -27,7 +27,7 @@ pub(crate) fn require_same_origin(parts: &Parts) -> Result<(), Refused> {
     if same_origin {
         return Ok(());
     }
-    Err(Refused::new(Code::Forbidden, "the request does not come from a page of this console")
+    Err(ApiError::new(Code::Forbidden, "the request does not come from a page of this console")
         .hint("open the console in this browser and try again from there"))
 }
 

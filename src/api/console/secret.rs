@@ -11,14 +11,15 @@ use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::secret_row::{CategoryTags, SecretRow};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::{InPath, LARGE};
-use crate::api::problem::Refused;
+use crate::api::extract::{LARGE_BODY, PathParam};
+use crate::api::problem::ApiError;
 use crate::api::secrets::{change_of, replacement_of};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
 use crate::domain::value::Kind;
 use crate::{store, wire};
 
+/// The details of a secret and the forms that change it.
 #[derive(Template)]
 #[template(path = "secret.html", config = "src/api/console/askama.toml")]
 struct SecretPage {
@@ -30,6 +31,7 @@ struct SecretPage {
     generation: String,
     may_replace: bool,
     may_reencrypt: bool,
+    /// Active boots only: a workload that has ended holds nothing.
     holders: Vec<HolderRow>,
     may_see_holders: bool,
     /// The attributes, to edit them.
@@ -42,6 +44,7 @@ struct SecretPage {
 struct HolderRow {
     boot: String,
     member: String,
+    /// The host's name; empty if the machine sent none.
     host: String,
     at: DisplayTime,
     /// Whether it holds the current version.
@@ -61,7 +64,7 @@ impl HolderRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_secret(session: BrowserSession, InPath(id): InPath<SecretId>) -> PageResult {
+pub(crate) async fn show_secret(session: BrowserSession, PathParam(id): PathParam<SecretId>) -> PageResult {
     render_secret(&session, id, None).await
 }
 
@@ -80,6 +83,7 @@ async fn render_secret(session: &BrowserSession, id: SecretId, error: Option<Err
     let (plain, generation) = (secret.plain.clone(), secret.generation);
     let row = SecretRow::new(session, &tags, secret);
     let (name, flags) = (shell_quote(&row.name), row.cli_flags(session));
+    // The commands never contain the value: `set` reads it from standard input or asks for it.
     let cli = [
         format!("dropsafe set {name} {flags}"),
         format!("dropsafe edit {name} {flags} --no-install"),
@@ -110,17 +114,17 @@ fn expected_version(form: &MultipartForm) -> Option<VersionId> {
 }
 
 /// Returns to the secret's page: with a message, or with the error of a refused form.
-async fn respond(session: &BrowserSession, id: SecretId, result: Result<String, Refused>) -> PageResult {
+async fn respond(session: &BrowserSession, id: SecretId, result: Result<String, ApiError>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, &format!("/console/secrets/{id}"), &message)),
-        Err(refused) => render_secret(session, id, Some(refused.into())).await,
+        Err(error) => render_secret(session, id, Some(error.into())).await,
     }
 }
 
 /// Replaces the value, which creates a new version.
 pub(crate) async fn replace(
-    InPath(id): InPath<SecretId>,
-    CsrfForm { session, mut form }: CsrfForm<LARGE>,
+    PathParam(id): PathParam<SecretId>,
+    CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>,
 ) -> PageResult {
     let result = replace_value(&session, id, &mut form).await;
     let result =
@@ -128,11 +132,12 @@ pub(crate) async fn replace(
     respond(&session, id, result).await
 }
 
+/// Sends the new value, and the type and the exported name if they change with it.
 async fn replace_value(
     session: &BrowserSession,
     id: SecretId,
     form: &mut MultipartForm,
-) -> Result<store::Written, Refused> {
+) -> Result<store::Written, ApiError> {
     let (value, value_base64) = encode_value(&form.require_value()?);
     // The form's first choice is empty: what is not chosen stays as it is.
     let kind = match form.text("type").as_deref() {
@@ -140,11 +145,12 @@ async fn replace_value(
         Some("encrypted") => Some(Kind::Encrypted),
         _ => None,
     };
-    let body = wire::Replacement {
+    let body = wire::ReplaceSecretRequest {
         value,
         value_base64,
         sealed: None,
         hint: None,
+        // The exported name and the type are part of what the value is sealed with, so they change only with a value.
         env: form.text("as"),
         kind,
         delivery: None,
@@ -156,7 +162,10 @@ async fn replace_value(
 }
 
 /// Changes the attributes.
-pub(crate) async fn edit(InPath(id): InPath<SecretId>, CsrfForm { session, form }: CsrfForm) -> PageResult {
+pub(crate) async fn edit(
+    PathParam(id): PathParam<SecretId>,
+    CsrfForm { session, form }: CsrfForm,
+) -> PageResult {
     let request = SecretForm::new(&form).change_request();
     let result = change_attributes(&session, id, &form, request).await;
     let result =
@@ -168,19 +177,20 @@ async fn change_attributes(
     session: &BrowserSession,
     id: SecretId,
     form: &MultipartForm,
-    request: wire::SecretChange,
-) -> Result<store::Secret, Refused> {
+    request: wire::UpdateSecretRequest,
+) -> Result<store::Secret, ApiError> {
     let change = change_of(request)?;
     Ok(session.store().change_secret(&session.caller, id, expected_version(form), change).await?)
 }
 
 /// Turns auto-install on or off, with the switch in the table.
 pub(crate) async fn set_auto_install(
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     CsrfForm { session, form }: CsrfForm,
 ) -> PageResult {
     let on = form.text_or_empty("auto_install") == "on";
-    let request = wire::SecretChange { auto_install: Some(on), ..wire::SecretChange::default() };
+    let request =
+        wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };
     let secret = change_attributes(&session, id, &form, request).await?;
     let name = &secret.meta.name;
     let message = match on {
@@ -194,17 +204,20 @@ pub(crate) async fn set_auto_install(
 
 /// Encrypts the same value with a fresh key.
 pub(crate) async fn re_encrypt(
-    InPath(id): InPath<SecretId>,
+    PathParam(id): PathParam<SecretId>,
     CsrfForm { session, .. }: CsrfForm,
 ) -> PageResult {
-    let result = session.store().reencrypt_secret(&session.caller, id).await.map_err(Refused::from);
+    let result = session.store().reencrypt_secret(&session.caller, id).await.map_err(ApiError::from);
     let result = result
         .map(|secret| format!("Re-encrypted {}. Its value and version did not change.", secret.meta.name));
     respond(&session, id, result).await
 }
 
 /// Deletes the secret.
-pub(crate) async fn delete(InPath(id): InPath<SecretId>, CsrfForm { session, form }: CsrfForm) -> PageResult {
+pub(crate) async fn delete(
+    PathParam(id): PathParam<SecretId>,
+    CsrfForm { session, form }: CsrfForm,
+) -> PageResult {
     match session.store().delete_secret(&session.caller, id, expected_version(&form)).await {
         Ok(deleted) => {
             let name = &deleted.secret.meta.name;

@@ -4,7 +4,7 @@
 use super::display::capitalize;
 use super::multipart::{MultipartForm, encode_value};
 use super::secret_row::SecretRow;
-use crate::api::query::{FromQuery, Query};
+use crate::api::query::{FromQuery, QueryReader};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::store::Written;
@@ -30,7 +30,7 @@ pub(crate) struct SecretForm {
 impl FromQuery for SecretForm {
     const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let mut text = |name| query.text(name, 200).unwrap_or_default();
         let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
         // As in the API, auto-install is on by default.
@@ -65,10 +65,10 @@ impl SecretForm {
     }
 
     /// Returns the request that deposits a new secret.
-    pub(crate) fn create_request(&self, value: &SecretValue) -> wire::NewSecret {
+    pub(crate) fn create_request(&self, value: &SecretValue) -> wire::CreateSecretRequest {
         let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (text, base64) = encode_value(value);
-        wire::NewSecret {
+        wire::CreateSecretRequest {
             name: self.name.clone(),
             env: non_empty(&self.env),
             scope: scope_kind(self.shared),
@@ -87,8 +87,8 @@ impl SecretForm {
     }
 
     /// Returns the request that changes the attributes of an existing secret. An empty text clears an attribute.
-    pub(crate) fn change_request(&self) -> wire::SecretChange {
-        wire::SecretChange {
+    pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
+        wire::UpdateSecretRequest {
             auto_install: Some(self.auto_install),
             plugin: Some(self.plugin.clone()),
             category: Some(self.category.clone()),

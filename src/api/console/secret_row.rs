@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::display::{DisplayTime, shell_quote, truncate};
 use super::session::BrowserSession;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::{Delivery, Kind};
@@ -28,7 +28,7 @@ pub(crate) struct CategoryTags(pub(crate) Vec<CategoryTag>, BTreeMap<String, usi
 
 impl CategoryTags {
     /// Loads the categories of the session's organization.
-    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, Refused> {
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, ApiError> {
         let categories = session.store().categories(&session.caller).await?;
         let tags: Vec<CategoryTag> = categories
             .into_iter()

@@ -9,7 +9,7 @@ use super::display::{encode_query, shell_quote};
 use super::layout::{Layout, render};
 use super::secret_row::{CategoryTag, CategoryTags, SecretRow};
 use super::session::{BrowserSession, PageResult};
-use crate::api::query::{Filled, FromQuery, Query};
+use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::name::{Category, MemberName, PluginName};
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
@@ -21,6 +21,7 @@ const ROWS: usize = 50;
 /// Rows per page when they are grouped: a group only contains rows of the same page, so pages are longer.
 const GROUPED_ROWS: usize = 500;
 
+/// The list with its filter and statistics.
 #[derive(Template)]
 #[template(path = "secrets.html", config = "src/api/console/askama.toml")]
 struct SecretsPage {
@@ -30,11 +31,15 @@ struct SecretsPage {
     /// Absent if a script asked for the rows only.
     statistics: Option<StatisticsBar>,
     tags: Vec<CategoryTag>,
+    /// The plugins to filter by.
     plugins: Vec<String>,
     groups: Vec<SecretGroup>,
+    /// Rows on this page, in all groups.
     count: usize,
     filtered: bool,
+    /// The address of the next page, if there is one.
     next: Option<String>,
+    /// The address of the first page, on any other.
     first: Option<String>,
 }
 
@@ -67,6 +72,7 @@ struct StatisticsBar {
 struct CategoryShare {
     tag: CategoryTag,
     count: u64,
+    /// Where it begins, in thousandths of the bar.
     start: u64,
     width: u64,
 }
@@ -75,6 +81,7 @@ struct CategoryShare {
 pub(crate) struct SecretsQuery {
     filter: SecretFilter,
     cursor: Option<Cursor>,
+    /// Whether rows are grouped by plugin.
     grouped: bool,
     /// Whether `live.js` asks while somebody types: it exchanges the rows and nothing else.
     only_rows: bool,
@@ -84,7 +91,7 @@ impl FromQuery for SecretsQuery {
     const NAMES: &'static [&'static str] =
         &["q", "scope", "owner", "plugin", "category", "type", "auto_install", "cursor", "group", "only"];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         let filter = SecretFilter {
             q: query.text("q", 200),
             scope: query.parsed::<ScopeKind>("scope"),
@@ -140,6 +147,7 @@ impl FilterFields {
         format!("/console/secrets{}", encode_query(&pairs))
     }
 
+    /// Returns whether a filter is set, so that an empty list does not claim that there are no secrets.
     fn is_filtered(&self) -> bool {
         let texts =
             [&*self.q, self.scope, &self.owner, self.kind, &self.plugin, &self.category, self.auto_install];
@@ -168,7 +176,10 @@ impl FilterFields {
 }
 
 /// Displays the list.
-pub(crate) async fn show_secrets(session: BrowserSession, Filled(query): Filled<SecretsQuery>) -> PageResult {
+pub(crate) async fn show_secrets(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<SecretsQuery>,
+) -> PageResult {
     let store = session.store();
     let filter = FilterFields::new(&query);
     let tags = CategoryTags::load(&session).await?;
@@ -203,6 +214,7 @@ pub(crate) async fn show_secrets(session: BrowserSession, Filled(query): Filled<
     Ok(render(StatusCode::OK, &page))
 }
 
+/// Sorts rows into groups, one per plugin.
 fn group_rows(rows: Vec<SecretRow>, by_plugin: bool) -> Vec<SecretGroup> {
     if !by_plugin {
         return vec![SecretGroup { title: String::new(), rows }];
@@ -218,11 +230,13 @@ fn group_rows(rows: Vec<SecretRow>, by_plugin: bool) -> Vec<SecretGroup> {
 }
 
 impl StatisticsBar {
+    /// Computes the bar: the largest category first, and the secrets without one last.
     fn new(all: Statistics, tags: &CategoryTags) -> Self {
         let mut counts: Vec<(CategoryTag, u64)> =
             all.by_category.iter().map(|(name, count)| (tags.lookup(name.as_str()), *count)).collect();
         // Equal counts are ordered by title, so that the bar looks the same each time.
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.title.cmp(&b.0.title)));
+        // Last whatever its size: the bar leads from what is sorted to what is not.
         if all.without_category > 0 {
             let none = CategoryTag {
                 name: String::new(),

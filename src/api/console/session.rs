@@ -11,15 +11,15 @@ use super::multipart::MultipartForm;
 use super::same_origin::require_same_origin;
 use super::{HOME, cookies};
 use crate::api::Api;
-use crate::api::extract::{SMALL, is_within, whole_body};
-use crate::api::front::{OverTls, Peer, RequestId};
-use crate::api::problem::Refused;
+use crate::api::extract::{SMALL_BODY, is_within, read_whole_body};
+use crate::api::middleware::{OverTls, Peer, RequestId};
+use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role, decide};
 use crate::store::{AuthError, Caller, SessionKey, Store};
 use crate::wire::Code;
 
 /// What a page responds with. A problem becomes a page in `error_page`.
-pub(crate) type PageResult = Result<Response, Refused>;
+pub(crate) type PageResult = Result<Response, ApiError>;
 
 /// A browser that is logged in, and the server that it is logged in to.
 pub(crate) struct BrowserSession {
@@ -65,6 +65,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Browser {
     }
 }
 
+/// Returns whether the browser reached this server, or the proxy in front of it, over TLS.
 fn is_over_tls(headers: &HeaderMap, extensions: &Extensions) -> bool {
     // Anybody can send this header. A forged one only makes cookies stricter: the browser then withholds them.
     extensions.get::<OverTls>().is_some()
@@ -97,14 +98,15 @@ impl BrowserSession {
         self.caller.role() == Some(Role::Admin)
     }
 
-    async fn authenticate(parts: &Parts, api: &Api) -> Result<Self, Refused> {
+    /// Looks up the session of the request's cookie.
+    async fn authenticate(parts: &Parts, api: &Api) -> Result<Self, ApiError> {
         let browser = Browser::new(parts);
-        let logged_out = || Refused::new(Code::Unauthorized, "nobody is logged in");
+        let logged_out = || ApiError::new(Code::Unauthorized, "nobody is logged in");
         let key = cookies::read_session(&parts.headers, browser.over_tls).ok_or_else(logged_out)?;
         let source = Peer::of(&parts.extensions).address();
         let caller = api.store().session(&key, source).await.map_err(|error| match error {
             // A store that cannot answer must not log everybody out.
-            AuthError::Failure(failure) => Refused::from(AuthError::Failure(failure)),
+            AuthError::Failure(failure) => ApiError::from(AuthError::Failure(failure)),
             _ => logged_out(),
         })?;
         let caller = caller.with_request_id(&request_id(&parts.extensions));
@@ -119,8 +121,8 @@ impl FromRequestParts<Api> for BrowserSession {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         match Self::authenticate(parts, api).await {
             Ok(session) => Ok(session),
-            Err(refused) if refused.code() == Code::Unauthorized => Err(redirect_to_login(parts)),
-            Err(refused) => Err(refused.into_response()),
+            Err(error) if error.code() == Code::Unauthorized => Err(redirect_to_login(parts)),
+            Err(error) => Err(error.into_response()),
         }
     }
 }
@@ -137,7 +139,7 @@ fn redirect_to_login(parts: &Parts) -> Response {
 }
 
 /// A form of at most `LIMIT` bytes whose CSRF token belongs to the session that sent it.
-pub(crate) struct CsrfForm<const LIMIT: usize = SMALL> {
+pub(crate) struct CsrfForm<const LIMIT: usize = SMALL_BODY> {
     pub(crate) session: BrowserSession,
     pub(crate) form: MultipartForm,
 }
@@ -148,13 +150,13 @@ impl<const LIMIT: usize> FromRequest<Api> for CsrfForm<LIMIT> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         // The order matters: a body is read only of a request that this console's pages sent within a session.
-        require_same_origin(&parts).map_err(Refused::into_response)?;
+        require_same_origin(&parts).map_err(ApiError::into_response)?;
         let session = BrowserSession::from_request_parts(&mut parts, api).await?;
-        let form = read_form(api, &parts, body, LIMIT).await.map_err(Refused::into_response)?;
+        let form = read_form(api, &parts, body, LIMIT).await.map_err(ApiError::into_response)?;
         if !form.text("csrf_token").is_some_and(|text| session.key.is_form_token(&text)) {
-            let refused = Refused::new(Code::Forbidden, "the form belongs to another session")
+            let error = ApiError::new(Code::Forbidden, "the form belongs to another session")
                 .hint("reload the page and try again");
-            return Err(refused.into_response());
+            return Err(error.into_response());
         }
         Ok(Self { session, form })
     }
@@ -170,20 +172,21 @@ impl FromRequest<Api> for SameOriginForm {
         let (parts, body) = request.into_parts();
         // Without a session there is no CSRF token, so this check alone keeps another site from logging its visitor
         // into the attacker's account (login CSRF).
-        require_same_origin(&parts).map_err(Refused::into_response)?;
-        read_form(api, &parts, body, SMALL).await.map(Self).map_err(Refused::into_response)
+        require_same_origin(&parts).map_err(ApiError::into_response)?;
+        read_form(api, &parts, body, SMALL_BODY).await.map(Self).map_err(ApiError::into_response)
     }
 }
 
+/// Reads and parses the body of a form.
 async fn read_form(
     api: &Api,
     parts: &Parts,
     body: axum::body::Body,
     limit: usize,
-) -> Result<MultipartForm, Refused> {
+) -> Result<MultipartForm, ApiError> {
     // The declared length is checked first: a body that is too long is refused before any of it is read.
     is_within(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let whole = whole_body(api, &parts.headers, body, limit).await?;
+    let whole = read_whole_body(api, &parts.headers, body, limit).await?;
     MultipartForm::parse(kind, &whole.bytes)
 }

@@ -13,10 +13,10 @@ use super::multipart::MultipartForm;
 use super::operator_sections::OperatorSections;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::auth::guessed;
-use crate::api::extract::InPath;
+use crate::api::auth::count_guess;
+use crate::api::extract::PathParam;
 use crate::api::members::name_in;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::id::SlotId;
 use crate::store::{NewKeyslot, NewOrg, Progress, Statistics, Status, UnlockError, UnlockSecret};
 use crate::wire::Code;
@@ -24,6 +24,7 @@ use crate::wire::Code;
 /// The longest passphrase or key file, in bytes. A limit keeps a guess as cheap to refuse as it was to send.
 const MAX_SECRET: usize = 4096;
 
+/// The store's state, and what the visitor can do about it.
 #[derive(Template)]
 #[template(path = "status.html", config = "src/api/console/askama.toml")]
 struct StatusPage {
@@ -52,7 +53,7 @@ pub(crate) async fn show_status(session: BrowserSession) -> PageResult {
 
 async fn render_status(
     session: &BrowserSession,
-    result: Result<Option<IssuedAdminToken>, Refused>,
+    result: Result<Option<IssuedAdminToken>, ApiError>,
 ) -> PageResult {
     let store = session.store();
     let status = store.status(&session.caller).await?;
@@ -96,16 +97,16 @@ impl StatusPage {
 }
 
 /// Returns to the page: with a message, or with the error of a refused form.
-async fn respond(session: &BrowserSession, result: Result<String, Refused>) -> PageResult {
+async fn respond(session: &BrowserSession, result: Result<String, ApiError>) -> PageResult {
     match result {
         Ok(message) => Ok(redirect::with_message(session, "/console/status", &message)),
-        Err(refused) => render_status(session, Err(refused)).await,
+        Err(error) => render_status(session, Err(error)).await,
     }
 }
 
 /// Takes what opens a key slot from a form: a passphrase, or a key file that was chosen or pasted.
-fn take_unlock_secret(form: &mut MultipartForm) -> Result<UnlockSecret, Refused> {
-    let invalid = |detail: &str| Refused::new(Code::InvalidRequest, detail);
+fn take_unlock_secret(form: &mut MultipartForm) -> Result<UnlockSecret, ApiError> {
+    let invalid = |detail: &str| ApiError::new(Code::InvalidRequest, detail);
     let file = form.take_value("key_text", "key_file")?;
     let passphrase = form.take_secret_line("passphrase");
     match (passphrase.is_empty(), file) {
@@ -113,11 +114,11 @@ fn take_unlock_secret(form: &mut MultipartForm) -> Result<UnlockSecret, Refused>
         (true, Some(file)) if file.len() <= MAX_SECRET => match std::str::from_utf8(file.expose()) {
             // Editors end a file with a line break, which belongs to no key.
             Ok(text) => Ok(UnlockSecret::KeyFile(Zeroizing::new(text.trim().to_owned()))),
-            Err(_) => Err(Refused::new(Code::Unprocessable, "this is not the text of a key file")),
+            Err(_) => Err(ApiError::new(Code::Unprocessable, "this is not the text of a key file")),
         },
         (true, None) => Err(invalid("the form has no passphrase and no key file: give one of them")),
         (false, Some(_)) => Err(invalid("the form has a passphrase and a key file: give only one")),
-        _ => Err(Refused::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"))),
+        _ => Err(ApiError::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"))),
     }
 }
 
@@ -128,15 +129,16 @@ pub(crate) async fn unlock(CsrfForm { session, mut form }: CsrfForm) -> PageResu
     respond(&session, result.map(|()| message)).await
 }
 
-async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Result<(), Refused> {
+/// Unlocks the store with what the form contains, and counts a wrong secret as a guess.
+async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Result<(), ApiError> {
     let source = session.caller.source();
     // A stolen operator token must not allow guessing passphrases at full speed.
-    session.api.limits().may_present(source, Instant::now())?;
+    session.api.limits().check_auth_throttle(source, Instant::now())?;
     let result = session.store().unlock(&session.caller, take_unlock_secret(form)?).await;
     result.map(|_| ()).map_err(|error| {
         // Only a wrong secret counts as a guess, not a byte store that does not answer.
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            guessed(&session.api, source);
+            count_guess(&session.api, source);
         }
         error.into()
     })
@@ -144,7 +146,7 @@ async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Resul
 
 /// Locks the store: wipes the release key from memory.
 pub(crate) async fn lock(CsrfForm { session, .. }: CsrfForm) -> PageResult {
-    let result = session.store().lock(&session.caller).await.map_err(Refused::from);
+    let result = session.store().lock(&session.caller).await.map_err(ApiError::from);
     let message = "The store is locked. Deposits still work, and boots are refused.".to_owned();
     respond(&session, result.map(|()| message)).await
 }
@@ -161,7 +163,7 @@ pub(crate) async fn re_encrypt(CsrfForm { session, .. }: CsrfForm) -> PageResult
         let count = session.store().reencrypt_own_org(&session.caller).await;
         count.map(|count| format!("Secrets re-encrypted: {count}. Their values and versions did not change."))
     };
-    respond(&session, result.map_err(Refused::from)).await
+    respond(&session, result.map_err(ApiError::from)).await
 }
 
 /// Adds a key slot.
@@ -169,7 +171,7 @@ pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> Pag
     let result = async {
         let label = form.text("label").map(|label| label.parse()).transpose();
         let label =
-            label.map_err(|_| Refused::new(Code::Unprocessable, "label: expected at most 100 bytes"))?;
+            label.map_err(|_| ApiError::new(Code::Unprocessable, "label: expected at most 100 bytes"))?;
         // A systemd credential is bound to its machine, so no browser can provide one.
         let secret = take_unlock_secret(&mut form)?;
         let slot = NewKeyslot { credential: false, secret, label, argon2: None };
@@ -182,10 +184,10 @@ pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> Pag
 
 /// Removes a key slot.
 pub(crate) async fn remove_keyslot(
-    InPath(id): InPath<SlotId>,
+    PathParam(id): PathParam<SlotId>,
     CsrfForm { session, .. }: CsrfForm,
 ) -> PageResult {
-    let result = session.store().remove_keyslot(&session.caller, id).await.map_err(Refused::from);
+    let result = session.store().remove_keyslot(&session.caller, id).await.map_err(ApiError::from);
     // Said at once, because removing a slot looks like revoking its passphrase and is not.
     let message = "The key slot is removed. It still opens old copies of the byte store: re-encrypt everything \
         if its passphrase or key file was exposed.";
@@ -198,10 +200,11 @@ pub(crate) async fn create_org(CsrfForm { session, form }: CsrfForm) -> PageResu
     render_status(&session, result.map(Some)).await
 }
 
+/// Creates the organization that the form describes.
 async fn create_org_from(
     session: &BrowserSession,
     form: &MultipartForm,
-) -> Result<IssuedAdminToken, Refused> {
+) -> Result<IssuedAdminToken, ApiError> {
     let new = NewOrg {
         name: name_in("name", &form.text_or_empty("name"))?,
         admin: name_in("admin", &form.text_or_empty("admin"))?,

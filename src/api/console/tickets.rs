@@ -10,22 +10,25 @@ use super::members::split_issued;
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
-use crate::api::query::{Filled, PageOnly};
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
+use crate::api::query::{FormQueryParams, PageQuery};
 use crate::api::tickets::issue;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
 use crate::store::PageAsk;
 use crate::{store, wire};
 
+/// The list, the form, and a ticket that was just created.
 #[derive(Template)]
 #[template(path = "tickets.html", config = "src/api/console/askama.toml")]
 struct TicketsPage {
     layout: Layout,
     rows: Vec<TicketRow>,
+    /// The address of the next page, if there is one.
     next: Option<String>,
     may_create: bool,
+    /// The members that a ticket can act for.
     members: Vec<String>,
     plugins: Vec<String>,
     idempotency_key: String,
@@ -43,6 +46,7 @@ struct TicketRow {
     label: String,
     created: DisplayTime,
     expires: Option<DisplayTime>,
+    /// How many boots have used it, of how many it allows.
     uses: String,
     /// The plugins and networks that it is limited to; empty for none.
     limits: Vec<String>,
@@ -83,14 +87,17 @@ impl TicketRow {
 }
 
 /// Displays the page.
-pub(crate) async fn show_tickets(session: BrowserSession, Filled(query): Filled<PageOnly>) -> PageResult {
+pub(crate) async fn show_tickets(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<PageQuery>,
+) -> PageResult {
     render_tickets(&session, query.page(), Ok(None)).await
 }
 
 async fn render_tickets(
     session: &BrowserSession,
     ask: PageAsk,
-    result: Result<Option<String>, Refused>,
+    result: Result<Option<String>, ApiError>,
 ) -> PageResult {
     let found = session.store().list_tickets(&session.caller, None, ask).await?;
     // Auditors read this page too. Who may create a ticket for themselves may also revoke those that are listed.
@@ -121,10 +128,11 @@ pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
     render_tickets(&session, PageAsk::default(), result.map(Some)).await
 }
 
-async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, Refused> {
+/// Creates a ticket from the form and returns its text.
+async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, ApiError> {
     let words =
         |field: &str| -> Vec<String> { split_words(&form.text_or_empty(field)).map(str::to_owned).collect() };
-    let body = wire::NewTicket {
+    let body = wire::CreateTicketRequest {
         member: form.text("member"),
         ttl_seconds: parse_lifetime(form)?,
         uses: parse_number(form, "uses")?,
@@ -138,7 +146,10 @@ async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<
 }
 
 /// Revokes a ticket.
-pub(crate) async fn revoke(InPath(id): InPath<TicketId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
+pub(crate) async fn revoke(
+    PathParam(id): PathParam<TicketId>,
+    CsrfForm { session, .. }: CsrfForm,
+) -> PageResult {
     match session.store().revoke_ticket(&session.caller, id).await {
         Ok(_) => {
             let message = "The ticket is revoked. Boots with it are denied from now on.";

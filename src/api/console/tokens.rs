@@ -5,8 +5,8 @@ use super::members::{IssuedToken, render_members};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::InPath;
-use crate::api::problem::Refused;
+use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
 use crate::api::tokens::issue;
 use crate::domain::id::TokenId;
 use crate::wire;
@@ -17,9 +17,9 @@ pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
     render_members(&session, result.map(Some)).await
 }
 
-async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<IssuedToken, Refused> {
+async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<IssuedToken, ApiError> {
     // Without a member the token is for whoever is logged in.
-    let body = wire::NewToken {
+    let body = wire::CreateTokenRequest {
         member: form.text("member"),
         ttl_seconds: parse_lifetime(form)?,
         label: form.text("label"),
@@ -30,7 +30,10 @@ async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<I
 }
 
 /// Revokes a token.
-pub(crate) async fn revoke(InPath(id): InPath<TokenId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
+pub(crate) async fn revoke(
+    PathParam(id): PathParam<TokenId>,
+    CsrfForm { session, .. }: CsrfForm,
+) -> PageResult {
     match session.store().revoke_token(&session.caller, id).await {
         Ok(_) => {
             let message = "The token is revoked, and the sessions that it started have ended.";

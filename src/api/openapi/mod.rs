@@ -1,14 +1,16 @@
 //! The API's own description, OpenAPI 3.1, generated from the handlers. It says of every route what it takes, within
 //! which limits, and every status it answers with. Says nothing of what a store holds.
 
-mod leaves;
-mod refusals;
+mod errors;
+mod schemas;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
+pub(crate) use errors::{
+    AUTHENTICATED, Anyone, ByOperator, Unready, WITH_BODY, WRITE, error_responses, error_responses_for,
+};
 use http::{Method, header};
-pub(crate) use refusals::{ASKED, Anyone, BODY, ByOperator, Unready, WRITING, refusals, responses_of};
 use serde_json::{Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{HttpMethod, OpenApi};
@@ -16,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::query::{NoParams, Params};
+use super::query::{NoParams, QueryParams};
 use crate::wire::{Problem, paths};
 
 /// The route of this file.
@@ -27,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 /// This description
 #[utoipa::path(get, path = paths::OPENAPI, tag = "server", operation_id = "openapi", security(()),
     responses((status = 200, body = Object, description = "The description of this API."), Anyone))]
-async fn openapi(State(api): State<Api>, Params(NoParams): Params<NoParams>) -> impl IntoResponse {
+async fn openapi(State(api): State<Api>, QueryParams(NoParams): QueryParams<NoParams>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], api.document())
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn finished(document: &OpenApi) -> Bytes {
     // A document is made of texts, numbers and maps of them: it always serializes.
     let mut json = serde_json::to_value(document).unwrap_or_default();
     if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
-        leaves::add_patterns(schemas);
+        schemas::add_patterns(schemas);
     }
     for (schema, forms) in EXACTLY_ONE {
         if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
@@ -77,10 +79,10 @@ pub(crate) fn finished(document: &OpenApi) -> Bytes {
 
 /// Bodies of which exactly one of several fields has to be there.
 const EXACTLY_ONE: [(&str, &[&str]); 4] = [
-    ("NewSecret", &["value", "value_base64", "sealed"]),
-    ("Replacement", &["value", "value_base64", "sealed"]),
-    ("Unlock", &["passphrase", "key_file"]),
-    ("NewKeyslot", &["passphrase", "key_file"]),
+    ("CreateSecretRequest", &["value", "value_base64", "sealed"]),
+    ("ReplaceSecretRequest", &["value", "value_base64", "sealed"]),
+    ("UnlockRequest", &["passphrase", "key_file"]),
+    ("AddKeyslotRequest", &["passphrase", "key_file"]),
 ];
 
 /// `schema` with `form` there and the other `forms` absent or null.
@@ -154,7 +156,7 @@ fn skeleton() -> OpenApi {
         ("ticket", "dsc_", "A boot ticket's credential."),
     ];
     let components = document.components.get_or_insert_default();
-    components.schemas.extend(leaves::identifiers());
+    components.schemas.extend(schemas::identifiers());
     for (name, prefix, description) in schemes {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)

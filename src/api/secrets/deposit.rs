@@ -2,24 +2,26 @@
 
 use std::str::FromStr;
 
-use crate::api::problem::{Faults, Refused};
+use crate::api::problem::{ApiError, FieldErrors};
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
-use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
-use crate::wire::{Code, NewSecret, Replacement, Sealed, SecretChange, Value, ValueBase64};
+use crate::store::{Deposit, SealedDeposit, SealedValue, WrappedKey};
+use crate::wire::{
+    Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
+};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 
 /// A new secret.
-pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
-    let mut faults = Faults::default();
-    let name = name_of(&mut faults, "name", Some(&body.name));
-    let env = name_of(&mut faults, "as", body.env.as_deref());
-    let plugin = name_of(&mut faults, "plugin", body.plugin.as_deref());
-    let category = name_of(&mut faults, "category", body.category.as_deref());
-    let deposit = deposit(&mut faults, body.value, body.value_base64, body.sealed, body.hint);
-    faults.refusal()?;
+pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, ApiError> {
+    let mut errors = FieldErrors::default();
+    let name = name_of(&mut errors, "name", Some(&body.name));
+    let env = name_of(&mut errors, "as", body.env.as_deref());
+    let plugin = name_of(&mut errors, "plugin", body.plugin.as_deref());
+    let category = name_of(&mut errors, "category", body.category.as_deref());
+    let deposit = deposit(&mut errors, body.value, body.value_base64, body.sealed, body.hint);
+    errors.into_result()?;
     let (Some(name), Some(deposit)) = (name, deposit) else { return Err(incomplete()) };
     Ok(store::NewSecret {
         name,
@@ -37,12 +39,12 @@ pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, Refused> {
 }
 
 /// A new value.
-pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Refused> {
-    let mut faults = Faults::default();
-    let env = name_of(&mut faults, "as", body.env.as_deref());
-    let change = change(&mut faults, body.change.unwrap_or_default());
-    let deposit = deposit(&mut faults, body.value, body.value_base64, body.sealed, body.hint);
-    faults.refusal()?;
+pub(crate) fn replacement_of(body: ReplaceSecretRequest) -> Result<store::Replacement, ApiError> {
+    let mut errors = FieldErrors::default();
+    let env = name_of(&mut errors, "as", body.env.as_deref());
+    let change = change(&mut errors, body.change.unwrap_or_default());
+    let deposit = deposit(&mut errors, body.value, body.value_base64, body.sealed, body.hint);
+    errors.into_result()?;
     let Some(deposit) = deposit else { return Err(incomplete()) };
     Ok(store::Replacement {
         deposit,
@@ -55,38 +57,46 @@ pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Re
 }
 
 /// Changed attributes.
-pub(crate) fn change_of(body: SecretChange) -> Result<store::SecretChange, Refused> {
-    let mut faults = Faults::default();
-    let change = change(&mut faults, body);
-    faults.refusal()?;
+pub(crate) fn change_of(body: UpdateSecretRequest) -> Result<store::SecretChange, ApiError> {
+    let mut errors = FieldErrors::default();
+    let change = change(&mut errors, body);
+    errors.into_result()?;
     Ok(change)
 }
 
-fn change(faults: &mut Faults, body: SecretChange) -> store::SecretChange {
+fn change(errors: &mut FieldErrors, body: UpdateSecretRequest) -> store::SecretChange {
     store::SecretChange {
         auto_install: body.auto_install,
-        plugin: body.plugin.map(|text| cleared_or_name(faults, "plugin", &text)),
-        category: body.category.map(|text| cleared_or_name(faults, "category", &text)),
+        plugin: body.plugin.map(|text| cleared_or_name(errors, "plugin", &text)),
+        category: body.category.map(|text| cleared_or_name(errors, "category", &text)),
     }
 }
 
-fn cleared_or_name<T: FromStr<Err = NameError>>(faults: &mut Faults, field: &str, text: &str) -> Option<T> {
-    name_of(faults, field, Some(text).filter(|text| !text.is_empty()))
+fn cleared_or_name<T: FromStr<Err = NameError>>(
+    errors: &mut FieldErrors,
+    field: &str,
+    text: &str,
+) -> Option<T> {
+    name_of(errors, field, Some(text).filter(|text| !text.is_empty()))
 }
 
-fn name_of<T: FromStr<Err = NameError>>(faults: &mut Faults, field: &str, text: Option<&str>) -> Option<T> {
+fn name_of<T: FromStr<Err = NameError>>(
+    errors: &mut FieldErrors,
+    field: &str,
+    text: Option<&str>,
+) -> Option<T> {
     let read = text?.parse::<T>();
     if let Err(error) = &read {
-        faults.hint(error.hint());
+        errors.hint(error.hint());
     }
-    faults.take_as(Code::NameInvalid, field, read)
+    errors.check_as(Code::NameInvalid, field, read)
 }
 
 fn deposit(
-    faults: &mut Faults,
+    errors: &mut FieldErrors,
     value: Option<Value>,
     base64: Option<ValueBase64>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedBody>,
     hint: Option<String>,
 ) -> Option<Deposit> {
     match (value, base64, sealed) {
@@ -94,39 +104,39 @@ fn deposit(
             let value = value.into_secret();
             // JSON would carry it, a variable cannot, and a file of text has none.
             if value.expose().contains(&0) {
-                faults.add_as(Code::ValueInvalid, "value", "holds a NUL byte");
-                faults.hint(Some("send the bytes of a file as value_base64"));
+                errors.add_as(Code::ValueInvalid, "value", "holds a NUL byte");
+                errors.hint(Some("send the bytes of a file as value_base64"));
             }
             Some(Deposit::Value(value))
         }
         (None, Some(base64), None) => match base64.into_secret() {
             Some(value) => Some(Deposit::Value(value)),
             None => {
-                faults.add_as(Code::Unprocessable, "value_base64", NOT_BASE64);
+                errors.add_as(Code::Unprocessable, "value_base64", NOT_BASE64);
                 None
             }
         },
-        (None, None, Some(sealed)) => self::sealed(faults, sealed, hint),
+        (None, None, Some(sealed)) => self::sealed(errors, sealed, hint),
         _ => {
-            faults.add("value", "expected exactly one of value, value_base64 and sealed");
+            errors.add("value", "expected exactly one of value, value_base64 and sealed");
             None
         }
     }
 }
 
-fn sealed(faults: &mut Faults, sealed: Sealed, hint: Option<String>) -> Option<Deposit> {
-    let id = faults.take("sealed.id", sealed.id.parse());
-    let version = faults.take("sealed.version", sealed.version.parse());
-    let enc = binary(faults, "sealed.enc", &sealed.enc, 32..=32);
-    let ct = binary(faults, "sealed.wrapped_key", &sealed.wrapped_key, 48..=48);
-    let nonce = binary(faults, "sealed.nonce", &sealed.nonce, 24..=24);
+fn sealed(errors: &mut FieldErrors, sealed: SealedBody, hint: Option<String>) -> Option<Deposit> {
+    let id = errors.check("sealed.id", sealed.id.parse());
+    let version = errors.check("sealed.version", sealed.version.parse());
+    let enc = binary(errors, "sealed.enc", &sealed.enc, 32..=32);
+    let ct = binary(errors, "sealed.wrapped_key", &sealed.wrapped_key, 48..=48);
+    let nonce = binary(errors, "sealed.nonce", &sealed.nonce, 24..=24);
     // A file of 1 MiB and the tag.
-    let ciphertext = binary(faults, "sealed.ciphertext", &sealed.ciphertext, 16..=(1 << 20) + 16);
+    let ciphertext = binary(errors, "sealed.ciphertext", &sealed.ciphertext, 16..=(1 << 20) + 16);
     let value = SealedValue {
         generation: sealed.generation,
         nonce: nonce?.try_into().ok()?,
         ciphertext: ciphertext?,
-        wrapped: Wrapped::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
+        wrapped: WrappedKey::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
     };
     // A form that is not known here, of a newer or older client, is not kept; it must not stop a deposit.
     let hint = hint.and_then(|text| Hint::parse(&text).ok());
@@ -134,7 +144,7 @@ fn sealed(faults: &mut Faults, sealed: Sealed, hint: Option<String>) -> Option<D
 }
 
 fn binary(
-    faults: &mut Faults,
+    errors: &mut FieldErrors,
     field: &str,
     text: &str,
     length: std::ops::RangeInclusive<usize>,
@@ -142,7 +152,7 @@ fn binary(
     match data_encoding::BASE64.decode(text.as_bytes()) {
         Ok(bytes) if length.contains(&bytes.len()) => Some(bytes),
         Ok(_) => {
-            faults.add_as(
+            errors.add_as(
                 Code::Unprocessable,
                 field,
                 format!("expected {} to {} bytes", length.start(), length.end()),
@@ -150,13 +160,13 @@ fn binary(
             None
         }
         Err(_) => {
-            faults.add_as(Code::Unprocessable, field, NOT_BASE64);
+            errors.add_as(Code::Unprocessable, field, NOT_BASE64);
             None
         }
     }
 }
 
 /// Cannot be reached: what is missing has left a fault.
-fn incomplete() -> Refused {
-    Refused::new(Code::InvalidRequest, "the body is incomplete")
+fn incomplete() -> ApiError {
+    ApiError::new(Code::InvalidRequest, "the body is incomplete")
 }

@@ -1,6 +1,6 @@
 //! What `GET /v1/secrets` takes.
 
-use crate::api::query::{FromQuery, Query};
+use crate::api::query::{FromQuery, QueryReader};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
@@ -9,7 +9,7 @@ use crate::store::{Cursor, PageAsk, SecretFilter};
 /// Parameters of the list; absent ones admit all.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ListSecrets {
+pub(crate) struct ListSecretsQuery {
     /// Part of the name or of the exported name, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
@@ -44,7 +44,7 @@ pub(crate) struct ListSecrets {
     limit: usize,
 }
 
-impl ListSecrets {
+impl ListSecretsQuery {
     /// The filter, the page, and the exported name that the page is filtered by afterwards.
     pub(crate) fn into_parts(self) -> (SecretFilter, PageAsk, Option<EnvName>) {
         let name = self.name.map(|name| name.to_string());
@@ -65,7 +65,7 @@ impl ListSecrets {
     }
 }
 
-impl FromQuery for ListSecrets {
+impl FromQuery for ListSecretsQuery {
     const NAMES: &'static [&'static str] = &[
         "q",
         "scope",
@@ -83,7 +83,7 @@ impl FromQuery for ListSecrets {
         "limit",
     ];
 
-    fn read(query: &mut Query) -> Self {
+    fn read(query: &mut QueryReader) -> Self {
         Self {
             q: query.text("q", 200),
             scope: query.parsed("scope"),

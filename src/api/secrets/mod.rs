@@ -4,7 +4,7 @@ mod deposit;
 mod list;
 mod view;
 
-use axum::Json as Answer;
+use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{HeaderName, StatusCode, header};
@@ -12,21 +12,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::deposit::{change_of, new_of, replacement_of};
-use self::list::ListSecrets;
+use self::list::ListSecretsQuery;
 use self::view::etag;
 pub(crate) use self::view::view;
 use super::Api;
-use super::auth::Asked;
+use super::auth::Authenticated;
 use super::boots::holder_view;
-use super::extract::{IdempotencyKey, IfMatch, InPath, Json, LARGE};
-use super::openapi::{ASKED, BODY, WRITING, refusals};
+use super::extract::{IdempotencyKey, IfMatch, JsonBody, LARGE_BODY, PathParam};
+use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::page;
-use super::problem::Refused;
-use super::query::{NoParams, Params};
+use super::problem::ApiError;
+use super::query::{NoParams, QueryParams};
 use crate::domain::id::SecretId;
 use crate::store;
 use crate::wire::{
-    Code, Deleted, NewSecret, Page, ReencryptProgress, Replacement, SecretChange, SecretView, paths,
+    Code, CreateSecretRequest, DeleteSecretResponse, PageView, ReencryptView, ReplaceSecretRequest,
+    SecretView, UpdateSecretRequest, paths,
 };
 
 /// The routes of this file.
@@ -48,38 +49,38 @@ const DEPOSITING: &[Code] = &[
     Code::ValueTooLarge,
 ];
 
-refusals! {
-    Listing = [ASKED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [ASKED, BODY, WRITING, DEPOSITING, &[Code::IdempotencyMismatch]];
-    Reading = [ASKED, &[Code::NotFound]];
-    Replacing = [ASKED, BODY, WRITING, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
-    Changing = [ASKED, BODY, WRITING, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
-    Deleting = [ASKED, WRITING, &[Code::NotFound, Code::VersionMismatch]];
-    Reencrypting = [ASKED, WRITING, &[Code::NotFound, Code::Locked]];
-    ReencryptingAll = [ASKED, WRITING, &[Code::Locked]];
-    Progress = [ASKED];
+error_responses! {
+    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    Creating = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::IdempotencyMismatch]];
+    Reading = [AUTHENTICATED, &[Code::NotFound]];
+    Replacing = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
+    Changing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
+    Deleting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::VersionMismatch]];
+    Reencrypting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    ReencryptingAll = [AUTHENTICATED, WRITE, &[Code::Locked]];
+    Progress = [AUTHENTICATED];
 }
 
 /// Secrets that the caller may see
 ///
 /// Ascending by id. A page may be short, even empty, and still have a `next`.
-#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecrets),
-    responses((status = 200, body = Page<SecretView>, description = "A page."), Listing), security(("member" = [])))]
+#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecretsQuery),
+    responses((status = 200, body = PageView<SecretView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_secrets(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(ask): Params<ListSecrets>,
-) -> Result<Answer<Page<SecretView>>, Refused> {
+    Authenticated(caller): Authenticated,
+    QueryParams(ask): QueryParams<ListSecretsQuery>,
+) -> Result<Json<PageView<SecretView>>, ApiError> {
     let (filter, page_ask, env) = ask.into_parts();
     let mut found = api.store().list_secrets(&caller, &filter, page_ask).await?;
     found.items.retain(|secret| env.as_ref().is_none_or(|env| secret.meta.env == *env));
-    Ok(Answer(page(found, |secret| view(secret, &[]))))
+    Ok(Json(page(found, |secret| view(secret, &[]))))
 }
 
 /// Deposits a new secret
 ///
 /// Works on a locked store. Answers with the name that it is exported as.
-#[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = NewSecret,
+#[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = CreateSecretRequest,
     params(
         IdempotencyKey,
     ),
@@ -94,16 +95,16 @@ async fn list_secrets(
     security(("member" = [])))]
 async fn create_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
+    Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<NewSecret, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<CreateSecretRequest, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().create_secret(&caller, new_of(body)?, key.as_deref()).await?;
     let location = paths::fill(paths::SECRET, &written.secret.meta.id.to_string());
     let replayed = written.replayed.then_some([(HeaderName::from_static("idempotency-replayed"), "true")]);
     let tag = etag(&written.secret);
-    let body = Answer(view(written.secret, &written.warnings));
+    let body = Json(view(written.secret, &written.warnings));
     Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], replayed, body))
 }
 
@@ -117,18 +118,18 @@ async fn create_secret(
     security(("member" = [])))]
 async fn secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().secret(&caller, id).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// Replaces a secret's value
 ///
 /// A new value is a new version. Works on a locked store; boots that happened keep what they have.
-#[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = Replacement,
+#[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = ReplaceSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
@@ -140,20 +141,20 @@ async fn secret(
     security(("member" = [])))]
 async fn replace_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<Replacement, LARGE>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<ReplaceSecretRequest, LARGE_BODY>,
+) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().replace_secret(&caller, id, version, replacement_of(body)?).await?;
-    Ok((etag(&written.secret), Answer(view(written.secret, &written.warnings))))
+    Ok((etag(&written.secret), Json(view(written.secret, &written.warnings))))
 }
 
 /// Changes a secret's attributes
 ///
 /// The value and its version stay.
-#[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = SecretChange,
+#[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = UpdateSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
@@ -165,14 +166,14 @@ async fn replace_secret(
     security(("member" = [])))]
 async fn change_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-    Json(body): Json<SecretChange>,
-) -> Result<impl IntoResponse, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<UpdateSecretRequest>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().change_secret(&caller, id, version, change_of(body)?).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// Deletes a secret
@@ -183,17 +184,17 @@ async fn change_secret(
         ("id" = SecretId, Path),
         IfMatch,
     ),
-    responses((status = 200, body = Deleted, description = "It is deleted, durably."), Deleting),
+    responses((status = 200, body = DeleteSecretResponse, description = "It is deleted, durably."), Deleting),
     security(("member" = [])))]
 async fn delete_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<Deleted>, Refused> {
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<DeleteSecretResponse>, ApiError> {
     let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
-    Ok(Answer(Deleted {
+    Ok(Json(DeleteSecretResponse {
         id: secret.meta.id.to_string(),
         name: secret.meta.name.to_string(),
         env: secret.meta.env.to_string(),
@@ -210,24 +211,24 @@ async fn delete_secret(
     security(("member" = [])))]
 async fn reencrypt_secret(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    InPath(id): InPath<SecretId>,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<SecretId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().reencrypt_secret(&caller, id).await?;
-    Ok((etag(&secret), Answer(view(secret, &[]))))
+    Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
 /// How far the re-encryption of everything is
 #[utoipa::path(get, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_progress",
-    responses((status = 200, body = ReencryptProgress, description = "How far it is."), Progress),
+    responses((status = 200, body = ReencryptView, description = "How far it is."), Progress),
     security(("operator" = []), ("member" = [])))]
 async fn reencrypt_progress(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<Answer<ReencryptProgress>, Refused> {
-    Ok(Answer(progress_view(api.store().reencrypt_progress(&caller).await?)))
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<ReencryptView>, ApiError> {
+    Ok(Json(progress_view(api.store().reencrypt_progress(&caller).await?)))
 }
 
 /// Re-encrypts everything
@@ -235,18 +236,18 @@ async fn reencrypt_progress(
 /// Makes a new generation of the release key, to which all values move in the background. When one is under way already,
 /// that one's progress is the answer.
 #[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all",
-    responses((status = 202, body = ReencryptProgress, description = "It is under way."), ReencryptingAll),
+    responses((status = 202, body = ReencryptView, description = "It is under way."), ReencryptingAll),
     security(("operator" = [])))]
 async fn reencrypt_all(
     State(api): State<Api>,
-    Asked(caller): Asked,
-    Params(NoParams): Params<NoParams>,
-) -> Result<impl IntoResponse, Refused> {
-    Ok((StatusCode::ACCEPTED, Answer(progress_view(api.store().reencrypt_all(&caller).await?))))
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<impl IntoResponse, ApiError> {
+    Ok((StatusCode::ACCEPTED, Json(progress_view(api.store().reencrypt_all(&caller).await?))))
 }
 
 /// The progress as shown.
-pub(crate) fn progress_view(progress: store::Progress) -> ReencryptProgress {
+pub(crate) fn progress_view(progress: store::Progress) -> ReencryptView {
     let store::Progress { running, generation, done, total } = progress;
-    ReencryptProgress { running, generation, done, total }
+    ReencryptView { running, generation, done, total }
 }

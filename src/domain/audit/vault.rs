@@ -34,13 +34,8 @@ impl VaultAction {
             Self::Rotate => {
                 &[AuditAction::SecretReEncrypt, AuditAction::ReEncryptStart, AuditAction::ReEncryptFinish]
             }
-            Self::Migrate => &[AuditAction::SecretEdit, AuditAction::SecretImport, AuditAction::StoreRestore],
-            Self::Read => &[
-                AuditAction::SecretRead,
-                AuditAction::SecretReadPlain,
-                AuditAction::SecretList,
-                AuditAction::BootExplain,
-            ],
+            Self::Migrate => &[AuditAction::SecretEdit, AuditAction::SecretImport],
+            Self::Read => &[AuditAction::SecretRead, AuditAction::SecretList, AuditAction::BootExplain],
         }
     }
 

@@ -17,8 +17,6 @@ text::text_enum! {
         StoreLock = "store.lock",
         /// A backup was taken.
         StoreBackup = "store.backup",
-        /// A backup was restored.
-        StoreRestore = "store.restore",
         /// A re-encryption of everything began.
         ReEncryptStart = "re_encrypt.start",
         /// A re-encryption of everything ended and the old generation was dropped.
@@ -35,8 +33,6 @@ text::text_enum! {
         OrgList = "org.list",
         /// An organization's settings were changed.
         OrgEdit = "org.edit",
-        /// An organization was deleted.
-        OrgDelete = "org.delete",
         /// A member was added.
         MemberCreate = "member.create",
         /// A member was changed.
@@ -67,8 +63,6 @@ text::text_enum! {
         SecretDelete = "secret.delete",
         /// A secret's metadata were read.
         SecretRead = "secret.read",
-        /// The value of a secret of type `plain` was read.
-        SecretReadPlain = "secret.read_plain",
         /// Secrets were listed.
         SecretList = "secret.list",
         /// A secret was re-encrypted.

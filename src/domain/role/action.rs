@@ -11,8 +11,6 @@ pub enum Action {
     CreateOrg,
     /// List organizations.
     ListOrgs,
-    /// Rename or delete an organization.
-    EditOrg,
     /// See the store's inner state: slots, generations, backends.
     ReadStoreStatus,
     /// Unlock.

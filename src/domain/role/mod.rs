@@ -163,7 +163,7 @@ pub fn decide(principal: &Principal, action: &Action, policy: &OrgPolicy) -> Res
 fn operator(action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
-        CreateOrg | ListOrgs | EditOrg => Ok(()),
+        CreateOrg | ListOrgs => Ok(()),
         ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
         | ReadMetrics => Ok(()),
         ReadStoreAudit | VerifyAudit | EditOperatorTokens => Ok(()),
@@ -183,7 +183,7 @@ fn operator(action: &Action) -> Result<(), Denied> {
 fn admin(own: MemberId, action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
-        CreateOrg | ListOrgs | EditOrg => Err(Denied::NeedsOperator),
+        CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
         ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
         | ReadMetrics => Err(Denied::NeedsOperator),
         ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
@@ -208,7 +208,7 @@ fn admin(own: MemberId, action: &Action) -> Result<(), Denied> {
 fn member(own: MemberId, action: &Action, policy: &OrgPolicy) -> Result<(), Denied> {
     use Action::*;
     match action {
-        CreateOrg | ListOrgs | EditOrg => Err(Denied::NeedsOperator),
+        CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
         ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
         | ReadMetrics => Err(Denied::NeedsOperator),
         ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
@@ -233,7 +233,7 @@ fn member(own: MemberId, action: &Action, policy: &OrgPolicy) -> Result<(), Deni
 fn auditor(own: MemberId, action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
-        CreateOrg | ListOrgs | EditOrg => Err(Denied::NeedsOperator),
+        CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
         ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
         | ReadMetrics => Err(Denied::NeedsOperator),
         ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
@@ -264,7 +264,7 @@ fn ticket(own: TicketId, member: MemberId, role: Role, action: &Action) -> Resul
         Explain(of) => mine(member, *of),
         ReportBoot(made_by) if *made_by == own => Ok(()),
         ReportBoot(_) => Err(Denied::NotYours),
-        CreateOrg | ListOrgs | EditOrg => Err(Denied::TicketBootsOnly),
+        CreateOrg | ListOrgs => Err(Denied::TicketBootsOnly),
         ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
         | ReadMetrics => Err(Denied::TicketBootsOnly),
         ReadStoreAudit | VerifyAudit | EditOperatorTokens | WhoAmI | ReadDepositKey => {

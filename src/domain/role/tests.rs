@@ -48,7 +48,6 @@ fn matrix() -> Vec<(Action, [Result<(), Denied>; 5])> {
     vec![
         (CreateOrg, store),
         (ListOrgs, store),
-        (EditOrg, store),
         (ReadStoreStatus, store),
         (Unlock, store),
         (Lock, store),
@@ -120,7 +119,7 @@ fn matrix() -> Vec<(Action, [Result<(), Denied>; 5])> {
 fn has_row(action: &Action) -> bool {
     use Action::*;
     match action {
-        CreateOrg | ListOrgs | EditOrg | ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots
+        CreateOrg | ListOrgs | ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots
         | ReEncryptAll | Backup | ReadMetrics | ReadStoreAudit | VerifyAudit | EditOperatorTokens
         | WhoAmI | ReadDepositKey | ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers
         | EditMembers | ListTokens(_) | CreateToken(_) | RevokeToken(_) | ListTickets(_)

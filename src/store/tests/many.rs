@@ -1,7 +1,7 @@
 //! Ten thousand secrets in one organization: what is asked of the byte store is what is shown. And several at once.
 
 use super::*;
-use crate::domain::import::{Existing, Fate};
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
 
 const SECRETS: usize = 10_000;
 
@@ -85,7 +85,7 @@ fn file(text: &str, scope: ScopeKind) -> ImportAsk {
     ImportAsk {
         text: SecretValue::new(text.as_bytes().to_vec()),
         scope,
-        existing: Existing::Replace,
+        existing: ExistingPolicy::Replace,
         kind: Kind::Plain,
         auto_install: true,
         plugin: None,
@@ -129,6 +129,20 @@ async fn a_page_reads_what_it_shows_and_a_search_reads_each_secret_once() {
     let whole = SECRETS as u64 + 1;
     assert!(read <= whole + 51 * 2 && calls <= whole / 200 * 2 + 3, "{read} records, {calls} calls");
 
+    // An exact name is looked up, and nothing is scanned: two index keys of each scope, the secret and its people.
+    let named = |name: &str| SecretFilter { name: Some(name.to_owned()), ..any.clone() };
+    for (caller, most) in [(&bob, 10), (&world.admin, 14)] {
+        kv.taken();
+        let found = world.store.list_secrets(caller, &named("NAME_09999"), ask(None, 50)).await.unwrap();
+        let (read, calls) = kv.taken();
+        assert_eq!((found.items.len(), found.next), (1, None));
+        assert!(read <= most && calls <= 5, "{read} records, {calls} calls");
+    }
+    let found = world.store.list_secrets(&world.admin, &named("mine"), ask(None, 50)).await.unwrap();
+    assert_eq!(found.items[0].owner.as_ref().map(MemberName::as_str), Some("bob"));
+    assert!(world.store.list_secrets(&bob, &named("NAME 0"), ask(None, 50)).await.unwrap().items.is_empty());
+    kv.taken();
+
     let counted = world.store.statistics(&bob).await.unwrap();
     let (read, calls) = kv.taken();
     assert_eq!((counted.total, counted.shared), (whole, whole - 1));
@@ -161,7 +175,7 @@ async fn a_file_is_one_commit_and_its_trail_is_whole() {
     let preview =
         world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), true).await.unwrap();
     assert_eq!((preview.stored, preview.lines.len(), revision().await), (false, 2, before));
-    assert!(preview.lines.iter().all(|line| line.fate == Fate::Create && line.secret.is_none()));
+    assert!(preview.lines.iter().all(|line| line.fate == ImportOutcome::Create && line.secret.is_none()));
     let done = world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), false).await.unwrap();
     assert!(done.stored && done.lines.iter().all(|line| line.secret.is_some()));
     assert_eq!(revision().await, before + 1);
@@ -172,7 +186,7 @@ async fn a_file_is_one_commit_and_its_trail_is_whole() {
         .unwrap();
     assert_eq!(
         (taken.stored, taken.lines[0].fate, taken.lines[1].fate),
-        (false, Fate::Replace, Fate::Refused)
+        (false, ImportOutcome::Replace, ImportOutcome::Refused)
     );
     assert_eq!(revision().await, before + 1);
     assert!(world.verification().await.ok);

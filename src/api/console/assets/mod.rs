@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::security_headers::add_security_headers;
-use crate::api::problem::Refused;
+use crate::api::problem::ApiError;
 use crate::domain::digest::Digest;
 use crate::wire::Code;
 
@@ -23,8 +23,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
 /// Serves a file. It needs no session, because the login page uses the files and they contain nobody's data.
 pub(crate) async fn serve_asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some((_, kind, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
-        return Refused::new(Code::NotFound, "this file does not exist").into_response();
+        return ApiError::new(Code::NotFound, "this file does not exist").into_response();
     };
+    // A digest of the content, so that two servers of different versions never agree on a stale copy.
     let tag = format!("\"{}\"", &Digest::of_parts([text.as_bytes()].into_iter()).to_string()[..16]);
     let fresh = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if fresh {

@@ -152,7 +152,9 @@ async fn refuses_what_a_newer_version_made() {
     let before = std::fs::read(folder.path()).unwrap();
     let error = refused(&folder.path());
     assert_eq!(error.fault, OpenFault::Newer { found: 2, known: 1 });
-    assert!(error.to_string().ends_with("made by a newer version: layout 2, and this version knows 1"));
+    assert!(
+        error.to_string().ends_with("written by a newer version: layout 2, and this version reads up to 1")
+    );
     assert!(error.hint().unwrap().contains("newer version"));
     assert_eq!(std::fs::read(folder.path()).unwrap(), before);
 }

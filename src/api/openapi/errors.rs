@@ -1,0 +1,111 @@
+//! The refusals that routes can answer with, as responses of the description. Each route names its codes in groups;
+//! codes of one status make one response.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
+
+use crate::api::problem::MEDIA_TYPE;
+use crate::wire::Code;
+
+/// What any request can meet.
+const COMMON: &[Code] =
+    &[Code::InvalidRequest, Code::HeadersTooLarge, Code::Internal, Code::Overloaded, Code::Unavailable];
+/// What a request that needs a credential can meet.
+pub(crate) const AUTHENTICATED: &[Code] = &[
+    Code::InvalidRequest,
+    Code::HeadersTooLarge,
+    Code::Internal,
+    Code::Overloaded,
+    Code::Unavailable,
+    Code::Unauthorized,
+    Code::Expired,
+    Code::Revoked,
+    Code::RateLimited,
+    Code::Forbidden,
+    Code::SourceNotAllowed,
+];
+/// What a request with a body can meet.
+pub(crate) const WITH_BODY: &[Code] =
+    &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
+/// What a change can meet. Reading is recorded too, so a full disk stops it as well where it is.
+pub(crate) const WRITE: &[Code] = &[Code::StoreFull, Code::Conflict];
+
+/// Declares, for use in `responses(…)`, a set of refusals made of groups of codes.
+macro_rules! error_responses {
+    ($($(#[$doc:meta])* $vis:vis $Name:ident = [$($group:expr),* $(,)?];)+) => { $(
+        $(#[$doc])*
+        $vis struct $Name;
+
+        impl utoipa::IntoResponses for $Name {
+            fn responses() -> std::collections::BTreeMap<
+                String,
+                utoipa::openapi::RefOr<utoipa::openapi::Response>,
+            > {
+                $crate::api::openapi::error_responses_for(&[$($group),*])
+            }
+        }
+    )+ };
+}
+
+pub(crate) use error_responses;
+
+error_responses! {
+    /// Of a route without a credential.
+    pub(crate) Anyone = [COMMON];
+    /// Of a route for the operator that changes nothing.
+    pub(crate) ByOperator = [AUTHENTICATED];
+    /// Of readiness.
+    pub(crate) Unready = [&[Code::Unavailable]];
+}
+
+/// The responses of all codes in `groups`, one per status.
+pub(crate) fn error_responses_for(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in groups.iter().copied().flatten() {
+        let codes = by_status.entry(code.status()).or_default();
+        if !codes.contains(code) {
+            codes.push(*code);
+        }
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status.to_string(), response(status, &codes).into()))
+        .collect()
+}
+
+fn response(status: u16, codes: &[Code]) -> Response {
+    let meanings: Vec<String> =
+        codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.title())).collect();
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let mut response = ResponseBuilder::new().description(meanings.join("; ")).content(MEDIA_TYPE, problem);
+    let header = |kind: Type, description: &str| {
+        let mut header = Header::new(ObjectBuilder::new().schema_type(kind).build());
+        header.description = Some(description.to_owned());
+        header
+    };
+    if matches!(status, 429 | 503) {
+        response = response.header("Retry-After", header(Type::Integer, "Seconds to wait."));
+    }
+    if status == 401 {
+        response = response.header("WWW-Authenticate", header(Type::String, "How to present a credential."));
+    }
+    response.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_one_status_share_a_response() {
+        let responses =
+            error_responses_for(&[AUTHENTICATED, WITH_BODY, &[Code::Forbidden, Code::TicketSpent]]);
+        let RefOr::T(forbidden) = &responses["403"] else { panic!("a reference") };
+        assert!(
+            forbidden.description.contains("`forbidden`") && forbidden.description.contains("`ticket_spent`")
+        );
+        assert_eq!(forbidden.description.matches("`forbidden`").count(), 1);
+        assert!(responses.contains_key("413") && responses.contains_key("429"));
+    }
+}

@@ -1,0 +1,214 @@
+//! A store in memory behind the API, with one of each kind of caller, asked without a socket.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::Router;
+use axum::body::Body;
+use dropsafe::api::limits::LimitSettings;
+use dropsafe::api::{Api, ApiConfig, Peer};
+use dropsafe::crypto::keyfile::UnlockKey;
+use dropsafe::crypto::random::Kernel;
+use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::ticket::BootTicket;
+use dropsafe::domain::time::Timestamp;
+use dropsafe::kv::memory::Memory;
+use dropsafe::store::{Clock, Init, KernelEntropy, NewKeyslot, Store, UnlockSecret};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use zeroize::Zeroizing;
+
+/// Every kind of caller, in the order of the permission matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Operator,
+    Admin,
+    Member,
+    Auditor,
+    Ticket,
+    Expired,
+    Revoked,
+    Other,
+    Nobody,
+}
+
+impl Who {
+    pub const ALL: [Self; 9] = [
+        Self::Operator,
+        Self::Admin,
+        Self::Member,
+        Self::Auditor,
+        Self::Ticket,
+        Self::Expired,
+        Self::Revoked,
+        Self::Other,
+        Self::Nobody,
+    ];
+}
+
+/// A clock that only moves when told.
+pub struct StoppedClock(AtomicI64);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Relaxed))
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.json()
+    }
+
+    #[track_caller]
+    pub fn code(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+pub struct TestApi {
+    pub api: Api,
+    pub router: Router,
+    pub store: Store,
+    pub key_file: Zeroizing<String>,
+    clock: Arc<StoppedClock>,
+    credentials: Vec<(Who, String)>,
+}
+
+pub const SOURCE: [u8; 4] = [192, 0, 2, 7];
+
+impl TestApi {
+    /// Of the organization `default`: the admin `ada`, the member `mel`, the auditor `aud`, a ticket for `mel`; and the
+    /// admin `ada` of the organization `other`.
+    pub async fn new() -> Self {
+        Self::with(LimitSettings::default()).await
+    }
+
+    pub async fn with(limits: LimitSettings) -> Self {
+        let (record_key, _) = RecordKey::generate(&mut Kernel);
+        let key_file = UnlockKey::generate(&mut Kernel).to_text();
+        let secret = UnlockSecret::KeyFile(key_file.clone());
+        let slot = NewKeyslot { credential: false, secret, label: None, argon2: None };
+        let init = Init { slots: vec![slot], org: "default".parse().unwrap(), admin: "ada".parse().unwrap() };
+        let clock = Arc::new(StoppedClock(AtomicI64::new(1_790_000_000_000)));
+        let kv = Arc::new(Memory::new());
+        let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
+            .await
+            .unwrap();
+        let api = Api::new(ApiConfig {
+            store: made.store.clone(),
+            random: Arc::new(KernelEntropy),
+            urls: vec!["https://127.0.0.1:7373".to_owned()],
+            pin: None,
+            limits,
+        });
+        let mut api = Self {
+            router: api.router(),
+            api,
+            store: made.store,
+            key_file,
+            clock,
+            credentials: vec![
+                (Who::Operator, made.operator_token.to_text().to_string()),
+                (Who::Admin, made.admin_token.to_text().to_string()),
+            ],
+        };
+        api.furnish().await;
+        api
+    }
+
+    async fn furnish(&mut self) {
+        for (who, name, role) in [(Who::Member, "mel", "member"), (Who::Auditor, "aud", "auditor")] {
+            self.ask(Who::Admin, "POST", "/v1/members", json!({ "name": name, "role": role }))
+                .await
+                .expect(201);
+            let token = self.token(json!({ "member": name })).await;
+            self.credentials.push((who, token));
+        }
+        let expired = self.token(json!({ "member": "mel", "ttl_seconds": 1 })).await;
+        let made = self.ask(Who::Admin, "POST", "/v1/tokens", json!({ "member": "mel" })).await.expect(201);
+        let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
+        self.ask(Who::Admin, "DELETE", &path, Value::Null).await.expect(200);
+        self.credentials.push((Who::Expired, expired));
+        self.credentials.push((Who::Revoked, made["token"].as_str().unwrap().to_owned()));
+        let other = self
+            .ask(Who::Operator, "POST", "/v1/orgs", json!({ "name": "other", "admin": "ada" }))
+            .await
+            .expect(201);
+        self.credentials.push((Who::Other, other["admin_token"].as_str().unwrap().to_owned()));
+        let ticket = self.ticket(json!({ "member": "mel" })).await;
+        self.credentials.push((Who::Ticket, ticket));
+        self.pass(5_000);
+    }
+
+    pub fn pass(&self, millis: i64) {
+        self.clock.0.fetch_add(millis, Relaxed);
+    }
+
+    pub fn credential(&self, who: Who) -> &str {
+        self.credentials.iter().find(|(of, _)| *of == who).map_or("", |(_, text)| text)
+    }
+
+    async fn token(&self, body: Value) -> String {
+        let made = self.ask(Who::Admin, "POST", "/v1/tokens", body).await.expect(201);
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The credential in a new ticket.
+    pub async fn ticket(&self, body: Value) -> String {
+        let made = self.ask(Who::Admin, "POST", "/v1/tickets", body).await.expect(201);
+        BootTicket::parse(made["ticket"].as_str().unwrap()).unwrap().credential().to_text().to_string()
+    }
+
+    pub async fn ask(&self, who: Who, method: &str, path: &str, body: Value) -> Answer {
+        self.ask_as(self.credential(who), method, path, body).await
+    }
+
+    pub async fn ask_as(&self, credential: &str, method: &str, path: &str, body: Value) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !credential.is_empty() {
+            request = request.header("authorization", format!("Bearer {credential}"));
+        }
+        let body = match body {
+            Value::Null => Body::empty(),
+            body => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        if request.extensions().get::<Peer>().is_none() {
+            request.extensions_mut().insert(Peer::Network(IpAddr::from(SOURCE)));
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+}
