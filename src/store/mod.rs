@@ -20,7 +20,8 @@ pub use self::rules::boots::{
     Boot, BootAsk, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
 };
 pub use self::rules::catalog::{
-    Assignment, CategoryState, Need, NewCategory, NewPlugin, PluginState, SetVariables, Statistics, Variable,
+    CategoryState, Need, NewCategory, NewPlugin, PluginState, SetVariables, Statistics, Variable,
+    VariableAssignment,
 };
 pub use self::rules::error::Error;
 pub use self::rules::init::{Init, InitError, Initialized, OpenError};

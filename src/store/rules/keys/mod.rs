@@ -1,7 +1,7 @@
-//! Locking and unlocking, key slots, and what depositors need to know of the keys.
+//! Locking, unlocking, key slots, and what depositors need to know about the keys.
 //!
-//! The release key is in memory between an unlock and a lock, and nowhere else in the clear. A change of the keys is in
-//! memory only after it is stored.
+//! The release key is in memory between an unlock and a lock, and nowhere else in the clear. A change of the keys takes
+//! effect in memory only after it is stored.
 
 mod release;
 mod slots;
@@ -30,47 +30,47 @@ use crate::domain::time::Timestamp;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::{QUEUE, Stop};
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
+use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::reencrypt::Progress;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-/// Unlocks that may wait for a derivation: more are somebody guessing.
+/// Unlocks that may run or wait at once. More are guesses.
 pub(crate) const UNLOCKS_WAITING: usize = 8;
 
 /// What opens a key slot.
 pub enum UnlockSecret {
-    /// Tried on passphrase slots.
+    /// A passphrase. Tried on passphrase slots.
     Passphrase(Zeroizing<String>),
-    /// The text of a key file, tried on key file and credential slots.
+    /// The text of a key file. Tried on key file and credential slots.
     KeyFile(Zeroizing<String>),
 }
 
-/// A key slot to be made.
+/// A key slot to create.
 pub struct NewKeyslot {
-    /// Of a key file: whether it is shown as a systemd credential.
+    /// Whether a key file is listed as a systemd credential.
     pub credential: bool,
-    /// What will open it.
+    /// The secret that opens it.
     pub secret: UnlockSecret,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
-    /// Cost of the derivation, for a passphrase; absent: the default. Below RFC 9106's second recommended set is refused
+    /// The cost of a passphrase's derivation. Absent: the default. Less than RFC 9106's second recommended set is refused
     /// (except in tests).
     pub argon2: Option<Argon2Params>,
 }
 
-/// A key slot as shown.
+/// A key slot without its secret.
 #[derive(Clone, Debug)]
 pub struct Keyslot {
     /// Its id.
     pub id: SlotId,
-    /// What opens it.
+    /// The kind of its secret.
     pub kind: SlotKind,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -83,25 +83,25 @@ pub struct Unlocked {
     pub generation: u32,
 }
 
-/// Why it stays locked.
+/// Why the store stays locked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
-    /// No slot opens with this.
+    /// No slot opens with this secret.
     #[error("no key slot opens with this")]
     WrongPassphrase,
-    /// The key file's text is not one.
+    /// The text is not that of a key file.
     #[error("this is not the text of a key file")]
     NotAKeyFile,
     /// This process never holds the release key.
     #[error("this server takes deposits only, and never holds the release key")]
     DepositsOnly,
-    /// The caller may not.
+    /// The caller has no permission.
     #[error(transparent)]
     Forbidden(#[from] Denied),
-    /// Derivations are under way already.
+    /// Too many unlocks are under way.
     #[error("other unlocks are under way")]
     Busy,
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -113,19 +113,19 @@ pub struct DepositInfo {
     pub store: StoreId,
     /// The caller's organization.
     pub org: OrgId,
-    /// The caller: the owner of its private secrets.
+    /// The caller, who owns its private secrets.
     pub member: MemberId,
-    /// Generation of the key.
+    /// The generation of the key.
     pub generation: u32,
     /// HPKE KEM identifier.
     pub suite: u16,
     /// The X25519 public key.
     pub public_key: [u8; 32],
-    /// What clients pin.
+    /// The fingerprint that clients pin.
     pub fingerprint: String,
-    /// The organization's ceiling for a variable's value, bytes.
+    /// The organization's largest value of a variable, in bytes.
     pub variable_ceiling: u32,
-    /// Whether the organization keeps redacted forms.
+    /// Whether the organization stores redacted forms.
     pub hints: bool,
 }
 
@@ -134,7 +134,7 @@ pub struct DepositInfo {
 pub struct Status {
     /// The store's id.
     pub store: StoreId,
-    /// Whether boots are refused for want of the release key.
+    /// Whether boots are refused because no release key is in memory.
     pub locked: bool,
     /// The current generation.
     pub generation: u32,
@@ -144,15 +144,15 @@ pub struct Status {
     pub backend: &'static str,
     /// The byte store's revision.
     pub revision: u64,
-    /// Whether the byte store answers and can be written.
+    /// Whether the byte store answers and accepts commits.
     pub healthy: bool,
     /// When this process opened it.
     pub started_at: Timestamp,
-    /// Re-encryption of everything.
+    /// The re-encryption of everything.
     pub reencrypt: Progress,
-    /// Operations that wait in the journal, of [`Status::queue_limit`].
+    /// Operations that wait in the journal.
     pub queue: usize,
-    /// How many may wait.
+    /// How many operations may wait.
     pub queue_limit: usize,
     /// Audit entries that this process has stored.
     pub audit_entries: u64,
@@ -166,7 +166,7 @@ pub(crate) struct KeysRecord {
     pub(crate) ring: SealedRing,
 }
 
-/// What is known of a slot beside what opens it.
+/// A slot's note and time.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct SlotNote {
     id: SlotId,
@@ -182,32 +182,38 @@ impl Store {
         self.release().is_none()
     }
 
-    /// Whether the byte store answers and takes commits, as far as it knows; for readiness.
+    /// Whether the byte store answers and accepts commits, for readiness checks.
     pub async fn healthy(&self) -> bool {
         let health = self.records().kv.health().await;
         health.trouble.is_none() && health.revision.is_some()
     }
 
-    /// Loads the release key (the operator). Derivations cost memory and time, so few run at once.
+    /// Loads the release key (the operator). Few unlocks run at once, because derivations cost memory and time.
     pub async fn unlock(&self, caller: &Caller, secret: UnlockSecret) -> Result<Unlocked, UnlockError> {
-        let told = AuditAction::StoreUnlock;
-        self.permit(caller, Action::Unlock, told, Some(target::store())).await.map_err(unlock_error)?;
+        let audit_action = AuditAction::StoreUnlock;
+        self.permit(caller, Action::Unlock, audit_action, Some(target::store()))
+            .await
+            .map_err(unlock_error)?;
+        // After the permission, so that a stranger does not learn the role of this server.
         if self.inner.deposits_only {
             return Err(UnlockError::DepositsOnly);
         }
+        // Refused at once and not queued: each derivation takes tens of MiB, which would add up.
         let _waiting = self.inner.unlocks.try_acquire().map_err(|_| UnlockError::Busy)?;
-        let secret = Arc::new(UnlockKind::read(secret)?);
-        let event = caller.event(told).about(target::store());
+        let secret = Arc::new(ParsedSecret::parse(secret)?);
+        let event = caller.event(audit_action).about(target::store());
         loop {
             let keys = self.keys_record().await?;
             let (slots, ring) = (keys.slots, keys.ring);
             let (store, sealed, own_secret) = (self.id(), ring.clone(), Arc::clone(&secret));
             let derive = move || slots.unlock(store.as_bytes(), &sealed, own_secret.as_secret());
+            // A derivation takes about a second of a processor, which would stop the runtime's thread.
             let unlocked = tokio::task::spawn_blocking(derive).await.map_err(|_| Failure::Internal)?;
             let unlocked = match unlocked {
                 Ok(unlocked) => unlocked,
                 Err(error) => {
                     let error = UnlockError::from(error);
+                    // A wrong passphrase is on record before the caller can try the next one.
                     self.record_denial(event.denied(error.code())).await;
                     return Err(error);
                 }
@@ -218,7 +224,7 @@ impl Store {
             let event = event.detail(DetailKey::Generation, AuditText::number(generation.into()));
             let expected = ring.clone();
             let recorded = self.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
-                // The keys must still be those that were opened.
+                // If the keys changed during the derivation, the ring in hand is outdated: the loop derives again.
                 let same = tx.get(&keyspace::keys())?.is_some_and(|keys| keys.ring == expected);
                 if same {
                     tx.audit(event.clone());
@@ -232,27 +238,30 @@ impl Store {
                     Some(unlocked.opener),
                     &mut self.records().rng(),
                 )));
-                self.inner.chores.notify_one();
+                // Deposits that arrived while the store was locked are not settled yet.
+                self.inner.background.notify_one();
                 return Ok(Unlocked { slot, generation });
             }
         }
     }
 
-    /// Drops the release key of this process (the operator). Boots that were already being answered finish. The key is
-    /// dropped even when the audit entry cannot be stored, which is then the error.
+    /// Drops the release key of this process (the operator). Boots that are under way finish. If the audit entry cannot be
+    /// stored, this fails, and the key is dropped nevertheless.
     pub async fn lock(&self, caller: &Caller) -> Result<(), Error> {
-        let told = AuditAction::StoreLock;
-        self.permit(caller, Action::Lock, told, Some(target::store())).await?;
+        let audit_action = AuditAction::StoreLock;
+        self.permit(caller, Action::Lock, audit_action, Some(target::store())).await?;
+        // Before the entry: a full disk must not keep the key in memory.
         self.set_release(None);
-        self.journal().record(vec![caller.event(told).about(target::store())]).await?;
+        self.journal().record(vec![caller.event(audit_action).about(target::store())]).await?;
         Ok(())
     }
 
-    /// What a member needs to seal a deposit.
+    /// Returns what a member needs to seal a deposit.
     pub async fn deposit_info(&self, caller: &Caller) -> Result<DepositInfo, Error> {
-        let told = AuditAction::SecretRead;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadDepositKey, told, Some(target::store())).await?;
+        let audit_action = AuditAction::SecretRead;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadDepositKey, audit_action, Some(target::store())).await?;
+        // Read at each call: another process may have created a generation.
         let key = self.deposit_key().await?;
         let policy = caller.policy();
         Ok(DepositInfo {
@@ -268,7 +277,7 @@ impl Store {
         })
     }
 
-    /// State of the store, for the operator and members.
+    /// Returns the state of the store, for the operator and members.
     pub async fn status(&self, caller: &Caller) -> Result<Status, Error> {
         self.permit(caller, Action::ReadDepositKey, AuditAction::StoreStart, Some(target::store())).await?;
         let health = self.records().kv.health().await;
@@ -298,17 +307,18 @@ impl Store {
     }
 }
 
-/// An [`UnlockSecret`] as the slots want it.
-enum UnlockKind {
+/// An [`UnlockSecret`] that was parsed.
+enum ParsedSecret {
     Passphrase(Passphrase),
     KeyFile(UnlockKey),
 }
 
-impl UnlockKind {
-    fn read(secret: UnlockSecret) -> Result<Self, UnlockError> {
+impl ParsedSecret {
+    fn parse(secret: UnlockSecret) -> Result<Self, UnlockError> {
         match secret {
             UnlockSecret::Passphrase(text) => {
                 let bytes = SecretBytes::new(text.as_bytes().to_vec());
+                // An empty passphrase opens nothing, so that the same error is true for it.
                 Passphrase::new(bytes).map(Self::Passphrase).map_err(|_| UnlockError::WrongPassphrase)
             }
             UnlockSecret::KeyFile(text) => {

@@ -1,4 +1,4 @@
-//! Saying what happened, in few words.
+//! Building audit events.
 
 use std::net::IpAddr;
 
@@ -6,26 +6,26 @@ use crate::domain::audit::{AuditEvent, AuditText, DetailKey, Outcome, Target};
 use crate::domain::id::OrgId;
 use crate::domain::time::Timestamp;
 
-/// The time of an event that the journal has not given its own yet.
+/// The time of an event until the journal sets it.
 pub(crate) fn unset() -> Timestamp {
     Timestamp::from_millis(0)
 }
 
-/// Building an event piece by piece.
-pub(crate) trait Tell: Sized {
+/// Adds parts to an event.
+pub(crate) trait EventBuilder: Sized {
     fn org(self, org: Option<OrgId>) -> Self;
     fn about(self, target: Target) -> Self;
     fn target(self, target: Option<Target>) -> Self;
     fn detail(self, key: DetailKey, text: impl Into<AuditText>) -> Self;
-    /// With the address and the request that it came by.
-    fn asked(self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self;
-    /// As a denial.
+    /// Adds the address and the id of the request.
+    fn with_request(self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self;
+    /// Makes it a denial, with its reason.
     fn denied(self, reason: impl Into<AuditText>) -> Self;
-    /// As a failure.
+    /// Makes it a failure, with its reason.
     fn failed(self, reason: impl Into<AuditText>) -> Self;
 }
 
-impl Tell for AuditEvent {
+impl EventBuilder for AuditEvent {
     fn org(mut self, org: Option<OrgId>) -> Self {
         self.org = org;
         self
@@ -45,7 +45,7 @@ impl Tell for AuditEvent {
         self
     }
 
-    fn asked(mut self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self {
+    fn with_request(mut self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self {
         if let Some(source) = source {
             self = self.detail(DetailKey::Source, AuditText::address(source));
         }
@@ -66,7 +66,7 @@ impl Tell for AuditEvent {
     }
 }
 
-/// What was acted on.
+/// The objects of events.
 pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
     use crate::domain::id::{BootId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};

@@ -1,7 +1,7 @@
-//! What is done in the background, in small steps that give way to callers: clearing up after removed members, settling
-//! data keys, moving to a new generation, forgetting old answers.
+//! Background tasks, in small steps that let callers go first: deleting what removed members left, settling data keys,
+//! re-encrypting everything, deleting expired records.
 //!
-//! Each chore is found in the byte store, so that it is gone on with after a crash, by any process.
+//! The byte store says what there is to do, so that any process continues after a crash.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,58 +24,61 @@ use crate::store::rules::sessions::{SessionMark, SessionRecord};
 use crate::store::rules::store::{Inner, Store};
 use crate::store::tables::keyspace;
 
-/// Looked for anew when nobody rings.
-const EVERY: Duration = Duration::from_secs(60);
-/// Waited for more after a ring.
+/// How often the task runs when nobody wakes it.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// How long the task waits for more work after it was woken.
 const GATHER: Duration = Duration::from_millis(20);
 /// Records of one step.
 const STEP: usize = 32;
-/// How often old answers are looked for.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-/// Operations in the queue from which chores wait.
+/// How often expired records are deleted.
+const DELETE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Operations in the journal's queue above which background tasks wait.
 const BUSY: usize = 16;
 
-/// Does chores for as long as the store is used.
-pub(crate) async fn tend(store: Weak<Inner>, bell: Arc<Notify>) {
-    let mut forgot_at: Option<Timestamp> = None;
+/// Runs the background tasks for as long as the store is in use.
+pub(crate) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
+    let mut deleted_at: Option<Timestamp> = None;
     loop {
         {
+            // Not held while the task waits, so that a store that nobody uses is dropped.
             let Some(inner) = store.upgrade() else { return };
             let store = Store { inner };
-            let done = store.tend(&mut forgot_at).await;
-            if let Err(failure) = done {
-                tracing::debug!(%failure, "background work stopped, to be tried again");
+            if let Err(failure) = store.run_background_tasks(&mut deleted_at).await {
+                tracing::debug!(%failure, "a background task failed and will be tried again");
             }
         }
-        if tokio::time::timeout(EVERY, bell.notified()).await.is_ok() {
-            // Rung at each deposit: what comes together is done together, in one commit.
+        if tokio::time::timeout(INTERVAL, wake.notified()).await.is_ok() {
+            // Every deposit wakes the task: those that come together share one commit.
             tokio::time::sleep(GATHER).await;
         }
     }
 }
 
 impl Store {
-    async fn tend(&self, forgot_at: &mut Option<Timestamp>) -> Result<(), Failure> {
-        self.clear_up().await?;
+    async fn run_background_tasks(&self, deleted_at: &mut Option<Timestamp>) -> Result<(), Failure> {
+        self.clear_removed_members().await?;
         {
+            // Another process may have changed the keys, and settling needs the newest generation.
             let _alone = self.inner.keys_change.lock().await;
             self.follow_keys().await?;
         }
+        // Before a re-encryption, which may take long: unsettled values make every boot slower.
         self.settle_all().await?;
-        self.continue_run().await?;
+        self.continue_reencryption().await?;
         let now = self.now();
-        if forgot_at.is_none_or(|at| now.since(at) >= FORGET_EVERY) {
-            *forgot_at = Some(now);
-            self.forget(&keyspace::answers(), Answer::is_over).await?;
-            self.forget(&keyspace::attempts(), AttemptRecord::is_over).await?;
-            self.forget(&keyspace::sessions(), SessionRecord::is_over).await?;
-            self.forget(&keyspace::session_marks(), SessionMark::is_over).await?;
+        if deleted_at.is_none_or(|at| now.since(at) >= DELETE_INTERVAL) {
+            *deleted_at = Some(now);
+            self.delete_expired(&keyspace::answers(), Answer::is_over).await?;
+            self.delete_expired(&keyspace::attempts(), AttemptRecord::is_over).await?;
+            self.delete_expired(&keyspace::sessions(), SessionRecord::is_over).await?;
+            self.delete_expired(&keyspace::session_marks(), SessionMark::is_over).await?;
         }
         Ok(())
     }
 
-    /// Lets callers go first.
-    pub(crate) async fn give_way(&self) {
+    /// Waits while callers have operations in the queue.
+    pub(crate) async fn yield_to_callers(&self) {
+        // Even with an empty queue, reads of callers get the processor first.
         tokio::task::yield_now().await;
         if self.journal().waiting() > BUSY {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -83,38 +86,41 @@ impl Store {
     }
 
     /// Deletes what removed members left.
-    async fn clear_up(&self) -> Result<(), Failure> {
+    async fn clear_removed_members(&self) -> Result<(), Failure> {
         let (removals, _) = self.records().scan_all(&keyspace::removals()).await?;
         for removal in removals {
             let RemovalRecord { org, member } = removal.record;
-            self.clear_secrets(org, member).await?;
+            self.delete_private_secrets(org, member).await?;
+            // All tokens of the organization, because the index has no order by member. Removals are rare.
             let index = self.records().tokens(Some(org));
             let (tokens, _) = self.records().scan_all(&index).await?;
             let tokens = tokens.iter().filter(|found| found.record == Some(member));
             for id in tokens.filter_map(|found| index.id(&found.key)) {
                 let key = keyspace::token(TokenId::from_bytes(id));
-                self.end(key, |token, now| _ = token.revoked_at.get_or_insert(now)).await?;
+                self.update(key, |token, now| _ = token.revoked_at.get_or_insert(now)).await?;
             }
             let index = self.records().tickets(org);
             let (tickets, _) = self.records().scan_all(&index).await?;
             let tickets = tickets.iter().filter(|found| found.record == member);
             for id in tickets.filter_map(|found| index.id(&found.key)) {
                 let key = keyspace::ticket(TicketId::from_bytes(id));
-                self.end(key, |ticket, now| _ = ticket.revoked_at.get_or_insert(now)).await?;
+                self.update(key, |ticket, now| _ = ticket.revoked_at.get_or_insert(now)).await?;
             }
-            let done = self.journal().run(Vec::new(), move |tx| {
+            // Last, so that a crash before it only repeats work.
+            let cleared = self.journal().run(Vec::new(), move |tx| {
                 tx.delete(&keyspace::removal(member));
                 Ok::<_, Stop<Failure>>(())
             });
-            done.await?;
+            cleared.await?;
         }
         Ok(())
     }
 
-    async fn clear_secrets(&self, org: OrgId, member: MemberId) -> Result<(), Failure> {
+    async fn delete_private_secrets(&self, org: OrgId, member: MemberId) -> Result<(), Failure> {
         let prefix = self.records().secrets(org, Scope::Private(member));
         loop {
-            let page = self.records().scan(&prefix, None, STEP.min(self.secrets_per_step())).await?;
+            // Always from the start: the step before has deleted what was there.
+            let page = self.records().scan(&prefix, None, STEP.min(self.secrets_per_commit())).await?;
             if page.found.is_empty() {
                 return Ok(());
             }
@@ -123,6 +129,7 @@ impl Store {
             let reads = keys.iter().map(Key::to_vec).collect();
             let cleared = self.journal().run(reads, move |tx| {
                 for key in &keys {
+                    // Another process may run the same task.
                     if let Some(record) = tx.get(key)? {
                         tx.delete_secret(&record);
                     }
@@ -130,31 +137,32 @@ impl Store {
                 Ok::<_, Stop<Failure>>(())
             });
             cleared.await?;
-            self.give_way().await;
+            self.yield_to_callers().await;
         }
     }
 
-    /// Changes one record, if it is there.
-    async fn end<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
+    /// Changes a record, if it exists.
+    async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
     where
         T: Record + 'static,
     {
-        let ended = self.journal().run(vec![key.to_vec()], move |tx| {
+        let updated = self.journal().run(vec![key.to_vec()], move |tx| {
             if let Some(mut record) = tx.get(&key)? {
                 change(&mut record, tx.now());
                 tx.put(&key, &record)?;
             }
             Ok::<_, Stop<Failure>>(())
         });
-        ended.await.map(|_| ())
+        updated.await.map(|_| ())
     }
 
-    /// Wraps data keys so that boots open them without public-key work.
+    /// Wraps the data keys of deposits so that boots open them without a public-key operation.
     async fn settle_all(&self) -> Result<(), Failure> {
         let mut after: Option<Vec<u8>> = None;
         loop {
+            // Read at each step, because the store may be locked at any time.
             let Some(release) = self.release() else { return Ok(()) };
-            let most = STEP.min(self.secrets_per_step());
+            let most = STEP.min(self.secrets_per_commit());
             let page = self.records().scan(&keyspace::all_unsettled(), after.as_deref(), most).await?;
             after = page.found.last().map(|found| found.key.clone());
             let keys: Vec<_> = page.found.iter().map(|found| keyspace::marked(&found.key)).collect();
@@ -166,15 +174,16 @@ impl Store {
                 };
                 match outcome {
                     Ok(new) => settled.push((key.clone(), record, new)),
-                    // It will be so at each boot too; nothing is left to do.
+                    // No boot can open it either, so that there is nothing to settle.
                     Err(OpenValueError::Unusable) => settled.push((key.clone(), record, None)),
+                    // Another process has a newer generation, and settles it.
                     Err(OpenValueError::UnknownGeneration) => {}
                 }
             }
             let reads = settled.iter().map(|(key, ..)| key.to_vec()).collect();
             let stored = self.journal().run(reads, move |tx| {
                 for (key, before, after) in &settled {
-                    // Changed since: its marker was set anew, or is of no use.
+                    // If it has changed since, then the change set its own marker.
                     if tx.get(key)? == *before {
                         if let Some(after) = after {
                             tx.put(key, after)?;
@@ -188,12 +197,12 @@ impl Store {
             if !page.more {
                 return Ok(());
             }
-            self.give_way().await;
+            self.yield_to_callers().await;
         }
     }
 
-    /// Deletes the records under a prefix whose time is over.
-    async fn forget<T: Record + 'static>(
+    /// Deletes the expired records under a prefix.
+    async fn delete_expired<T: Record + 'static>(
         &self,
         prefix: &Prefix<T>,
         is_over: fn(&T, Timestamp) -> bool,
@@ -205,18 +214,19 @@ impl Store {
             after = page.found.last().map(|found| found.key.clone());
             let over = page.found.into_iter().filter(|found| is_over(&found.record, now));
             let over: Vec<Key<T>> = over.map(|found| Key::new(found.key)).collect();
-            for keys in over.chunks(STEP.min(self.secrets_per_step())) {
+            for keys in over.chunks(STEP.min(self.secrets_per_commit())) {
                 let keys = keys.to_vec();
-                let forgotten = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
+                let deleted = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
                     for key in &keys {
+                        // Read again: a session may have been used meanwhile.
                         if tx.get(key)?.is_some_and(|record| is_over(&record, now)) {
                             tx.delete(key);
                         }
                     }
                     Ok::<_, Stop<Failure>>(())
                 });
-                forgotten.await?;
-                self.give_way().await;
+                deleted.await?;
+                self.yield_to_callers().await;
             }
             if !page.more {
                 return Ok(());
@@ -224,8 +234,9 @@ impl Store {
         }
     }
 
-    /// Secrets of one step, so that all their records fit a commit.
-    fn secrets_per_step(&self) -> usize {
+    /// Secrets whose records fit one commit, with their indexes and bodies.
+    fn secrets_per_commit(&self) -> usize {
+        // A secret has its record, body, two names, id, marker and stamp; the rest is for the audit log.
         (self.records().kv.limits().max_writes_per_commit / 16).max(1)
     }
 }
