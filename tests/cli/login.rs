@@ -43,8 +43,7 @@ fn a_changed_deposit_key_gets_nothing_until_it_is_accepted() {
     let home = tempfile::tempdir().unwrap();
     elsewhere.env("HOME", home.path());
     let said = super::site::Ran::of(super::site::feed(elsewhere, b"")).ok();
-    let key =
-        said.out.lines().find_map(|line| line.strip_prefix("new deposit key: ")).unwrap().to_owned();
+    let key = said.out.lines().find_map(|line| line.strip_prefix("new deposit key: ")).unwrap().to_owned();
 
     let refused =
         site.saved(&["set", "name"], b"value").fails(77, &["deposit key has changed", "--deposit-key"]);

@@ -26,7 +26,8 @@ fn a_deposit_tells_what_it_became_and_a_replacement_keeps_the_attributes() {
         .fails(75, &["has changed"]);
     let version = view["version"].as_str().unwrap();
     site.set("other", &["openai-api-key", "--shared", "--if-version", version]).ok();
-    site.set("x", &["not-there", "--if-version", version]).fails(75, &["does not exist, so it cannot be replaced"]);
+    site.set("x", &["not-there", "--if-version", version])
+        .fails(75, &["does not exist, so it cannot be replaced"]);
 }
 
 #[test]
