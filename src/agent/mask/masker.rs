@@ -1,36 +1,37 @@
-//! Replaces patterns in a stream, whatever pieces it comes in. What no pattern can begin with any more is passed on at once; what
-//! may still become one is held back until that is decided. Overlapping occurrences are one.
+//! Replaces patterns in a stream, however it is cut into pieces. Bytes that cannot be part of a pattern are forwarded at once; bytes
+//! that may still become one are held until that is decided. Overlapping matches are replaced as one.
 
 use std::collections::VecDeque;
 
-/// What stands in the place of a value.
+/// The replacement of a value.
 pub(crate) const MASK: &[u8] = b"***";
 
-/// All patterns at once (Aho and Corasick, 1975): a tree of their beginnings, and from each the longest end that is a beginning.
-pub(crate) struct Patterns {
-    nodes: Vec<Node>,
-    /// Children of the root, by byte; 0 for none.
+/// An automaton that matches all patterns at once (Aho and Corasick, 1975): a tree of their prefixes, and from each prefix a link to
+/// its longest proper suffix that is a prefix too.
+pub(crate) struct PatternSet {
+    nodes: Vec<PatternNode>,
+    /// The root's children by byte; 0 for none.
     first: [u32; 256],
 }
 
 #[derive(Default)]
-struct Node {
-    /// In the order of their bytes.
+struct PatternNode {
+    /// Sorted by byte.
     children: Vec<(u8, u32)>,
-    /// The longest proper end that is a beginning as well.
+    /// The link.
     fail: u32,
-    /// Length of this beginning.
+    /// The length of this prefix.
     depth: u32,
-    /// Length of the longest pattern that ends here; 0 for none.
-    whole: u32,
+    /// The length of the longest pattern that ends here; 0 for none.
+    matched: u32,
 }
 
 const ROOT: u32 = 0;
 
-impl Patterns {
-    /// Empty patterns are left out.
+impl PatternSet {
+    /// Empty patterns are ignored.
     pub(crate) fn new<'a>(patterns: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut built = Self { nodes: vec![Node::default()], first: [ROOT; 256] };
+        let mut built = Self { nodes: vec![PatternNode::default()], first: [ROOT; 256] };
         for pattern in patterns {
             built.add(pattern);
         }
@@ -49,21 +50,21 @@ impl Patterns {
                 Err(place) => {
                     let new = self.nodes.len();
                     self.nodes[at].children.insert(place, (*byte, new as u32));
-                    self.nodes.push(Node { depth, ..Node::default() });
+                    self.nodes.push(PatternNode { depth, ..PatternNode::default() });
                     new
                 }
             };
         }
-        self.nodes[at].whole = self.nodes[at].depth;
+        self.nodes[at].matched = self.nodes[at].depth;
     }
 
-    /// Level by level, so that whatever is shorter is linked already.
     fn link(&mut self) {
+        // Level by level, since a link leads to a shorter prefix, which must have its own link first.
         let mut queue: VecDeque<u32> = self.nodes[0].children.iter().map(|(_, child)| *child).collect();
         while let Some(at) = queue.pop_front() {
             let fail = self.nodes[at as usize].fail;
-            if self.nodes[at as usize].whole == 0 {
-                self.nodes[at as usize].whole = self.nodes[fail as usize].whole;
+            if self.nodes[at as usize].matched == 0 {
+                self.nodes[at as usize].matched = self.nodes[fail as usize].matched;
             }
             for index in 0..self.nodes[at as usize].children.len() {
                 let (byte, child) = self.nodes[at as usize].children[index];
@@ -87,28 +88,27 @@ impl Patterns {
     }
 }
 
-/// One stream.
 pub(crate) struct Masker<'a> {
-    patterns: &'a Patterns,
+    patterns: &'a PatternSet,
     at: u32,
-    /// What has not been passed on, and whether it is known to be part of a value.
+    /// The bytes that were not forwarded yet, and whether each is part of a match.
     held: VecDeque<(u8, bool)>,
-    /// Whether the last that was passed on stands for a value that may go on.
+    /// Whether the last output was the replacement of a match that may go on.
     masking: bool,
 }
 
 impl<'a> Masker<'a> {
-    /// A stream from its beginning.
-    pub(crate) fn new(patterns: &'a Patterns) -> Self {
+    /// A masker at the start of a stream.
+    pub(crate) fn new(patterns: &'a PatternSet) -> Self {
         Self { patterns, at: ROOT, held: VecDeque::new(), masking: false }
     }
 
-    /// Takes the next piece; what can be passed on is added to `out`.
+    /// Appends to `out` what can be forwarded after the next piece.
     pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let mut rest = piece;
         while let Some((byte, after)) = rest.split_first() {
             if self.at == ROOT && self.held.is_empty() {
-                // Most of it: nothing begins here.
+                // Most output: no pattern starts here, and a whole run is copied at once.
                 let plain = rest.iter().take_while(|byte| self.patterns.first[usize::from(**byte)] == ROOT);
                 let (plain, after) = rest.split_at(plain.count());
                 if !plain.is_empty() {
@@ -123,7 +123,7 @@ impl<'a> Masker<'a> {
         }
     }
 
-    /// The stream has ended: what might have become a value has not.
+    /// Appends what was held: the stream has ended, so that it cannot become a match any more.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         self.at = ROOT;
         self.release(out);
@@ -132,15 +132,16 @@ impl<'a> Masker<'a> {
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.at = self.patterns.next(self.at, byte);
         self.held.push_back((byte, false));
-        let whole = self.patterns.nodes[self.at as usize].whole as usize;
-        // What of it has been passed on was known to be part of a value before.
-        for (_, known) in self.held.iter_mut().rev().take(whole) {
+        let matched = self.patterns.nodes[self.at as usize].matched as usize;
+        // A match may be longer than what is held: its first bytes then belonged to an earlier match and are replaced already.
+        for (_, known) in self.held.iter_mut().rev().take(matched) {
             *known = true;
         }
         self.release(out);
     }
 
     fn release(&mut self, out: &mut Vec<u8>) {
+        // Only the longest prefix that is still open must be held; everything before it is decided.
         let open = self.patterns.nodes[self.at as usize].depth as usize;
         while let Some((byte, known)) = self.held.front().copied() {
             if known {
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     fn masked(patterns: &[&str], pieces: &[&str]) -> Vec<String> {
-        let patterns = Patterns::new(patterns.iter().map(|pattern| pattern.as_bytes()));
+        let patterns = PatternSet::new(patterns.iter().map(|pattern| pattern.as_bytes()));
         let mut masker = Masker::new(&patterns);
         let mut passed = Vec::new();
         for piece in pieces {
@@ -194,7 +195,7 @@ mod tests {
         assert_eq!(masked(&["aa"], &["aaa a aa"]), ["*** a ***", ""]);
     }
 
-    /// By looking for every pattern at every place of the whole.
+    /// Searches for every pattern at every position.
     fn plainly(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
         let mut known = vec![false; text.len()];
         for start in 0..text.len() {
@@ -220,7 +221,7 @@ mod tests {
             text in proptest::collection::vec(97_u8..100, 0..60),
             cuts in proptest::collection::vec(0_usize..60, 0..5),
         ) {
-            let built = Patterns::new(patterns.iter().map(Vec::as_slice));
+            let built = PatternSet::new(patterns.iter().map(Vec::as_slice));
             let mut masker = Masker::new(&built);
             let mut out = Vec::new();
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();

@@ -1,5 +1,5 @@
-//! What the kernel does for a supervisor and no crate offers safely: fork(2), a wait status as it is, any signal by its number,
-//! and what the process was started with. The only file of the agent with `unsafe`. Nothing here decides anything.
+//! System calls that no crate offers safely: fork(2), a raw wait status, any signal by its number, and what the process was started
+//! with. This is the only file of the agent with `unsafe`. It makes no decisions.
 #![expect(
     unsafe_code,
     reason = "fork, waitpid, kill, sigaction, environ and a passed descriptor; every use has its SAFETY comment"
@@ -17,55 +17,55 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{ForkResult, Pid};
 
-/// Whether SIGPIPE was ignored when the kernel started this program. systemd does that to every service, and the workload is to
-/// find it so; by the time of `main`, Rust's runtime has set it to ignored for everybody.
+/// Whether SIGPIPE was ignored when the kernel started this program. systemd ignores it for every service (systemd.exec(5),
+/// IgnoreSIGPIPE=), and the workload must inherit that. By the time of `main`, Rust's runtime has set it to ignored in any case.
 static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 // SAFETY: the section holds pointers to functions that the C library calls before `main`; this one is such a function, takes
 // nothing, and only asks and stores.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = remember;
+static BEFORE_MAIN: extern "C" fn() = record_sigpipe;
 
-extern "C" fn remember() {
+extern "C" fn record_sigpipe() {
     PIPE_IGNORED.store(is_ignored(Signal::SIGPIPE), Ordering::Relaxed);
 }
 
-/// The signal mask and the ignored signals that the agent was started with, for the workload to find.
+/// The signal mask and the ignored signals that the agent was started with, which the workload inherits.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Inherited {
+pub(crate) struct InheritedSignals {
     mask: SigSet,
     pipe_ignored: bool,
     child_ignored: bool,
 }
 
-impl Inherited {
-    /// To be asked before anything is changed.
+impl InheritedSignals {
+    /// The caller reads them before it changes any.
     pub(crate) fn read() -> Self {
         Self {
-            // It fails for no argument that can be given here; then nothing is blocked.
+            // pthread_sigmask(3) fails for invalid arguments only. An empty mask is what most programs start with.
             mask: SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty()),
             pipe_ignored: PIPE_IGNORED.load(Ordering::Relaxed),
             child_ignored: is_ignored(Signal::SIGCHLD),
         }
     }
 
-    /// Makes it so again. Only these two can differ: handlers do not outlive execve(2), and other signals are left alone.
+    /// Restores them.
     pub(crate) fn restore(&self) {
+        // Only these two can differ: execve(2) resets handlers, and the agent leaves other signals alone.
         ignore(Signal::SIGPIPE, self.pipe_ignored);
         ignore(Signal::SIGCHLD, self.child_ignored);
         let _ = self.mask.thread_set_mask();
     }
 }
 
-/// Ignores a signal, or lets the kernel do what it does by default.
+/// Ignores a signal, or restores its default action.
 pub(crate) fn ignore(number: Signal, ignored: bool) {
     let handler = if ignored { SigHandler::SigIgn } else { SigHandler::SigDfl };
     // SAFETY: neither is a handler, so nothing of this process can run in a signal's context.
     let _ = unsafe { signal(number, handler) };
 }
 
-/// Whether a signal is ignored now.
 pub(crate) fn is_ignored(number: Signal) -> bool {
     let mut action: libc::sigaction = {
         // SAFETY: integers, a set of bits and nullable pointers, for all of which zeros are a value.
@@ -76,9 +76,8 @@ pub(crate) fn is_ignored(number: Signal) -> bool {
     asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Ends this process with 128+n at each signal of `numbers` that is not ignored, as the kernel does with every process but the
-/// first of a PID namespace. Lasts until execve(2).
-pub(crate) fn end_on(numbers: &[Signal]) -> Result<(), io::Error> {
+/// Makes each signal of `numbers` that is not ignored end this process with status 128+n, until execve(2).
+pub(crate) fn exit_on(numbers: &[Signal]) -> Result<(), io::Error> {
     for number in numbers.iter().copied().filter(|number| !is_ignored(*number)) {
         let always = std::sync::Arc::new(AtomicBool::new(true));
         let status = 128 + number as c_int;
@@ -87,24 +86,26 @@ pub(crate) fn end_on(numbers: &[Signal]) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// fork(2), of a process that has one thread.
+/// fork(2). The process must have one thread.
 pub(crate) fn fork() -> Result<ForkResult, Errno> {
     // SAFETY: the agent starts no thread before this (there is no runtime yet), so no lock is held by a thread that the child
     // would lack.
     unsafe { nix::unistd::fork() }
 }
 
-/// What happened to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// It is gone, with this status as shells count: its own, or 128 and the number of the signal.
+pub(crate) enum ChildEvent {
+    /// It ended with this status as a shell counts: its own, or 128+n for signal n.
     Ended(u8),
-    /// It was stopped by the signal of this number.
+    /// The signal of this number stopped it.
     Stopped(c_int),
 }
 
-/// The next child with news, without waiting; `None` when no child has any. ECHILD when there is no child.
-pub(crate) fn news() -> Result<Option<(Pid, Change)>, Errno> {
+/// The next event of a child, without waiting.
+///
+/// # Errors
+/// ECHILD if there is no child.
+pub(crate) fn next_child_event() -> Result<Option<(Pid, ChildEvent)>, Errno> {
     loop {
         let mut status = 0;
         // SAFETY: the status goes to an integer that outlives the call.
@@ -122,21 +123,21 @@ pub(crate) fn news() -> Result<Option<(Pid, Change)>, Errno> {
     }
 }
 
-/// nix's own reading fails for real-time signals.
-fn decode(status: c_int) -> Option<Change> {
+fn decode(status: c_int) -> Option<ChildEvent> {
+    // Not nix's WaitStatus, which is an error for a death by a real-time signal.
     if libc::WIFEXITED(status) {
-        u8::try_from(libc::WEXITSTATUS(status)).ok().map(Change::Ended)
+        u8::try_from(libc::WEXITSTATUS(status)).ok().map(ChildEvent::Ended)
     } else if libc::WIFSIGNALED(status) {
-        u8::try_from(128 + libc::WTERMSIG(status)).ok().map(Change::Ended)
+        u8::try_from(128 + libc::WTERMSIG(status)).ok().map(ChildEvent::Ended)
     } else if libc::WIFSTOPPED(status) {
-        Some(Change::Stopped(libc::WSTOPSIG(status)))
+        Some(ChildEvent::Stopped(libc::WSTOPSIG(status)))
     } else {
         None
     }
 }
 
-/// kill(2) with any number, real-time signals included. A negative process id means a group, -1 every process.
-pub(crate) fn send(to: Pid, number: c_int) -> Result<(), Errno> {
+/// kill(2) with any number, real-time signals included. A negative process id names a group, and -1 every process.
+pub(crate) fn send_signal(to: Pid, number: c_int) -> Result<(), Errno> {
     // SAFETY: takes two integers and touches no memory.
     Errno::result(unsafe { libc::kill(to.as_raw(), number) }).map(drop)
 }
@@ -161,8 +162,8 @@ pub(crate) fn wipe_variable(name: &str) {
     }
 }
 
-/// The first descriptor that the service manager passed on (`SD_LISTEN_FDS_START`, sd_listen_fds(3)), if it is a Unix socket that
-/// listens. To be called once, by whom LISTEN_PID names.
+/// The first descriptor that the service manager passed on (`SD_LISTEN_FDS_START`, sd_listen_fds(3)), if it is a listening Unix
+/// socket. Only the process that LISTEN_PID names may call this, and only once.
 pub(crate) fn passed_listener() -> Option<UnixListener> {
     const FIRST: c_int = 3;
     // SAFETY: LISTEN_PID and LISTEN_FDS say that the descriptor was opened for this process, and nobody else here has taken it.
@@ -178,13 +179,13 @@ mod tests {
     #[test]
     fn every_status_is_read_as_shells_count() {
         for code in 0..=255_u8 {
-            assert_eq!(decode(c_int::from(code) << 8), Some(Change::Ended(code)));
+            assert_eq!(decode(c_int::from(code) << 8), Some(ChildEvent::Ended(code)));
         }
         for number in (1..=64).filter(|number| *number != 0x7f) {
-            assert_eq!(decode(number), Some(Change::Ended(128 + u8::try_from(number).unwrap())));
+            assert_eq!(decode(number), Some(ChildEvent::Ended(128 + u8::try_from(number).unwrap())));
             assert_eq!(decode(number | 0x80), decode(number), "with a core dump");
         }
-        assert_eq!(decode((libc::SIGTSTP << 8) | 0x7f), Some(Change::Stopped(libc::SIGTSTP)));
+        assert_eq!(decode((libc::SIGTSTP << 8) | 0x7f), Some(ChildEvent::Stopped(libc::SIGTSTP)));
         assert_eq!(decode(0xffff), None, "continued");
     }
 

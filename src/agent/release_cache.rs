@@ -1,6 +1,7 @@
-//! The last release, sealed on disk for the day when the store cannot be reached; only where the configuration asks for it. The
-//! key comes from the ticket, so that whoever holds the disk alone holds nothing, and what is sealed is bound to the ticket and
-//! to what was asked for. Nothing is written in the clear, in whatever moment the machine stops.
+//! The last release, encrypted on disk for an outage of the store, if the configuration asks for that.
+//!
+//! The key is derived from the ticket, so that the disk alone reveals nothing. The ciphertext is bound to the ticket and to the
+//! request. Nothing is ever written in the clear, even if the machine stops in the middle.
 #![expect(clippy::disallowed_methods, reason = "writes, renames and removes the cache's files")]
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -22,71 +23,53 @@ use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::{BootRequest, BootResponse};
 
-/// As much as is taken from a store.
+/// Twice the largest release that the client accepts.
 const MAX_BYTES: u64 = 128 << 20;
-/// How far this machine's clock may have gone back since; more, and nobody can say how old the release is.
+/// How far this machine's clock may have gone back since. If it is further, nobody knows how old the release is.
 const CLOCK_DRIFT: Duration = Duration::from_secs(5 * 60);
 
-/// Where the last release for one ticket and one request is.
-pub(crate) struct Cache {
+/// The place of the last release for one ticket and one request.
+pub(crate) struct ReleaseCache {
     folder: PathBuf,
     ticket: String,
     key: Key32,
-    asked: [u8; 32],
+    request_hash: [u8; 32],
 }
 
-/// Why there is no release in the cache, or none that may be used.
+/// Why the cache has no release that may be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CacheError {
-    /// Nothing was kept for this ticket and request.
     #[error("the cache has no release for this ticket and configuration")]
     Empty,
-    /// Kept too long ago.
-    #[error("the cached release of {at} is older than {}", hours(*.max_age))]
-    TooOld {
-        /// When it was kept.
-        at: Timestamp,
-        /// How old it may be.
-        max_age: Duration,
-    },
-    /// Kept, by this machine's clock, in the future.
-    #[error("the cached release is of {at}, which by this machine's clock is yet to come")]
-    Future {
-        /// When it was kept.
-        at: Timestamp,
-    },
-    /// Changed, or sealed for something else.
-    #[error("the cached release does not open: it was damaged or is of another ticket")]
+    #[error("the cached release of {at} is older than {}", format_age(*.max_age))]
+    TooOld { at: Timestamp, max_age: Duration },
+    #[error("the cached release is dated {at}, which is in the future by this machine's clock")]
+    Future { at: Timestamp },
+    #[error("the cached release cannot be decrypted: it is damaged or belongs to another ticket")]
     Damaged,
-    /// The system says no.
     #[error("the cache in {}: {kind}", folder.display())]
-    Io {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system says.
-        kind: io::ErrorKind,
-    },
+    Io { folder: PathBuf, kind: io::ErrorKind },
 }
 
 #[derive(Serialize)]
-struct Kept<'a> {
+struct CacheEntry<'a> {
     at: Timestamp,
     response: &'a BootResponse,
 }
 
-/// A release as it was kept.
 #[derive(Deserialize)]
-pub(crate) struct Saved {
-    /// When.
+pub(crate) struct CachedRelease {
+    /// The time at which it was saved.
     pub(crate) at: Timestamp,
-    /// The store's answer.
+    /// The store's answer, which is verified again when it is used.
     pub(crate) response: BootResponse,
 }
 
-impl Cache {
-    /// The cache in `folder` of what `request` asks for with `ticket`.
-    pub(crate) fn of(folder: &Path, ticket: &BootTicket, request: &BootRequest) -> Self {
+impl ReleaseCache {
+    /// The cache in `folder` for `request`, made with `ticket`.
+    pub(crate) fn new(folder: &Path, ticket: &BootTicket, request: &BootRequest) -> Self {
         let credential = ticket.credential();
+        // The whole text of the credential, with its checksum: 32 bytes of entropy and constants.
         let material: [u8; 32] = Sha256::new()
             .chain_update("dropsafe agent cache")
             .chain_update(credential.to_text().as_bytes())
@@ -97,33 +80,28 @@ impl Cache {
             folder: folder.to_owned(),
             ticket: credential.ticket_id().to_string(),
             key: cache::key(&material),
-            asked: asked(request),
+            request_hash: hash_request(request),
         }
     }
 
-    /// Keeps `response`, whole or not at all, and forgets what was kept before.
-    ///
-    /// # Errors
-    /// The system's.
+    /// Replaces the cached release by `response`, atomically.
     pub(crate) fn save(
         &self,
         response: &BootResponse,
         now: Timestamp,
         rng: &mut dyn Random,
     ) -> Result<(), CacheError> {
-        let kept = Kept { at: now, response };
+        let entry = CacheEntry { at: now, response };
         let mut text = WipedBuffer::with_capacity(64 << 10);
-        serde_json::to_writer(&mut text, &kept).map_err(|_| self.io(&io::ErrorKind::InvalidData.into()))?;
-        let sealed = cache::seal(&self.key, &self.bound_to(), &text.into_inner(), rng);
+        serde_json::to_writer(&mut text, &entry).map_err(|_| self.io(&io::ErrorKind::InvalidData.into()))?;
+        let sealed = cache::seal(&self.key, &self.associated_data(), &text.into_inner(), rng);
         self.write(&sealed).map_err(|error| self.io(&error))
     }
 
-    /// What was kept, if it is not older than `max_age`.
-    ///
-    /// # Errors
-    /// There is none that may be used.
-    pub(crate) fn load(&self, now: Timestamp, max_age: Duration) -> Result<Saved, CacheError> {
+    /// The cached release, if it is not older than `max_age`.
+    pub(crate) fn load(&self, now: Timestamp, max_age: Duration) -> Result<CachedRelease, CacheError> {
         let saved = self.open()?;
+        // A clock that was set back would let a cached release live forever. A few minutes are what NTP corrects.
         if now.plus(CLOCK_DRIFT) < saved.at {
             return Err(CacheError::Future { at: saved.at });
         }
@@ -133,25 +111,21 @@ impl Cache {
         Ok(saved)
     }
 
-    /// What was kept, however old.
-    ///
-    /// # Errors
-    /// There is none that opens.
-    pub(crate) fn open(&self) -> Result<Saved, CacheError> {
+    /// The cached release, however old.
+    pub(crate) fn open(&self) -> Result<CachedRelease, CacheError> {
         let mut sealed = Vec::new();
         match File::open(self.path()) {
+            // Whoever can write to the folder must not make this process run out of memory.
             Ok(file) => file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(|error| self.io(&error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CacheError::Empty),
             Err(error) => return Err(self.io(&error)),
         };
-        let text = cache::open(&self.key, &self.bound_to(), &sealed).map_err(|_| CacheError::Damaged)?;
+        let text =
+            cache::open(&self.key, &self.associated_data(), &sealed).map_err(|_| CacheError::Damaged)?;
         serde_json::from_slice(&text).map_err(|_| CacheError::Damaged)
     }
 
-    /// Removes everything that was kept for this ticket, whatever was asked for with it.
-    ///
-    /// # Errors
-    /// The system's; what could be removed is.
+    /// Removes everything that was cached for this ticket, for whatever request. It removes what it can before it fails.
     pub(crate) fn destroy(&self) -> Result<(), CacheError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -160,6 +134,7 @@ impl Cache {
         };
         let mut failed = Ok(());
         for entry in entries.flatten() {
+            // Files that another process left half-written have the same prefix.
             let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&self.ticket));
             if ours && let Err(error) = fs::remove_file(entry.path()) {
                 failed = Err(self.io(&error));
@@ -169,15 +144,14 @@ impl Cache {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join(format!("{}-{}.release", self.ticket, HEXLOWER.encode(&self.asked[..8])))
+        self.folder.join(format!("{}-{}.release", self.ticket, HEXLOWER.encode(&self.request_hash[..8])))
     }
 
-    fn bound_to(&self) -> [&[u8]; 2] {
-        [self.ticket.as_bytes(), &self.asked]
+    fn associated_data(&self) -> [&[u8]; 2] {
+        [self.ticket.as_bytes(), &self.request_hash]
     }
 
-    /// No reader sees half a file, and none is there in a moment with a wrong mode; after a power failure it is the old or the
-    /// new one.
+    /// Replaces the file: readers, and a machine after a power failure, see the old or the new content in full.
     fn write(&self, sealed: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.path();
@@ -186,6 +160,8 @@ impl Cache {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).and_then(
                 |mut file| {
                     file.write_all(sealed)?;
+                    // Before the rename, or after a power failure the new name could have no content. The folder is not
+                    // synced: if the rename is lost, the old release is still there.
                     file.sync_data()?;
                     fs::rename(&fresh, &path)
                 },
@@ -201,12 +177,14 @@ impl Cache {
     }
 }
 
-/// What decides about a release: not who asks, but for what.
-fn asked(request: &BootRequest) -> [u8; 32] {
+/// A hash of the fields of a request that decide what is released.
+fn hash_request(request: &BootRequest) -> [u8; 32] {
+    // Not the machine's facts: another kernel boot is no reason to start without secrets.
     let mut hash = Sha256::new();
     let none = Vec::new();
     let plugins = request.plugins.as_ref();
     for list in [&request.include, &request.exclude, &request.references, plugins.unwrap_or(&none)] {
+        // Lengths in front, so that no two requests are hashed as the same bytes.
         hash.update((list.len() as u64).to_be_bytes());
         for name in list {
             hash.update((name.len() as u64).to_be_bytes());
@@ -217,7 +195,7 @@ fn asked(request: &BootRequest) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn hours(age: Duration) -> String {
+fn format_age(age: Duration) -> String {
     match age.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
@@ -229,7 +207,7 @@ fn hours(age: Duration) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::release::tests::response;
+    use super::super::verified_release::tests::response;
     use super::*;
     use crate::crypto::random::Kernel;
     use crate::domain::credential::{Credential, CredentialKind};
@@ -249,9 +227,9 @@ mod tests {
         BootRequest { include: include.iter().map(ToString::to_string).collect(), ..BootRequest::default() }
     }
 
-    fn kept() -> (tempfile::TempDir, Cache) {
+    fn kept() -> (tempfile::TempDir, ReleaseCache) {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::of(&folder.path().join("a/b"), &ticket(1, 1), &request(&["x"]));
+        let cache = ReleaseCache::new(&folder.path().join("a/b"), &ticket(1, 1), &request(&["x"]));
         cache.save(&response(&[("token", "canary-value")]), at(1_000_000), &mut Kernel).unwrap();
         (folder, cache)
     }
@@ -283,7 +261,7 @@ mod tests {
     fn it_opens_for_the_same_ticket_and_request_only() {
         let (_folder, cache) = kept();
         let other = |ticket: BootTicket, request: BootRequest| {
-            Cache::of(&cache.folder, &ticket, &request).open().err()
+            ReleaseCache::new(&cache.folder, &ticket, &request).open().err()
         };
         assert_eq!(other(ticket(1, 1), request(&["y"])), Some(CacheError::Empty));
         assert_eq!(other(ticket(2, 1), request(&["x"])), Some(CacheError::Empty));
@@ -314,8 +292,8 @@ mod tests {
     #[test]
     fn a_denial_destroys_all_of_a_ticket_and_nothing_else() {
         let (_folder, cache) = kept();
-        let second = Cache::of(&cache.folder, &ticket(1, 1), &request(&[]));
-        let other = Cache::of(&cache.folder, &ticket(2, 2), &request(&[]));
+        let second = ReleaseCache::new(&cache.folder, &ticket(1, 1), &request(&[]));
+        let other = ReleaseCache::new(&cache.folder, &ticket(2, 2), &request(&[]));
         for cache in [&second, &other] {
             cache.save(&response(&[]), at(0), &mut Kernel).unwrap();
         }
@@ -323,7 +301,7 @@ mod tests {
         assert_eq!(cache.open().err(), Some(CacheError::Empty));
         assert_eq!(second.open().err(), Some(CacheError::Empty));
         assert!(other.open().is_ok());
-        let nowhere = Cache::of(Path::new("/nowhere/at/all"), &ticket(1, 1), &request(&[]));
+        let nowhere = ReleaseCache::new(Path::new("/nowhere/at/all"), &ticket(1, 1), &request(&[]));
         assert_eq!(nowhere.destroy(), Ok(()));
     }
 }

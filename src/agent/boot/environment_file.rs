@@ -1,24 +1,27 @@
-//! The texts in which an environment is left for others to read: one that systemd and a POSIX shell read alike, one for shells to
-//! source, one for Docker. What a format cannot hold is refused; nothing is changed to fit.
+//! The formats in which an environment is left for others: one that systemd and a POSIX shell read alike, one for shells to source,
+//! and one for Docker. A value that a format cannot hold is refused, and never changed to fit.
 
 use zeroize::Zeroizing;
 
+/// The name of the environment file in the folder for files.
+pub(crate) const ENVIRONMENT: &str = "env";
 /// Docker reads its file by lines with a limit of 64 KiB each (bufio.Scanner).
 const DOCKER_LINE: usize = 64 << 10;
 
-/// A variable, by name and value. Names are those of shells: letters, digits and `_`.
-pub(crate) type Variable<'a> = (&'a str, &'a [u8]);
+/// Name and value. The name is one that shells accept: letters, digits and `_`.
+pub(crate) type EnvPair<'a> = (&'a str, &'a [u8]);
 
-/// Every value in double quotes, with a backslash before `\`, `"`, `$` and the backquote and before nothing else: what
-/// systemd.exec(5), `EnvironmentFile=`, and POSIX XCU 2.2.3 both undo. A newline stays a newline.
-pub(crate) fn environment_file(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
+/// The environment as an `EnvironmentFile=` of systemd.exec(5), which a POSIX shell reads alike.
+pub(crate) fn format(variables: &[EnvPair<'_>]) -> Zeroizing<Vec<u8>> {
     let worst = variables.iter().map(|(name, value)| name.len() + 2 * value.len() + 4).sum();
-    // Reserved in full: a vector that grows leaves copies behind.
+    // Room for every byte escaped: a vector that grows would leave a copy behind.
     let mut text = Zeroizing::new(Vec::with_capacity(worst));
     for (name, value) in variables {
         text.extend_from_slice(name.as_bytes());
         text.extend_from_slice(b"=\"");
         for byte in value.iter() {
+            // Inside double quotes, systemd and POSIX (XCU 2.2.3) undo a backslash before these four bytes, and disagree about all
+            // others. A newline stays a newline in both.
             if matches!(byte, b'\\' | b'"' | b'$' | b'`') {
                 text.push(b'\\');
             }
@@ -29,14 +32,16 @@ pub(crate) fn environment_file(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>>
     text
 }
 
-/// Reads back what [`environment_file`] writes, and nothing else. `None` for any other text.
+/// Parses what [`format`] writes. Returns `None` for any other text.
 pub(crate) fn parse(text: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
+    // Strict on purpose: a file that somebody edited might mean something else to systemd, which read it for the workload.
     let mut variables = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let equals = rest.iter().position(|byte| *byte == b'=')?;
         let name = str::from_utf8(&rest[..equals]).ok()?.to_owned();
         rest = rest[equals + 1..].strip_prefix(b"\"")?;
+        // No value is longer than what is left. The limit keeps a corrupt file from reserving all of it for each value.
         let mut value = Zeroizing::new(Vec::with_capacity(rest.len().min(64 << 10)));
         loop {
             let (byte, after) = rest.split_first()?;
@@ -57,8 +62,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<Vec<(String, Zeroizing<Vec<u8>>)>> {
     Some(variables)
 }
 
-/// For `.` in a POSIX shell: single quotes, in which nothing but a single quote is special.
-pub(crate) fn profile(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
+/// A script for `.` in a POSIX shell.
+pub(crate) fn profile_script(variables: &[EnvPair<'_>]) -> Zeroizing<Vec<u8>> {
+    // In single quotes, in which only a single quote is special; it becomes four bytes.
     let worst = variables.iter().map(|(name, value)| name.len() + 4 * value.len() + 16).sum();
     let mut text = Zeroizing::new(Vec::with_capacity(worst));
     for (name, value) in variables {
@@ -76,12 +82,13 @@ pub(crate) fn profile(variables: &[Variable<'_>]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// For `docker run --env-file`, which takes lines as they are.
+/// A file for `docker run --env-file`.
 ///
 /// # Errors
-/// The names of the values that it cannot hold: with a newline, ending in a carriage return, or too long.
-pub(crate) fn docker(variables: &[Variable<'_>]) -> Result<Zeroizing<Vec<u8>>, Vec<String>> {
-    let fits = |(name, value): &Variable<'_>| {
+/// The names of the values that the format cannot hold.
+pub(crate) fn docker_env_file(variables: &[EnvPair<'_>]) -> Result<Zeroizing<Vec<u8>>, Vec<String>> {
+    // Docker knows no quotes and no escapes, and cuts a carriage return off the end of a line.
+    let fits = |(name, value): &EnvPair<'_>| {
         !value.contains(&b'\n') && !value.ends_with(b"\r") && name.len() + value.len() + 2 < DOCKER_LINE
     };
     let refused: Vec<String> =
@@ -108,16 +115,20 @@ mod tests {
 
     #[test]
     fn four_bytes_are_escaped_and_nothing_else() {
-        let text = environment_file(&[("A", b"a\\b\"c$d`e'f\ng #;"), ("B", b"")]);
+        let text = format(&[("A", b"a\\b\"c$d`e'f\ng #;"), ("B", b"")]);
         assert_eq!(text.as_slice(), b"A=\"a\\\\b\\\"c\\$d\\`e'f\ng #;\"\nB=\"\"\n");
-        assert_eq!(profile(&[("A", b"it's $x\n")]).as_slice(), b"export A='it'\\''s $x\n'\n");
+        assert_eq!(profile_script(&[("A", b"it's $x\n")]).as_slice(), b"export A='it'\\''s $x\n'\n");
     }
 
     #[test]
     fn docker_gets_what_its_format_holds_or_nothing() {
-        assert_eq!(docker(&[("A", b" x# \"y\" "), ("B", b"")]).unwrap().as_slice(), b"A= x# \"y\" \nB=\n");
+        assert_eq!(
+            docker_env_file(&[("A", b" x# \"y\" "), ("B", b"")]).unwrap().as_slice(),
+            b"A= x# \"y\" \nB=\n"
+        );
         let long = vec![b'x'; 65_600];
-        let refused = docker(&[("A", b"a\nb"), ("B", b"b\r"), ("C", &long), ("D", b"d")]).unwrap_err();
+        let refused =
+            docker_env_file(&[("A", b"a\nb"), ("B", b"b\r"), ("C", &long), ("D", b"d")]).unwrap_err();
         assert_eq!(refused, ["A", "B", "C"]);
     }
 
@@ -132,10 +143,10 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(values in proptest::collection::vec("(?s).{0,40}", 0..8)) {
             let names: Vec<String> = (0..values.len()).map(|n| format!("N{n}")).collect();
-            let variables: Vec<Variable<'_>> =
+            let variables: Vec<EnvPair<'_>> =
                 names.iter().zip(&values).map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-            let read = parse(&environment_file(&variables)).unwrap();
-            let read: Vec<Variable<'_>> = read.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+            let read = parse(&format(&variables)).unwrap();
+            let read: Vec<EnvPair<'_>> = read.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
             prop_assert_eq!(read, variables);
         }
     }

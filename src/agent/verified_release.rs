@@ -1,5 +1,5 @@
-//! What the store released, checked for being whole: the count and the digest that the store told must be those of what arrived,
-//! and every entry must have its one value. Nothing incomplete leaves this file.
+//! A release that was checked for completeness: count and digest must be those that the store named, and every entry must have exactly
+//! one value. Nothing incomplete leaves this file.
 
 use std::collections::BTreeMap;
 
@@ -9,97 +9,83 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
 use crate::wire::{BootResponse, ReleasedView};
 
-/// A whole release.
 #[derive(Debug)]
-pub(crate) struct Release {
-    /// What it consists of.
+pub(crate) struct VerifiedRelease {
     pub(crate) receipt: Receipt,
-    /// The values, one for each entry of the receipt and in its order.
+    /// One value for each entry of the receipt, in its order.
     pub(crate) values: Vec<SecretValue>,
-    /// How it got here.
-    pub(crate) source: Source,
+    pub(crate) source: ReleaseSource,
 }
 
-/// How a release got here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// From the store, now.
+pub(crate) enum ReleaseSource {
     Store,
-    /// From the cache, where it was put then.
+    /// From the cache, where it was saved at this time.
     Cache(Timestamp),
-    /// Not at all: the workload starts with what the machine has.
-    Nowhere,
+    /// There is no release: the workload starts with what the machine has.
+    WithoutStore,
 }
 
-/// Why an answer is not a whole release. Its parts are never used.
+/// Why an answer is not a complete release. No part of it is used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Incomplete {
-    /// Another number of entries than the store says it released.
-    #[error("the store released {told} entries and {arrived} arrived")]
-    Count {
-        /// What the store said.
-        told: u32,
-        /// What is here.
-        arrived: usize,
-    },
-    /// Other entries than the store says it released.
-    #[error("what arrived is not what the store released: the digests differ")]
+pub(crate) enum IncompleteRelease {
+    #[error("the store released {announced} entries and {arrived} arrived")]
+    Count { announced: u32, arrived: usize },
+    #[error("the answer is not what the store released: the digests differ")]
     Digest,
-    /// An entry has no value, or more than one.
     #[error("the value of {0} did not arrive")]
     Value(EnvName),
-    /// A value belongs to no entry.
-    #[error("a value arrived that belongs to nothing that was released")]
+    #[error("a value arrived that belongs to no released entry")]
     Surplus,
 }
 
-impl Release {
-    /// A release of nothing.
-    pub(crate) fn nothing() -> Self {
-        Self { receipt: Receipt::default(), values: Vec::new(), source: Source::Nowhere }
+impl VerifiedRelease {
+    pub(crate) fn empty() -> Self {
+        Self { receipt: Receipt::default(), values: Vec::new(), source: ReleaseSource::WithoutStore }
     }
 
-    /// Takes an answer, if it is whole.
+    /// Accepts an answer if it is complete.
     ///
     /// # Errors
-    /// What of it is missing or too much.
-    pub(crate) fn take(response: BootResponse, source: Source) -> Result<Self, Incomplete> {
-        agrees(&response)?;
+    /// What is missing, and what is there too often.
+    pub(crate) fn verify(response: BootResponse, source: ReleaseSource) -> Result<Self, IncompleteRelease> {
+        verify_digest(&response)?;
         let BootResponse { receipt, values, .. } = response;
         let mut arrived: BTreeMap<String, SecretValue> = BTreeMap::new();
         for ReleasedView { id, value, value_base64 } in values {
+            // Text or base64, never both: which of the two would count is not for the agent to choose.
             let value = match (value, value_base64) {
                 (Some(value), None) => Some(value.into_secret()),
                 (None, Some(value)) => value.into_secret(),
                 _ => None,
             };
             if value.and_then(|value| arrived.insert(id, value).map_or(Some(()), |_| None)).is_none() {
-                return Err(Incomplete::Surplus);
+                return Err(IncompleteRelease::Surplus);
             }
         }
+        // Taken out one by one, so that two entries cannot share a value and a value without an entry is left over.
         let mut values = Vec::with_capacity(receipt.count());
         for entry in &receipt.entries {
             let value = arrived.remove(&entry.id.to_string());
-            values.push(value.ok_or_else(|| Incomplete::Value(entry.env.clone()))?);
+            values.push(value.ok_or_else(|| IncompleteRelease::Value(entry.env.clone()))?);
         }
         if !arrived.is_empty() {
-            return Err(Incomplete::Surplus);
+            return Err(IncompleteRelease::Surplus);
         }
         Ok(Self { receipt, values, source })
     }
 }
 
-/// Whether an answer has the count and the digest that it says it has.
-///
-/// # Errors
-/// What differs.
-pub(crate) fn agrees(response: &BootResponse) -> Result<(), Incomplete> {
+/// Checks that the answer has the count and the digest that it claims.
+pub(crate) fn verify_digest(response: &BootResponse) -> Result<(), IncompleteRelease> {
+    // The digest covers the receipt and so every name and version, not the values: those are bound to their entries by the id. It
+    // guards against a proxy or a defect that cuts an answer, not against the store.
     let arrived = response.receipt.count();
     if usize::try_from(response.count) != Ok(arrived) {
-        return Err(Incomplete::Count { told: response.count, arrived });
+        return Err(IncompleteRelease::Count { announced: response.count, arrived });
     }
     if response.receipt.digest().to_string() != response.digest {
-        return Err(Incomplete::Digest);
+        return Err(IncompleteRelease::Digest);
     }
     Ok(())
 }
@@ -159,10 +145,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn refused(change: impl FnOnce(&mut BootResponse)) -> Incomplete {
+    fn refused(change: impl FnOnce(&mut BootResponse)) -> IncompleteRelease {
         let mut response = response(&[("a", "1"), ("b", "2")]);
         change(&mut response);
-        Release::take(response, Source::Store).unwrap_err()
+        VerifiedRelease::verify(response, ReleaseSource::Store).unwrap_err()
     }
 
     #[test]
@@ -170,24 +156,30 @@ pub(crate) mod tests {
         let mut answer = response(&[("a", "1"), ("b", "")]);
         answer.values[1].value = None;
         answer.values[1].value_base64 = Some(ValueBase64::of(&SecretValue::new(b"\xff".to_vec())));
-        let release = Release::take(answer, Source::Store).unwrap();
+        let release = VerifiedRelease::verify(answer, ReleaseSource::Store).unwrap();
         let values: Vec<&[u8]> = release.values.iter().map(SecretValue::expose).collect();
         assert_eq!(values, [&b"\xff"[..], b""]);
-        assert!(Release::take(response(&[]), Source::Store).is_ok());
+        assert!(VerifiedRelease::verify(response(&[]), ReleaseSource::Store).is_ok());
     }
 
     #[test]
     fn whatever_is_missing_added_or_changed_is_noticed() {
-        assert_eq!(refused(|r| r.count = 3), Incomplete::Count { told: 3, arrived: 2 });
-        assert_eq!(refused(|r| drop(r.receipt.entries.pop())), Incomplete::Count { told: 2, arrived: 1 });
-        assert_eq!(refused(|r| r.digest.replace_range(0..1, "x")), Incomplete::Digest);
-        assert_eq!(refused(|r| r.receipt.entries[0].scope = ScopeKind::Shared), Incomplete::Digest);
-        assert_eq!(refused(|r| r.receipt.entries[0].env = EnvName::parse("C").unwrap()), Incomplete::Digest);
+        assert_eq!(refused(|r| r.count = 3), IncompleteRelease::Count { announced: 3, arrived: 2 });
+        assert_eq!(
+            refused(|r| drop(r.receipt.entries.pop())),
+            IncompleteRelease::Count { announced: 2, arrived: 1 }
+        );
+        assert_eq!(refused(|r| r.digest.replace_range(0..1, "x")), IncompleteRelease::Digest);
+        assert_eq!(refused(|r| r.receipt.entries[0].scope = ScopeKind::Shared), IncompleteRelease::Digest);
+        assert_eq!(
+            refused(|r| r.receipt.entries[0].env = EnvName::parse("C").unwrap()),
+            IncompleteRelease::Digest
+        );
         let a = || EnvName::parse("A").unwrap();
-        assert_eq!(refused(|r| drop(r.values.pop())), Incomplete::Value(a()));
-        assert_eq!(refused(|r| r.values[1].id.push('x')), Incomplete::Value(a()));
-        assert_eq!(refused(|r| r.values[1].value = None), Incomplete::Surplus);
-        assert_eq!(refused(|r| r.values[1].id = r.values[0].id.clone()), Incomplete::Surplus);
+        assert_eq!(refused(|r| drop(r.values.pop())), IncompleteRelease::Value(a()));
+        assert_eq!(refused(|r| r.values[1].id.push('x')), IncompleteRelease::Value(a()));
+        assert_eq!(refused(|r| r.values[1].value = None), IncompleteRelease::Surplus);
+        assert_eq!(refused(|r| r.values[1].id = r.values[0].id.clone()), IncompleteRelease::Surplus);
         assert_eq!(
             refused(|r| {
                 let more = ReleasedView {
@@ -197,7 +189,7 @@ pub(crate) mod tests {
                 };
                 r.values.push(more);
             }),
-            Incomplete::Surplus
+            IncompleteRelease::Surplus
         );
     }
 }

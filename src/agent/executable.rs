@@ -1,5 +1,5 @@
-//! Finds the workload's program as a shell does, so that it can be done before anything is fetched: a mistyped name must not
-//! cost a use of the ticket. It looks and starts nothing.
+//! Finds the workload's program as a shell does. It can do so before anything is fetched, since a mistyped name must not cost a use
+//! of the ticket. It starts nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -7,23 +7,20 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::obstacle::shown;
+use super::plan_error::display_name;
 
-/// Where a shell looks when nobody set PATH.
+/// Searched when PATH is not set, as by the shells of Debian.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Why there is no program to become.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FindError {
-    /// Nowhere.
-    #[error("{}: there is no such program", shown(.0))]
+pub(crate) enum ExecutableError {
+    #[error("{}: no such program", display_name(.0))]
     NotFound(OsString),
-    /// There, and not executable.
-    #[error("{}: it cannot be executed", shown(.0))]
+    #[error("{}: cannot be executed", display_name(.0))]
     NotExecutable(OsString),
 }
 
-impl FindError {
+impl ExecutableError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
@@ -36,14 +33,14 @@ impl FindError {
     }
 }
 
-/// The program that `command` means, looked for in `path` (the workload's PATH) unless it holds a slash.
+/// The program that `command` names. It is searched in `path`, the workload's PATH, unless it contains a slash.
 ///
 /// # Errors
-/// As a shell tells them apart: not there, or there and not executable.
-pub(crate) fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, FindError> {
-    let mut there = false;
+/// As a shell tells them apart: no such file, or a file that is not executable.
+pub(crate) fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, ExecutableError> {
+    let mut exists = false;
     if command.as_bytes().contains(&b'/') {
-        if executable(Path::new(command), &mut there) {
+        if is_executable(Path::new(command), &mut exists) {
             return Ok(command.into());
         }
     } else if !command.is_empty() {
@@ -53,19 +50,20 @@ pub(crate) fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Fin
             let folder =
                 if folder.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(folder)) };
             let candidate = folder.join(command);
-            if executable(&candidate, &mut there) {
+            // A file that cannot be executed does not end the search: a later folder may have one that can (XCU 2.9.1.4).
+            if is_executable(&candidate, &mut exists) {
                 return Ok(candidate);
             }
         }
     }
     let name = command.to_owned();
-    Err(if there { FindError::NotExecutable(name) } else { FindError::NotFound(name) })
+    Err(if exists { ExecutableError::NotExecutable(name) } else { ExecutableError::NotFound(name) })
 }
 
-fn executable(path: &Path, there: &mut bool) -> bool {
+fn is_executable(path: &Path, exists: &mut bool) -> bool {
     let Ok(metadata) = path.metadata() else { return false };
-    *there = true;
-    // For root every file with any executable bit will do, and so will a directory.
+    *exists = true;
+    // access(2) alone accepts a folder that may be searched, and for root any file with an executable bit.
     metadata.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
@@ -92,8 +90,8 @@ mod tests {
         let path = format!("/nowhere:{}:{}", a.path().display(), b.path().display());
         assert_eq!(find("x".as_ref(), Some(path.as_ref())), Ok(b.path().join("x")));
         let only = a.path().as_os_str();
-        assert_eq!(find("x".as_ref(), Some(only)), Err(FindError::NotExecutable("x".into())));
-        assert_eq!(find("y".as_ref(), Some(only)), Err(FindError::NotFound("y".into())));
+        assert_eq!(find("x".as_ref(), Some(only)), Err(ExecutableError::NotExecutable("x".into())));
+        assert_eq!(find("y".as_ref(), Some(only)), Err(ExecutableError::NotFound("y".into())));
     }
 
     #[test]
@@ -101,19 +99,19 @@ mod tests {
         let folder = folder(&[("x", 0o755), ("y", 0o600)]);
         let inside = |name: &str| folder.path().join(name).into_os_string();
         assert_eq!(find(&inside("x"), None), Ok(folder.path().join("x")));
-        assert_eq!(find(&inside("y"), None), Err(FindError::NotExecutable(inside("y"))));
-        assert_eq!(find(&inside("z"), None), Err(FindError::NotFound(inside("z"))));
+        assert_eq!(find(&inside("y"), None), Err(ExecutableError::NotExecutable(inside("y"))));
+        assert_eq!(find(&inside("z"), None), Err(ExecutableError::NotFound(inside("z"))));
         assert!(find(folder.path().as_os_str(), None).is_err());
         assert_eq!(
             find("x/".as_ref(), Some(folder.path().as_os_str())),
-            Err(FindError::NotFound("x/".into()))
+            Err(ExecutableError::NotFound("x/".into()))
         );
     }
 
     #[test]
     fn without_a_path_the_shells_own_counts_and_an_empty_name_is_nothing() {
         assert!(find("sh".as_ref(), None).is_ok());
-        assert_eq!(find("sh".as_ref(), Some("".as_ref())), Err(FindError::NotFound("sh".into())));
-        assert_eq!(find("".as_ref(), None), Err(FindError::NotFound("".into())));
+        assert_eq!(find("sh".as_ref(), Some("".as_ref())), Err(ExecutableError::NotFound("sh".into())));
+        assert_eq!(find("".as_ref(), None), Err(ExecutableError::NotFound("".into())));
     }
 }
