@@ -105,5 +105,5 @@ async fn redirect_home() -> Redirect {
 }
 
 async fn not_found() -> ApiError {
-    ApiError::new(Code::NotFound, "this page does not exist").hint("use the navigation to find the page")
+    ApiError::new(Code::NotFound, "this page does not exist").hint("open the console and use its navigation")
 }

@@ -13,7 +13,7 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Record};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
@@ -79,6 +79,7 @@ impl Store {
         let secret = &self.inner.process_secret;
         let hash = |label, parts: &[&[u8]]| records.key.key_hash(label, parts);
         Ok(Some(Repeatable {
+            // A keyed hash, so that the byte store sees neither callers nor keys.
             key: records.answer(&who, request.operation, key),
             request: hash("idempotent request", &parts),
             value: request.value.map(|value| {

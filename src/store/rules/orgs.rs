@@ -13,7 +13,7 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::members::MemberRecord;

@@ -17,7 +17,7 @@ use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Found, Record};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{KeysRecord, Release, Resealed};
 use crate::store::rules::secrets::SecretRecord;
@@ -107,6 +107,7 @@ impl Store {
                     Ok::<_, Stop<Error>>(())
                 });
                 begun.await?;
+                // After the commit: memory must never be ahead of what is stored.
                 store.replace_release(release.with_ring(ring, sealed));
             }
             store.inner.background.notify_one();
@@ -174,6 +175,7 @@ impl Store {
 
     /// Moves the next batch, or finishes the run.
     async fn step(&self, release: &Release, run: RunRecord) -> Result<RunStep, Failure> {
+        // Batches are bounded by what the byte store accepts, which differs between backends.
         let limits = self.records().kv.limits();
         // Half of a commit's writes is left for the audit log and for other operations of the same commit.
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
@@ -184,6 +186,7 @@ impl Store {
         let mut moves = Vec::new();
         let mut bytes = 0;
         for Found { key, record, .. } in page.found {
+            // A plain value has no generation, and does not move.
             let old = record.value.generation().is_some_and(|own| own != run.generation);
             if old {
                 bytes += usize::try_from(record.meta.value_len).unwrap_or(BATCH_BYTES);

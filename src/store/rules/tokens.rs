@@ -15,7 +15,7 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::page::{Page, PageAsk};
@@ -206,7 +206,7 @@ impl Store {
         }
         let action = found.member.map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(id));
         self.permit(caller, action, AuditAction::TokenRevoke, Some(target::token(token))).await?;
-        // Without an operator token, nobody could unlock the store or create another one.
+        // Without an operator token, nobody could administer the store or create another one.
         if found.member.is_none() && !self.other_operator_token(token).await? {
             return Err(Error::Conflict { why: "the operator's last token cannot be revoked" });
         }

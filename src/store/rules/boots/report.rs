@@ -7,8 +7,8 @@ use crate::domain::id::BootId;
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
 use crate::store::rules::boots::Report;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 

@@ -11,7 +11,7 @@ use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
@@ -59,6 +59,7 @@ impl Store {
         let (org, _) = self.require_member(caller, audit_action).await?;
         self.permit(caller, Action::ReadCatalog, audit_action, None).await?;
         let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().0;
+        // The counts come from one pass over the secrets, however many categories there are.
         let mut used = self.statistics(caller).await?.by_category;
         let mut all = Vec::new();
         for (name, form) in builtin_categories() {
@@ -109,6 +110,7 @@ impl Store {
         let of = name.clone();
         self.change_categories(caller, AuditAction::CategoryDelete, name, move |all| match all.remove(&of) {
             Some(_) => Ok(()),
+            // Its own form may be removed, but the category itself always exists.
             None if builtin_categories().any(|(name, _)| name == of) => {
                 Err(Error::Conflict { why: "the five categories that every organization has stay" })
             }

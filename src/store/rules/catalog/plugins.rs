@@ -14,7 +14,7 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
@@ -100,6 +100,7 @@ impl Store {
         let scope = self.secrets_in_scope(org, member).await?;
         let declared = self.declared_plugins(org).await?;
         let mut all: BTreeMap<PluginName, Option<PluginRecord>> =
+            // Undeclared plugins that secrets refer to are listed too: a typing mistake becomes visible.
             scope.plugins().map(|name| (name.clone(), None)).collect();
         all.extend(declared.into_iter().map(|record| (record.name.clone(), Some(record))));
         Ok(all.into_iter().map(|(name, record)| state(name, record, &scope)).collect())
@@ -124,6 +125,7 @@ impl Store {
         let new = new.normalize()?;
         let name = new.name.clone();
         let change = self.change_plugin(caller, AuditAction::PluginEdit, &name, move |before, now| {
+            // A new declaration does not enable what an admin disabled.
             let enabled = new.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
             let NewPlugin { name, title, required, optional, enabled: _ } = new.clone();
             Ok(Some(PluginRecord { name, title, required, optional, enabled, updated_at: now }))
@@ -140,6 +142,7 @@ impl Store {
     ) -> Result<PluginState, Error> {
         let change = self.change_plugin(caller, AuditAction::PluginEdit, name, move |before, now| {
             let before = before.ok_or_else(not_found)?.clone();
+            // The rest of the declaration is taken from the transaction, which may run again.
             Ok(Some(PluginRecord { enabled, updated_at: now, ..before }))
         });
         change.await
@@ -174,6 +177,7 @@ impl Store {
             match &after {
                 Some(record) => {
                     all.0.insert(record.name.clone(), record.enabled);
+                    // After the insertion, so that changing one of a full set is allowed.
                     if all.0.len() > MAX_PLUGINS {
                         let why = "an organization has at most 500 plugins: remove one first";
                         return Err(Error::Conflict { why }.into());
@@ -181,6 +185,7 @@ impl Store {
                     tx.put(&key, record)?;
                 }
                 None => {
+                    // By the declared name: the key holds only its hash.
                     all.0.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
                     tx.delete(&key);
                 }

@@ -11,7 +11,7 @@ use crate::domain::value::ValueWarning;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::secrets::prepare::{Destination, Prepared};

@@ -10,7 +10,7 @@ use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::Kind;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
