@@ -1,6 +1,5 @@
 //! Secrets that are delivered as files. Each is written atomically, readable by one user, and only to a file system in memory: no
 //! secret reaches a persistent disk. The workload finds the path in `NAME_FILE`.
-#![expect(clippy::disallowed_methods, reason = "makes folders, and changes their owners and modes")]
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -99,6 +98,7 @@ fn failed(folder: &Path, error: &io::Error) -> SecretFileError {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test reads what was written")]
 mod tests {
     use super::super::verified_release::ReleaseSource;
     use super::super::verified_release::tests::response;
