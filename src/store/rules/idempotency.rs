@@ -5,36 +5,23 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::domain::id::MemberId;
 use crate::domain::role::Principal;
 use crate::domain::time::Timestamp;
-use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Record, decode, encode};
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Bytes, Record};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
+pub(crate) use crate::store::tables::answers::AnswerRecord;
+use serde_bytes::ByteBuf;
 
 /// How long a key is remembered.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 const MAX_KEY: usize = 200;
 
-/// What a request was answered with.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) at: Timestamp,
-    request: [u8; 16],
-    /// Of the value, and which process could tell.
-    value: Option<([u8; 16], [u8; 16])>,
-    /// None when the first answer held a credential, which is kept nowhere.
-    answer: Option<Bytes>,
-}
-
-impl Record for Answer {}
-
-impl Answer {
+impl AnswerRecord {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.at.plus(KEPT) <= now
     }
@@ -42,7 +29,7 @@ impl Answer {
 
 /// A request that may be a repetition.
 pub(crate) struct Repeatable {
-    key: Key<Answer>,
+    key: Key<AnswerRecord>,
     request: [u8; 16],
     value: Option<([u8; 16], [u8; 16])>,
 }
@@ -89,10 +76,7 @@ impl Store {
 
 impl Repeatable {
     /// The first answer, when this request was made before.
-    pub(crate) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
-    where
-        T: for<'de> Deserialize<'de>,
-    {
+    pub(crate) fn first_answer<T: Record>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>> {
         let Some(before) = tx.get(&self.key)?.filter(|before| !before.is_over(tx.now())) else {
             return Ok(None);
         };
@@ -103,18 +87,17 @@ impl Repeatable {
         if before.request != self.request || other_value {
             return Err(Error::IdempotencyMismatch.into());
         }
-        let Some(Bytes(answer)) = before.answer else {
+        let Some(answer) = before.answer else {
             let why =
                 "this was already done, and its credential cannot be shown again: revoke it and make another";
             return Err(Error::Conflict { why }.into());
         };
-        Ok(Some(postcard::from_bytes(&answer).map_err(|_| Failure::Corrupt)?))
+        Ok(Some(decode(&answer)?))
     }
 
     /// Keeps the answer for repetitions.
-    pub(crate) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
-        let answer = postcard::to_allocvec(answer).map_err(|_| Failure::Internal)?;
-        self.store(tx, Some(Bytes(answer)))
+    pub(crate) fn remember<T: Record>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
+        self.store(tx, Some(ByteBuf::from(encode(answer)?)))
     }
 
     /// Keeps that it was done, for an answer that holds a credential.
@@ -122,21 +105,18 @@ impl Repeatable {
         self.store(tx, None)
     }
 
-    fn store(&self, tx: &mut Tx<'_>, answer: Option<Bytes>) -> Result<(), Stop<Error>> {
-        let record = Answer { at: tx.now(), request: self.request, value: self.value, answer };
+    fn store(&self, tx: &mut Tx<'_>, answer: Option<ByteBuf>) -> Result<(), Stop<Error>> {
+        let record = AnswerRecord { at: tx.now(), request: self.request, value: self.value, answer };
         Ok(tx.put(&self.key, &record)?)
     }
 }
 
 /// Runs `make` unless the request was answered before.
-pub(crate) fn once<T>(
+pub(crate) fn once<T: Record>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
-) -> Result<(T, bool), Stop<Error>>
-where
-    T: Serialize + for<'de> Deserialize<'de>,
-{
+) -> Result<(T, bool), Stop<Error>> {
     let Some(repeatable) = repeatable else { return Ok((make(tx)?, false)) };
     if let Some(first) = repeatable.first_answer(tx)? {
         return Ok((first, true));
@@ -153,7 +133,8 @@ pub(crate) fn once_with_credential<T>(
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
 ) -> Result<T, Stop<Error>> {
     if let Some(repeatable) = repeatable {
-        let _: Option<()> = repeatable.first_answer(tx)?;
+        // The first answer is not kept, so this fails if there was one; the type is never read.
+        let _: Option<MemberId> = repeatable.first_answer(tx)?;
         repeatable.remember_done(tx)?;
     }
     make(tx)

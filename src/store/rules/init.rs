@@ -187,7 +187,7 @@ impl Store {
         }
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
-        let identity = crate::store::engine::records::decode(&plain)?;
+        let identity = crate::store::engine::format::decode(&plain)?;
         let store = Self::start(kv, record_key, identity, clock, random, deposits_only);
         store.tend_in_background();
         Ok(store)

@@ -14,8 +14,8 @@ use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::{decode, encode};
 use crate::store::engine::header::Header;
-use crate::store::engine::records::{decode, encode};
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
 

@@ -1,7 +1,5 @@
 //! Organizations and their policies.
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditEvent, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId};
@@ -11,7 +9,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::MAX_VARIABLE;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
@@ -21,6 +18,7 @@ use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::{Mint, TokenRecord};
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::orgs::OrgRecord;
 
 /// An organization to be made.
 #[derive(Clone, Debug)]
@@ -63,18 +61,6 @@ pub struct PolicyChange {
     /// Ceiling for a variable's value, 1 to 131,071 bytes.
     pub variable_ceiling: Option<u32>,
 }
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct OrgRecord {
-    pub(crate) id: OrgId,
-    pub(crate) name: OrgName,
-    pub(crate) created_at: Timestamp,
-    pub(crate) policy: OrgPolicy,
-    /// How many admins it has; never 0.
-    pub(crate) admins: u32,
-}
-
-impl Record for OrgRecord {}
 
 impl Store {
     /// Makes an organization (the operator). A repeated idempotency key is a conflict: the token cannot be shown twice.

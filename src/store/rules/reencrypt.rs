@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::crypto::ring::NewGenerationError;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::role::Action;
-use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Bytes, Found, Record};
+use crate::store::engine::records::Found;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
@@ -23,6 +20,7 @@ use crate::store::rules::keys::{KeysRecord, Release, Resealed};
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::store::RunRecord;
 
 /// Values in one commit, at most.
 const BATCH: usize = 100;
@@ -45,22 +43,6 @@ pub struct Progress {
     /// Secrets to look at in all, as counted at its start; absent when not known.
     pub total: Option<u64>,
 }
-
-/// A run.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct RunRecord {
-    generation: u32,
-    /// Up to this key all is moved.
-    cursor: Option<Bytes>,
-    done: u64,
-    total: Option<u64>,
-    /// Whether something of the old generation was put behind the cursor.
-    again: bool,
-    /// Which process moves it, and until when it is nobody else's.
-    runner: Option<([u8; 16], Timestamp)>,
-}
-
-impl Record for RunRecord {}
 
 /// How one step of a run went.
 #[derive(PartialEq, Eq)]
@@ -172,7 +154,7 @@ impl Store {
     async fn step(&self, release: &Release, run: RunRecord) -> Result<Step, Failure> {
         let limits = self.records().kv.limits();
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
-        let after = run.cursor.as_ref().map(|Bytes(key)| key.as_slice());
+        let after = run.cursor.as_ref().map(|key| key.as_slice());
         let page = self.records().scan(&keyspace::all_secrets(), after, most).await?;
         let mut next = run.clone();
         next.runner = Some((self.inner.process, self.now().plus(LEASE)));
@@ -190,7 +172,7 @@ impl Store {
                     None => next.again = true,
                 }
             }
-            next.cursor = Some(Bytes(key));
+            next.cursor = Some(key.into());
             next.done += 1;
         }
         if page.more || !moves.is_empty() {

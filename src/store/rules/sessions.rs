@@ -8,23 +8,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::id::{MemberId, OrgId, TokenId};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::{AuthError, Caller};
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::sessions::{SessionMark, SessionRecord};
 
 /// A session that was not used for so long is over.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -38,27 +36,6 @@ pub struct SessionKey {
     id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
 }
-
-/// A session.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SessionRecord {
-    hash: [u8; 32],
-    token: TokenId,
-    /// None: the operator's.
-    member: Option<(OrgId, MemberId)>,
-    created_at: Timestamp,
-    /// Up to [`COARSE`] before its last use.
-    seen_at: Timestamp,
-}
-
-/// That a member, or the operator, has a session.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SessionMark {
-    created_at: Timestamp,
-}
-
-impl Record for SessionRecord {}
-impl Record for SessionMark {}
 
 impl SessionRecord {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {

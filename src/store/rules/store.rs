@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock, RwLock};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::boots::{Kept, SeenReceipts};
@@ -16,7 +15,9 @@ use crate::domain::time::Timestamp;
 use crate::kv::{Kv, Revision};
 use crate::store::engine::clock::{Clock, Entropy};
 use crate::store::engine::journal::Journal;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::records::Records;
+use crate::store::tables::secrets::ScopeStamps;
+pub(crate) use crate::store::tables::store::Identity;
 
 /// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
 const LONG_VALUES: usize = 64 << 20;
@@ -54,17 +55,6 @@ pub(crate) struct Inner {
     pub(crate) chores: Arc<Notify>,
 }
 
-/// Which store it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) id: StoreId,
-    pub(crate) created_at: Timestamp,
-    /// Added to the byte store's revisions, so that a restored store goes on from its backup.
-    pub(crate) revision_base: u64,
-}
-
-impl Record for Identity {}
-
 impl Store {
     /// Its id: what values are bound to.
     pub fn id(&self) -> StoreId {
@@ -95,7 +85,7 @@ impl Store {
         deposits_only: bool,
     ) -> Self {
         let records = Arc::new(Records { kv, key: record_key, random });
-        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), Arc::new(ScopeStamps));
         let now = clock.now();
         let inner = Arc::new(Inner {
             process: records.random_bytes(),

@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::id::{MemberId, OrgId, TicketId};
+use crate::domain::id::{MemberId, TicketId};
 use crate::domain::name::{Label, MemberName, PluginName};
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
@@ -23,6 +20,7 @@ use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::Mint;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::tickets::TicketRecord;
 
 /// Plugins or networks that one ticket may name: a ticket is read at each boot.
 const MAX_LIST: usize = 100;
@@ -81,26 +79,6 @@ pub struct TicketIssued {
     /// Of kind `Ticket`.
     pub credential: Credential,
 }
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct TicketRecord {
-    pub(crate) id: TicketId,
-    pub(crate) hash: [u8; 32],
-    pub(crate) org: OrgId,
-    pub(crate) member: MemberId,
-    author: MemberId,
-    label: Option<Label>,
-    created_at: Timestamp,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) revoked_at: Option<Timestamp>,
-    pub(crate) uses: Option<u64>,
-    /// Counted only when limited: an unlimited ticket is not written by its boots.
-    pub(crate) used: u64,
-    pub(crate) plugins: Option<BTreeSet<PluginName>>,
-    pub(crate) sources: Vec<Cidr>,
-}
-
-impl Record for TicketRecord {}
 
 impl Store {
     /// Makes a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict: the

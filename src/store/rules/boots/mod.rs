@@ -10,8 +10,8 @@ mod report;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use kept::{Kept, ScopeMark};
-pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
+pub(crate) use kept::Kept;
+pub(crate) use record::{AttemptRecord, SeenReceipts};
 
 use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
@@ -22,6 +22,7 @@ use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
 use crate::store::rules::error::{Error, RETRY_LOCKED};
 
 /// Bytes of what a machine says of itself.
@@ -287,5 +288,11 @@ impl Coded for BootError {
             Self::Failure(failure) => failure.retry_after(),
             _ => None,
         }
+    }
+}
+
+impl From<BootError> for Stop<BootError> {
+    fn from(error: BootError) -> Self {
+        Self::Refused(error)
     }
 }

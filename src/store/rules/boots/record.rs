@@ -1,64 +1,16 @@
 //! How boots are kept: one small record each; what a boot was given in a record that all boots of the same share.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::domain::boot::BootState;
 use crate::domain::digest::Digest;
-use crate::domain::id::{BootId, MemberId, OrgId, TicketId};
-use crate::domain::name::MemberName;
-use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::resolve::Skipped;
+use crate::domain::id::OrgId;
+use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::records::Record;
-
-/// A boot.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct BootRecord {
-    pub(crate) id: BootId,
-    pub(crate) ticket: TicketId,
-    /// The member, and its name at the time.
-    pub(crate) member: (MemberId, MemberName),
-    pub(crate) at: Timestamp,
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) machine: Option<String>,
-    pub(crate) kernel_boot: Option<String>,
-    pub(crate) host: Option<String>,
-    pub(crate) agent: Option<String>,
-    /// Of the [`ReceiptRecord`]: the same for all boots that were told the same.
-    pub(crate) content: Digest,
-    pub(crate) revision: u64,
-    /// What the agent checks.
-    pub(crate) digest: Digest,
-    pub(crate) confirmed_at: Option<Timestamp>,
-    pub(crate) variables: Option<u32>,
-    pub(crate) state: BootState,
-}
-
-/// What boots were told, the revision apart.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct ReceiptRecord {
-    pub(crate) entries: Vec<ReceiptEntry>,
-    pub(crate) skipped: Vec<Skipped>,
-}
-
-/// The latest boot of a machine whose kernel's boot is known.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct MachineRecord {
-    pub(crate) at: Timestamp,
-    pub(crate) kernel_boot: String,
-}
-
-/// A try of a boot that spent a use of its ticket.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct AttemptRecord {
-    pub(crate) at: Timestamp,
-}
+use crate::store::engine::format::encode;
+pub(crate) use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 
 /// How long further tries of the same boot spend nothing: beyond the deadline that any agent waits for.
 const SAME_BOOT: Duration = Duration::from_secs(300);
@@ -69,11 +21,6 @@ impl AttemptRecord {
         self.at.plus(SAME_BOOT) <= now
     }
 }
-
-impl Record for AttemptRecord {}
-impl Record for BootRecord {}
-impl Record for ReceiptRecord {}
-impl Record for MachineRecord {}
 
 impl BootRecord {
     /// Whether the machine has booted its kernel anew since. As `domain::boot::holders` has it, with the machine's
@@ -89,7 +36,7 @@ impl ReceiptRecord {
     }
 
     pub(crate) fn digest(&self) -> Result<Digest, Failure> {
-        let bytes = postcard::to_allocvec(self).map_err(|_| Failure::Internal)?;
+        let bytes = encode(self)?;
         Ok(Digest::of_parts([b"dropsafe receipt record v1".as_slice(), &bytes]))
     }
 

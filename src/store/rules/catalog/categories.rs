@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::AuditAction;
 use crate::domain::catalog::{CategoryForm, Colour, Description, builtin_categories};
 use crate::domain::name::{Category, Label};
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
@@ -46,19 +43,13 @@ pub struct CategoryState {
     pub secrets: u64,
 }
 
-/// What an organization declared.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct CategoriesRecord(BTreeMap<Category, CategoryForm>);
-
-impl Record for CategoriesRecord {}
-
 impl Store {
     /// The five first, in their order; then the organization's own and those that are only in use, by name.
     pub async fn categories(&self, caller: &Caller) -> Result<Vec<CategoryState>, Error> {
         let told = AuditAction::CatalogRead;
         let (org, _) = self.insider(caller, told).await?;
         self.permit(caller, Action::ReadCatalog, told, None).await?;
-        let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().0;
+        let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().forms;
         let mut used = self.statistics(caller).await?.by_category;
         let mut all = Vec::new();
         for (name, form) in builtin_categories() {
@@ -136,7 +127,7 @@ impl Store {
         let event = caller.event(told).about(target::category(name));
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut all = tx.get(&key)?.unwrap_or_default();
-            change(&mut all.0)?;
+            change(&mut all.forms)?;
             tx.put(&key, &all)?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(())

@@ -10,16 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use release::{OpenValueError, Release, Resealed};
-use serde::{Deserialize, Serialize};
 pub(crate) use slots::first_keys;
 use zeroize::Zeroizing;
 
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::passphrase::{Argon2Params, Passphrase};
-use crate::crypto::ring::SealedRing;
 use crate::crypto::slot::{self, SlotKind, SlotSecret};
-use crate::crypto::slots::KeySlots;
 use crate::crypto::{SecretBytes, hpke};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::code::Code;
@@ -29,13 +26,13 @@ use crate::domain::role::{Action, Denied};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::{QUEUE, Stop};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{Tell, target};
 use crate::store::rules::auth::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::reencrypt::Progress;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::store::{KeysRecord, SlotNote};
 
 /// Unlocks that may wait for a derivation: more are somebody guessing.
 pub(crate) const UNLOCKS_WAITING: usize = 8;
@@ -157,24 +154,6 @@ pub struct Status {
     /// Audit entries that this process has stored.
     pub audit_entries: u64,
 }
-
-/// The slots, and the ring that they open.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct KeysRecord {
-    pub(crate) slots: KeySlots,
-    pub(crate) about: Vec<SlotNote>,
-    pub(crate) ring: SealedRing,
-}
-
-/// What is known of a slot beside what opens it.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SlotNote {
-    id: SlotId,
-    label: Option<Label>,
-    created_at: Timestamp,
-}
-
-impl Record for KeysRecord {}
 
 impl Store {
     /// Whether no release key is in memory.
