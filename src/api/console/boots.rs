@@ -12,7 +12,7 @@ use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::value::Delivery;
-use crate::store::{Boot, BootFilter, Cursor, PageAsk};
+use crate::store::{BootDetails, BootFilter, Cursor, PageAsk};
 
 /// Rows per page.
 const ROWS: usize = 50;
@@ -179,7 +179,7 @@ pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<
 }
 
 /// Describes what the boot received.
-fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
+fn released_rows(boot: &BootDetails) -> Vec<ReleasedRow> {
     let rows = boot.receipt.entries.iter().map(|entry| ReleasedRow {
         // The version counts as well: the store lists exactly the versions that are no longer current.
         outdated: boot.stale.iter().any(|held| held.env == entry.env && held.version == entry.version),
@@ -200,7 +200,7 @@ fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
 }
 
 /// Describes what the boot did not receive, and why.
-fn skipped_rows(boot: &Boot) -> Vec<SkippedRow> {
+fn skipped_rows(boot: &BootDetails) -> Vec<SkippedRow> {
     let rows = boot.receipt.skipped.iter().map(|skipped| SkippedRow {
         env: skipped.env.to_string(),
         name: skipped.name.to_string(),
@@ -212,7 +212,7 @@ fn skipped_rows(boot: &Boot) -> Vec<SkippedRow> {
 }
 
 impl BootRow {
-    fn new(boot: &Boot) -> Self {
+    fn new(boot: &BootDetails) -> Self {
         // Both names are what the machine says of itself, and either may be absent.
         let machine = boot.host.clone().or_else(|| boot.machine.clone());
         Self {

@@ -66,6 +66,7 @@ impl Store {
         let secret = &self.inner.process_secret;
         let hash = |label, parts: &[&[u8]]| records.key.key_hash(label, parts);
         Ok(Some(Repeatable {
+            // A keyed hash, so that the byte store sees neither callers nor keys.
             key: records.answer(&who, request.operation, key),
             request: hash("idempotent request", &parts),
             value: request.value.map(|value| {

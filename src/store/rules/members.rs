@@ -102,6 +102,7 @@ impl Store {
 
     /// Returns a member by name. Everybody may read their own.
     pub async fn member(&self, caller: &Caller, name: &MemberName) -> Result<Member, Error> {
+        // Everybody may see their own role, which decides what the console offers.
         if caller.member().is_none_or(|(_, own)| own != name) {
             self.permit(caller, Action::ListMembers, AuditAction::MemberList, None).await?;
         }
@@ -143,6 +144,7 @@ impl Store {
             // Every use of a token, ticket or private secret looks at this, so that one record ends all of them.
             member.removed_at = Some(tx.now());
             tx.put(&key, &member)?;
+            // A new member may take the name. The record under the id keeps it for the audit log.
             tx.delete(&name_key);
             tx.put(&keyspace::removal(id), &RemovalRecord { org, member: id })?;
             tx.audit(event.clone());
@@ -194,6 +196,7 @@ impl Store {
         org: OrgId,
         ids: BTreeSet<MemberId>,
     ) -> Result<BTreeMap<MemberId, MemberRecord>, Failure> {
+        // One read for all, because lists name the same members again and again.
         let keys: Vec<_> = ids.iter().map(|id| self.records().member(org, *id)).collect();
         let members = self.records().get_all(&keys).await?;
         Ok(members.into_iter().flatten().map(|member| (member.id, member)).collect())

@@ -59,6 +59,7 @@ impl Store {
     pub(crate) fn cursor(&self, after: &[u8]) -> Cursor {
         let sealed = self.records().seal(PLACE, after);
         let mut text = BASE32_NOPAD.encode(&sealed);
+        // For addresses: lower case is easier to read and to compare.
         text.make_ascii_lowercase();
         Cursor(text)
     }
@@ -71,6 +72,7 @@ impl Store {
             return Err(refused());
         }
         let sealed = BASE32_NOPAD.decode(cursor.0.to_ascii_uppercase().as_bytes()).map_err(|_| refused())?;
+        // Also refuses a cursor of another store, whose key is another one.
         let after = self.records().unseal(PLACE, &sealed).map_err(|_| refused())?;
         Ok(after.to_vec())
     }

@@ -89,6 +89,7 @@ impl Store {
                     Ok::<_, Stop<Error>>(())
                 });
                 begun.await?;
+                // After the commit: memory must never be ahead of what is stored.
                 store.replace_release(release.with_ring(ring, sealed));
             }
             store.inner.background.notify_one();
@@ -156,6 +157,7 @@ impl Store {
 
     /// Moves the next batch, or finishes the run.
     async fn step(&self, release: &Release, run: RunRecord) -> Result<RunStep, Failure> {
+        // Batches are bounded by what the byte store accepts, which differs between backends.
         let limits = self.records().kv.limits();
         // Half of a commit's writes is left for the audit log and for other operations of the same commit.
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
@@ -166,6 +168,7 @@ impl Store {
         let mut moves = Vec::new();
         let mut bytes = 0;
         for Found { key, record, .. } in page.found {
+            // A plain value has no generation, and does not move.
             let old = record.value.generation().is_some_and(|own| own != run.generation);
             if old {
                 bytes += usize::try_from(record.meta.value_len).unwrap_or(BATCH_BYTES);

@@ -144,6 +144,7 @@ impl Store {
         // No secret hashes to zeros, so that an unknown id takes the same work and never matches.
         let expected = found.as_ref().map_or([0; 32], |record| record.hash);
         let matches: bool = key.hash().ct_eq(&expected).into();
+        // An expired session is told apart only to the holder of its secret.
         let record = found.filter(|_| matches).ok_or(AuthError::Unknown)?;
         let now = self.now();
         if record.is_over(now) {
@@ -152,6 +153,7 @@ impl Store {
         // Read at every use, so that revoking the token ends the session.
         let token = self.records().get(&keyspace::token(record.token)).await?.ok_or(AuthError::Revoked)?;
         let caller = self.check_token(token, source).await?;
+        // Written at most once a minute, so that looking at pages costs no commit.
         if now.since(record.seen_at) >= SEEN_PRECISION {
             let written = self.journal().run(vec![place.to_vec()], move |tx| {
                 if let Some(mut record) = tx.get(&place)? {

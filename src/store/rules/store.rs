@@ -63,6 +63,7 @@ impl Store {
     /// Finishes the accepted operations, ends this process's audit chain and closes the byte store. Later operations fail
     /// with `unavailable`.
     pub async fn close(&self) {
+        // First, so that no boot starts while the journal ends.
         self.set_release(None);
         self.journal().close().await;
         self.records().kv.close().await;
@@ -85,6 +86,7 @@ impl Store {
         let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), Arc::new(ScopeStamps));
         let now = clock.now();
         let inner = Arc::new(Inner {
+            // Drawn at each start: a restarted process must not take over what its predecessor held.
             process: records.random_bytes(),
             process_secret: records.random_bytes(),
             records,
@@ -107,6 +109,7 @@ impl Store {
     }
 
     pub(crate) fn start_background(&self) {
+        // A weak reference, so that the task does not keep an unused store alive.
         tokio::spawn(background::run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
     }
 

@@ -90,6 +90,7 @@ impl Store {
         new: NewTicket,
         idempotency: Option<&str>,
     ) -> Result<TicketIssued, Error> {
+        // The permission depends on the member that the ticket acts for.
         let (member, name) = self.member_or_self(caller, new.member.as_ref()).await?;
         let about = Some(target::member(member, &name));
         self.permit(caller, Action::CreateTicket(member), AuditAction::TicketCreate, about).await?;
@@ -157,6 +158,7 @@ impl Store {
             self.filtered_ids(&index, &page, |of: &MemberId| only.is_none_or(|only| only == *of)).await?;
         let keys: Vec<_> = ids.into_iter().map(|id| keyspace::ticket(TicketId::from_bytes(id))).collect();
         let tickets: Vec<TicketRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
+        // One read for all names of the page.
         let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
         let members = self.members_by_id(org, members).await?;
         let now = self.now();
@@ -217,6 +219,7 @@ impl NewTicket {
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::Invalid { field: "ttl_seconds", why: "it must be at least 1" });
         }
+        // A ticket is read at every boot, so that its size is a cost of every boot.
         if self.sources.len() > MAX_LIST {
             return Err(Error::Invalid { field: "sources", why: "there are more than 100" });
         }

@@ -191,7 +191,7 @@ impl Store {
         }
         let action = found.member.map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(id));
         self.permit(caller, action, AuditAction::TokenRevoke, Some(target::token(token))).await?;
-        // Without an operator token, nobody could unlock the store or create another one.
+        // Without an operator token, nobody could administer the store or create another one.
         if found.member.is_none() && !self.other_operator_token(token).await? {
             return Err(Error::Conflict { why: "the operator's last token cannot be revoked" });
         }

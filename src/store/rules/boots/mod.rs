@@ -106,7 +106,7 @@ pub struct Report {
 
 /// A boot that happened.
 #[derive(Clone, Debug)]
-pub struct Boot {
+pub struct BootDetails {
     /// Its id.
     pub id: BootId,
     /// The member that it acted for.
@@ -242,6 +242,7 @@ impl BootAsk {
             if names.len() > MAX_NAMES {
                 return Err(BootError::Invalid { field, why: "there are more than 1000" });
             }
+            // A longer name cannot exist, and would only make the request large.
             if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
                 return Err(BootError::Invalid { field, why: "a name has 1 to 201 bytes" });
             }
@@ -258,6 +259,7 @@ impl From<Error> for BootError {
             // What is not found for a ticket is its own member: removed meanwhile.
             Error::NotFound { .. } => Self::Revoked,
             Error::Locked => Self::Locked,
+            // No other error can come from the checks that a boot makes.
             _ => Self::Failure(Failure::Internal),
         }
     }
@@ -280,6 +282,7 @@ impl Coded for BootError {
         let hint = match self {
             Self::Forbidden(denied) => denied.hint()?,
             Self::Locked => "the operator unlocks the store",
+            // Whatever the reason, this ticket will never work again.
             Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
             Self::Invalid { .. } => return None,
             Self::Failure(failure) => return failure.hint(),

@@ -25,12 +25,14 @@ impl AttemptRecord {
 impl BootRecord {
     /// Whether the machine has rebooted since, by its latest boot. `domain::boot::holders` defines the rule.
     pub(crate) fn is_superseded_by(&self, latest: &MachineRecord) -> bool {
+        // Another kernel boot id alone is not enough: the latest boot may be the older one.
         latest.at > self.at && self.kernel_boot.as_ref().is_some_and(|own| *own != latest.kernel_boot)
     }
 }
 
 impl ReceiptRecord {
     pub(crate) fn of(receipt: &Receipt) -> Self {
+        // Without the revision, so that boots at different revisions share the record.
         Self { entries: receipt.entries.clone(), skipped: receipt.skipped.clone() }
     }
 

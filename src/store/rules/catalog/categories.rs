@@ -50,6 +50,7 @@ impl Store {
         let (org, _) = self.require_member(caller, audit_action).await?;
         self.permit(caller, Action::ReadCatalog, audit_action, None).await?;
         let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().forms;
+        // The counts come from one pass over the secrets, however many categories there are.
         let mut used = self.statistics(caller).await?.by_category;
         let mut all = Vec::new();
         for (name, form) in builtin_categories() {
@@ -100,6 +101,7 @@ impl Store {
         let of = name.clone();
         self.change_categories(caller, AuditAction::CategoryDelete, name, move |all| match all.remove(&of) {
             Some(_) => Ok(()),
+            // Its own form may be removed, but the category itself always exists.
             None if builtin_categories().any(|(name, _)| name == of) => {
                 Err(Error::Conflict { why: "the five categories that every organization has stay" })
             }

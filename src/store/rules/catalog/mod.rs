@@ -22,6 +22,7 @@ use crate::store::rules::store::Store;
 impl Store {
     /// The presets: the program's, and those that its operator added.
     pub fn presets(&self) -> &Presets {
+        // Parsed once, at the first use: most processes never need them.
         self.inner.presets.get_or_init(Presets::builtin)
     }
 

@@ -80,6 +80,7 @@ impl Store {
         let scope = self.secrets_in_scope(org, member).await?;
         let declared = self.declared_plugins(org).await?;
         let mut all: BTreeMap<PluginName, Option<PluginRecord>> =
+            // Undeclared plugins that secrets refer to are listed too: a typing mistake becomes visible.
             scope.plugins().map(|name| (name.clone(), None)).collect();
         all.extend(declared.into_iter().map(|record| (record.name.clone(), Some(record))));
         Ok(all.into_iter().map(|(name, record)| state(name, record, &scope)).collect())
@@ -104,6 +105,7 @@ impl Store {
         let new = new.normalize()?;
         let name = new.name.clone();
         let change = self.change_plugin(caller, AuditAction::PluginEdit, &name, move |before, now| {
+            // A new declaration does not enable what an admin disabled.
             let enabled = new.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
             let NewPlugin { name, title, required, optional, enabled: _ } = new.clone();
             Ok(Some(PluginRecord { name, title, required, optional, enabled, updated_at: now }))
@@ -120,6 +122,7 @@ impl Store {
     ) -> Result<PluginState, Error> {
         let change = self.change_plugin(caller, AuditAction::PluginEdit, name, move |before, now| {
             let before = before.ok_or_else(not_found)?.clone();
+            // The rest of the declaration is taken from the transaction, which may run again.
             Ok(Some(PluginRecord { enabled, updated_at: now, ..before }))
         });
         change.await
@@ -154,6 +157,7 @@ impl Store {
             match &after {
                 Some(record) => {
                     all.enabled.insert(record.name.clone(), record.enabled);
+                    // After the insertion, so that changing one of a full set is allowed.
                     if all.enabled.len() > MAX_PLUGINS {
                         let why = "an organization has at most 500 plugins: remove one first";
                         return Err(Error::Conflict { why }.into());
@@ -161,6 +165,7 @@ impl Store {
                     tx.put(&key, record)?;
                 }
                 None => {
+                    // By the declared name: the key holds only its hash.
                     all.enabled.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
                     tx.delete(&key);
                 }

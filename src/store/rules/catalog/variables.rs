@@ -47,6 +47,7 @@ impl Store {
             for name in plugin.names() {
                 let by = (plugin.name().clone(), plugin.is_enabled());
                 let first = asked.entry(name.export()).or_insert_with(|| by.clone());
+                // Only an enabled plugin can receive the value, so that it explains the variable better.
                 if by.1 && !first.1 {
                     *first = by;
                 }
@@ -64,6 +65,7 @@ impl Store {
             variables.insert(env, Variable::of(Some(meta), by));
         }
         for (env, by) in asked {
+            // Declared by a plugin, and set nowhere.
             variables.entry(env).or_insert_with(|| Variable::of(None, Some(by)));
         }
         Ok(variables)

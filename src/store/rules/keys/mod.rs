@@ -58,6 +58,7 @@ impl Store {
     }
 
     pub(crate) async fn keys_record(&self) -> Result<KeysRecord, Failure> {
+        // Never cached: other processes change slots and generations.
         self.records().get(&keyspace::keys()).await?.ok_or(Failure::Corrupt)
     }
 
