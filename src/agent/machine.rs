@@ -120,7 +120,7 @@ pub(crate) fn now() -> Timestamp {
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! Files that a test makes up.
+    //! Files that exist only in a test.
 
     use std::collections::BTreeMap;
 
@@ -131,13 +131,13 @@ pub(crate) mod fake {
     pub(crate) struct FakeFiles(BTreeMap<String, (String, bool)>);
 
     impl FakeFiles {
-        /// And this file, its owner's alone.
+        /// Adds a file that only its owner may read.
         pub(crate) fn with(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), false));
             self
         }
 
-        /// And this file, that others may read.
+        /// Adds a file that others may read.
         pub(crate) fn with_open(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), true));
             self

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_comes_back_and_is_not_in_the_clear() {
+    fn a_cached_release_comes_back_and_is_not_in_the_clear() {
         let (_folder, cache) = kept();
         let saved = cache.load(at(1_000_060), DAY).unwrap();
         assert_eq!(saved.at, at(1_000_000));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_destroys_all_of_a_ticket_and_nothing_else() {
+    fn a_denial_destroys_the_cache_of_one_ticket() {
         let (_folder, cache) = kept();
         let second = ReleaseCache::new(&cache.folder, &ticket(1, 1), &request(&[]));
         let other = ReleaseCache::new(&cache.folder, &ticket(2, 2), &request(&[]));

@@ -25,7 +25,7 @@ fn yaml(text: &str) -> FakeFiles {
 }
 
 #[test]
-fn nothing_need_be_set() {
+fn every_setting_has_a_default() {
     let (settings, local) = read_all(&[], &[], FakeFiles::default()).unwrap();
     assert_eq!(settings.deadline, Duration::from_secs(30));
     assert_eq!(settings.on_outage, OnOutage::Fail);
@@ -98,7 +98,7 @@ fn everything_in_the_file_is_read() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_place_and_no_value() {
+fn every_fault_is_reported_with_its_origin_and_no_value() {
     let files = yaml(
         "dedline: hunter2\n\
          deadline: hunter2\n\
@@ -156,7 +156,7 @@ fn a_file_that_was_named_must_be_there() {
 }
 
 #[test]
-fn what_is_odd_is_told_and_no_fault() {
+fn a_probable_mistake_is_a_warning() {
     let files = FakeFiles::default().with_open(DEFAULT_FILE, "secrets: {a: b}");
     let variables =
         [("DROPSAFE_DEADLIN", "1s"), ("DROPSAFE_SERVICE_HOST", "10.0.0.1"), ("DROPSAFE_TOKEN", "x")];

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_takes_a_kernel_for_is_told() {
+    fn what_needs_a_kernel_is_reported() {
         for text in ["dhcp", "on", "", ":::::eth0:dhcp"] {
             assert_eq!(parse_ip(text), Err(NetworkFault::NoAddress), "{text}");
         }
