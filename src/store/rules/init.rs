@@ -84,7 +84,7 @@ pub enum OpenError {
     #[error("the store was moved to another byte store")]
     Moved,
     /// The byte store holds something else, or is damaged.
-    #[error("the byte store holds something that is no store of this program")]
+    #[error("the byte store holds no store of this program")]
     Foreign,
     /// The byte store failed.
     #[error(transparent)]

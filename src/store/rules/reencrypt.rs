@@ -285,5 +285,5 @@ impl Tx<'_> {
 }
 
 fn changed_elsewhere() -> Error {
-    Error::Conflict { why: "the keys were changed by another process: unlock this one again" }
+    Error::Conflict { why: "another process changed the keys: unlock this one again" }
 }

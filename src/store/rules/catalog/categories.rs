@@ -103,7 +103,7 @@ impl Store {
             Some(_) => Ok(()),
             // Its own form may be removed, but the category itself always exists.
             None if builtin_categories().any(|(name, _)| name == of) => {
-                Err(Error::Conflict { why: "the five categories that every organization has stay" })
+                Err(Error::Conflict { why: "a built-in category cannot be removed" })
             }
             None => Err(not_found()),
         })
