@@ -165,6 +165,9 @@ impl DataDir {
                 _ => {}
             }
         }
+        if kept.contains(&TLS) {
+            return Ok(());
+        }
         let tls = self.path.join(TLS);
         match fs::remove_dir_all(&tls) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing", &tls)(error)),
@@ -233,5 +236,16 @@ mod tests {
         data.write("tls/ca.key", b"key", 0o600).unwrap();
         data.abandon(&[]);
         assert!(!path.exists());
+    }
+    #[test]
+    fn giving_up_keeps_what_was_there_before() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(TLS)).unwrap();
+        fs::write(root.path().join("tls/key.pem"), b"key").unwrap();
+        let data = DataDir::create(root.path(), &[TLS]).unwrap();
+        data.write(RECORD_KEY, b"key", 0o600).unwrap();
+        data.abandon(&[TLS]);
+        assert_eq!(fs::read(root.path().join("tls/key.pem")).unwrap(), b"key");
+        assert!(!root.path().join(RECORD_KEY).exists());
     }
 }
