@@ -172,6 +172,7 @@ fn read_fields(
                     shared: choices.shared,
                     plain: field.kind == Kind::Plain,
                     category: preset.category.to_string(),
+                    // A platform's secrets are for all boots. A machine that needs only some excludes the others.
                     auto_install: true,
                     ..SecretForm::default()
                 };
@@ -196,6 +197,7 @@ async fn deposit_all(
 ) -> Result<String, ApiError> {
     let mut stored: Vec<String> = Vec::new();
     let mut warnings = String::new();
+    // One after the other: the first refusal must stop the rest.
     for new in secrets {
         let name = new.name.to_string();
         match session.store().create_secret(&session.caller, new, None).await {

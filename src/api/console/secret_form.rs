@@ -57,6 +57,7 @@ impl SecretForm {
     /// Fills in the attributes of an existing secret, to edit them.
     pub(crate) fn from_row(row: &SecretRow) -> Self {
         Self {
+            // The rest changes only with a new value (type, exported name), or never (name, scope).
             plugin: row.plugin.clone(),
             category: row.category.as_ref().map(|tag| tag.name.clone()).unwrap_or_default(),
             auto_install: row.auto_install,
@@ -72,6 +73,7 @@ impl SecretForm {
             name: self.name.clone(),
             env: non_empty(&self.env),
             scope: scope_kind(self.shared),
+            // Encrypted unless plain was chosen: a damaged form must not make a value readable.
             kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
             delivery: if self.file { Delivery::File } else { Delivery::Variable },
             auto_install: self.auto_install,
@@ -89,6 +91,7 @@ impl SecretForm {
     /// Returns the request that changes the attributes of an existing secret. An empty text clears an attribute.
     pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
         wire::UpdateSecretRequest {
+            // The form always contains all attributes, so a box that is not ticked means off, not unchanged.
             auto_install: Some(self.auto_install),
             plugin: Some(self.plugin.clone()),
             category: Some(self.category.clone()),
@@ -109,6 +112,7 @@ pub(crate) fn scope_kind(shared: bool) -> ScopeKind {
 /// Describes a deposit: the names, and what the store warns about.
 pub(crate) fn summarize(written: &Written) -> String {
     let meta = &written.secret.meta;
+    // Both names: the second is what the workload reads, and the store may have derived it.
     let mut summary = format!("Saved {}. It is exported as {}.", meta.name, meta.env);
     for warning in &written.warnings {
         summary.push(' ');

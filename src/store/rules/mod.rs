@@ -5,6 +5,7 @@ pub(crate) mod auth;
 pub(crate) mod background;
 pub(crate) mod backup;
 pub(crate) mod boots;
+pub(crate) mod caller;
 pub(crate) mod catalog;
 pub(crate) mod denials;
 pub(crate) mod error;

@@ -16,7 +16,7 @@ use crate::domain::role::{Action, Denied};
 use crate::kv::{KvSnapshot, Revision, SnapshotError};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
@@ -121,6 +121,7 @@ impl Backup {
         mut snapshot: Box<dyn KvSnapshot>,
         after: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
+        // By pages, so that a backup of any size takes little memory.
         let page = match snapshot.page(after.as_deref(), PAGE).await {
             Ok(page) => page,
             Err(SnapshotError::Expired) => return self.restart(),

@@ -7,8 +7,8 @@ use crate::domain::id::BootId;
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
 use crate::store::rules::boots::Report;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
@@ -33,7 +33,7 @@ impl Store {
             // The agent received something else than what was released: worth an entry of its own.
             if record.digest.to_string() != report.digest {
                 tx.audit(event.clone().failed(Code::Conflict));
-                return Err(Error::Conflict { why: "the digest is not that of what was released" }.into());
+                return Err(Error::Conflict { why: "the digest differs from that of the release" }.into());
             }
             record.confirmed_at = Some(tx.now());
             record.variables = Some(report.variables);

@@ -9,7 +9,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::rules::store::Store;
@@ -78,6 +78,7 @@ impl Store {
 
 impl Statistics {
     fn count(&mut self, meta: &SecretMeta) {
+        // Each secret counts once in every dimension, so that their sums agree.
         self.total += 1;
         *match meta.kind {
             Kind::Encrypted => &mut self.encrypted,

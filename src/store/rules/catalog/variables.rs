@@ -8,7 +8,7 @@ use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Kind, SecretValue};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::{Deposit, Item, Planned, Rules};
 use crate::store::rules::store::Store;
@@ -47,6 +47,7 @@ impl Store {
             for name in plugin.names() {
                 let by = (plugin.name().clone(), plugin.is_enabled());
                 let first = asked.entry(name.export()).or_insert_with(|| by.clone());
+                // Only an enabled plugin can receive the value, so that it explains the variable better.
                 if by.1 && !first.1 {
                     *first = by;
                 }
@@ -64,6 +65,7 @@ impl Store {
             variables.insert(env, Variable::of(Some(meta), by));
         }
         for (env, by) in asked {
+            // Declared by a plugin, and set nowhere.
             variables.entry(env).or_insert_with(|| Variable::of(None, Some(by)));
         }
         Ok(variables)
@@ -82,7 +84,7 @@ impl Store {
         self.permit(caller, Action::Deposit(own), audit_action, None).await?;
         // All in one commit, which the byte store limits.
         if assignments.len() > self.most_at_once() {
-            let why = "it has more names than the byte store takes in one commit: divide it";
+            let why = "it has more names than fit one commit: split it";
             return Err(Error::Invalid { field: "secrets", why });
         }
         let mut items = Vec::with_capacity(assignments.len());

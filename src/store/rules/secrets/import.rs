@@ -8,7 +8,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueWarning};
 use crate::store::rules::audit::EventBuilder;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::Deposit;
 use crate::store::rules::secrets::many::{Item, Rules};

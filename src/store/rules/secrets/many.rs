@@ -15,7 +15,7 @@ use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::Deposit;
 use crate::store::rules::secrets::deposit::told_of;

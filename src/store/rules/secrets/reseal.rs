@@ -7,7 +7,7 @@ use crate::domain::secret::Scope;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::{EventBuilder, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::Resealed;
 use crate::store::rules::secrets::deposit::told_of;
