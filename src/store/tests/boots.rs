@@ -189,7 +189,7 @@ async fn the_first_boot_settles_and_all_give_the_same() {
     }
     let first = world.boot(&world.admin).await;
     eventually(|| async {
-        let unsettled = crate::store::keyspace::all_unsettled();
+        let unsettled = keyspace::all_unsettled();
         world.store.records().scan(&unsettled, None, 1).await.unwrap().found.is_empty()
     })
     .await;

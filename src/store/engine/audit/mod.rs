@@ -1,0 +1,3 @@
+//! The audit chain of this process.
+
+pub(crate) mod chain;

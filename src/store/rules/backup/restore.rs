@@ -1,0 +1,291 @@
+//! Reading a backup into an empty byte store.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::crypto::random::Random;
+use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
+use crate::domain::id::StoreId;
+use crate::kv::{Kv, Precondition, Write};
+use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::records::{decode, encode};
+use crate::store::rules::backup::format::{
+    DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest,
+};
+use crate::store::rules::store::Identity;
+use crate::store::tables::keyspace;
+
+/// Marks a byte store into which a backup is being read.
+const MARKER: &[u8] = b"\0restore";
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The store's id.
+    pub store: StoreId,
+    /// How many records were read.
+    pub records: u64,
+    /// The revision of the store when the backup was made; the restored store goes on from there.
+    pub revision: u64,
+}
+
+/// Why nothing was restored; the byte store still counts as empty.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The byte store holds a store, or something else.
+    #[error("the byte store is not empty")]
+    NotEmpty,
+    /// The stream is no backup.
+    #[error("this is not a backup of this program")]
+    NotABackup,
+    /// Made by a newer version of this program.
+    #[error("the backup has format {found}, and this program knows up to {known}")]
+    NewerFormat {
+        /// The backup's.
+        found: u16,
+        /// The newest that is known here.
+        known: u16,
+    },
+    /// Cut short or changed.
+    #[error("the backup is damaged or cut short")]
+    Damaged,
+    /// The record key is not that of the store that the backup was made of.
+    #[error("the record key is not this backup's")]
+    WrongRecordKey,
+    /// The stream could not be read.
+    #[error("the backup cannot be read")]
+    Read(#[source] io::Error),
+    /// The byte store failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// Writes a backup into an empty byte store, which counts as empty until the last piece is verified and written.
+/// `progress` is told the records so far. What a restore that failed left behind is cleared by the next.
+pub async fn restore(
+    kv: Arc<dyn Kv>,
+    record_key: &RecordKey,
+    stream: &mut (dyn AsyncRead + Send + Unpin),
+    random: &mut (dyn Random + Send),
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Restored, RestoreError> {
+    let mut input = Input { stream, hash: Sha256::new() };
+    let preamble = input.array::<PREAMBLE>().await.map_err(|error| match error {
+        RestoreError::Damaged => RestoreError::NotABackup,
+        error => error,
+    })?;
+    let preamble = Preamble::decode(&preamble).ok_or(RestoreError::NotABackup)?;
+    if preamble.format > FORMAT {
+        return Err(RestoreError::NewerFormat { found: preamble.format, known: FORMAT });
+    }
+    if preamble.record_key != keyspace::key_check(record_key) {
+        return Err(RestoreError::WrongRecordKey);
+    }
+    let mut target = Target { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
+    target.begin().await?;
+    let outcome = fill(&mut target, &mut input, &preamble, random, progress).await;
+    if outcome.is_err() {
+        // Best effort: the marker stays, so that the next restore does it.
+        let _ = target.clear().await;
+    }
+    outcome
+}
+
+async fn fill(
+    target: &mut Target<'_>,
+    input: &mut Input<'_>,
+    preamble: &Preamble,
+    random: &mut (dyn Random + Send),
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Restored, RestoreError> {
+    loop {
+        let [letter] = input.array().await?;
+        match letter {
+            b'P' => {
+                let key = u32::from_be_bytes(input.array().await?);
+                let value = u32::from_be_bytes(input.array().await?);
+                let key = input.bytes(key, MAX_KEY).await?;
+                let value = input.bytes(value, MAX_VALUE).await?;
+                target.take(key, value).await?;
+                if target.records.is_multiple_of(1000) {
+                    progress(target.records);
+                }
+            }
+            b'F' => target.clear().await?,
+            b'E' => break,
+            _ => return Err(RestoreError::Damaged),
+        }
+    }
+    let frames = u64::from_be_bytes(input.array().await?);
+    let revision = u64::from_be_bytes(input.array().await?);
+    let digest: [u8; 32] = input.hash.finalize_reset().into();
+    let expected = sealed_digest(target.record_key, &digest);
+    if input.array::<DIGEST>().await? != expected || frames != target.records {
+        return Err(RestoreError::Damaged);
+    }
+    target.finish(preamble, revision, random).await?;
+    progress(frames);
+    Ok(Restored { store: preamble.store, records: frames, revision })
+}
+
+struct Input<'a> {
+    stream: &'a mut (dyn AsyncRead + Send + Unpin),
+    hash: Sha256,
+}
+
+impl Input<'_> {
+    async fn array<const N: usize>(&mut self) -> Result<[u8; N], RestoreError> {
+        let mut bytes = [0; N];
+        self.read(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn bytes(&mut self, len: u32, most: usize) -> Result<Vec<u8>, RestoreError> {
+        let len = usize::try_from(len).ok().filter(|len| *len <= most).ok_or(RestoreError::Damaged)?;
+        let mut bytes = vec![0; len];
+        self.read(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<(), RestoreError> {
+        self.stream.read_exact(bytes).await.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => RestoreError::Damaged,
+            _ => RestoreError::Read(error),
+        })?;
+        self.hash.update(bytes);
+        Ok(())
+    }
+}
+
+struct Target<'a> {
+    kv: Arc<dyn Kv>,
+    record_key: &'a RecordKey,
+    pending: BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+    records: u64,
+}
+
+impl Target<'_> {
+    /// Marks an empty byte store; clears one that a failed restore left.
+    async fn begin(&mut self) -> Result<(), RestoreError> {
+        let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
+        let marked =
+            self.kv.get(&[MARKER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten().is_some();
+        let header =
+            self.kv.get(&[keyspace::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        if header.is_some() || (!first.entries.is_empty() && !marked) {
+            return Err(RestoreError::NotEmpty);
+        }
+        if marked {
+            return Ok(self.clear().await?);
+        }
+        let absent =
+            vec![Precondition::Absent(keyspace::HEADER.to_vec()), Precondition::Absent(MARKER.to_vec())];
+        let mark = vec![Write::Put(MARKER.to_vec(), vec![1])];
+        self.kv.commit(absent, mark).await.map_err(Failure::from)?;
+        Ok(())
+    }
+
+    async fn take(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), RestoreError> {
+        if key.is_empty() || key.starts_with(b"\0") {
+            return Err(RestoreError::Damaged);
+        }
+        self.record_key.open_record(&key, &value).map_err(|_| RestoreError::Damaged)?;
+        let size = key.len() + value.len() + 64;
+        let limits = self.kv.limits();
+        if self.pending.len() + 2 > limits.max_writes_per_commit || self.bytes + size > limits.max_commit / 2
+        {
+            self.flush().await?;
+        }
+        self.bytes += size;
+        self.records += 1;
+        self.pending.insert(key, value);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        self.bytes = 0;
+        let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
+        // Nobody else may make a store here meanwhile.
+        let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(unmade, writes.collect()).await?;
+        Ok(())
+    }
+
+    /// Removes everything but the marker.
+    async fn clear(&mut self) -> Result<(), Failure> {
+        self.pending.clear();
+        self.bytes = 0;
+        let most = self.kv.limits().max_writes_per_commit.min(500);
+        let mut after = None;
+        loop {
+            let page = self.kv.scan(&[], after.as_deref(), most).await?;
+            after = page.entries.last().map(|entry| entry.key.clone());
+            let rest = page.entries.into_iter().map(|entry| entry.key).filter(|key| key != MARKER);
+            let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+            self.kv.commit(unmade, rest.map(Write::Delete).collect()).await?;
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes it a store: from here on its revisions go on from the backup's.
+    async fn finish(
+        &mut self,
+        preamble: &Preamble,
+        revision: u64,
+        random: &mut (dyn Random + Send),
+    ) -> Result<(), RestoreError> {
+        self.flush().await?;
+        let key = keyspace::identity();
+        let found = self.kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        let sealed = found.ok_or(RestoreError::Damaged)?.value;
+        let plain = self.record_key.open_record(key.bytes(), &sealed).map_err(|_| RestoreError::Damaged)?;
+        let identity: Identity = decode(&plain).map_err(|_| RestoreError::Damaged)?;
+        if identity.id != preamble.store {
+            return Err(RestoreError::Damaged);
+        }
+        let plain = encode(&Identity { revision_base: revision, ..identity })?;
+        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
+        let sealed = self.record_key.seal_record(key.bytes(), &plain, &mut fill);
+        let writes = vec![
+            Write::Put(key.to_vec(), sealed),
+            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(self.record_key)),
+            Write::Delete(MARKER.to_vec()),
+        ];
+        let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(unmade, writes).await.map_err(Failure::from)?;
+        Ok(())
+    }
+}
+
+impl Coded for RestoreError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::NotABackup | Self::NewerFormat { .. } => Code::InvalidRequest,
+            Self::Damaged => Code::Corrupt,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Read(_) => Code::Unavailable,
+            Self::Failure(failure) => failure.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotEmpty => "restore into a new place",
+            Self::NewerFormat { .. } => "use the version of this program that made it, or a newer one",
+            Self::Damaged => "use another copy of the backup",
+            Self::WrongRecordKey => "put the record key of the old store beside the new one",
+            Self::NotABackup | Self::Read(_) => return None,
+            Self::Failure(failure) => return failure.hint(),
+        };
+        Some(hint.to_owned())
+    }
+}

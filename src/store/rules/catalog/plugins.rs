@@ -1,0 +1,304 @@
+//! Plugins: what each needs, what of that a member lacks, and whether it is enabled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
+use crate::domain::id::{OrgId, SecretId};
+use crate::domain::name::{EnvName, Label, PluginName, SecretName};
+use crate::domain::role::Action;
+use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::journal::{Stop, Tx};
+use crate::store::engine::records::Record;
+use crate::store::rules::audit::{Tell, target};
+use crate::store::rules::auth::Caller;
+use crate::store::rules::catalog::scope::InScope;
+use crate::store::rules::error::Error;
+use crate::store::rules::store::Store;
+
+/// Plugins of an organization at most: a boot reads the list of them.
+const MAX_PLUGINS: usize = 500;
+/// Names that one plugin may declare.
+const MAX_NAMES: usize = 100;
+
+/// A plugin as it is declared.
+#[derive(Clone, Debug)]
+pub struct NewPlugin {
+    /// Its name.
+    pub name: PluginName,
+    /// What people call it.
+    pub title: Option<Label>,
+    /// Names of secrets without which it does not work. What counts is what they are exported as.
+    pub required: Vec<SecretName>,
+    /// Names that it uses when they are there.
+    pub optional: Vec<SecretName>,
+    /// Whether it is enabled; absent: as it was, and a new one is.
+    pub enabled: Option<bool>,
+}
+
+/// A plugin, as one member sees it.
+#[derive(Clone, Debug)]
+pub struct PluginState {
+    /// Its name.
+    pub name: PluginName,
+    /// What people call it.
+    pub title: Option<Label>,
+    /// Whether its secrets are released. One that nobody declared is enabled.
+    pub enabled: bool,
+    /// False for a name that secrets are tied to and that was never declared.
+    pub declared: bool,
+    /// What it cannot do without.
+    pub required: Vec<Need>,
+    /// What it uses when it is there.
+    pub optional: Vec<Need>,
+    /// Required, and not there for this member.
+    pub missing: Vec<EnvName>,
+    /// Secrets in this member's scope that are tied to it.
+    pub secrets: usize,
+    /// When it was last changed; none for one that was never declared.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A name that a plugin declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// As declared.
+    pub name: SecretName,
+    /// What it is exported as.
+    pub env: EnvName,
+    /// The secret in the member's scope that is exported so, the private one first.
+    pub met: Option<(SecretId, ScopeKind)>,
+}
+
+/// What is declared of one plugin.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct PluginRecord {
+    name: PluginName,
+    title: Option<Label>,
+    required: Vec<SecretName>,
+    optional: Vec<SecretName>,
+    enabled: bool,
+    updated_at: Timestamp,
+}
+
+/// All that are declared, and whether they are enabled: the one record that a boot reads.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct PluginsRecord(BTreeMap<PluginName, bool>);
+
+impl Record for PluginRecord {}
+impl Record for PluginsRecord {}
+
+impl Store {
+    /// The plugins that are declared, and those that secrets in the caller's scope are tied to, by name.
+    pub async fn plugins(&self, caller: &Caller) -> Result<Vec<PluginState>, Error> {
+        let told = AuditAction::CatalogRead;
+        let (org, member) = self.insider(caller, told).await?;
+        self.permit(caller, Action::ReadCatalog, told, None).await?;
+        let scope = self.secrets_in_scope(org, member).await?;
+        let declared = self.declared_plugins(org).await?;
+        let mut all: BTreeMap<PluginName, Option<PluginRecord>> =
+            scope.plugins().map(|name| (name.clone(), None)).collect();
+        all.extend(declared.into_iter().map(|record| (record.name.clone(), Some(record))));
+        Ok(all.into_iter().map(|(name, record)| state(name, record, &scope)).collect())
+    }
+
+    /// One of them.
+    pub async fn plugin(&self, caller: &Caller, name: &PluginName) -> Result<PluginState, Error> {
+        let told = AuditAction::CatalogRead;
+        let (org, member) = self.insider(caller, told).await?;
+        self.permit(caller, Action::ReadCatalog, told, Some(target::plugin(name))).await?;
+        let record = self.records().get(&self.records().plugin(org, name)).await?;
+        let scope = self.secrets_in_scope(org, member).await?;
+        if record.is_none() && !scope.plugins().any(|tied| tied == name) {
+            return Err(not_found());
+        }
+        Ok(state(name.clone(), record, &scope))
+    }
+
+    /// Declares a plugin, or declares it anew (an admin).
+    pub async fn put_plugin(&self, caller: &Caller, new: NewPlugin) -> Result<PluginState, Error> {
+        let new = new.checked()?;
+        let name = new.name.clone();
+        let change = self.change_plugin(caller, AuditAction::PluginEdit, &name, move |before, now| {
+            let enabled = new.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
+            let NewPlugin { name, title, required, optional, enabled: _ } = new.clone();
+            Ok(Some(PluginRecord { name, title, required, optional, enabled, updated_at: now }))
+        });
+        change.await
+    }
+
+    /// Enables or disables a declared plugin (an admin). Boots from now on are given its secrets, or not.
+    pub async fn set_plugin_enabled(
+        &self,
+        caller: &Caller,
+        name: &PluginName,
+        enabled: bool,
+    ) -> Result<PluginState, Error> {
+        let change = self.change_plugin(caller, AuditAction::PluginEdit, name, move |before, now| {
+            let before = before.ok_or_else(not_found)?.clone();
+            Ok(Some(PluginRecord { enabled, updated_at: now, ..before }))
+        });
+        change.await
+    }
+
+    /// Removes the declaration (an admin). Secrets stay tied to the name; what was disabled is released again.
+    pub async fn remove_plugin(&self, caller: &Caller, name: &PluginName) -> Result<PluginState, Error> {
+        let change = self.change_plugin(caller, AuditAction::PluginDelete, name, |before, _| {
+            before.map(|_| None).ok_or_else(not_found)
+        });
+        change.await
+    }
+
+    /// One commit of the declaration, the list and the audit entry.
+    async fn change_plugin(
+        &self,
+        caller: &Caller,
+        told: AuditAction,
+        name: &PluginName,
+        change: impl Fn(Option<&PluginRecord>, Timestamp) -> Result<Option<PluginRecord>, Error> + Send + 'static,
+    ) -> Result<PluginState, Error> {
+        let (org, member) = self.insider(caller, told).await?;
+        self.permit(caller, Action::EditCatalog, told, Some(target::plugin(name))).await?;
+        let (key, list) = (self.records().plugin(org, name), self.records().plugin_list(org));
+        let event = caller.event(told).about(target::plugin(name));
+        let reads = vec![key.to_vec(), list.to_vec()];
+        let changed = self.journal().run(reads, move |tx| {
+            tx.need([key.to_vec(), list.to_vec()])?;
+            let before = tx.get(&key)?;
+            let after = change(before.as_ref(), tx.now())?;
+            let mut all = tx.get(&list)?.unwrap_or_default();
+            match &after {
+                Some(record) => {
+                    all.0.insert(record.name.clone(), record.enabled);
+                    if all.0.len() > MAX_PLUGINS {
+                        let why = "an organization has at most 500 plugins: remove one first";
+                        return Err(Error::Conflict { why }.into());
+                    }
+                    tx.put(&key, record)?;
+                }
+                None => {
+                    all.0.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
+                    tx.delete(&key);
+                }
+            }
+            tx.put(&list, &all)?;
+            tx.tell_plugin(event.clone(), after.as_ref());
+            // What a removed one was is what is shown.
+            Ok::<_, Stop<Error>>(after.or(before))
+        });
+        let record = changed.await?;
+        let scope = self.secrets_in_scope(org, member).await?;
+        Ok(state(name.clone(), record, &scope))
+    }
+
+    /// What is declared of each, by name.
+    pub(crate) async fn declared_plugins(&self, org: OrgId) -> Result<Vec<PluginRecord>, Failure> {
+        let (found, _) = self.records().scan_all(&self.records().plugins(org)).await?;
+        let mut records: Vec<PluginRecord> = found.into_iter().map(|found| found.record).collect();
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(records)
+    }
+
+    /// The plugins whose secrets no boot is given.
+    pub(crate) async fn disabled_plugins(&self, org: OrgId) -> Result<BTreeSet<PluginName>, Failure> {
+        let all = self.records().get(&self.records().plugin_list(org)).await?.unwrap_or_default();
+        Ok(all.disabled())
+    }
+}
+
+impl PluginsRecord {
+    /// Those whose secrets no boot is given.
+    pub(crate) fn disabled(self) -> BTreeSet<PluginName> {
+        self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
+    }
+}
+
+impl Tx<'_> {
+    fn tell_plugin(&mut self, event: AuditEvent, after: Option<&PluginRecord>) {
+        let event = match after {
+            None => event,
+            Some(record) => {
+                let names = record.required.len() + record.optional.len();
+                let enabled = AuditText::word(if record.enabled { "enabled" } else { "disabled" });
+                event
+                    .detail(DetailKey::State, enabled)
+                    .detail(DetailKey::Count, AuditText::number(names as u64))
+            }
+        };
+        self.audit(event);
+    }
+}
+
+impl NewPlugin {
+    /// With each exported name once; one that is required is not optional too.
+    fn checked(mut self) -> Result<Self, Error> {
+        if self.required.len() + self.optional.len() > MAX_NAMES {
+            let why = "a plugin declares at most 100 names, required and optional together";
+            return Err(Error::Invalid { field: "required", why });
+        }
+        let mut seen = BTreeSet::new();
+        self.required.retain(|name| seen.insert(name.export()));
+        self.optional.retain(|name| seen.insert(name.export()));
+        Ok(self)
+    }
+}
+
+impl PluginRecord {
+    pub(crate) fn name(&self) -> &PluginName {
+        &self.name
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// What it declares, the required names first.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.required.iter().chain(&self.optional)
+    }
+}
+
+fn state(name: PluginName, record: Option<PluginRecord>, scope: &InScope) -> PluginState {
+    let need = |name: SecretName| {
+        let env = name.export();
+        Need { met: scope.exporting(&env), name, env }
+    };
+    let secrets = scope.of_plugin(&name);
+    let Some(record) = record else {
+        let (required, optional, missing) = (Vec::new(), Vec::new(), Vec::new());
+        let (title, updated_at) = (None, None);
+        let (enabled, declared) = (true, false);
+        return PluginState {
+            name,
+            title,
+            enabled,
+            declared,
+            required,
+            optional,
+            missing,
+            secrets,
+            updated_at,
+        };
+    };
+    let PluginRecord { name, title, required, optional, enabled, updated_at } = record;
+    let required: Vec<Need> = required.into_iter().map(need).collect();
+    let missing = required.iter().filter(|need| need.met.is_none()).map(|need| need.env.clone()).collect();
+    PluginState {
+        name,
+        title,
+        enabled,
+        declared: true,
+        required,
+        optional: optional.into_iter().map(need).collect(),
+        missing,
+        secrets,
+        updated_at: Some(updated_at),
+    }
+}
+
+fn not_found() -> Error {
+    Error::NotFound { what: "plugin" }
+}

@@ -1,0 +1,160 @@
+//! Repeated creations: the same key with the same request is answered as the first time, and nothing is done again.
+//!
+//! What a request was is kept as a keyed hash. Its value is not part of that: a stored hash of a value would be a way to
+//! guess it. The value's own hash is made with bytes that only this process has, and compared while it lives.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::role::Principal;
+use crate::domain::time::Timestamp;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::journal::{Stop, Tx};
+use crate::store::engine::keys::Key;
+use crate::store::engine::records::{Bytes, Record};
+use crate::store::rules::auth::Caller;
+use crate::store::rules::error::Error;
+use crate::store::rules::store::Store;
+
+/// How long a key is remembered.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+const MAX_KEY: usize = 200;
+
+/// What a request was answered with.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) at: Timestamp,
+    request: [u8; 16],
+    /// Of the value, and which process could tell.
+    value: Option<([u8; 16], [u8; 16])>,
+    /// None when the first answer held a credential, which is kept nowhere.
+    answer: Option<Bytes>,
+}
+
+impl Record for Answer {}
+
+impl Answer {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.at.plus(KEPT) <= now
+    }
+}
+
+/// A request that may be a repetition.
+pub(crate) struct Repeatable {
+    key: Key<Answer>,
+    request: [u8; 16],
+    value: Option<([u8; 16], [u8; 16])>,
+}
+
+/// Told apart from other operations, organizations and callers.
+pub(crate) struct Request<'a> {
+    pub(crate) operation: &'static str,
+    /// All of it but the value.
+    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl Store {
+    /// The request under the idempotency key that came with it, if one did.
+    pub(crate) fn repeatable(
+        &self,
+        caller: &Caller,
+        key: Option<&str>,
+        request: Request<'_>,
+    ) -> Result<Option<Repeatable>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let why = "it must be 1 to 200 visible ASCII characters";
+            return Err(Error::Invalid { field: "Idempotency-Key", why });
+        }
+        let who: Vec<u8> = match caller.principal() {
+            Principal::Operator => Vec::new(),
+            Principal::Member { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
+            Principal::Ticket { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
+        };
+        let records = self.records();
+        let parts: Vec<&[u8]> = request.parts.iter().map(Vec::as_slice).collect();
+        let secret = &self.inner.process_secret;
+        let hash = |label, parts: &[&[u8]]| records.key.key_hash(label, parts);
+        Ok(Some(Repeatable {
+            key: records.answer(&who, request.operation, key),
+            request: hash("idempotent request", &parts),
+            value: request.value.map(|value| {
+                (hash("idempotency process", &[secret]), hash("idempotent value", &[secret, value]))
+            }),
+        }))
+    }
+}
+
+impl Repeatable {
+    /// The first answer, when this request was made before.
+    pub(crate) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
+    where
+        T: for<'de> Deserialize<'de>,
+    {
+        let Some(before) = tx.get(&self.key)?.filter(|before| !before.is_over(tx.now())) else {
+            return Ok(None);
+        };
+        let other_value = match (before.value, self.value) {
+            (Some((process, before)), Some((own, value))) => process == own && before != value,
+            (before, value) => before.is_some() != value.is_some(),
+        };
+        if before.request != self.request || other_value {
+            return Err(Error::IdempotencyMismatch.into());
+        }
+        let Some(Bytes(answer)) = before.answer else {
+            let why =
+                "this was already done, and its credential cannot be shown again: revoke it and make another";
+            return Err(Error::Conflict { why }.into());
+        };
+        Ok(Some(postcard::from_bytes(&answer).map_err(|_| Failure::Corrupt)?))
+    }
+
+    /// Keeps the answer for repetitions.
+    pub(crate) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
+        let answer = postcard::to_allocvec(answer).map_err(|_| Failure::Internal)?;
+        self.store(tx, Some(Bytes(answer)))
+    }
+
+    /// Keeps that it was done, for an answer that holds a credential.
+    pub(crate) fn remember_done(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+        self.store(tx, None)
+    }
+
+    fn store(&self, tx: &mut Tx<'_>, answer: Option<Bytes>) -> Result<(), Stop<Error>> {
+        let record = Answer { at: tx.now(), request: self.request, value: self.value, answer };
+        Ok(tx.put(&self.key, &record)?)
+    }
+}
+
+/// Runs `make` unless the request was answered before.
+pub(crate) fn once<T>(
+    tx: &mut Tx<'_>,
+    repeatable: Option<&Repeatable>,
+    make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
+) -> Result<(T, bool), Stop<Error>>
+where
+    T: Serialize + for<'de> Deserialize<'de>,
+{
+    let Some(repeatable) = repeatable else { return Ok((make(tx)?, false)) };
+    if let Some(first) = repeatable.first_answer(tx)? {
+        return Ok((first, true));
+    }
+    let made = make(tx)?;
+    repeatable.remember(tx, &made)?;
+    Ok((made, false))
+}
+
+/// As [`once`], for what a credential is made for: a repetition is refused.
+pub(crate) fn once_with_credential<T>(
+    tx: &mut Tx<'_>,
+    repeatable: Option<&Repeatable>,
+    make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
+) -> Result<T, Stop<Error>> {
+    if let Some(repeatable) = repeatable {
+        let _: Option<()> = repeatable.first_answer(tx)?;
+        repeatable.remember_done(tx)?;
+    }
+    make(tx)
+}

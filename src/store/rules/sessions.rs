@@ -1,0 +1,222 @@
+//! Sessions of the console: a browser that has shown a token, until it is idle, late, logged out, or the token ends.
+//!
+//! Kept in the byte store, so that every process knows them. Only a hash of a session's secret is kept, and who it
+//! stands for is looked up anew at each use: a session never outlives its token or its member.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::id::{MemberId, OrgId, TokenId};
+use crate::domain::time::Timestamp;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::journal::Stop;
+use crate::store::engine::records::Record;
+use crate::store::rules::audit::{Tell, target};
+use crate::store::rules::auth::{AuthError, Caller};
+use crate::store::rules::error::Error;
+use crate::store::rules::store::Store;
+use crate::store::tables::keyspace;
+
+/// A session that was not used for so long is over.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// No session is longer, however much it is used.
+pub const SESSION_LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// How old the time of the last use may become before it is written again: a page is not worth a commit.
+const COARSE: Duration = Duration::from_secs(60);
+
+/// What a browser keeps: a public id and 256 random bits. Text: 64 characters of base64url.
+pub struct SessionKey {
+    id: [u8; 16],
+    secret: Zeroizing<[u8; 32]>,
+}
+
+/// A session.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SessionRecord {
+    hash: [u8; 32],
+    token: TokenId,
+    /// None: the operator's.
+    member: Option<(OrgId, MemberId)>,
+    created_at: Timestamp,
+    /// Up to [`COARSE`] before its last use.
+    seen_at: Timestamp,
+}
+
+/// That a member, or the operator, has a session.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SessionMark {
+    created_at: Timestamp,
+}
+
+impl Record for SessionRecord {}
+impl Record for SessionMark {}
+
+impl SessionRecord {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.seen_at.plus(SESSION_IDLE) <= now || self.created_at.plus(SESSION_LONGEST) <= now
+    }
+}
+
+impl SessionMark {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.created_at.plus(SESSION_LONGEST) <= now
+    }
+}
+
+impl SessionKey {
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = Zeroizing::new([0_u8; 48]);
+        if text.len() != BASE64URL_NOPAD.encode_len(bytes.len()) {
+            return None;
+        }
+        BASE64URL_NOPAD.decode_mut(text.as_bytes(), bytes.as_mut_slice()).ok()?;
+        let (id, rest) = bytes.split_first_chunk::<16>()?;
+        let mut secret = Zeroizing::new([0; 32]);
+        secret.copy_from_slice(rest);
+        Some(Self { id: *id, secret })
+    }
+
+    /// The text form.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0_u8; 48]);
+        bytes[..16].copy_from_slice(&self.id);
+        bytes[16..].copy_from_slice(self.secret.as_slice());
+        Zeroizing::new(BASE64URL_NOPAD.encode(bytes.as_slice()))
+    }
+
+    /// What the forms of this session carry, so that another site cannot make one up. It does not give the session away.
+    pub fn form_token(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.hashed(b"dropsafe console form v1")[..16])
+    }
+
+    /// Whether a form carried [`form_token`](Self::form_token). The time taken does not depend on where they differ.
+    pub fn is_form_token(&self, text: &str) -> bool {
+        self.form_token().as_bytes().ct_eq(text.as_bytes()).into()
+    }
+
+    fn hash(&self) -> [u8; 32] {
+        self.hashed(b"dropsafe console session v1")
+    }
+
+    fn hashed(&self, label: &[u8]) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(label)
+            .chain_update(self.id)
+            .chain_update(self.secret.as_slice())
+            .finalize()
+            .into()
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey([redacted])")
+    }
+}
+
+impl Store {
+    /// Begins a session for a member's or the operator's token. It is always a new one. `request` is the request's id.
+    pub async fn log_in(
+        &self,
+        credential: &Credential,
+        source: Option<IpAddr>,
+        request: &str,
+    ) -> Result<(Caller, SessionKey), AuthError> {
+        if credential.kind == CredentialKind::Ticket {
+            return Err(AuthError::Unknown);
+        }
+        let caller = self.authenticate(credential, source).await?.with_request_id(request);
+        let mut secret = Zeroizing::new([0; 32]);
+        self.records().random.fill(secret.as_mut_slice());
+        let key = SessionKey { id: self.records().random_bytes(), secret };
+        let (id, hash, token) = (key.id, key.hash(), credential.token_id());
+        let member = caller.own_member().ok();
+        let mark = self.records().sessions_of(member).key(&id);
+        let event = caller.event(AuditAction::SessionStart).about(target::token(token));
+        let started = self.journal().run(Vec::new(), move |tx| {
+            let now = tx.now();
+            let record = SessionRecord { hash, token, member, created_at: now, seen_at: now };
+            tx.put(&keyspace::session(id), &record)?;
+            tx.put(&mark, &SessionMark { created_at: now })?;
+            tx.audit(event.clone().detail(DetailKey::Expires, now.plus(SESSION_LONGEST)));
+            Ok::<_, Stop<Failure>>(())
+        });
+        started.await?;
+        Ok((caller, key))
+    }
+
+    /// Who a session stands for now.
+    pub async fn session(&self, key: &SessionKey, source: Option<IpAddr>) -> Result<Caller, AuthError> {
+        let place = keyspace::session(key.id);
+        let found = self.records().get(&place).await?;
+        // Nothing hashes to zeros: the same work for an id that does not exist.
+        let expected = found.as_ref().map_or([0; 32], |record| record.hash);
+        let matches: bool = key.hash().ct_eq(&expected).into();
+        let record = found.filter(|_| matches).ok_or(AuthError::Unknown)?;
+        let now = self.now();
+        if record.is_over(now) {
+            return Err(AuthError::Expired);
+        }
+        let token = self.records().get(&keyspace::token(record.token)).await?.ok_or(AuthError::Revoked)?;
+        let caller = self.judge_token(token, source).await?;
+        if now.since(record.seen_at) >= COARSE {
+            let seen = self.journal().run(vec![place.to_vec()], move |tx| {
+                if let Some(mut record) = tx.get(&place)? {
+                    record.seen_at = tx.now();
+                    tx.put(&place, &record)?;
+                }
+                Ok::<_, Stop<Failure>>(())
+            });
+            // Looking at a page must be possible while nothing can be written.
+            if let Err(failure) = seen.await {
+                tracing::debug!(%failure, "the use of a session was not written down");
+            }
+        }
+        Ok(caller)
+    }
+
+    /// Ends a session.
+    pub async fn log_out(&self, caller: &Caller, key: &SessionKey) -> Result<(), Error> {
+        let (place, id) = (keyspace::session(key.id), key.id);
+        let event = caller.event(AuditAction::SessionEnd);
+        let mark = self.records().sessions_of(caller.own_member().ok()).key(&id);
+        let ended = self.journal().run(vec![place.to_vec()], move |tx| {
+            if let Some(record) = tx.get(&place)? {
+                tx.delete(&place);
+                tx.delete(&mark);
+                tx.audit(event.clone().about(target::token(record.token)));
+            }
+            Ok::<_, Stop<Error>>(())
+        });
+        ended.await
+    }
+
+    /// Ends all sessions of the caller, this one too, and says how many there were.
+    pub async fn log_out_everywhere(&self, caller: &Caller) -> Result<usize, Error> {
+        let index = self.records().sessions_of(caller.own_member().ok());
+        let (marks, _) = self.records().scan_all(&index).await?;
+        let ids: Vec<[u8; 16]> = marks.iter().filter_map(|found| index.id(&found.key)).collect();
+        let count = ids.len();
+        let event = caller.event(AuditAction::SessionEnd);
+        let event = event.detail(DetailKey::Count, AuditText::number(count as u64));
+        let ended = self.journal().run(Vec::new(), move |tx| {
+            for id in &ids {
+                tx.delete(&keyspace::session(*id));
+                tx.delete(&index.key(id));
+            }
+            tx.audit(event.clone());
+            Ok::<_, Stop<Error>>(count)
+        });
+        ended.await
+    }
+}

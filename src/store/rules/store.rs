@@ -1,0 +1,149 @@
+//! The handle that every rule is implemented on: the byte store, the journal, the clock and what this process remembers.
+
+use std::sync::{Arc, OnceLock, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+use super::boots::{Kept, SeenReceipts};
+use super::chores;
+use super::denials::Denials;
+use super::keys::{Release, UNLOCKS_WAITING};
+use crate::crypto::record::RecordKey;
+use crate::domain::catalog::Presets;
+use crate::domain::id::StoreId;
+use crate::domain::time::Timestamp;
+use crate::kv::{Kv, Revision};
+use crate::store::engine::clock::{Clock, Entropy};
+use crate::store::engine::journal::Journal;
+use crate::store::engine::records::{Record, Records};
+
+/// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
+const LONG_VALUES: usize = 64 << 20;
+
+/// The store of one process. Clones share everything.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) records: Arc<Records>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Journal,
+    pub(crate) identity: Identity,
+    pub(crate) started_at: Timestamp,
+    /// Tells this process from others.
+    pub(crate) process: [u8; 16],
+    /// Known to this process only.
+    pub(crate) process_secret: [u8; 32],
+    /// The release key, while unlocked.
+    pub(crate) release: RwLock<Option<Arc<Release>>>,
+    /// Whether this process never holds the release key.
+    pub(crate) deposits_only: bool,
+    /// Held while the keys change.
+    pub(crate) keys_change: Mutex<()>,
+    pub(crate) unlocks: Semaphore,
+    /// Bytes of long values that may wait to be stored.
+    pub(crate) long_values: Arc<Semaphore>,
+    pub(crate) denials: Denials,
+    pub(crate) seen_receipts: SeenReceipts,
+    pub(crate) kept: Kept,
+    pub(crate) presets: OnceLock<Presets>,
+    /// Rung when there is background work.
+    pub(crate) chores: Arc<Notify>,
+}
+
+/// Which store it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) id: StoreId,
+    pub(crate) created_at: Timestamp,
+    /// Added to the byte store's revisions, so that a restored store goes on from its backup.
+    pub(crate) revision_base: u64,
+}
+
+impl Record for Identity {}
+
+impl Store {
+    /// Its id: what values are bound to.
+    pub fn id(&self) -> StoreId {
+        self.inner.identity.id
+    }
+
+    /// Finishes what was begun, ends this process's audit chain and closes the byte store. Later operations fail with
+    /// `unavailable`.
+    pub async fn close(&self) {
+        self.set_release(None);
+        self.journal().close().await;
+        self.records().kv.close().await;
+    }
+
+    /// As [`close`](Self::close), while another process of the same test goes on with the byte store.
+    #[cfg(test)]
+    pub(crate) async fn close_journal_only(&self) {
+        self.journal().close().await;
+    }
+
+    /// Starts the work of this process on a byte store that holds this store.
+    pub(crate) fn start(
+        kv: Arc<dyn Kv>,
+        record_key: RecordKey,
+        identity: Identity,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Entropy>,
+        deposits_only: bool,
+    ) -> Self {
+        let records = Arc::new(Records { kv, key: record_key, random });
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
+        let now = clock.now();
+        let inner = Arc::new(Inner {
+            process: records.random_bytes(),
+            process_secret: records.random_bytes(),
+            records,
+            clock,
+            journal,
+            identity,
+            started_at: now,
+            release: RwLock::new(None),
+            deposits_only,
+            keys_change: Mutex::new(()),
+            unlocks: Semaphore::new(UNLOCKS_WAITING),
+            long_values: Arc::new(Semaphore::new(LONG_VALUES)),
+            denials: Denials::new(now),
+            seen_receipts: SeenReceipts::default(),
+            kept: Kept::default(),
+            presets: OnceLock::new(),
+            chores: Arc::new(Notify::new()),
+        });
+        Self { inner }
+    }
+
+    pub(crate) fn tend_in_background(&self) {
+        tokio::spawn(chores::tend(Arc::downgrade(&self.inner), Arc::clone(&self.inner.chores)));
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.inner.records
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The store's revision, from the byte store's.
+    pub(crate) fn revision(&self, of_bytes: Revision) -> u64 {
+        self.inner.identity.revision_base + of_bytes
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The background task waits with nothing but the bell in hand, and ends when it finds the store gone.
+        self.chores.notify_one();
+    }
+}

@@ -1,0 +1,279 @@
+//! Boot tickets: what a machine presents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::cidr::Cidr;
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::id::{MemberId, OrgId, TicketId};
+use crate::domain::name::{Label, MemberName, PluginName};
+use crate::domain::role::Action;
+use crate::domain::time::Timestamp;
+use crate::store::engine::journal::Stop;
+use crate::store::engine::records::Record;
+use crate::store::rules::audit::{Tell, target};
+use crate::store::rules::auth::Caller;
+use crate::store::rules::error::Error;
+use crate::store::rules::idempotency::{Request, once_with_credential};
+use crate::store::rules::members::MemberRecord;
+use crate::store::rules::page::{Page, PageAsk};
+use crate::store::rules::store::Store;
+use crate::store::rules::tokens::Mint;
+use crate::store::tables::keyspace;
+
+/// Plugins or networks that one ticket may name: a ticket is read at each boot.
+const MAX_LIST: usize = 100;
+
+/// A ticket to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewTicket {
+    /// The member it acts for; absent: the caller.
+    pub member: Option<MemberName>,
+    /// How long it lives; absent: until revoked.
+    pub ttl: Option<Duration>,
+    /// How many boots; absent: any number.
+    pub uses: Option<u64>,
+    /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
+    pub plugins: Option<BTreeSet<PluginName>>,
+    /// Networks it may be used from; empty: any.
+    pub sources: Vec<Cidr>,
+    /// For people.
+    pub label: Option<Label>,
+}
+
+/// A ticket as shown.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Its id: the public part of the credential.
+    pub id: TicketId,
+    /// The member it acts for.
+    pub member: MemberName,
+    /// Who made it.
+    pub author: MemberName,
+    /// For people.
+    pub label: Option<Label>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// The limit of uses.
+    pub uses: Option<u64>,
+    /// Uses so far, when limited.
+    pub used: Option<u64>,
+    /// The plugins it is restricted to.
+    pub plugins: Option<BTreeSet<PluginName>>,
+    /// The networks it is restricted to.
+    pub sources: Vec<Cidr>,
+    /// Whether it would be accepted now, the source apart.
+    pub usable: bool,
+}
+
+/// A new ticket. The credential exists nowhere else; the API puts it into a `BootTicket` with its own addresses.
+#[derive(Debug)]
+pub struct TicketIssued {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Of kind `Ticket`.
+    pub credential: Credential,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct TicketRecord {
+    pub(crate) id: TicketId,
+    pub(crate) hash: [u8; 32],
+    pub(crate) org: OrgId,
+    pub(crate) member: MemberId,
+    author: MemberId,
+    label: Option<Label>,
+    created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
+    pub(crate) uses: Option<u64>,
+    /// Counted only when limited: an unlimited ticket is not written by its boots.
+    pub(crate) used: u64,
+    pub(crate) plugins: Option<BTreeSet<PluginName>>,
+    pub(crate) sources: Vec<Cidr>,
+}
+
+impl Record for TicketRecord {}
+
+impl Store {
+    /// Makes a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict: the
+    /// credential cannot be shown twice.
+    pub async fn create_ticket(
+        &self,
+        caller: &Caller,
+        new: NewTicket,
+        idempotency: Option<&str>,
+    ) -> Result<TicketIssued, Error> {
+        let (member, name) = self.member_or_self(caller, new.member.as_ref()).await?;
+        let about = Some(target::member(member, &name));
+        self.permit(caller, Action::CreateTicket(member), AuditAction::TicketCreate, about).await?;
+        new.check()?;
+        let (org, author) = caller.own_member()?;
+        let request = Request { operation: "create ticket", parts: new.parts(), value: None };
+        let repeatable = self.repeatable(caller, idempotency, request)?;
+        let mint = Mint::new(self, CredentialKind::Ticket);
+        let credential = mint.credential();
+        let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
+        let event = event.detail(DetailKey::Member, &name);
+        let reads = vec![self.records().member(org, member).to_vec()];
+        let made = self.journal().run(reads, move |tx| {
+            once_with_credential(tx, repeatable.as_ref(), |tx| {
+                tx.get_member(org, member)?;
+                let ticket = TicketRecord {
+                    id: TicketId::from_bytes(mint.id),
+                    hash: mint.hash(),
+                    org,
+                    member,
+                    author,
+                    label: new.label.clone(),
+                    created_at: tx.now(),
+                    expires_at: new.ttl.map(|ttl| tx.now().plus(ttl)),
+                    revoked_at: None,
+                    uses: new.uses,
+                    used: 0,
+                    plugins: new.plugins.clone(),
+                    sources: new.sources.clone(),
+                };
+                tx.put(&keyspace::ticket(ticket.id), &ticket)?;
+                tx.put(&tx.records().tickets(org).key(ticket.id.as_bytes()), &member)?;
+                let mut event = event.clone();
+                if let Some(at) = ticket.expires_at {
+                    event = event.detail(DetailKey::Expires, at);
+                }
+                if let Some(uses) = ticket.uses {
+                    event = event.detail(DetailKey::Uses, AuditText::number(uses));
+                }
+                tx.audit(event);
+                Ok(ticket)
+            })
+        });
+        let ticket = made.await?;
+        Ok(TicketIssued { ticket: self.show_ticket(ticket).await?, credential })
+    }
+
+    /// Tickets that the caller may see, ascending by id; of one member when `member` says so.
+    pub async fn list_tickets(
+        &self,
+        caller: &Caller,
+        member: Option<&MemberName>,
+        page: PageAsk,
+    ) -> Result<Page<Ticket>, Error> {
+        let (id, _) = self.member_or_self(caller, member).await?;
+        self.permit(caller, Action::ListTickets(id), AuditAction::TicketList, None).await?;
+        let org = caller.own_org()?;
+        // Whoever may see those of any member sees all, unless one was named.
+        let sees_all = caller.may(Action::ListTickets(MemberId::from_bytes([0; 16])));
+        let only = (member.is_some() || !sees_all).then_some(id);
+        let index = self.records().tickets(org);
+        let (ids, next) =
+            self.filtered_ids(&index, &page, |of: &MemberId| only.is_none_or(|only| only == *of)).await?;
+        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::ticket(TicketId::from_bytes(id))).collect();
+        let tickets: Vec<TicketRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
+        let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
+        let members = self.members_by_id(org, members).await?;
+        let now = self.now();
+        let items = tickets.into_iter().filter_map(|ticket| ticket.shown(&members, now)).collect();
+        Ok(Page { items, next })
+    }
+
+    /// One ticket.
+    pub async fn ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
+        let ticket = self.visible_ticket(caller, id).await?;
+        self.show_ticket(ticket).await
+    }
+
+    /// Revokes a ticket: no boot after this returns is answered.
+    pub async fn revoke_ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
+        let found = self.visible_ticket(caller, id).await?;
+        let about = Some(target::ticket(id));
+        self.permit(caller, Action::RevokeTicket(found.member), AuditAction::TicketRevoke, about).await?;
+        let event = caller.event(AuditAction::TicketRevoke).about(target::ticket(id));
+        let key = keyspace::ticket(id);
+        let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
+            let mut ticket: TicketRecord = tx.get(&key)?.ok_or(Error::NotFound { what: "ticket" })?;
+            ticket.revoked_at.get_or_insert(tx.now());
+            tx.put(&key, &ticket)?;
+            tx.audit(event.clone());
+            Ok::<_, Stop<Error>>(ticket)
+        });
+        let ticket = revoked.await?;
+        self.show_ticket(ticket).await
+    }
+
+    /// The ticket, if the caller may see it.
+    async fn visible_ticket(&self, caller: &Caller, id: TicketId) -> Result<TicketRecord, Error> {
+        let org = caller.own_org()?;
+        let ticket = self.records().get(&keyspace::ticket(id)).await?.filter(|ticket| ticket.org == org);
+        let sees = |ticket: &TicketRecord| {
+            let action = Action::ListTickets(ticket.member);
+            self.may_see(caller, action, AuditAction::TicketList, target::ticket(id))
+        };
+        ticket.filter(sees).ok_or(Error::NotFound { what: "ticket" })
+    }
+
+    async fn show_ticket(&self, ticket: TicketRecord) -> Result<Ticket, Error> {
+        let members = self.members_by_id(ticket.org, [ticket.member, ticket.author].into()).await?;
+        ticket.shown(&members, self.now()).ok_or(Error::NotFound { what: "ticket" })
+    }
+}
+
+impl NewTicket {
+    fn check(&self) -> Result<(), Error> {
+        if self.uses == Some(0) {
+            return Err(Error::Invalid { field: "uses", why: "it must be at least 1" });
+        }
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Error::Invalid { field: "ttl_seconds", why: "it must be at least 1" });
+        }
+        if self.sources.len() > MAX_LIST {
+            return Err(Error::Invalid { field: "sources", why: "there are more than 100" });
+        }
+        if self.plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_LIST) {
+            return Err(Error::Invalid { field: "plugins", why: "there are more than 100" });
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> Vec<Vec<u8>> {
+        // Only told apart by whole equality, so any encoding without ambiguity does.
+        let all = (&self.member, self.ttl, self.uses, &self.plugins, &self.sources, &self.label);
+        vec![postcard::to_allocvec(&all).unwrap_or_default()]
+    }
+}
+
+impl TicketRecord {
+    /// Uses that are left; none when there is no limit.
+    pub(crate) fn uses_left(&self) -> Option<u64> {
+        self.uses.map(|uses| uses.saturating_sub(self.used))
+    }
+
+    /// None when its member was removed: then it is gone with that member.
+    fn shown(self, members: &BTreeMap<MemberId, MemberRecord>, now: Timestamp) -> Option<Ticket> {
+        let member = members.get(&self.member).filter(|member| member.removed_at.is_none())?.name.clone();
+        let author = members.get(&self.author).map_or_else(|| member.clone(), |author| author.name.clone());
+        let usable = self.revoked_at.is_none()
+            && self.expires_at.is_none_or(|at| at > now)
+            && self.uses_left() != Some(0);
+        Some(Ticket {
+            id: self.id,
+            member,
+            author,
+            label: self.label,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            uses: self.uses,
+            used: self.uses.map(|_| self.used),
+            plugins: self.plugins,
+            sources: self.sources,
+            usable,
+        })
+    }
+}

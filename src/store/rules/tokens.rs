@@ -1,0 +1,283 @@
+//! Members' tokens, and the operator's.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::domain::audit::{AuditAction, DetailKey};
+use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::id::{MemberId, OrgId, TokenId};
+use crate::domain::name::{Label, MemberName};
+use crate::domain::role::Action;
+use crate::domain::time::Timestamp;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::journal::{Stop, Tx};
+use crate::store::engine::records::Record;
+use crate::store::rules::audit::{Tell, target};
+use crate::store::rules::auth::Caller;
+use crate::store::rules::error::Error;
+use crate::store::rules::idempotency::{Request, once_with_credential};
+use crate::store::rules::page::{Page, PageAsk};
+use crate::store::rules::store::Store;
+use crate::store::tables::keyspace;
+
+/// A token to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewToken {
+    /// For whom; absent: the caller. The operator makes further operator's tokens, and no other.
+    pub member: Option<MemberName>,
+    /// How long it lives; absent: until revoked.
+    pub ttl: Option<Duration>,
+    /// For people.
+    pub label: Option<Label>,
+}
+
+/// A token as shown.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Its id: the public part of the credential.
+    pub id: TokenId,
+    /// Whose it is; none: the operator's.
+    pub member: Option<MemberName>,
+    /// For people.
+    pub label: Option<Label>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A new token. The credential exists nowhere else.
+#[derive(Debug)]
+pub struct TokenIssued {
+    /// The token.
+    pub token: Token,
+    /// Its text is what the holder presents (`dsm_…` or `dso_…`).
+    pub credential: Credential,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    pub(crate) id: TokenId,
+    pub(crate) hash: [u8; 32],
+    /// None: the operator's.
+    pub(crate) member: Option<(OrgId, MemberId)>,
+    pub(crate) label: Option<Label>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) revoked_at: Option<Timestamp>,
+}
+
+impl Record for TokenRecord {}
+
+/// A credential that is being made.
+pub(crate) struct Mint {
+    kind: CredentialKind,
+    pub(crate) id: [u8; 16],
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl Mint {
+    pub(crate) fn new(store: &Store, kind: CredentialKind) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        store.records().random.fill(secret.as_mut_slice());
+        Self { kind, id: store.records().random_bytes(), secret }
+    }
+
+    pub(crate) fn credential(&self) -> Credential {
+        Credential::new(self.kind, self.id, self.secret.clone())
+    }
+
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        self.credential().hash()
+    }
+}
+
+impl Store {
+    /// Makes a token: a member for itself, an admin for any member, the operator for itself. A repeated idempotency key
+    /// is a conflict: the credential cannot be shown twice.
+    pub async fn create_token(
+        &self,
+        caller: &Caller,
+        new: NewToken,
+        idempotency: Option<&str>,
+    ) -> Result<TokenIssued, Error> {
+        let member = self.token_owner(caller, new.member.as_ref()).await?;
+        let action =
+            member.as_ref().map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(*id));
+        let about = member.as_ref().map(|(_, id, name)| target::member(*id, name));
+        self.permit(caller, action, AuditAction::TokenCreate, about).await?;
+
+        let request = Request { operation: "create token", parts: new.parts(), value: None };
+        let repeatable = self.repeatable(caller, idempotency, request)?;
+        let kind = if member.is_some() { CredentialKind::Member } else { CredentialKind::Operator };
+        let mint = Mint::new(self, kind);
+        let credential = mint.credential();
+        let event = caller.event(AuditAction::TokenCreate).about(target::token(credential.token_id()));
+        let name = member.as_ref().map(|(_, _, name)| name.clone());
+        let record = self.journal().run(Vec::new(), move |tx| {
+            once_with_credential(tx, repeatable.as_ref(), |tx| {
+                if let Some((org, id, _)) = &member {
+                    tx.get_member(*org, *id)?;
+                }
+                let mut token =
+                    TokenRecord::new(&mint, member.as_ref().map(|(org, id, _)| (*org, *id)), tx.now());
+                token.label = new.label.clone();
+                token.expires_at = new.ttl.map(|ttl| tx.now().plus(ttl));
+                token.put_new(tx)?;
+                let mut event = event.clone();
+                if let Some((_, _, name)) = &member {
+                    event = event.detail(DetailKey::Member, name);
+                }
+                if let Some(at) = token.expires_at {
+                    event = event.detail(DetailKey::Expires, at);
+                }
+                tx.audit(event);
+                Ok(token)
+            })
+        });
+        Ok(TokenIssued { token: record.await?.shown(name), credential })
+    }
+
+    /// Tokens that the caller may see and that are not revoked, ascending by id: a member its own, an admin its
+    /// organization's (or those of `member`), the operator the operator's.
+    pub async fn list_tokens(
+        &self,
+        caller: &Caller,
+        member: Option<&MemberName>,
+        page: PageAsk,
+    ) -> Result<Page<Token>, Error> {
+        let of = match member {
+            Some(_) => self.token_owner(caller, member).await?,
+            None => caller.member().zip(caller.org()).map(|((id, name), (org, _))| (org, id, name.clone())),
+        };
+        let only = match &of {
+            None => {
+                self.permit(caller, Action::EditOperatorTokens, AuditAction::TokenList, None).await?;
+                None
+            }
+            Some((_, id, _)) => {
+                self.permit(caller, Action::ListTokens(*id), AuditAction::TokenList, None).await?;
+                // Whoever may see those of any member sees all, unless one was named.
+                let sees_all = caller.may(Action::ListTokens(MemberId::from_bytes([0; 16])));
+                (member.is_some() || !sees_all).then_some(*id)
+            }
+        };
+        let org = of.as_ref().map(|(org, _, _)| *org);
+        let index = self.records().tokens(org);
+        let (ids, next) = self
+            .filtered_ids(&index, &page, |owner: &Option<MemberId>| only.is_none() || *owner == only)
+            .await?;
+        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::token(TokenId::from_bytes(id))).collect();
+        let tokens: Vec<TokenRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
+        let owners = tokens.iter().filter_map(|token| token.member.map(|(_, id)| id)).collect();
+        let names = match org {
+            Some(org) => self.member_names(org, owners).await?,
+            None => Default::default(),
+        };
+        let shown = tokens.into_iter().filter(|token| token.revoked_at.is_none()).filter_map(|token| {
+            match token.member {
+                // Of a member who is being removed: gone already.
+                Some((_, id)) => names.get(&id).map(|name| token.shown(Some(name.clone()))),
+                None => Some(token.shown(None)),
+            }
+        });
+        Ok(Page { items: shown.collect(), next })
+    }
+
+    /// Revokes a token. The operator's own, by which it asks, stays when it is the last that works.
+    pub async fn revoke_token(&self, caller: &Caller, token: TokenId) -> Result<Token, Error> {
+        let not_found = || Error::NotFound { what: "token" };
+        let key = keyspace::token(token);
+        let found = self.records().get(&key).await?.ok_or_else(not_found)?;
+        if found.member.map(|(org, _)| org) != caller.principal().org() || found.revoked_at.is_some() {
+            return Err(not_found());
+        }
+        let action = found.member.map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(id));
+        self.permit(caller, action, AuditAction::TokenRevoke, Some(target::token(token))).await?;
+        if found.member.is_none() && !self.other_operator_token(token).await? {
+            return Err(Error::Conflict { why: "the operator's last token cannot be revoked" });
+        }
+        let event = caller.event(AuditAction::TokenRevoke).about(target::token(token));
+        let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
+            let mut record: TokenRecord = tx.get(&key)?.ok_or_else(not_found)?;
+            record.revoked_at.get_or_insert(tx.now());
+            tx.put(&key, &record)?;
+            tx.audit(event.clone());
+            Ok::<_, Stop<Error>>(record)
+        });
+        let record = revoked.await?;
+        let name = match record.member {
+            Some((org, id)) => self.member_names(org, [id].into()).await?.remove(&id),
+            None => None,
+        };
+        Ok(record.shown(name))
+    }
+
+    /// For whom a token is to be; none: the operator.
+    async fn token_owner(
+        &self,
+        caller: &Caller,
+        member: Option<&MemberName>,
+    ) -> Result<Option<(OrgId, MemberId, MemberName)>, Error> {
+        match (caller.org(), member) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(caller.own_org().err().unwrap_or(Failure::Internal.into())),
+            (Some((org, _)), name) => {
+                let (id, name) = self.member_or_self(caller, name).await?;
+                Ok(Some((org, id, name)))
+            }
+        }
+    }
+
+    async fn other_operator_token(&self, but: TokenId) -> Result<bool, Error> {
+        let (ids, _) = self.records().scan_all(&self.records().tokens(None)).await?;
+        let index = self.records().tokens(None);
+        let others = ids.iter().filter_map(|found| index.id(&found.key)).map(TokenId::from_bytes);
+        let keys: Vec<_> = others.filter(|id| *id != but).map(keyspace::token).collect();
+        let now = self.now();
+        let works =
+            |token: &TokenRecord| token.revoked_at.is_none() && token.expires_at.is_none_or(|at| at > now);
+        Ok(self.records().get_all(&keys).await?.iter().flatten().any(works))
+    }
+}
+
+impl NewToken {
+    fn parts(&self) -> Vec<Vec<u8>> {
+        let text = |text: Option<&str>| text.map_or_else(Vec::new, |text| format!("={text}").into());
+        vec![
+            text(self.member.as_ref().map(MemberName::as_str)),
+            self.ttl.map_or_else(Vec::new, |ttl| ttl.as_millis().to_be_bytes().into()),
+            text(self.label.as_ref().map(Label::as_str)),
+        ]
+    }
+}
+
+impl TokenRecord {
+    pub(crate) fn new(mint: &Mint, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
+        Self {
+            id: TokenId::from_bytes(mint.id),
+            hash: mint.hash(),
+            member,
+            label: None,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+        }
+    }
+
+    pub(crate) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+        let index = tx.records().tokens(self.member.map(|(org, _)| org)).key(self.id.as_bytes());
+        tx.put(&keyspace::token(self.id), self)?;
+        tx.put(&index, &self.member.map(|(_, member)| member))?;
+        Ok(())
+    }
+
+    fn shown(self, member: Option<MemberName>) -> Token {
+        let Self { id, hash: _, member: _, label, created_at, expires_at, revoked_at } = self;
+        Token { id, member, label, created_at, expires_at, revoked_at }
+    }
+}

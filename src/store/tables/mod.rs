@@ -1,0 +1,3 @@
+//! The tables: where each record is kept.
+
+pub(crate) mod keyspace;
