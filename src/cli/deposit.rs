@@ -6,11 +6,14 @@ use super::pinned_keys::StoreAddress;
 use super::{CliContext, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
-use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
+use crate::domain::attributes::AttributesPatch;
+use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
-use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest};
+use crate::wire::{
+    AttributesRequest, CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest,
+};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]
@@ -20,9 +23,7 @@ pub(crate) struct DepositSpec {
     pub(crate) scope: ScopeKind,
     pub(crate) kind: Option<Kind>,
     pub(crate) delivery: Option<Delivery>,
-    pub(crate) auto_install: Option<bool>,
-    pub(crate) plugin: Option<PluginName>,
-    pub(crate) category: Option<Category>,
+    pub(crate) attributes: AttributesPatch,
     pub(crate) allow_refused: bool,
 }
 
@@ -35,9 +36,7 @@ impl DepositSpec {
             scope,
             kind: None,
             delivery: None,
-            auto_install: None,
-            plugin: None,
-            category: None,
+            attributes: AttributesPatch::default(),
             allow_refused: false,
         }
     }
@@ -125,9 +124,7 @@ impl DepositClient {
             scope: wanted.scope,
             kind: wanted.kind.unwrap_or(Kind::Encrypted),
             delivery: wanted.delivery.unwrap_or(Delivery::Variable),
-            auto_install: wanted.auto_install.unwrap_or(true),
-            plugin: text(&wanted.plugin),
-            category: text(&wanted.category),
+            attributes: AttributesRequest::from(&wanted.attributes.to_attributes()),
             value: None,
             value_base64: None,
             sealed: None,
@@ -145,12 +142,7 @@ impl DepositClient {
         value: &SecretValue,
         if_version: Option<&str>,
     ) -> Result<SecretView, CliError> {
-        let change = UpdateSecretRequest {
-            auto_install: wanted.auto_install,
-            plugin: text(&wanted.plugin),
-            category: text(&wanted.category),
-        };
-        let unchanged = change.auto_install.is_none() && change.plugin.is_none() && change.category.is_none();
+        let change = (!wanted.attributes.is_empty()).then(|| UpdateSecretRequest::from(&wanted.attributes));
         let replacement = ReplaceSecretRequest {
             value: None,
             value_base64: None,
@@ -160,7 +152,7 @@ impl DepositClient {
             kind: wanted.kind,
             delivery: wanted.delivery,
             allow_refused: wanted.allow_refused,
-            change: (!unchanged).then_some(change),
+            change,
         };
         let (client, depositor) = (&mut self.client, &mut self.depositor);
         Ok(depositor.replace(client, existing, replacement, value, if_version, &mut Kernel).await?)

@@ -46,9 +46,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
                 let wanted = DepositSpec {
                     kind: said.kind,
                     delivery: said.delivery,
-                    auto_install: said.auto_install,
-                    plugin: said.plugin,
-                    category: said.category,
+                    attributes: said.attributes,
                     allow_refused: said.allow_refused,
                     ..DepositSpec::of(name, scope)
                 };
@@ -66,6 +64,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attributes::FieldPatch;
     use crate::domain::name::{Category, PluginName};
     use crate::domain::value::{Delivery, Kind};
 
@@ -84,11 +83,14 @@ mod tests {
         let names: Vec<_> = lines.iter().map(|line| line.wanted.name.to_string()).collect();
         assert_eq!(names, ["A", "openai-api-key", "B", "REGION", "KEY"]);
         assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 5, 6, 8, 10]);
-        assert_eq!(lines[0].wanted.auto_install, None);
-        assert_eq!(lines[1].wanted.auto_install, Some(false));
-        assert_eq!(lines[1].wanted.plugin.as_ref().map(PluginName::as_str), Some("@acme/db"));
-        assert_eq!(lines[1].wanted.category.as_ref().map(Category::as_str), Some("api_key"));
-        assert_eq!(lines[2].wanted.plugin, None);
+        assert_eq!(lines[0].wanted.attributes.auto_install, None);
+        assert_eq!(lines[1].wanted.attributes.auto_install, Some(false));
+        assert_eq!(
+            lines[1].wanted.attributes.plugin,
+            FieldPatch::Set(PluginName::parse("@acme/db").unwrap())
+        );
+        assert_eq!(lines[1].wanted.attributes.category, FieldPatch::Set(Category::parse("api_key").unwrap()));
+        assert_eq!(lines[2].wanted.attributes.plugin, FieldPatch::Keep);
         assert_eq!(lines[3].wanted.kind, Some(Kind::Plain));
         assert_eq!(lines[4].wanted.delivery, Some(Delivery::File));
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::error::CommandResult;
 use super::paged_list::PagedList;
-use super::{CliContext, connect, paged_list};
+use super::{CliContext, attributes, connect, paged_list};
 use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
@@ -44,37 +44,24 @@ impl ListArgs {
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages =
             Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
-        let shown = PagedList {
-            json: self.json,
-            limit: None,
-            headings: [
-                "NAME",
-                "EXPORTED AS",
-                "SCOPE",
-                "TYPE",
-                "INSTALL",
-                "PLUGIN",
-                "CATEGORY",
-                "UPDATED",
-                "HINT",
-            ],
-            row,
-            empty: "no secrets",
-        };
+        let [install, plugin, category] = attributes::COLUMNS;
+        let headings = ["NAME", "EXPORTED AS", "SCOPE", "TYPE", install, plugin, category, "UPDATED", "HINT"];
+        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no secrets" };
         paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
 fn row(secret: SecretView) -> [String; 9] {
     let scope = scope(&secret);
+    let [install, plugin, category] = attributes::cells(secret.attributes);
     [
         secret.name,
         secret.env,
         scope,
         secret.kind.to_string(),
-        if secret.auto_install { "on" } else { "off" }.to_owned(),
-        secret.plugin.unwrap_or_default(),
-        secret.category.unwrap_or_default(),
+        install,
+        plugin,
+        category,
         secret.updated_at,
         secret.hint.unwrap_or_default(),
     ]

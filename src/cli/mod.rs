@@ -2,6 +2,7 @@
 //! a plain setting, and none is taken from the command line.
 
 mod arguments;
+mod attributes;
 mod audit;
 mod backup;
 mod boots;

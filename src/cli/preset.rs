@@ -161,11 +161,13 @@ impl PresetDeposit<'_> {
         let name = SecretName::parse(&field.name).map_err(unknown)?;
         let env = field.usual.as_deref().filter(|_| self.usual_names);
         let category = Category::parse(&preset.category).map_err(unknown)?;
+        let mut attributes = self.like.attributes.clone();
+        attributes.category = attributes.category.or_set(category);
         Ok(DepositSpec {
             name,
             env: env.map(EnvName::parse).transpose().map_err(unknown)?,
             kind: self.like.kind.or(Some(field.kind)),
-            category: self.like.category.clone().or(Some(category)),
+            attributes,
             ..self.like.clone()
         })
     }

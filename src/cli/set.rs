@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::attributes::AttributeArgs;
 use super::deposit::{DepositClient, DepositSpec};
 use super::error::{CliError, CommandResult};
 use super::preset::PresetDeposit;
 use super::{CliContext, connect, input, output, usage};
-use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};
+use crate::domain::name::{EnvName, NameError, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 use crate::process::Exit;
@@ -50,15 +51,8 @@ pub(crate) struct SetArgs {
     /// Sensitive (default for a new one): the value is sealed and never shown
     #[arg(long, conflicts_with = "plain")]
     pub(crate) encrypted: bool,
-    /// Keep it back from boots that do not name it
-    #[arg(long)]
-    pub(crate) no_install: bool,
-    /// The plugin that needs it
-    #[arg(long, value_name = "PLUGIN")]
-    pub(crate) plugin: Option<String>,
-    /// The category that it is shown under
-    #[arg(long, value_name = "CATEGORY")]
-    pub(crate) category: Option<String>,
+    #[command(flatten)]
+    pub(crate) attributes: AttributeArgs,
     /// Export it under exactly this name
     #[arg(long = "as", value_name = "ENV")]
     pub(crate) env: Option<String>,
@@ -123,22 +117,15 @@ impl SetArgs {
         let name =
             SecretName::parse(name).map_err(|error| CliError::refused(error).maybe_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
-        let parsed = |text: &Option<String>| text.clone();
         Ok(DepositSpec {
-            env: parsed(&self.env).map(|env| named(EnvName::parse(&env), "--as")).transpose()?,
+            env: self.env.as_deref().map(|env| named(EnvName::parse(env), "--as")).transpose()?,
             kind: match (self.plain, self.encrypted) {
                 (true, _) => Some(Kind::Plain),
                 (_, true) => Some(Kind::Encrypted),
                 _ => None,
             },
             delivery: self.as_file.then_some(Delivery::File),
-            auto_install: self.no_install.then_some(false),
-            plugin: parsed(&self.plugin)
-                .map(|name| named(PluginName::parse(&name), "--plugin"))
-                .transpose()?,
-            category: parsed(&self.category)
-                .map(|name| named(Category::parse(&name), "--category"))
-                .transpose()?,
+            attributes: self.attributes.patch()?,
             allow_refused: self.allow_refused,
             ..DepositSpec::of(name, scope)
         })
@@ -159,7 +146,7 @@ pub(crate) fn told(stored: &SecretView, new: bool) -> String {
     if stored.delivery == Delivery::File {
         about.push("as a file".to_owned());
     }
-    if !stored.auto_install {
+    if !stored.attributes.auto_install {
         about.push("not installed unless asked for".to_owned());
     }
     about.push(format!("version {}", stored.version));

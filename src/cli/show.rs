@@ -5,7 +5,7 @@ use clap::Args;
 use super::error::CommandResult;
 use super::list::scope;
 use super::selector::{SelectorArgs, find};
-use super::{CliContext, connect, table};
+use super::{CliContext, attributes, connect, table};
 use crate::domain::value::Kind;
 use crate::process::Exit;
 use crate::wire::SecretView;
@@ -37,26 +37,25 @@ impl ShowArgs {
 /// What is shown of a secret.
 pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
     let scope = scope(&secret);
-    let install = if secret.auto_install { "on" } else { "off: only for boots that name it" };
     let value = match secret.value {
         Some(value) => String::from_utf8_lossy(value.into_secret().expose()).into_owned(),
         None if secret.kind == Kind::Plain => "(not shown to you)".to_owned(),
         None => secret.hint.map_or_else(|| "(write-only)".to_owned(), |hint| format!("{hint} (write-only)")),
     };
-    vec![
+    let known = [
         ("name", secret.name),
         ("exported as", secret.env),
         ("scope", scope),
         ("type", secret.kind.to_string()),
         ("delivery", secret.delivery.to_string()),
-        ("auto-install", install.to_owned()),
-        ("plugin", secret.plugin.unwrap_or_default()),
-        ("category", secret.category.unwrap_or_default()),
+    ];
+    let rest = [
         ("value", value),
         ("version", secret.version),
         ("author", secret.author.unwrap_or_default()),
         ("created", secret.created_at),
         ("updated", secret.updated_at),
         ("id", secret.id),
-    ]
+    ];
+    known.into_iter().chain(attributes::fields(secret.attributes)).chain(rest).collect()
 }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use super::layout::{Shell, Trouble, sentence, show};
 use super::multipart::{Form, carried};
 use super::preset::Choice;
-use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
+use super::{attributes, redirect};
 use crate::api::Api;
 use crate::api::extract::LARGE_BODY;
 use crate::api::problem::ApiError;
@@ -21,7 +21,7 @@ use crate::domain::secret::{Scope, ScopeKind};
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::store::Written;
 use crate::wire;
-use crate::wire::Code;
+use crate::wire::{AttributesRequest, Code};
 
 #[derive(Template)]
 #[template(path = "deposit.html", config = "src/api/console/askama.toml")]
@@ -46,19 +46,18 @@ pub(crate) struct Filling {
     pub(crate) shared: bool,
     pub(crate) plain: bool,
     pub(crate) file: bool,
-    pub(crate) plugin: String,
-    pub(crate) category: String,
-    pub(crate) auto_install: bool,
+    pub(crate) attributes: AttributesRequest,
     pub(crate) allow_refused: bool,
 }
 
 impl FromQuery for Filling {
-    const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
+    const NAMES: &'static [&'static str] =
+        &["name", attributes::QUERY_NAMES[0], attributes::QUERY_NAMES[1], "scope"];
 
     fn read(query: &mut QueryReader) -> Self {
+        let attributes = attributes::read_query(query);
         let mut text = |name| query.text(name, 200).unwrap_or_default();
-        let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
-        Self { name, plugin, category, shared: scope == "shared", auto_install: true, ..Self::default() }
+        Self { name: text("name"), shared: text("scope") == "shared", attributes, ..Self::default() }
     }
 }
 
@@ -71,9 +70,7 @@ impl Filling {
             shared: text("scope") == "shared",
             plain: text("type") == "plain",
             file: text("delivery") == "file",
-            plugin: text("plugin"),
-            category: text("category"),
-            auto_install: form.has("auto_install"),
+            attributes: attributes::read_form(form),
             allow_refused: form.has("allow_refused"),
         }
     }
@@ -88,9 +85,7 @@ impl Filling {
             scope: if self.shared { ScopeKind::Shared } else { ScopeKind::Private },
             kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
             delivery: if self.file { Delivery::File } else { Delivery::Variable },
-            auto_install: self.auto_install,
-            plugin: filled(&self.plugin),
-            category: filled(&self.category),
+            attributes: self.attributes.clone(),
             value: text,
             value_base64: base64,
             sealed: None,

@@ -8,18 +8,19 @@ use http::StatusCode;
 
 use super::layout::{Shell, Trouble, sentence, show};
 use super::multipart::Form;
-use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
+use super::{attributes, redirect};
 use crate::api::Api;
 use crate::api::extract::LARGE_BODY;
 use crate::api::problem::ApiError;
+use crate::api::secrets::checked_attributes;
 use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind};
 use crate::domain::value::Kind;
 use crate::store::{ImportAsk, ImportReport};
-use crate::wire::Code;
+use crate::wire::{AttributesRequest, Code};
 
 #[derive(Template)]
 #[template(path = "import.html", config = "src/api/console/askama.toml")]
@@ -38,9 +39,7 @@ struct Filling {
     shared: bool,
     existing: &'static str,
     plain: bool,
-    auto_install: bool,
-    plugin: String,
-    category: String,
+    attributes: AttributesRequest,
 }
 
 impl Default for Filling {
@@ -49,9 +48,7 @@ impl Default for Filling {
             shared: false,
             existing: ExistingPolicy::Replace.as_str(),
             plain: false,
-            auto_install: true,
-            plugin: String::new(),
-            category: String::new(),
+            attributes: AttributesRequest::default(),
         }
     }
 }
@@ -64,9 +61,7 @@ impl Filling {
             shared: text("scope") == "shared",
             existing: existing.as_str(),
             plain: text("type") == "plain",
-            auto_install: form.has("auto_install"),
-            plugin: text("plugin"),
-            category: text("category"),
+            attributes: attributes::read_form(form),
         }
     }
 }
@@ -114,19 +109,12 @@ async fn import(
         ApiError::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
-    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let ask = ImportAsk {
         text,
         scope: if filling.shared { ScopeKind::Shared } else { ScopeKind::Private },
         existing: filling.existing.parse().unwrap_or(ExistingPolicy::Replace),
         kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
-        auto_install: filling.auto_install,
-        plugin: named(&filling.plugin)
-            .map(|name| crate::api::members::name_in("plugin", &name))
-            .transpose()?,
-        category: named(&filling.category)
-            .map(|name| crate::api::members::name_in("category", &name))
-            .transpose()?,
+        attributes: checked_attributes(filling.attributes.parse())?,
     };
     Ok(api.store().import(&visitor.caller, ask, preview).await?)
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod assets;
+mod attributes;
 mod audit;
 mod boots;
 mod cookies;

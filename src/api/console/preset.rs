@@ -210,9 +210,10 @@ fn body(
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },
         kind: field.kind,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: Some(preset.category.to_string()),
+        attributes: wire::AttributesRequest {
+            category: Some(preset.category.to_string()),
+            ..Default::default()
+        },
         value: text,
         value_base64: base64,
         sealed: None,

@@ -7,9 +7,9 @@ use axum::response::Response;
 use super::deposit::{no_value, told};
 use super::layout::{Shell, Trouble, show};
 use super::multipart::{Form, carried};
-use super::redirect;
 use super::secret_row::{Row, Tag, Tags, When, quoted};
 use super::session::{Posted, Visitor};
+use super::{attributes, redirect};
 use crate::api::Api;
 use crate::api::extract::{LARGE_BODY, PathParam};
 use crate::api::problem::ApiError;
@@ -170,11 +170,7 @@ pub(crate) async fn edit(
     posted: Posted,
 ) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
-    let change = wire::UpdateSecretRequest {
-        auto_install: Some(form.has("auto_install")),
-        plugin: Some(form.text("plugin").unwrap_or_default()),
-        category: Some(form.text("category").unwrap_or_default()),
-    };
+    let change = attributes::read_edit_form(&form);
     match changed(&api, &visitor, id, &form, change).await {
         Ok(secret) => {
             Ok(back(&visitor, id, &format!("{} is changed; its value and version stay.", secret.meta.name)))

@@ -9,6 +9,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
 use crate::store::Secret;
+use crate::wire::AttributesRequest;
 
 /// A time: for machines, and to the minute for people.
 #[derive(Clone)]
@@ -104,13 +105,12 @@ pub(crate) struct Row {
     pub(crate) env: String,
     pub(crate) scope: &'static str,
     pub(crate) owner: String,
-    pub(crate) plugin: String,
+    pub(crate) attributes: AttributesRequest,
     pub(crate) category: Option<Tag>,
     pub(crate) encrypted: bool,
     pub(crate) file: bool,
     /// The redacted form, or the value of a plain one.
     pub(crate) shown: String,
-    pub(crate) auto_install: bool,
     pub(crate) version: String,
     /// Enough of it to tell two apart.
     pub(crate) short_version: String,
@@ -135,15 +135,14 @@ impl Row {
             env: meta.env.to_string(),
             scope: meta.scope.kind().as_str(),
             owner: text(owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string())),
-            plugin: text(meta.plugin.map(|plugin| plugin.to_string())),
-            category: meta.category.map(|category| tags.find(category.as_str())),
+            attributes: AttributesRequest::from(&meta.attributes),
+            category: meta.attributes.category.map(|category| tags.find(category.as_str())),
             encrypted: meta.kind == Kind::Encrypted,
             file: meta.delivery == crate::domain::value::Delivery::File,
             shown: match plain {
                 Some(plain) => shortened(&plain),
                 None => text(meta.hint.map(|hint| hint.to_string())),
             },
-            auto_install: meta.auto_install,
             short_version: version.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect(),
             version,
             updated: When::of(meta.updated_at),

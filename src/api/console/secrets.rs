@@ -209,7 +209,7 @@ fn grouped(rows: Vec<Row>, by_plugin: bool) -> Vec<Group> {
     }
     let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for row in rows {
-        groups.entry(row.plugin.clone()).or_default().push(row);
+        groups.entry(row.attributes.plugin.clone().unwrap_or_default()).or_default().push(row);
     }
     let without = groups.remove("");
     let named = groups.into_iter().map(|(title, rows)| Group { title, rows });

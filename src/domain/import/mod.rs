@@ -79,7 +79,7 @@ pub struct Assignment {
     pub value: SecretValue,
 }
 
-pub use attributes::{Attributes, CommentFault, attributes};
+pub use attributes::{CommentFault, LineOptions, attributes};
 
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

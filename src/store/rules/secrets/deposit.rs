@@ -69,9 +69,7 @@ impl Store {
                 scope,
                 kind: new.kind,
                 delivery: new.delivery,
-                auto_install: new.auto_install,
-                plugin: new.plugin.clone(),
-                category: new.category.clone(),
+                attributes: new.attributes.clone(),
                 version,
                 hint: prepared.hint.clone(),
                 allow_refused,
@@ -135,7 +133,7 @@ impl Store {
                 author,
                 ..before.meta.clone()
             };
-            new.change.apply(&mut meta);
+            new.change.apply(&mut meta.attributes);
             let event = caller.event(told).about(about).detail(DetailKey::Previous, before.meta.version);
             let reads = vec![keyspace::keys().to_vec(), before.key(self.records()).to_vec()];
             let made =
@@ -336,19 +334,11 @@ impl Done {
 
 impl NewSecret {
     fn request(&self, scope: Scope) -> Request<'_> {
-        let attributes = (
-            &self.name,
-            &self.env,
-            scope,
-            self.kind,
-            self.delivery,
-            self.auto_install,
-            &self.plugin,
-            &self.category,
-            self.allow_refused,
-        );
-        let mut parts = vec![postcard::to_allocvec(&attributes).unwrap_or_default()];
-        let value = match &self.deposit {
+        // All fields by name: one that is left out here could change unseen between two requests of one key.
+        let Self { name, env, scope: _, owner: _, kind, delivery, attributes, deposit, allow_refused } = self;
+        let metadata = (name, env, scope, kind, delivery, attributes, allow_refused);
+        let mut parts = vec![postcard::to_allocvec(&metadata).unwrap_or_default()];
+        let value = match deposit {
             Deposit::Value(value) => Some(value.expose()),
             Deposit::Sealed(sealed) => {
                 let sealed = (sealed.id, sealed.version, &sealed.value, &sealed.hint);
