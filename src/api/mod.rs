@@ -105,7 +105,7 @@ impl Api {
     pub fn router(&self) -> Router {
         let router = match self.0.boots_only.load(Relaxed) {
             true => boot_parts().0,
-            false => parts().0.merge(console::routes(self)),
+            false => parts().0.merge(console::routes()),
         };
         router
             .method_not_allowed_fallback(wrong_method)

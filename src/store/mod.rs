@@ -14,13 +14,15 @@ mod tests;
 pub use self::engine::clock::{Clock, Entropy, KernelEntropy, SystemClock};
 pub use self::engine::failure::{Coded, Failure};
 pub use self::rules::audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
-pub use self::rules::auth::{AuthError, Caller};
+pub use self::rules::auth::AuthError;
 pub use self::rules::backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use self::rules::boots::{
     Boot, BootAsk, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
 };
+pub use self::rules::caller::Caller;
 pub use self::rules::catalog::{
-    Assignment, CategoryState, Need, NewCategory, NewPlugin, PluginState, SetVariables, Statistics, Variable,
+    CategoryState, Need, NewCategory, NewPlugin, PluginState, SetVariables, Statistics, Variable,
+    VariableAssignment,
 };
 pub use self::rules::error::Error;
 pub use self::rules::init::{Init, InitError, Initialized, OpenError};

@@ -21,7 +21,7 @@ fn explain_tells_what_from_where_and_why() {
          VARIABLE        FROM         SECRET                     SHADOWS\n\
          DATABASE_URL    environment  dropsafe:db-url (private)\n\
          OPENAI_API_KEY  private      openai-api-key             environment\n\
-         and 1 variable of the environment as they are\n\
+         and 1 unchanged variable of the environment\n\
          \n\
          Not exported:\n\
          SECRET  WOULD BE  SCOPE   REASON\n\
@@ -44,9 +44,7 @@ fn explain_shows_what_would_stop_a_boot() {
     let ran = run(agent(["explain", "--require", "off"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!(ran.code, Some(78));
     assert!(
-        ran.out.contains(
-            "A boot would not start:\noff is required and missing: it is kept with auto-install off"
-        ),
+        ran.out.contains("A boot would not start:\noff is required and missing: it is not auto-installed"),
         "{}",
         ran.out
     );

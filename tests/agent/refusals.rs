@@ -142,7 +142,7 @@ fn names_that_stand_in_the_way_are_all_told() {
     assert_eq!(status, Some(78));
     for part in [
         "A refers to the secret gone, which is not in scope",
-        "B refers to the secret off, which is kept with auto-install off",
+        "B refers to the secret off, which is not auto-installed",
         "the store may not set LD_PRELOAD on this machine",
         "NEED is required and missing",
     ] {

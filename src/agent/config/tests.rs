@@ -2,13 +2,20 @@
 
 use clap::Parser;
 
+use tracing::level_filters::LevelFilter;
+
 use super::*;
-use crate::agent::flags::Flags;
+use crate::agent::arguments::AgentArgs;
+use crate::agent::log::LogFormat;
 use crate::agent::machine::fake::FakeFiles;
 
-fn read_all(flags: &[&str], variables: &[(&str, &str)], files: FakeFiles) -> Result<(Settings, Own), String> {
+fn read_all(
+    flags: &[&str],
+    variables: &[(&str, &str)],
+    files: FakeFiles,
+) -> Result<(AgentSettings, LocalVariables), String> {
     let line = ["dropsafe-agent", "check"].iter().chain(flags);
-    let options = Flags::try_parse_from(line).unwrap().options;
+    let options = AgentArgs::try_parse_from(line).unwrap().settings;
     let environment = Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())));
     read(&options, &environment, &files).map_err(|faults| faults.to_string())
 }
@@ -19,13 +26,13 @@ fn yaml(text: &str) -> FakeFiles {
 
 #[test]
 fn nothing_need_be_set() {
-    let (settings, own) = read_all(&[], &[], FakeFiles::default()).unwrap();
+    let (settings, local) = read_all(&[], &[], FakeFiles::default()).unwrap();
     assert_eq!(settings.deadline, Duration::from_secs(30));
     assert_eq!(settings.on_outage, OnOutage::Fail);
     assert_eq!(settings.layers, Layer::ALL);
     assert_eq!(settings.plugins, None);
-    assert_eq!(settings.log, Log { format: LogFormat::Text, level: LevelFilter::WARN });
-    assert!(settings.warnings.is_empty() && own.given.is_empty());
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Text, level: LevelFilter::WARN });
+    assert!(settings.warnings.is_empty() && local.variables.is_empty());
 }
 
 #[test]
@@ -38,12 +45,12 @@ fn a_flag_is_above_the_environment_and_that_above_the_file() {
     assert_eq!(deadline(&[], &[("DROPSAFE_DEADLINE", "2s")]), 2);
     assert_eq!(deadline(&[], &[("DROPSAFE_DEADLINE", "")]), 3);
     let (settings, _) = read_all(&["--require", "a,b", "--require", "d"], &[], files()).unwrap();
-    assert_eq!(settings.require.iter().map(Wanted::as_str).collect::<Vec<_>>(), ["a", "b", "d"]);
+    assert_eq!(settings.require.iter().map(RequestedName::as_str).collect::<Vec<_>>(), ["a", "b", "d"]);
 }
 
 #[test]
 fn everything_in_the_file_is_read() {
-    let (settings, own) = read_all(
+    let (settings, local) = read_all(
         &[],
         &[("DROPSAFE_CONFIG", "/a.yaml")],
         FakeFiles::default().with("/d.env", "x=1\n").with(
@@ -71,16 +78,16 @@ fn everything_in_the_file_is_read() {
     assert_eq!(settings.plugins.map(|plugins| plugins.len()), Some(1));
     assert_eq!(settings.layers, [Layer::Environment, Layer::Private, Layer::Shared]);
     assert_eq!(settings.machine.as_deref(), Some("web-1"));
-    assert_eq!(settings.log, Log { format: LogFormat::Json, level: LevelFilter::DEBUG });
-    let own: Vec<(String, &[u8])> = own
-        .given
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Json, level: LevelFilter::DEBUG });
+    let set: Vec<(String, &[u8])> = local
+        .variables
         .iter()
-        .zip(&own.values)
-        .map(|(given, value)| (format!("{}:{}", given.layer, given.name.display()), value.expose()))
+        .zip(&local.values)
+        .map(|(local, value)| (format!("{}:{}", local.layer, local.name.display()), value.expose()))
         .collect();
-    let own: Vec<(&str, &[u8])> = own.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let set: Vec<(&str, &[u8])> = set.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(
-        own,
+        set,
         [
             ("secrets:OPENAI_API_KEY", &b"hunter2"[..]),
             ("secrets:PORT", b"080"),
@@ -157,8 +164,8 @@ fn what_is_odd_is_told_and_no_fault() {
     assert_eq!(
         settings.warnings,
         [
-            "/etc/dropsafe/agent.yaml holds values and others may read it: chmod 0600 /etc/dropsafe/agent.yaml",
-            "DROPSAFE_DEADLIN is no setting; did you mean DROPSAFE_DEADLINE?"
+            "/etc/dropsafe/agent.yaml holds secrets and other users may read it: run chmod 0600 /etc/dropsafe/agent.yaml",
+            "DROPSAFE_DEADLIN is not a setting; did you mean DROPSAFE_DEADLINE?"
         ]
     );
 }

@@ -14,7 +14,7 @@ use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::plugins::named;
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{NoParams, QueryParams};
-use crate::store::{Assignment, Variable};
+use crate::store::{Variable, VariableAssignment};
 use crate::wire::{Code, SetVariablesRequest, SetVariablesResponse, VariableView, VariablesView, paths};
 
 /// Shown for a value of which no redacted form is kept.
@@ -64,7 +64,7 @@ async fn set_face_secrets(
         // A text that is no name may be a value, so it is not repeated.
         let Some(env) = named(&mut errors, "secrets", &name) else { continue };
         let value = Some(value.into_secret()).filter(|value| !value.is_empty());
-        assignments.push(Assignment { env, value });
+        assignments.push(VariableAssignment { env, value });
     }
     errors.into_result()?;
     let set = api.store().set_variables(&caller, assignments).await?;

@@ -1,4 +1,4 @@
-//! How many denials the audit trail takes: a flood of guesses must not fill the disk. What was left out is counted.
+//! Limits the denials in the audit log: a flood of guesses must not fill the disk. Dropped denials are counted.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,30 +10,31 @@ const BURST: f64 = 200.0;
 const RATE: f64 = 20.0;
 
 /// A token bucket.
-pub(crate) struct Denials(Mutex<Bucket>);
+pub(crate) struct DenialLimiter(Mutex<Bucket>);
 
 struct Bucket {
     left: f64,
     at: Timestamp,
-    left_out: u64,
+    dropped: u64,
 }
 
-impl Denials {
+impl DenialLimiter {
     pub(crate) fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Bucket { left: BURST, at: now, left_out: 0 }))
+        Self(Mutex::new(Bucket { left: BURST, at: now, dropped: 0 }))
     }
 
-    /// Whether one more is taken; then also how many before it were not.
+    /// Takes a token. Returns how many denials were dropped since the last entry, or `None` if this one is dropped too.
     pub(crate) fn admit(&self, now: Timestamp) -> Option<u64> {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Refilled when it is used, so that no timer is needed.
         bucket.left = BURST.min(bucket.left + now.since(bucket.at).as_secs_f64() * RATE);
         bucket.at = now;
         if bucket.left < 1.0 {
-            bucket.left_out += 1;
+            bucket.dropped += 1;
             return None;
         }
         bucket.left -= 1.0;
-        Some(std::mem::take(&mut bucket.left_out))
+        Some(std::mem::take(&mut bucket.dropped))
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_counted() {
         let start = Timestamp::from_millis(0);
-        let denials = Denials::new(start);
+        let denials = DenialLimiter::new(start);
         let taken = (0..1000).filter(|_| denials.admit(start).is_some()).count();
         assert_eq!(taken, 200);
         assert_eq!(denials.admit(Timestamp::from_millis(100)), Some(800));

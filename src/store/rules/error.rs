@@ -1,4 +1,4 @@
-//! What operations fail with. No error holds a value, or tells of another organization.
+//! The errors of operations. No error holds a value or reveals anything about another organization.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::domain::role::Denied;
 use crate::domain::value::ValueError;
 use crate::store::engine::failure::{Coded, Failure};
 
-/// Why an operation was refused. Boots, credentials and unlocking have their own.
+/// Why an operation was refused. Boots, authentication and unlocking have their own errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller may not.
+    /// The caller has no permission.
     #[error(transparent)]
     Forbidden(#[from] Denied),
-    /// A value was asked for. It leaves by a boot or not at all.
+    /// Values leave the store only by boots.
     #[error("values are write-only: no one reads one back")]
     WriteOnly,
-    /// It is not there, or not visible to the caller.
+    /// It does not exist, or the caller may not see it.
     #[error("there is no such {what} here")]
     NotFound {
         /// `secret`, `member`, `token`, `ticket`, `boot`, `organization`, `key slot`, `plugin`, `category`.
         what: &'static str,
     },
-    /// The request contradicts itself or a limit; says which field and what is wrong, never its content.
+    /// A field is invalid. The error never holds its content.
     #[error("{field}: {why}")]
     Invalid {
         /// Name of the field as in the API.
@@ -35,14 +35,14 @@ pub enum Error {
     /// Another secret of the same owner and scope has this name or is exported under it.
     #[error("the secret {name} of this scope is already exported as {env}")]
     NameTaken {
-        /// The secret that has it.
+        /// The secret that has the name.
         id: SecretId,
         /// Its name.
         name: SecretName,
         /// The name it is exported as.
         env: EnvName,
     },
-    /// Another member or organization of that name is there.
+    /// A member or organization of that name exists.
     #[error("there is already a {what} of that name")]
     Taken {
         /// `member` or `organization`.
@@ -62,7 +62,7 @@ pub enum Error {
     /// `if_match` names another version.
     #[error("the secret has another version")]
     VersionMismatch,
-    /// Sealed to a deposit key that is not accepted any more.
+    /// The value is sealed to a deposit key that is no longer accepted.
     #[error("sealed to generation {sealed}, and the deposit key has generation {current}")]
     StaleGeneration {
         /// The sealed value's.
@@ -70,25 +70,25 @@ pub enum Error {
         /// The current one.
         current: u32,
     },
-    /// No release key in memory.
+    /// No release key is in memory.
     #[error("the store is locked")]
     Locked,
-    /// The last key slot stays.
+    /// The last key slot cannot be removed.
     #[error("the last key slot cannot be removed")]
     LastKeyslot,
-    /// The last admin stays.
+    /// The last admin cannot be removed or demoted.
     #[error("the last admin of an organization cannot be removed or demoted")]
     LastAdmin,
-    /// The same idempotency key came with another body.
+    /// The idempotency key was used with another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
-    /// The state stands in the way.
+    /// The current state does not allow it.
     #[error("{why}")]
     Conflict {
-        /// What stands in the way.
+        /// The reason.
         why: &'static str,
     },
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -146,7 +146,7 @@ impl Coded for Error {
     }
 }
 
-/// A person has to unlock it, so there is no point in asking often.
+/// A locked store stays locked until a person unlocks it, so that frequent retries are useless.
 pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 
 fn value_code(error: &ValueError) -> Code {

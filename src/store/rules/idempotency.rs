@@ -13,22 +13,22 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Record};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
 /// How long a key is remembered.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 const MAX_KEY: usize = 200;
 
-/// What a request was answered with.
+/// The first answer to a request.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) at: Timestamp,
     request: [u8; 16],
-    /// Of the value, and which process could tell.
+    /// Hashes of the process that computed it and of the value.
     value: Option<([u8; 16], [u8; 16])>,
-    /// None when the first answer held a credential, which is kept nowhere.
+    /// `None` if the first answer held a credential, which is stored nowhere.
     answer: Option<Bytes>,
 }
 
@@ -36,38 +36,39 @@ impl Record for Answer {}
 
 impl Answer {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        self.at.plus(KEPT) <= now
+        self.at.plus(REMEMBERED) <= now
     }
 }
 
-/// A request that may be a repetition.
+/// A request that may repeat an earlier one.
 pub(crate) struct Repeatable {
     key: Key<Answer>,
     request: [u8; 16],
     value: Option<([u8; 16], [u8; 16])>,
 }
 
-/// Told apart from other operations, organizations and callers.
-pub(crate) struct Request<'a> {
+/// A request to compare with the first one under its idempotency key.
+pub(crate) struct RepeatableRequest<'a> {
     pub(crate) operation: &'static str,
-    /// All of it but the value.
+    /// All of the request except the value.
     pub(crate) parts: Vec<Vec<u8>>,
     pub(crate) value: Option<&'a [u8]>,
 }
 
 impl Store {
-    /// The request under the idempotency key that came with it, if one did.
+    /// Reads the idempotency key of a request. `None` if it has none.
     pub(crate) fn repeatable(
         &self,
         caller: &Caller,
         key: Option<&str>,
-        request: Request<'_>,
+        request: RepeatableRequest<'_>,
     ) -> Result<Option<Repeatable>, Error> {
         let Some(key) = key else { return Ok(None) };
         if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             let why = "it must be 1 to 200 visible ASCII characters";
             return Err(Error::Invalid { field: "Idempotency-Key", why });
         }
+        // Part of the record's key, so that no caller meets another one's answers.
         let who: Vec<u8> = match caller.principal() {
             Principal::Operator => Vec::new(),
             Principal::Member { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
@@ -88,7 +89,7 @@ impl Store {
 }
 
 impl Repeatable {
-    /// The first answer, when this request was made before.
+    /// Returns the first answer if this request was made before.
     pub(crate) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
     where
         T: for<'de> Deserialize<'de>,
@@ -97,13 +98,16 @@ impl Repeatable {
             return Ok(None);
         };
         let other_value = match (before.value, self.value) {
+            // Another process cannot compare values, because each hashes with its own secret. It takes them for equal.
             (Some((process, before)), Some((own, value))) => process == own && before != value,
             (before, value) => before.is_some() != value.is_some(),
         };
+        // A client that reuses a key for another request has a defect, which a wrong answer would hide.
         if before.request != self.request || other_value {
             return Err(Error::IdempotencyMismatch.into());
         }
         let Some(Bytes(answer)) = before.answer else {
+            // The credential is stored nowhere, and a second one would surprise the caller.
             let why =
                 "this was already done, and its credential cannot be shown again: revoke it and make another";
             return Err(Error::Conflict { why }.into());
@@ -111,14 +115,14 @@ impl Repeatable {
         Ok(Some(postcard::from_bytes(&answer).map_err(|_| Failure::Corrupt)?))
     }
 
-    /// Keeps the answer for repetitions.
+    /// Stores the answer for repetitions.
     pub(crate) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
         let answer = postcard::to_allocvec(answer).map_err(|_| Failure::Internal)?;
         self.store(tx, Some(Bytes(answer)))
     }
 
-    /// Keeps that it was done, for an answer that holds a credential.
-    pub(crate) fn remember_done(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+    /// Stores that the request was made, without its answer, which holds a credential.
+    pub(crate) fn remember_without_answer(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
         self.store(tx, None)
     }
 
@@ -128,7 +132,7 @@ impl Repeatable {
     }
 }
 
-/// Runs `make` unless the request was answered before.
+/// Runs `make` unless the request was answered before. Also returns whether it was.
 pub(crate) fn once<T>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
@@ -146,15 +150,16 @@ where
     Ok((made, false))
 }
 
-/// As [`once`], for what a credential is made for: a repetition is refused.
+/// Runs `make`, which creates a credential. A repetition is refused.
 pub(crate) fn once_with_credential<T>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
 ) -> Result<T, Stop<Error>> {
     if let Some(repeatable) = repeatable {
+        // Fails for a repetition, because its record has no answer.
         let _: Option<()> = repeatable.first_answer(tx)?;
-        repeatable.remember_done(tx)?;
+        repeatable.remember_without_answer(tx)?;
     }
     make(tx)
 }

@@ -1,4 +1,4 @@
-//! Making a store and opening one.
+//! Creating a store and opening one.
 
 use std::sync::Arc;
 
@@ -13,18 +13,19 @@ use crate::store::engine::clock::{Clock, Entropy};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::header::Header;
 use crate::store::engine::journal::Stop;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::engine::records::Records;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{NewKeyslot, first_keys};
-use crate::store::rules::orgs::Founding;
+use crate::store::rules::orgs::OrgCreation;
 use crate::store::rules::store::{Identity, Store};
-use crate::store::rules::tokens::{Mint, TokenRecord};
+use crate::store::rules::tokens::{NewCredential, TokenRecord};
 use crate::store::tables::keyspace;
 
-/// What [`Store::init`] is told.
+/// The parameters of [`Store::init`].
 pub struct Init {
-    /// The first key slots; at least one.
+    /// The first key slots, at least one.
     pub slots: Vec<NewKeyslot>,
     /// Name of the first organization, usually `default`.
     pub org: OrgName,
@@ -32,7 +33,7 @@ pub struct Init {
     pub admin: MemberName,
 }
 
-/// What [`Store::init`] made. The credentials exist nowhere else: the store keeps hashes.
+/// The result of [`Store::init`]. The credentials exist nowhere else: the store has only their hashes.
 pub struct Initialized {
     /// The store, unlocked.
     pub store: Store,
@@ -42,20 +43,20 @@ pub struct Initialized {
     pub admin_token: Credential,
 }
 
-/// Why a store was not made.
+/// Why a store was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The byte store already holds one.
     #[error("the byte store already holds a store")]
     AlreadyInitialised,
     /// The byte store holds something else.
-    #[error("the byte store is not empty, and what it holds is no store of this program")]
+    #[error("the byte store is not empty and holds no store of this program")]
     Foreign,
     /// No key slot was given.
     #[error("at least one key slot is needed")]
     NoKeyslot,
-    /// A key slot could not be made: its secret is empty or no key file.
-    #[error("the key slot could not be made")]
+    /// A key slot's secret is empty or not a key file.
+    #[error("the key slot could not be created")]
     Keyslot,
     /// The byte store failed.
     #[error(transparent)]
@@ -68,18 +69,18 @@ pub enum OpenError {
     /// The byte store is empty.
     #[error("the byte store holds no store yet")]
     NotInitialised,
-    /// The record key is not the one that this store was made with.
+    /// The record key is not the one of this store.
     #[error("the record key is not this store's")]
     WrongRecordKey,
     /// Written by a newer version of this program.
-    #[error("the store has format {found}, and this program knows up to {known}")]
+    #[error("the store has format {found}, and this program reads up to {known}")]
     NewerFormat {
         /// The store's.
         found: u16,
-        /// The newest that is known here.
+        /// The newest that this program reads.
         known: u16,
     },
-    /// The store is somewhere else now.
+    /// The store was moved to another byte store.
     #[error("the store was moved to another byte store")]
     Moved,
     /// The byte store holds something else, or is damaged.
@@ -91,7 +92,7 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Makes a new store in an empty byte store, and opens it unlocked. All of it is one commit.
+    /// Creates a store in an empty byte store, in one commit, and opens it unlocked.
     pub async fn init(
         kv: Arc<dyn Kv>,
         record_key: RecordKey,
@@ -99,6 +100,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Entropy>,
     ) -> Result<Initialized, InitError> {
+        // A clear error for the common case. The transaction below decides for sure.
         let first = kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         match first.entries.first() {
             None => {}
@@ -110,37 +112,41 @@ impl Store {
         let id = StoreId::from_bytes(id);
         let identity = Identity { id, created_at: clock.now(), revision_base: 0 };
         let header = keyspace::header(&record_key);
-        let store = Self::start(kv, record_key, identity.clone(), clock, random, false);
+        let records = Records { kv, key: record_key, random };
+        let store = Self::start(records, identity.clone(), clock, false);
 
         let (records, now) = (Arc::clone(&store.inner.records), store.now());
         let make = move || first_keys(&records, id, init.slots, now);
+        // The derivations take seconds of a processor.
         let made = tokio::task::spawn_blocking(make).await.map_err(|_| Failure::Internal)?;
         let (keys, release) = made?;
-        let founding = Founding::new(&store, init.org, init.admin);
-        let admin_token = founding.admin_token.credential();
-        let operator = Mint::new(&store, CredentialKind::Operator);
+        let creation = OrgCreation::new(&store, init.org, init.admin);
+        let admin_token = creation.admin_token.credential();
+        let operator = NewCredential::new(&store, CredentialKind::Operator);
         let operator_token = operator.credential();
         let event = Caller::this_process().event(AuditAction::StoreInit).about(target::store());
-        let founded = Caller::this_process().event(AuditAction::OrgCreate);
+        let org_event = Caller::this_process().event(AuditAction::OrgCreate);
         let made = store.journal().run(vec![keyspace::HEADER.to_vec()], move |tx| {
+            // Fails if another process has created a store here since the scan.
             tx.put_header(&header)?;
             tx.put(&keyspace::identity(), &identity)?;
             tx.put(&keyspace::keys(), &keys)?;
             TokenRecord::new(&operator, None, tx.now()).put_new(tx)?;
             tx.audit(event.clone());
-            founding.run(tx, founded.clone()).map(drop)
+            creation.run(tx, org_event.clone()).map(drop)
         });
         made.await.map_err(|error| match error {
             Error::Taken { .. } => InitError::AlreadyInitialised,
             Error::Failure(failure) => failure.into(),
             _ => Failure::Internal.into(),
         })?;
+        // Only now: a store that could not be committed must not look unlocked.
         store.set_release(Some(release));
-        store.tend_in_background();
+        store.start_background();
         Ok(Initialized { store, operator_token, admin_token })
     }
 
-    /// Opens a store, locked. Costs the same whatever it holds.
+    /// Opens a store, locked. The cost does not depend on its size.
     pub async fn open(
         kv: Arc<dyn Kv>,
         record_key: RecordKey,
@@ -150,7 +156,7 @@ impl Store {
         Self::open_as(kv, record_key, clock, random, false).await
     }
 
-    /// As [`open`](Self::open), for a process that takes deposits and cannot be unlocked.
+    /// Opens a store in a process that takes deposits and can never be unlocked.
     pub async fn open_for_deposits(
         kv: Arc<dyn Kv>,
         record_key: RecordKey,
@@ -176,6 +182,7 @@ impl Store {
             let empty = first.entries.is_empty();
             return Err(if empty { OpenError::NotInitialised } else { OpenError::Foreign });
         };
+        // Before the other checks: the header of a moved store is not a valid one.
         if header.value == keyspace::moved_header(&record_key) {
             return Err(OpenError::Moved);
         }
@@ -188,14 +195,15 @@ impl Store {
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
         let identity = crate::store::engine::records::decode(&plain)?;
-        let store = Self::start(kv, record_key, identity, clock, random, deposits_only);
-        store.tend_in_background();
+        let records = Records { kv, key: record_key, random };
+        let store = Self::start(records, identity, clock, deposits_only);
+        store.start_background();
         Ok(store)
     }
 }
 
 impl crate::store::engine::journal::Tx<'_> {
-    /// Stores the header, which must not be there.
+    /// Stores the header. Fails if there is one.
     fn put_header(&mut self, header: &[u8]) -> Result<(), Stop<Error>> {
         if !self.is_absent(keyspace::HEADER)? {
             return Err(Error::Taken { what: "store" }.into());

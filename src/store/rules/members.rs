@@ -13,18 +13,18 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Prefix;
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::idempotency::{Request, once};
+use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::page::{Cursor, Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-/// Index records looked at for one page of a filtered list.
-const LOOK_AT: usize = 5000;
+/// Index records that are read for one page of a filtered list, at most.
+const MAX_READ: usize = 5000;
 
-/// A member to be added. It has no token yet: see [`Store::create_token`].
+/// A member to add. It has no token at first: see [`Store::create_token`].
 #[derive(Clone, Debug)]
 pub struct NewMember {
     /// Its name, unique in the organization.
@@ -46,7 +46,7 @@ pub struct Member {
     pub created_at: Timestamp,
 }
 
-/// A member, or one who was: the record stays, so that what the member wrote still has an author.
+/// A member. The record of a removed member stays, so that what the member wrote still has an author.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct MemberRecord {
     pub(crate) id: MemberId,
@@ -56,7 +56,7 @@ pub(crate) struct MemberRecord {
     pub(crate) removed_at: Option<Timestamp>,
 }
 
-/// A removed member whose secrets, tokens and tickets are still to be deleted.
+/// A removed member whose secrets, tokens and tickets are not deleted yet.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RemovalRecord {
     pub(crate) org: OrgId,
@@ -77,7 +77,7 @@ impl Store {
         self.permit(caller, Action::EditMembers, AuditAction::MemberCreate, None).await?;
         let org = caller.own_org()?;
         let parts = vec![new.name.as_str().into(), new.role.as_str().into()];
-        let request = Request { operation: "create member", parts, value: None };
+        let request = RepeatableRequest { operation: "create member", parts, value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let id = MemberId::from_bytes(self.records().random_bytes());
         let event = caller.event(AuditAction::MemberCreate).about(target::member(id, &new.name));
@@ -86,6 +86,7 @@ impl Store {
         let made = self.journal().run(reads, move |tx| {
             once(tx, repeatable.as_ref(), |tx| {
                 let name_key = tx.records().member_name(org, &new.name);
+                // The commit requires that the name stays absent, so that two requests cannot both take it.
                 if tx.has(&name_key)? {
                     return Err(Error::Taken { what: "member" }.into());
                 }
@@ -108,18 +109,19 @@ impl Store {
         Ok(made.await?.0.into())
     }
 
-    /// Members of the caller's organization, ascending by id.
+    /// Lists the members of the caller's organization, ascending by id.
     pub async fn list_members(&self, caller: &Caller, page: PageAsk) -> Result<Page<Member>, Error> {
         self.permit(caller, Action::ListMembers, AuditAction::MemberList, None).await?;
         let prefix = self.records().members(caller.own_org()?);
-        let after = self.start_of(&page)?;
+        let after = self.page_start(&page)?;
         let scanned = self.records().scan(&prefix, after.as_deref(), page.limit()).await?;
+        // From the page before removed members are left out, so that a page of removed ones still leads on.
         let next = scanned.found.last().filter(|_| scanned.more).map(|last| self.cursor(&last.key));
-        let there = scanned.found.into_iter().map(|found| found.record).filter(|m| m.removed_at.is_none());
-        Ok(Page { items: there.map(Member::from).collect(), next })
+        let members = scanned.found.into_iter().map(|found| found.record).filter(|m| m.removed_at.is_none());
+        Ok(Page { items: members.map(Member::from).collect(), next })
     }
 
-    /// One member, by name: anyone's own, and any for who may list them.
+    /// Returns a member by name. Everybody may read their own.
     pub async fn member(&self, caller: &Caller, name: &MemberName) -> Result<Member, Error> {
         if caller.member().is_none_or(|(_, own)| own != name) {
             self.permit(caller, Action::ListMembers, AuditAction::MemberList, None).await?;
@@ -127,10 +129,11 @@ impl Store {
         self.member_record(caller.own_org()?, name).await.map(Member::from)
     }
 
-    /// Gives a member another role (an admin). The last admin stays one.
+    /// Changes a member's role (an admin). The last admin keeps the role.
     pub async fn set_role(&self, caller: &Caller, name: &MemberName, role: Role) -> Result<Member, Error> {
         self.permit(caller, Action::EditMembers, AuditAction::MemberEdit, None).await?;
         let org = caller.own_org()?;
+        // The id and not the name from here on: the name may pass to another member meanwhile.
         let id = self.member_record(org, name).await?.id;
         let event = caller.event(AuditAction::MemberEdit).about(target::member(id, name));
         let event = event.detail(DetailKey::Role, role);
@@ -146,8 +149,8 @@ impl Store {
         Ok(changed.await?.into())
     }
 
-    /// Removes a member (an admin): in one commit its tokens and tickets stop working and its private secrets are gone;
-    /// their records follow in bounded batches. The name is free again. The last admin stays.
+    /// Removes a member (an admin). In one commit, its tokens and tickets stop working, its private secrets disappear and its
+    /// name is free again. The background task deletes their records. The last admin cannot be removed.
     pub async fn remove_member(&self, caller: &Caller, name: &MemberName) -> Result<Member, Error> {
         self.permit(caller, Action::EditMembers, AuditAction::MemberDelete, None).await?;
         let org = caller.own_org()?;
@@ -158,6 +161,7 @@ impl Store {
         let removed = self.journal().run(reads, move |tx| {
             let mut member = tx.get_member(org, id)?;
             tx.count_admins(org, -is_admin(member.role))?;
+            // Every use of a token, ticket or private secret looks at this, so that one record ends all of them.
             member.removed_at = Some(tx.now());
             tx.put(&key, &member)?;
             tx.delete(&name_key);
@@ -166,7 +170,8 @@ impl Store {
             Ok::<_, Stop<Error>>(member)
         });
         let removed = removed.await?;
-        self.inner.chores.notify_one();
+        // Not waited for: nothing of the member works any more, whatever is still stored.
+        self.inner.background.notify_one();
         Ok(removed.into())
     }
 
@@ -177,7 +182,7 @@ impl Store {
         member.filter(|member| member.removed_at.is_none()).ok_or_else(not_found)
     }
 
-    /// The member of that name in the caller's organization; without a name the caller.
+    /// The member of that name in the caller's organization. Without a name, the caller.
     pub(crate) async fn member_or_self(
         &self,
         caller: &Caller,
@@ -186,13 +191,14 @@ impl Store {
         let (org, own) = caller.own_member()?;
         match (name, caller.member()) {
             (None, Some((_, own_name))) => Ok((own, own_name.clone())),
+            // No look-up for one's own name, which is what most requests name.
             (Some(name), Some((_, own_name))) if name == own_name => Ok((own, own_name.clone())),
             (Some(name), _) => self.member_record(org, name).await.map(|member| (member.id, member.name)),
             (None, None) => Err(Failure::Internal.into()),
         }
     }
 
-    /// Names of the members that are there.
+    /// The names of the members of these ids, without removed ones.
     pub(crate) async fn member_names(
         &self,
         org: OrgId,
@@ -203,7 +209,7 @@ impl Store {
         Ok(there.map(|(id, member)| (id, member.name)).collect())
     }
 
-    /// The members of these ids, removed ones among them.
+    /// The members of these ids, including removed ones.
     pub(crate) async fn members_by_id(
         &self,
         org: OrgId,
@@ -214,7 +220,7 @@ impl Store {
         Ok(members.into_iter().flatten().map(|member| (member.id, member)).collect())
     }
 
-    /// A page of the ids under an index whose records `admit`, and the cursor of the next.
+    /// A page of the ids of an index whose records pass `admit`, and the cursor of the next page.
     pub(crate) async fn filtered_ids<T: Record>(
         &self,
         index: &Prefix<T>,
@@ -222,13 +228,14 @@ impl Store {
         admit: impl Fn(&T) -> bool,
     ) -> Result<(Vec<[u8; 16]>, Option<Cursor>), Error> {
         let limit = page.limit();
-        let mut after = self.start_of(page)?;
+        let mut after = self.page_start(page)?;
         let mut ids = Vec::new();
-        let mut looked_at = 0;
+        let mut read = 0;
         loop {
+            // Larger steps than the page, because the filter may pass few of them.
             let scanned = self.records().scan(index, after.as_deref(), limit.clamp(100, 1000)).await?;
             for found in scanned.found {
-                looked_at += 1;
+                read += 1;
                 if admit(&found.record) {
                     ids.extend(index.id(&found.key));
                 }
@@ -240,7 +247,8 @@ impl Store {
             if !scanned.more {
                 return Ok((ids, None));
             }
-            if looked_at >= LOOK_AT {
+            // A short page with a cursor bounds the work of one request.
+            if read >= MAX_READ {
                 return Ok((ids, after.map(|after| self.cursor(&after))));
             }
         }
@@ -252,18 +260,20 @@ fn is_admin(role: Role) -> i8 {
 }
 
 impl Tx<'_> {
-    /// A member that is there, and still is when this commits.
+    /// Returns a member that is not removed. The commit fails if that changes.
     pub(crate) fn get_member(&mut self, org: OrgId, id: MemberId) -> Result<MemberRecord, Stop<Error>> {
         let member = self.get(&self.records().member(org, id))?;
         let there = member.filter(|member| member.removed_at.is_none());
         there.ok_or(Stop::Refused(Error::NotFound { what: "member" }))
     }
 
-    /// Notes that an organization has one admin more or less; never none.
+    /// Changes the count of an organization's admins, and refuses to leave it without one.
     fn count_admins(&mut self, org: OrgId, change: i8) -> Result<(), Stop<Error>> {
+        // The record is not written, so that other changes of members do not conflict.
         if change == 0 {
             return Ok(());
         }
+        // Counted in the organization's record: two admins who demote each other at once must conflict.
         let key = keyspace::org(org);
         let mut record = self.get(&key)?.ok_or(Halt::Failed(Failure::Corrupt))?;
         record.admins = record.admins.saturating_add_signed(change.into());

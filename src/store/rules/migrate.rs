@@ -1,8 +1,8 @@
-//! Moving a store from one byte store to another, as it is: no record is opened but the store's own identity.
+//! Moves a store from one byte store to another. No record is opened except the store's identity.
 //!
-//! What is already there and the same is left alone, so that a move which was cut short goes on where it was. Nothing is
-//! a store at the new place before all of it was compared by count and digest; then the old place is none any more, and
-//! only then the new one is: no moment has two, each of which would let a ticket be used.
+//! Records that are already there are not copied again, so that an interrupted move continues. The new place becomes a store
+//! only after all records were compared by count and digest, and after the old place has stopped being one: two stores at
+//! the same time would each accept the same use of a ticket.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::store::engine::records::{decode, encode};
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
 
-/// There while a move is under way: whose, so that no other store is mixed in.
+/// Marks a place to which a store is being moved, with the store's id, so that no two stores are mixed.
 const MARKER: &[u8] = b"\0migrate";
 /// Records of one page.
 const PAGE: usize = 1000;
-/// Passes that find something changed, before giving up: a server still runs at the old place.
+/// Passes before giving up because the old place keeps changing: a server still runs there.
 const PASSES: u32 = 3;
 
-/// What was moved.
+/// The result of a move.
 #[derive(Clone, Debug)]
 pub struct Migrated {
     /// The store's id.
@@ -37,34 +37,34 @@ pub struct Migrated {
     pub digest: [u8; 32],
 }
 
-/// What is being done.
+/// The progress of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moving {
-    /// So many records are at the new place.
+    /// This many records are at the new place.
     Copied(u64),
-    /// So many were read again at both.
+    /// This many were compared.
     Compared(u64),
 }
 
 /// Why a store was not moved. It still is where it was, unless [`MigrateError::Moved`] says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// There is no store at the old place.
+    /// The old place holds no store.
     #[error("the byte store to move from holds no store")]
     NoSource,
-    /// It was moved away already, and not to the new place.
+    /// The store was already moved, and not to the new place.
     #[error("the store was moved away from there before")]
     Moved,
     /// The record key is another store's.
     #[error("the record key is not this store's")]
     WrongRecordKey,
-    /// Something else is at the new place.
+    /// The new place holds something else.
     #[error("the byte store to move to is not empty")]
     NotEmpty,
-    /// A server runs at the old place.
+    /// A server still runs at the old place.
     #[error("the store changed while it was moved")]
     Changing,
-    /// What was read at the new place is not what was written.
+    /// The new place does not return what was written to it.
     #[error("the two byte stores differ after all was copied")]
     Differs,
     /// A record does not fit the new place.
@@ -75,13 +75,13 @@ pub enum MigrateError {
     Failure(#[from] Failure),
 }
 
-/// One of the two places.
-struct Place<'a> {
+/// The byte store at one of the two places.
+struct MigrationPlace<'a> {
     kv: &'a Arc<dyn Kv>,
 }
 
-/// A walk over all records of a place, those of the place itself apart.
-struct Walk<'a> {
+/// Reads all records of a place, except the place's own.
+struct RecordWalk<'a> {
     kv: &'a Arc<dyn Kv>,
     page: std::vec::IntoIter<KvEntry>,
     after: Option<Vec<u8>>,
@@ -96,10 +96,10 @@ pub async fn migrate(
     random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<Migrated, MigrateError> {
-    let (source, target) = (Place { kv: from }, Place { kv: to });
+    let (source, target) = (MigrationPlace { kv: from }, MigrationPlace { kv: to });
     let header = source.get(keyspace::HEADER).await?.ok_or(MigrateError::NoSource)?;
     let moved = keyspace::moved_header(record_key);
-    // Cut short between the two last commits, or moved long ago: the new place tells.
+    // Either interrupted between the last two commits, or moved before. The new place tells which.
     let was_moved = header.value == moved;
     match keyspace::read_header(&header.value, record_key) {
         _ if was_moved => {}
@@ -107,6 +107,7 @@ pub async fn migrate(
         Header::OtherRecordKey => return Err(MigrateError::WrongRecordKey),
         Header::Newer(_) | Header::Foreign => return Err(MigrateError::NoSource),
     }
+    // The only record that is opened, because the new place must continue its revisions.
     let identity = source.identity(record_key).await?;
     match target.begin(identity.id, &moved, was_moved).await {
         Err(MigrateError::NotEmpty) if was_moved => return Err(MigrateError::Moved),
@@ -120,6 +121,7 @@ pub async fn migrate(
         copy(&source, &target, progress).await?;
         let (records, digest) = source.sum(&mut |done| progress(Moving::Compared(done))).await?;
         let (_, after) = from.get(&[]).await.map_err(Failure::from)?;
+        // Read back from the new place, so that what it lost or changed is noticed.
         let there = target.sum(&mut |_| {}).await?;
         match (before == after, there == (records, digest)) {
             (_, true) if source.sum(&mut |_| {}).await? == there => break (records, digest, after),
@@ -129,6 +131,7 @@ pub async fn migrate(
         }
     };
     if !was_moved {
+        // From this commit on, no server opens the old place.
         let unchanged = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
         source.commit(unchanged, vec![Write::Put(keyspace::HEADER.to_vec(), moved)]).await?;
     }
@@ -137,10 +140,10 @@ pub async fn migrate(
     Ok(Migrated { store, records, digest })
 }
 
-/// Makes the target's records those of the source: what is missing or another is written, what is too much removed.
+/// Makes the target's records equal to the source's: writes what is missing or different, and deletes the rest.
 async fn copy(
-    source: &Place<'_>,
-    target: &Place<'_>,
+    source: &MigrationPlace<'_>,
+    target: &MigrationPlace<'_>,
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<(), MigrateError> {
     let (mut here, mut there) = (source.walk(), target.walk());
@@ -167,11 +170,13 @@ async fn copy(
                 found = there.next().await?;
                 Some(Write::Delete(other.key))
             }
+            // Unreachable: the arm before last takes every source entry without a target entry.
             (Some(_), None) => None,
         };
         if let Some(write) = write {
             let size =
                 write.key().len() + if let Write::Put(_, value) = &write { value.len() } else { 0 } + 64;
+            // Half of a commit's bytes leaves room for the keys of preconditions and for a backend's own.
             if writes.len() + 1 >= limits.max_writes_per_commit || bytes + size > limits.max_commit / 2 {
                 target.commit(target.unmade(), std::mem::take(&mut writes)).await?;
                 bytes = 0;
@@ -190,7 +195,7 @@ async fn copy(
     Ok(())
 }
 
-impl Place<'_> {
+impl MigrationPlace<'_> {
     async fn get(&self, key: &[u8]) -> Result<Option<KvEntry>, Failure> {
         Ok(self.kv.get(&[key.to_vec()]).await?.0.pop().flatten())
     }
@@ -199,6 +204,7 @@ impl Place<'_> {
         match self.kv.commit(held, writes).await {
             Ok(_) => Ok(()),
             Err(CommitError::TooLarge { .. }) => Err(MigrateError::TooLarge),
+            // The only preconditions are about headers: somebody else works on the same place.
             Err(CommitError::Conflict { .. }) => Err(MigrateError::Changing),
             Err(error) => Err(Failure::from(error).into()),
         }
@@ -208,12 +214,12 @@ impl Place<'_> {
         identity_of(self.kv, record_key).await
     }
 
-    /// Nobody may make a store at the new place meanwhile.
+    /// The precondition that nobody has created a store at this place.
     fn unmade(&self) -> Vec<Precondition> {
         vec![Precondition::Absent(keyspace::HEADER.to_vec())]
     }
 
-    /// Marks an empty place, goes on with one that holds the same store's records, or takes one that it was moved from.
+    /// Marks an empty place. Also accepts one that holds a part of the same store, or that the store was moved from.
     async fn begin(&self, store: StoreId, moved: &[u8], source_moved: bool) -> Result<(), MigrateError> {
         let header = self.get(keyspace::HEADER).await?;
         let marker = self.get(MARKER).await?;
@@ -223,7 +229,7 @@ impl Place<'_> {
         match header {
             None if ours => Ok(()),
             None if first.entries.is_empty() => self.commit(self.unmade(), vec![mark]).await,
-            // It comes back to where it was before.
+            // The store moves back to a place where it was before.
             Some(header) if header.value == moved && !source_moved => {
                 let held = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
                 self.commit(held, vec![Write::Delete(keyspace::HEADER.to_vec()), mark]).await
@@ -232,11 +238,12 @@ impl Place<'_> {
         }
     }
 
-    /// Count and digest of all records.
+    /// The count and the digest of all records.
     async fn sum(&self, progress: &mut (dyn FnMut(u64) + Send)) -> Result<(u64, [u8; 32]), MigrateError> {
         let (mut walk, mut count, mut hash) = (self.walk(), 0_u64, Sha256::new());
         while let Some(entry) = walk.next().await? {
             for part in [&entry.key, &entry.value] {
+                // With lengths, so that no other division into keys and values has the same digest.
                 hash.update((part.len() as u64).to_be_bytes());
                 hash.update(part);
             }
@@ -249,7 +256,7 @@ impl Place<'_> {
         Ok((count, hash.finalize().into()))
     }
 
-    /// Makes it a store: its revisions go on from those of the old place.
+    /// Makes the place a store whose revisions continue those of the old place.
     async fn finish(
         &self,
         record_key: &RecordKey,
@@ -270,13 +277,13 @@ impl Place<'_> {
         self.commit(self.unmade(), writes).await
     }
 
-    fn walk(&self) -> Walk<'_> {
-        Walk { kv: self.kv, page: Vec::new().into_iter(), after: None, more: true }
+    fn walk(&self) -> RecordWalk<'_> {
+        RecordWalk { kv: self.kv, page: Vec::new().into_iter(), after: None, more: true }
     }
 }
 
-impl Walk<'_> {
-    /// The next record. The header and marks are the place's own, not the store's.
+impl RecordWalk<'_> {
+    /// Returns the next record. The header and the marker belong to the place, not to the store.
     async fn next(&mut self) -> Result<Option<KvEntry>, Failure> {
         loop {
             match self.page.next() {

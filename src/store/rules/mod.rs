@@ -2,10 +2,11 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod background;
 pub(crate) mod backup;
 pub(crate) mod boots;
+pub(crate) mod caller;
 pub(crate) mod catalog;
-pub(crate) mod chores;
 pub(crate) mod denials;
 pub(crate) mod error;
 pub(crate) mod idempotency;

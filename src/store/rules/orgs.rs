@@ -12,17 +12,17 @@ use crate::domain::value::MAX_VARIABLE;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::idempotency::{Request, once_with_credential};
+use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::rules::tokens::{Mint, TokenRecord};
+use crate::store::rules::tokens::{NewCredential, TokenRecord};
 use crate::store::tables::keyspace;
 
-/// An organization to be made.
+/// An organization to create.
 #[derive(Clone, Debug)]
 pub struct NewOrg {
     /// Its name, unique in the store.
@@ -38,7 +38,7 @@ pub struct Org {
     pub id: OrgId,
     /// Its name.
     pub name: OrgName,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Its policy.
     pub policy: OrgPolicy,
@@ -53,14 +53,14 @@ pub struct OrgCreated {
     pub admin_token: Credential,
 }
 
-/// What to change of a policy; what is absent stays.
+/// A change of a policy. Absent fields stay.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyChange {
     /// Whether members who are not admins may write shared secrets.
     pub shared_by_members: Option<bool>,
-    /// Whether redacted forms are kept from now on.
+    /// Whether redacted forms of new values are stored.
     pub hints: Option<bool>,
-    /// Ceiling for a variable's value, 1 to 131,071 bytes.
+    /// The largest value of a variable, 1 to 131,071 bytes.
     pub variable_ceiling: Option<u32>,
 }
 
@@ -70,14 +70,15 @@ pub(crate) struct OrgRecord {
     pub(crate) name: OrgName,
     pub(crate) created_at: Timestamp,
     pub(crate) policy: OrgPolicy,
-    /// How many admins it has; never 0.
+    /// How many admins it has. Never 0.
     pub(crate) admins: u32,
 }
 
 impl Record for OrgRecord {}
 
 impl Store {
-    /// Makes an organization (the operator). A repeated idempotency key is a conflict: the token cannot be shown twice.
+    /// Creates an organization (the operator). A repeated idempotency key is a conflict, because the token cannot be shown
+    /// twice.
     pub async fn create_org(
         &self,
         caller: &Caller,
@@ -86,28 +87,28 @@ impl Store {
     ) -> Result<OrgCreated, Error> {
         self.permit(caller, Action::CreateOrg, AuditAction::OrgCreate, None).await?;
         let parts = vec![new.name.as_str().into(), new.admin.as_str().into()];
-        let request = Request { operation: "create organization", parts, value: None };
+        let request = RepeatableRequest { operation: "create organization", parts, value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let event = caller.event(AuditAction::OrgCreate);
-        let found = Founding::new(self, new.name, new.admin);
-        let admin_token = found.admin_token.credential();
-        let reads = vec![self.records().org_name(&found.name).to_vec()];
+        let creation = OrgCreation::new(self, new.name, new.admin);
+        let admin_token = creation.admin_token.credential();
+        let reads = vec![self.records().org_name(&creation.name).to_vec()];
         let made = self.journal().run(reads, move |tx| {
-            once_with_credential(tx, repeatable.as_ref(), |tx| found.run(tx, event.clone()))
+            once_with_credential(tx, repeatable.as_ref(), |tx| creation.run(tx, event.clone()))
         });
         Ok(OrgCreated { org: made.await?, admin_token })
     }
 
-    /// All organizations, ascending by id (the operator).
+    /// Lists all organizations, ascending by id (the operator).
     pub async fn list_orgs(&self, caller: &Caller, page: PageAsk) -> Result<Page<Org>, Error> {
         self.permit(caller, Action::ListOrgs, AuditAction::OrgList, None).await?;
-        let after = self.start_of(&page)?;
+        let after = self.page_start(&page)?;
         let scanned = self.records().scan(&keyspace::orgs(), after.as_deref(), page.limit()).await?;
         let next = scanned.found.last().filter(|_| scanned.more).map(|last| self.cursor(&last.key));
         Ok(Page { items: scanned.found.into_iter().map(|found| found.record.into()).collect(), next })
     }
 
-    /// The caller's own organization.
+    /// Returns the caller's organization.
     pub async fn own_org(&self, caller: &Caller) -> Result<Org, Error> {
         self.permit(caller, Action::ReadSettings, AuditAction::OrgList, None).await?;
         let org = self.records().get(&keyspace::org(caller.own_org()?)).await?;
@@ -121,6 +122,7 @@ impl Store {
         let event = caller.event(AuditAction::OrgEdit);
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut org: OrgRecord = tx.get(&key)?.ok_or(Failure::Corrupt)?;
+            // Inside the transaction, so that two changes of different fields both take effect.
             change.apply(&mut org.policy)?;
             tx.put(&key, &org)?;
             tx.audit(event.clone().about(target::org(org.id, &org.name)));
@@ -133,6 +135,7 @@ impl Store {
 impl PolicyChange {
     fn apply(&self, policy: &mut OrgPolicy) -> Result<(), Error> {
         if let Some(ceiling) = self.variable_ceiling {
+            // The kernel's limit of one variable: a higher ceiling would promise what no boot can deliver.
             let most = u32::try_from(MAX_VARIABLE).unwrap_or(u32::MAX);
             if !(1..=most).contains(&ceiling) {
                 return Err(Error::Invalid { field: "variable_ceiling", why: "it must be 1 to 131071" });
@@ -152,27 +155,30 @@ impl From<OrgRecord> for Org {
     }
 }
 
-/// An organization with its first admin and that admin's first token, all in one commit.
-pub(crate) struct Founding {
+/// The creation of an organization with its first admin and that admin's first token.
+pub(crate) struct OrgCreation {
     id: OrgId,
     pub(crate) name: OrgName,
     admin: (MemberId, MemberName),
-    pub(crate) admin_token: Mint,
+    pub(crate) admin_token: NewCredential,
 }
 
-impl Founding {
+impl OrgCreation {
     pub(crate) fn new(store: &Store, name: OrgName, admin: MemberName) -> Self {
         let id = OrgId::from_bytes(store.records().random_bytes());
+        // Ids are drawn before the transaction, which may run more than once.
         let admin = (MemberId::from_bytes(store.records().random_bytes()), admin);
-        Self { id, name, admin, admin_token: Mint::new(store, CredentialKind::Member) }
+        Self { id, name, admin, admin_token: NewCredential::new(store, CredentialKind::Member) }
     }
 
     pub(crate) fn run(&self, tx: &mut Tx<'_>, event: AuditEvent) -> Result<Org, Stop<Error>> {
         let records = tx.records();
         let name_key = records.org_name(&self.name);
+        // The commit requires that the name stays absent, so that two requests cannot both take it.
         if tx.has(&name_key)? {
             return Err(Error::Taken { what: "organization" }.into());
         }
+        // All in one commit: an organization without an admin could never get one.
         let org = OrgRecord {
             id: self.id,
             name: self.name.clone(),

@@ -1,4 +1,4 @@
-//! Pages of a list and the cursors between them. A cursor is sealed: it shows nothing and cannot be made up.
+//! Pages of a list and the cursors between them. A cursor is sealed: it reveals nothing and cannot be forged.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use data_encoding::BASE32_NOPAD;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
-/// Items of a page when nothing was asked.
-const DEFAULT: usize = 100;
+/// Items of a page by default.
+const DEFAULT_LIMIT: usize = 100;
 /// Items of a page at most.
-const MOST: usize = 1000;
-/// What a cursor is sealed for, in place of a record's key; no record's key starts like that.
+const MAX_LIMIT: usize = 1000;
+/// The key that a cursor is sealed for. No record has a key like it.
 const PLACE: &[u8] = b"\0cursor";
 
-/// Where the next page starts. Opaque text of lower-case letters and digits.
+/// Where the next page starts. An opaque text of lower-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// A cursor as a client gave it back; whether it is one shows when it is used (`invalid_request`).
+    /// A cursor from a client. Using it fails with `invalid_request` if this store did not make it.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -34,24 +34,24 @@ impl fmt::Display for Cursor {
 /// Which page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct PageAsk {
-    /// From a former page's `next`; absent: the first.
+    /// The `next` of an earlier page. Absent: the first page.
     pub cursor: Option<Cursor>,
-    /// How many items at most; absent: 100. More than 1,000 are never given.
+    /// The most items, up to 1,000. Absent: 100.
     pub limit: Option<usize>,
 }
 
 impl PageAsk {
     pub(crate) fn limit(&self) -> usize {
-        self.limit.unwrap_or(DEFAULT).clamp(1, MOST)
+        self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
     }
 }
 
-/// One page. A page may be short, even empty, and still have a `next`: the work behind one is bounded.
+/// One page. It may be short, even empty, and still have a `next`, because the work for a page is bounded.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
-    /// Of the next page; absent on the last.
+    /// The cursor of the next page. Absent on the last page.
     pub next: Option<Cursor>,
 }
 
@@ -63,9 +63,10 @@ impl Store {
         Cursor(text)
     }
 
-    /// What a cursor was made of.
+    /// The key in a cursor.
     pub(crate) fn read_cursor(&self, cursor: &Cursor) -> Result<Vec<u8>, Error> {
         let refused = || Error::Invalid { field: "cursor", why: "it is none that this store gave" };
+        // Before it is decoded: the text comes from a client.
         if cursor.0.len() > 500 {
             return Err(refused());
         }
@@ -74,8 +75,8 @@ impl Store {
         Ok(after.to_vec())
     }
 
-    /// As [`read_cursor`](Self::read_cursor), when there is one.
-    pub(crate) fn start_of(&self, page: &PageAsk) -> Result<Option<Vec<u8>>, Error> {
+    /// The key that a page starts after. `None` for the first page.
+    pub(crate) fn page_start(&self, page: &PageAsk) -> Result<Option<Vec<u8>>, Error> {
         page.cursor.as_ref().map(|cursor| self.read_cursor(cursor)).transpose()
     }
 }

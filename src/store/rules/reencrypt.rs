@@ -1,8 +1,8 @@
-//! Re-encryption of everything: a new generation of the release key, to which all values move.
+//! Re-encryption of everything: all values move to a new generation of the release key.
 //!
-//! The new generation and a run's record are one commit; from then on deposits go to it. Values move in bounded batches,
-//! each with the cursor behind it in the same commit, so that a crash loses nothing and repeats at most one batch. The
-//! commit that finds nothing left drops the old generation. A deposit to the old one meanwhile makes the run look again.
+//! One commit creates the generation and the record of the run, and from then on deposits go to it. Values move in bounded
+//! batches, each with the cursor behind it in the same commit, so that a crash loses nothing and repeats at most one batch.
+//! The commit that finds nothing left drops the old generation. A deposit to the old generation requests another pass.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::{Bytes, Found, Record};
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{KeysRecord, Release, Resealed};
 use crate::store::rules::secrets::SecretRecord;
@@ -26,58 +26,59 @@ use crate::store::tables::keyspace;
 
 /// Values in one commit, at most.
 const BATCH: usize = 100;
-/// Bytes of values in one batch, about.
+/// Bytes of the values of one batch, about.
 const BATCH_BYTES: usize = 2 << 20;
 /// Records that moving one value writes, at most.
 const WRITES: usize = 4;
-/// A run whose process has not got on for this long is another's to take over.
+/// After this long without progress, another process takes over a run.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// How far it is.
+/// The progress of a re-encryption.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Whether one is under way (it waits while the store is locked).
+    /// Whether a re-encryption is under way. It waits while the store is locked.
     pub running: bool,
     /// The generation that deposits go to.
     pub generation: u32,
-    /// Secrets looked at so far.
+    /// Secrets processed so far.
     pub done: u64,
-    /// Secrets to look at in all, as counted at its start; absent when not known.
+    /// Secrets in all, as counted at its start. Absent until they are counted.
     pub total: Option<u64>,
 }
 
-/// A run.
+/// A re-encryption that is under way.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
     generation: u32,
-    /// Up to this key all is moved.
+    /// Everything up to this key has moved.
     cursor: Option<Bytes>,
     done: u64,
     total: Option<u64>,
-    /// Whether something of the old generation was put behind the cursor.
+    /// Whether a value of the old generation was stored behind the cursor.
     again: bool,
-    /// Which process moves it, and until when it is nobody else's.
+    /// The process that moves the values, and the time until which no other one does.
     runner: Option<([u8; 16], Timestamp)>,
 }
 
 impl Record for RunRecord {}
 
-/// How one step of a run went.
+/// The outcome of one step of a run.
 #[derive(PartialEq, Eq)]
-enum Step {
+enum RunStep {
     Moved,
     Finished,
-    /// Another process is at it, or this one cannot go on.
+    /// Another process runs it, or this one cannot continue.
     NotOurs,
 }
 
 impl Store {
-    /// Starts it (the operator), on an unlocked store; it goes on in the background, over restarts, and ends by dropping
-    /// the old generation. When one is under way already, that one's progress is the answer.
+    /// Starts a re-encryption of an unlocked store (the operator). It continues in the background, also after restarts, and
+    /// ends by dropping the old generation. If one is under way, this returns its progress.
     pub async fn reencrypt_all(&self, caller: &Caller) -> Result<Progress, Error> {
-        let told = AuditAction::ReEncryptStart;
-        self.permit(caller, Action::ReEncryptAll, told, Some(target::store())).await?;
-        let (store, event) = (self.clone(), caller.event(told).about(target::store()));
+        let audit_action = AuditAction::ReEncryptStart;
+        self.permit(caller, Action::ReEncryptAll, audit_action, Some(target::store())).await?;
+        let (store, event) = (self.clone(), caller.event(audit_action).about(target::store()));
+        // In a task: a dropped request must not leave the keys in memory behind the stored ones.
         let task = async move {
             let _alone = store.inner.keys_change.lock().await;
             store.follow_keys().await?;
@@ -93,6 +94,7 @@ impl Store {
                 let reads = vec![keyspace::keys().to_vec(), keyspace::run().to_vec()];
                 let begun = store.journal().run(reads, move |tx| {
                     let keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+                    // Another process may have changed the keys or started a run since they were read.
                     if keys.ring != expected || tx.has(&keyspace::run())? {
                         return Err(changed_elsewhere().into());
                     }
@@ -100,24 +102,24 @@ impl Store {
                         &keyspace::keys(),
                         &KeysRecord { slots: slots.clone(), ring: stored.clone(), ..keys },
                     )?;
-                    tx.put(&keyspace::run(), &RunRecord::to(generation))?;
+                    tx.put(&keyspace::run(), &RunRecord::new(generation))?;
                     tx.audit(event.clone());
                     Ok::<_, Stop<Error>>(())
                 });
                 begun.await?;
-                store.renew_release(release.changed_to(ring, sealed));
+                store.replace_release(release.with_ring(ring, sealed));
             }
-            store.inner.chores.notify_one();
+            store.inner.background.notify_one();
             let generation = store.deposit_key().await?.generation();
             Ok(store.progress(generation).await?)
         };
         tokio::spawn(task).await.unwrap_or_else(|_| Err(Failure::Internal.into()))
     }
 
-    /// How far it is, for the operator and members.
+    /// Returns the progress, for the operator and members.
     pub async fn reencrypt_progress(&self, caller: &Caller) -> Result<Progress, Error> {
-        let told = AuditAction::ReEncryptStart;
-        self.permit(caller, Action::ReadDepositKey, told, Some(target::store())).await?;
+        let audit_action = AuditAction::ReEncryptStart;
+        self.permit(caller, Action::ReadDepositKey, audit_action, Some(target::store())).await?;
         let generation = self.deposit_key().await?.generation();
         Ok(self.progress(generation).await?)
     }
@@ -130,28 +132,29 @@ impl Store {
         })
     }
 
-    /// Goes on with a run, if there is one and the store is unlocked, to its end.
-    pub(crate) async fn continue_run(&self) -> Result<(), Failure> {
+    /// Continues a run to its end, if there is one and the store is unlocked.
+    pub(crate) async fn continue_reencryption(&self) -> Result<(), Failure> {
         loop {
             let Some(run) = self.records().get(&keyspace::run()).await? else { return Ok(()) };
             let own = self.inner.process;
+            // The lease keeps two processes from moving the same values. Losing it costs work, not correctness.
             let taken = run.runner.is_some_and(|(runner, until)| runner != own && until > self.now());
             let release =
                 self.release().filter(|release| release.ring.current().generation() == run.generation);
             let Some(release) = release.filter(|_| !taken) else { return Ok(()) };
             let step = match run.total {
-                None => self.count_run(run).await?,
+                None => self.count_secrets(run).await?,
                 Some(_) => self.step(&release, run).await?,
             };
-            if step != Step::Moved {
+            if step != RunStep::Moved {
                 return Ok(());
             }
-            self.give_way().await;
+            self.yield_to_callers().await;
         }
     }
 
-    /// Counts what there is to move.
-    async fn count_run(&self, run: RunRecord) -> Result<Step, Failure> {
+    /// Counts the secrets of a run.
+    async fn count_secrets(&self, run: RunRecord) -> Result<RunStep, Failure> {
         let (mut total, mut after) = (0, None::<Vec<u8>>);
         loop {
             let page =
@@ -161,16 +164,18 @@ impl Store {
             if !page.more {
                 break;
             }
-            self.give_way().await;
+            self.yield_to_callers().await;
         }
+        // Only for people: secrets that come and go meanwhile make it inexact.
         let mut next = RunRecord { total: Some(total), ..run.clone() };
         next.runner = Some((self.inner.process, self.now().plus(LEASE)));
         self.advance(run, next, Vec::new()).await
     }
 
-    /// Moves the next batch, or finishes.
-    async fn step(&self, release: &Release, run: RunRecord) -> Result<Step, Failure> {
+    /// Moves the next batch, or finishes the run.
+    async fn step(&self, release: &Release, run: RunRecord) -> Result<RunStep, Failure> {
         let limits = self.records().kv.limits();
+        // Half of a commit's writes is left for the audit log and for other operations of the same commit.
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
         let after = run.cursor.as_ref().map(|Bytes(key)| key.as_slice());
         let page = self.records().scan(&keyspace::all_secrets(), after, most).await?;
@@ -182,11 +187,13 @@ impl Store {
             let old = record.value.generation().is_some_and(|own| own != run.generation);
             if old {
                 bytes += usize::try_from(record.meta.value_len).unwrap_or(BATCH_BYTES);
+                // A batch holds at least one value, however large, or the run would never advance.
                 if bytes > BATCH_BYTES.min(limits.max_commit / 4) && !moves.is_empty() {
                     return self.advance(run, next, moves).await;
                 }
                 match self.reseal(release, record.clone()).await? {
                     Some(resealed) => moves.push((record, resealed)),
+                    // Replaced or deleted since the page was read. The next pass sees what it is now.
                     None => next.again = true,
                 }
             }
@@ -203,21 +210,21 @@ impl Store {
         self.finish(run).await
     }
 
-    /// Commits moves with the run as it is after them, if it still is as it was before.
+    /// Commits a batch and the run's new state, if nobody else has advanced the run.
     async fn advance(
         &self,
         before: RunRecord,
         after: RunRecord,
         moves: Vec<(SecretRecord, Resealed)>,
-    ) -> Result<Step, Failure> {
+    ) -> Result<RunStep, Failure> {
         let mut reads = vec![keyspace::run().to_vec(), keyspace::keys().to_vec()];
         reads.extend(moves.iter().map(|(record, _)| record.key(self.records()).to_vec()));
         let advanced = self.journal().run(reads, move |tx| {
-            let Some(now) = tx.get(&keyspace::run())? else { return Ok(Step::NotOurs) };
+            let Some(now) = tx.get(&keyspace::run())? else { return Ok(RunStep::NotOurs) };
             if now.cursor != before.cursor || now.generation != before.generation || now.done != before.done {
-                return Ok(Step::NotOurs);
+                return Ok(RunStep::NotOurs);
             }
-            // Set by a deposit since the page was read; a pass that starts over has it behind itself.
+            // A deposit may have requested another pass since the page was read. A pass that starts over covers it.
             let mut after = RunRecord { again: after.again || (now.again && !before.again), ..after.clone() };
             for (record, resealed) in &moves {
                 if !tx.put_resealed(record, resealed)? {
@@ -225,24 +232,25 @@ impl Store {
                 }
             }
             tx.put(&keyspace::run(), &after)?;
-            Ok::<_, Stop<Failure>>(Step::Moved)
+            Ok::<_, Stop<Failure>>(RunStep::Moved)
         });
         advanced.await
     }
 
-    /// Drops the old generations and the run, in one commit, unless something was put behind it.
-    async fn finish(&self, run: RunRecord) -> Result<Step, Failure> {
+    /// Drops the old generations and the run in one commit, unless another pass was requested.
+    async fn finish(&self, run: RunRecord) -> Result<RunStep, Failure> {
         let store = self.clone();
         let task = async move {
             let _alone = store.inner.keys_change.lock().await;
-            let Some(release) = store.release() else { return Ok(Step::NotOurs) };
+            let Some(release) = store.release() else { return Ok(RunStep::NotOurs) };
             let older: Vec<u32> = release.ring.older_generations().collect();
             let mut ring = None;
             for generation in older {
                 let from = ring.as_ref().unwrap_or(&release.ring);
                 ring = Some(from.without_generation(generation).map_err(|_| Failure::Internal)?);
             }
-            let Some(ring) = ring else { return Ok(Step::NotOurs) };
+            // No older generation: another process has finished the run.
+            let Some(ring) = ring else { return Ok(RunStep::NotOurs) };
             let sealed = ring.seal(&mut store.records().rng());
             let event = Caller::this_process().event(AuditAction::ReEncryptFinish).about(target::store());
             let event = event.detail(DetailKey::Generation, AuditText::number(run.generation.into()));
@@ -253,19 +261,20 @@ impl Store {
                 let same = tx.get(&keyspace::run())?.is_some_and(|now| now.cursor == run.cursor);
                 let again = tx.get(&keyspace::run())?.is_some_and(|now| now.again);
                 if keys.ring != expected || !same {
-                    return Ok(Step::NotOurs);
+                    return Ok(RunStep::NotOurs);
                 }
+                // A deposit of the old generation arrived since the last page. Dropping its key would lose it.
                 if again {
-                    return Ok(Step::Moved);
+                    return Ok(RunStep::Moved);
                 }
                 tx.put(&keyspace::keys(), &KeysRecord { ring: stored.clone(), ..keys })?;
                 tx.delete(&keyspace::run());
                 tx.audit(event.clone());
-                Ok::<_, Stop<Failure>>(Step::Finished)
+                Ok::<_, Stop<Failure>>(RunStep::Finished)
             });
             let step = finished.await?;
-            if step == Step::Finished {
-                store.renew_release(release.changed_to(ring, sealed));
+            if step == RunStep::Finished {
+                store.replace_release(release.with_ring(ring, sealed));
             }
             Ok(step)
         };
@@ -274,14 +283,14 @@ impl Store {
 }
 
 impl RunRecord {
-    fn to(generation: u32) -> Self {
+    fn new(generation: u32) -> Self {
         Self { generation, cursor: None, done: 0, total: None, again: false, runner: None }
     }
 }
 
 impl Tx<'_> {
-    /// Makes a run look at everything once more, since something of the old generation is being stored.
-    pub(crate) fn look_again(&mut self) -> Result<(), Halt> {
+    /// Makes a run pass over everything once more, because a value of the old generation is being stored.
+    pub(crate) fn request_another_pass(&mut self) -> Result<(), Halt> {
         let key: Key<RunRecord> = keyspace::run();
         match self.get(&key)? {
             Some(run) if !run.again => self.put(&key, &RunRecord { again: true, ..run }),

@@ -1,7 +1,7 @@
-//! Sessions of the console: a browser that has shown a token, until it is idle, late, logged out, or the token ends.
+//! Sessions of the console: a browser that presented a token, until it is idle, too old or logged out, or the token ends.
 //!
-//! Kept in the byte store, so that every process knows them. Only a hash of a session's secret is kept, and who it
-//! stands for is looked up anew at each use: a session never outlives its token or its member.
+//! Sessions are stored, so that every server knows them, and only as a hash of their secret. Each use reads the token and
+//! the member again, so that a session never outlives either.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,20 +20,21 @@ use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::{AuthError, Caller};
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::auth::AuthError;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-/// A session that was not used for so long is over.
+/// A session expires when it was not used for this long.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
-/// No session is longer, however much it is used.
+/// The longest session, however much it is used.
 pub const SESSION_LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// How old the time of the last use may become before it is written again: a page is not worth a commit.
-const COARSE: Duration = Duration::from_secs(60);
+const SEEN_PRECISION: Duration = Duration::from_secs(60);
 
-/// What a browser keeps: a public id and 256 random bits. Text: 64 characters of base64url.
+/// The key in a browser's cookie: a public id and 256 random bits. Its text is 64 characters of base64url.
 pub struct SessionKey {
     id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
@@ -44,14 +45,14 @@ pub struct SessionKey {
 pub(crate) struct SessionRecord {
     hash: [u8; 32],
     token: TokenId,
-    /// None: the operator's.
+    /// `None`: a session of the operator.
     member: Option<(OrgId, MemberId)>,
     created_at: Timestamp,
-    /// Up to [`COARSE`] before its last use.
+    /// Up to [`SEEN_PRECISION`] before its last use.
     seen_at: Timestamp,
 }
 
-/// That a member, or the operator, has a session.
+/// The index entry of a session of a member, or of the operator.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct SessionMark {
     created_at: Timestamp,
@@ -76,6 +77,7 @@ impl SessionKey {
     /// Reads the text form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0_u8; 48]);
+        // Checked first, because decoding into a buffer of another size panics.
         if text.len() != BASE64URL_NOPAD.encode_len(bytes.len()) {
             return None;
         }
@@ -94,21 +96,22 @@ impl SessionKey {
         Zeroizing::new(BASE64URL_NOPAD.encode(bytes.as_slice()))
     }
 
-    /// What the forms of this session carry, so that another site cannot make one up. It does not give the session away.
+    /// The CSRF token of this session's forms. It does not reveal the session's key.
     pub fn form_token(&self) -> String {
-        data_encoding::HEXLOWER.encode(&self.hashed(b"dropsafe console form v1")[..16])
+        // Under another label than the stored hash, so that neither can be used for the other.
+        data_encoding::HEXLOWER.encode(&self.hash_with(b"dropsafe console form v1")[..16])
     }
 
-    /// Whether a form carried [`form_token`](Self::form_token). The time taken does not depend on where they differ.
+    /// Whether a text is [`form_token`](Self::form_token), compared in constant time.
     pub fn is_form_token(&self, text: &str) -> bool {
         self.form_token().as_bytes().ct_eq(text.as_bytes()).into()
     }
 
     fn hash(&self) -> [u8; 32] {
-        self.hashed(b"dropsafe console session v1")
+        self.hash_with(b"dropsafe console session v1")
     }
 
-    fn hashed(&self, label: &[u8]) -> [u8; 32] {
+    fn hash_with(&self, label: &[u8]) -> [u8; 32] {
         Sha256::new()
             .chain_update(label)
             .chain_update(self.id)
@@ -125,13 +128,14 @@ impl fmt::Debug for SessionKey {
 }
 
 impl Store {
-    /// Begins a session for a member's or the operator's token. It is always a new one. `request` is the request's id.
+    /// Starts a new session with a token. `request` is the id of the request.
     pub async fn log_in(
         &self,
         credential: &Credential,
         source: Option<IpAddr>,
         request: &str,
     ) -> Result<(Caller, SessionKey), AuthError> {
+        // A ticket is for machines. The same error as for an unknown credential reveals nothing about it.
         if credential.kind == CredentialKind::Ticket {
             return Err(AuthError::Unknown);
         }
@@ -139,15 +143,16 @@ impl Store {
         let mut secret = Zeroizing::new([0; 32]);
         self.records().random.fill(secret.as_mut_slice());
         let key = SessionKey { id: self.records().random_bytes(), secret };
+        // A new key at every login, so that nobody can prepare a session for somebody else (session fixation).
         let (id, hash, token) = (key.id, key.hash(), credential.token_id());
         let member = caller.own_member().ok();
-        let mark = self.records().sessions_of(member).key(&id);
+        let index = self.records().sessions_of(member).key(&id);
         let event = caller.event(AuditAction::SessionStart).about(target::token(token));
         let started = self.journal().run(Vec::new(), move |tx| {
             let now = tx.now();
             let record = SessionRecord { hash, token, member, created_at: now, seen_at: now };
             tx.put(&keyspace::session(id), &record)?;
-            tx.put(&mark, &SessionMark { created_at: now })?;
+            tx.put(&index, &SessionMark { created_at: now })?;
             tx.audit(event.clone().detail(DetailKey::Expires, now.plus(SESSION_LONGEST)));
             Ok::<_, Stop<Failure>>(())
         });
@@ -155,11 +160,11 @@ impl Store {
         Ok((caller, key))
     }
 
-    /// Who a session stands for now.
+    /// Authenticates a session.
     pub async fn session(&self, key: &SessionKey, source: Option<IpAddr>) -> Result<Caller, AuthError> {
         let place = keyspace::session(key.id);
         let found = self.records().get(&place).await?;
-        // Nothing hashes to zeros: the same work for an id that does not exist.
+        // No secret hashes to zeros, so that an unknown id takes the same work and never matches.
         let expected = found.as_ref().map_or([0; 32], |record| record.hash);
         let matches: bool = key.hash().ct_eq(&expected).into();
         let record = found.filter(|_| matches).ok_or(AuthError::Unknown)?;
@@ -167,19 +172,20 @@ impl Store {
         if record.is_over(now) {
             return Err(AuthError::Expired);
         }
+        // Read at every use, so that revoking the token ends the session.
         let token = self.records().get(&keyspace::token(record.token)).await?.ok_or(AuthError::Revoked)?;
-        let caller = self.judge_token(token, source).await?;
-        if now.since(record.seen_at) >= COARSE {
-            let seen = self.journal().run(vec![place.to_vec()], move |tx| {
+        let caller = self.check_token(token, source).await?;
+        if now.since(record.seen_at) >= SEEN_PRECISION {
+            let written = self.journal().run(vec![place.to_vec()], move |tx| {
                 if let Some(mut record) = tx.get(&place)? {
                     record.seen_at = tx.now();
                     tx.put(&place, &record)?;
                 }
                 Ok::<_, Stop<Failure>>(())
             });
-            // Looking at a page must be possible while nothing can be written.
-            if let Err(failure) = seen.await {
-                tracing::debug!(%failure, "the use of a session was not written down");
+            // Pages must work while nothing can be written, for example on a full disk.
+            if let Err(failure) = written.await {
+                tracing::debug!(%failure, "the time of a session's last use was not stored");
             }
         }
         Ok(caller)
@@ -189,11 +195,12 @@ impl Store {
     pub async fn log_out(&self, caller: &Caller, key: &SessionKey) -> Result<(), Error> {
         let (place, id) = (keyspace::session(key.id), key.id);
         let event = caller.event(AuditAction::SessionEnd);
-        let mark = self.records().sessions_of(caller.own_member().ok()).key(&id);
+        let index = self.records().sessions_of(caller.own_member().ok()).key(&id);
         let ended = self.journal().run(vec![place.to_vec()], move |tx| {
+            // Already ended, for example in another tab: logging out again is no error.
             if let Some(record) = tx.get(&place)? {
                 tx.delete(&place);
-                tx.delete(&mark);
+                tx.delete(&index);
                 tx.audit(event.clone().about(target::token(record.token)));
             }
             Ok::<_, Stop<Error>>(())
@@ -201,10 +208,11 @@ impl Store {
         ended.await
     }
 
-    /// Ends all sessions of the caller, this one too, and says how many there were.
+    /// Ends all sessions of the caller, including this one, and returns how many there were.
     pub async fn log_out_everywhere(&self, caller: &Caller) -> Result<usize, Error> {
         let index = self.records().sessions_of(caller.own_member().ok());
         let (marks, _) = self.records().scan_all(&index).await?;
+        // A session that starts after this scan stays: it belongs to somebody who logged in again.
         let ids: Vec<[u8; 16]> = marks.iter().filter_map(|found| index.id(&found.key)).collect();
         let count = ids.len();
         let event = caller.event(AuditAction::SessionEnd);

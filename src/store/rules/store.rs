@@ -5,16 +5,15 @@ use std::sync::{Arc, OnceLock, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-use super::boots::{Kept, SeenReceipts};
-use super::chores;
-use super::denials::Denials;
+use super::background;
+use super::boots::{ScopeCache, SeenReceipts};
+use super::denials::DenialLimiter;
 use super::keys::{Release, UNLOCKS_WAITING};
-use crate::crypto::record::RecordKey;
 use crate::domain::catalog::Presets;
 use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;
-use crate::kv::{Kv, Revision};
-use crate::store::engine::clock::{Clock, Entropy};
+use crate::kv::Revision;
+use crate::store::engine::clock::Clock;
 use crate::store::engine::journal::Journal;
 use crate::store::engine::records::{Record, Records};
 
@@ -46,12 +45,12 @@ pub(crate) struct Inner {
     pub(crate) unlocks: Semaphore,
     /// Bytes of long values that may wait to be stored.
     pub(crate) long_values: Arc<Semaphore>,
-    pub(crate) denials: Denials,
+    pub(crate) denials: DenialLimiter,
     pub(crate) seen_receipts: SeenReceipts,
-    pub(crate) kept: Kept,
+    pub(crate) scope_cache: ScopeCache,
     pub(crate) presets: OnceLock<Presets>,
     /// Rung when there is background work.
-    pub(crate) chores: Arc<Notify>,
+    pub(crate) background: Arc<Notify>,
 }
 
 /// Which store it is.
@@ -66,20 +65,20 @@ pub(crate) struct Identity {
 impl Record for Identity {}
 
 impl Store {
-    /// Its id: what values are bound to.
+    /// Its id, which values are bound to.
     pub fn id(&self) -> StoreId {
         self.inner.identity.id
     }
 
-    /// Finishes what was begun, ends this process's audit chain and closes the byte store. Later operations fail with
-    /// `unavailable`.
+    /// Finishes the accepted operations, ends this process's audit chain and closes the byte store. Later operations fail
+    /// with `unavailable`.
     pub async fn close(&self) {
         self.set_release(None);
         self.journal().close().await;
         self.records().kv.close().await;
     }
 
-    /// As [`close`](Self::close), while another process of the same test goes on with the byte store.
+    /// Closes all but the byte store, which another process of the same test uses.
     #[cfg(test)]
     pub(crate) async fn close_journal_only(&self) {
         self.journal().close().await;
@@ -87,14 +86,12 @@ impl Store {
 
     /// Starts the work of this process on a byte store that holds this store.
     pub(crate) fn start(
-        kv: Arc<dyn Kv>,
-        record_key: RecordKey,
+        records: Records,
         identity: Identity,
         clock: Arc<dyn Clock>,
-        random: Arc<dyn Entropy>,
         deposits_only: bool,
     ) -> Self {
-        let records = Arc::new(Records { kv, key: record_key, random });
+        let records = Arc::new(records);
         let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
         let now = clock.now();
         let inner = Arc::new(Inner {
@@ -110,17 +107,17 @@ impl Store {
             keys_change: Mutex::new(()),
             unlocks: Semaphore::new(UNLOCKS_WAITING),
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),
-            denials: Denials::new(now),
+            denials: DenialLimiter::new(now),
             seen_receipts: SeenReceipts::default(),
-            kept: Kept::default(),
+            scope_cache: ScopeCache::default(),
             presets: OnceLock::new(),
-            chores: Arc::new(Notify::new()),
+            background: Arc::new(Notify::new()),
         });
         Self { inner }
     }
 
-    pub(crate) fn tend_in_background(&self) {
-        tokio::spawn(chores::tend(Arc::downgrade(&self.inner), Arc::clone(&self.inner.chores)));
+    pub(crate) fn start_background(&self) {
+        tokio::spawn(background::run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
     }
 
     pub(crate) fn records(&self) -> &Records {
@@ -143,7 +140,7 @@ impl Store {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The background task waits with nothing but the bell in hand, and ends when it finds the store gone.
-        self.chores.notify_one();
+        // The background task holds no reference while it waits. It wakes up, finds the store gone and ends.
+        self.background.notify_one();
     }
 }

@@ -1,4 +1,4 @@
-//! Boot tickets: what a machine presents.
+//! Boot tickets: the credentials of machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,66 +10,67 @@ use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TicketId};
 use crate::domain::name::{Label, MemberName, PluginName};
+use crate::domain::resolve::ResolveRequest;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::idempotency::{Request, once_with_credential};
+use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::rules::tokens::Mint;
+use crate::store::rules::tokens::NewCredential;
 use crate::store::tables::keyspace;
 
-/// Plugins or networks that one ticket may name: a ticket is read at each boot.
+/// Plugins or networks of one ticket at most: a ticket is read at each boot.
 const MAX_LIST: usize = 100;
 
-/// A ticket to be made.
+/// A ticket to create.
 #[derive(Clone, Debug, Default)]
 pub struct NewTicket {
-    /// The member it acts for; absent: the caller.
+    /// The member that it acts for. Absent: the caller.
     pub member: Option<MemberName>,
-    /// How long it lives; absent: until revoked.
+    /// How long it is valid. Absent: until it is revoked.
     pub ttl: Option<Duration>,
-    /// How many boots; absent: any number.
+    /// How many boots it allows. Absent: any number.
     pub uses: Option<u64>,
-    /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
+    /// Restricts boots to secrets of these plugins and of no plugin. Absent: no restriction.
     pub plugins: Option<BTreeSet<PluginName>>,
-    /// Networks it may be used from; empty: any.
+    /// The networks that it may be used from. Empty: any.
     pub sources: Vec<Cidr>,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
 }
 
-/// A ticket as shown.
+/// A ticket without its secret part.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// Its id: the public part of the credential.
     pub id: TicketId,
-    /// The member it acts for.
+    /// The member that it acts for.
     pub member: MemberName,
-    /// Who made it.
+    /// The member who created it.
     pub author: MemberName,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The limit of uses.
+    /// The limit of boots.
     pub uses: Option<u64>,
-    /// Uses so far, when limited.
+    /// Boots so far. Absent without a limit.
     pub used: Option<u64>,
     /// The plugins it is restricted to.
     pub plugins: Option<BTreeSet<PluginName>>,
     /// The networks it is restricted to.
     pub sources: Vec<Cidr>,
-    /// Whether it would be accepted now, the source apart.
+    /// Whether a boot from an allowed network would accept it now.
     pub usable: bool,
 }
 
@@ -94,7 +95,7 @@ pub(crate) struct TicketRecord {
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) revoked_at: Option<Timestamp>,
     pub(crate) uses: Option<u64>,
-    /// Counted only when limited: an unlimited ticket is not written by its boots.
+    /// Counted only with a limit: boots do not write an unlimited ticket.
     pub(crate) used: u64,
     pub(crate) plugins: Option<BTreeSet<PluginName>>,
     pub(crate) sources: Vec<Cidr>,
@@ -103,7 +104,7 @@ pub(crate) struct TicketRecord {
 impl Record for TicketRecord {}
 
 impl Store {
-    /// Makes a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict: the
+    /// Creates a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict, because the
     /// credential cannot be shown twice.
     pub async fn create_ticket(
         &self,
@@ -116,19 +117,20 @@ impl Store {
         self.permit(caller, Action::CreateTicket(member), AuditAction::TicketCreate, about).await?;
         new.check()?;
         let (org, author) = caller.own_member()?;
-        let request = Request { operation: "create ticket", parts: new.parts(), value: None };
+        let request = RepeatableRequest { operation: "create ticket", parts: new.parts(), value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
-        let mint = Mint::new(self, CredentialKind::Ticket);
-        let credential = mint.credential();
+        let new_credential = NewCredential::new(self, CredentialKind::Ticket);
+        let credential = new_credential.credential();
         let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
         let event = event.detail(DetailKey::Member, &name);
         let reads = vec![self.records().member(org, member).to_vec()];
         let made = self.journal().run(reads, move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| {
+                // The member may have been removed since the check above.
                 tx.get_member(org, member)?;
                 let ticket = TicketRecord {
-                    id: TicketId::from_bytes(mint.id),
-                    hash: mint.hash(),
+                    id: TicketId::from_bytes(new_credential.id),
+                    hash: new_credential.hash(),
                     org,
                     member,
                     author,
@@ -142,6 +144,7 @@ impl Store {
                     sources: new.sources.clone(),
                 };
                 tx.put(&keyspace::ticket(ticket.id), &ticket)?;
+                // The index has the member, so that a filtered list reads no tickets that it does not return.
                 tx.put(&tx.records().tickets(org).key(ticket.id.as_bytes()), &member)?;
                 let mut event = event.clone();
                 if let Some(at) = ticket.expires_at {
@@ -158,7 +161,7 @@ impl Store {
         Ok(TicketIssued { ticket: self.show_ticket(ticket).await?, credential })
     }
 
-    /// Tickets that the caller may see, ascending by id; of one member when `member` says so.
+    /// Lists the tickets that the caller may see, ascending by id, or those of `member`.
     pub async fn list_tickets(
         &self,
         caller: &Caller,
@@ -168,7 +171,7 @@ impl Store {
         let (id, _) = self.member_or_self(caller, member).await?;
         self.permit(caller, Action::ListTickets(id), AuditAction::TicketList, None).await?;
         let org = caller.own_org()?;
-        // Whoever may see those of any member sees all, unless one was named.
+        // A caller who may see the tickets of any member sees all, unless it names one.
         let sees_all = caller.may(Action::ListTickets(MemberId::from_bytes([0; 16])));
         let only = (member.is_some() || !sees_all).then_some(id);
         let index = self.records().tickets(org);
@@ -179,18 +182,19 @@ impl Store {
         let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
         let members = self.members_by_id(org, members).await?;
         let now = self.now();
-        let items = tickets.into_iter().filter_map(|ticket| ticket.shown(&members, now)).collect();
+        let items = tickets.into_iter().filter_map(|ticket| ticket.into_ticket(&members, now)).collect();
         Ok(Page { items, next })
     }
 
-    /// One ticket.
+    /// Returns one ticket.
     pub async fn ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
         let ticket = self.visible_ticket(caller, id).await?;
         self.show_ticket(ticket).await
     }
 
-    /// Revokes a ticket: no boot after this returns is answered.
+    /// Revokes a ticket. After this returns, no boot with it succeeds.
     pub async fn revoke_ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
+        // A caller who may see a ticket but not revoke it is told so, and others get "not found".
         let found = self.visible_ticket(caller, id).await?;
         let about = Some(target::ticket(id));
         self.permit(caller, Action::RevokeTicket(found.member), AuditAction::TicketRevoke, about).await?;
@@ -198,6 +202,7 @@ impl Store {
         let key = keyspace::ticket(id);
         let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut ticket: TicketRecord = tx.get(&key)?.ok_or(Error::NotFound { what: "ticket" })?;
+            // The first revocation's time stays when another one was faster.
             ticket.revoked_at.get_or_insert(tx.now());
             tx.put(&key, &ticket)?;
             tx.audit(event.clone());
@@ -207,9 +212,10 @@ impl Store {
         self.show_ticket(ticket).await
     }
 
-    /// The ticket, if the caller may see it.
+    /// Returns the ticket if the caller may see it.
     async fn visible_ticket(&self, caller: &Caller, id: TicketId) -> Result<TicketRecord, Error> {
         let org = caller.own_org()?;
+        // A ticket of another organization is as absent as one that does not exist.
         let ticket = self.records().get(&keyspace::ticket(id)).await?.filter(|ticket| ticket.org == org);
         let sees = |ticket: &TicketRecord| {
             let action = Action::ListTickets(ticket.member);
@@ -220,12 +226,13 @@ impl Store {
 
     async fn show_ticket(&self, ticket: TicketRecord) -> Result<Ticket, Error> {
         let members = self.members_by_id(ticket.org, [ticket.member, ticket.author].into()).await?;
-        ticket.shown(&members, self.now()).ok_or(Error::NotFound { what: "ticket" })
+        ticket.into_ticket(&members, self.now()).ok_or(Error::NotFound { what: "ticket" })
     }
 }
 
 impl NewTicket {
     fn check(&self) -> Result<(), Error> {
+        // It would be spent before its first boot.
         if self.uses == Some(0) {
             return Err(Error::Invalid { field: "uses", why: "it must be at least 1" });
         }
@@ -242,21 +249,33 @@ impl NewTicket {
     }
 
     fn parts(&self) -> Vec<Vec<u8>> {
-        // Only told apart by whole equality, so any encoding without ambiguity does.
+        // Only compared for equality, so that any unambiguous encoding will do.
         let all = (&self.member, self.ttl, self.uses, &self.plugins, &self.sources, &self.label);
         vec![postcard::to_allocvec(&all).unwrap_or_default()]
     }
 }
 
 impl TicketRecord {
-    /// Uses that are left; none when there is no limit.
+    /// The uses that are left. `None` without a limit.
     pub(crate) fn uses_left(&self) -> Option<u64> {
         self.uses.map(|uses| uses.saturating_sub(self.used))
     }
 
-    /// None when its member was removed: then it is gone with that member.
-    fn shown(self, members: &BTreeMap<MemberId, MemberRecord>, now: Timestamp) -> Option<Ticket> {
+    /// A boot's request within what the ticket allows.
+    pub(crate) fn restrict(&self, request: &ResolveRequest) -> ResolveRequest {
+        let plugins = match (&self.plugins, &request.plugins) {
+            (Some(allowed), Some(running)) => Some(running.intersection(allowed).cloned().collect()),
+            // A request that names no plugin asks for all of them, and gets those that are allowed.
+            (Some(plugins), None) | (None, Some(plugins)) => Some(plugins.clone()),
+            (None, None) => None,
+        };
+        ResolveRequest { plugins, ..request.clone() }
+    }
+
+    /// `None` if its member was removed: the ticket is gone with the member.
+    fn into_ticket(self, members: &BTreeMap<MemberId, MemberRecord>, now: Timestamp) -> Option<Ticket> {
         let member = members.get(&self.member).filter(|member| member.removed_at.is_none())?.name.clone();
+        // The record of a removed member stays, so that there is an author. The fallback is for damaged stores.
         let author = members.get(&self.author).map_or_else(|| member.clone(), |author| author.name.clone());
         let usable = self.revoked_at.is_none()
             && self.expires_at.is_none_or(|at| at > now)

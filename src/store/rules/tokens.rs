@@ -14,37 +14,37 @@ use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::idempotency::{Request, once_with_credential};
+use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-/// A token to be made.
+/// A token to create.
 #[derive(Clone, Debug, Default)]
 pub struct NewToken {
-    /// For whom; absent: the caller. The operator makes further operator's tokens, and no other.
+    /// The member that gets it. Absent: the caller. The operator creates only operator tokens.
     pub member: Option<MemberName>,
-    /// How long it lives; absent: until revoked.
+    /// How long it is valid. Absent: until it is revoked.
     pub ttl: Option<Duration>,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
 }
 
-/// A token as shown.
+/// A token without its secret part.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Its id: the public part of the credential.
     pub id: TokenId,
-    /// Whose it is; none: the operator's.
+    /// Its member. Absent: it is an operator token.
     pub member: Option<MemberName>,
-    /// For people.
+    /// A note for people.
     pub label: Option<Label>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When it stops working.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
@@ -55,7 +55,7 @@ pub struct Token {
 pub struct TokenIssued {
     /// The token.
     pub token: Token,
-    /// Its text is what the holder presents (`dsm_…` or `dso_…`).
+    /// The credential (`dsm_…` or `dso_…`).
     pub credential: Credential,
 }
 
@@ -63,7 +63,7 @@ pub struct TokenIssued {
 pub(crate) struct TokenRecord {
     pub(crate) id: TokenId,
     pub(crate) hash: [u8; 32],
-    /// None: the operator's.
+    /// `None`: an operator token.
     pub(crate) member: Option<(OrgId, MemberId)>,
     pub(crate) label: Option<Label>,
     pub(crate) created_at: Timestamp,
@@ -73,16 +73,17 @@ pub(crate) struct TokenRecord {
 
 impl Record for TokenRecord {}
 
-/// A credential that is being made.
-pub(crate) struct Mint {
+/// A credential that is being created.
+pub(crate) struct NewCredential {
     kind: CredentialKind,
     pub(crate) id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
 }
 
-impl Mint {
+impl NewCredential {
     pub(crate) fn new(store: &Store, kind: CredentialKind) -> Self {
         let mut secret = Zeroizing::new([0; 32]);
+        // Filled in place, so that the secret has no other copy in memory.
         store.records().random.fill(secret.as_mut_slice());
         Self { kind, id: store.records().random_bytes(), secret }
     }
@@ -97,37 +98,43 @@ impl Mint {
 }
 
 impl Store {
-    /// Makes a token: a member for itself, an admin for any member, the operator for itself. A repeated idempotency key
-    /// is a conflict: the credential cannot be shown twice.
+    /// Creates a token: a member for itself, an admin for any member, the operator for itself. A repeated idempotency key is
+    /// a conflict, because the credential cannot be shown twice.
     pub async fn create_token(
         &self,
         caller: &Caller,
         new: NewToken,
         idempotency: Option<&str>,
     ) -> Result<TokenIssued, Error> {
+        // Found before the permission is decided, because it depends on whose token it is.
         let member = self.token_owner(caller, new.member.as_ref()).await?;
         let action =
             member.as_ref().map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(*id));
         let about = member.as_ref().map(|(_, id, name)| target::member(*id, name));
         self.permit(caller, action, AuditAction::TokenCreate, about).await?;
 
-        let request = Request { operation: "create token", parts: new.parts(), value: None };
+        let request = RepeatableRequest { operation: "create token", parts: new.parts(), value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let kind = if member.is_some() { CredentialKind::Member } else { CredentialKind::Operator };
-        let mint = Mint::new(self, kind);
-        let credential = mint.credential();
+        let new_credential = NewCredential::new(self, kind);
+        let credential = new_credential.credential();
         let event = caller.event(AuditAction::TokenCreate).about(target::token(credential.token_id()));
         let name = member.as_ref().map(|(_, _, name)| name.clone());
         let record = self.journal().run(Vec::new(), move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| {
+                // The member may have been removed since the check above.
                 if let Some((org, id, _)) = &member {
                     tx.get_member(*org, *id)?;
                 }
-                let mut token =
-                    TokenRecord::new(&mint, member.as_ref().map(|(org, id, _)| (*org, *id)), tx.now());
+                let mut token = TokenRecord::new(
+                    &new_credential,
+                    member.as_ref().map(|(org, id, _)| (*org, *id)),
+                    tx.now(),
+                );
                 token.label = new.label.clone();
                 token.expires_at = new.ttl.map(|ttl| tx.now().plus(ttl));
                 token.put_new(tx)?;
+                // The closure runs again if the commit meets a conflict, so that it keeps its own event.
                 let mut event = event.clone();
                 if let Some((_, _, name)) = &member {
                     event = event.detail(DetailKey::Member, name);
@@ -139,11 +146,11 @@ impl Store {
                 Ok(token)
             })
         });
-        Ok(TokenIssued { token: record.await?.shown(name), credential })
+        Ok(TokenIssued { token: record.await?.into_token(name), credential })
     }
 
-    /// Tokens that the caller may see and that are not revoked, ascending by id: a member its own, an admin its
-    /// organization's (or those of `member`), the operator the operator's.
+    /// Lists the active tokens that the caller may see, ascending by id: a member's own, an admin's whole organization or
+    /// those of `member`, the operator's own.
     pub async fn list_tokens(
         &self,
         caller: &Caller,
@@ -161,7 +168,7 @@ impl Store {
             }
             Some((_, id, _)) => {
                 self.permit(caller, Action::ListTokens(*id), AuditAction::TokenList, None).await?;
-                // Whoever may see those of any member sees all, unless one was named.
+                // A caller who may see the tokens of any member sees all, unless it names one.
                 let sees_all = caller.may(Action::ListTokens(MemberId::from_bytes([0; 16])));
                 (member.is_some() || !sees_all).then_some(*id)
             }
@@ -178,32 +185,35 @@ impl Store {
             Some(org) => self.member_names(org, owners).await?,
             None => Default::default(),
         };
-        let shown = tokens.into_iter().filter(|token| token.revoked_at.is_none()).filter_map(|token| {
+        let items = tokens.into_iter().filter(|token| token.revoked_at.is_none()).filter_map(|token| {
             match token.member {
-                // Of a member who is being removed: gone already.
-                Some((_, id)) => names.get(&id).map(|name| token.shown(Some(name.clone()))),
-                None => Some(token.shown(None)),
+                // The background task has not yet revoked the tokens of a removed member.
+                Some((_, id)) => names.get(&id).map(|name| token.into_token(Some(name.clone()))),
+                None => Some(token.into_token(None)),
             }
         });
-        Ok(Page { items: shown.collect(), next })
+        Ok(Page { items: items.collect(), next })
     }
 
-    /// Revokes a token. The operator's own, by which it asks, stays when it is the last that works.
+    /// Revokes a token. The last operator token that works cannot be revoked.
     pub async fn revoke_token(&self, caller: &Caller, token: TokenId) -> Result<Token, Error> {
         let not_found = || Error::NotFound { what: "token" };
         let key = keyspace::token(token);
         let found = self.records().get(&key).await?.ok_or_else(not_found)?;
+        // A token of another organization is as absent as one that does not exist.
         if found.member.map(|(org, _)| org) != caller.principal().org() || found.revoked_at.is_some() {
             return Err(not_found());
         }
         let action = found.member.map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(id));
         self.permit(caller, action, AuditAction::TokenRevoke, Some(target::token(token))).await?;
+        // Without an operator token, nobody could unlock the store or create another one.
         if found.member.is_none() && !self.other_operator_token(token).await? {
             return Err(Error::Conflict { why: "the operator's last token cannot be revoked" });
         }
         let event = caller.event(AuditAction::TokenRevoke).about(target::token(token));
         let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut record: TokenRecord = tx.get(&key)?.ok_or_else(not_found)?;
+            // The first revocation's time stays when another one was faster.
             record.revoked_at.get_or_insert(tx.now());
             tx.put(&key, &record)?;
             tx.audit(event.clone());
@@ -214,10 +224,10 @@ impl Store {
             Some((org, id)) => self.member_names(org, [id].into()).await?.remove(&id),
             None => None,
         };
-        Ok(record.shown(name))
+        Ok(record.into_token(name))
     }
 
-    /// For whom a token is to be; none: the operator.
+    /// The member that a token is for. `None`: the operator.
     async fn token_owner(
         &self,
         caller: &Caller,
@@ -225,6 +235,7 @@ impl Store {
     ) -> Result<Option<(OrgId, MemberId, MemberName)>, Error> {
         match (caller.org(), member) {
             (None, None) => Ok(None),
+            // The operator cannot create tokens for members: it would act inside an organization.
             (None, Some(_)) => Err(caller.own_org().err().unwrap_or(Failure::Internal.into())),
             (Some((org, _)), name) => {
                 let (id, name) = self.member_or_self(caller, name).await?;
@@ -233,11 +244,12 @@ impl Store {
         }
     }
 
-    async fn other_operator_token(&self, but: TokenId) -> Result<bool, Error> {
+    async fn other_operator_token(&self, except: TokenId) -> Result<bool, Error> {
         let (ids, _) = self.records().scan_all(&self.records().tokens(None)).await?;
         let index = self.records().tokens(None);
         let others = ids.iter().filter_map(|found| index.id(&found.key)).map(TokenId::from_bytes);
-        let keys: Vec<_> = others.filter(|id| *id != but).map(keyspace::token).collect();
+        let keys: Vec<_> = others.filter(|id| *id != except).map(keyspace::token).collect();
+        // Expired tokens do not count: they cannot be used to create another one.
         let now = self.now();
         let works =
             |token: &TokenRecord| token.revoked_at.is_none() && token.expires_at.is_none_or(|at| at > now);
@@ -247,6 +259,7 @@ impl Store {
 
 impl NewToken {
     fn parts(&self) -> Vec<Vec<u8>> {
+        // "=" tells an empty text from an absent one.
         let text = |text: Option<&str>| text.map_or_else(Vec::new, |text| format!("={text}").into());
         vec![
             text(self.member.as_ref().map(MemberName::as_str)),
@@ -257,7 +270,7 @@ impl NewToken {
 }
 
 impl TokenRecord {
-    pub(crate) fn new(mint: &Mint, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
+    pub(crate) fn new(mint: &NewCredential, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
         Self {
             id: TokenId::from_bytes(mint.id),
             hash: mint.hash(),
@@ -272,11 +285,12 @@ impl TokenRecord {
     pub(crate) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
         let index = tx.records().tokens(self.member.map(|(org, _)| org)).key(self.id.as_bytes());
         tx.put(&keyspace::token(self.id), self)?;
+        // The index has the member, so that a filtered list reads no tokens that it does not return.
         tx.put(&index, &self.member.map(|(_, member)| member))?;
         Ok(())
     }
 
-    fn shown(self, member: Option<MemberName>) -> Token {
+    fn into_token(self, member: Option<MemberName>) -> Token {
         let Self { id, hash: _, member: _, label, created_at, expires_at, revoked_at } = self;
         Token { id, member, label, created_at, expires_at, revoked_at }
     }

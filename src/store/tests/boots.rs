@@ -140,9 +140,15 @@ async fn boots_are_listed_newest_first_in_pages_and_to_whom_they_concern() {
     assert_eq!(error.code(), Code::Forbidden);
     let admins_boot = made.iter().find(|id| own.iter().all(|boot| boot.id != **id)).unwrap();
     assert_eq!(world.store.boot_record(&bob, *admins_boot).await.unwrap_err().code(), Code::NotFound);
-    let by_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
+    let authenticate_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
     assert_eq!(
-        world.store.list_boots(&world.admin, &by_ticket, PageAsk::default()).await.unwrap().items.len(),
+        world
+            .store
+            .list_boots(&world.admin, &authenticate_ticket, PageAsk::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
         4
     );
 }

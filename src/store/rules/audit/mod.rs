@@ -2,12 +2,12 @@
 //!
 //! Entries are kept newest first over all chains, so that listing is one scan. Nothing here can hold a value.
 
+mod event;
 mod list;
-mod tell;
 mod verify;
 
+pub(crate) use event::{EventBuilder, target, unset};
 pub use list::{AuditFilter, AuditItem};
-pub(crate) use tell::{Tell, target, unset};
 #[cfg(test)]
 #[cfg(test)]
 pub(crate) use verify::verify as verify_records;

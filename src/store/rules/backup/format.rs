@@ -1,4 +1,4 @@
-//! The file of a backup: a preamble, frames, and a digest that only the record key gives.
+//! The file of a backup: a preamble, frames, and a digest that only the record key can compute.
 //!
 //! `preamble frame* end digest`. Numbers are big-endian. A frame is a letter and, for `P` (put), the lengths of key and
 //! value (32 bits each) and their bytes. `F` means: forget all frames before.
@@ -9,22 +9,22 @@ use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
 const MAGIC: &[u8; 16] = b"dropsafe backup\n";
-/// The format that this program writes, and the newest it reads.
+/// The format that this program writes, and the newest that it reads.
 pub(crate) const FORMAT: u16 = 1;
 /// Bytes of a preamble.
 pub(crate) const PREAMBLE: usize = 16 + 2 + 16 + 16;
 /// Bytes after the last frame.
 pub(crate) const DIGEST: usize = 32 + 16;
-/// Longer keys are no store's.
+/// Bytes of a key at most. No store has longer keys.
 pub(crate) const MAX_KEY: usize = 4096;
-/// Longer values are no store's: a file of 1 MiB, sealed twice, with room.
+/// Bytes of a value at most: a file of 1 MiB, sealed twice, and more.
 pub(crate) const MAX_VALUE: usize = 4 << 20;
 
-/// What a backup is of.
+/// The identity of a backup's store.
 pub(crate) struct Preamble {
     pub(crate) format: u16,
     pub(crate) store: StoreId,
-    /// Tells record keys apart.
+    /// Identifies the record key.
     pub(crate) record_key: [u8; 16],
 }
 
@@ -76,7 +76,7 @@ impl Frame<'_> {
     }
 }
 
-/// The SHA-256 of all before it, for anyone to check, and a keyed hash of that, for who has the record key.
+/// The SHA-256 of everything before it, which anybody can check, and a keyed hash of that, which needs the record key.
 pub(crate) fn sealed_digest(key: &RecordKey, digest: &[u8; 32]) -> [u8; DIGEST] {
     let mut sealed = [0; DIGEST];
     sealed[..32].copy_from_slice(digest);

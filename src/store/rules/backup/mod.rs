@@ -1,4 +1,4 @@
-//! Backup and restore: the byte store's records as they are, encrypted. Neither opens a value.
+//! Backup and restore of the byte store's records, which stay encrypted. Neither opens a value.
 //!
 //! A backup is a snapshot of all keys at one revision, page by page. A restored store counts as empty until all of the
 //! backup is verified and written.
@@ -15,8 +15,8 @@ use crate::domain::code::Code;
 use crate::domain::role::{Action, Denied};
 use crate::kv::{KvSnapshot, Revision, SnapshotError};
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
@@ -46,27 +46,28 @@ enum BackupPhase {
     Complete,
 }
 
-/// Why there is no backup.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The caller may not.
+    /// The caller has no permission.
     #[error(transparent)]
     Forbidden(#[from] Denied),
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
 impl Store {
-    /// Starts a backup (the operator). Writing goes on meanwhile.
+    /// Starts a backup (the operator). The store stays writable meanwhile.
     pub async fn backup(&self, caller: &Caller) -> Result<Backup, BackupError> {
-        let told = AuditAction::StoreBackup;
-        let permitted = self.permit(caller, Action::Backup, told, Some(target::store())).await;
+        let audit_action = AuditAction::StoreBackup;
+        let permitted = self.permit(caller, Action::Backup, audit_action, Some(target::store())).await;
         permitted.map_err(|error| match error {
             Error::Forbidden(denied) => denied.into(),
             _ => BackupError::Failure(Failure::Internal),
         })?;
-        self.journal().record(vec![caller.event(told).about(target::store())]).await?;
+        // On record before the first byte leaves.
+        self.journal().record(vec![caller.event(audit_action).about(target::store())]).await?;
         Ok(Backup {
             store: self.clone(),
             hash: Sha256::new(),
@@ -78,9 +79,11 @@ impl Store {
 }
 
 impl Backup {
-    /// The next piece, some 64 KiB to 2 MiB; none after the trailer. A stream that stops without it is no backup.
+    /// Returns the next piece, some 64 KiB to 2 MiB, and `None` after the trailer. A stream without its trailer is not a
+    /// backup.
     pub async fn next(&mut self) -> Option<Result<Vec<u8>, BackupError>> {
         loop {
+            // An error leaves the phase `Complete`, so that nothing follows it and the file has no trailer.
             let piece = match std::mem::replace(&mut self.phase, BackupPhase::Complete) {
                 BackupPhase::Complete => return None,
                 BackupPhase::Preamble => {
@@ -102,7 +105,7 @@ impl Backup {
         }
     }
 
-    /// Records so far, for a progress bar. How many there will be is not known beforehand.
+    /// Records so far, for a progress bar. Their total is not known in advance.
     pub fn records(&self) -> u64 {
         self.records
     }
@@ -143,6 +146,7 @@ impl Backup {
         }
         self.restarts += 1;
         self.phase = BackupPhase::Snapshot;
+        // Frames that were already sent cannot be taken back, and a second scan may lack some of their keys.
         let mut piece = Vec::new();
         Frame::Forget.write(&mut piece);
         Ok(piece)

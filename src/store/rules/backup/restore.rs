@@ -20,41 +20,41 @@ use crate::store::rules::backup::format::{
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
 
-/// Marks a byte store into which a backup is being read.
+/// Marks a byte store into which a backup is being restored.
 const MARKER: &[u8] = b"\0restore";
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Debug)]
 pub struct Restored {
     /// The store's id.
     pub store: StoreId,
     /// How many records were read.
     pub records: u64,
-    /// The revision of the store when the backup was made; the restored store goes on from there.
+    /// The revision of the backup, from which the restored store continues.
     pub revision: u64,
 }
 
-/// Why nothing was restored; the byte store still counts as empty.
+/// Why nothing was restored. The byte store still counts as empty.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The byte store holds a store, or something else.
+    /// The byte store holds a store or something else.
     #[error("the byte store is not empty")]
     NotEmpty,
-    /// The stream is no backup.
+    /// The stream is not a backup.
     #[error("this is not a backup of this program")]
     NotABackup,
-    /// Made by a newer version of this program.
-    #[error("the backup has format {found}, and this program knows up to {known}")]
+    /// Written by a newer version of this program.
+    #[error("the backup has format {found}, and this program reads up to {known}")]
     NewerFormat {
-        /// The backup's.
+        /// The backup's format.
         found: u16,
-        /// The newest that is known here.
+        /// The newest that this program reads.
         known: u16,
     },
-    /// Cut short or changed.
+    /// Truncated or changed.
     #[error("the backup is damaged or cut short")]
     Damaged,
-    /// The record key is not that of the store that the backup was made of.
+    /// The record key belongs to another store.
     #[error("the record key is not this backup's")]
     WrongRecordKey,
     /// The stream could not be read.
@@ -65,8 +65,8 @@ pub enum RestoreError {
     Failure(#[from] Failure),
 }
 
-/// Writes a backup into an empty byte store, which counts as empty until the last piece is verified and written.
-/// `progress` is told the records so far. What a restore that failed left behind is cleared by the next.
+/// Writes a backup into an empty byte store, which counts as empty until everything is verified and written. Reports the
+/// records so far to `progress`. The next restore deletes what a failed one left behind.
 pub async fn restore(
     kv: Arc<dyn Kv>,
     record_key: &RecordKey,
@@ -74,8 +74,9 @@ pub async fn restore(
     random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Restored, RestoreError> {
-    let mut input = Input { stream, hash: Sha256::new() };
+    let mut input = BackupInput { stream, hash: Sha256::new() };
     let preamble = input.array::<PREAMBLE>().await.map_err(|error| match error {
+        // Too short even for a preamble.
         RestoreError::Damaged => RestoreError::NotABackup,
         error => error,
     })?;
@@ -86,19 +87,19 @@ pub async fn restore(
     if preamble.record_key != keyspace::key_check(record_key) {
         return Err(RestoreError::WrongRecordKey);
     }
-    let mut target = Target { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
+    let mut target = RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
     target.begin().await?;
     let outcome = fill(&mut target, &mut input, &preamble, random, progress).await;
     if outcome.is_err() {
-        // Best effort: the marker stays, so that the next restore does it.
+        // If this fails too, the marker stays, and the next restore clears the rest.
         let _ = target.clear().await;
     }
     outcome
 }
 
 async fn fill(
-    target: &mut Target<'_>,
-    input: &mut Input<'_>,
+    target: &mut RestoreTarget<'_>,
+    input: &mut BackupInput<'_>,
     preamble: &Preamble,
     random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(u64) + Send),
@@ -125,6 +126,7 @@ async fn fill(
     let revision = u64::from_be_bytes(input.array().await?);
     let digest: [u8; 32] = input.hash.finalize_reset().into();
     let expected = sealed_digest(target.record_key, &digest);
+    // Also detects a truncated file, because only a complete one has the keyed digest of all frames.
     if input.array::<DIGEST>().await? != expected || frames != target.records {
         return Err(RestoreError::Damaged);
     }
@@ -133,12 +135,12 @@ async fn fill(
     Ok(Restored { store: preamble.store, records: frames, revision })
 }
 
-struct Input<'a> {
+struct BackupInput<'a> {
     stream: &'a mut (dyn AsyncRead + Send + Unpin),
     hash: Sha256,
 }
 
-impl Input<'_> {
+impl BackupInput<'_> {
     async fn array<const N: usize>(&mut self) -> Result<[u8; N], RestoreError> {
         let mut bytes = [0; N];
         self.read(&mut bytes).await?;
@@ -146,6 +148,7 @@ impl Input<'_> {
     }
 
     async fn bytes(&mut self, len: u32, most: usize) -> Result<Vec<u8>, RestoreError> {
+        // Checked before the allocation, because the file is not verified yet.
         let len = usize::try_from(len).ok().filter(|len| *len <= most).ok_or(RestoreError::Damaged)?;
         let mut bytes = vec![0; len];
         self.read(&mut bytes).await?;
@@ -162,7 +165,7 @@ impl Input<'_> {
     }
 }
 
-struct Target<'a> {
+struct RestoreTarget<'a> {
     kv: Arc<dyn Kv>,
     record_key: &'a RecordKey,
     pending: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -170,14 +173,15 @@ struct Target<'a> {
     records: u64,
 }
 
-impl Target<'_> {
-    /// Marks an empty byte store; clears one that a failed restore left.
+impl RestoreTarget<'_> {
+    /// Marks an empty byte store, or clears one that a failed restore left.
     async fn begin(&mut self) -> Result<(), RestoreError> {
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         let marked =
             self.kv.get(&[MARKER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten().is_some();
         let header =
             self.kv.get(&[keyspace::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        // Never over another store, and never into data of another program.
         if header.is_some() || (!first.entries.is_empty() && !marked) {
             return Err(RestoreError::NotEmpty);
         }
@@ -192,6 +196,7 @@ impl Target<'_> {
     }
 
     async fn take(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), RestoreError> {
+        // Those keys are a place's own, such as its header, which must not exist before the end.
         if key.is_empty() || key.starts_with(b"\0") {
             return Err(RestoreError::Damaged);
         }
@@ -212,12 +217,12 @@ impl Target<'_> {
         self.bytes = 0;
         let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
         // Nobody else may make a store here meanwhile.
-        let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
-        self.kv.commit(unmade, writes.collect()).await?;
+        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(no_store, writes.collect()).await?;
         Ok(())
     }
 
-    /// Removes everything but the marker.
+    /// Deletes everything except the marker.
     async fn clear(&mut self) -> Result<(), Failure> {
         self.pending.clear();
         self.bytes = 0;
@@ -227,15 +232,15 @@ impl Target<'_> {
             let page = self.kv.scan(&[], after.as_deref(), most).await?;
             after = page.entries.last().map(|entry| entry.key.clone());
             let rest = page.entries.into_iter().map(|entry| entry.key).filter(|key| key != MARKER);
-            let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
-            self.kv.commit(unmade, rest.map(Write::Delete).collect()).await?;
+            let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+            self.kv.commit(no_store, rest.map(Write::Delete).collect()).await?;
             if !page.more {
                 return Ok(());
             }
         }
     }
 
-    /// Makes it a store: from here on its revisions go on from the backup's.
+    /// Makes the byte store a store whose revisions continue those of the backup.
     async fn finish(
         &mut self,
         preamble: &Preamble,
@@ -248,6 +253,7 @@ impl Target<'_> {
         let sealed = found.ok_or(RestoreError::Damaged)?.value;
         let plain = self.record_key.open_record(key.bytes(), &sealed).map_err(|_| RestoreError::Damaged)?;
         let identity: Identity = decode(&plain).map_err(|_| RestoreError::Damaged)?;
+        // The preamble names the store before anything is verified. The sealed identity is the proof.
         if identity.id != preamble.store {
             return Err(RestoreError::Damaged);
         }
@@ -259,8 +265,8 @@ impl Target<'_> {
             Write::Put(keyspace::HEADER.to_vec(), keyspace::header(self.record_key)),
             Write::Delete(MARKER.to_vec()),
         ];
-        let unmade = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
-        self.kv.commit(unmade, writes).await.map_err(Failure::from)?;
+        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(no_store, writes).await.map_err(Failure::from)?;
         Ok(())
     }
 }

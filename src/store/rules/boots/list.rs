@@ -1,4 +1,4 @@
-//! Boots that happened, and which of them still hold what.
+//! Past boots, and which of them still hold which secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,63 +10,64 @@ use crate::domain::receipt::ReceiptEntry;
 use crate::domain::role::Action;
 use crate::store::engine::failure::Failure;
 use crate::store::rules::audit::target;
-use crate::store::rules::auth::Caller;
 use crate::store::rules::boots::record::{BootRecord, MachineRecord, ReceiptRecord};
 use crate::store::rules::boots::{Boot, BootFilter, Held, Holder};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 
-/// Boots looked at for one page.
-const LOOK_AT: usize = 5000;
-/// Boots looked at for those that hold a secret.
-const HOLDERS_AMONG: usize = 10_000;
+/// Boots read for one page, at most.
+const MAX_READ: usize = 5000;
+/// Boots read to find the holders of a secret.
+const MAX_READ_FOR_HOLDERS: usize = 10_000;
 /// Boots read at once.
 const CHUNK: usize = 500;
 
-/// What has been read beside boots, each once.
+/// The receipts and machines of boots, each read once.
 #[derive(Default)]
-struct Around {
+struct BootContext {
     receipts: BTreeMap<Digest, ReceiptRecord>,
     machines: BTreeMap<String, Option<MachineRecord>>,
 }
 
 impl Store {
-    /// One boot.
+    /// Returns one boot.
     pub async fn boot_record(&self, caller: &Caller, boot: BootId) -> Result<Boot, Error> {
-        let (org, _) = self.insider(caller, AuditAction::BootList).await?;
+        let (org, _) = self.require_member(caller, AuditAction::BootList).await?;
         let record = self.records().get(&self.records().boot(org, boot)).await?;
         let sees = |record: &BootRecord| {
             let action = Action::ReadBoots(record.member.0);
             self.may_see(caller, action, AuditAction::BootList, target::boot(boot))
         };
+        // A boot of another member is as absent as one that does not exist.
         let record = record.filter(sees).ok_or(Error::NotFound { what: "boot" })?;
-        let mut around = Around::default();
-        around.read(self, org, std::slice::from_ref(&record)).await?;
-        let shown = self.show_boots(org, vec![record], &around).await?.pop();
+        let mut context = BootContext::default();
+        context.read(self, org, std::slice::from_ref(&record)).await?;
+        let shown = self.show_boots(org, vec![record], &context).await?.pop();
         shown.ok_or(Failure::Internal.into())
     }
 
-    /// Boots that the caller may see, newest first.
+    /// Lists the boots that the caller may see, newest first.
     pub async fn list_boots(
         &self,
         caller: &Caller,
         filter: &BootFilter,
         page: PageAsk,
     ) -> Result<Page<Boot>, Error> {
-        let told = AuditAction::BootList;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::BootList;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         let (member, _) = self.member_or_self(caller, filter.member.as_ref()).await?;
-        self.permit(caller, Action::ReadBoots(member), told, None).await?;
+        self.permit(caller, Action::ReadBoots(member), audit_action, None).await?;
         let sees_all = caller.may(Action::ReadBoots(MemberId::from_bytes([0; 16])));
         let only = (filter.member.is_some() || !sees_all).then_some(member);
 
         let limit = page.limit();
         let prefix = self.records().boots(org);
-        let mut after = self.start_of(&page)?;
-        let mut around = Around::default();
+        let mut after = self.page_start(&page)?;
+        let mut context = BootContext::default();
         let mut found = Vec::new();
-        let mut looked_at = 0;
+        let mut read = 0;
         let next = loop {
             let scanned = self.records().scan(&prefix, after.as_deref(), limit.clamp(50, CHUNK)).await?;
             let mut records = Vec::with_capacity(scanned.found.len());
@@ -75,11 +76,12 @@ impl Store {
                 records.push(one.record);
                 keys.push(one.key);
             }
-            around.read(self, org, &records).await?;
+            // Receipts are needed before the filter, which may ask for a secret.
+            context.read(self, org, &records).await?;
             for (record, key) in records.into_iter().zip(keys) {
-                looked_at += 1;
+                read += 1;
                 after = Some(key);
-                if only.is_none_or(|only| only == record.member.0) && filter.admits(&record, &around) {
+                if only.is_none_or(|only| only == record.member.0) && filter.matches(&record, &context) {
                     found.push(record);
                     if found.len() == limit {
                         break;
@@ -90,39 +92,41 @@ impl Store {
             if !full && !scanned.more {
                 break None;
             }
-            if full || looked_at >= LOOK_AT {
+            // A short page with a cursor bounds the work of one request.
+            if full || read >= MAX_READ {
                 break after.map(|after| self.cursor(&after));
             }
         };
-        Ok(Page { items: self.show_boots(org, found, &around).await?, next })
+        Ok(Page { items: self.show_boots(org, found, &context).await?, next })
     }
 
-    /// The boots that hold a version of a secret, newest first, among the organization's newest 10,000 boots.
+    /// Lists the boots that hold a version of a secret, newest first, among the organization's newest 10,000 boots.
     pub async fn holders(&self, caller: &Caller, secret: SecretId) -> Result<Vec<Holder>, Error> {
-        let told = AuditAction::BootList;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::BootList;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         let record = self.visible_secret(caller, org, secret).await?;
-        self.permit(caller, Action::ReadHolders(record.meta.scope), told, None).await?;
-        Ok(self.held_by(org, secret).await?)
+        self.permit(caller, Action::ReadHolders(record.meta.scope), audit_action, None).await?;
+        Ok(self.holders_of(org, secret).await?)
     }
 
-    pub(crate) async fn held_by(&self, org: OrgId, secret: SecretId) -> Result<Vec<Holder>, Failure> {
+    pub(crate) async fn holders_of(&self, org: OrgId, secret: SecretId) -> Result<Vec<Holder>, Failure> {
         let current = self.current_versions(org, BTreeSet::from([secret])).await?;
         let prefix = self.records().boots(org);
-        let mut around = Around::default();
+        let mut context = BootContext::default();
         let mut holders = Vec::new();
         let mut after: Option<Vec<u8>> = None;
-        for _ in 0..HOLDERS_AMONG / CHUNK {
+        for _ in 0..MAX_READ_FOR_HOLDERS / CHUNK {
+            // Newest first, so that the bound cuts off the oldest boots, which are the least likely to run.
             let scanned = self.records().scan(&prefix, after.as_deref(), CHUNK).await?;
             after = scanned.found.last().map(|found| found.key.clone());
             let records: Vec<BootRecord> = scanned.found.into_iter().map(|found| found.record).collect();
-            around.read(self, org, &records).await?;
+            context.read(self, org, &records).await?;
             for record in records {
-                if around.is_over(&record) {
+                if context.has_ended(&record) {
                     continue;
                 }
-                if let Some(entry) = around.entries(&record).iter().find(|entry| entry.id == secret) {
-                    let held = held(entry, &current);
+                if let Some(entry) = context.entries(&record).iter().find(|entry| entry.id == secret) {
+                    let held = held_version(entry, &current);
                     let BootRecord { id, member: (_, member), at, host, .. } = record;
                     holders.push(Holder { boot: id, member, at, host, held });
                 }
@@ -138,15 +142,15 @@ impl Store {
         &self,
         org: OrgId,
         records: Vec<BootRecord>,
-        around: &Around,
+        context: &BootContext,
     ) -> Result<Vec<Boot>, Failure> {
-        let live = records.iter().filter(|record| !around.is_over(record));
-        let secrets = live.flat_map(|record| around.entries(record)).map(|entry| entry.id).collect();
+        let live = records.iter().filter(|record| !context.has_ended(record));
+        let secrets = live.flat_map(|record| context.entries(record)).map(|entry| entry.id).collect();
         let current = self.current_versions(org, secrets).await?;
-        Ok(records.into_iter().map(|record| around.show(record, &current)).collect())
+        Ok(records.into_iter().map(|record| context.show(record, &current)).collect())
     }
 
-    /// The versions that secrets have now; those that are gone are left out.
+    /// The current versions of secrets, without deleted ones.
     async fn current_versions(
         &self,
         org: OrgId,
@@ -166,10 +170,11 @@ impl Store {
     }
 }
 
-impl Around {
-    /// Reads what belongs to these boots and is not here yet.
+impl BootContext {
+    /// Reads the receipts and machines of these boots, unless they were read before.
     async fn read(&mut self, store: &Store, org: OrgId, boots: &[BootRecord]) -> Result<(), Failure> {
         let records = store.records();
+        // Boots of the same scope share a receipt, so that a page of them reads few.
         let contents: BTreeSet<Digest> =
             boots.iter().map(|boot| boot.content).filter(|c| !self.receipts.contains_key(c)).collect();
         let keys: Vec<_> = contents.iter().map(|content| records.receipt(org, content)).collect();
@@ -196,14 +201,15 @@ impl Around {
         latest.is_some_and(|latest| boot.is_superseded_by(latest))
     }
 
-    /// Whether it is known to hold nothing any more.
-    fn is_over(&self, boot: &BootRecord) -> bool {
+    /// Whether the boot is known to have ended.
+    fn has_ended(&self, boot: &BootRecord) -> bool {
         boot.state == BootState::Failed || self.is_superseded(boot)
     }
 
     fn show(&self, record: BootRecord, current: &BTreeMap<SecretId, VersionId>) -> Boot {
-        let held = self.entries(&record).iter().map(|entry| held(entry, current));
-        let stale = match self.is_over(&record) {
+        let held = self.entries(&record).iter().map(|entry| held_version(entry, current));
+        let stale = match self.has_ended(&record) {
+            // A boot that has ended holds nothing.
             true => Vec::new(),
             false => held.filter(|held| !held.current).collect(),
         };
@@ -230,22 +236,23 @@ impl Around {
 }
 
 impl BootFilter {
-    /// The member apart, which is decided with who may see what.
-    fn admits(&self, boot: &BootRecord, around: &Around) -> bool {
+    /// Whether the filter matches a boot.
+    fn matches(&self, boot: &BootRecord, context: &BootContext) -> bool {
+        // The member is not compared here, because it also depends on what the caller may see.
         let gave = |wanted: &str| {
-            around.entries(boot).iter().any(|entry| {
+            context.entries(boot).iter().any(|entry| {
                 entry.name.as_str() == wanted
                     || entry.env.as_str() == wanted
                     || entry.id.to_string() == wanted
             })
         };
         self.ticket.is_none_or(|ticket| ticket == boot.ticket)
-            && (!self.live || !around.is_over(boot))
+            && (!self.live || !context.has_ended(boot))
             && self.secret.as_deref().is_none_or(gave)
     }
 }
 
-fn held(entry: &ReceiptEntry, current: &BTreeMap<SecretId, VersionId>) -> Held {
+fn held_version(entry: &ReceiptEntry, current: &BTreeMap<SecretId, VersionId>) -> Held {
     Held {
         secret: entry.id,
         env: entry.env.clone(),

@@ -1,17 +1,19 @@
-//! Boots: the one place where values leave, and the record of who was given what.
+//! Boots: the only place where values leave the store, and the record of who received what.
 
-mod kept;
+mod commit;
+mod explain;
 mod list;
 mod open;
 mod record;
 mod release;
 mod report;
+mod scope_cache;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use kept::{Kept, ScopeMark};
 pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
+pub(crate) use scope_cache::{ScopeCache, ScopeMark};
 
 use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
@@ -24,28 +26,28 @@ use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::error::{Error, RETRY_LOCKED};
 
-/// Bytes of what a machine says of itself.
+/// Bytes of a text that a machine reports about itself.
 const MAX_TEXT: usize = 128;
-/// Names and plugins that one boot may list.
+/// Names, and plugins, that one boot may list.
 const MAX_NAMES: usize = 1000;
-/// Bytes of one such name: the longest exported one.
+/// Bytes of such a name: the longest exported name.
 const MAX_NAME: usize = 201;
 
-/// What a machine asks for. Texts over 128 bytes, or with control characters, are refused.
+/// A machine's request. Texts over 128 bytes, or with control characters, are refused.
 #[derive(Clone, Debug, Default)]
 pub struct BootAsk {
-    /// Plugins, names wanted, names not wanted, references.
+    /// Plugins, included names, excluded names and references.
     pub request: ResolveRequest,
-    /// A stable name of the machine, when there is one.
+    /// A stable name of the machine, if it has one.
     pub machine: Option<String>,
-    /// The kernel's boot id, so that a reboot is told from a second workload.
+    /// The kernel's boot id, which tells a reboot from a second workload.
     pub kernel_boot: Option<String>,
     /// The host name, for people.
     pub host: Option<String>,
     /// The agent's version.
     pub agent: Option<String>,
-    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. A try within five minutes of the one that
-    /// spent a use spends no other, so that an answer lost on its way does not cost a machine its boot.
+    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. For five minutes after the try that spent a
+    /// use, further tries spend none, so that a lost answer does not cost a machine its boot.
     pub attempt: Option<String>,
 }
 
@@ -58,11 +60,11 @@ pub struct Released {
     pub org: OrgName,
     /// The member that the ticket acts for.
     pub member: MemberName,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What was released and what was not; its count and digest are what the agent checks.
+    /// What was released and what was not. The agent checks its count and its digest.
     pub receipt: Receipt,
-    /// One for each secret that the receipt's entries name.
+    /// One value for each entry of the receipt.
     pub values: Vec<ReleasedValue>,
 }
 
@@ -82,22 +84,22 @@ pub struct Explained {
     pub org: OrgName,
     /// The member that the ticket acts for.
     pub member: MemberName,
-    /// What would be released and what not and why.
+    /// What would be released, what would not, and why.
     pub receipt: Receipt,
-    /// Whether the store is locked: then a boot would have to wait.
+    /// Whether the store is locked, so that a boot would have to wait.
     pub locked: bool,
-    /// Uses that the ticket has left; absent: no limit, or no ticket.
+    /// The uses that the ticket has left. Absent without a limit or a ticket.
     pub uses_left: Option<u64>,
-    /// When the ticket stops working.
+    /// When the ticket expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// The agent's word that the workload was started.
+/// The agent's report that it started the workload.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Digest of what the agent received, as hexadecimal text.
+    /// The digest of what the agent received, as hexadecimal text.
     pub digest: String,
-    /// How many variables the workload was given in all.
+    /// How many variables the workload has in all.
     pub variables: u32,
 }
 
@@ -110,11 +112,11 @@ pub struct Boot {
     pub member: MemberName,
     /// The ticket.
     pub ticket: TicketId,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
     /// The peer's address.
     pub source: Option<IpAddr>,
-    /// The machine's name for itself.
+    /// The machine's name.
     pub machine: Option<String>,
     /// The kernel's boot id.
     pub kernel_boot: Option<String>,
@@ -122,15 +124,15 @@ pub struct Boot {
     pub host: Option<String>,
     /// The agent's version.
     pub agent: Option<String>,
-    /// When the agent said that the workload was started.
+    /// When the agent reported the start of the workload.
     pub confirmed_at: Option<Timestamp>,
-    /// How many variables the workload was given in all, as the agent said.
+    /// How many variables the workload has in all, as the agent reported.
     pub variables: Option<u32>,
-    /// True when a later boot of the same machine shows that this one is over.
+    /// Whether a later boot of the same machine shows that this one has ended.
     pub superseded: bool,
     /// What was released and what was not.
     pub receipt: Receipt,
-    /// Released entries that were replaced or deleted since, and are still held.
+    /// The released secrets that were replaced or deleted since, and that the workload still has.
     pub stale: Vec<Held>,
 }
 
@@ -143,7 +145,7 @@ pub struct Held {
     pub env: EnvName,
     /// The version.
     pub version: VersionId,
-    /// False when the secret has a newer version or is gone.
+    /// False if the secret was replaced or deleted.
     pub current: bool,
 }
 
@@ -154,7 +156,7 @@ pub struct Holder {
     pub boot: BootId,
     /// The member that it acted for.
     pub member: MemberName,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
     /// The host name.
     pub host: Option<String>,
@@ -162,38 +164,38 @@ pub struct Holder {
     pub held: Held,
 }
 
-/// Which boots to list; absent fields admit all.
+/// Which boots to list. An absent field matches all.
 #[derive(Clone, Debug, Default)]
 pub struct BootFilter {
-    /// Of this member.
+    /// Boots of this member.
     pub member: Option<MemberName>,
-    /// Of this ticket.
+    /// Boots by this ticket.
     pub ticket: Option<TicketId>,
-    /// That were given this secret: its id, its name or its exported name. Works after its deletion too.
+    /// Boots that received this secret, by its id, name or exported name, also after its deletion.
     pub secret: Option<String>,
-    /// Only those that are not known to be over.
+    /// Active boots only.
     pub live: bool,
 }
 
 /// Why nothing was released. No use of the ticket was spent.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// Not a ticket, or that of a member who may not.
+    /// The caller is not a ticket, or its member has no permission.
     #[error(transparent)]
     Forbidden(#[from] Denied),
-    /// No release key in memory.
+    /// No release key is in memory.
     #[error("the store is locked")]
     Locked,
-    /// No use left.
+    /// No use is left.
     #[error("the ticket has no use left")]
     TicketSpent,
-    /// Its time is over.
+    /// The ticket has expired.
     #[error("the ticket has expired")]
     Expired,
-    /// It was revoked, or its member removed, since the caller was authenticated.
+    /// The ticket was revoked, or its member removed, since the authentication.
     #[error("the ticket was revoked")]
     Revoked,
-    /// What was asked for is not understood: which field and what is wrong with it.
+    /// A field of the request is invalid.
     #[error("{field}: {why}")]
     Invalid {
         /// Name of the field as in the API.
@@ -201,13 +203,13 @@ pub enum BootError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The store could not.
+    /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
 impl BootAsk {
-    /// Refuses what would only fill the trail and the lists.
+    /// Refuses texts and lists that would only fill the audit log.
     fn check(&self) -> Result<(), BootError> {
         let texts = [
             ("machine", &self.machine),
@@ -217,11 +219,13 @@ impl BootAsk {
         ];
         for (field, text) in texts {
             let Some(text) = text else { continue };
+            // Control characters could move the cursor in a terminal that lists boots.
             if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
                 let why = "it must be 1 to 128 bytes without control characters";
                 return Err(BootError::Invalid { field, why });
             }
         }
+        // It becomes part of a key, and is shown in no list.
         let plain = |attempt: &String| {
             (1..=MAX_TEXT).contains(&attempt.len()) && attempt.bytes().all(|byte| byte.is_ascii_graphic())
         };
@@ -250,6 +254,7 @@ impl From<Error> for BootError {
         match error {
             Error::Forbidden(denied) => Self::Forbidden(denied),
             Error::Failure(failure) => Self::Failure(failure),
+            // What is not found for a ticket is its own member: removed meanwhile.
             Error::NotFound { .. } => Self::Revoked,
             Error::Locked => Self::Locked,
             _ => Self::Failure(Failure::Internal),

@@ -1,4 +1,4 @@
-//! How boots are kept: one small record each; what a boot was given in a record that all boots of the same share.
+//! The records of boots: a small one for each boot, and one receipt for all boots that received the same.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ use crate::store::engine::records::Record;
 pub(crate) struct BootRecord {
     pub(crate) id: BootId,
     pub(crate) ticket: TicketId,
-    /// The member, and its name at the time.
+    /// The member, and its name at that time.
     pub(crate) member: (MemberId, MemberName),
     pub(crate) at: Timestamp,
     pub(crate) source: Option<IpAddr>,
@@ -30,7 +30,7 @@ pub(crate) struct BootRecord {
     pub(crate) kernel_boot: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) agent: Option<String>,
-    /// Of the [`ReceiptRecord`]: the same for all boots that were told the same.
+    /// The digest of its [`ReceiptRecord`].
     pub(crate) content: Digest,
     pub(crate) revision: u64,
     /// What the agent checks.
@@ -40,31 +40,31 @@ pub(crate) struct BootRecord {
     pub(crate) state: BootState,
 }
 
-/// What boots were told, the revision apart.
+/// The receipt of boots, without the revision.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ReceiptRecord {
     pub(crate) entries: Vec<ReceiptEntry>,
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// The latest boot of a machine whose kernel's boot is known.
+/// The latest boot of a machine that reports its kernel's boot id.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct MachineRecord {
     pub(crate) at: Timestamp,
     pub(crate) kernel_boot: String,
 }
 
-/// A try of a boot that spent a use of its ticket.
+/// The try of a boot that spent a use of its ticket.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AttemptRecord {
     pub(crate) at: Timestamp,
 }
 
-/// How long further tries of the same boot spend nothing: beyond the deadline that any agent waits for.
+/// How long further tries of the same boot spend no use: longer than any agent waits.
 const SAME_BOOT: Duration = Duration::from_secs(300);
 
 impl AttemptRecord {
-    /// Whether it counts no more.
+    /// Whether further tries spend a use again.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.at.plus(SAME_BOOT) <= now
     }
@@ -76,8 +76,7 @@ impl Record for ReceiptRecord {}
 impl Record for MachineRecord {}
 
 impl BootRecord {
-    /// Whether the machine has booted its kernel anew since. As `domain::boot::holders` has it, with the machine's
-    /// latest boot in place of all later ones.
+    /// Whether the machine has rebooted since, by its latest boot. `domain::boot::holders` defines the rule.
     pub(crate) fn is_superseded_by(&self, latest: &MachineRecord) -> bool {
         latest.at > self.at && self.kernel_boot.as_ref().is_some_and(|own| *own != latest.kernel_boot)
     }
@@ -89,6 +88,7 @@ impl ReceiptRecord {
     }
 
     pub(crate) fn digest(&self) -> Result<Digest, Failure> {
+        // Of the stored form, so that equal digests mean equal records.
         let bytes = postcard::to_allocvec(self).map_err(|_| Failure::Internal)?;
         Ok(Digest::of_parts([b"dropsafe receipt record v1".as_slice(), &bytes]))
     }
@@ -98,11 +98,11 @@ impl ReceiptRecord {
     }
 }
 
-/// Receipts that this process knows to be stored. They are never deleted, so nothing here goes stale.
+/// Receipts that this process knows to be stored. Receipts are never deleted, so that this never becomes outdated.
 #[derive(Default)]
 pub(crate) struct SeenReceipts(Mutex<HashSet<(OrgId, Digest)>>);
 
-/// Some hundred KiB; then it starts anew, at the price of storing some again.
+/// Receipts that are remembered, which takes some hundred KiB. Beyond that all are forgotten, and some are stored again.
 const MAX_SEEN: usize = 10_000;
 
 impl SeenReceipts {
@@ -113,6 +113,7 @@ impl SeenReceipts {
     pub(crate) fn add(&self, org: OrgId, content: Digest) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_SEEN {
+            // Not the oldest ones: an order costs more than storing some receipts again.
             seen.clear();
         }
         seen.insert((org, content));

@@ -1,4 +1,4 @@
-//! Categories: the five that every organization has, as they are or as it changed them, and its own.
+//! Categories: the five built-in ones, which an organization may change, and its own.
 
 use std::collections::BTreeMap;
 
@@ -10,54 +10,54 @@ use crate::domain::name::{Category, Label};
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
 /// Categories that an organization may declare.
 const MAX_CATEGORIES: usize = 100;
 
-/// A category as it is declared.
+/// A category to declare.
 #[derive(Clone, Debug)]
 pub struct NewCategory {
-    /// The word that secrets carry.
+    /// The name, which secrets refer to.
     pub name: Category,
-    /// How it is shown.
+    /// Its title, colour and description.
     pub form: CategoryForm,
 }
 
-/// A category, and how much is in it.
+/// A category, and the number of its secrets.
 #[derive(Clone, Debug)]
 pub struct CategoryState {
-    /// The word that secrets carry.
+    /// The name, which secrets refer to.
     pub name: Category,
-    /// What people call it.
+    /// Its title.
     pub title: Label,
     /// Its colour.
     pub colour: Colour,
-    /// What belongs there.
+    /// Its description.
     pub description: Description,
-    /// Whether it is one of the five.
+    /// Whether it is built in.
     pub builtin: bool,
-    /// False for a word that secrets carry and that is none of the five and was never declared.
+    /// False for a name that secrets refer to, but that is neither built in nor declared.
     pub declared: bool,
-    /// Secrets in it that the caller may see.
+    /// Its secrets that the caller may see.
     pub secrets: u64,
 }
 
-/// What an organization declared.
+/// The categories that an organization declared.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct CategoriesRecord(BTreeMap<Category, CategoryForm>);
 
 impl Record for CategoriesRecord {}
 
 impl Store {
-    /// The five first, in their order; then the organization's own and those that are only in use, by name.
+    /// Lists the built-in categories in their order, then the organization's own and undeclared ones by name.
     pub async fn categories(&self, caller: &Caller) -> Result<Vec<CategoryState>, Error> {
-        let told = AuditAction::CatalogRead;
-        let (org, _) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadCatalog, told, None).await?;
+        let audit_action = AuditAction::CatalogRead;
+        let (org, _) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadCatalog, audit_action, None).await?;
         let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().0;
         let mut used = self.statistics(caller).await?.by_category;
         let mut all = Vec::new();
@@ -72,6 +72,7 @@ impl Store {
         }
         for (name, secrets) in used {
             let title = Label::parse(name.as_str());
+            // A name that is too long for a title is left out of the list, and stays on its secrets.
             let Ok(title) = title else { continue };
             let form = CategoryForm { title, colour: Colour::Gray, description: Description::default() };
             rest.insert(name.clone(), state(name, form, false, false, secrets));
@@ -80,12 +81,13 @@ impl Store {
         Ok(all)
     }
 
-    /// Declares a category, or shows one of the five otherwise (an admin).
+    /// Declares a category, or changes a built-in one (an admin).
     pub async fn put_category(&self, caller: &Caller, new: NewCategory) -> Result<CategoryState, Error> {
         let NewCategory { name, form } = new;
         let (of, to) = (name.clone(), form);
         self.change_categories(caller, AuditAction::CategoryEdit, &name, move |all| {
             all.insert(of.clone(), to.clone());
+            // After the insertion, so that changing one of a full set is allowed.
             if all.len() > MAX_CATEGORIES {
                 let why = "an organization declares at most 100 categories: remove one first";
                 return Err(Error::Conflict { why });
@@ -96,11 +98,12 @@ impl Store {
         self.category(caller, &name).await
     }
 
-    /// Removes a category (an admin): its secrets keep the word. One of the five is shown as it was at first.
+    /// Removes a category (an admin). Its secrets keep the name. A built-in category gets its original form back.
     pub async fn remove_category(&self, caller: &Caller, name: &Category) -> Result<CategoryState, Error> {
+        // Read before the change, because the answer shows the category as it was.
         let before = match caller.may(Action::EditCatalog) {
             true => Some(self.category(caller, name).await?),
-            // To be refused below, with a record of it.
+            // Refused below, where the denial is recorded.
             false => None,
         };
         let of = name.clone();
@@ -126,14 +129,14 @@ impl Store {
     async fn change_categories(
         &self,
         caller: &Caller,
-        told: AuditAction,
+        audit_action: AuditAction,
         name: &Category,
         change: impl Fn(&mut BTreeMap<Category, CategoryForm>) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        let (org, _) = self.insider(caller, told).await?;
-        self.permit(caller, Action::EditCatalog, told, Some(target::category(name))).await?;
+        let (org, _) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::EditCatalog, audit_action, Some(target::category(name))).await?;
         let key = self.records().categories(org);
-        let event = caller.event(told).about(target::category(name));
+        let event = caller.event(audit_action).about(target::category(name));
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut all = tx.get(&key)?.unwrap_or_default();
             change(&mut all.0)?;

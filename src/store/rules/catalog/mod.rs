@@ -1,5 +1,5 @@
-//! What an organization declares of its plugins and categories, and what is counted of its secrets. Decides which plugins
-//! are disabled, and with that what no boot is given; holds no value.
+//! Plugins, categories and statistics of an organization. A disabled plugin's secrets are withheld from boots. Holds no
+//! value.
 
 mod categories;
 mod plugins;
@@ -12,12 +12,12 @@ pub use categories::{CategoryState, NewCategory};
 pub use plugins::{Need, NewPlugin, PluginState};
 pub(crate) use plugins::{PluginRecord, PluginsRecord};
 pub use statistics::Statistics;
-pub use variables::{Assignment, SetVariables, Variable};
+pub use variables::{SetVariables, Variable, VariableAssignment};
 
 use crate::domain::audit::AuditAction;
 use crate::domain::catalog::Presets;
 use crate::domain::role::Action;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 

@@ -1,4 +1,4 @@
-//! Plugins: what each needs, what of that a member lacks, and whether it is enabled.
+//! Plugins: the secrets that each needs, those that a member lacks, and whether it is enabled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,67 +13,67 @@ use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::records::Record;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 
-/// Plugins of an organization at most: a boot reads the list of them.
+/// Plugins of an organization at most: a boot reads their list.
 const MAX_PLUGINS: usize = 500;
 /// Names that one plugin may declare.
 const MAX_NAMES: usize = 100;
 
-/// A plugin as it is declared.
+/// A plugin to declare.
 #[derive(Clone, Debug)]
 pub struct NewPlugin {
     /// Its name.
     pub name: PluginName,
-    /// What people call it.
+    /// Its title.
     pub title: Option<Label>,
-    /// Names of secrets without which it does not work. What counts is what they are exported as.
+    /// The secrets that it cannot work without. They count by their exported names.
     pub required: Vec<SecretName>,
-    /// Names that it uses when they are there.
+    /// The secrets that it uses if they exist.
     pub optional: Vec<SecretName>,
-    /// Whether it is enabled; absent: as it was, and a new one is.
+    /// Whether it is enabled. Absent: unchanged, and a new plugin is enabled.
     pub enabled: Option<bool>,
 }
 
-/// A plugin, as one member sees it.
+/// A plugin, as seen by one member.
 #[derive(Clone, Debug)]
 pub struct PluginState {
     /// Its name.
     pub name: PluginName,
-    /// What people call it.
+    /// Its title.
     pub title: Option<Label>,
-    /// Whether its secrets are released. One that nobody declared is enabled.
+    /// Whether its secrets are released. An undeclared plugin is enabled.
     pub enabled: bool,
-    /// False for a name that secrets are tied to and that was never declared.
+    /// False for a name that secrets refer to, but that was never declared.
     pub declared: bool,
-    /// What it cannot do without.
+    /// The secrets that it requires.
     pub required: Vec<Need>,
-    /// What it uses when it is there.
+    /// The secrets that it can use.
     pub optional: Vec<Need>,
-    /// Required, and not there for this member.
+    /// The required secrets that this member lacks.
     pub missing: Vec<EnvName>,
-    /// Secrets in this member's scope that are tied to it.
+    /// The number of its secrets in this member's scope.
     pub secrets: usize,
-    /// When it was last changed; none for one that was never declared.
+    /// When it was last changed. Absent for an undeclared plugin.
     pub updated_at: Option<Timestamp>,
 }
 
 /// A name that a plugin declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// As declared.
+    /// The name, as declared.
     pub name: SecretName,
-    /// What it is exported as.
+    /// Its exported name.
     pub env: EnvName,
-    /// The secret in the member's scope that is exported so, the private one first.
+    /// The member's secret with that exported name; the private one before the shared one.
     pub met: Option<(SecretId, ScopeKind)>,
 }
 
-/// What is declared of one plugin.
+/// The declaration of a plugin.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct PluginRecord {
     name: PluginName,
@@ -84,7 +84,7 @@ pub(crate) struct PluginRecord {
     updated_at: Timestamp,
 }
 
-/// All that are declared, and whether they are enabled: the one record that a boot reads.
+/// All declared plugins, and whether they are enabled: the one record that a boot reads.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct PluginsRecord(BTreeMap<PluginName, bool>);
 
@@ -92,11 +92,11 @@ impl Record for PluginRecord {}
 impl Record for PluginsRecord {}
 
 impl Store {
-    /// The plugins that are declared, and those that secrets in the caller's scope are tied to, by name.
+    /// Lists the declared plugins and those that secrets in the caller's scope refer to, by name.
     pub async fn plugins(&self, caller: &Caller) -> Result<Vec<PluginState>, Error> {
-        let told = AuditAction::CatalogRead;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadCatalog, told, None).await?;
+        let audit_action = AuditAction::CatalogRead;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadCatalog, audit_action, None).await?;
         let scope = self.secrets_in_scope(org, member).await?;
         let declared = self.declared_plugins(org).await?;
         let mut all: BTreeMap<PluginName, Option<PluginRecord>> =
@@ -105,11 +105,12 @@ impl Store {
         Ok(all.into_iter().map(|(name, record)| state(name, record, &scope)).collect())
     }
 
-    /// One of them.
+    /// Returns one plugin.
     pub async fn plugin(&self, caller: &Caller, name: &PluginName) -> Result<PluginState, Error> {
-        let told = AuditAction::CatalogRead;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadCatalog, told, Some(target::plugin(name))).await?;
+        let audit_action = AuditAction::CatalogRead;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadCatalog, audit_action, Some(target::plugin(name))).await?;
+        // By the key of the name. The scan below only counts the secrets.
         let record = self.records().get(&self.records().plugin(org, name)).await?;
         let scope = self.secrets_in_scope(org, member).await?;
         if record.is_none() && !scope.plugins().any(|tied| tied == name) {
@@ -118,9 +119,9 @@ impl Store {
         Ok(state(name.clone(), record, &scope))
     }
 
-    /// Declares a plugin, or declares it anew (an admin).
+    /// Declares a plugin, or replaces its declaration (an admin).
     pub async fn put_plugin(&self, caller: &Caller, new: NewPlugin) -> Result<PluginState, Error> {
-        let new = new.checked()?;
+        let new = new.normalize()?;
         let name = new.name.clone();
         let change = self.change_plugin(caller, AuditAction::PluginEdit, &name, move |before, now| {
             let enabled = new.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
@@ -130,7 +131,7 @@ impl Store {
         change.await
     }
 
-    /// Enables or disables a declared plugin (an admin). Boots from now on are given its secrets, or not.
+    /// Enables or disables a declared plugin (an admin). Boots from now on receive its secrets, or do not.
     pub async fn set_plugin_enabled(
         &self,
         caller: &Caller,
@@ -144,7 +145,7 @@ impl Store {
         change.await
     }
 
-    /// Removes the declaration (an admin). Secrets stay tied to the name; what was disabled is released again.
+    /// Removes a declaration (an admin). Its secrets keep the name, and are released even if the plugin was disabled.
     pub async fn remove_plugin(&self, caller: &Caller, name: &PluginName) -> Result<PluginState, Error> {
         let change = self.change_plugin(caller, AuditAction::PluginDelete, name, |before, _| {
             before.map(|_| None).ok_or_else(not_found)
@@ -152,18 +153,18 @@ impl Store {
         change.await
     }
 
-    /// One commit of the declaration, the list and the audit entry.
+    /// Changes the declaration, the list and the audit log in one commit.
     async fn change_plugin(
         &self,
         caller: &Caller,
-        told: AuditAction,
+        audit_action: AuditAction,
         name: &PluginName,
         change: impl Fn(Option<&PluginRecord>, Timestamp) -> Result<Option<PluginRecord>, Error> + Send + 'static,
     ) -> Result<PluginState, Error> {
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::EditCatalog, told, Some(target::plugin(name))).await?;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::EditCatalog, audit_action, Some(target::plugin(name))).await?;
         let (key, list) = (self.records().plugin(org, name), self.records().plugin_list(org));
-        let event = caller.event(told).about(target::plugin(name));
+        let event = caller.event(audit_action).about(target::plugin(name));
         let reads = vec![key.to_vec(), list.to_vec()];
         let changed = self.journal().run(reads, move |tx| {
             tx.need([key.to_vec(), list.to_vec()])?;
@@ -184,9 +185,10 @@ impl Store {
                     tx.delete(&key);
                 }
             }
+            // Always written, because this record's revision is the version stamp of what boots cache.
             tx.put(&list, &all)?;
-            tx.tell_plugin(event.clone(), after.as_ref());
-            // What a removed one was is what is shown.
+            tx.audit_plugin(event.clone(), after.as_ref());
+            // A removed plugin is returned as it was.
             Ok::<_, Stop<Error>>(after.or(before))
         });
         let record = changed.await?;
@@ -194,15 +196,16 @@ impl Store {
         Ok(state(name.clone(), record, &scope))
     }
 
-    /// What is declared of each, by name.
+    /// All declarations, by name.
     pub(crate) async fn declared_plugins(&self, org: OrgId) -> Result<Vec<PluginRecord>, Failure> {
         let (found, _) = self.records().scan_all(&self.records().plugins(org)).await?;
         let mut records: Vec<PluginRecord> = found.into_iter().map(|found| found.record).collect();
+        // Keys are hashes, so that a scan has no useful order.
         records.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(records)
     }
 
-    /// The plugins whose secrets no boot is given.
+    /// The plugins whose secrets are withheld from boots.
     pub(crate) async fn disabled_plugins(&self, org: OrgId) -> Result<BTreeSet<PluginName>, Failure> {
         let all = self.records().get(&self.records().plugin_list(org)).await?.unwrap_or_default();
         Ok(all.disabled())
@@ -210,14 +213,14 @@ impl Store {
 }
 
 impl PluginsRecord {
-    /// Those whose secrets no boot is given.
+    /// The disabled plugins.
     pub(crate) fn disabled(self) -> BTreeSet<PluginName> {
         self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
     }
 }
 
 impl Tx<'_> {
-    fn tell_plugin(&mut self, event: AuditEvent, after: Option<&PluginRecord>) {
+    fn audit_plugin(&mut self, event: AuditEvent, after: Option<&PluginRecord>) {
         let event = match after {
             None => event,
             Some(record) => {
@@ -233,13 +236,14 @@ impl Tx<'_> {
 }
 
 impl NewPlugin {
-    /// With each exported name once; one that is required is not optional too.
-    fn checked(mut self) -> Result<Self, Error> {
+    /// Checks the number of names, and keeps each exported name once, as required before optional.
+    fn normalize(mut self) -> Result<Self, Error> {
         if self.required.len() + self.optional.len() > MAX_NAMES {
             let why = "a plugin declares at most 100 names, required and optional together";
             return Err(Error::Invalid { field: "required", why });
         }
         let mut seen = BTreeSet::new();
+        // By exported name: `api-key` and `API_KEY` are the same need.
         self.required.retain(|name| seen.insert(name.export()));
         self.optional.retain(|name| seen.insert(name.export()));
         Ok(self)
@@ -255,7 +259,7 @@ impl PluginRecord {
         self.enabled
     }
 
-    /// What it declares, the required names first.
+    /// The declared names, required ones first.
     pub(crate) fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.required.iter().chain(&self.optional)
     }

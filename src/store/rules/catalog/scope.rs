@@ -1,4 +1,4 @@
-//! What one member's boots would find, by name: metadata only, read with one scan per scope.
+//! The secrets in a member's scope by name, without values. One scan for each scope.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::store::rules::store::Store;
 
 /// The secrets in scope of a member.
 pub(crate) struct InScope {
-    /// By exported name and scope, in which private comes before shared.
+    /// By exported name and scope. Private sorts before shared.
     by_env: BTreeMap<(EnvName, ScopeKind), SecretMeta>,
     plugins: BTreeMap<PluginName, usize>,
 }
@@ -36,7 +36,7 @@ impl InScope {
         self.by_env.insert((meta.env.clone(), meta.scope.kind()), meta);
     }
 
-    /// The secret that is exported so: the private one before the shared.
+    /// The secret with an exported name. A private one overrides a shared one.
     pub(crate) fn winner(&self, env: &EnvName) -> Option<&SecretMeta> {
         let of = |kind| self.by_env.get(&(env.clone(), kind));
         of(ScopeKind::Private).or_else(|| of(ScopeKind::Shared))
@@ -46,7 +46,7 @@ impl InScope {
         self.winner(env).map(|meta| (meta.id, meta.scope.kind()))
     }
 
-    /// Plugins that something in scope is tied to.
+    /// The plugins that secrets in scope refer to.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &PluginName> {
         self.plugins.keys()
     }
@@ -55,10 +55,11 @@ impl InScope {
         self.plugins.get(plugin).copied().unwrap_or(0)
     }
 
-    /// The secret of each exported name.
+    /// The secret that a boot would get for each exported name.
     pub(crate) fn winners(self) -> BTreeMap<EnvName, SecretMeta> {
         let mut winners = BTreeMap::new();
         for ((env, _), meta) in self.by_env {
+            // The first one of a name is the private one.
             winners.entry(env).or_insert(meta);
         }
         winners

@@ -1,4 +1,4 @@
-//! How many secrets there are of which sort: counted from metadata, one scan per scope that the caller may see.
+//! Counts of secrets, from their metadata. One scan for each scope that the caller may see.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::rules::store::Store;
@@ -17,38 +17,38 @@ use crate::store::rules::store::Store;
 /// Counts of the secrets that a caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// All.
+    /// All secrets.
     pub total: u64,
-    /// Of type encrypted.
+    /// Encrypted ones.
     pub encrypted: u64,
-    /// Of type plain.
+    /// Plain ones.
     pub plain: u64,
     /// Shared ones.
     pub shared: u64,
     /// Private ones.
     pub private: u64,
-    /// That every boot in scope gets.
+    /// Installed by every boot in scope.
     pub auto_install: u64,
-    /// That only boots get which name them.
+    /// Installed only by boots that name them.
     pub not_auto_install: u64,
     /// Delivered as files.
     pub files: u64,
-    /// By the plugin that they are tied to.
+    /// By plugin.
     pub by_plugin: BTreeMap<PluginName, u64>,
-    /// Tied to none.
+    /// Without a plugin.
     pub without_plugin: u64,
     /// By category.
     pub by_category: BTreeMap<Category, u64>,
-    /// In none.
+    /// Without a category.
     pub without_category: u64,
 }
 
 impl Store {
-    /// Counts what the caller may see: what [`Store::list_secrets`] without a filter lists.
+    /// Counts the secrets that the caller may see, which [`Store::list_secrets`] lists without a filter.
     pub async fn statistics(&self, caller: &Caller) -> Result<Statistics, Error> {
-        let told = AuditAction::CatalogRead;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadSecret(Scope::Private(member)), told, None).await?;
+        let audit_action = AuditAction::CatalogRead;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadSecret(Scope::Private(member)), audit_action, None).await?;
         let mut statistics = Statistics::default();
         for scope in self.visible_scopes(caller, org, member).await? {
             let prefix = self.records().secrets(org, scope);
@@ -57,7 +57,7 @@ impl Store {
         Ok(statistics)
     }
 
-    /// The scopes whose secrets the caller may see. Those of removed members are gone.
+    /// The scopes whose secrets the caller may see, without those of removed members.
     pub(crate) async fn visible_scopes(
         &self,
         caller: &Caller,
@@ -65,6 +65,7 @@ impl Store {
         member: MemberId,
     ) -> Result<Vec<Scope>, Failure> {
         let anybody = Scope::Private(MemberId::from_bytes([0; 16]));
+        // No member has this id, so that only a caller who may read every scope passes.
         if !caller.may(Action::ReadSecret(anybody)) {
             return Ok(vec![Scope::Shared, Scope::Private(member)]);
         }

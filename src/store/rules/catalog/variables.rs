@@ -1,4 +1,4 @@
-//! One member's variables by name, with the plugins that use them: what is set, and what declared plugins still lack.
+//! A member's variables by name: those that are set, and those that declared plugins lack.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Kind, SecretValue};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::{Deposit, Item, Planned, Rules};
 use crate::store::rules::store::Store;
 
-/// A variable that boots of the member get, or that a declared plugin asks for.
+/// A variable that the member's boots receive, or that a declared plugin names.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// The secret that is exported so, the private one before the shared; none: it is not set.
+    /// The secret with that exported name. Absent: the variable is not set.
     pub secret: Option<SecretMeta>,
-    /// The plugin that it is tied to, or else one that declares the name, an enabled one before others.
+    /// The secret's plugin, or else a plugin that declares the name; enabled ones first.
     pub plugin: Option<PluginName>,
-    /// Whether that plugin is enabled; false without one.
+    /// Whether that plugin is enabled. False without a plugin.
     pub plugin_enabled: bool,
 }
 
-/// A new value of a variable; none clears it.
+/// A new value of a variable. No value clears it.
 #[derive(Debug)]
-pub struct Assignment {
+pub struct VariableAssignment {
     /// The variable.
     pub env: EnvName,
     /// The value.
@@ -35,11 +35,11 @@ pub struct Assignment {
 }
 
 impl Store {
-    /// All variables of the caller's own boots, and all that declared plugins ask for.
+    /// Lists the variables of the caller's own boots, and those that declared plugins name.
     pub async fn variables(&self, caller: &Caller) -> Result<BTreeMap<EnvName, Variable>, Error> {
-        let told = AuditAction::SecretList;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReadSecret(Scope::Private(member)), told, None).await?;
+        let audit_action = AuditAction::SecretList;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReadSecret(Scope::Private(member)), audit_action, None).await?;
         let declared = self.declared_plugins(org).await?;
         let scope = self.secrets_in_scope(org, member).await?;
         // The first that is enabled, or else the first.
@@ -70,17 +70,18 @@ impl Store {
         Ok(variables)
     }
 
-    /// Sets and clears several variables in one commit, or none. Each means the secret that [`Store::variables`] shows
-    /// under its name; one that is not set becomes a private secret of the caller.
+    /// Sets and clears several variables in one commit, or none of them. Each is the secret that [`Store::variables`] lists
+    /// under its name. A variable that is not set becomes a private secret of the caller.
     pub async fn set_variables(
         &self,
         caller: &Caller,
-        assignments: Vec<Assignment>,
+        assignments: Vec<VariableAssignment>,
     ) -> Result<SetVariables, Error> {
-        let (_, member) = self.insider(caller, AuditAction::SecretImport).await?;
+        let (_, member) = self.require_member(caller, AuditAction::SecretImport).await?;
         let own = Scope::Private(member);
-        let told = AuditAction::SecretCreate;
-        self.permit(caller, Action::Deposit(own), told, None).await?;
+        let audit_action = AuditAction::SecretCreate;
+        self.permit(caller, Action::Deposit(own), audit_action, None).await?;
+        // All in one commit, which the byte store limits.
         if assignments.len() > self.most_at_once() {
             let why = "it has more names than the byte store takes in one commit: divide it";
             return Err(Error::Invalid { field: "secrets", why });
@@ -88,8 +89,8 @@ impl Store {
         let mut items = Vec::with_capacity(assignments.len());
         let mut names = Vec::with_capacity(assignments.len());
         let mut refused = Vec::new();
-        for Assignment { env, value } in assignments {
-            // Nearly every variable's name is a secret's: `__` is not.
+        for VariableAssignment { env, value } in assignments {
+            // Not every exported name is a valid secret's name: `__` is none.
             match SecretName::parse(env.as_str()) {
                 Ok(name) => {
                     names.push(env.clone());
@@ -117,9 +118,9 @@ impl Store {
 /// Whether variables were set.
 #[derive(Clone, Debug)]
 pub struct SetVariables {
-    /// All of them, or none.
+    /// Whether they were stored: all of them, or none.
     pub stored: bool,
-    /// Which of them stood in the way, and why.
+    /// The variables that were refused, and why.
     pub refused: Vec<(EnvName, String)>,
 }
 
@@ -129,7 +130,7 @@ impl Variable {
         Self { secret, plugin, plugin_enabled }
     }
 
-    /// Whether there is a value, and it is not empty.
+    /// Whether it has a value that is not empty.
     pub fn is_set(&self) -> bool {
         self.secret.as_ref().is_some_and(|secret| secret.value_len > 0)
     }

@@ -1,4 +1,4 @@
-//! The release key in memory, and the two things it is used for: opening values for a boot, and sealing them again.
+//! The release key in memory, and its two uses: opening values for a boot, and sealing them again.
 
 use std::sync::{Arc, PoisonError};
 
@@ -14,22 +14,22 @@ use crate::store::rules::secrets::{BodyRecord, SecretRecord, Stored, Whole};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-/// An unlocked ring, and what is stored of it.
+/// An unlocked ring, and its stored form.
 pub(crate) struct Release {
     pub(crate) ring: KeyRing,
     pub(crate) sealed: SealedRing,
-    /// What follows the ring when another process changes it; none in the process that made the store.
+    /// Opens the ring again after another process changed it. `None` in the process that created the store.
     opener: Option<Arc<Opener>>,
-    /// What opened values are sealed under that are kept for the next boot: random, and gone with the ring.
-    pub(crate) kept: Arc<Key32>,
+    /// Seals the values in the cache. It is random, and dropped with the ring.
+    pub(crate) cache_key: Arc<Key32>,
 }
 
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenValueError {
-    /// Another process has made a generation since this one was unlocked.
+    /// Another process has created the value's generation since this one was unlocked.
     UnknownGeneration,
-    /// It was never sealed as it should be: its depositor's doing, since the record itself opened.
+    /// Its depositor did not seal it correctly. The record around it is authentic.
     Unusable,
 }
 
@@ -46,12 +46,12 @@ impl Release {
         opener: Option<Opener>,
         rng: &mut dyn Random,
     ) -> Self {
-        Self { ring, sealed, opener: opener.map(Arc::new), kept: Arc::new(Key32::random(rng)) }
+        Self { ring, sealed, opener: opener.map(Arc::new), cache_key: Arc::new(Key32::random(rng)) }
     }
 
-    /// The same after a change of this process.
-    pub(crate) fn changed_to(&self, ring: KeyRing, sealed: SealedRing) -> Self {
-        Self { ring, sealed, opener: self.opener.clone(), kept: Arc::clone(&self.kept) }
+    /// This release key with another ring, after a change by this process.
+    pub(crate) fn with_ring(&self, ring: KeyRing, sealed: SealedRing) -> Self {
+        Self { ring, sealed, opener: self.opener.clone(), cache_key: Arc::clone(&self.cache_key) }
     }
 }
 
@@ -62,24 +62,25 @@ impl Resealed {
 }
 
 impl Store {
-    /// The release key, while the store is unlocked.
+    /// The release key. `None` while the store is locked.
     pub(crate) fn release(&self) -> Option<Arc<Release>> {
         self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The release key that opens what `release` did not know of; none when this process cannot get at it.
+    /// The release key after changes by other processes. `None` if it is still `release`.
     pub(crate) async fn newer_release(
         &self,
         release: &Arc<Release>,
     ) -> Result<Option<Arc<Release>>, Failure> {
-        // What is stored comes into use when the change that stored it ends.
+        // A change by this process takes effect in memory when it releases the lock.
         let _ended = self.inner.keys_change.lock().await;
         self.follow_keys().await?;
         Ok(self.release().filter(|newer| !Arc::ptr_eq(newer, release)))
     }
 
-    /// Takes into use what another process made of the keys. The caller holds the lock on changes of the keys.
+    /// Takes over a change of the keys by another process. The caller holds the lock on changes of the keys.
     pub(crate) async fn follow_keys(&self) -> Result<(), Failure> {
+        // A locked process has nothing to follow with: its next unlock reads the newest keys.
         let Some(release) = self.release() else { return Ok(()) };
         let keys = self.keys_record().await?;
         if keys.ring == release.sealed {
@@ -87,21 +88,23 @@ impl Store {
         }
         let followed =
             release.opener.as_ref().map(|opener| keys.slots.follow(self.id().as_bytes(), &keys.ring, opener));
-        // When its slot was removed, the keys in memory open what they opened before, and nothing new.
+        // If the slot that unlocked this process was removed, the old ring stays and opens what it opened before.
         if let Some(Ok(ring)) = followed {
-            self.renew_release(release.changed_to(ring, keys.ring));
+            self.replace_release(release.with_ring(ring, keys.ring));
         }
         Ok(())
     }
 
     pub(crate) fn set_release(&self, release: Option<Release>) {
         *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
-        self.inner.kept.forget_answers();
+        // They are sealed under the key that was just replaced.
+        self.inner.scope_cache.clear_answers();
     }
 
-    /// Takes a changed ring into use, unless the store was locked meanwhile: then it stays so.
-    pub(crate) fn renew_release(&self, release: Release) {
+    /// Replaces the release key, unless the store was locked meanwhile.
+    pub(crate) fn replace_release(&self, release: Release) {
         let mut held = self.inner.release.write().unwrap_or_else(PoisonError::into_inner);
+        // A lock during the change of the keys must win: the operator was told that no key is in memory.
         if held.is_some() {
             *held = Some(Arc::new(release));
         }
@@ -117,12 +120,11 @@ impl Store {
         let key = release.ring.release_key(sealed.generation).ok_or(OpenValueError::UnknownGeneration)?;
         let opened = record.bound(self.id(), |context| value::open(key, context, sealed));
         let mut opened = opened.map_err(|_| OpenValueError::Unusable)?;
-        // Taken out of its wiping cover without a copy, and into the next.
+        // Moved from one type that wipes its memory into another, without a copy.
         Ok(SecretValue::new(std::mem::take(&mut *opened)))
     }
 
-    /// Seals a secret's value again, to the current generation. None when the secret was replaced or deleted meanwhile.
-    /// A value that never opened stays as it is, in a record sealed anew.
+    /// Seals a secret's value again, to the current generation. `None` if the secret was replaced or deleted meanwhile.
     pub(crate) async fn reseal(
         &self,
         release: &Release,
@@ -144,7 +146,7 @@ impl Store {
                 let resealed = record.bound(self.id(), |context| {
                     value::reseal(old, new, context, &sealed, &mut self.records().rng())
                 });
-                // What does not open cannot be moved; that its generation is gone then changes nothing for it.
+                // A value that does not open stays as it is. It opens no better with its old generation.
                 let unmoved = SealedValue { generation: new.generation(), ..sealed };
                 Stored::sealed(resealed.unwrap_or(unmoved), self.records())
             }
@@ -153,7 +155,7 @@ impl Store {
         Ok(Some(Resealed { record: SecretRecord { org, meta, value }, apart }))
     }
 
-    /// Wraps a secret's data key so that opening it costs no public-key operation. None when there is nothing to do.
+    /// Wraps a secret's data key so that opening it needs no public-key operation. `None` if there is nothing to do.
     pub(crate) fn settle(
         &self,
         release: &Release,
@@ -162,6 +164,7 @@ impl Store {
         let Stored::Sealed { generation, nonce, wrapped, ciphertext } = &record.value else {
             return Ok(None);
         };
+        // Another process may have settled it between the scan and this read.
         if wrapped.is_settled() {
             return Ok(None);
         }
@@ -180,15 +183,17 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Stores a secret that was sealed again, if it still is as it was before, and its new generation is the current one:
-    /// any other could be behind the cursor of a run.
+    /// Stores a secret that was sealed again, and returns whether it did: only if the secret is unchanged and the new
+    /// generation is the current one.
     pub(crate) fn put_resealed(&mut self, before: &SecretRecord, resealed: &Resealed) -> Result<bool, Halt> {
         let key = before.key(self.records());
         self.need([key.to_vec(), keyspace::keys().to_vec()])?;
+        // A newer value must not be overwritten by an older one under fresh keys.
         if self.get(&key)?.as_ref() != Some(before) {
             return Ok(false);
         }
         let keys = self.get(&keyspace::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
+        // A re-encryption may already have passed this secret, and would then drop the generation that it is sealed to.
         if resealed.generation().is_some_and(|own| own != keys.ring.deposit_key().generation()) {
             return Ok(false);
         }

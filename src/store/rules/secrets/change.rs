@@ -7,8 +7,8 @@ use crate::domain::role::Action;
 use crate::domain::secret::SecretMeta;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::deposit::told_of;
 use crate::store::rules::secrets::record::SecretRecord;
@@ -28,13 +28,13 @@ impl Store {
         if_match: Option<VersionId>,
         change: AttributesPatch,
     ) -> Result<Secret, Error> {
-        let told = AuditAction::SecretEdit;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretEdit;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         let before = self.visible_secret(caller, org, id).await?;
         let about = target::secret(id, &before.meta.name);
-        self.permit(caller, Action::EditSecret(before.meta.scope), told, Some(about.clone())).await?;
+        self.permit(caller, Action::EditSecret(before.meta.scope), audit_action, Some(about.clone())).await?;
         let key = before.key(self.records());
-        let event = caller.event(told).about(about);
+        let event = caller.event(audit_action).about(about);
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut record = tx.get(&key)?.ok_or(Error::NotFound { what: "secret" })?;
             if if_match.is_some_and(|version| version != record.meta.version) {
@@ -57,14 +57,15 @@ impl Store {
         id: SecretId,
         if_match: Option<VersionId>,
     ) -> Result<Deleted, Error> {
-        let told = AuditAction::SecretDelete;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretDelete;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         let before = self.visible_secret(caller, org, id).await?;
         let about = target::secret(id, &before.meta.name);
-        self.permit(caller, Action::DeleteSecret(before.meta.scope), told, Some(about.clone())).await?;
+        self.permit(caller, Action::DeleteSecret(before.meta.scope), audit_action, Some(about.clone()))
+            .await?;
         let secret = self.show_secret(caller, before.clone()).await?;
         let key = before.key(self.records());
-        let event = caller.event(told).about(about);
+        let event = caller.event(audit_action).about(about);
         let deleted = self.journal().run(vec![key.to_vec()], move |tx| {
             let record = tx.get(&key)?.ok_or(Error::NotFound { what: "secret" })?;
             if if_match.is_some_and(|version| version != record.meta.version) {
@@ -75,21 +76,26 @@ impl Store {
             Ok::<_, Stop<Error>>(())
         });
         deleted.await?;
-        Ok(Deleted { secret, held_by: self.held_by(org, id).await? })
+        Ok(Deleted { secret, held_by: self.holders_of(org, id).await? })
     }
 
     /// Seals one secret's value again: same value and version, fresh key and nonces. Unlocked only.
     pub async fn reencrypt_secret(&self, caller: &Caller, id: SecretId) -> Result<Secret, Error> {
-        let told = AuditAction::SecretReEncrypt;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretReEncrypt;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         for _ in 0..TRIES {
             let before = self.visible_secret(caller, org, id).await?;
             let about = target::secret(id, &before.meta.name);
-            self.permit(caller, Action::ReEncryptSecret(before.meta.scope), told, Some(about.clone()))
-                .await?;
+            self.permit(
+                caller,
+                Action::ReEncryptSecret(before.meta.scope),
+                audit_action,
+                Some(about.clone()),
+            )
+            .await?;
             let release = self.release().ok_or(Error::Locked)?;
             let Some(resealed) = self.reseal(&release, before.clone()).await? else { continue };
-            let event = caller.event(told).about(about);
+            let event = caller.event(audit_action).about(about);
             let generation = AuditText::number(resealed.generation().map_or(0, u64::from));
             let event = event.detail(DetailKey::Generation, generation);
             let reads = vec![before.key(self.records()).to_vec(), keyspace::keys().to_vec()];

@@ -10,10 +10,10 @@ use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::ValueWarning;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::idempotency::{Request, once};
+use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::secrets::prepare::{Destination, Prepared};
 use crate::store::rules::secrets::record::{SecretRecord, Unsettled};
 use crate::store::rules::secrets::{Deposit, NewSecret, Replacement, Written};
@@ -39,13 +39,13 @@ impl Store {
         new: NewSecret,
         idempotency: Option<&str>,
     ) -> Result<Written, Error> {
-        let told = AuditAction::SecretCreate;
-        let (org, author) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretCreate;
+        let (org, author) = self.require_member(caller, audit_action).await?;
         let scope = self.scope(caller, new.scope, new.owner.as_ref()).await?;
         let about = target::secret_named(&new.name);
-        self.permit(caller, Action::Deposit(scope), told, Some(about)).await?;
+        self.permit(caller, Action::Deposit(scope), audit_action, Some(about)).await?;
         let env = new.env.clone().unwrap_or_else(|| new.name.export());
-        let allow_refused = self.allow_name(caller, &env, new.allow_refused, told).await?;
+        let allow_refused = self.allow_name(caller, &env, new.allow_refused, audit_action).await?;
         let (id, version) = match &new.deposit {
             Deposit::Sealed(sealed) => (sealed.id, sealed.version),
             Deposit::Value(_) => (
@@ -53,7 +53,7 @@ impl Store {
                 VersionId::from_bytes(self.records().random_bytes()),
             ),
         };
-        let event = caller.event(told).about(target::secret(id, &new.name));
+        let event = caller.event(audit_action).about(target::secret(id, &new.name));
 
         for _ in 0..TRIES {
             // Per try, since it is moved into the operation.
@@ -99,20 +99,20 @@ impl Store {
         if_match: Option<VersionId>,
         new: Replacement,
     ) -> Result<Written, Error> {
-        let told = AuditAction::SecretReplace;
-        let (org, author) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretReplace;
+        let (org, author) = self.require_member(caller, audit_action).await?;
         for _ in 0..TRIES {
             let before = self.visible_secret(caller, org, id).await?;
             let meta = &before.meta;
             let about = target::secret(id, &meta.name);
-            self.permit(caller, Action::Deposit(meta.scope), told, Some(about.clone())).await?;
+            self.permit(caller, Action::Deposit(meta.scope), audit_action, Some(about.clone())).await?;
             if if_match.is_some_and(|version| version != meta.version) {
                 return Err(Error::VersionMismatch);
             }
             let env = new.env.clone().unwrap_or_else(|| meta.env.clone());
             let allow_refused = match meta.allow_refused && env == meta.env {
                 true => true,
-                false => self.allow_name(caller, &env, new.allow_refused, told).await?,
+                false => self.allow_name(caller, &env, new.allow_refused, audit_action).await?,
             };
             let kind = new.kind.unwrap_or(meta.kind);
             let delivery = new.delivery.unwrap_or(meta.delivery);
@@ -134,7 +134,8 @@ impl Store {
                 ..before.meta.clone()
             };
             new.change.apply(&mut meta.attributes);
-            let event = caller.event(told).about(about).detail(DetailKey::Previous, before.meta.version);
+            let event =
+                caller.event(audit_action).about(about).detail(DetailKey::Previous, before.meta.version);
             let reads = vec![keyspace::keys().to_vec(), before.key(self.records()).to_vec()];
             let made =
                 self.journal().run(reads, move |tx| tx.replace(&before, &meta, &prepared, event.clone()));
@@ -158,7 +159,7 @@ impl Store {
     ) -> Result<Written, Error> {
         let Done { meta, generation, warnings } = done;
         if generation.is_some() {
-            self.inner.chores.notify_one();
+            self.inner.background.notify_one();
         }
         let secret = self.show_written(caller, org, meta, generation).await?;
         Ok(Written { secret, warnings, replayed })
@@ -188,13 +189,13 @@ impl Store {
         caller: &Caller,
         env: &EnvName,
         allow: bool,
-        told: AuditAction,
+        audit_action: AuditAction,
     ) -> Result<bool, Error> {
         let Some(refusal) = refused(env) else { return Ok(false) };
         if !allow {
             return Err(Error::NameRefused { env: env.clone(), why: refusal.why });
         }
-        self.permit(caller, Action::AllowRefusedName, told, None).await?;
+        self.permit(caller, Action::AllowRefusedName, audit_action, None).await?;
         Ok(true)
     }
 
@@ -306,7 +307,7 @@ impl Tx<'_> {
             return Err(Error::StaleGeneration { sealed, current }.into());
         }
         // The move to the current generation may have passed this secret's place: it is to look again.
-        Ok(self.look_again()?)
+        Ok(self.request_another_pass()?)
     }
 
     fn put_value(&mut self, record: &SecretRecord, prepared: &Prepared) -> Result<(), Stop<Error>> {
@@ -333,9 +334,10 @@ impl Done {
 }
 
 impl NewSecret {
-    fn request(&self, scope: Scope) -> Request<'_> {
-        // All fields by name: one that is left out here could change unseen between two requests of one key.
+    fn request(&self, scope: Scope) -> RepeatableRequest<'_> {
+        // All fields by name: a new one that was left out would make two different requests of one key look the same.
         let Self { name, env, scope: _, owner: _, kind, delivery, attributes, deposit, allow_refused } = self;
+        // The scope is the one that the first two mean for this caller.
         let metadata = (name, env, scope, kind, delivery, attributes, allow_refused);
         let mut parts = vec![postcard::to_allocvec(&metadata).unwrap_or_default()];
         let value = match deposit {
@@ -346,7 +348,7 @@ impl NewSecret {
                 None
             }
         };
-        Request { operation: "create secret", parts, value }
+        RepeatableRequest { operation: "create secret", parts, value }
     }
 }
 

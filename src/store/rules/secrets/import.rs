@@ -8,8 +8,8 @@ use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueWarning};
-use crate::store::rules::audit::Tell;
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::EventBuilder;
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::Deposit;
 use crate::store::rules::secrets::many::{Item, Rules};
@@ -67,9 +67,9 @@ impl Store {
         ask: ImportAsk,
         preview: bool,
     ) -> Result<ImportReport, Error> {
-        let told = AuditAction::SecretImport;
+        let audit_action = AuditAction::SecretImport;
         let scope = self.scope(caller, ask.scope, None).await?;
-        self.permit(caller, Action::Deposit(scope), told, None).await?;
+        self.permit(caller, Action::Deposit(scope), audit_action, None).await?;
         let mut lines = Vec::new();
         let (mut items, mut places) = (Vec::new(), Vec::new());
         let read = import::lines(ask.text.expose());
@@ -106,7 +106,8 @@ impl Store {
             attributes: ask.attributes,
         };
         let count = AuditText::number(items.len() as u64);
-        let event = caller.event(told).detail(DetailKey::Count, count).detail(DetailKey::Scope, ask.scope);
+        let event =
+            caller.event(audit_action).detail(DetailKey::Count, count).detail(DetailKey::Scope, ask.scope);
         let (plan, stored) =
             self.put_many(caller, &items, &rules, preview || faulty || items.is_empty(), Some(event)).await?;
         for (place, planned) in places.into_iter().zip(plan) {

@@ -15,8 +15,8 @@ use crate::domain::value::{Delivery, Kind, ValueWarning};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::Deposit;
 use crate::store::rules::secrets::deposit::told_of;
@@ -94,7 +94,7 @@ impl Store {
         preview: bool,
         also: Option<AuditEvent>,
     ) -> Result<(Vec<Planned>, bool), Error> {
-        let (org, author) = self.insider(caller, AuditAction::SecretImport).await?;
+        let (org, author) = self.require_member(caller, AuditAction::SecretImport).await?;
         for _ in 0..TRIES {
             let mut plan = self.plan(caller, org, author, items, rules).await?;
             if preview || plan.iter().any(|planned| planned.fate == ImportOutcome::Refused) {
@@ -117,7 +117,7 @@ impl Store {
             });
             match done.await {
                 Ok(true) => {
-                    self.inner.chores.notify_one();
+                    self.inner.background.notify_one();
                     return Ok((plan, true));
                 }
                 // Somebody was faster: judge anew what is there now.
@@ -203,8 +203,8 @@ impl Store {
             (None, Some(before)) => {
                 let scope = before.meta.scope;
                 let about = target::secret(before.meta.id, &before.meta.name);
-                let told = AuditAction::SecretDelete;
-                self.permit(caller, Action::DeleteSecret(scope), told, Some(about)).await?;
+                let audit_action = AuditAction::SecretDelete;
+                self.permit(caller, Action::DeleteSecret(scope), audit_action, Some(about)).await?;
                 let planned = Planned::of(ImportOutcome::Clear, Some(before.meta.clone()));
                 return Ok(Planned { step: Step::Delete { before: Box::new(before) }, ..planned });
             }
@@ -217,7 +217,7 @@ impl Store {
             }
             (Some(deposit), there) => (deposit, there),
         };
-        let (told, fate) = match &before {
+        let (audit_action, fate) = match &before {
             Some(_) => (AuditAction::SecretReplace, ImportOutcome::Replace),
             None => (AuditAction::SecretCreate, ImportOutcome::Create),
         };
@@ -225,8 +225,13 @@ impl Store {
             Some(before) => SecretMeta { author, ..before.meta.clone() },
             None => self.new_meta(item, rules, author),
         };
-        self.permit(caller, Action::Deposit(meta.scope), told, Some(target::secret(meta.id, &meta.name)))
-            .await?;
+        self.permit(
+            caller,
+            Action::Deposit(meta.scope),
+            audit_action,
+            Some(target::secret(meta.id, &meta.name)),
+        )
+        .await?;
         if fate == ImportOutcome::Create
             && let Some(id) = there.named
             && let Some(other) = self.records().get(&self.records().secret(org, meta.scope, id)).await?
@@ -265,8 +270,8 @@ impl Store {
         key: &DepositKey,
     ) -> Result<Prepared, Error> {
         if !meta.allow_refused {
-            let (allow, told) = (item.options.allow_refused, AuditAction::SecretCreate);
-            meta.allow_refused = self.allow_name(caller, &meta.env, allow, told).await?;
+            let (allow, audit_action) = (item.options.allow_refused, AuditAction::SecretCreate);
+            meta.allow_refused = self.allow_name(caller, &meta.env, allow, audit_action).await?;
         }
         let SecretMeta { id, version, scope, kind, delivery, name, env, .. } = meta;
         let to = Destination {
@@ -331,7 +336,9 @@ impl Item {
 impl Step {
     /// False when the secret is not as it was planned any more.
     fn run(&self, tx: &mut Tx<'_>, org: OrgId, caller: &Caller) -> Result<bool, Stop<Error>> {
-        let event = |told, meta: &SecretMeta| caller.event(told).about(target::secret(meta.id, &meta.name));
+        let event = |audit_action, meta: &SecretMeta| {
+            caller.event(audit_action).about(target::secret(meta.id, &meta.name))
+        };
         match self {
             Self::Nothing => Ok(true),
             Self::Create { meta, prepared } => {

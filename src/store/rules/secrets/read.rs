@@ -9,8 +9,8 @@ use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::Kind;
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
@@ -34,22 +34,23 @@ enum Places {
 impl Store {
     /// One secret, by id.
     pub async fn secret(&self, caller: &Caller, id: SecretId) -> Result<Secret, Error> {
-        let (org, _) = self.insider(caller, AuditAction::SecretRead).await?;
+        let (org, _) = self.require_member(caller, AuditAction::SecretRead).await?;
         let record = self.visible_secret(caller, org, id).await?;
         self.show_secret(caller, record).await
     }
 
     /// Refuses to show a value, and records that it was asked for. What the caller may not see is not there.
     pub async fn refuse_to_show(&self, caller: &Caller, id: SecretId) -> Error {
-        let told = AuditAction::SecretRead;
+        let audit_action = AuditAction::SecretRead;
         let seen = async {
-            let (org, _) = self.insider(caller, told).await?;
+            let (org, _) = self.require_member(caller, audit_action).await?;
             self.visible_secret(caller, org, id).await
         };
         match seen.await {
             Ok(record) => {
                 let about = target::secret(id, &record.meta.name);
-                self.record_denial(caller.event(told).about(about).denied(Error::WriteOnly.code())).await;
+                self.record_denial(caller.event(audit_action).about(about).denied(Error::WriteOnly.code()))
+                    .await;
                 Error::WriteOnly
             }
             Err(error) => error,
@@ -64,10 +65,10 @@ impl Store {
         scope: ScopeKind,
         owner: Option<&MemberName>,
     ) -> Result<Secret, Error> {
-        let told = AuditAction::SecretRead;
-        let (org, _) = self.insider(caller, told).await?;
+        let audit_action = AuditAction::SecretRead;
+        let (org, _) = self.require_member(caller, audit_action).await?;
         let scope = self.scope(caller, scope, owner).await?;
-        self.permit(caller, Action::ReadSecret(scope), told, None).await?;
+        self.permit(caller, Action::ReadSecret(scope), audit_action, None).await?;
         let not_found = || Error::NotFound { what: "secret" };
         let id = self.named(org, scope, name).await?.ok_or_else(not_found)?;
         let record = self.records().get(&self.records().secret(org, scope, id)).await?;
@@ -81,14 +82,14 @@ impl Store {
         filter: &SecretFilter,
         page: PageAsk,
     ) -> Result<Page<Secret>, Error> {
-        let (org, _) = self.insider(caller, AuditAction::SecretList).await?;
+        let (org, _) = self.require_member(caller, AuditAction::SecretList).await?;
         let mut places = self.places(caller, filter).await?;
         if let Some(name) = &filter.name {
             let scopes = self.scopes_of(caller, org, places).await?;
             places = Places::Named(self.ids_named(org, &scopes, name).await?);
         }
         let limit = page.limit();
-        let mut after: Option<SecretId> = match self.start_of(&page)? {
+        let mut after: Option<SecretId> = match self.page_start(&page)? {
             Some(after) => Some(SecretId::from_bytes(after.try_into().map_err(|_| foreign_cursor())?)),
             None => None,
         };
@@ -172,15 +173,15 @@ impl Store {
     }
 
     async fn places(&self, caller: &Caller, filter: &SecretFilter) -> Result<Places, Error> {
-        let told = AuditAction::SecretList;
+        let audit_action = AuditAction::SecretList;
         if filter.owner.is_some() {
             let scope =
                 self.scope(caller, filter.scope.unwrap_or(ScopeKind::Private), filter.owner.as_ref()).await?;
-            self.permit(caller, Action::ReadSecret(scope), told, None).await?;
+            self.permit(caller, Action::ReadSecret(scope), audit_action, None).await?;
             return Ok(Places::Scopes(vec![scope]));
         }
         let own = Scope::Private(caller.own_member()?.1);
-        self.permit(caller, Action::ReadSecret(own), told, None).await?;
+        self.permit(caller, Action::ReadSecret(own), audit_action, None).await?;
         let anybody = Scope::Private(MemberId::from_bytes([0; 16]));
         let sees_all = caller.may(Action::ReadSecret(anybody));
         Ok(match filter.scope {

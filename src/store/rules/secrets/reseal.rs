@@ -6,8 +6,8 @@ use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
-use crate::store::rules::audit::{Tell, target};
-use crate::store::rules::auth::Caller;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::Resealed;
 use crate::store::rules::secrets::deposit::told_of;
@@ -24,9 +24,9 @@ impl Store {
     /// Seals every secret again that the caller may, and answers how many. Each is recorded; when it breaks off, those
     /// that the trail names are done, and doing it again does no harm. Unlocked only.
     pub async fn reencrypt_own_org(&self, caller: &Caller) -> Result<u64, Error> {
-        let told = AuditAction::SecretReEncrypt;
-        let (org, member) = self.insider(caller, told).await?;
-        self.permit(caller, Action::ReEncryptSecret(Scope::Private(member)), told, None).await?;
+        let audit_action = AuditAction::SecretReEncrypt;
+        let (org, member) = self.require_member(caller, audit_action).await?;
+        self.permit(caller, Action::ReEncryptSecret(Scope::Private(member)), audit_action, None).await?;
         let mut count = 0;
         for scope in self.visible_scopes(caller, org, member).await? {
             if !caller.may(Action::ReEncryptSecret(scope)) {
