@@ -148,7 +148,7 @@ struct PasswdEntry<'a> {
 }
 
 impl PasswdEntry<'_> {
-    /// A number means the user of that name, if there is one, and otherwise the user with that id (POSIX, chown).
+    /// Whether `spec` is this user's name or number.
     fn is(&self, spec: &str) -> bool {
         self.name == spec || number(spec) == Some(self.uid)
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_an_error_and_never_root() {
+    fn an_unknown_name_is_an_error_and_never_root() {
         assert_eq!(found("bob"), Err(AccountError::NoUser("bob".into())));
         assert_eq!(found("app:nope"), Err(AccountError::NoGroup("nope".into())));
         assert_eq!(found("4000"), Err(AccountError::GroupUnknown("4000".into())));

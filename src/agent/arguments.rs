@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_lines_need_no_clap() {
+    fn common_lines_need_no_clap() {
         for line in [
             &["exec", "--", "env"][..],
             &["exec", "env", "-i"],
@@ -366,9 +366,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever the quick way reads, clap reads alike.
+        /// Whatever the quick parser accepts, clap parses alike.
         #[test]
-        fn the_quick_way_and_clap_agree(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..7)) {
+        fn the_quick_parser_and_clap_agree(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..7)) {
             let line: Vec<OsString> = std::iter::once(&"dropsafe-agent").chain(&words).map(OsString::from).collect();
             if let Some(flags) = parse_common(&line) {
                 let by_clap = AgentArgs::try_parse_from(&line);

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_what_is_in_the_address() {
+    fn the_address_names_unit_and_credential() {
         let read = |name: &str| parse_peer_name(name.as_bytes());
         assert_eq!(read("3f2a/unit/web.service/db-url"), Some(("web.service".into(), "db-url".into())));
         for name in ["", "x", "x/unit/web", "x/unit/web/", "x/unit//y", "x/other/web/y", "x/unit/web/y/z"] {

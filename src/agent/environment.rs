@@ -208,7 +208,7 @@ mod tests {
             origin: ValueOrigin::Local(index),
             shadows: Vec::new(),
         });
-        EnvironmentPlan { variables: variables.collect(), shadowed: Vec::new(), missing_optional: Vec::new() }
+        EnvironmentPlan { variables: variables.collect(), ..EnvironmentPlan::default() }
     }
 
     fn strings(variables: &[(&str, &[u8])]) -> Result<EnvironmentStrings, EnvironmentError> {

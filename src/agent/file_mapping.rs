@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told() {
+    fn every_fault_is_reported() {
         for (text, fault) in [
             ("files: x", "f:1 files: not a list of files"),
             ("files: [x]", "f:1 files: not a mapping with `secret` and `path`"),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_placed_becomes_a_file() {
+    fn a_mapped_secret_becomes_a_file() {
         let placements = parsed("files: [{secret: tls-key, path: x}, {secret: gone, path: y}]").unwrap();
         let mut receipt = response(&[("tls-key", "k"), ("other", "o")]).receipt;
         apply(&placements, &mut receipt);

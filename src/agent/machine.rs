@@ -80,7 +80,7 @@ impl FileReadError {
     }
 }
 
-/// What the machine says about itself, for the store's record of the boot. The store does not rely on it.
+/// What the machine says about itself, for the store's record of the boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MachineFacts {
     /// The same after a reboot.
@@ -120,7 +120,7 @@ pub(crate) fn now() -> Timestamp {
 
 #[cfg(test)]
 pub(crate) mod fake {
-    //! Files that a test makes up.
+    //! Files that exist only in a test.
 
     use std::collections::BTreeMap;
 
@@ -131,13 +131,13 @@ pub(crate) mod fake {
     pub(crate) struct FakeFiles(BTreeMap<String, (String, bool)>);
 
     impl FakeFiles {
-        /// And this file, its owner's alone.
+        /// Adds a file that only its owner may read.
         pub(crate) fn with(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), false));
             self
         }
 
-        /// And this file, that others may read.
+        /// Adds a file that others may read.
         pub(crate) fn with_open(mut self, path: &str, text: &str) -> Self {
             self.0.insert(path.to_owned(), (text.to_owned(), true));
             self
@@ -177,9 +177,9 @@ mod tests {
     fn the_machine_id_itself_stays_here() {
         let id = "0123456789abcdef0123456789abcdef";
         let files = FakeFiles::default().with("/etc/machine-id", &format!("{id}\n"));
-        let told = read_facts(&files, None).machine.unwrap();
-        assert_ne!(told, id);
-        assert_eq!(told.len(), 32);
+        let machine = read_facts(&files, None).machine.unwrap();
+        assert_ne!(machine, id);
+        assert_eq!(machine.len(), 32);
         assert_eq!(read_facts(&files, Some("web-1".into())).machine.as_deref(), Some("web-1"));
         assert_eq!(read_facts(&FakeFiles::default(), None), MachineFacts::default());
     }

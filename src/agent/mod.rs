@@ -21,6 +21,7 @@
 
 mod account;
 mod arguments;
+mod atomic_file;
 mod boot;
 mod check;
 mod config;
@@ -150,7 +151,7 @@ fn answer_usage(error: &clap::Error) -> Exit {
     let message = error.to_string();
     let quotes_credential =
         exit == Exit::Usage && plan_error::CREDENTIALS.iter().any(|prefix| message.contains(prefix));
-    // Requested help goes to standard output, everything else to standard error. If that is closed, nobody can be told.
+    // Requested help goes to standard output, everything else to standard error. If that is closed, nobody reads it.
     let _ = match exit {
         Exit::Success => io::stdout().write_all(message.as_bytes()),
         _ if quotes_credential => {

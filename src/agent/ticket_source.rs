@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_firmware_is_asked_where_no_init_system_has_done_it() {
+    fn the_firmware_is_read_where_no_init_system_has_done_it() {
         let raw = |ticket: &str| {
             format!("\u{b}\u{5}\0\u{b}\u{2}first=1\0io.systemd.credential:dropsafe.ticket={ticket}\0\0")
         };
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_open_to_others_is_told() {
+    fn a_file_open_to_others_is_a_warning() {
         let files = FakeFiles::default().with_open("/t", &ticket(1));
         let (_, _, warnings) = look(&[("DROPSAFE_TICKET_FILE", "/t")], files).unwrap();
         assert_eq!(warnings, ["other users may read the ticket in /t: run chmod 0600 /t"]);

@@ -163,7 +163,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn whatever_is_missing_added_or_changed_is_noticed() {
+    fn what_is_missing_added_or_changed_is_detected() {
         assert_eq!(refused(|r| r.count = 3), IncompleteRelease::Count { announced: 3, arrived: 2 });
         assert_eq!(
             refused(|r| drop(r.receipt.entries.pop())),

@@ -126,7 +126,7 @@ async fn report(
 }
 
 /// A boot as shown.
-pub(crate) fn boot_view(boot: store::Boot) -> BootView {
+pub(crate) fn boot_view(boot: store::BootDetails) -> BootView {
     let held = |held: &store::Held| HolderView {
         boot: boot.id.to_string(),
         member: boot.member.to_string(),

@@ -17,7 +17,7 @@ pub use self::rules::audit::{AuditFilter, AuditItem, ChainReport, ChainState, Ve
 pub use self::rules::auth::AuthError;
 pub use self::rules::backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use self::rules::boots::{
-    Boot, BootAsk, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
+    BootAsk, BootDetails, BootError, BootFilter, Explained, Held, Holder, Released, ReleasedValue, Report,
 };
 pub use self::rules::caller::Caller;
 pub use self::rules::catalog::{

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn another_text_is_not_read() {
+    fn another_text_is_not_parsed() {
         for text in ["A", "A=", "A=x\n", "A=\"x", "A=\"x\"", "A=\"x\\", "# x\n", "A=\"x\" \n", "=\"\"\n\n"] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }

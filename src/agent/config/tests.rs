@@ -25,7 +25,7 @@ fn yaml(text: &str) -> FakeFiles {
 }
 
 #[test]
-fn nothing_need_be_set() {
+fn every_setting_has_a_default() {
     let (settings, local) = read_all(&[], &[], FakeFiles::default()).unwrap();
     assert_eq!(settings.deadline, Duration::from_secs(30));
     assert_eq!(settings.on_outage, OnOutage::Fail);
@@ -98,7 +98,7 @@ fn everything_in_the_file_is_read() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_place_and_no_value() {
+fn every_fault_is_reported_with_its_origin_and_no_value() {
     let files = yaml(
         "dedline: hunter2\n\
          deadline: hunter2\n\
@@ -112,13 +112,13 @@ fn every_fault_is_told_at_once_with_its_place_and_no_value() {
          secrets:\n  a b: hunter2\n  db-url: hunter2\n  DB_URL: hunter2\n  x: [hunter2]\n  y:\n  DROPSAFE_TICKET: hunter2\n",
     )
     .with("/d.env", "hunter2\nDROPSAFE_X=hunter2\n\nok=1\n");
-    let told = read_all(
+    let errors = read_all(
         &["--log", "hunter2", "--include", "WEB_TOKEN"],
         &[("DROPSAFE_DEADLINE", "hunter2"), ("DROPSAFE_PLUGINS", "a b\u{e9}"), ("DROPSAFE_LOG", "hunter2")],
         files,
     )
     .unwrap_err();
-    let places: Vec<&str> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let places: Vec<&str> = errors.lines().map(|line| line.split(": ").next().unwrap()).collect();
     for place in [
         "/etc/dropsafe/agent.yaml:1 dedline",
         "/etc/dropsafe/agent.yaml:2 deadline",
@@ -138,9 +138,9 @@ fn every_fault_is_told_at_once_with_its_place_and_no_value() {
         "--log",
         "/d.env:1",
     ] {
-        assert!(places.contains(&place), "{place} is missing in\n{told}");
+        assert!(places.contains(&place), "{place} is missing in\n{errors}");
     }
-    assert!(!told.contains("hunter2"), "{told}");
+    assert!(!errors.contains("hunter2"), "{errors}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_file_that_was_named_must_be_there() {
 }
 
 #[test]
-fn what_is_odd_is_told_and_no_fault() {
+fn a_probable_mistake_is_a_warning() {
     let files = FakeFiles::default().with_open(DEFAULT_FILE, "secrets: {a: b}");
     let variables =
         [("DROPSAFE_DEADLIN", "1s"), ("DROPSAFE_SERVICE_HOST", "10.0.0.1"), ("DROPSAFE_TOKEN", "x")];

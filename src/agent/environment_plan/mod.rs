@@ -64,7 +64,7 @@ pub(crate) struct PlannedVariable {
     pub(crate) shadows: Vec<Layer>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EnvironmentPlan {
     /// Sorted by name; each name is unique.
     pub(crate) variables: Vec<PlannedVariable>,
@@ -102,8 +102,7 @@ pub(crate) fn references(
 
 /// Makes the plan. It may only be carried out if there are no errors; with errors, it still shows what the environment would be.
 pub(crate) fn build(inputs: PlanInputs<'_>) -> (EnvironmentPlan, PlanErrors) {
-    let mut plan =
-        EnvironmentPlan { variables: Vec::new(), shadowed: Vec::new(), missing_optional: Vec::new() };
+    let mut plan = EnvironmentPlan::default();
     let mut errors = PlanErrors::default();
     for (name, rivals) in candidates(inputs.order, inputs.local, inputs.receipt) {
         let Some((winner, losers)) = rivals.split_first() else { continue };

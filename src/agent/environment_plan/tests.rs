@@ -140,7 +140,7 @@ fn the_highest_layer_wins_on_the_exported_name() {
 }
 
 #[test]
-fn references_are_asked_for_and_replaced() {
+fn references_are_requested_and_replaced() {
     let local = local(
         "secrets: {cache-url: dropsafe:redis}",
         "DATABASE_URL=dropsafe:unused\nX=dropsafe:also\n",

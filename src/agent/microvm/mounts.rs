@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_are_taken_in_the_order_of_their_names() {
+    fn drivers_are_loaded_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["10-c.ko", "02-b.ko", "01-a.ko"] {
             fs::write(folder.path().join(name), "").unwrap();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_driver_is_told_by_its_name() {
+    fn a_file_that_is_not_a_driver_is_named() {
         let fault = load(PathBuf::from("/nonexistent/x.ko")).unwrap_err();
         assert_eq!(fault.to_string(), "cannot load /nonexistent/x.ko: No such file or directory");
     }

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_and_a_refusal_told() {
+    fn an_acknowledgement_and_a_refusal_are_parsed() {
         let answer = |error: i32| message(2, 0, &error.to_ne_bytes());
         assert_eq!(parse_ack(&answer(0)), Ok(()));
         assert_eq!(parse_ack(&answer(-19)), Err(Errno::ENODEV));

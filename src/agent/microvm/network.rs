@@ -76,7 +76,7 @@ fn parse_ip(text: &str) -> Result<IpConfig<'_>, NetworkFault> {
         "" => Ok(None),
         part => part.parse::<Ipv4Addr>().map(Some).map_err(|_| NetworkFault::Malformed(what)),
     };
-    // No address, or one of dhcp, on, both and the like, all of which need somebody to ask.
+    // Nothing, or a word such as `dhcp` or `on`, which needs a server to ask.
     let Ok(client) = client.parse::<Ipv4Addr>() else { return Err(NetworkFault::NoAddress) };
     let prefix = match address(mask, "a mask")? {
         Some(mask) => prefix(mask).ok_or(NetworkFault::Malformed("a mask"))?,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_takes_a_kernel_for_is_told() {
+    fn what_needs_a_kernel_is_reported() {
         for text in ["dhcp", "on", "", ":::::eth0:dhcp"] {
             assert_eq!(parse_ip(text), Err(NetworkFault::NoAddress), "{text}");
         }

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_signal_is_awaited_but_those_that_a_process_brings_upon_itself() {
+    fn every_signal_is_handled_except_synchronous_ones() {
         let set = handled_signals();
         for signal in Signal::iterator() {
             assert_eq!(set.contains(signal), !SYNCHRONOUS.contains(&signal), "{signal}");

@@ -13,6 +13,7 @@ pub(crate) async fn home(session: BrowserSession) -> Redirect {
 
 /// Remembers the chosen theme.
 pub(crate) async fn set_theme(browser: Browser, SameOriginForm(form): SameOriginForm) -> Response {
+    // Without a CSRF token: the login page has the button too, and a theme can do no harm.
     let return_to = form.text("return_to");
     let mut response = Redirect::to(redirect::local_path_or_home(return_to.as_deref())).into_response();
     cookies::set_theme(&mut response, &form.text_or_empty("theme"), browser.over_tls);

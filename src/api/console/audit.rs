@@ -185,6 +185,7 @@ async fn render_audit_log(
     query: AuditQuery,
     result: Result<Option<VerificationResult>, ApiError>,
 ) -> PageResult {
+    // The page of a verification lists the newest entries below, among them the verification itself.
     let AuditQuery { filter, fields, cursor } = query;
     let first = cursor.is_some().then(|| fields.link("/console/audit", None));
     let ask = PageAsk { cursor, limit: Some(ROWS) };

@@ -12,7 +12,7 @@ use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::value::Delivery;
-use crate::store::{Boot, BootFilter, Cursor, PageAsk};
+use crate::store::{BootDetails, BootFilter, Cursor, PageAsk};
 
 /// Rows per page.
 const ROWS: usize = 50;
@@ -110,6 +110,7 @@ impl FromQuery for BootsQuery {
             secret: query.text("secret", 256),
             member: query.parsed::<MemberName>("member"),
             ticket: query.parsed::<TicketId>("ticket"),
+            // `live=false` is the same as no filter: the store has none for ended boots.
             live: query.flag("live") == Some(true),
         };
         Self { filter, cursor: query.cursor() }
@@ -167,6 +168,7 @@ pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<
     let page = BootPage {
         layout: Layout::new(&session, &format!("Boot on {}", row.machine), "/console/boots").with_cli([
             format!("dropsafe boots --member {} --json", row.member),
+            // Run on the machine, it says what a boot would receive now.
             "dropsafe-agent explain".to_owned(),
         ]),
         kernel_boot: boot.kernel_boot.clone().unwrap_or_default(),
@@ -179,7 +181,7 @@ pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<
 }
 
 /// Describes what the boot received.
-fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
+fn released_rows(boot: &BootDetails) -> Vec<ReleasedRow> {
     let rows = boot.receipt.entries.iter().map(|entry| ReleasedRow {
         // The version counts as well: the store lists exactly the versions that are no longer current.
         outdated: boot.stale.iter().any(|held| held.env == entry.env && held.version == entry.version),
@@ -200,7 +202,8 @@ fn released_rows(boot: &Boot) -> Vec<ReleasedRow> {
 }
 
 /// Describes what the boot did not receive, and why.
-fn skipped_rows(boot: &Boot) -> Vec<SkippedRow> {
+fn skipped_rows(boot: &BootDetails) -> Vec<SkippedRow> {
+    // Secrets of other members are not in the receipt, so nothing has to be left out here.
     let rows = boot.receipt.skipped.iter().map(|skipped| SkippedRow {
         env: skipped.env.to_string(),
         name: skipped.name.to_string(),
@@ -212,7 +215,7 @@ fn skipped_rows(boot: &Boot) -> Vec<SkippedRow> {
 }
 
 impl BootRow {
-    fn new(boot: &Boot) -> Self {
+    fn new(boot: &BootDetails) -> Self {
         // Both names are what the machine says of itself, and either may be absent.
         let machine = boot.host.clone().or_else(|| boot.machine.clone());
         Self {
@@ -225,6 +228,7 @@ impl BootRow {
             agent: boot.agent.clone().unwrap_or_default(),
             released: boot.receipt.entries.len(),
             skipped: boot.receipt.skipped.len(),
+            // As of now: the number grows when a secret that this boot received is replaced.
             outdated: boot.stale.len(),
             confirmed: boot.confirmed_at.map(DisplayTime::new),
             superseded: boot.superseded,

@@ -54,6 +54,7 @@ pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>)
     let fields = SecretForm::new(&form);
     match deposit(&session, &fields, &mut form).await {
         Ok(written) => {
+            // The secret's own page displays what became of every field.
             let path = format!("/console/secrets/{}", written.secret.meta.id);
             Ok(redirect::with_message(&session, &path, &summarize(&written)))
         }

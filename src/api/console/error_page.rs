@@ -59,6 +59,7 @@ async fn render_problem(browser: &Browser, response: Response) -> Response {
     let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
+    // By code, not by status: several codes share one, and a title must fit the detail below it.
     let title = match problem.code {
         Code::NotFound => "Not found",
         Code::Forbidden => "Access denied",

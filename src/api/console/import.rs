@@ -71,6 +71,7 @@ pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) ->
         Err(error) => Err(error),
     };
     match result {
+        // A report without `stored` is a preview, or an import that a line has stopped. Both display the lines.
         Ok(report) if report.stored => {
             Ok(redirect::with_message(&session, "/console/secrets", &summarize_report(&report)))
         }

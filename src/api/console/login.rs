@@ -79,6 +79,7 @@ pub(crate) async fn log_in(
     let next = form.text("next");
     // Checked again: the hidden field of the form may hold anything.
     let next = redirect::local_path_or_home(next.as_deref()).to_owned();
+    // Taken out of the form, so that it is wiped at the end and nothing can write it into the page.
     let token = form.take_secret_line("token");
     let former = cookies::read_session(&headers, browser.over_tls);
     match start_session(&api, &extensions, &token, former).await {

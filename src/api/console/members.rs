@@ -181,6 +181,7 @@ pub(crate) async fn set_role(
     CsrfForm { session, form }: CsrfForm,
 ) -> PageResult {
     let result = async {
+        // The store refuses to demote the last administrator. A list that is minutes old cannot decide that.
         let member = session.store().set_role(&session.caller, &name, parse_role(&form)?).await?;
         Ok(format!("Changed the role of {} to {}.", member.name, member.role))
     };

@@ -66,6 +66,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/console/live/name", get(name_check::check_name))
         .route("/console/import", get(import::show_form).post(import::run))
         .route("/console/plugins", get(plugins::show_plugins).post(plugins::declare))
+        // The plugin's name is in the form, because names such as `@acme/mail` contain a slash.
         .route("/console/plugins/enable", post(plugins::set_enabled))
         .route("/console/plugins/remove", post(plugins::remove))
         .route("/console/plugins/fill", post(plugins::deposit_required))
@@ -104,5 +105,5 @@ async fn redirect_home() -> Redirect {
 }
 
 async fn not_found() -> ApiError {
-    ApiError::new(Code::NotFound, "this page does not exist").hint("use the navigation to find the page")
+    ApiError::new(Code::NotFound, "this page does not exist").hint("open the console and use its navigation")
 }

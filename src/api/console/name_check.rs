@@ -52,6 +52,7 @@ pub(crate) async fn check_name(
     let (name, env) = match parse_names(&name, query.env.as_deref()) {
         Ok(names) => names,
         Err(error) => {
+            // Not an error of the request: most names are invalid until the last letter is typed.
             return Ok(Json(NameCheckResponse {
                 fault: Some(error.to_string()),
                 hint: error.hint().map(str::to_owned),

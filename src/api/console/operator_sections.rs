@@ -39,6 +39,7 @@ impl OperatorSections {
     /// Loads the key slots and the organizations.
     pub(crate) async fn load(session: &BrowserSession) -> Result<Self, ApiError> {
         let slots = session.store().keyslots(&session.caller).await?;
+        // Names and policies only: the operator cannot access an organization's secrets or members.
         let orgs = session.store().list_orgs(&session.caller, first_rows()).await?;
         Ok(Self {
             slots: slots.into_iter().map(KeyslotRow::new).collect(),

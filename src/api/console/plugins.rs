@@ -83,6 +83,7 @@ impl PluginRow {
         let requirements = state.required.into_iter().map(|need| RequirementRow::new(need, false));
         let options = state.optional.into_iter().map(|need| RequirementRow::new(need, true));
         Self {
+            // A plugin that nobody declared has no title.
             title: state.title.map_or_else(|| state.name.to_string(), |title| title.to_string()),
             name: state.name.to_string(),
             enabled: state.enabled,
@@ -161,6 +162,7 @@ fn parse_plugin(form: &MultipartForm) -> Result<PluginName, ApiError> {
 
 /// Enables or disables a plugin.
 pub(crate) async fn set_enabled(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    // The button sends the state to switch to. If two people press it at once, the second press changes nothing.
     let on = form.text_or_empty("enabled") == "on";
     let result = async {
         let plugin = session.store().set_plugin_enabled(&session.caller, &parse_plugin(&form)?, on).await?;

@@ -171,6 +171,7 @@ fn read_fields(
                     env: env.map(ToString::to_string).unwrap_or_default(),
                     shared: choices.shared,
                     plain: field.kind == Kind::Plain,
+                    // A platform's secrets are for all boots. A machine that needs only some excludes the others.
                     attributes: AttributesRequest {
                         category: Some(preset.category.to_string()),
                         ..AttributesRequest::default()
@@ -198,6 +199,7 @@ async fn deposit_all(
 ) -> Result<String, ApiError> {
     let mut stored: Vec<String> = Vec::new();
     let mut warnings = String::new();
+    // One after the other: the first refusal must stop the rest.
     for new in secrets {
         let name = new.name.to_string();
         match session.store().create_secret(&session.caller, new, None).await {

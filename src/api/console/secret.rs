@@ -188,6 +188,7 @@ pub(crate) async fn set_auto_install(
     PathParam(id): PathParam<SecretId>,
     CsrfForm { session, form }: CsrfForm,
 ) -> PageResult {
+    // The switch sends the state to switch to, so pressing it twice by mistake does not toggle it back.
     let on = form.text_or_empty("auto_install") == "on";
     let request =
         wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };

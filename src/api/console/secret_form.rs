@@ -60,6 +60,7 @@ impl SecretForm {
 
     /// Fills in the attributes of an existing secret, to edit them.
     pub(crate) fn from_row(row: &SecretRow) -> Self {
+        // The rest changes only with a new value (type, exported name), or never (name, scope).
         Self { attributes: row.attributes.clone(), ..Self::default() }
     }
 
@@ -71,6 +72,7 @@ impl SecretForm {
             name: self.name.clone(),
             env: non_empty(&self.env),
             scope: scope_kind(self.shared),
+            // Encrypted unless plain was chosen: a damaged form must not make a value readable.
             kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
             delivery: if self.file { Delivery::File } else { Delivery::Variable },
             attributes: self.attributes.clone(),
@@ -87,6 +89,7 @@ impl SecretForm {
     pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
         let AttributesRequest { auto_install, plugin, category } = self.attributes.clone();
         wire::UpdateSecretRequest {
+            // The form always contains all attributes, so a box that is not ticked means off, not unchanged.
             auto_install: Some(auto_install),
             plugin: Some(plugin.unwrap_or_default()),
             category: Some(category.unwrap_or_default()),
@@ -107,6 +110,7 @@ pub(crate) fn scope_kind(shared: bool) -> ScopeKind {
 /// Describes a deposit: the names, and what the store warns about.
 pub(crate) fn summarize(written: &Written) -> String {
     let meta = &written.secret.meta;
+    // Both names: the second is what the workload reads, and the store may have derived it.
     let mut summary = format!("Saved {}. It is exported as {}.", meta.name, meta.env);
     for warning in &written.warnings {
         summary.push(' ');

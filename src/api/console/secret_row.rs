@@ -99,11 +99,13 @@ impl SecretRow {
             name: meta.name.to_string(),
             env: meta.env.to_string(),
             scope: meta.scope.kind().as_str(),
+            // A shared secret belongs to the organization, whoever deposited it.
             owner: text(owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string())),
             attributes: AttributesRequest::from(&meta.attributes),
             category: meta.attributes.category.map(|category| tags.lookup(category.as_str())),
             encrypted: meta.kind == Kind::Encrypted,
             file: meta.delivery == Delivery::File,
+            // Only values with a known public prefix have a redacted form, and an organization can keep none at all.
             preview: match plain {
                 Some(plain) => truncate(&plain, MAX_PREVIEW),
                 None => text(meta.hint.map(|hint| hint.to_string())),

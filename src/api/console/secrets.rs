@@ -184,6 +184,7 @@ pub(crate) async fn show_secrets(
     let filter = FilterFields::new(&query);
     let tags = CategoryTags::load(&session).await?;
     let limit = if query.grouped { GROUPED_ROWS } else { ROWS };
+    // There is no link to the previous page, because the store's cursors lead forwards only.
     let first = query.cursor.is_some().then(|| filter.link(None));
     let ask = PageAsk { cursor: query.cursor, limit: Some(limit) };
     let found = store.list_secrets(&session.caller, &query.filter, ask).await?;

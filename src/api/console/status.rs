@@ -57,6 +57,7 @@ async fn render_status(
 ) -> PageResult {
     let store = session.store();
     let status = store.status(&session.caller).await?;
+    // Asking for the other part would be denied, and recorded as such.
     let (operator, statistics) = if session.is_operator() {
         (Some(OperatorSections::load(session).await?), None)
     } else {
@@ -174,6 +175,7 @@ pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> Pag
             label.map_err(|_| ApiError::new(Code::Unprocessable, "label: expected at most 100 bytes"))?;
         // A systemd credential is bound to its machine, so no browser can provide one.
         let secret = take_unlock_secret(&mut form)?;
+        // Without a cost the store derives the key at its default cost, which no browser needs to know.
         let slot = NewKeyslot { credential: false, secret, label, argon2: None };
         session.store().add_keyslot(&session.caller, slot).await?;
         Ok("The key slot is added.".to_owned())

@@ -125,6 +125,7 @@ async fn render_tickets(
 /// Creates a ticket and displays it.
 pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = issue_ticket(&session, &form).await;
+    // The first page again: the form does not carry the cursor of the page that it was sent from.
     render_tickets(&session, PageAsk::default(), result.map(Some)).await
 }
 

@@ -36,6 +36,7 @@ pub(crate) async fn revoke(
 ) -> PageResult {
     match session.store().revoke_token(&session.caller, id).await {
         Ok(_) => {
+            // If this session started with the token, it has ended too, and the redirect leads to the login page.
             let message = "The token is revoked, and the sessions that it started have ended.";
             Ok(redirect::with_message(&session, "/console/members", message))
         }

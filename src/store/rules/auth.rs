@@ -84,6 +84,7 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> Result<Caller, AuthError> {
+        // The kind is part of the credential, so that a token is never looked up as a ticket.
         let (about, result) = match credential.kind {
             CredentialKind::Operator | CredentialKind::Member => {
                 self.authenticate_token(credential, source).await

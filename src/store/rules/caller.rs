@@ -110,6 +110,7 @@ impl Caller {
 
     /// The organization and the member. Fails for the operator.
     pub(crate) fn own_member(&self) -> Result<(OrgId, MemberId), Error> {
+        // Both or neither: every principal with an organization is or acts for a member.
         let member = self.principal.member();
         let member = member.ok_or(Error::Forbidden(Denied::OperatorOutside))?;
         Ok((self.own_org()?, member))
@@ -134,6 +135,7 @@ impl Caller {
             Principal::Operator => (ActorKind::Operator, None, None),
             // Both name and id: the name may pass to another member later.
             Principal::Member { id, name, .. } => (ActorKind::Member, Some(name.into()), Some(id.into())),
+            // The name is that of the member that the ticket acts for.
             Principal::Ticket { id, name, .. } => (ActorKind::Ticket, Some(name.into()), Some(id.into())),
         };
         AuditEvent {

@@ -33,6 +33,7 @@ impl DenialLimiter {
             bucket.dropped += 1;
             return None;
         }
+        // Whole tokens only, although they are refilled in fractions.
         bucket.left -= 1.0;
         Some(std::mem::take(&mut bucket.dropped))
     }

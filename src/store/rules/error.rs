@@ -8,6 +8,7 @@ use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Denied;
 use crate::domain::value::ValueError;
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
 
 /// Why an operation was refused. Boots, authentication and unlocking have their own errors.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,7 @@ impl Coded for Error {
             Self::WriteOnly => Code::WriteOnly,
             Self::NotFound { .. } => Code::NotFound,
             Self::Invalid { .. } => Code::InvalidRequest,
+            // For a program, both mean that another name is needed.
             Self::NameTaken { .. } | Self::Taken { .. } => Code::NameTaken,
             Self::NameRefused { .. } => Code::NameRefused,
             Self::Value(error) => value_code(error),
@@ -130,6 +132,7 @@ impl Coded for Error {
             Self::LastAdmin => "make another member an admin first",
             Self::IdempotencyMismatch => "use a new idempotency key for a new request",
             Self::Failure(failure) => return failure.hint(),
+            // Their messages already say all that is known.
             Self::NotFound { .. } | Self::Invalid { .. } | Self::Taken { .. } | Self::Conflict { .. } => {
                 return None;
             }
@@ -140,6 +143,7 @@ impl Coded for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Failure(failure) => failure.retry_after(),
+            // Retrying helps only once a person has unlocked the store.
             Self::Locked => Some(RETRY_LOCKED),
             _ => None,
         }
@@ -155,5 +159,11 @@ fn value_code(error: &ValueError) -> Code {
         ValueError::VariableTooLong { .. }
         | ValueError::AboveCeiling { .. }
         | ValueError::FileTooLong { .. } => Code::ValueTooLarge,
+    }
+}
+
+impl From<Error> for Stop<Error> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }

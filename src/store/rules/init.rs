@@ -84,7 +84,7 @@ pub enum OpenError {
     #[error("the store was moved to another byte store")]
     Moved,
     /// The byte store holds something else, or is damaged.
-    #[error("the byte store holds something that is no store of this program")]
+    #[error("the byte store holds no store of this program")]
     Foreign,
     /// The byte store failed.
     #[error(transparent)]
@@ -110,6 +110,7 @@ impl Store {
         let mut id = [0; 16];
         random.fill(&mut id);
         let id = StoreId::from_bytes(id);
+        // Only a restored or moved store continues other revisions.
         let identity = Identity { id, created_at: clock.now(), revision_base: 0 };
         let header = keyspace::header(&record_key);
         let records = Records { kv, key: record_key, random };
@@ -136,6 +137,7 @@ impl Store {
             creation.run(tx, org_event.clone()).map(drop)
         });
         made.await.map_err(|error| match error {
+            // The only name that can be taken in an empty byte store is the header.
             Error::Taken { .. } => InitError::AlreadyInitialised,
             Error::Failure(failure) => failure.into(),
             _ => Failure::Internal.into(),
@@ -177,6 +179,7 @@ impl Store {
         let keys = [keyspace::HEADER.to_vec(), identity_key.to_vec()];
         let (found, _) = kv.get(&keys).await.map_err(Failure::from)?;
         let [header, identity] = found.try_into().map_err(|_| Failure::Internal)?;
+        // Without a header, an empty byte store is a normal first start, and anything else is foreign.
         let Some(header) = header else {
             let first = kv.scan(&[], None, 1).await.map_err(Failure::from)?;
             let empty = first.entries.is_empty();
@@ -194,7 +197,7 @@ impl Store {
         }
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
-        let identity = crate::store::engine::records::decode(&plain)?;
+        let identity = crate::store::engine::format::decode(&plain)?;
         let records = Records { kv, key: record_key, random };
         let store = Self::start(records, identity, clock, deposits_only);
         store.start_background();

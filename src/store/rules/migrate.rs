@@ -14,8 +14,8 @@ use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::{decode, encode};
 use crate::store::engine::header::Header;
-use crate::store::engine::records::{decode, encode};
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
 
@@ -53,7 +53,7 @@ pub enum MigrateError {
     #[error("the byte store to move from holds no store")]
     NoSource,
     /// The store was already moved, and not to the new place.
-    #[error("the store was moved away from there before")]
+    #[error("the store was already moved from there")]
     Moved,
     /// The record key is another store's.
     #[error("the record key is not this store's")]
@@ -65,10 +65,10 @@ pub enum MigrateError {
     #[error("the store changed while it was moved")]
     Changing,
     /// The new place does not return what was written to it.
-    #[error("the two byte stores differ after all was copied")]
+    #[error("the two byte stores differ after the copy")]
     Differs,
     /// A record does not fit the new place.
-    #[error("a record is larger than the byte store to move to takes")]
+    #[error("a record is too large for the byte store to move to")]
     TooLarge,
     /// One of the byte stores failed.
     #[error(transparent)]
@@ -123,6 +123,7 @@ pub async fn migrate(
         let (_, after) = from.get(&[]).await.map_err(Failure::from)?;
         // Read back from the new place, so that what it lost or changed is noticed.
         let there = target.sum(&mut |_| {}).await?;
+        // Equal sums decide. Revisions only tell a place that changed from one that lost data.
         match (before == after, there == (records, digest)) {
             (_, true) if source.sum(&mut |_| {}).await? == there => break (records, digest, after),
             (true, false) => return Err(MigrateError::Differs),
@@ -146,6 +147,7 @@ async fn copy(
     target: &MigrationPlace<'_>,
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<(), MigrateError> {
+    // Both sides are sorted, so that one pass finds all differences.
     let (mut here, mut there) = (source.walk(), target.walk());
     let (mut wanted, mut found) = (here.next().await?, there.next().await?);
     let limits = target.kv.limits();
@@ -224,6 +226,7 @@ impl MigrationPlace<'_> {
         let header = self.get(keyspace::HEADER).await?;
         let marker = self.get(MARKER).await?;
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
+        // The id in the marker tells an interrupted move of this store from one of another store.
         let ours = marker.as_ref().is_some_and(|marker| marker.value == store.as_bytes());
         let mark = Write::Put(MARKER.to_vec(), store.as_bytes().to_vec());
         match header {
@@ -265,6 +268,7 @@ impl MigrationPlace<'_> {
         random: &mut (dyn Random + Send),
     ) -> Result<(), MigrateError> {
         let key = keyspace::identity();
+        // Revisions must not repeat: clients and caches compare them.
         let revision_base = identity.revision_base + revision;
         let plain = encode(&Identity { revision_base, ..identity })?;
         let mut fill = |bytes: &mut [u8]| random.fill(bytes);
@@ -293,6 +297,7 @@ impl RecordWalk<'_> {
                 None => {
                     let page = self.kv.scan(&[], self.after.as_deref(), PAGE).await?;
                     if let Some(last) = page.entries.last() {
+                        // Pages may come from different revisions. The sums of both places find what changed in between.
                         self.after = Some(last.key.clone());
                     }
                     self.more = page.more;

@@ -59,18 +59,20 @@ impl Store {
     pub(crate) fn cursor(&self, after: &[u8]) -> Cursor {
         let sealed = self.records().seal(PLACE, after);
         let mut text = BASE32_NOPAD.encode(&sealed);
+        // For addresses: lower case is easier to read and to compare.
         text.make_ascii_lowercase();
         Cursor(text)
     }
 
     /// The key in a cursor.
     pub(crate) fn read_cursor(&self, cursor: &Cursor) -> Result<Vec<u8>, Error> {
-        let refused = || Error::Invalid { field: "cursor", why: "it is none that this store gave" };
+        let refused = || Error::Invalid { field: "cursor", why: "it is not a cursor of this store" };
         // Before it is decoded: the text comes from a client.
         if cursor.0.len() > 500 {
             return Err(refused());
         }
         let sealed = BASE32_NOPAD.decode(cursor.0.to_ascii_uppercase().as_bytes()).map_err(|_| refused())?;
+        // Also refuses a cursor of another store, whose key is another one.
         let after = self.records().unseal(PLACE, &sealed).map_err(|_| refused())?;
         Ok(after.to_vec())
     }

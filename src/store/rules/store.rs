@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock, RwLock};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::background;
@@ -15,7 +14,9 @@ use crate::domain::time::Timestamp;
 use crate::kv::Revision;
 use crate::store::engine::clock::Clock;
 use crate::store::engine::journal::Journal;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::records::Records;
+use crate::store::tables::secrets::ScopeStamps;
+pub(crate) use crate::store::tables::store::Identity;
 
 /// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
 const LONG_VALUES: usize = 64 << 20;
@@ -53,17 +54,6 @@ pub(crate) struct Inner {
     pub(crate) background: Arc<Notify>,
 }
 
-/// Which store it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) id: StoreId,
-    pub(crate) created_at: Timestamp,
-    /// Added to the byte store's revisions, so that a restored store goes on from its backup.
-    pub(crate) revision_base: u64,
-}
-
-impl Record for Identity {}
-
 impl Store {
     /// Its id, which values are bound to.
     pub fn id(&self) -> StoreId {
@@ -73,6 +63,7 @@ impl Store {
     /// Finishes the accepted operations, ends this process's audit chain and closes the byte store. Later operations fail
     /// with `unavailable`.
     pub async fn close(&self) {
+        // First, so that no boot starts while the journal ends.
         self.set_release(None);
         self.journal().close().await;
         self.records().kv.close().await;
@@ -92,9 +83,10 @@ impl Store {
         deposits_only: bool,
     ) -> Self {
         let records = Arc::new(records);
-        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), Arc::new(ScopeStamps));
         let now = clock.now();
         let inner = Arc::new(Inner {
+            // Drawn at each start: a restarted process must not take over what its predecessor held.
             process: records.random_bytes(),
             process_secret: records.random_bytes(),
             records,
@@ -117,6 +109,7 @@ impl Store {
     }
 
     pub(crate) fn start_background(&self) {
+        // A weak reference, so that the task does not keep an unused store alive.
         tokio::spawn(background::run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
     }
 

@@ -27,6 +27,7 @@ pub(crate) async fn serve_asset(Path(name): Path<String>, headers: HeaderMap) ->
     };
     // A digest of the content, so that two servers of different versions never agree on a stale copy.
     let tag = format!("\"{}\"", &Digest::of_parts([text.as_bytes()].into_iter()).to_string()[..16]);
+    // One tag only: browsers never send a list of the tags that they got from here.
     let fresh = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let mut response = if fresh {
         StatusCode::NOT_MODIFIED.into_response()

@@ -46,6 +46,7 @@ impl EventBuilder for AuditEvent {
     }
 
     fn with_request(mut self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self {
+        // A Unix socket has no address.
         if let Some(source) = source {
             self = self.detail(DetailKey::Source, AuditText::address(source));
         }
@@ -73,6 +74,7 @@ pub(crate) mod target {
     use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
 
     pub(crate) fn org(id: OrgId, name: &OrgName) -> Target {
+        // Name and id: the name is for people, and may later belong to something else.
         named(TargetKind::Org, name, id)
     }
 

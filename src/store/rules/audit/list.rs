@@ -142,6 +142,7 @@ impl AuditFilter {
             [&event.actor.name, &event.actor.id].into_iter().flatten().any(|text| text.as_str() == wanted)
                 || event.actor.kind.as_str() == wanted
         };
+        // Details are not searched: they hold addresses and counts, which would match by chance.
         let holds = |q: &str| action.contains(q) || names().any(|name| name.to_lowercase().contains(q));
         self.action.as_deref().is_none_or(is_action)
             && (self.any_of.is_empty() || self.any_of.contains(&event.action))

@@ -12,7 +12,8 @@ use crate::store::engine::audit::chain::{
     Anchor, Entry, Head, Link, Mac, Registry, entry_is_true, head_is_true,
 };
 use crate::store::engine::failure::Failure;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::format::Record;
+use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -141,6 +142,7 @@ async fn heads(records: &Records) -> Result<BTreeMap<ChainId, ChainWalk>, Failur
         for found in page.entries {
             if let Some(chain) = keyspace::heads().id(&found.key) {
                 let head = records.open::<Head>(&found.key, &found.value).ok();
+                // A head that fails its MAC is treated as missing, and reported.
                 let head = head.filter(|head| head_is_true(records, &chain, head));
                 let damaged = head.is_none();
                 let mut walk = ChainWalk::new(head);
@@ -212,6 +214,7 @@ async fn check_anchor(
 }
 
 fn report(walks: BTreeMap<ChainId, ChainWalk>, registry: Option<Registry>, entries: u64) -> Verification {
+    // By the numbers in the heads: an id says nothing about how many chains there were.
     let mut indices: Vec<u64> = walks.values().filter_map(|walk| Some(walk.head.as_ref()?.index)).collect();
     indices.sort_unstable();
     let mut walks: Vec<(ChainId, ChainWalk)> = walks.into_iter().collect();
@@ -250,6 +253,7 @@ impl ChainWalk {
 
     fn check(&mut self, records: &Records, chain: &ChainId, read: ReadEntry<'_>) {
         let ReadEntry { at, seq, entry } = read;
+        // A chain without a head is judged when all entries were read.
         let Some(head) = &self.head else { return };
         let (index, ended, length) = (head.index, head.ended, head.length);
         if seq >= length {

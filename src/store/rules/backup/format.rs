@@ -57,6 +57,7 @@ impl Preamble {
 
 impl Frame<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        // Keys and values are far below 4 GiB, so that the fallback is never used.
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
         match self {
             Self::Put(key, value) => {
@@ -79,6 +80,7 @@ impl Frame<'_> {
 /// The SHA-256 of everything before it, which anybody can check, and a keyed hash of that, which needs the record key.
 pub(crate) fn sealed_digest(key: &RecordKey, digest: &[u8; 32]) -> [u8; DIGEST] {
     let mut sealed = [0; DIGEST];
+    // Both digests: the first shows an accidental change even without the key.
     sealed[..32].copy_from_slice(digest);
     sealed[32..].copy_from_slice(&key.key_hash("backup", &[digest]));
     sealed

@@ -121,6 +121,7 @@ impl Backup {
         mut snapshot: Box<dyn KvSnapshot>,
         after: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
+        // By pages, so that a backup of any size takes little memory.
         let page = match snapshot.page(after.as_deref(), PAGE).await {
             Ok(page) => page,
             Err(SnapshotError::Expired) => return self.restart(),

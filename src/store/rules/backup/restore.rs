@@ -13,7 +13,7 @@ use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::engine::records::{decode, encode};
+use crate::store::engine::format::{decode, encode};
 use crate::store::rules::backup::format::{
     DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest,
 };
@@ -88,6 +88,7 @@ pub async fn restore(
         return Err(RestoreError::WrongRecordKey);
     }
     let mut target = RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
+    // From here on, the marker tells a failed restore from a foreign byte store.
     target.begin().await?;
     let outcome = fill(&mut target, &mut input, &preamble, random, progress).await;
     if outcome.is_err() {
@@ -203,6 +204,7 @@ impl RestoreTarget<'_> {
         self.record_key.open_record(&key, &value).map_err(|_| RestoreError::Damaged)?;
         let size = key.len() + value.len() + 64;
         let limits = self.kv.limits();
+        // Half of a commit, because a backend counts more than keys and values.
         if self.pending.len() + 2 > limits.max_writes_per_commit || self.bytes + size > limits.max_commit / 2
         {
             self.flush().await?;
@@ -257,6 +259,7 @@ impl RestoreTarget<'_> {
         if identity.id != preamble.store {
             return Err(RestoreError::Damaged);
         }
+        // Revisions must not repeat: clients and caches compare them.
         let plain = encode(&Identity { revision_base: revision, ..identity })?;
         let mut fill = |bytes: &mut [u8]| random.fill(bytes);
         let sealed = self.record_key.seal_record(key.bytes(), &plain, &mut fill);

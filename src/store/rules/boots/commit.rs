@@ -71,6 +71,7 @@ impl BootCommit {
             receipt: (!is_stored).then(|| ReceiptRecord::of(&opened.receipt)),
             event,
             expected,
+            // The transaction knows only revisions of the byte store.
             revision_base: store.revision(0),
         })
     }
@@ -91,6 +92,7 @@ impl BootCommit {
     /// Returns the store's revision of the boot, or `None` if the expected scope has changed.
     pub(crate) fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Revision>, Stop<BootError>> {
         let ticket = self.check_ticket(tx)?;
+        // Before any write: this outcome stores nothing and spends nothing.
         if self.has_scope_changed(tx)? {
             return Ok(None);
         }
@@ -156,6 +158,7 @@ impl BootCommit {
         let (org, records) = (self.ticket.org, tx.records());
         let record = BootRecord { revision, ..self.record.clone() };
         tx.put(&records.boot(org, record.id), &record)?;
+        // Written again by each process that has not seen it yet. The content is the same.
         if let Some(receipt) = &self.receipt {
             tx.put(&records.receipt(org, &record.content), receipt)?;
         }

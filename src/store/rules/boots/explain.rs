@@ -20,7 +20,9 @@ impl Store {
         ask.check()?;
         let ticket = caller.ticket_record();
         let request = ticket.map_or_else(|| ask.request.clone(), |ticket| ticket.restrict(&ask.request));
+        // With the stamps of now, unlike a boot: no commit follows that would notice an outdated scope.
         let mut receipt = self.read_scope(org, member).await?.resolve(&request, &BTreeMap::new());
+        // After the scope, so that the revision is not older than what it describes.
         let (_, now) = self.records().kv.get(&[]).await.map_err(Failure::from)?;
         receipt.revision = self.revision(now);
         let event = caller.event(action).target(ticket.map(|ticket| target::ticket(ticket.id)));

@@ -11,7 +11,7 @@ use crate::domain::role::Action;
 use crate::store::engine::failure::Failure;
 use crate::store::rules::audit::target;
 use crate::store::rules::boots::record::{BootRecord, MachineRecord, ReceiptRecord};
-use crate::store::rules::boots::{Boot, BootFilter, Held, Holder};
+use crate::store::rules::boots::{BootDetails, BootFilter, Held, Holder};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::page::{Page, PageAsk};
@@ -33,7 +33,7 @@ struct BootContext {
 
 impl Store {
     /// Returns one boot.
-    pub async fn boot_record(&self, caller: &Caller, boot: BootId) -> Result<Boot, Error> {
+    pub async fn boot_record(&self, caller: &Caller, boot: BootId) -> Result<BootDetails, Error> {
         let (org, _) = self.require_member(caller, AuditAction::BootList).await?;
         let record = self.records().get(&self.records().boot(org, boot)).await?;
         let sees = |record: &BootRecord| {
@@ -54,7 +54,7 @@ impl Store {
         caller: &Caller,
         filter: &BootFilter,
         page: PageAsk,
-    ) -> Result<Page<Boot>, Error> {
+    ) -> Result<Page<BootDetails>, Error> {
         let audit_action = AuditAction::BootList;
         let (org, _) = self.require_member(caller, audit_action).await?;
         let (member, _) = self.member_or_self(caller, filter.member.as_ref()).await?;
@@ -115,6 +115,7 @@ impl Store {
         let mut context = BootContext::default();
         let mut holders = Vec::new();
         let mut after: Option<Vec<u8>> = None;
+        // Bounded, because nothing indexes boots by what they hold.
         for _ in 0..MAX_READ_FOR_HOLDERS / CHUNK {
             // Newest first, so that the bound cuts off the oldest boots, which are the least likely to run.
             let scanned = self.records().scan(&prefix, after.as_deref(), CHUNK).await?;
@@ -143,7 +144,8 @@ impl Store {
         org: OrgId,
         records: Vec<BootRecord>,
         context: &BootContext,
-    ) -> Result<Vec<Boot>, Failure> {
+    ) -> Result<Vec<BootDetails>, Failure> {
+        // Only boots that may still run can hold an outdated version.
         let live = records.iter().filter(|record| !context.has_ended(record));
         let secrets = live.flat_map(|record| context.entries(record)).map(|entry| entry.id).collect();
         let current = self.current_versions(org, secrets).await?;
@@ -177,6 +179,7 @@ impl BootContext {
         // Boots of the same scope share a receipt, so that a page of them reads few.
         let contents: BTreeSet<Digest> =
             boots.iter().map(|boot| boot.content).filter(|c| !self.receipts.contains_key(c)).collect();
+        // One read for all of them, instead of one for each boot.
         let keys: Vec<_> = contents.iter().map(|content| records.receipt(org, content)).collect();
         for (content, receipt) in contents.into_iter().zip(records.get_all(&keys).await?) {
             self.receipts.insert(content, receipt.ok_or(Failure::Corrupt)?);
@@ -206,7 +209,7 @@ impl BootContext {
         boot.state == BootState::Failed || self.is_superseded(boot)
     }
 
-    fn show(&self, record: BootRecord, current: &BTreeMap<SecretId, VersionId>) -> Boot {
+    fn show(&self, record: BootRecord, current: &BTreeMap<SecretId, VersionId>) -> BootDetails {
         let held = self.entries(&record).iter().map(|entry| held_version(entry, current));
         let stale = match self.has_ended(&record) {
             // A boot that has ended holds nothing.
@@ -216,7 +219,7 @@ impl BootContext {
         let superseded = self.is_superseded(&record);
         let receipt = self.receipts.get(&record.content).cloned();
         let receipt = receipt.map(|receipt| receipt.receipt(record.revision)).unwrap_or_default();
-        Boot {
+        BootDetails {
             id: record.id,
             member: record.member.1,
             ticket: record.ticket,

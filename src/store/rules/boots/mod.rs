@@ -12,8 +12,8 @@ mod scope_cache;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
-pub(crate) use scope_cache::{ScopeCache, ScopeMark};
+pub(crate) use record::{AttemptRecord, SeenReceipts};
+pub(crate) use scope_cache::ScopeCache;
 
 use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
@@ -24,6 +24,7 @@ use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
 use crate::store::rules::error::{Error, RETRY_LOCKED};
 
 /// Bytes of a text that a machine reports about itself.
@@ -105,7 +106,7 @@ pub struct Report {
 
 /// A boot that happened.
 #[derive(Clone, Debug)]
-pub struct Boot {
+pub struct BootDetails {
     /// Its id.
     pub id: BootId,
     /// The member that it acted for.
@@ -241,6 +242,7 @@ impl BootAsk {
             if names.len() > MAX_NAMES {
                 return Err(BootError::Invalid { field, why: "there are more than 1000" });
             }
+            // A longer name cannot exist, and would only make the request large.
             if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
                 return Err(BootError::Invalid { field, why: "a name has 1 to 201 bytes" });
             }
@@ -257,6 +259,7 @@ impl From<Error> for BootError {
             // What is not found for a ticket is its own member: removed meanwhile.
             Error::NotFound { .. } => Self::Revoked,
             Error::Locked => Self::Locked,
+            // No other error can come from the checks that a boot makes.
             _ => Self::Failure(Failure::Internal),
         }
     }
@@ -279,6 +282,7 @@ impl Coded for BootError {
         let hint = match self {
             Self::Forbidden(denied) => denied.hint()?,
             Self::Locked => "the operator unlocks the store",
+            // Whatever the reason, this ticket will never work again.
             Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
             Self::Invalid { .. } => return None,
             Self::Failure(failure) => return failure.hint(),
@@ -292,5 +296,11 @@ impl Coded for BootError {
             Self::Failure(failure) => failure.retry_after(),
             _ => None,
         }
+    }
+}
+
+impl From<BootError> for Stop<BootError> {
+    fn from(error: BootError) -> Self {
+        Self::Refused(error)
     }
 }

@@ -42,6 +42,7 @@ impl Store {
         ask.check()?;
         let boot = PendingBoot::new(caller, &ask)?;
         let mut release = self.require_release_key(&boot).await?;
+        // Without a look at its age: the commit compares the version stamps.
         let mut cached = self.inner.scope_cache.snapshot(boot.org, boot.member);
         for attempt in 0..MAX_ATTEMPTS {
             let snapshot = match cached.take() {
@@ -50,6 +51,7 @@ impl Store {
             };
             let opened = match self.open_scope(&release, &boot, &snapshot).await {
                 Ok(opened) => opened,
+                // The scope is read anew, and this boot gets the newer value.
                 Err(OpenScopeError::Changed) => continue,
                 Err(OpenScopeError::UnknownGeneration) => {
                     release = self.follow_release_key(release, &snapshot).await?;

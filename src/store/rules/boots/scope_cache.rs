@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
@@ -19,7 +18,7 @@ use crate::domain::receipt::Receipt;
 use crate::domain::resolve::ResolveRequest;
 use crate::domain::secret::Scope;
 use crate::kv::Revision;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::records::Records;
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::tables::keyspace;
 
@@ -31,12 +30,6 @@ const ANSWER_BYTES: u64 = 16 << 20;
 const ENTRY_BYTES: usize = 512;
 /// Scopes and answers that the tables have room for at first.
 const EXPECTED: usize = 256;
-
-/// The record whose revision is the version stamp of a scope's secrets.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct ScopeMark;
-
-impl Record for ScopeMark {}
 
 /// The secrets of one scope.
 pub(crate) struct CachedScope {
@@ -96,6 +89,7 @@ impl Default for ScopeCache {
     fn default() -> Self {
         Self {
             scopes: Cache::with_weighter(EXPECTED, SCOPE_BYTES, ByBytes),
+            // A list is small, so that this bound is never reached in practice.
             disabled: Cache::with_weighter(EXPECTED, ANSWER_BYTES, ByBytes),
             answers: Cache::with_weighter(EXPECTED, ANSWER_BYTES, ByBytes),
         }
@@ -106,6 +100,7 @@ impl ScopeCache {
     /// Returns what a member's boots decide from, if all of it is cached. It may be outdated.
     pub(crate) fn snapshot(&self, org: OrgId, member: MemberId) -> Option<ScopeSnapshot> {
         Some(ScopeSnapshot {
+            // All three or nothing: a part of a snapshot would have to be read with the rest anyway.
             private: self.scopes.get(&(org, Some(member)))?,
             shared: self.scopes.get(&(org, None))?,
             disabled: self.disabled.get(&org)?,
@@ -119,6 +114,7 @@ impl ScopeCache {
 
     pub(crate) fn insert_scope(&self, org: OrgId, scope: Scope, secrets: CachedScope) -> Arc<CachedScope> {
         let secrets = Arc::new(secrets);
+        // Of two boots that read at once, the later one stays. Both entries are correct for their stamps.
         self.scopes.insert((org, scope.owner()), Arc::clone(&secrets));
         secrets
     }
@@ -180,6 +176,7 @@ impl VersionStamp {
 
 impl Weighter<(OrgId, Option<MemberId>), Arc<CachedScope>> for ByBytes {
     fn weight(&self, _: &(OrgId, Option<MemberId>), scope: &Arc<CachedScope>) -> u64 {
+        // Bodies that are stored apart are not in the cache, and do not count.
         let sizes = scope.secrets.iter().map(|record| ENTRY_BYTES + record.value.size_here());
         (ENTRY_BYTES + sizes.sum::<usize>()) as u64
     }

@@ -7,10 +7,8 @@ mod scope;
 mod statistics;
 mod variables;
 
-pub(crate) use categories::CategoriesRecord;
 pub use categories::{CategoryState, NewCategory};
 pub use plugins::{Need, NewPlugin, PluginState};
-pub(crate) use plugins::{PluginRecord, PluginsRecord};
 pub use statistics::Statistics;
 pub use variables::{SetVariables, Variable, VariableAssignment};
 
@@ -24,6 +22,7 @@ use crate::store::rules::store::Store;
 impl Store {
     /// The presets: the program's, and those that its operator added.
     pub fn presets(&self) -> &Presets {
+        // Parsed once, at the first use: most processes never need them.
         self.inner.presets.get_or_init(Presets::builtin)
     }
 

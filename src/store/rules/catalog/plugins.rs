@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{OrgId, SecretId};
 use crate::domain::name::{EnvName, Label, PluginName, SecretName};
@@ -12,12 +10,12 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
+pub(crate) use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
 
 /// Plugins of an organization at most: a boot reads their list.
 const MAX_PLUGINS: usize = 500;
@@ -73,24 +71,6 @@ pub struct Need {
     pub met: Option<(SecretId, ScopeKind)>,
 }
 
-/// The declaration of a plugin.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct PluginRecord {
-    name: PluginName,
-    title: Option<Label>,
-    required: Vec<SecretName>,
-    optional: Vec<SecretName>,
-    enabled: bool,
-    updated_at: Timestamp,
-}
-
-/// All declared plugins, and whether they are enabled: the one record that a boot reads.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct PluginsRecord(BTreeMap<PluginName, bool>);
-
-impl Record for PluginRecord {}
-impl Record for PluginsRecord {}
-
 impl Store {
     /// Lists the declared plugins and those that secrets in the caller's scope refer to, by name.
     pub async fn plugins(&self, caller: &Caller) -> Result<Vec<PluginState>, Error> {
@@ -100,6 +80,7 @@ impl Store {
         let scope = self.secrets_in_scope(org, member).await?;
         let declared = self.declared_plugins(org).await?;
         let mut all: BTreeMap<PluginName, Option<PluginRecord>> =
+            // Undeclared plugins that secrets refer to are listed too: a typing mistake becomes visible.
             scope.plugins().map(|name| (name.clone(), None)).collect();
         all.extend(declared.into_iter().map(|record| (record.name.clone(), Some(record))));
         Ok(all.into_iter().map(|(name, record)| state(name, record, &scope)).collect())
@@ -124,6 +105,7 @@ impl Store {
         let new = new.normalize()?;
         let name = new.name.clone();
         let change = self.change_plugin(caller, AuditAction::PluginEdit, &name, move |before, now| {
+            // A new declaration does not enable what an admin disabled.
             let enabled = new.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
             let NewPlugin { name, title, required, optional, enabled: _ } = new.clone();
             Ok(Some(PluginRecord { name, title, required, optional, enabled, updated_at: now }))
@@ -140,6 +122,7 @@ impl Store {
     ) -> Result<PluginState, Error> {
         let change = self.change_plugin(caller, AuditAction::PluginEdit, name, move |before, now| {
             let before = before.ok_or_else(not_found)?.clone();
+            // The rest of the declaration is taken from the transaction, which may run again.
             Ok(Some(PluginRecord { enabled, updated_at: now, ..before }))
         });
         change.await
@@ -173,15 +156,17 @@ impl Store {
             let mut all = tx.get(&list)?.unwrap_or_default();
             match &after {
                 Some(record) => {
-                    all.0.insert(record.name.clone(), record.enabled);
-                    if all.0.len() > MAX_PLUGINS {
+                    all.enabled.insert(record.name.clone(), record.enabled);
+                    // After the insertion, so that changing one of a full set is allowed.
+                    if all.enabled.len() > MAX_PLUGINS {
                         let why = "an organization has at most 500 plugins: remove one first";
                         return Err(Error::Conflict { why }.into());
                     }
                     tx.put(&key, record)?;
                 }
                 None => {
-                    all.0.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
+                    // By the declared name: the key holds only its hash.
+                    all.enabled.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
                     tx.delete(&key);
                 }
             }
@@ -215,7 +200,7 @@ impl Store {
 impl PluginsRecord {
     /// The disabled plugins.
     pub(crate) fn disabled(self) -> BTreeSet<PluginName> {
-        self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
+        self.enabled.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
     }
 }
 

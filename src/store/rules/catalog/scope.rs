@@ -19,6 +19,7 @@ impl Store {
     /// Shared and private secrets of a member.
     pub(crate) async fn secrets_in_scope(&self, org: OrgId, member: MemberId) -> Result<InScope, Failure> {
         let mut scope = InScope { by_env: BTreeMap::new(), plugins: BTreeMap::new() };
+        // Page by page: a scope may hold more secrets than fit in memory with their values.
         for place in [Scope::Shared, Scope::Private(member)] {
             let prefix = self.records().secrets(org, place);
             let each = |record: crate::store::rules::secrets::SecretRecord| scope.add(record.meta);
@@ -39,6 +40,7 @@ impl InScope {
     /// The secret with an exported name. A private one overrides a shared one.
     pub(crate) fn winner(&self, env: &EnvName) -> Option<&SecretMeta> {
         let of = |kind| self.by_env.get(&(env.clone(), kind));
+        // The rule of a boot: a private secret overrides the shared one of the same exported name.
         of(ScopeKind::Private).or_else(|| of(ScopeKind::Shared))
     }
 

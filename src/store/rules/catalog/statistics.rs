@@ -78,6 +78,7 @@ impl Store {
 
 impl Statistics {
     fn count(&mut self, meta: &SecretMeta) {
+        // Each secret counts once in every dimension, so that their sums agree.
         self.total += 1;
         *match meta.kind {
             Kind::Encrypted => &mut self.encrypted,

@@ -48,6 +48,7 @@ impl Store {
             for name in plugin.names() {
                 let by = (plugin.name().clone(), plugin.is_enabled());
                 let first = asked.entry(name.export()).or_insert_with(|| by.clone());
+                // Only an enabled plugin can receive the value, so that it explains the variable better.
                 if by.1 && !first.1 {
                     *first = by;
                 }
@@ -65,6 +66,7 @@ impl Store {
             variables.insert(env, Variable::of(Some(meta), by));
         }
         for (env, by) in asked {
+            // Declared by a plugin, and set nowhere.
             variables.entry(env).or_insert_with(|| Variable::of(None, Some(by)));
         }
         Ok(variables)
@@ -83,7 +85,7 @@ impl Store {
         self.permit(caller, Action::Deposit(own), audit_action, None).await?;
         // All in one commit, which the byte store limits.
         if assignments.len() > self.most_at_once() {
-            let why = "it has more names than the byte store takes in one commit: divide it";
+            let why = "it has more names than fit one commit: split it";
             return Err(Error::Invalid { field: "secrets", why });
         }
         let mut items = Vec::with_capacity(assignments.len());

@@ -24,8 +24,7 @@ use crate::store::rules::keys::{
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-const RELOCKED: &str =
-    "the store was locked meanwhile, or its keys changed by another process: unlock it again";
+const RELOCKED: &str = "the store was locked meanwhile, or another process changed its keys: unlock it again";
 
 impl Store {
     /// Lists the key slots (the operator).
@@ -96,6 +95,7 @@ impl Store {
                 RemoveSlotError::Last => Error::LastKeyslot,
                 RemoveSlotError::Unknown => Error::NotFound { what: "key slot" },
             })?;
+            // The note goes with the slot, so that the list shows only what opens the store.
             keys.about.retain(|note| note.id != slot);
             tx.put(&keyspace::keys(), &keys)?;
             tx.audit(event.clone());
@@ -140,6 +140,7 @@ fn make_slot(
     secret: &ParsedSecret,
     new: &NewKeyslot,
 ) -> Result<(slot::KeySlot, KeyRing), crate::crypto::passphrase::DeriveError> {
+    // A credential is a key file that systemd delivers. Only the list tells them apart.
     let secret = match secret.as_secret() {
         SlotSecret::KeyFile(key) if new.credential => SlotSecret::Credential(key),
         secret => secret,

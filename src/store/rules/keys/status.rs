@@ -86,6 +86,7 @@ impl Store {
             generation: key.generation(),
             suite: hpke::X25519,
             public_key: *key.public(),
+            // Clients pin this, and compare it before they seal.
             fingerprint: key.fingerprint(),
             variable_ceiling: policy.variable_ceiling,
             hints: policy.hints,

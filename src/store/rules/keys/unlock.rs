@@ -76,7 +76,7 @@ impl Store {
         if self.inner.deposits_only {
             return Err(UnlockError::DepositsOnly);
         }
-        // Refused at once and not queued: each derivation takes tens of MiB, which would add up.
+        // Refused at once and not queued: each derivation takes 64 MiB or more, which would add up.
         let _waiting = self.inner.unlocks.try_acquire().map_err(|_| UnlockError::Busy)?;
         let secret = Arc::new(ParsedSecret::parse(secret)?);
         let event = caller.event(audit_action).about(target::store());

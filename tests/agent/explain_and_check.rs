@@ -6,7 +6,7 @@ use super::store::{Store, nowhere, private, problem, referred};
 use super::{agent, run};
 
 #[test]
-fn explain_tells_what_from_where_and_why() {
+fn explain_shows_what_from_where_and_why() {
     let store = Store::releasing(vec![private("openai-api-key", "canary"), referred("db-url", "canary")]);
     let explain = |json: &[&str]| {
         let mut command = agent(["explain"]);
@@ -51,7 +51,7 @@ fn explain_shows_what_would_stop_a_boot() {
 }
 
 #[test]
-fn check_finds_everything_well() {
+fn check_finds_no_fault() {
     let store = Store::releasing(vec![private("A", "1")]);
     let ran = run(agent(["check"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -60,7 +60,7 @@ fn check_finds_everything_well() {
 }
 
 #[test]
-fn check_tells_every_fault_with_its_status() {
+fn check_reports_every_fault_with_its_status() {
     let cases = [
         (store_with(Code::Revoked), &[][..], 77),
         (nowhere(), &[], 69),

@@ -2,7 +2,7 @@
 
 use super::super::harness::environment;
 use super::machine::{Layer, Machine};
-use super::stories;
+use super::scenarios;
 
 const HERE: &str = "127.0.0.1";
 
@@ -14,18 +14,18 @@ fn layer() -> Layer {
 
 #[test]
 fn changes_show_after_a_reboot_and_a_revoked_ticket_ends_it() {
-    let site = stories::store(HERE);
+    let site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     let Some(mut machine) = Machine::nspawn(layer) else { return };
-    stories::changes_show_after_a_reboot(&site, &mut machine);
-    stories::a_revoked_ticket_ends_it(&site, &mut machine);
+    scenarios::changes_show_after_a_reboot(&site, &mut machine);
+    scenarios::a_revoked_ticket_ends_it(&site, &mut machine);
 }
 
 #[test]
 fn a_ticket_from_the_machines_maker_is_found() {
-    let site = stories::store(HERE);
-    let ticket = format!("--set-credential=dropsafe.ticket:{}", stories::deposit(&site));
+    let site = scenarios::store(HERE);
+    let ticket = format!("--set-credential=dropsafe.ticket:{}", scenarios::deposit(&site));
     let Some(mut machine) = Machine::nspawn_with(layer(), &[&ticket]) else { return };
     machine.active("app.service credential.service");
     assert_eq!(machine.environment("app.service")["GOING"], "canary-of-what-goes");
@@ -33,12 +33,12 @@ fn a_ticket_from_the_machines_maker_is_found() {
 
 #[test]
 fn the_store_comes_late_within_one_attempt() {
-    let mut site = stories::store(HERE);
+    let mut site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     assert!(site.stop().success());
     let Some(mut machine) = Machine::nspawn(layer) else { return };
-    stories::the_store_comes_late(&mut site, HERE, &mut machine);
+    scenarios::the_store_comes_late(&mut site, HERE, &mut machine);
     assert_eq!(
         machine.shows("dropsafe-agent.service", "NRestarts"),
         "0",
@@ -48,23 +48,23 @@ fn the_store_comes_late_within_one_attempt() {
 
 #[test]
 fn the_store_comes_after_attempts_that_failed() {
-    let mut site = stories::store(HERE);
+    let mut site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     layer.write("etc/dropsafe/agent.yaml", "deadline: 500ms\n");
     layer.unit("dropsafe-agent.service.d/soon.conf", "[Service]\nRestartSec=1\n");
     assert!(site.stop().success());
     let Some(mut machine) = Machine::nspawn(layer) else { return };
     // The workload's job was given up with the first attempt.
     machine.until("test \"$(systemctl show --value -p NRestarts dropsafe-agent.service)\" -ge 2");
-    stories::the_store_comes_late(&mut site, HERE, &mut machine);
+    scenarios::the_store_comes_late(&mut site, HERE, &mut machine);
 }
 
 #[test]
 fn a_locked_store_is_an_outage_until_somebody_unlocks_it() {
-    let mut site = stories::store(HERE);
+    let mut site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     assert!(site.stop().success());
     site.serve(&[]);
     let Some(mut machine) = Machine::nspawn(layer) else { return };
@@ -77,9 +77,9 @@ fn a_locked_store_is_an_outage_until_somebody_unlocks_it() {
 
 #[test]
 fn every_service_may_have_it_but_our_own() {
-    let site = stories::store(HERE);
+    let site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     let all = "50-dropsafe-environment.conf";
     let drop_in = super::super::place::text(&format!("systemd/service.d/{all}"));
     layer.write(&format!("etc/systemd/system/service.d/{all}"), &drop_in);
@@ -100,9 +100,9 @@ fn every_service_may_have_it_but_our_own() {
 
 #[test]
 fn sessions_over_ssh_see_what_their_group_may() {
-    let site = stories::store(HERE);
+    let site = scenarios::store(HERE);
     let layer = layer();
-    layer.ticket(&stories::deposit(&site));
+    layer.ticket(&scenarios::deposit(&site));
     layer.write("etc/dropsafe/agent.yaml", "file_group: dropsafe-env\n");
     let Some(mut machine) = Machine::nspawn_with(layer, &["--private-network"]) else { return };
     // Without the host's network there is no store; the accounts come first.

@@ -3,7 +3,7 @@
 
 use super::super::packages::Packages;
 use super::machine::{Layer, Machine};
-use super::stories;
+use super::scenarios;
 
 /// A machine that makes its own store, on a port that nobody else in this network has. Unlocked, with one secret and a ticket.
 fn machine() -> Option<(Machine, u16)> {
@@ -57,7 +57,7 @@ fn a_store_unlocks_itself_by_a_credential_and_serves_its_own_machine() {
     assert_eq!(machine.environment("app.service")["OPENAI_API_KEY"], "canary-of-the-machine");
     machine.ok("cp /root/init.json /run/init.json");
     assert!(!locked(&mut machine));
-    stories::no_value_is_kept(&mut machine);
+    scenarios::no_value_is_kept(&mut machine);
 
     // Another version: restarted, since it unlocks itself.
     let before = machine.shows("dropsafe.service", "MainPID");
@@ -102,7 +102,7 @@ fn an_upgrade_never_locks_a_store_and_removing_it_keeps_it() {
     unlock(&mut machine);
     let list = machine.ok(&format!("{AS} admin_token; dropsafe list"));
     assert!(list.contains("openai-api-key"), "{list}");
-    stories::no_value_is_kept(&mut machine);
+    scenarios::no_value_is_kept(&mut machine);
 }
 
 /// Installs both packages as version 99.0.

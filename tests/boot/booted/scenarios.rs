@@ -1,4 +1,4 @@
-//! What every machine must do, whatever it is made of: the stories are told once, and boots under nspawn, in an emulator and on a
+//! What every machine must do, whatever it is made of: the scenarios are written once, and boots under nspawn, in an emulator and on a
 //! kernel of their own tell them again.
 
 use std::collections::BTreeMap;
