@@ -9,6 +9,7 @@ use divan::Bencher;
 use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::passphrase::Argon2Params;
 use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::attributes::Attributes;
 use dropsafe::domain::id::{MemberId, SecretId, VersionId};
 use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
@@ -173,9 +174,7 @@ mod ten_thousand {
                 scope: ScopeKind::Shared,
                 existing: ExistingPolicy::Refuse,
                 kind: Kind::Encrypted,
-                auto_install: true,
-                plugin: None,
-                category: None,
+                attributes: Attributes::default(),
             };
             let report = filled.runtime.block_on(filled.store.import(&filled.admin, ask, false));
             assert!(report.expect("an import").stored);
@@ -254,9 +253,7 @@ fn new_secret(name: &str) -> NewSecret {
         owner: None,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
         allow_refused: false,
     }
@@ -276,9 +273,7 @@ fn meta(number: usize) -> SecretMeta {
         scope: Scope::Shared,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         version: VersionId::from_bytes(id(2)),
         hint: None,
         allow_refused: false,

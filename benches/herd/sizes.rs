@@ -12,6 +12,7 @@ use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::attributes::Attributes;
 use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
 use dropsafe::domain::role::Role;
@@ -152,9 +153,7 @@ async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) 
         scope,
         existing: ExistingPolicy::Refuse,
         kind: Kind::Encrypted,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
     };
     assert!(store.import(caller, ask, false).await.unwrap().stored);
 }
@@ -178,9 +177,7 @@ impl Open {
             owner: None,
             kind: Kind::Encrypted,
             delivery: Delivery::Variable,
-            auto_install: false,
-            plugin: None,
-            category: None,
+            attributes: Attributes { auto_install: false, ..Attributes::default() },
             deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
             allow_refused: false,
         };

@@ -18,6 +18,7 @@ use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::plugins::named;
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{FromQuery, QueryParams, QueryReader};
+use crate::domain::attributes::Attributes;
 use crate::domain::id::{OrgId, SecretId};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
@@ -177,9 +178,7 @@ async fn new_vault_secret(
         owner: None,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category,
+        attributes: Attributes { category, ..Attributes::default() },
         deposit: Deposit::Value(body.value.into_secret()),
         allow_refused: false,
     };
@@ -288,7 +287,7 @@ fn view(secret: store::Secret, org_id: String) -> VaultSecretView {
         org_id,
         name: meta.name.to_string(),
         exported_as: meta.env.to_string(),
-        category: meta.category.map(|category| category.to_string()),
+        category: meta.attributes.category.map(|category| category.to_string()),
         scope: meta.scope.kind(),
         kind: meta.kind,
         version: meta.version.to_string(),

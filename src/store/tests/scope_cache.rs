@@ -37,7 +37,7 @@ async fn a_boot_scans_only_the_scope_that_has_changed() {
     assert_eq!(boot().await.0, third);
     settled().await;
     assert_eq!(boot().await.0, third);
-    let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    let off = AttributesPatch { auto_install: Some(false), ..AttributesPatch::default() };
     world.store.change_secret(&world.admin, own, None, off).await.unwrap();
     assert_eq!(boot().await, (second.clone(), 1));
     world.store.delete_secret(&world.admin, shared, None).await.unwrap();
