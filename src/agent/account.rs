@@ -148,7 +148,7 @@ struct PasswdEntry<'a> {
 }
 
 impl PasswdEntry<'_> {
-    /// A number means the user of that name, if there is one, and otherwise the user with that id (POSIX, chown).
+    /// Whether `spec` is this user's name or number.
     fn is(&self, spec: &str) -> bool {
         self.name == spec || number(spec) == Some(self.uid)
     }

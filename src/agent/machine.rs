@@ -80,7 +80,7 @@ impl FileReadError {
     }
 }
 
-/// What the machine says about itself, for the store's record of the boot. The store does not rely on it.
+/// What the machine says about itself, for the store's record of the boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MachineFacts {
     /// The same after a reboot.
@@ -177,9 +177,9 @@ mod tests {
     fn the_machine_id_itself_stays_here() {
         let id = "0123456789abcdef0123456789abcdef";
         let files = FakeFiles::default().with("/etc/machine-id", &format!("{id}\n"));
-        let told = read_facts(&files, None).machine.unwrap();
-        assert_ne!(told, id);
-        assert_eq!(told.len(), 32);
+        let machine = read_facts(&files, None).machine.unwrap();
+        assert_ne!(machine, id);
+        assert_eq!(machine.len(), 32);
         assert_eq!(read_facts(&files, Some("web-1".into())).machine.as_deref(), Some("web-1"));
         assert_eq!(read_facts(&FakeFiles::default(), None), MachineFacts::default());
     }

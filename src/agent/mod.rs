@@ -21,6 +21,7 @@
 
 mod account;
 mod arguments;
+mod atomic_file;
 mod boot;
 mod check;
 mod config;

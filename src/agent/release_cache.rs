@@ -2,11 +2,11 @@
 //!
 //! The key is derived from the ticket, so that the disk alone reveals nothing. The ciphertext is bound to the ticket and to the
 //! request. Nothing is ever written in the clear, even if the machine stops in the middle.
-#![expect(clippy::disallowed_methods, reason = "writes, renames and removes the cache's files")]
+#![expect(clippy::disallowed_methods, reason = "reads and removes the cache's files")]
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::Read;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::atomic_file;
 use crate::crypto::cache;
 use crate::crypto::memory::{Key32, WipedBuffer};
 use crate::crypto::random::Random;
@@ -69,7 +70,7 @@ impl ReleaseCache {
     /// The cache in `folder` for `request`, made with `ticket`.
     pub(crate) fn new(folder: &Path, ticket: &BootTicket, request: &BootRequest) -> Self {
         let credential = ticket.credential();
-        // The whole text of the credential, with its checksum: 32 bytes of entropy and constants.
+        // A plain hash is enough, since the credential has 32 random bytes: nobody can guess it as one guesses a password.
         let material: [u8; 32] = Sha256::new()
             .chain_update("dropsafe agent cache")
             .chain_update(credential.to_text().as_bytes())
@@ -151,25 +152,9 @@ impl ReleaseCache {
         [self.ticket.as_bytes(), &self.request_hash]
     }
 
-    /// Replaces the file: readers, and a machine after a power failure, see the old or the new content in full.
     fn write(&self, sealed: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let path = self.path();
-        let fresh = path.with_extension(format!("new-{}", std::process::id()));
-        let written =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).and_then(
-                |mut file| {
-                    file.write_all(sealed)?;
-                    // Before the rename, or after a power failure the new name could have no content. The folder is not
-                    // synced: if the rename is lost, the old release is still there.
-                    file.sync_data()?;
-                    fs::rename(&fresh, &path)
-                },
-            );
-        if written.is_err() {
-            let _ = fs::remove_file(&fresh);
-        }
-        written
+        atomic_file::replace(&self.path(), sealed, true)
     }
 
     fn io(&self, error: &io::Error) -> CacheError {
@@ -227,7 +212,7 @@ mod tests {
         BootRequest { include: include.iter().map(ToString::to_string).collect(), ..BootRequest::default() }
     }
 
-    fn kept() -> (tempfile::TempDir, ReleaseCache) {
+    fn cached() -> (tempfile::TempDir, ReleaseCache) {
         let folder = tempfile::tempdir().unwrap();
         let cache = ReleaseCache::new(&folder.path().join("a/b"), &ticket(1, 1), &request(&["x"]));
         cache.save(&response(&[("token", "canary-value")]), at(1_000_000), &mut Kernel).unwrap();
@@ -236,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_cached_release_comes_back_and_is_not_in_the_clear() {
-        let (_folder, cache) = kept();
+        let (_folder, cache) = cached();
         let saved = cache.load(at(1_000_060), DAY).unwrap();
         assert_eq!(saved.at, at(1_000_000));
         assert_eq!(saved.response.values.len(), 1);
@@ -249,7 +234,7 @@ mod tests {
 
     #[test]
     fn age_counts_and_a_clock_that_went_back_is_noticed() {
-        let (_folder, cache) = kept();
+        let (_folder, cache) = cached();
         assert!(cache.load(at(1_000_000 + 86_400), DAY).is_ok());
         let error = cache.load(at(1_000_000 + 86_401), DAY).err().unwrap();
         assert_eq!(error.to_string(), "the cached release of 1970-01-12T13:46:40Z is older than 24 h");
@@ -259,7 +244,7 @@ mod tests {
 
     #[test]
     fn it_opens_for_the_same_ticket_and_request_only() {
-        let (_folder, cache) = kept();
+        let (_folder, cache) = cached();
         let other = |ticket: BootTicket, request: BootRequest| {
             ReleaseCache::new(&cache.folder, &ticket, &request).open().err()
         };
@@ -275,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_changed_or_cut_file_does_not_open() {
-        let (_folder, cache) = kept();
+        let (_folder, cache) = cached();
         let whole = fs::read(cache.path()).unwrap();
         for at in [0, 24, whole.len() - 1] {
             let mut bytes = whole.clone();
@@ -291,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_denial_destroys_the_cache_of_one_ticket() {
-        let (_folder, cache) = kept();
+        let (_folder, cache) = cached();
         let second = ReleaseCache::new(&cache.folder, &ticket(1, 1), &request(&[]));
         let other = ReleaseCache::new(&cache.folder, &ticket(2, 2), &request(&[]));
         for cache in [&second, &other] {

@@ -1,17 +1,16 @@
 //! Secrets that are delivered as files. Each is written atomically, readable by one user, and only to a file system in memory: no
 //! secret reaches a persistent disk. The workload finds the path in `NAME_FILE`.
-#![expect(clippy::disallowed_methods, reason = "writes and renames files that hold secrets")]
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 
 use super::account::Account;
+use super::atomic_file;
 use super::verified_release::VerifiedRelease;
 use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
@@ -49,7 +48,7 @@ pub(crate) fn write_all(
             create_folder(folder, &own)?;
         }
         let path = own.join(entry.env.as_str());
-        write_atomically(&path, value.expose()).map_err(|error| failed(folder, &error))?;
+        atomic_file::replace(&path, value.expose(), false).map_err(|error| failed(folder, &error))?;
         paths.insert(index, path);
     }
     Ok(paths)
@@ -94,26 +93,12 @@ pub(crate) fn in_memory(folder: &Path) -> Result<bool, SecretFileError> {
     Ok(medium == TMPFS_MAGIC || medium == RAMFS_MAGIC)
 }
 
-/// No reader sees half a file, and at no moment does the file have another mode than 0600.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // With the process's number: two boots of one ticket may write at the same time.
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh);
-    let written = opened.and_then(|mut file| {
-        file.write_all(bytes)?;
-        fs::rename(&fresh, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    written
-}
-
 fn failed(folder: &Path, error: &io::Error) -> SecretFileError {
     SecretFileError::Io { folder: folder.to_owned(), kind: error.kind() }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test reads what was written")]
 mod tests {
     use super::super::verified_release::ReleaseSource;
     use super::super::verified_release::tests::response;

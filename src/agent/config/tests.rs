@@ -112,13 +112,13 @@ fn every_fault_is_reported_with_its_origin_and_no_value() {
          secrets:\n  a b: hunter2\n  db-url: hunter2\n  DB_URL: hunter2\n  x: [hunter2]\n  y:\n  DROPSAFE_TICKET: hunter2\n",
     )
     .with("/d.env", "hunter2\nDROPSAFE_X=hunter2\n\nok=1\n");
-    let told = read_all(
+    let errors = read_all(
         &["--log", "hunter2", "--include", "WEB_TOKEN"],
         &[("DROPSAFE_DEADLINE", "hunter2"), ("DROPSAFE_PLUGINS", "a b\u{e9}"), ("DROPSAFE_LOG", "hunter2")],
         files,
     )
     .unwrap_err();
-    let places: Vec<&str> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let places: Vec<&str> = errors.lines().map(|line| line.split(": ").next().unwrap()).collect();
     for place in [
         "/etc/dropsafe/agent.yaml:1 dedline",
         "/etc/dropsafe/agent.yaml:2 deadline",
@@ -138,9 +138,9 @@ fn every_fault_is_reported_with_its_origin_and_no_value() {
         "--log",
         "/d.env:1",
     ] {
-        assert!(places.contains(&place), "{place} is missing in\n{told}");
+        assert!(places.contains(&place), "{place} is missing in\n{errors}");
     }
-    assert!(!told.contains("hunter2"), "{told}");
+    assert!(!errors.contains("hunter2"), "{errors}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn parse_ip(text: &str) -> Result<IpConfig<'_>, NetworkFault> {
         "" => Ok(None),
         part => part.parse::<Ipv4Addr>().map(Some).map_err(|_| NetworkFault::Malformed(what)),
     };
-    // No address, or one of dhcp, on, both and the like, all of which need somebody to ask.
+    // Nothing, or a word such as `dhcp` or `on`, which needs a server to ask.
     let Ok(client) = client.parse::<Ipv4Addr>() else { return Err(NetworkFault::NoAddress) };
     let prefix = match address(mask, "a mask")? {
         Some(mask) => prefix(mask).ok_or(NetworkFault::Malformed("a mask"))?,

@@ -36,6 +36,9 @@ pub enum Failure {
     /// A record does not open: it was damaged, or moved.
     #[error("a record of the store is damaged")]
     Corrupt,
+    /// A later version of the program wrote a record in a format that this one does not know.
+    #[error("a newer version of dropsafe wrote a record of this store")]
+    NewerFormat,
     /// Other processes kept changing the same records. Nothing was done.
     #[error("the records kept changing")]
     Conflict,
@@ -53,6 +56,8 @@ impl Coded for Failure {
             Self::Unavailable => Code::Unavailable,
             Self::Full => Code::StoreFull,
             Self::Corrupt => Code::Corrupt,
+            // Nothing is damaged, but neither can a client do anything about it.
+            Self::NewerFormat => Code::Unavailable,
             Self::Conflict => Code::Conflict,
             Self::Internal => Code::Internal,
         }
@@ -63,6 +68,7 @@ impl Coded for Failure {
             Self::Overloaded | Self::Unavailable | Self::Conflict => "try again",
             Self::Full => "the operator makes room where the byte store is kept",
             Self::Corrupt => "the operator restores the latest backup",
+            Self::NewerFormat => "the operator upgrades this server",
             Self::Internal => return None,
         };
         Some(hint.to_owned())
@@ -73,7 +79,7 @@ impl Coded for Failure {
             Self::Overloaded | Self::Conflict => Some(Duration::from_secs(1)),
             Self::Unavailable => Some(Duration::from_secs(2)),
             Self::Full => Some(Duration::from_secs(30)),
-            Self::Corrupt | Self::Internal => None,
+            Self::Corrupt | Self::NewerFormat | Self::Internal => None,
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+/// Bytes of the prefix of a group: the letter of its table and a keyed hash.
+pub(crate) const GROUP: usize = 1 + 16;
+
 /// Where one record of type `T` is kept.
 pub(crate) struct Key<T> {
     bytes: Vec<u8>,

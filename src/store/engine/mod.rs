@@ -5,7 +5,9 @@
 pub(crate) mod audit;
 pub(crate) mod clock;
 pub(crate) mod failure;
+pub(crate) mod format;
 pub(crate) mod header;
 pub(crate) mod journal;
 pub(crate) mod keys;
 pub(crate) mod records;
+pub(crate) mod table;

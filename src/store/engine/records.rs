@@ -4,31 +4,14 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::crypto::SecretBytes;
 use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
-use crate::domain::id::{MemberId, OrgId, SecretId};
-use crate::domain::secret::Scope;
 use crate::kv::{self, Kv, Revision};
 use crate::store::engine::clock::Entropy;
 use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Record, decode};
 use crate::store::engine::keys::{Key, Prefix};
-
-/// What is kept in a record.
-pub(crate) trait Record: Serialize + DeserializeOwned {
-    /// Its format, the first byte inside the seal. A later program reads the older ones.
-    const FORMAT: u8 = 1;
-}
-
-// What indexes point at.
-impl Record for OrgId {}
-impl Record for MemberId {}
-impl Record for Option<MemberId> {}
-impl Record for SecretId {}
-impl Record for Scope {}
 
 /// The byte store as records.
 pub(crate) struct Records {
@@ -171,56 +154,5 @@ impl Snapshot {
             Some(entry) => records.open(key.bytes(), &entry.value).map(Some),
             None => Ok(None),
         }
-    }
-}
-
-/// The plaintext of a record.
-pub(crate) fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Failure> {
-    let mut plain = postcard::to_allocvec(record).map_err(|_| Failure::Internal)?;
-    plain.insert(0, T::FORMAT);
-    Ok(plain)
-}
-
-/// A record from its plaintext.
-pub(crate) fn decode<T: Record>(plain: &[u8]) -> Result<T, Failure> {
-    match plain.split_first() {
-        Some((format, plain)) if *format == T::FORMAT => {
-            postcard::from_bytes(plain).map_err(|_| Failure::Corrupt)
-        }
-        _ => Err(Failure::Corrupt),
-    }
-}
-
-/// Bytes as one piece; serde would otherwise take a `Vec<u8>` for a list of numbers.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Bytes {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bytes")
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
-            }
-
-            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-                Ok(Bytes(bytes))
-            }
-        }
-
-        deserializer.deserialize_byte_buf(Visitor)
     }
 }

@@ -12,11 +12,11 @@ use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
 use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
+use crate::store::engine::format::Record;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::keys::{Key, Prefix};
-use crate::store::engine::records::Record;
 use crate::store::rules::boots::AttemptRecord;
-use crate::store::rules::idempotency::Answer;
+use crate::store::rules::idempotency::AnswerRecord;
 use crate::store::rules::keys::OpenValueError;
 use crate::store::rules::members::RemovalRecord;
 use crate::store::rules::secrets::SecretRecord;
@@ -68,7 +68,7 @@ impl Store {
         let now = self.now();
         if deleted_at.is_none_or(|at| now.since(at) >= DELETE_INTERVAL) {
             *deleted_at = Some(now);
-            self.delete_expired(&keyspace::answers(), Answer::is_over).await?;
+            self.delete_expired(&keyspace::answers(), AnswerRecord::is_over).await?;
             self.delete_expired(&keyspace::attempts(), AttemptRecord::is_over).await?;
             self.delete_expired(&keyspace::sessions(), SessionRecord::is_over).await?;
             self.delete_expired(&keyspace::session_marks(), SessionMark::is_over).await?;

@@ -8,6 +8,7 @@ use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Denied;
 use crate::domain::value::ValueError;
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
 
 /// Why an operation was refused. Boots, authentication and unlocking have their own errors.
 #[derive(Debug, thiserror::Error)]
@@ -158,5 +159,11 @@ fn value_code(error: &ValueError) -> Code {
         ValueError::VariableTooLong { .. }
         | ValueError::AboveCeiling { .. }
         | ValueError::FileTooLong { .. } => Code::ValueTooLarge,
+    }
+}
+
+impl From<Error> for Stop<Error> {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
     }
 }

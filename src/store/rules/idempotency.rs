@@ -5,36 +5,23 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::domain::id::MemberId;
 use crate::domain::role::Principal;
 use crate::domain::time::Timestamp;
-use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Record, decode, encode};
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Bytes, Record};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
+pub(crate) use crate::store::tables::answers::AnswerRecord;
+use serde_bytes::ByteBuf;
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 const MAX_KEY: usize = 200;
 
-/// The first answer to a request.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) at: Timestamp,
-    request: [u8; 16],
-    /// Hashes of the process that computed it and of the value.
-    value: Option<([u8; 16], [u8; 16])>,
-    /// `None` if the first answer held a credential, which is stored nowhere.
-    answer: Option<Bytes>,
-}
-
-impl Record for Answer {}
-
-impl Answer {
+impl AnswerRecord {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.at.plus(REMEMBERED) <= now
     }
@@ -42,7 +29,7 @@ impl Answer {
 
 /// A request that may repeat an earlier one.
 pub(crate) struct Repeatable {
-    key: Key<Answer>,
+    key: Key<AnswerRecord>,
     request: [u8; 16],
     value: Option<([u8; 16], [u8; 16])>,
 }
@@ -91,10 +78,7 @@ impl Store {
 
 impl Repeatable {
     /// Returns the first answer if this request was made before.
-    pub(crate) fn first_answer<T>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>>
-    where
-        T: for<'de> Deserialize<'de>,
-    {
+    pub(crate) fn first_answer<T: Record>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>> {
         let Some(before) = tx.get(&self.key)?.filter(|before| !before.is_over(tx.now())) else {
             return Ok(None);
         };
@@ -107,19 +91,18 @@ impl Repeatable {
         if before.request != self.request || other_value {
             return Err(Error::IdempotencyMismatch.into());
         }
-        let Some(Bytes(answer)) = before.answer else {
+        let Some(answer) = before.answer else {
             // The credential is stored nowhere, and a second one would surprise the caller.
             let why =
                 "this was already done, and its credential cannot be shown again: revoke it and make another";
             return Err(Error::Conflict { why }.into());
         };
-        Ok(Some(postcard::from_bytes(&answer).map_err(|_| Failure::Corrupt)?))
+        Ok(Some(decode(&answer)?))
     }
 
     /// Stores the answer for repetitions.
-    pub(crate) fn remember<T: Serialize>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
-        let answer = postcard::to_allocvec(answer).map_err(|_| Failure::Internal)?;
-        self.store(tx, Some(Bytes(answer)))
+    pub(crate) fn remember<T: Record>(&self, tx: &mut Tx<'_>, answer: &T) -> Result<(), Stop<Error>> {
+        self.store(tx, Some(ByteBuf::from(encode(answer)?)))
     }
 
     /// Stores that the request was made, without its answer, which holds a credential.
@@ -127,21 +110,18 @@ impl Repeatable {
         self.store(tx, None)
     }
 
-    fn store(&self, tx: &mut Tx<'_>, answer: Option<Bytes>) -> Result<(), Stop<Error>> {
-        let record = Answer { at: tx.now(), request: self.request, value: self.value, answer };
+    fn store(&self, tx: &mut Tx<'_>, answer: Option<ByteBuf>) -> Result<(), Stop<Error>> {
+        let record = AnswerRecord { at: tx.now(), request: self.request, value: self.value, answer };
         Ok(tx.put(&self.key, &record)?)
     }
 }
 
 /// Runs `make` unless the request was answered before. Also returns whether it was.
-pub(crate) fn once<T>(
+pub(crate) fn once<T: Record>(
     tx: &mut Tx<'_>,
     repeatable: Option<&Repeatable>,
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
-) -> Result<(T, bool), Stop<Error>>
-where
-    T: Serialize + for<'de> Deserialize<'de>,
-{
+) -> Result<(T, bool), Stop<Error>> {
     let Some(repeatable) = repeatable else { return Ok((make(tx)?, false)) };
     if let Some(first) = repeatable.first_answer(tx)? {
         return Ok((first, true));
@@ -159,7 +139,8 @@ pub(crate) fn once_with_credential<T>(
 ) -> Result<T, Stop<Error>> {
     if let Some(repeatable) = repeatable {
         // Fails for a repetition, because its record has no answer.
-        let _: Option<()> = repeatable.first_answer(tx)?;
+        // The first answer is not kept, so this fails if there was one; the type is never read.
+        let _: Option<MemberId> = repeatable.first_answer(tx)?;
         repeatable.remember_without_answer(tx)?;
     }
     make(tx)

@@ -84,7 +84,7 @@ pub enum OpenError {
     #[error("the store was moved to another byte store")]
     Moved,
     /// The byte store holds something else, or is damaged.
-    #[error("the byte store holds something that is no store of this program")]
+    #[error("the byte store holds no store of this program")]
     Foreign,
     /// The byte store failed.
     #[error(transparent)]
@@ -197,7 +197,7 @@ impl Store {
         }
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
-        let identity = crate::store::engine::records::decode(&plain)?;
+        let identity = crate::store::engine::format::decode(&plain)?;
         let records = Records { kv, key: record_key, random };
         let store = Self::start(records, identity, clock, deposits_only);
         store.start_background();

@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::id::{MemberId, OrgId};
 use crate::domain::name::MemberName;
 use crate::domain::role::{Action, Role};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
+use crate::store::engine::format::Record;
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Prefix;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -20,6 +18,7 @@ use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::page::{Cursor, Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::members::{MemberRecord, RemovalRecord};
 
 /// Index records that are read for one page of a filtered list, at most.
 const MAX_READ: usize = 5000;
@@ -45,26 +44,6 @@ pub struct Member {
     /// When it was added.
     pub created_at: Timestamp,
 }
-
-/// A member. The record of a removed member stays, so that what the member wrote still has an author.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct MemberRecord {
-    pub(crate) id: MemberId,
-    pub(crate) name: MemberName,
-    pub(crate) role: Role,
-    pub(crate) created_at: Timestamp,
-    pub(crate) removed_at: Option<Timestamp>,
-}
-
-/// A removed member whose secrets, tokens and tickets are not deleted yet.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct RemovalRecord {
-    pub(crate) org: OrgId,
-    pub(crate) member: MemberId,
-}
-
-impl Record for MemberRecord {}
-impl Record for RemovalRecord {}
 
 impl Store {
     /// Adds a member (an admin).

@@ -14,8 +14,8 @@ use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::{decode, encode};
 use crate::store::engine::header::Header;
-use crate::store::engine::records::{decode, encode};
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
 
@@ -53,7 +53,7 @@ pub enum MigrateError {
     #[error("the byte store to move from holds no store")]
     NoSource,
     /// The store was already moved, and not to the new place.
-    #[error("the store was moved away from there before")]
+    #[error("the store was already moved from there")]
     Moved,
     /// The record key is another store's.
     #[error("the record key is not this store's")]
@@ -65,10 +65,10 @@ pub enum MigrateError {
     #[error("the store changed while it was moved")]
     Changing,
     /// The new place does not return what was written to it.
-    #[error("the two byte stores differ after all was copied")]
+    #[error("the two byte stores differ after the copy")]
     Differs,
     /// A record does not fit the new place.
-    #[error("a record is larger than the byte store to move to takes")]
+    #[error("a record is too large for the byte store to move to")]
     TooLarge,
     /// One of the byte stores failed.
     #[error(transparent)]

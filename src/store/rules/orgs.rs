@@ -1,7 +1,5 @@
 //! Organizations and their policies.
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditEvent, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId};
@@ -11,7 +9,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::MAX_VARIABLE;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -21,6 +18,7 @@ use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::{NewCredential, TokenRecord};
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::orgs::OrgRecord;
 
 /// An organization to create.
 #[derive(Clone, Debug)]
@@ -63,18 +61,6 @@ pub struct PolicyChange {
     /// The largest value of a variable, 1 to 131,071 bytes.
     pub variable_ceiling: Option<u32>,
 }
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct OrgRecord {
-    pub(crate) id: OrgId,
-    pub(crate) name: OrgName,
-    pub(crate) created_at: Timestamp,
-    pub(crate) policy: OrgPolicy,
-    /// How many admins it has. Never 0.
-    pub(crate) admins: u32,
-}
-
-impl Record for OrgRecord {}
 
 impl Store {
     /// Creates an organization (the operator). A repeated idempotency key is a conflict, because the token cannot be shown

@@ -66,7 +66,7 @@ impl Store {
 
     /// The key in a cursor.
     pub(crate) fn read_cursor(&self, cursor: &Cursor) -> Result<Vec<u8>, Error> {
-        let refused = || Error::Invalid { field: "cursor", why: "it is none that this store gave" };
+        let refused = || Error::Invalid { field: "cursor", why: "it is not a cursor of this store" };
         // Before it is decoded: the text comes from a client.
         if cursor.0.len() > 500 {
             return Err(refused());

@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::crypto::ring::NewGenerationError;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::role::Action;
-use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Bytes, Found, Record};
+use crate::store::engine::records::Found;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -23,6 +20,7 @@ use crate::store::rules::keys::{KeysRecord, Release, Resealed};
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::store::RunRecord;
 
 /// Values in one commit, at most.
 const BATCH: usize = 100;
@@ -45,22 +43,6 @@ pub struct Progress {
     /// Secrets in all, as counted at its start. Absent until they are counted.
     pub total: Option<u64>,
 }
-
-/// A re-encryption that is under way.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct RunRecord {
-    generation: u32,
-    /// Everything up to this key has moved.
-    cursor: Option<Bytes>,
-    done: u64,
-    total: Option<u64>,
-    /// Whether a value of the old generation was stored behind the cursor.
-    again: bool,
-    /// The process that moves the values, and the time until which no other one does.
-    runner: Option<([u8; 16], Timestamp)>,
-}
-
-impl Record for RunRecord {}
 
 /// The outcome of one step of a run.
 #[derive(PartialEq, Eq)]
@@ -179,7 +161,7 @@ impl Store {
         let limits = self.records().kv.limits();
         // Half of a commit's writes is left for the audit log and for other operations of the same commit.
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
-        let after = run.cursor.as_ref().map(|Bytes(key)| key.as_slice());
+        let after = run.cursor.as_ref().map(|key| key.as_slice());
         let page = self.records().scan(&keyspace::all_secrets(), after, most).await?;
         let mut next = run.clone();
         next.runner = Some((self.inner.process, self.now().plus(LEASE)));
@@ -200,7 +182,7 @@ impl Store {
                     None => next.again = true,
                 }
             }
-            next.cursor = Some(Bytes(key));
+            next.cursor = Some(key.into());
             next.done += 1;
         }
         if page.more || !moves.is_empty() {
@@ -303,5 +285,5 @@ impl Tx<'_> {
 }
 
 fn changed_elsewhere() -> Error {
-    Error::Conflict { why: "the keys were changed by another process: unlock this one again" }
+    Error::Conflict { why: "another process changed the keys: unlock this one again" }
 }

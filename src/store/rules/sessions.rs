@@ -8,24 +8,22 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::id::{MemberId, OrgId, TokenId};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::auth::AuthError;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::sessions::{SessionMark, SessionRecord};
 
 /// A session expires when it was not used for this long.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -39,27 +37,6 @@ pub struct SessionKey {
     id: [u8; 16],
     secret: Zeroizing<[u8; 32]>,
 }
-
-/// A session.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SessionRecord {
-    hash: [u8; 32],
-    token: TokenId,
-    /// `None`: a session of the operator.
-    member: Option<(OrgId, MemberId)>,
-    created_at: Timestamp,
-    /// Up to [`SEEN_PRECISION`] before its last use.
-    seen_at: Timestamp,
-}
-
-/// The index entry of a session of a member, or of the operator.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SessionMark {
-    created_at: Timestamp,
-}
-
-impl Record for SessionRecord {}
-impl Record for SessionMark {}
 
 impl SessionRecord {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {

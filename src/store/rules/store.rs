@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock, RwLock};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::background;
@@ -15,7 +14,9 @@ use crate::domain::time::Timestamp;
 use crate::kv::Revision;
 use crate::store::engine::clock::Clock;
 use crate::store::engine::journal::Journal;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::records::Records;
+use crate::store::tables::secrets::ScopeStamps;
+pub(crate) use crate::store::tables::store::Identity;
 
 /// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
 const LONG_VALUES: usize = 64 << 20;
@@ -53,17 +54,6 @@ pub(crate) struct Inner {
     pub(crate) background: Arc<Notify>,
 }
 
-/// Which store it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) id: StoreId,
-    pub(crate) created_at: Timestamp,
-    /// Added to the byte store's revisions, so that a restored store goes on from its backup.
-    pub(crate) revision_base: u64,
-}
-
-impl Record for Identity {}
-
 impl Store {
     /// Its id, which values are bound to.
     pub fn id(&self) -> StoreId {
@@ -93,7 +83,7 @@ impl Store {
         deposits_only: bool,
     ) -> Self {
         let records = Arc::new(records);
-        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock));
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), Arc::new(ScopeStamps));
         let now = clock.now();
         let inner = Arc::new(Inner {
             // Drawn at each start: a restarted process must not take over what its predecessor held.

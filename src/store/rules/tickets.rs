@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::id::{MemberId, OrgId, TicketId};
+use crate::domain::id::{MemberId, TicketId};
 use crate::domain::name::{Label, MemberName, PluginName};
 use crate::domain::resolve::ResolveRequest;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -24,6 +21,7 @@ use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::NewCredential;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::tickets::TicketRecord;
 
 /// Plugins or networks of one ticket at most: a ticket is read at each boot.
 const MAX_LIST: usize = 100;
@@ -82,26 +80,6 @@ pub struct TicketIssued {
     /// Of kind `Ticket`.
     pub credential: Credential,
 }
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct TicketRecord {
-    pub(crate) id: TicketId,
-    pub(crate) hash: [u8; 32],
-    pub(crate) org: OrgId,
-    pub(crate) member: MemberId,
-    author: MemberId,
-    label: Option<Label>,
-    created_at: Timestamp,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) revoked_at: Option<Timestamp>,
-    pub(crate) uses: Option<u64>,
-    /// Counted only with a limit: boots do not write an unlimited ticket.
-    pub(crate) used: u64,
-    pub(crate) plugins: Option<BTreeSet<PluginName>>,
-    pub(crate) sources: Vec<Cidr>,
-}
-
-impl Record for TicketRecord {}
 
 impl Store {
     /// Creates a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict, because the

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::domain::audit::{AuditAction, DetailKey};
@@ -13,7 +12,6 @@ use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -21,6 +19,7 @@ use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::tokens::TokenRecord;
 
 /// A token to create.
 #[derive(Clone, Debug, Default)]
@@ -58,20 +57,6 @@ pub struct TokenIssued {
     /// The credential (`dsm_…` or `dso_…`).
     pub credential: Credential,
 }
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct TokenRecord {
-    pub(crate) id: TokenId,
-    pub(crate) hash: [u8; 32],
-    /// `None`: an operator token.
-    pub(crate) member: Option<(OrgId, MemberId)>,
-    pub(crate) label: Option<Label>,
-    pub(crate) created_at: Timestamp,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) revoked_at: Option<Timestamp>,
-}
-
-impl Record for TokenRecord {}
 
 /// A credential that is being created.
 pub(crate) struct NewCredential {

@@ -3,16 +3,14 @@
 //! The first entry of a chain anchors what other chains had reached by then, and a registry counts the chains, so that
 //! neither an entry nor a chain can go missing without a trace. Only the owner of a chain writes to it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::{Limits, Precondition, Revision, Write};
+use crate::store::engine::audit::tables::{self, ChainId, StoredEventV1, StoredLinkV1};
 use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Convert, Record, encode, to_bytes};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Record, Records, encode};
-use crate::store::tables::keyspace;
-use crate::store::tables::keyspace::ChainId;
+use crate::store::engine::records::Records;
 
 /// A link: the MAC of an entry.
 pub(crate) type Mac = [u8; 32];
@@ -21,7 +19,7 @@ pub(crate) type Mac = [u8; 32];
 const MAX_ANCHORS: usize = 1000;
 
 /// An entry of a chain, as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) event: AuditEvent,
     pub(crate) link: Link,
@@ -31,7 +29,7 @@ pub(crate) struct Entry {
 }
 
 /// What an entry is to its chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     /// The first: its place among all chains, and what the others had reached.
     Start { index: u64, anchors: Vec<Anchor> },
@@ -42,7 +40,7 @@ pub(crate) enum Link {
 }
 
 /// What a chain had reached when another began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub(crate) chain: ChainId,
     pub(crate) length: u64,
@@ -52,7 +50,7 @@ pub(crate) struct Anchor {
 }
 
 /// How far a chain is. Kept beside the entries, and written with them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) index: u64,
     pub(crate) length: u64,
@@ -66,21 +64,16 @@ pub(crate) struct Head {
 }
 
 /// How much of a chain other chains have anchored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cover {
-    length: u64,
+    pub(crate) length: u64,
 }
 
 /// How many chains were begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Registry {
     pub(crate) chains: u64,
 }
-
-impl Record for Entry {}
-impl Record for Head {}
-impl Record for Cover {}
-impl Record for Registry {}
 
 /// The chain of this process. Begun by its first entry, not before: a process that changes nothing leaves no trace.
 #[derive(Default)]
@@ -191,12 +184,12 @@ impl Chain {
 }
 
 fn held_at(reached: &Reached, revision: Revision) -> Links {
-    let head = keyspace::head(&reached.chain).to_vec();
+    let head = tables::head(&reached.chain).to_vec();
     Links { preconditions: vec![Precondition::At(head, revision)], ..Links::default() }
 }
 
 async fn read_head(records: &Records, chain: &ChainId) -> Result<Option<(Head, Revision)>, Failure> {
-    let key = keyspace::head(chain);
+    let key = tables::head(chain);
     let (mut found, _) = records.kv.get(&[key.to_vec()]).await?;
     match found.pop().flatten() {
         Some(entry) => Ok(Some((records.open(key.bytes(), &entry.value)?, entry.revision))),
@@ -206,7 +199,7 @@ async fn read_head(records: &Records, chain: &ChainId) -> Result<Option<(Head, R
 
 /// A new chain with its first entry, and all that must be written for it.
 async fn begin(records: &Records, now: Timestamp) -> Result<(Links, Reached), Failure> {
-    let registry_key = keyspace::registry();
+    let registry_key = tables::registry();
     let (mut found, _) = records.kv.get(&[registry_key.to_vec()]).await?;
     let (registry, expected) = match found.pop().flatten() {
         Some(entry) => {
@@ -219,10 +212,10 @@ async fn begin(records: &Records, now: Timestamp) -> Result<(Links, Reached), Fa
     let chain: ChainId = records.random_bytes();
 
     let mut links = Links { preconditions: vec![expected], ..Links::default() };
-    links.preconditions.push(Precondition::Absent(keyspace::head(&chain).to_vec()));
+    links.preconditions.push(Precondition::Absent(tables::head(&chain).to_vec()));
     links.writes.push(put(records, &registry_key, &Registry { chains: registry.chains + 1 })?);
     for anchor in &anchors {
-        links.writes.push(put(records, &keyspace::cover(&anchor.chain), &Cover { length: anchor.length })?);
+        links.writes.push(put(records, &tables::cover(&anchor.chain), &Cover { length: anchor.length })?);
     }
     let head = Head {
         index: registry.chains,
@@ -241,14 +234,14 @@ async fn begin(records: &Records, now: Timestamp) -> Result<(Links, Reached), Fa
 
 /// The chains that have entries which no other chain has anchored.
 async fn uncovered(records: &Records) -> Result<Vec<Anchor>, Failure> {
-    let (covers, _) = records.scan_all(&keyspace::covers()).await?;
+    let (covers, _) = records.scan_all(&tables::covers()).await?;
     let covers: std::collections::BTreeMap<_, _> = covers
         .into_iter()
-        .filter_map(|found| Some((keyspace::covers().id(&found.key)?, found.record.length)))
+        .filter_map(|found| Some((tables::covers().id(&found.key)?, found.record.length)))
         .collect();
-    let (heads, _) = records.scan_all(&keyspace::heads()).await?;
+    let (heads, _) = records.scan_all(&tables::heads()).await?;
     let anchors = heads.into_iter().filter_map(|found| {
-        let chain = keyspace::heads().id(&found.key)?;
+        let chain = tables::heads().id(&found.key)?;
         let Head { length, last, last_at, .. } = found.record;
         (covers.get(&chain) < Some(&length)).then_some(Anchor { chain, length, last, at: last_at })
     });
@@ -293,20 +286,22 @@ impl Reached {
         let mac = records.key.audit_mac(ENTRY, &[&self.chain, &seq.to_be_bytes(), &body, &previous]);
         let entry = Entry { event, link, previous, mac };
         self.head = Head { length: seq + 1, last: mac, last_at: now, ..self.head.clone() };
-        put(records, &keyspace::entry(now, &self.chain, seq), &entry)
+        put(records, &tables::entry(now, &self.chain, seq), &entry)
     }
 
     fn head_write(&mut self, records: &Records) -> Result<Write, Failure> {
         self.head.mac = head_mac(records, &self.chain, &self.head);
-        put(records, &keyspace::head(&self.chain), &self.head)
+        put(records, &tables::head(&self.chain), &self.head)
     }
 }
 
 const ENTRY: &str = "dropsafe audit entry v1";
 const HEAD: &str = "dropsafe audit head v1";
 
+/// What the MAC of an entry covers: its stored form. A later format of entries covers its own.
 fn body(event: &AuditEvent, link: &Link) -> Result<Vec<u8>, Failure> {
-    postcard::to_allocvec(&(event, link)).map_err(|_| Failure::Internal)
+    let (event, link): (StoredEventV1, StoredLinkV1) = (event.to_stored(), link.to_stored());
+    to_bytes(&(event, link))
 }
 
 /// Whether an entry is what was written as the `seq`-th of `chain`.

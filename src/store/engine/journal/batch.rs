@@ -12,10 +12,8 @@ use crate::store::engine::audit::chain::{Chain, Links};
 use crate::store::engine::clock::Clock;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::tx::{Base, Changes, Known, Tx};
-use crate::store::engine::journal::{Operation, Ran};
-use crate::store::engine::records::{Records, encode};
-use crate::store::rules::boots::ScopeMark;
-use crate::store::tables::keyspace;
+use crate::store::engine::journal::{CommitHook, Operation, Ran};
+use crate::store::engine::records::Records;
 
 /// For how long conflicts with other processes are put up with. Each means that another process got on.
 const CONFLICTS: Duration = Duration::from_secs(10);
@@ -32,6 +30,7 @@ const SEAL: usize = 48;
 pub(crate) struct Writer {
     records: Arc<Records>,
     clock: Arc<dyn Clock>,
+    hook: Arc<dyn CommitHook>,
     chain: Chain,
     entries: Arc<AtomicU64>,
 }
@@ -49,8 +48,13 @@ struct Draft {
 }
 
 impl Writer {
-    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entries: Arc<AtomicU64>) -> Self {
-        Self { records, clock, chain: Chain::default(), entries }
+    pub(crate) fn new(
+        records: Arc<Records>,
+        clock: Arc<dyn Clock>,
+        hook: Arc<dyn CommitHook>,
+        entries: Arc<AtomicU64>,
+    ) -> Self {
+        Self { records, clock, hook, chain: Chain::default(), entries }
     }
 
     /// Runs and commits as many operations from the front of `batch` as fit one commit, and answers them.
@@ -143,7 +147,7 @@ impl Writer {
                 changes,
                 if ran == Ran::Done { read } else { BTreeSet::new() },
                 events,
-                self.room(),
+                (self.room(), &*self.hook),
             ) {
                 break;
             }
@@ -181,9 +185,9 @@ impl Writer {
             None => Write::Delete(key),
         });
         let unsealed = draft.unsealed.into_iter().map(|(key, bytes)| Write::Put(key, bytes));
-        let mark = encode(&ScopeMark)?;
+        let stamp = self.hook.stamp()?;
         let marks = draft.marks.into_iter().map(|key| {
-            let sealed = self.records.seal(&key, &mark);
+            let sealed = self.records.seal(&key, &stamp);
             Write::Put(key, sealed)
         });
         let writes = writes.chain(unsealed).chain(marks).collect();
@@ -269,10 +273,10 @@ impl Draft {
         changes: Changes,
         read: BTreeSet<Vec<u8>>,
         events: Vec<AuditEvent>,
-        room: Room,
+        (room, hook): (Room, &dyn CommitHook),
     ) -> bool {
         let fresh = changes.keys().filter(|key| !self.changes.contains_key(*key)).count();
-        let marks = changes.keys().filter_map(|key| keyspace::mark_of(key)).map(|key| key.to_vec());
+        let marks = changes.keys().filter_map(|key| hook.stamp_key(key));
         let marks: BTreeSet<_> = marks.filter(|mark| !self.marks.contains(mark)).collect();
         let writes = self.changes.len() + fresh + self.events.len() + events.len();
         let writes = writes + self.marks.len() + marks.len();

@@ -28,6 +28,15 @@ pub(crate) const QUEUE: usize = 4096;
 /// Operations in one commit, at most.
 const BATCH: usize = 256;
 
+/// What rules add to each commit beside what its operations write. The journal asks, so that no operation can forget it.
+pub(crate) trait CommitHook: Send + Sync {
+    /// Returns the key of the stamp that a change at `key` must rewrite. None if there is none.
+    fn stamp_key(&self, key: &[u8]) -> Option<Vec<u8>>;
+
+    /// Returns the plaintext of a stamp.
+    fn stamp(&self) -> Result<Vec<u8>, Failure>;
+}
+
 /// The journal of a process; clones feed the same.
 #[derive(Clone)]
 pub(crate) struct Journal {
@@ -74,11 +83,11 @@ struct Pending<F, T, E> {
 
 impl Journal {
     /// Starts the journal of this process on the current runtime.
-    pub(crate) fn start(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn start(records: Arc<Records>, clock: Arc<dyn Clock>, hook: Arc<dyn CommitHook>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let closing = Arc::new(AtomicBool::new(false));
         let entries = Arc::new(AtomicU64::new(0));
-        tokio::spawn(work(Writer::new(records, clock, Arc::clone(&entries)), waiting));
+        tokio::spawn(work(Writer::new(records, clock, hook, Arc::clone(&entries)), waiting));
         Self { queue, closing, entries }
     }
 

@@ -7,8 +7,9 @@ use crate::domain::audit::{AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
 use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Record, decode, encode};
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Record, Records, decode, encode};
+use crate::store::engine::records::Records;
 
 /// Why an operation does not go on.
 pub(crate) enum Stop<E> {
@@ -202,17 +203,5 @@ impl<'a> Tx<'a> {
         self.changes.clear();
         self.unsealed.clear();
         self.events.retain(|event| event.outcome != Outcome::Allowed);
-    }
-}
-
-impl From<crate::store::rules::boots::BootError> for Stop<crate::store::rules::boots::BootError> {
-    fn from(error: crate::store::rules::boots::BootError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<crate::store::rules::error::Error> for Stop<crate::store::rules::error::Error> {
-    fn from(error: crate::store::rules::error::Error) -> Self {
-        Self::Refused(error)
     }
 }

@@ -12,7 +12,8 @@ use crate::store::engine::audit::chain::{
     Anchor, Entry, Head, Link, Mac, Registry, entry_is_true, head_is_true,
 };
 use crate::store::engine::failure::Failure;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::format::Record;
+use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;

@@ -13,7 +13,7 @@ use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::engine::records::{decode, encode};
+use crate::store::engine::format::{decode, encode};
 use crate::store::rules::backup::format::{
     DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest,
 };

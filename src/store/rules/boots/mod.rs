@@ -12,8 +12,8 @@ mod scope_cache;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord, SeenReceipts};
-pub(crate) use scope_cache::{ScopeCache, ScopeMark};
+pub(crate) use record::{AttemptRecord, SeenReceipts};
+pub(crate) use scope_cache::ScopeCache;
 
 use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
@@ -24,6 +24,7 @@ use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
 use crate::store::rules::error::{Error, RETRY_LOCKED};
 
 /// Bytes of a text that a machine reports about itself.
@@ -295,5 +296,11 @@ impl Coded for BootError {
             Self::Failure(failure) => failure.retry_after(),
             _ => None,
         }
+    }
+}
+
+impl From<BootError> for Stop<BootError> {
+    fn from(error: BootError) -> Self {
+        Self::Refused(error)
     }
 }

@@ -1,64 +1,16 @@
 //! The records of boots: a small one for each boot, and one receipt for all boots that received the same.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::domain::boot::BootState;
 use crate::domain::digest::Digest;
-use crate::domain::id::{BootId, MemberId, OrgId, TicketId};
-use crate::domain::name::MemberName;
-use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::resolve::Skipped;
+use crate::domain::id::OrgId;
+use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::records::Record;
-
-/// A boot.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct BootRecord {
-    pub(crate) id: BootId,
-    pub(crate) ticket: TicketId,
-    /// The member, and its name at that time.
-    pub(crate) member: (MemberId, MemberName),
-    pub(crate) at: Timestamp,
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) machine: Option<String>,
-    pub(crate) kernel_boot: Option<String>,
-    pub(crate) host: Option<String>,
-    pub(crate) agent: Option<String>,
-    /// The digest of its [`ReceiptRecord`].
-    pub(crate) content: Digest,
-    pub(crate) revision: u64,
-    /// What the agent checks.
-    pub(crate) digest: Digest,
-    pub(crate) confirmed_at: Option<Timestamp>,
-    pub(crate) variables: Option<u32>,
-    pub(crate) state: BootState,
-}
-
-/// The receipt of boots, without the revision.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct ReceiptRecord {
-    pub(crate) entries: Vec<ReceiptEntry>,
-    pub(crate) skipped: Vec<Skipped>,
-}
-
-/// The latest boot of a machine that reports its kernel's boot id.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct MachineRecord {
-    pub(crate) at: Timestamp,
-    pub(crate) kernel_boot: String,
-}
-
-/// The try of a boot that spent a use of its ticket.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct AttemptRecord {
-    pub(crate) at: Timestamp,
-}
+use crate::store::engine::format::encode;
+pub(crate) use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 
 /// How long further tries of the same boot spend no use: longer than any agent waits.
 const SAME_BOOT: Duration = Duration::from_secs(300);
@@ -69,11 +21,6 @@ impl AttemptRecord {
         self.at.plus(SAME_BOOT) <= now
     }
 }
-
-impl Record for AttemptRecord {}
-impl Record for BootRecord {}
-impl Record for ReceiptRecord {}
-impl Record for MachineRecord {}
 
 impl BootRecord {
     /// Whether the machine has rebooted since, by its latest boot. `domain::boot::holders` defines the rule.
@@ -91,7 +38,7 @@ impl ReceiptRecord {
 
     pub(crate) fn digest(&self) -> Result<Digest, Failure> {
         // Of the stored form, so that equal digests mean equal records.
-        let bytes = postcard::to_allocvec(self).map_err(|_| Failure::Internal)?;
+        let bytes = encode(self)?;
         Ok(Digest::of_parts([b"dropsafe receipt record v1".as_slice(), &bytes]))
     }
 

@@ -33,7 +33,7 @@ impl Store {
             // The agent received something else than what was released: worth an entry of its own.
             if record.digest.to_string() != report.digest {
                 tx.audit(event.clone().failed(Code::Conflict));
-                return Err(Error::Conflict { why: "the digest is not that of what was released" }.into());
+                return Err(Error::Conflict { why: "the digest differs from that of the release" }.into());
             }
             record.confirmed_at = Some(tx.now());
             record.variables = Some(report.variables);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::Digest;
 use crate::domain::id::{MemberId, OrgId, SecretId};
@@ -19,7 +18,7 @@ use crate::domain::receipt::Receipt;
 use crate::domain::resolve::ResolveRequest;
 use crate::domain::secret::Scope;
 use crate::kv::Revision;
-use crate::store::engine::records::{Record, Records};
+use crate::store::engine::records::Records;
 use crate::store::rules::secrets::SecretRecord;
 use crate::store::tables::keyspace;
 
@@ -31,12 +30,6 @@ const ANSWER_BYTES: u64 = 16 << 20;
 const ENTRY_BYTES: usize = 512;
 /// Scopes and answers that the tables have room for at first.
 const EXPECTED: usize = 256;
-
-/// The record whose revision is the version stamp of a scope's secrets.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct ScopeMark;
-
-impl Record for ScopeMark {}
 
 /// The secrets of one scope.
 pub(crate) struct CachedScope {

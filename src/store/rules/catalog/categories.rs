@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::AuditAction;
 use crate::domain::catalog::{CategoryForm, Colour, Description, builtin_categories};
 use crate::domain::name::{Category, Label};
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
@@ -46,19 +43,13 @@ pub struct CategoryState {
     pub secrets: u64,
 }
 
-/// The categories that an organization declared.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct CategoriesRecord(BTreeMap<Category, CategoryForm>);
-
-impl Record for CategoriesRecord {}
-
 impl Store {
     /// Lists the built-in categories in their order, then the organization's own and undeclared ones by name.
     pub async fn categories(&self, caller: &Caller) -> Result<Vec<CategoryState>, Error> {
         let audit_action = AuditAction::CatalogRead;
         let (org, _) = self.require_member(caller, audit_action).await?;
         self.permit(caller, Action::ReadCatalog, audit_action, None).await?;
-        let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().0;
+        let mut own = self.records().get(&self.records().categories(org)).await?.unwrap_or_default().forms;
         // The counts come from one pass over the secrets, however many categories there are.
         let mut used = self.statistics(caller).await?.by_category;
         let mut all = Vec::new();
@@ -112,7 +103,7 @@ impl Store {
             Some(_) => Ok(()),
             // Its own form may be removed, but the category itself always exists.
             None if builtin_categories().any(|(name, _)| name == of) => {
-                Err(Error::Conflict { why: "the five categories that every organization has stay" })
+                Err(Error::Conflict { why: "a built-in category cannot be removed" })
             }
             None => Err(not_found()),
         })
@@ -141,7 +132,7 @@ impl Store {
         let event = caller.event(audit_action).about(target::category(name));
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut all = tx.get(&key)?.unwrap_or_default();
-            change(&mut all.0)?;
+            change(&mut all.forms)?;
             tx.put(&key, &all)?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(())

@@ -7,10 +7,8 @@ mod scope;
 mod statistics;
 mod variables;
 
-pub(crate) use categories::CategoriesRecord;
 pub use categories::{CategoryState, NewCategory};
 pub use plugins::{Need, NewPlugin, PluginState};
-pub(crate) use plugins::{PluginRecord, PluginsRecord};
 pub use statistics::Statistics;
 pub use variables::{SetVariables, Variable, VariableAssignment};
 

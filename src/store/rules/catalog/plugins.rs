@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{OrgId, SecretId};
 use crate::domain::name::{EnvName, Label, PluginName, SecretName};
@@ -12,12 +10,12 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
-use crate::store::engine::records::Record;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
+pub(crate) use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
 
 /// Plugins of an organization at most: a boot reads their list.
 const MAX_PLUGINS: usize = 500;
@@ -72,24 +70,6 @@ pub struct Need {
     /// The member's secret with that exported name; the private one before the shared one.
     pub met: Option<(SecretId, ScopeKind)>,
 }
-
-/// The declaration of a plugin.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct PluginRecord {
-    name: PluginName,
-    title: Option<Label>,
-    required: Vec<SecretName>,
-    optional: Vec<SecretName>,
-    enabled: bool,
-    updated_at: Timestamp,
-}
-
-/// All declared plugins, and whether they are enabled: the one record that a boot reads.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct PluginsRecord(BTreeMap<PluginName, bool>);
-
-impl Record for PluginRecord {}
-impl Record for PluginsRecord {}
 
 impl Store {
     /// Lists the declared plugins and those that secrets in the caller's scope refer to, by name.
@@ -176,9 +156,9 @@ impl Store {
             let mut all = tx.get(&list)?.unwrap_or_default();
             match &after {
                 Some(record) => {
-                    all.0.insert(record.name.clone(), record.enabled);
+                    all.enabled.insert(record.name.clone(), record.enabled);
                     // After the insertion, so that changing one of a full set is allowed.
-                    if all.0.len() > MAX_PLUGINS {
+                    if all.enabled.len() > MAX_PLUGINS {
                         let why = "an organization has at most 500 plugins: remove one first";
                         return Err(Error::Conflict { why }.into());
                     }
@@ -186,7 +166,7 @@ impl Store {
                 }
                 None => {
                     // By the declared name: the key holds only its hash.
-                    all.0.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
+                    all.enabled.retain(|name, _| before.as_ref().is_none_or(|before| before.name != *name));
                     tx.delete(&key);
                 }
             }
@@ -220,7 +200,7 @@ impl Store {
 impl PluginsRecord {
     /// The disabled plugins.
     pub(crate) fn disabled(self) -> BTreeSet<PluginName> {
-        self.0.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
+        self.enabled.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect()
     }
 }
 

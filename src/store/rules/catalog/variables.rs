@@ -84,7 +84,7 @@ impl Store {
         self.permit(caller, Action::Deposit(own), audit_action, None).await?;
         // All in one commit, which the byte store limits.
         if assignments.len() > self.most_at_once() {
-            let why = "it has more names than the byte store takes in one commit: divide it";
+            let why = "it has more names than fit one commit: split it";
             return Err(Error::Invalid { field: "secrets", why });
         }
         let mut items = Vec::with_capacity(assignments.len());

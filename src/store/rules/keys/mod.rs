@@ -9,7 +9,6 @@ mod status;
 mod unlock;
 
 pub(crate) use release::{OpenValueError, Release, Resealed};
-use serde::{Deserialize, Serialize};
 pub(crate) use slots::first_keys;
 pub use status::{DepositInfo, Status};
 pub(crate) use unlock::{ParsedSecret, UNLOCKS_WAITING};
@@ -17,16 +16,14 @@ pub use unlock::{UnlockError, UnlockSecret, Unlocked};
 
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::passphrase::Argon2Params;
-use crate::crypto::ring::SealedRing;
 use crate::crypto::slot::SlotKind;
-use crate::crypto::slots::KeySlots;
 use crate::domain::id::SlotId;
 use crate::domain::name::Label;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::records::Record;
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::store::{KeysRecord, SlotNote};
 
 /// A key slot to create.
 pub struct NewKeyslot {
@@ -53,24 +50,6 @@ pub struct Keyslot {
     /// When it was created.
     pub created_at: Timestamp,
 }
-
-/// The slots, and the ring that they open.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct KeysRecord {
-    pub(crate) slots: KeySlots,
-    pub(crate) about: Vec<SlotNote>,
-    pub(crate) ring: SealedRing,
-}
-
-/// A slot's note and time.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct SlotNote {
-    id: SlotId,
-    label: Option<Label>,
-    created_at: Timestamp,
-}
-
-impl Record for KeysRecord {}
 
 impl Store {
     /// Whether no release key is in memory.

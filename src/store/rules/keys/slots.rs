@@ -24,8 +24,7 @@ use crate::store::rules::keys::{
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
-const RELOCKED: &str =
-    "the store was locked meanwhile, or its keys changed by another process: unlock it again";
+const RELOCKED: &str = "the store was locked meanwhile, or another process changed its keys: unlock it again";
 
 impl Store {
     /// Lists the key slots (the operator).

@@ -1,13 +1,10 @@
 //! Creating a secret and replacing its value. Works locked: only the deposit key is needed.
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{OrgId, SecretId, VersionId};
 use crate::domain::name::{EnvName, MemberName, refused};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
-use crate::domain::value::ValueWarning;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::rules::audit::{EventBuilder, target};
@@ -19,17 +16,10 @@ use crate::store::rules::secrets::record::{SecretRecord, Unsettled};
 use crate::store::rules::secrets::{Deposit, NewSecret, Replacement, Written};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
+use crate::store::tables::secrets::DepositAnswer;
 
 /// Tries when the deposit key or the secret changes while a value is sealed for it.
 const TRIES: usize = 5;
-
-/// What is remembered of a deposit for its repetitions.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Done {
-    meta: SecretMeta,
-    generation: Option<u32>,
-    warnings: Vec<ValueWarning>,
-}
 
 impl Store {
     /// Deposits a new secret; works locked. With a repeated idempotency key (24 h) and the same body the first answer.
@@ -156,10 +146,10 @@ impl Store {
         &self,
         caller: &Caller,
         org: OrgId,
-        done: Done,
+        done: DepositAnswer,
         replayed: bool,
     ) -> Result<Written, Error> {
-        let Done { meta, generation, warnings } = done;
+        let DepositAnswer { meta, generation, warnings } = done;
         if generation.is_some() {
             self.inner.background.notify_one();
         }
@@ -221,7 +211,7 @@ impl Tx<'_> {
         org: OrgId,
         prepared: &Prepared,
         event: AuditEvent,
-    ) -> Result<Done, Stop<Error>> {
+    ) -> Result<DepositAnswer, Stop<Error>> {
         let records = self.records();
         let index = records.scopes(org).key(meta.id.as_bytes());
         if self.has(&index)? {
@@ -238,7 +228,7 @@ impl Tx<'_> {
         let record = SecretRecord { org, meta, value: prepared.stored.clone() };
         self.put_value(&record, prepared)?;
         self.audit(told_of(event, &record));
-        Ok(Done::of(record, prepared))
+        Ok(DepositAnswer::of(record, prepared))
     }
 
     /// None when the secret is not as it was any more.
@@ -248,7 +238,7 @@ impl Tx<'_> {
         meta: &SecretMeta,
         prepared: &Prepared,
         event: AuditEvent,
-    ) -> Result<Option<Done>, Stop<Error>> {
+    ) -> Result<Option<DepositAnswer>, Stop<Error>> {
         let records = self.records();
         let org = before.org;
         if self.get(&before.key(records))?.as_ref() != Some(before) {
@@ -269,7 +259,7 @@ impl Tx<'_> {
         let record = SecretRecord { org, meta, value: prepared.stored.clone() };
         self.put_value(&record, prepared)?;
         self.audit(told_of(event, &record));
-        Ok(Some(Done::of(record, prepared)))
+        Ok(Some(DepositAnswer::of(record, prepared)))
     }
 
     /// Takes the name and the exported name for a secret that is new or gets another.
@@ -328,7 +318,7 @@ impl Tx<'_> {
     }
 }
 
-impl Done {
+impl DepositAnswer {
     fn of(record: SecretRecord, prepared: &Prepared) -> Self {
         let generation = record.value.generation();
         Self { meta: record.meta, generation, warnings: prepared.warnings.clone() }

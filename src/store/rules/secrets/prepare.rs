@@ -61,8 +61,8 @@ impl Store {
             Deposit::Value(value) => self.prepare_value(value, to, policy, key)?,
             Deposit::Sealed(sealed) => self.prepare_sealed(sealed, to, policy)?,
         };
-        if let Some(BodyRecord(bytes)) = &prepared.apart {
-            let bytes = u32::try_from(bytes.0.len()).map_err(|_| Failure::Internal)?;
+        if let Some(body) = &prepared.apart {
+            let bytes = u32::try_from(body.bytes.len()).map_err(|_| Failure::Internal)?;
             let room = Arc::clone(&self.inner.long_values).try_acquire_many_owned(bytes);
             prepared.room = Some(room.map_err(|_| Failure::Overloaded)?);
         }

@@ -14,7 +14,7 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
-use crate::store::rules::secrets::record::{Body, BodyRecord, SecretRecord, Stored};
+use crate::store::rules::secrets::record::{Body, SecretRecord, Stored};
 use crate::store::rules::secrets::{Secret, SecretFilter};
 use crate::store::rules::store::Store;
 
@@ -355,13 +355,13 @@ impl Store {
             Body::Here(bytes) => bytes,
             Body::Apart(_) => match body.place() {
                 Some(place) => match self.records().get(&place).await? {
-                    Some(BodyRecord(bytes)) => bytes,
+                    Some(body) => body.bytes,
                     None => return Ok(None),
                 },
                 None => return Ok(None),
             },
         };
-        String::from_utf8(bytes.0).map(Some).map_err(|_| Failure::Corrupt)
+        String::from_utf8(bytes.into_vec()).map(Some).map_err(|_| Failure::Corrupt)
     }
 }
 

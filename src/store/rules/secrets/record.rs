@@ -1,58 +1,21 @@
 //! How a secret is kept: what may be listed and the value, sealed, in one record; a long value in a record of its own.
 
-use serde::{Deserialize, Serialize};
-
-use crate::crypto::aead::Nonce;
-use crate::crypto::value::{SealedValue, ValueContext, WrappedKey};
+use crate::crypto::value::{SealedValue, ValueContext};
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::EnvName;
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::store::engine::failure::Failure;
 use crate::store::engine::keys::Key;
-use crate::store::engine::records::{Bytes, Record, Records};
+use crate::store::engine::records::Records;
 use crate::store::tables::keyspace;
+pub(crate) use crate::store::tables::secrets::{
+    Body, BodyRecord, SecretRecord, SecretValueRecord as Stored, Unsettled,
+};
+use serde_bytes::ByteBuf;
 
 /// Bytes of a value, or of its ciphertext, that are kept in the secret's own record: so that one scan of a scope reads
 /// all that a boot needs, and no more than it needs.
 pub(crate) const INLINE: usize = 2048;
-
-/// A secret.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SecretRecord {
-    pub(crate) org: OrgId,
-    pub(crate) meta: SecretMeta,
-    pub(crate) value: Stored,
-}
-
-/// Its value.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Stored {
-    /// Of type `plain`: under the record key only.
-    Plain(Body),
-    /// Sealed.
-    Sealed { generation: u32, nonce: Nonce, wrapped: WrappedKey, ciphertext: Body },
-}
-
-/// Bytes that may be long.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Body {
-    Here(Bytes),
-    /// In a [`BodyRecord`] at this random place, which each sealing draws anew: whoever read the secret's record finds
-    /// there the bytes that belong to it, or nothing.
-    Apart([u8; 16]),
-}
-
-/// A long value.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct BodyRecord(pub(crate) Bytes);
-
-/// Marks a secret whose data key is still wrapped to the deposit key.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Unsettled;
-
-impl Record for SecretRecord {}
-impl Record for BodyRecord {}
-impl Record for Unsettled {}
 
 impl Body {
     pub(crate) fn place(&self) -> Option<Key<BodyRecord>> {
@@ -65,16 +28,16 @@ impl Body {
     /// Divides bytes into what stays in the secret's record and what does not.
     pub(crate) fn divide(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
         if bytes.len() <= INLINE {
-            return (Self::Here(Bytes(bytes)), None);
+            return (Self::Here(ByteBuf::from(bytes)), None);
         }
-        (Self::Apart(records.random_bytes()), Some(BodyRecord(Bytes(bytes))))
+        (Self::Apart(records.random_bytes()), Some(BodyRecord { bytes: ByteBuf::from(bytes) }))
     }
 
     /// The bytes, given what was found at [`place`](Self::place).
     fn whole(self, apart: Option<BodyRecord>) -> Result<Vec<u8>, Failure> {
         match self {
-            Self::Here(Bytes(bytes)) => Ok(bytes),
-            Self::Apart(_) => apart.map(|BodyRecord(Bytes(bytes))| bytes).ok_or(Failure::Corrupt),
+            Self::Here(bytes) => Ok(bytes.into_vec()),
+            Self::Apart(_) => apart.map(|body| body.bytes.into_vec()).ok_or(Failure::Corrupt),
         }
     }
 }
@@ -90,7 +53,7 @@ impl Stored {
     /// Bytes of its value in this record.
     pub(crate) fn size_here(&self) -> usize {
         match self.body() {
-            Body::Here(bytes) => bytes.0.len(),
+            Body::Here(bytes) => bytes.len(),
             Body::Apart(place) => place.len(),
         }
     }
