@@ -41,6 +41,7 @@ const NONE: &str = "none";
 
 impl EditArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        // Before the first call, so that a wrong name costs none.
         let change = self.change()?;
         let mut client = connect::open_client(context)?;
         let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
@@ -69,6 +70,7 @@ impl EditArgs {
             }
             None => None,
         };
+        // Neither flag leaves it as it is; clap refuses both together.
         let auto_install = (self.install || self.no_install).then_some(self.install);
         Ok(UpdateSecretRequest { auto_install, plugin, category })
     }
