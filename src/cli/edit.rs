@@ -28,6 +28,7 @@ pub(crate) struct EditArgs {
 
 impl EditArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        // Before the first call, so that a wrong name costs none.
         let change = UpdateSecretRequest::from(&self.attributes.patch()?);
         let mut client = connect::open_client(context)?;
         let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;

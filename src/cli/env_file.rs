@@ -40,6 +40,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
     for import::ImportLine { line: number, name, value } in assignments {
         match (name, value) {
             (Some(name), Ok(value)) => {
+                // By line and not by name: a name can occur twice, and its second line is reported as a fault.
                 let options = options.remove(&number).unwrap_or_default();
                 let spec = DepositSpec {
                     kind: options.kind,

@@ -36,6 +36,7 @@ pub(crate) struct ListArgs {
 impl ListArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
+        // Filtered by the store: a page that is filtered here could arrive empty.
         let scope = match (self.shared, self.private) {
             (true, _) => Some(ScopeKind::Shared),
             (_, true) => Some(ScopeKind::Private),

@@ -42,6 +42,7 @@ impl PresetDeposit<'_> {
                 plan.push((spec, field, value));
             }
         }
+        // Only now: nothing was sent before every value was read and every name was checked.
         let mut deposits = DepositClient::open(context, client, &address).await?;
         let mut all = Vec::new();
         for (spec, field, value) in plan {

@@ -24,6 +24,7 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
+        // Finding it returns everything that is shown here, so no further call is needed.
         let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
         if self.json {
             context.output.json(&secret)?;
