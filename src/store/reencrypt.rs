@@ -113,8 +113,7 @@ impl Store {
 
     /// How far it is, for the operator and members.
     pub async fn reencrypt_progress(&self, caller: &Caller) -> Result<Progress, Error> {
-        let told = AuditAction::ReEncryptStart;
-        self.permit(caller, Action::ReadDepositKey, told, Some(target::store())).await?;
+        self.permit(caller, Action::ReadStoreStatus, AuditAction::StoreRead, Some(target::store())).await?;
         let generation = self.deposit_key().await?.generation();
         Ok(self.progress(generation).await?)
     }
