@@ -5,7 +5,7 @@ use std::io;
 use http::Method;
 
 use super::error::CallError;
-use super::list::{AuditFilter, Pages, query};
+use super::list::{AuditFilter, Pages};
 use super::session::Client;
 use crate::wire::{
     CategoryDeclaration, CategoryView, PluginChange, PluginDeclaration, PluginView, PresetView,
@@ -82,6 +82,6 @@ impl Client {
         filter: &AuditFilter,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {
-        self.stream(query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
+        self.stream(paths::with_query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
     }
 }

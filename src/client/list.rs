@@ -8,7 +8,7 @@ use super::error::{AnswerFault, CallError, Refused};
 use super::session::Client;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::wire::Page;
+use crate::wire::{Page, paths};
 
 /// The items asked for at once: the most that a store gives.
 const PAGE: usize = 500;
@@ -92,7 +92,7 @@ enum Cursor {
 
 impl<T: DeserializeOwned> Pages<T> {
     pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
-        Self { path: query(path, filter), cursor: Cursor::Start, whole: false, items: PhantomData }
+        Self { path: paths::with_query(path, filter), cursor: Cursor::Start, whole: false, items: PhantomData }
     }
 
     /// A list that comes in one page.
@@ -105,8 +105,8 @@ impl<T: DeserializeOwned> Pages<T> {
         let limit = PAGE.to_string();
         let path = match &self.cursor {
             Cursor::Start if self.whole => self.path.clone(),
-            Cursor::Start => query(&self.path, &[("limit", Some(&limit))]),
-            Cursor::At(cursor) => query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
+            Cursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
+            Cursor::At(cursor) => paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
             Cursor::End => return Ok(None),
         };
         let page: Page<T> = client.get(path).await?;
@@ -181,26 +181,6 @@ impl AuditFilter {
     }
 }
 
-/// `path` with those of `pairs` that have a value, percent-encoded (RFC 3986, section 2).
-pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
-    let mut out = path.to_owned();
-    let mut separator = if path.contains('?') { '&' } else { '?' };
-    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
-        out.push(separator);
-        out.push_str(name);
-        out.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        separator = '&';
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,9 +192,9 @@ mod tests {
             scope: Some(ScopeKind::Shared),
             ..<_>::default()
         };
-        let path = query("/v1/secrets", &filter.pairs());
+        let path = paths::with_query("/v1/secrets", &filter.pairs());
         assert_eq!(path, "/v1/secrets?name=a%26b%3Dc%20d%23%0D%0A%C3%A9&scope=shared");
-        assert_eq!(query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
-        assert_eq!(query("/v1/boots", &BootFilter::default().pairs()), "/v1/boots");
+        assert_eq!(paths::with_query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
+        assert_eq!(paths::with_query("/v1/boots", &BootFilter::default().pairs()), "/v1/boots");
     }
 }

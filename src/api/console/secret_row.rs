@@ -9,6 +9,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
 use crate::store::Secret;
+use crate::wire::paths;
 
 /// A time: for machines, and to the minute for people.
 #[derive(Clone)]
@@ -30,21 +31,7 @@ impl When {
 
 /// A query string with what is there, percent-encoded (RFC 3986 section 2.1); empty when nothing is.
 pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        let Some(value) = value else { continue };
-        text.push(if text.is_empty() { '?' } else { '&' });
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    text
+    paths::with_query("", pairs)
 }
 
 /// A word for a shell, quoted where it must be.
