@@ -2,19 +2,19 @@
 
 use divan::{Bencher, black_box};
 use dropsafe::crypto::deposit::ReleaseKey;
-use dropsafe::crypto::passphrase::{Params, Passphrase};
+use dropsafe::crypto::passphrase::{Argon2Params, Passphrase};
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
 use dropsafe::crypto::ring::KeyRing;
-use dropsafe::crypto::slot::Secret;
-use dropsafe::crypto::value::{Context, SealedValue};
+use dropsafe::crypto::slot::SlotSecret;
+use dropsafe::crypto::value::{SealedValue, ValueContext};
 use dropsafe::crypto::{SecretBytes, slot, value};
 
 fn main() {
     divan::main();
 }
 
-const CONTEXT: Context<'static> = Context {
+const CONTEXT: ValueContext<'static> = ValueContext {
     store: &[1; 16],
     org: &[2; 16],
     scope: 1,
@@ -100,8 +100,8 @@ fn argon2_default(bencher: Bencher) {
         slot::create(
             &ring,
             &[9; 16],
-            Secret::Passphrase(black_box(&passphrase)),
-            Params::DEFAULT,
+            SlotSecret::Passphrase(black_box(&passphrase)),
+            Argon2Params::DEFAULT,
             &mut Kernel,
         )
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use dropsafe::crypto::memory::Key32;
-use dropsafe::crypto::passphrase::Params;
+use dropsafe::crypto::passphrase::Argon2Params;
 use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::id::{MemberId, SecretId, VersionId};
 use dropsafe::domain::import::Existing;
@@ -218,7 +218,7 @@ impl Filled {
                 credential: false,
                 secret: passphrase,
                 label: None,
-                argon2: Some(Params::for_throwaway_stores()),
+                argon2: Some(Argon2Params::for_throwaway_stores()),
             };
             let init = Init {
                 slots: vec![slot],

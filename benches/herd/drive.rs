@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dropsafe::client::{self, BootOptions, MachinePace, Pace};
+use dropsafe::client::{self, BootOptions, SystemTimer, Timer};
 use dropsafe::domain::ticket::BootTicket;
-use dropsafe::wire::{BootReport, BootRequest};
+use dropsafe::wire::{BootRequest, ReportBootRequest};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
@@ -65,11 +65,11 @@ type Booted = (Result<Duration, String>, u64);
 
 /// As the machine's own, and counts how often it is asked to wait.
 struct Counting {
-    pace: MachinePace,
+    pace: SystemTimer,
     waits: u64,
 }
 
-impl Pace for Counting {
+impl Timer for Counting {
     fn now(&self) -> Duration {
         self.pace.now()
     }
@@ -144,7 +144,7 @@ impl Herd {
 
     async fn boot(&self, number: usize) -> Booted {
         let began = Instant::now();
-        let mut pace = Counting { pace: MachinePace::start(), waits: 0 };
+        let mut pace = Counting { pace: SystemTimer::start(), waits: 0 };
         let request = BootRequest {
             machine: Some(format!("machine-{number}")),
             kernel_boot: Some(format!("{:032x}", u128::from(pace.random()))),
@@ -158,7 +158,7 @@ impl Herd {
             Err(error) => Err(error.to_string()),
             Ok((release, _)) if release.count != self.entries => Err("a release of another size".to_owned()),
             Ok((release, session)) => {
-                let report = BootReport { digest: release.digest, variables: release.count };
+                let report = ReportBootRequest { digest: release.digest, variables: release.count };
                 session.report_nowait(&report).await;
                 Ok(began.elapsed())
             }

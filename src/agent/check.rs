@@ -18,11 +18,11 @@ use super::layers::Inputs;
 use super::machine::RealFiles;
 use super::own::Own;
 use super::{fetch, identity, layers, machine};
-use crate::client::{BootOptions, CallError, Probe, Reached};
+use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::settings::{Environment, Faults};
-use crate::wire::{BootRequest, Explanation};
+use crate::settings::{Environment, SettingErrors};
+use crate::wire::{BootRequest, ExplainResponse};
 
 /// How long each address may take to answer: a person waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,7 +32,11 @@ const SKEW: Duration = Duration::from_secs(60);
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
 /// Checks and prints. The status is that of the worst finding.
-pub(crate) fn run(settings: Result<(Settings, Own), Faults>, environment: &Environment, json: bool) -> Exit {
+pub(crate) fn run(
+    settings: Result<(Settings, Own), SettingErrors>,
+    environment: &Environment,
+    json: bool,
+) -> Exit {
     let mut report = Report::default();
     match settings {
         Err(faults) => {
@@ -101,7 +105,7 @@ fn addresses(
     settings: &Settings,
     found: &Found,
     request: &BootRequest,
-) -> Option<Explanation> {
+) -> Option<ExplainResponse> {
     let options =
         BootOptions { deadline: settings.deadline.min(PATIENCE), authorities: settings.authorities.clone() };
     let probes = match fetch::probe(&found.ticket, &options) {
@@ -112,9 +116,9 @@ fn addresses(
         }
     };
     let any = probes.iter().any(|probe| probe.outcome.is_ok());
-    for Probe { address, outcome } in probes {
+    for ProbeResult { address, outcome } in probes {
         match outcome {
-            Ok(Reached { took, clock }) => {
+            Ok(ProbeSuccess { took, clock }) => {
                 report.good("store", format_args!("{address} answers in {} ms", took.as_millis()));
                 if let Some(theirs) = clock {
                     skew(report, machine::now(), theirs);
@@ -141,7 +145,7 @@ fn skew(report: &mut Report, ours: Timestamp, theirs: Timestamp) {
     }
 }
 
-fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &Explanation) {
+fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &ExplainResponse) {
     report.good("ticket", format_args!("acts for {} of {}", explanation.member, explanation.organization));
     if explanation.locked {
         let remedy = "unlock it with `dropsafe unlock`";

@@ -19,7 +19,7 @@ use super::{account, r#become, environment, fetch, identity, layers, machine, ou
 use crate::crypto::memory;
 use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
-use crate::wire::BootReport;
+use crate::wire::ReportBootRequest;
 
 /// Boots `command` and becomes it.
 ///
@@ -76,7 +76,7 @@ pub(crate) fn run(
     );
     if let Some(pending) = pending {
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
-        pending.report(&BootReport { digest: release.receipt.digest().to_string(), variables });
+        pending.report(&ReportBootRequest { digest: release.receipt.digest().to_string(), variables });
     }
     if let Some(masking) = masking {
         masking.begin(masked(&own, &release)).map_err(|error| Failure::Mask(error.kind()))?;

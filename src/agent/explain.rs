@@ -19,7 +19,7 @@ use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
 use crate::process::Exit;
 use crate::settings::Environment;
-use crate::wire::Explanation;
+use crate::wire::ExplainResponse;
 
 /// Asks, decides and prints.
 ///
@@ -43,14 +43,15 @@ pub(crate) fn run(
 }
 
 struct Told<'a> {
-    explanation: &'a Explanation,
+    explanation: &'a ExplainResponse,
     plan: &'a Plan,
     obstacles: &'a Obstacles,
 }
 
 impl<'a> Told<'a> {
     fn json(&self) -> Value {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         json!({
             "organization": organization,
             "member": member,
@@ -89,7 +90,8 @@ impl<'a> Told<'a> {
     }
 
     fn text(&self) -> String {
-        let Explanation { organization, member, receipt, locked, uses_left, expires_at } = self.explanation;
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
         let mut text =
             format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
         let ends = expires_at.as_ref().map(|at| format!("the ticket ends at {at}"));

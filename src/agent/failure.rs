@@ -18,7 +18,7 @@ use super::outputs::OutputError;
 use super::program::FindError;
 use super::supervise::SuperviseError;
 use crate::process::Exit;
-use crate::settings::Faults;
+use crate::settings::SettingErrors;
 
 /// One variant for each step, in their order.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum Failure {
     Supervise(#[from] SuperviseError),
     /// The settings.
     #[error(transparent)]
-    Configuration(#[from] Faults),
+    Configuration(#[from] SettingErrors),
     /// The workload's program.
     #[error(transparent)]
     Find(#[from] FindError),

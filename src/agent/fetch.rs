@@ -14,31 +14,31 @@ use super::release::{Incomplete, Release, Source};
 use super::wanted::Wanted;
 use super::{machine, release};
 use crate::client;
-use crate::client::{BootError, BootOptions, MachinePace, Probe, Refused, Session};
+use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
 
 /// Why there is nothing to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
     /// The store was out of reach, or not able, until the deadline.
     #[error("{0}")]
-    Outage(BootError),
+    Outage(BootCallError),
     /// The same, and the cache is of no help.
     #[error("{outage}; and {cache}")]
     NoCache {
         /// What the store said or did not say.
-        outage: BootError,
+        outage: BootCallError,
         /// What is wrong with the cache.
         cache: CacheError,
     },
     /// The store, or what stands at its address, said no.
     #[error("{0}")]
-    Refused(Refused),
+    Refused(CallRefusal),
     /// The answer is not whole.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
@@ -78,13 +78,13 @@ impl FetchError {
 /// A boot that the store has recorded and that waits for its report.
 pub(crate) struct Pending {
     runtime: Runtime,
-    session: Session,
+    session: BootSession,
 }
 
 impl Pending {
     /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
     /// so that nothing of it is left when the workload starts.
-    pub(crate) fn report(self, report: &BootReport) {
+    pub(crate) fn report(self, report: &ReportBootRequest) {
         self.runtime.block_on(self.session.report_nowait(report));
     }
 }
@@ -129,7 +129,7 @@ pub(crate) fn release(
     let runtime = runtime()?;
     let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
     let answer =
-        runtime.block_on(async { client::boot(ticket, request, &options, &mut MachinePace::start()).await });
+        runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
     match answer {
         Ok((response, session)) => {
             release::agrees(&response)?;
@@ -139,7 +139,7 @@ pub(crate) fn release(
             let release = Release::take(response, Source::Store)?;
             Ok((release, Some(Pending { runtime, session })))
         }
-        Err(BootError::Refused(refused)) => {
+        Err(BootCallError::Refused(refused)) => {
             if refused.is_denial()
                 && let Err(error) = cache().destroy()
             {
@@ -159,12 +159,12 @@ pub(crate) fn explanation(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-) -> Result<Explanation, FetchError> {
+) -> Result<ExplainResponse, FetchError> {
     let answer = runtime()?
-        .block_on(async { client::explain(ticket, request, options, &mut MachinePace::start()).await });
+        .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
     answer.map_err(|error| match error {
-        BootError::Refused(refused) => FetchError::Refused(refused),
-        outage @ BootError::Outage { .. } => FetchError::Outage(outage),
+        BootCallError::Refused(refused) => FetchError::Refused(refused),
+        outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
     })
 }
 
@@ -172,8 +172,8 @@ pub(crate) fn explanation(
 ///
 /// # Errors
 /// This machine has no room for a connection.
-pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<Probe>, FetchError> {
-    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut MachinePace::start()).await }))
+pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
+    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {
@@ -182,7 +182,7 @@ fn runtime() -> Result<Runtime, FetchError> {
 }
 
 fn fall_back(
-    outage: BootError,
+    outage: BootCallError,
     cache: impl Fn() -> Cache,
     settings: &Settings,
     now: Timestamp,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
 
 use super::config::key;
-use crate::settings::{Found, Items, Key, Origin, Source, form};
+use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, SettingTexts, parse};
 
 /// The command line of the agent, for completions and manual pages.
 pub(crate) fn command() -> clap::Command {
@@ -96,7 +96,7 @@ pub(crate) struct Start {
     #[arg(long, requires = "init")]
     pub(crate) mask: bool,
     /// How long what the workload leaves behind may take to end before it is killed
-    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = form::duration)]
+    #[arg(long, requires = "init", value_name = "TIME", default_value = DEFAULT_GRACE.0, value_parser = parse::duration)]
     pub(crate) grace: Duration,
 }
 
@@ -278,16 +278,16 @@ impl Options {
     }
 }
 
-impl Source for Options {
-    fn find(&self, key: &Key) -> Option<Found> {
-        let one = |value: &Option<OsString>| value.clone().map(Items::One);
+impl SettingSource for Options {
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
+        let one = |value: &Option<OsString>| value.clone().map(SettingTexts::One);
         let many = |values: &[OsString]| {
-            let items = values.iter().map(|value| (Origin::Flag(key.flag), value.clone())).collect();
-            (!values.is_empty()).then_some(Items::Many(items))
+            let items = values.iter().map(|value| (SettingOrigin::Flag(key.flag), value.clone())).collect();
+            (!values.is_empty()).then_some(SettingTexts::Many(items))
         };
         let items = match *key {
             key::TICKET_FILE => one(&self.ticket_file),
-            key::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| Items::One("true".into())),
+            key::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| SettingTexts::One("true".into())),
             key::DEADLINE => one(&self.deadline),
             key::ON_OUTAGE => one(&self.on_outage),
             key::CACHE_DIR => one(&self.cache_dir),
@@ -305,12 +305,12 @@ impl Source for Options {
             key::MACHINE => one(&self.machine),
             key::AUTHORITIES => one(&self.ca),
             key::FILE_GROUP => one(&self.file_group),
-            key::ALLOW_DISK => self.allow_disk.then(|| Items::One("true".into())),
+            key::ALLOW_DISK => self.allow_disk.then(|| SettingTexts::One("true".into())),
             key::USER => one(&self.user),
             key::LOG => one(&self.log),
             _ => None,
         };
-        items.map(|items| Found { origin: Origin::Flag(key.flag), items })
+        items.map(|items| FoundSetting { origin: SettingOrigin::Flag(key.flag), items })
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
                 if ["--delete-ticket-file", "--allow-disk"].contains(&key.flag) { &[] } else { &["x"] };
             let line = [&["check", key.flag], value].concat();
             let found = parse(&line).unwrap().options.find(key);
-            assert_eq!(found.map(|found| found.origin), Some(Origin::Flag(key.flag)));
+            assert_eq!(found.map(|found| found.origin), Some(SettingOrigin::Flag(key.flag)));
             let help = command.get_arguments().find(|arg| arg.get_long() == Some(&key.flag[2..]));
             let help = help.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(key.variable), "{}: {help}", key.flag);

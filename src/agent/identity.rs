@@ -12,7 +12,7 @@ use super::config::Settings;
 use super::failure::Failure;
 use super::machine::{Files, ReadError, Text};
 use crate::domain::ticket::{BootTicket, TicketError};
-use crate::settings::{Environment, Origin};
+use crate::settings::{Environment, SettingOrigin};
 
 /// A ticket with eight of the longest addresses has less than 7 KiB.
 const MAX_TICKET: usize = 16 << 10;
@@ -34,7 +34,7 @@ pub(crate) enum Place {
         /// The file.
         path: PathBuf,
         /// Who named it.
-        origin: Origin,
+        origin: SettingOrigin,
     },
     /// `DROPSAFE_TICKET` itself.
     Variable,
@@ -204,7 +204,7 @@ pub(crate) fn find(
 /// Where to look, in order. Whether there is anything is another question.
 fn places(settings: &Settings, environment: &Environment) -> Vec<Place> {
     let file = settings.ticket_file.clone();
-    let configured = file.as_ref().is_some_and(|file| matches!(file.origin, Origin::Line { .. }));
+    let configured = file.as_ref().is_some_and(|file| matches!(file.origin, SettingOrigin::Line { .. }));
     let mut file = file.map(|file| Place::File { path: file.value, origin: file.origin });
     let mut places = Vec::new();
     places.extend(file.take_if(|_| !configured));

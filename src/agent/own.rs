@@ -12,7 +12,7 @@ use super::machine::Files;
 use crate::domain::import;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::SecretValue;
-use crate::settings::{Content, Environment, Faults, File, Origin, Setting};
+use crate::settings::{Environment, Setting, SettingErrors, SettingOrigin, YamlFile, YamlValue};
 
 /// What a value begins with that names a secret instead of being one.
 const REFERENCE: &str = "dropsafe:";
@@ -94,12 +94,12 @@ impl fmt::Debug for Own {
 
 impl Own {
     pub(crate) fn read(
-        file: &File,
+        file: &YamlFile,
         defaults: Option<&Setting<PathBuf>>,
         environment: &Environment,
         literal: &[EnvName],
         files: &dyn Files,
-        faults: &mut Faults,
+        faults: &mut SettingErrors,
     ) -> Self {
         let mut own = Self::default();
         own.add_secrets(file, faults);
@@ -111,12 +111,12 @@ impl Own {
     }
 
     /// The `secrets:` map. Its keys are secrets' names, exported as the store would export them; so are those of the defaults.
-    fn add_secrets(&mut self, file: &File, faults: &mut Faults) {
+    fn add_secrets(&mut self, file: &YamlFile, faults: &mut SettingErrors) {
         let Some(node) = file.node(key::SECRETS) else { return };
         let entries = match &node.content {
-            Content::Null => return,
-            Content::Map(entries) => entries,
-            Content::Text(_) | Content::List(_) => {
+            YamlValue::Null => return,
+            YamlValue::Map(entries) => entries,
+            YamlValue::Text(_) | YamlValue::List(_) => {
                 return faults.push(file.origin(node, key::SECRETS), "not a mapping of names to values");
             }
         };
@@ -139,11 +139,11 @@ impl Own {
                 continue;
             }
             match &entry.value.content {
-                Content::Text(text) => {
+                YamlValue::Text(text) => {
                     self.add(Layer::Secrets, name.as_str(), SecretValue::new(text.as_bytes().to_vec()), true)
                 }
-                Content::Null => faults.push(origin, "no value; write \"\" for an empty one"),
-                Content::List(_) | Content::Map(_) => faults.push(origin, "not a single value"),
+                YamlValue::Null => faults.push(origin, "no value; write \"\" for an empty one"),
+                YamlValue::List(_) | YamlValue::Map(_) => faults.push(origin, "not a single value"),
             }
             seen.push((name, &entry.key));
         }
@@ -156,7 +156,7 @@ impl Own {
         }
     }
 
-    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut Faults) {
+    fn add_defaults(&mut self, path: &Setting<PathBuf>, files: &dyn Files, faults: &mut SettingErrors) {
         let text = match files.text(&path.value, MAX_DEFAULTS) {
             Ok(text) => text.text,
             Err(error) => {
@@ -164,7 +164,7 @@ impl Own {
             }
         };
         let file = Arc::<str>::from(path.value.display().to_string());
-        let origin = |line| Origin::Line { file: file.clone(), line, field: "".into() };
+        let origin = |line| SettingOrigin::Line { file: file.clone(), line, field: "".into() };
         let assignments = match import::parse(text.as_bytes()) {
             Ok(assignments) => assignments,
             Err(wrong) => {

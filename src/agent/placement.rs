@@ -7,7 +7,7 @@ use super::account::Wish;
 use super::wanted::Wanted;
 use crate::domain::receipt::Receipt;
 use crate::domain::value::Delivery;
-use crate::settings::{Content, Entry, Faults, File};
+use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlValue};
 
 /// The field.
 pub(crate) const FIELD: &str = "files";
@@ -28,25 +28,25 @@ pub(crate) struct Placement {
 }
 
 /// Reads all of them.
-pub(crate) fn read(file: &File, faults: &mut Faults) -> Vec<Placement> {
+pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Vec<Placement> {
     let Some(node) = file.node(FIELD) else { return Vec::new() };
-    let Content::List(items) = &node.content else {
-        if !matches!(node.content, Content::Null) {
+    let YamlValue::List(items) = &node.content else {
+        if !matches!(node.content, YamlValue::Null) {
             faults.push(file.origin(node, FIELD), "not a list of files");
         }
         return Vec::new();
     };
     let mut placements: Vec<Placement> = Vec::new();
     for item in items {
-        let Content::Map(entries) = &item.content else {
+        let YamlValue::Map(entries) = &item.content else {
             faults.push(file.origin(item, FIELD), "not a mapping with `secret` and `path`");
             continue;
         };
         let (mut secret, mut path, mut mode, mut owner) = (None, None, DEFAULT_MODE, None);
         let before = faults.len();
-        for Entry { key, value } in entries {
+        for YamlEntry { key, value } in entries {
             let origin = file.origin(value, &format!("{FIELD}.{key}"));
-            let Content::Text(text) = &value.content else {
+            let YamlValue::Text(text) = &value.content else {
                 faults.push(origin, "not a single value");
                 continue;
             };
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<Placement>, String> {
-        let mut faults = Faults::default();
-        let file = File::parse("f", text, &mut faults);
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("f", text, &mut faults);
         let placements = read(&file, &mut faults);
         faults.or(placements).map_err(|faults| faults.to_string())
     }

@@ -7,7 +7,7 @@ use crate::domain::name::EnvName;
 use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
-use crate::wire::{BootResponse, Released};
+use crate::wire::{BootResponse, ReleasedView};
 
 /// A whole release.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Release {
         agrees(&response)?;
         let BootResponse { receipt, values, .. } = response;
         let mut arrived: BTreeMap<String, SecretValue> = BTreeMap::new();
-        for Released { id, value, value_base64 } in values {
+        for ReleasedView { id, value, value_base64 } in values {
             let value = match (value, value_base64) {
                 (Some(value), None) => Some(value.into_secret()),
                 (None, Some(value)) => value.into_secret(),
@@ -142,7 +142,7 @@ pub(crate) mod tests {
             skipped: Vec::new(),
             revision: 7,
         };
-        let values = entries.iter().enumerate().rev().map(|(index, (_, value))| Released {
+        let values = entries.iter().enumerate().rev().map(|(index, (_, value))| ReleasedView {
             id: id(index).to_string(),
             value: Value::of(&SecretValue::new(value.as_bytes().to_vec())),
             value_base64: None,
@@ -190,7 +190,7 @@ pub(crate) mod tests {
         assert_eq!(refused(|r| r.values[1].id = r.values[0].id.clone()), Incomplete::Surplus);
         assert_eq!(
             refused(|r| {
-                let more = Released {
+                let more = ReleasedView {
                     id: "sec_z".into(),
                     value: Value::of(&SecretValue::new(vec![])),
                     value_base64: None,

@@ -22,7 +22,7 @@ use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
 use crate::store::{AuditFilter, Caller, Cursor, PageAsk};
-use crate::wire::{AuditEntryView, AuditVerification, ChainView, Code, Page, paths};
+use crate::wire::{AuditEntryView, AuditVerificationView, ChainView, Code, PageView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -85,13 +85,13 @@ impl FromQuery for ListAuditQuery {
 ///
 /// Newest first: its organization's for an admin or auditor, the whole store's for the operator.
 #[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAuditQuery),
-    responses((status = 200, body = Page<AuditEntryView>, description = "A page."), Listing),
+    responses((status = 200, body = PageView<AuditEntryView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn audit(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<ListAuditQuery>,
-) -> Result<Json<Page<AuditEntryView>>, ApiError> {
+) -> Result<Json<PageView<AuditEntryView>>, ApiError> {
     let ListAuditQuery { q, action, actor, since, until, cursor, limit } = ask;
     let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
     let ask = PageAsk { cursor, limit: Some(limit) };
@@ -188,13 +188,13 @@ fn lines(items: Vec<store::AuditItem>) -> Bytes {
 ///
 /// Reads all of it.
 #[utoipa::path(get, path = paths::AUDIT_VERIFY, tag = "audit", operation_id = "verify_audit",
-    responses((status = 200, body = AuditVerification, description = "What was found."), Verifying),
+    responses((status = 200, body = AuditVerificationView, description = "What was found."), Verifying),
     security(("member" = []), ("operator" = [])))]
 async fn verify_audit(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<AuditVerification>, ApiError> {
+) -> Result<Json<AuditVerificationView>, ApiError> {
     let store::Verification { ok, entries, chains } = api.store().verify_audit(&caller).await?;
     let chain = |chain: store::ChainReport| ChainView {
         id: chain.id,
@@ -202,7 +202,7 @@ async fn verify_audit(
         state: chain.state.as_str().to_owned(),
         fault: chain.fault,
     };
-    Ok(Json(AuditVerification { ok, entries, chains: chains.into_iter().map(chain).collect() }))
+    Ok(Json(AuditVerificationView { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
 /// An entry as shown.

@@ -25,7 +25,9 @@ use crate::domain::name::SecretName;
 use crate::domain::resolve::Request;
 use crate::store;
 use crate::store::{BootAsk, Caller};
-use crate::wire::{BootRequest, BootResponse, Code, Explanation, Released, Value, ValueBase64, paths};
+use crate::wire::{
+    BootRequest, BootResponse, Code, ExplainResponse, ReleasedView, Value, ValueBase64, paths,
+};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -106,16 +108,16 @@ async fn release(
 ///
 /// Spends nothing, opens nothing, works on a locked store.
 #[utoipa::path(post, path = paths::EXPLAIN, tag = "boots", operation_id = "explain", request_body = BootRequest,
-    responses((status = 200, body = Explanation, description = "What would be released, without values."), Explaining),
+    responses((status = 200, body = ExplainResponse, description = "What would be released, without values."), Explaining),
     security(("ticket" = [])))]
 async fn explain(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<BootRequest, LARGE_BODY>,
-) -> Result<Json<Explanation>, ApiError> {
+) -> Result<Json<ExplainResponse>, ApiError> {
     let explained = api.store().explain(&caller, ask_of(body)?).await?;
-    Ok(Json(Explanation {
+    Ok(Json(ExplainResponse {
         organization: explained.org.to_string(),
         member: explained.member.to_string(),
         receipt: explained.receipt,
@@ -168,7 +170,7 @@ fn response(released: store::Released) -> BootResponse {
     let value = |released: store::ReleasedValue| {
         let text = Value::of(&released.value);
         let value_base64 = if text.is_none() { Some(ValueBase64::of(&released.value)) } else { None };
-        Released { id: released.id.to_string(), value: text, value_base64 }
+        ReleasedView { id: released.id.to_string(), value: text, value_base64 }
     };
     BootResponse {
         boot: released.boot.to_string(),
@@ -215,7 +217,7 @@ mod tests {
         let bytes = written(&response, 0).unwrap();
         assert_eq!(bytes, serde_json::to_vec(&response).unwrap());
         let back: BootResponse = serde_json::from_slice(&bytes).unwrap();
-        let [first, second, _]: [Released; 3] = back.values.try_into().unwrap();
+        let [first, second, _]: [ReleasedView; 3] = back.values.try_into().unwrap();
         assert_eq!(first.value.unwrap().into_secret().expose(), b"a \"quoted\"\nline");
         assert_eq!(second.value_base64.unwrap().into_secret().unwrap().expose(), [0xff, 0]);
     }

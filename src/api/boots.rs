@@ -18,7 +18,7 @@ use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::{BootFilter, Cursor, PageAsk};
-use crate::wire::{BootReport, BootView, Code, HolderView, Page, paths};
+use crate::wire::{BootView, Code, HolderView, PageView, ReportBootRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -76,12 +76,12 @@ impl FromQuery for ListBootsQuery {
 ///
 /// Newest first. A page may be short, even empty, and still have a `next`.
 #[utoipa::path(get, path = paths::BOOTS, tag = "boots", operation_id = "list_boots", params(ListBootsQuery),
-    responses((status = 200, body = Page<BootView>, description = "A page."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<BootView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_boots(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<ListBootsQuery>,
-) -> Result<Json<Page<BootView>>, ApiError> {
+) -> Result<Json<PageView<BootView>>, ApiError> {
     let ListBootsQuery { secret, member, ticket, live, cursor, limit } = ask;
     let filter = BootFilter { member, ticket, secret, live: live == Some(true) };
     let found = api.store().list_boots(&caller, &filter, PageAsk { cursor, limit: Some(limit) }).await?;
@@ -104,7 +104,7 @@ async fn boot_record(
 /// The agent's word that the workload was started
 ///
 /// By the ticket that booted. Repeating it changes nothing.
-#[utoipa::path(post, path = paths::BOOT_REPORT, tag = "boots", operation_id = "report", request_body = BootReport,
+#[utoipa::path(post, path = paths::BOOT_REPORT, tag = "boots", operation_id = "report", request_body = ReportBootRequest,
     params(("id" = BootId, Path)),
     responses((status = 204, description = "It is recorded."), Reporting), security(("ticket" = [])))]
 async fn report(
@@ -112,9 +112,9 @@ async fn report(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<BootId>,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<BootReport>,
+    JsonBody(body): JsonBody<ReportBootRequest>,
 ) -> Result<StatusCode, ApiError> {
-    let BootReport { digest, variables } = body;
+    let ReportBootRequest { digest, variables } = body;
     // The agent execs right after it has sent this: what it asked for goes on without it.
     let work = async move { api.store().report(&caller, id, store::Report { digest, variables }).await };
     match tokio::spawn(work.in_current_span()).await {

@@ -16,7 +16,7 @@ use crate::domain::catalog::{CategoryForm, Preset};
 use crate::domain::name::Category;
 use crate::store;
 use crate::wire::{
-    CategoryDeclaration, CategoryView, Code, Page, PresetFieldView, PresetView, StatisticsView, paths,
+    CategoryView, Code, DeclareCategoryRequest, PageView, PresetFieldView, PresetView, StatisticsView, paths,
 };
 
 /// The routes of this file.
@@ -38,20 +38,20 @@ error_responses! {
 ///
 /// The five that every organization has come first, then its own and words that are only in use, in one page.
 #[utoipa::path(get, path = paths::CATEGORIES, tag = "catalog", operation_id = "list_categories",
-    responses((status = 200, body = Page<CategoryView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<CategoryView>, description = "All of them."), Reading), security(("member" = [])))]
 async fn list_categories(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Page<CategoryView>>, ApiError> {
+) -> Result<Json<PageView<CategoryView>>, ApiError> {
     let all = api.store().categories(&caller).await?;
-    Ok(Json(Page { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: all.into_iter().map(view).collect(), next: None }))
 }
 
 /// Declares a category
 ///
 /// One of the five is shown otherwise from now on.
-#[utoipa::path(put, path = paths::CATEGORY, tag = "catalog", operation_id = "put_category", request_body = CategoryDeclaration,
+#[utoipa::path(put, path = paths::CATEGORY, tag = "catalog", operation_id = "put_category", request_body = DeclareCategoryRequest,
     params(("name" = Category, Path)),
     responses((status = 200, body = CategoryView, description = "It is declared."), Declaring), security(("member" = [])))]
 async fn put_category(
@@ -59,7 +59,7 @@ async fn put_category(
     Authenticated(caller): Authenticated,
     PathParam(name): PathParam<Category>,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<CategoryDeclaration>,
+    JsonBody(body): JsonBody<DeclareCategoryRequest>,
 ) -> Result<Json<CategoryView>, ApiError> {
     let mut errors = FieldErrors::default();
     let title = named(&mut errors, "title", &body.title);
@@ -92,14 +92,14 @@ async fn remove_category(
 ///
 /// Names, category and form of well-known platforms' secrets: the program's, and those that its operator added.
 #[utoipa::path(get, path = paths::PRESETS, tag = "catalog", operation_id = "list_presets",
-    responses((status = 200, body = Page<PresetView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<PresetView>, description = "All of them."), Reading), security(("member" = [])))]
 async fn list_presets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Page<PresetView>>, ApiError> {
+) -> Result<Json<PageView<PresetView>>, ApiError> {
     let presets = api.store().presets_for(&caller).await?;
-    Ok(Json(Page { items: presets.all().iter().map(preset_view).collect(), next: None }))
+    Ok(Json(PageView { items: presets.all().iter().map(preset_view).collect(), next: None }))
 }
 
 /// Counts of the secrets that the caller may see

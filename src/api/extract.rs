@@ -260,7 +260,7 @@ mod tests {
         for text in
             ["{\"canary", "canary", "{\"canary\":1}", "{\"role\":\"canary\"}", "\"canary\"", "{\"role\":{}}"]
         {
-            let error = serde_json::from_str::<crate::wire::MemberChange>(text).unwrap_err();
+            let error = serde_json::from_str::<crate::wire::UpdateMemberRequest>(text).unwrap_err();
             let refused = unreadable(&error);
             assert!(!format!("{refused:?}").contains("canary"), "{text}");
             assert_eq!(refused.code(), Code::InvalidRequest);

@@ -15,7 +15,7 @@ use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
 use super::{Api, metrics};
 use crate::store::Caller;
-use crate::wire::{Code, Health, paths};
+use crate::wire::{Code, HealthView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -24,22 +24,22 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Liveness: the process answers
 #[utoipa::path(get, path = paths::HEALTHZ, tag = "server", operation_id = "healthz",
-    responses((status = 200, body = Health, description = "It does."), Anyone), security(()))]
-async fn healthz(QueryParams(NoParams): QueryParams<NoParams>) -> Json<Health> {
-    Json(Health { status: "ok".to_owned() })
+    responses((status = 200, body = HealthView, description = "It does."), Anyone), security(()))]
+async fn healthz(QueryParams(NoParams): QueryParams<NoParams>) -> Json<HealthView> {
+    Json(HealthView { status: "ok".to_owned() })
 }
 
 /// Readiness: the byte store answers
 ///
 /// A locked store is ready: it takes deposits.
 #[utoipa::path(get, path = paths::READYZ, tag = "server", operation_id = "readyz",
-    responses((status = 200, body = Health, description = "It does."), Anyone, Unready), security(()))]
+    responses((status = 200, body = HealthView, description = "It does."), Anyone, Unready), security(()))]
 async fn readyz(
     State(api): State<Api>,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Health>, ApiError> {
+) -> Result<Json<HealthView>, ApiError> {
     if api.store().healthy().await && !api.is_draining() {
-        Ok(Json(Health { status: "ok".to_owned() }))
+        Ok(Json(HealthView { status: "ok".to_owned() }))
     } else {
         Err(ApiError::new(Code::Unavailable, "the store is not ready"))
     }

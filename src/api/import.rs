@@ -14,7 +14,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::domain::import::Fate;
 use crate::store;
-use crate::wire::{Code, ImportLineView, ImportRequest, ImportView, paths};
+use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -29,14 +29,14 @@ error_responses! {
 ///
 /// In one commit, or nothing of it. Ask with `preview` first: the answer says what would become of each line.
 #[utoipa::path(post, path = paths::IMPORT, tag = "secrets", operation_id = "import", request_body = ImportRequest,
-    responses((status = 200, body = ImportView, description = "It is stored, durably; or it was a preview."), Importing),
+    responses((status = 200, body = ImportResponse, description = "It is stored, durably; or it was a preview."), Importing),
     security(("member" = [])))]
 async fn import(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<ImportRequest, LARGE_BODY>,
-) -> Result<Json<ImportView>, ApiError> {
+) -> Result<Json<ImportResponse>, ApiError> {
     let mut errors = FieldErrors::default();
     let plugin = body.plugin.as_deref().and_then(|name| named(&mut errors, "plugin", name));
     let category = body.category.as_deref().and_then(|name| named(&mut errors, "category", name));
@@ -54,7 +54,7 @@ async fn import(
     if !report.stored && !body.preview {
         return Err(not_stored(&report.lines));
     }
-    Ok(Json(ImportView { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
+    Ok(Json(ImportResponse { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
 }
 
 fn not_stored(lines: &[store::ImportLine]) -> ApiError {

@@ -20,7 +20,8 @@ use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::UnlockError;
 use crate::wire::{
-    Code, DepositInfo, KeyslotView, Lock, NewKeyslot, Page, Unlock, UnlockSecret, UnlockedView, paths,
+    AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
+    UnlockResponse, UnlockText, paths,
 };
 
 /// The routes of this file.
@@ -47,14 +48,14 @@ error_responses! {
 
 /// What a client needs to seal a deposit
 #[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key",
-    responses((status = 200, body = DepositInfo, description = "The deposit key."), Reading), security(("member" = [])))]
+    responses((status = 200, body = DepositKeyView, description = "The deposit key."), Reading), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<DepositInfo>, ApiError> {
+) -> Result<Json<DepositKeyView>, ApiError> {
     let info = api.store().deposit_info(&caller).await?;
-    Ok(Json(DepositInfo {
+    Ok(Json(DepositKeyView {
         store: info.store.to_string(),
         organization: info.org.to_string(),
         member: info.member.to_string(),
@@ -70,14 +71,14 @@ async fn deposit_key(
 /// Loads the release key
 ///
 /// With a passphrase or a key file's text. Wrong ones are slowed per source.
-#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = Unlock,
-    responses((status = 200, body = UnlockedView, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
+#[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = UnlockRequest,
+    responses((status = 200, body = UnlockResponse, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
 async fn unlock(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<Unlock>,
-) -> Result<Json<UnlockedView>, ApiError> {
+    JsonBody(body): JsonBody<UnlockRequest>,
+) -> Result<Json<UnlockResponse>, ApiError> {
     let mut errors = FieldErrors::default();
     let secret = secret_of(&mut errors, body.passphrase, body.key_file);
     errors.into_result()?;
@@ -87,50 +88,50 @@ async fn unlock(
             count_guess(&api, caller.source());
         }
     })?;
-    Ok(Json(UnlockedView { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
+    Ok(Json(UnlockResponse { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
 }
 
 /// Drops the release key
 ///
 /// Boots that were being answered finish; others are refused until the store is unlocked again.
 #[utoipa::path(post, path = paths::LOCK, tag = "keys", operation_id = "lock",
-    responses((status = 200, body = Lock, description = "It is locked."), Locking), security(("operator" = [])))]
+    responses((status = 200, body = LockResponse, description = "It is locked."), Locking), security(("operator" = [])))]
 async fn lock(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Lock>, ApiError> {
+) -> Result<Json<LockResponse>, ApiError> {
     api.store().lock(&caller).await?;
-    Ok(Json(Lock { locked: true }))
+    Ok(Json(LockResponse { locked: true }))
 }
 
 /// The key slots
 #[utoipa::path(get, path = paths::KEYSLOTS, tag = "keys", operation_id = "keyslots",
     params(PageQuery),
-    responses((status = 200, body = Page<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
+    responses((status = 200, body = PageView<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
 async fn keyslots(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<PageQuery>,
-) -> Result<Json<Page<KeyslotView>>, ApiError> {
+) -> Result<Json<PageView<KeyslotView>>, ApiError> {
     let slots = api.store().keyslots(&caller).await?;
     // There are 16 at most, so one page holds them and no cursor was ever given out.
     if ask.page().cursor.is_some() {
         return Err(ApiError::new(Code::Unprocessable, "cursor: is none of this list"));
     }
-    Ok(Json(Page { items: slots.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: slots.into_iter().map(view).collect(), next: None }))
 }
 
 /// Adds a key slot
 ///
 /// On an unlocked store.
-#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = NewKeyslot,
+#[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = AddKeyslotRequest,
     responses((status = 201, body = KeyslotView, description = "The slot."), Adding), security(("operator" = [])))]
 async fn add_keyslot(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewKeyslot>,
+    JsonBody(body): JsonBody<AddKeyslotRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut errors = FieldErrors::default();
     let secret = secret_of(&mut errors, body.passphrase, body.key_file);
@@ -158,11 +159,11 @@ async fn remove_keyslot(
 
 fn secret_of(
     errors: &mut FieldErrors,
-    passphrase: Option<UnlockSecret>,
-    key_file: Option<UnlockSecret>,
+    passphrase: Option<UnlockText>,
+    key_file: Option<UnlockText>,
 ) -> Option<store::UnlockSecret> {
     // The type wipes itself, so its text is taken out and not moved.
-    let text = |mut secret: UnlockSecret| Zeroizing::new(std::mem::take(&mut secret.0));
+    let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
     let (field, secret) = match (passphrase, key_file) {
         (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
         (None, Some(key_file)) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),

@@ -16,7 +16,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, PageQuery, QueryParams};
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::wire::{Code, MemberChange, MemberView, NewMember, Page, paths};
+use crate::wire::{Code, CreateMemberRequest, MemberView, PageView, UpdateMemberRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -39,19 +39,19 @@ error_responses! {
 ///
 /// Ascending by id.
 #[utoipa::path(get, path = paths::MEMBERS, tag = "organization", operation_id = "list_members", params(PageQuery),
-    responses((status = 200, body = Page<MemberView>, description = "A page."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<MemberView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_members(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<PageQuery>,
-) -> Result<Json<Page<MemberView>>, ApiError> {
+) -> Result<Json<PageView<MemberView>>, ApiError> {
     Ok(Json(page(api.store().list_members(&caller, ask.page()).await?, view)))
 }
 
 /// Adds a member
 ///
 /// It has no token yet.
-#[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = NewMember,
+#[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member", request_body = CreateMemberRequest,
     params(
         IdempotencyKey,
     ),
@@ -65,7 +65,7 @@ async fn create_member(
     Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewMember>,
+    JsonBody(body): JsonBody<CreateMemberRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let name = name_in("name", &body.name)?;
     let member = api
@@ -92,7 +92,7 @@ async fn member(
 /// Gives a member another role
 ///
 /// The last admin stays one.
-#[utoipa::path(patch, path = paths::MEMBER, tag = "organization", operation_id = "change_member", request_body = MemberChange,
+#[utoipa::path(patch, path = paths::MEMBER, tag = "organization", operation_id = "change_member", request_body = UpdateMemberRequest,
     params(("name" = MemberName, Path)),
     responses((status = 200, body = MemberView, description = "It has the role."), Changing), security(("member" = [])))]
 async fn change_member(
@@ -100,7 +100,7 @@ async fn change_member(
     Authenticated(caller): Authenticated,
     PathParam(name): PathParam<MemberName>,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<MemberChange>,
+    JsonBody(body): JsonBody<UpdateMemberRequest>,
 ) -> Result<Json<MemberView>, ApiError> {
     Ok(Json(view(api.store().set_role(&caller, &name, body.role).await?)))
 }

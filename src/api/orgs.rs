@@ -18,7 +18,7 @@ use super::query::{NoParams, PageQuery, QueryParams};
 use crate::domain::value::MAX_VARIABLE;
 use crate::store;
 use crate::store::PolicyChange;
-use crate::wire::{Code, NewOrg, OrgCreated, OrgPolicyChange, OrgView, Page, paths};
+use crate::wire::{Code, CreateOrgRequest, CreateOrgResponse, OrgView, PageView, UpdateOrgRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -36,32 +36,33 @@ error_responses! {
 ///
 /// Ascending by id.
 #[utoipa::path(get, path = paths::ORGS, tag = "organization", operation_id = "list_orgs", params(PageQuery),
-    responses((status = 200, body = Page<OrgView>, description = "A page."), Listing), security(("operator" = [])))]
+    responses((status = 200, body = PageView<OrgView>, description = "A page."), Listing), security(("operator" = [])))]
 async fn list_orgs(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<PageQuery>,
-) -> Result<Json<Page<OrgView>>, ApiError> {
+) -> Result<Json<PageView<OrgView>>, ApiError> {
     Ok(Json(page(api.store().list_orgs(&caller, ask.page()).await?, view)))
 }
 
 /// Makes an organization with its first admin
 ///
 /// A repeated idempotency key is a conflict, because the token cannot be shown twice.
-#[utoipa::path(post, path = paths::ORGS, tag = "organization", operation_id = "create_org", request_body = NewOrg,
+#[utoipa::path(post, path = paths::ORGS, tag = "organization", operation_id = "create_org", request_body = CreateOrgRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = OrgCreated, description = "The organization, and its first admin's token, shown this once."), Creating),
+    responses((status = 201, body = CreateOrgResponse, description = "The organization, and its first admin's token, shown this once."), Creating),
     security(("operator" = [])))]
 async fn create_org(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewOrg>,
+    JsonBody(body): JsonBody<CreateOrgRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let new = store::NewOrg { name: name_in("name", &body.name)?, admin: name_in("admin", &body.admin)? };
     let made = api.store().create_org(&caller, new, key.as_deref()).await?;
-    let body = OrgCreated { admin_token: made.admin_token.to_text().to_string(), view: view(made.org) };
+    let body =
+        CreateOrgResponse { admin_token: made.admin_token.to_text().to_string(), view: view(made.org) };
     Ok((StatusCode::CREATED, Json(body)))
 }
 
@@ -79,15 +80,15 @@ async fn own_org(
 /// Changes the policy of the caller's organization
 ///
 /// What is absent stays.
-#[utoipa::path(patch, path = paths::ORG_SELF, tag = "organization", operation_id = "change_policy", request_body = OrgPolicyChange,
+#[utoipa::path(patch, path = paths::ORG_SELF, tag = "organization", operation_id = "change_policy", request_body = UpdateOrgRequest,
     responses((status = 200, body = OrgView, description = "The organization."), Changing), security(("member" = [])))]
 async fn change_policy(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<OrgPolicyChange>,
+    JsonBody(body): JsonBody<UpdateOrgRequest>,
 ) -> Result<Json<OrgView>, ApiError> {
-    let OrgPolicyChange { shared_by_members, hints, variable_ceiling } = body;
+    let UpdateOrgRequest { shared_by_members, hints, variable_ceiling } = body;
     let mut errors = FieldErrors::default();
     if variable_ceiling.is_some_and(|ceiling| !(1..=MAX_VARIABLE as u64).contains(&u64::from(ceiling))) {
         errors.add("variable_ceiling", format!("expected a number from 1 to {MAX_VARIABLE}"));

@@ -13,7 +13,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::domain::name::{NameError, PluginName, SecretName};
 use crate::store;
-use crate::wire::{Code, NeedView, Page, PluginChange, PluginDeclaration, PluginView, paths};
+use crate::wire::{Code, DeclarePluginRequest, NeedView, PageView, PluginView, UpdatePluginRequest, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -37,14 +37,14 @@ error_responses! {
 ///
 /// Those that are declared and those that secrets in the caller's scope are tied to, by name, in one page.
 #[utoipa::path(get, path = paths::PLUGINS, tag = "catalog", operation_id = "list_plugins",
-    responses((status = 200, body = Page<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<PluginView>, description = "All of them."), Listing), security(("member" = [])))]
 async fn list_plugins(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Page<PluginView>>, ApiError> {
+) -> Result<Json<PageView<PluginView>>, ApiError> {
     let all = api.store().plugins(&caller).await?;
-    Ok(Json(Page { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Json(PageView { items: all.into_iter().map(view).collect(), next: None }))
 }
 
 /// One plugin
@@ -63,7 +63,7 @@ async fn plugin(
 /// Declares a plugin
 ///
 /// What was declared before is replaced.
-#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = PluginDeclaration,
+#[utoipa::path(put, path = paths::PLUGIN, tag = "catalog", operation_id = "put_plugin", request_body = DeclarePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is declared."), Declaring), security(("member" = [])))]
 async fn put_plugin(
@@ -71,7 +71,7 @@ async fn put_plugin(
     Authenticated(caller): Authenticated,
     PathParam(name): PathParam<PluginName>,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<PluginDeclaration>,
+    JsonBody(body): JsonBody<DeclarePluginRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
     let mut errors = FieldErrors::default();
     let title = body.title.as_deref().and_then(|title| named(&mut errors, "title", title));
@@ -85,7 +85,7 @@ async fn put_plugin(
 /// Enables or disables a plugin
 ///
 /// No boot is given the secrets that are tied to a disabled one.
-#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = PluginChange,
+#[utoipa::path(patch, path = paths::PLUGIN, tag = "catalog", operation_id = "change_plugin", request_body = UpdatePluginRequest,
     params(("name" = PluginName, Path)),
     responses((status = 200, body = PluginView, description = "It is changed."), Changing), security(("member" = [])))]
 async fn change_plugin(
@@ -93,7 +93,7 @@ async fn change_plugin(
     Authenticated(caller): Authenticated,
     PathParam(name): PathParam<PluginName>,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<PluginChange>,
+    JsonBody(body): JsonBody<UpdatePluginRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
     Ok(Json(view(api.store().set_plugin_enabled(&caller, &name, body.enabled).await?)))
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::store::{AuthError, BackupError, BootError, Coded, Error, UnlockError};
-use crate::wire::{Code, Fault, Problem};
+use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -93,7 +93,7 @@ impl ApiError {
 
     /// What could be read and cannot be done is told from what could not be read.
     fn unprocessable(mut self, field: &str, message: &str) -> Self {
-        let fault = Fault { field: field.to_owned(), message: message.to_owned() };
+        let fault = FieldFault { field: field.to_owned(), message: message.to_owned() };
         let hint = self.0.problem.hint.take();
         self.0.problem = Problem::new(Code::Unprocessable, &*self.0.problem.detail).faults(vec![fault]);
         self.0.problem.hint = hint;
@@ -170,7 +170,7 @@ impl IntoResponse for ApiError {
 #[derive(Debug, Default)]
 pub struct FieldErrors {
     code: Option<Code>,
-    errors: Vec<Fault>,
+    errors: Vec<FieldFault>,
     hint: Option<&'static str>,
 }
 
@@ -204,7 +204,7 @@ impl FieldErrors {
     /// A fault of `field`, with the code it gives the request when it is the first.
     pub fn add_as(&mut self, code: Code, field: &str, message: impl Into<String>) {
         self.code.get_or_insert(code);
-        self.errors.push(Fault { field: field.to_owned(), message: message.into() });
+        self.errors.push(FieldFault { field: field.to_owned(), message: message.into() });
     }
 
     /// What to do about them; the first one said is kept.

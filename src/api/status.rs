@@ -12,7 +12,7 @@ use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
 use crate::store::Caller;
-use crate::wire::{Identity, StatusView, paths};
+use crate::wire::{IdentityView, StatusView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -53,20 +53,20 @@ async fn status(
 
 /// Who the credential stands for
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
-    responses((status = 200, body = Identity, description = "The caller."), Reading),
+    responses((status = 200, body = IdentityView, description = "The caller."), Reading),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Identity>, ApiError> {
+) -> Result<Json<IdentityView>, ApiError> {
     api.store().who_am_i(&caller).await?;
     Ok(Json(identity(&caller)))
 }
 
-fn identity(caller: &Caller) -> Identity {
+fn identity(caller: &Caller) -> IdentityView {
     let member = caller.member();
-    Identity {
+    IdentityView {
         kind: if member.is_some() { "member" } else { "operator" }.to_owned(),
         organization: caller.org().map(|(_, name)| name.to_string()),
         member: member.map(|(_, name)| name.to_string()),

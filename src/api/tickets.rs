@@ -23,7 +23,7 @@ use crate::domain::name::PluginName;
 use crate::domain::ticket::BootTicket;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, NewTicket, Page, TicketCreated, TicketView, paths};
+use crate::wire::{Code, CreateTicketRequest, CreateTicketResponse, PageView, TicketView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -48,12 +48,12 @@ error_responses! {
 ///
 /// Ascending by id.
 #[utoipa::path(get, path = paths::TICKETS, tag = "organization", operation_id = "list_tickets", params(MemberPageQuery),
-    responses((status = 200, body = Page<TicketView>, description = "A page."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<TicketView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_tickets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<MemberPageQuery>,
-) -> Result<Json<Page<TicketView>>, ApiError> {
+) -> Result<Json<PageView<TicketView>>, ApiError> {
     let (member, ask) = ask.into_parts();
     Ok(Json(page(api.store().list_tickets(&caller, member.as_ref(), ask).await?, view)))
 }
@@ -62,10 +62,10 @@ async fn list_tickets(
 ///
 /// A member for itself, an admin for any member. A repeated idempotency key is a conflict, because the ticket cannot be
 /// shown twice.
-#[utoipa::path(post, path = paths::TICKETS, tag = "organization", operation_id = "create_ticket", request_body = NewTicket,
+#[utoipa::path(post, path = paths::TICKETS, tag = "organization", operation_id = "create_ticket", request_body = CreateTicketRequest,
     params(IdempotencyKey),
     responses(
-        (status = 201, body = TicketCreated, description = "The ticket, shown this once.",
+        (status = 201, body = CreateTicketResponse, description = "The ticket, shown this once.",
             headers(("Location" = String, description = "What is known of it."))),
         Creating,
     ),
@@ -75,7 +75,7 @@ async fn create_ticket(
     Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewTicket>,
+    JsonBody(body): JsonBody<CreateTicketRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let body = issue(&api, &caller, body, key.as_deref()).await?;
     let location = paths::fill(paths::TICKET, &body.view.id);
@@ -86,9 +86,9 @@ async fn create_ticket(
 pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
-    body: NewTicket,
+    body: CreateTicketRequest,
     key: Option<&str>,
-) -> Result<TicketCreated, ApiError> {
+) -> Result<CreateTicketResponse, ApiError> {
     let issued = api.store().create_ticket(caller, new_of(body)?, key).await?;
     let (urls, pin) = api.addresses();
     let ticket = BootTicket::new(urls, pin, issued.credential).map_err(|error| {
@@ -96,7 +96,7 @@ pub(crate) async fn issue(
         tracing::error!("a ticket could not be written: {error}");
         ApiError::new(Code::Internal, "the request could not be done; the server's log says more")
     })?;
-    Ok(TicketCreated { ticket: ticket.to_text().to_string(), view: view(issued.ticket) })
+    Ok(CreateTicketResponse { ticket: ticket.to_text().to_string(), view: view(issued.ticket) })
 }
 
 /// One ticket
@@ -129,7 +129,7 @@ async fn revoke_ticket(
     Ok(Json(view(api.store().revoke_ticket(&caller, id).await?)))
 }
 
-fn new_of(body: NewTicket) -> Result<store::NewTicket, ApiError> {
+fn new_of(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError> {
     let mut errors = FieldErrors::default();
     if body.uses.is_some_and(|uses| !(1..=MAX_USES).contains(&uses)) {
         errors.add("uses", format!("expected a number from 1 to {MAX_USES}"));

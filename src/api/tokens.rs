@@ -20,7 +20,7 @@ use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
-use crate::wire::{Code, NewToken, Page, TokenCreated, TokenView, paths};
+use crate::wire::{Code, CreateTokenRequest, CreateTokenResponse, PageView, TokenView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -42,13 +42,13 @@ error_responses! {
 ///
 /// A member its own, an admin or auditor the organization's, the operator the operator's. Ascending by id.
 #[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPageQuery),
-    responses((status = 200, body = Page<TokenView>, description = "A page."), Listing),
+    responses((status = 200, body = PageView<TokenView>, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn list_tokens(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<MemberPageQuery>,
-) -> Result<Json<Page<TokenView>>, ApiError> {
+) -> Result<Json<PageView<TokenView>>, ApiError> {
     let (member, ask) = ask.into_parts();
     Ok(Json(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
 }
@@ -57,16 +57,16 @@ async fn list_tokens(
 ///
 /// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
 /// because the token cannot be shown twice.
-#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = NewToken,
+#[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = CreateTokenRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = TokenCreated, description = "The token, shown this once."), Creating),
+    responses((status = 201, body = CreateTokenResponse, description = "The token, shown this once."), Creating),
     security(("member" = []), ("operator" = [])))]
 async fn create_token(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewToken>,
+    JsonBody(body): JsonBody<CreateTokenRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let body = issue(&api, &caller, body, key.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(body)))
@@ -76,9 +76,9 @@ async fn create_token(
 pub(crate) async fn issue(
     api: &Api,
     caller: &Caller,
-    body: NewToken,
+    body: CreateTokenRequest,
     key: Option<&str>,
-) -> Result<TokenCreated, ApiError> {
+) -> Result<CreateTokenResponse, ApiError> {
     let mut errors = FieldErrors::default();
     let new = store::NewToken {
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
@@ -87,7 +87,7 @@ pub(crate) async fn issue(
     };
     errors.into_result()?;
     let issued = api.store().create_token(caller, new, key).await?;
-    Ok(TokenCreated { token: issued.credential.to_text().to_string(), view: view(issued.token) })
+    Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: view(issued.token) })
 }
 
 /// Revokes a token

@@ -6,7 +6,7 @@ use super::error::{CliError, CommandResult};
 use super::paged_list::PagedList;
 use super::table::TextTable;
 use super::{CliContext, connect, paged_list};
-use crate::client::{AuditFilter, Client};
+use crate::client::{AuditListFilter, Client};
 use crate::process::Exit;
 use crate::wire::{AuditEntryView, ChainView};
 
@@ -63,7 +63,7 @@ impl AuditArgs {
             return verify.run(context).await;
         }
         let mut client = connect::client(context)?;
-        let filter = AuditFilter {
+        let filter = AuditListFilter {
             q: self.text,
             action: self.action,
             actor: self.actor,
@@ -80,7 +80,7 @@ impl AuditArgs {
 }
 
 /// Straight through: an entry is on its way out before the next has come.
-async fn export(context: &mut CliContext, client: &mut Client, filter: &AuditFilter) -> CommandResult {
+async fn export(context: &mut CliContext, client: &mut Client, filter: &AuditListFilter) -> CommandResult {
     context.output.flush()?;
     let mut sink = |piece: &[u8]| {
         use std::io::Write as _;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list};
-use crate::client::{BootFilter, Client};
+use crate::client::{BootListFilter, Client};
 use crate::domain::receipt::ReceiptEntry;
 use crate::wire::BootView;
 
@@ -41,7 +41,8 @@ impl BootsArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = self.name.clone();
-        let filter = BootFilter { member: self.member, secret, live: self.live, ..BootFilter::default() };
+        let filter =
+            BootListFilter { member: self.member, secret, live: self.live, ..BootListFilter::default() };
         let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "GIVEN", "OUTDATED"];
         let pages = Client::boots(&filter);
         match self.name {

@@ -7,7 +7,7 @@ use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{CategoryDeclaration, CategoryView};
+use crate::wire::{CategoryView, DeclareCategoryRequest};
 
 /// List, declare and remove the categories that secrets are shown under
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ impl CategoryCommand {
             }
             Self::Set(set) => {
                 let CategorySetArgs { name, title, colour, description, json } = set;
-                let declaration = CategoryDeclaration { title, colour, description };
+                let declaration = DeclareCategoryRequest { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
                 if json {
                     context.output.json(&category)?;

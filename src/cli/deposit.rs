@@ -10,7 +10,7 @@ use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
-use crate::wire::{NewSecret, Replacement, SecretChange, SecretView};
+use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest};
 
 /// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl DepositClient {
         wanted: &DepositSpec,
         value: &SecretValue,
     ) -> Result<SecretView, CliError> {
-        let secret = NewSecret {
+        let secret = CreateSecretRequest {
             name: wanted.name.as_str().to_owned(),
             env: text(&wanted.env),
             scope: wanted.scope,
@@ -145,13 +145,13 @@ impl DepositClient {
         value: &SecretValue,
         if_version: Option<&str>,
     ) -> Result<SecretView, CliError> {
-        let change = SecretChange {
+        let change = UpdateSecretRequest {
             auto_install: wanted.auto_install,
             plugin: text(&wanted.plugin),
             category: text(&wanted.category),
         };
         let unchanged = change.auto_install.is_none() && change.plugin.is_none() && change.category.is_none();
-        let replacement = Replacement {
+        let replacement = ReplaceSecretRequest {
             value: None,
             value_base64: None,
             sealed: None,

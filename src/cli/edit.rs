@@ -8,7 +8,7 @@ use super::set::named;
 use super::{CliContext, connect, show, table};
 use crate::domain::name::{Category, PluginName};
 use crate::process::Exit;
-use crate::wire::SecretChange;
+use crate::wire::UpdateSecretRequest;
 
 /// Change a secret's attributes; its value stays
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ impl EditArgs {
     }
 
     /// In the wire's terms: an empty text clears.
-    fn change(&self) -> Result<SecretChange, CliError> {
+    fn change(&self) -> Result<UpdateSecretRequest, CliError> {
         let plugin = match self.plugin.as_deref() {
             Some(NONE) => Some(String::new()),
             Some(name) => Some(named(PluginName::parse(name), "--plugin")?.as_str().to_owned()),
@@ -67,6 +67,6 @@ impl EditArgs {
             None => None,
         };
         let auto_install = (self.install || self.no_install).then_some(self.install);
-        Ok(SecretChange { auto_install, plugin, category })
+        Ok(UpdateSecretRequest { auto_install, plugin, category })
     }
 }

@@ -12,7 +12,7 @@ use super::progress::ProgressIndicator;
 use super::set::warn;
 use super::table::TextTable;
 use super::{CliContext, connect, env_file, files, input};
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, check};
 use crate::process::Exit;
@@ -196,8 +196,11 @@ async fn planned(
 /// Another secret of the same scope that is exported under the same name.
 async fn collision(deposits: &mut DepositClient, wanted: &DepositSpec) -> Result<Option<String>, CliError> {
     let env = wanted.exported();
-    let filter =
-        SecretFilter { name: Some(env.to_string()), scope: Some(wanted.scope), ..SecretFilter::default() };
+    let filter = SecretListFilter {
+        name: Some(env.to_string()),
+        scope: Some(wanted.scope),
+        ..SecretListFilter::default()
+    };
     let owner = deposits.identity().to_owned();
     let found = Client::secrets(&filter).all(deposits.client()).await?;
     let other = found.into_iter().find(|secret| {

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
 use crate::process::Exit;
-use crate::wire::{KeyslotView, NewKeyslot, UnlockSecret};
+use crate::wire::{AddKeyslotRequest, KeyslotView, UnlockText};
 
 /// Add, list and remove what unlocks the store (operator)
 #[derive(Debug, Subcommand)]
@@ -99,8 +99,8 @@ impl KeyslotAddArgs {
             }
             _ => (Some(input::new_passphrase(context, self.passphrase_file.as_deref())?), None),
         };
-        let secret = |text| UnlockSecret(inner(text));
-        let new = NewKeyslot {
+        let secret = |text| UnlockText(inner(text));
+        let new = AddKeyslotRequest {
             passphrase: passphrase.map(secret),
             key_file: key_file.map(secret),
             credential: self.credential,

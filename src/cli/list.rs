@@ -5,7 +5,7 @@ use clap::Args;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list};
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
@@ -42,7 +42,8 @@ impl ListArgs {
             _ => None,
         };
         let (q, plugin, category) = (self.text, self.plugin, self.category);
-        let pages = Client::secrets(&SecretFilter { q, scope, plugin, category, ..SecretFilter::default() });
+        let pages =
+            Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
         let shown = PagedList {
             json: self.json,
             limit: None,

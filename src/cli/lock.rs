@@ -8,7 +8,7 @@ use super::error::CommandResult;
 use super::{CliContext, connect, input};
 use crate::process::Exit;
 use crate::wire;
-use crate::wire::UnlockSecret;
+use crate::wire::UnlockText;
 
 /// Unlock the store, so that it answers boots (operator)
 #[derive(Debug, Args)]
@@ -30,13 +30,14 @@ impl UnlockArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::client(context)?;
         let secret = match &self.key_file {
-            Some(path) => {
-                wire::Unlock { passphrase: None, key_file: Some(UnlockSecret(inner(input::key_file(path)?))) }
-            }
+            Some(path) => wire::UnlockRequest {
+                passphrase: None,
+                key_file: Some(UnlockText(inner(input::key_file(path)?))),
+            },
             None => {
                 let text =
                     input::passphrase(context, self.passphrase_file.as_deref(), "Passphrase (hidden): ")?;
-                wire::Unlock { passphrase: Some(UnlockSecret(inner(text))), key_file: None }
+                wire::UnlockRequest { passphrase: Some(UnlockText(inner(text))), key_file: None }
             }
         };
         let unlocked = client.unlock(&secret).await?;

@@ -8,7 +8,7 @@ use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::domain::role::Role;
 use crate::process::Exit;
-use crate::wire::{MemberChange, MemberView, NewMember};
+use crate::wire::{CreateMemberRequest, MemberView, UpdateMemberRequest};
 
 /// Add, list and remove members, and change their roles
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ impl MemberCommand {
 
 impl MemberAddArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
-        let new = NewMember { name: self.name, role: self.role.into() };
+        let new = CreateMemberRequest { name: self.name, role: self.role.into() };
         let member = connect::client(context)?.create_member(&new).await?;
         told(context, self.json, &member, "added")?;
         context.output.note(format!("a token: dropsafe token new --for {}", member.name));
@@ -129,7 +129,7 @@ impl MemberListArgs {
 
 impl MemberRoleArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
-        let change = MemberChange { role: self.role.into() };
+        let change = UpdateMemberRequest { role: self.role.into() };
         let member = connect::client(context)?.change_member(&self.name, &change).await?;
         told(context, self.json, &member, "now has the role")?;
         Ok(Exit::Success)

@@ -7,7 +7,7 @@ use super::paged_list::PagedList;
 use super::{CliContext, connect, paged_list, table};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{NewOrg, OrgPolicyChange, OrgView};
+use crate::wire::{CreateOrgRequest, OrgView, UpdateOrgRequest};
 
 /// Make and list organizations (operator), and set the rules of yours (administrator)
 #[derive(Debug, Subcommand)]
@@ -70,7 +70,7 @@ impl OrgCommand {
 
 impl OrgCreateArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
-        let new = NewOrg { name: self.name, admin: self.admin };
+        let new = CreateOrgRequest { name: self.name, admin: self.admin };
         let made = connect::client(context)?.create_org(&new).await?;
         if self.json {
             context.output.json(&made)?;
@@ -100,7 +100,7 @@ fn row(org: OrgView) -> [String; 6] {
 
 impl OrgSetArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
-        let change = OrgPolicyChange {
+        let change = UpdateOrgRequest {
             shared_by_members: self.shared_by_members,
             hints: self.hints,
             variable_ceiling: self.variable_ceiling,

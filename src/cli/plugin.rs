@@ -8,7 +8,7 @@ use super::table::{TextTable, fields};
 use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{NeedView, PluginChange, PluginDeclaration, PluginView};
+use crate::wire::{DeclarePluginRequest, NeedView, PluginView, UpdatePluginRequest};
 
 /// Declare what plugins need, see what they lack, enable and disable them
 #[derive(Debug, Subcommand)]
@@ -108,16 +108,16 @@ impl PluginCommand {
             }
             Self::Set(set) => {
                 let PluginSetArgs { name, title, required, optional, json } = set;
-                let declaration = PluginDeclaration { title, required, optional, enabled: None };
+                let declaration = DeclarePluginRequest { title, required, optional, enabled: None };
                 let plugin = client.put_plugin(&name, &declaration).await?;
                 told(context, json, &plugin, "is declared")
             }
             Self::Enable(of) => {
-                let plugin = client.change_plugin(&of.name, &PluginChange { enabled: true }).await?;
+                let plugin = client.change_plugin(&of.name, &UpdatePluginRequest { enabled: true }).await?;
                 told(context, of.json, &plugin, "is enabled")
             }
             Self::Disable(of) => {
-                let plugin = client.change_plugin(&of.name, &PluginChange { enabled: false }).await?;
+                let plugin = client.change_plugin(&of.name, &UpdatePluginRequest { enabled: false }).await?;
                 told(context, of.json, &plugin, "is disabled")
             }
             Self::Remove(remove) => {

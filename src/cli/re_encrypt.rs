@@ -11,7 +11,7 @@ use super::selector::ScopeArgs;
 use super::{CliContext, connect, pinned_keys, selector};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::ReencryptProgress;
+use crate::wire::ReencryptView;
 
 /// Seal values again with fresh keys; the values and versions stay
 ///
@@ -94,7 +94,7 @@ impl ReencryptArgs {
     }
 }
 
-fn told(progress: &ReencryptProgress) -> String {
+fn told(progress: &ReencryptView) -> String {
     let generation = progress.generation;
     if !progress.running {
         return format!("everything is sealed under generation {generation}, and the old keys are gone");

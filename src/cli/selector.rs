@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::error::CliError;
-use crate::client::{Client, SecretFilter};
+use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
@@ -62,7 +62,7 @@ pub(crate) async fn find(client: &mut Client, name: &str, scope: &ScopeArgs) -> 
 
 /// Shared secrets, and private ones of `owner`, that have this name or are exported under it.
 async fn named(client: &mut Client, name: &str, owner: &str) -> Result<Vec<SecretView>, CliError> {
-    let filter = SecretFilter { name: Some(name.to_owned()), ..SecretFilter::default() };
+    let filter = SecretListFilter { name: Some(name.to_owned()), ..SecretListFilter::default() };
     let mut found = Client::secrets(&filter).all(client).await?;
     found.retain(|secret| secret.scope == ScopeKind::Shared || secret.owner.as_deref() == Some(owner));
     Ok(found)

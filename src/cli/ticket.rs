@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::domain::cidr::Cidr;
 use crate::domain::name::PluginName;
 use crate::process::Exit;
-use crate::wire::{NewTicket, TicketView};
+use crate::wire::{CreateTicketRequest, TicketView};
 
 /// Make, list and revoke boot tickets
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ impl TicketCreateArgs {
         Ok(Exit::Success)
     }
 
-    fn wanted(self) -> Result<NewTicket, CliError> {
+    fn wanted(self) -> Result<CreateTicketRequest, CliError> {
         for plugin in &self.plugin {
             named(PluginName::parse(plugin), "--plugin")?;
         }
@@ -112,7 +112,7 @@ impl TicketCreateArgs {
             Cidr::parse(source)
                 .map_err(|error| CliError::refused(error).during("--source").maybe_hint(error.hint()))?;
         }
-        Ok(NewTicket {
+        Ok(CreateTicketRequest {
             member: self.member,
             ttl_seconds: self.ttl.map(|ttl| ttl.as_secs()),
             uses: self.uses,

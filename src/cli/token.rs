@@ -9,7 +9,7 @@ use super::paged_list::PagedList;
 use super::{CliContext, connect, duration, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
-use crate::wire::{NewToken, TokenView};
+use crate::wire::{CreateTokenRequest, TokenView};
 
 /// Make, list and revoke member tokens
 #[derive(Debug, Subcommand)]
@@ -72,7 +72,7 @@ impl TokenCommand {
 impl TokenCreateArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
-        let new = NewToken { member: self.member, ttl_seconds, label: self.label };
+        let new = CreateTokenRequest { member: self.member, ttl_seconds, label: self.label };
         let made = connect::client(context)?.create_token(&new).await?;
         if self.json {
             context.output.json(&made)?;

@@ -4,13 +4,14 @@ use std::io;
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::list::{AuditFilter, Pages};
-use super::session::Client;
+use super::list::{AuditListFilter, Pages};
 use crate::wire::{
-    AuditEntryView, AuditVerification, KeyslotView, Lock, MemberChange, MemberView, NewKeyslot, NewMember,
-    NewOrg, NewTicket, NewToken, OrgCreated, OrgPolicyChange, OrgView, StatusView, TicketCreated, TicketView,
-    TokenCreated, TokenView, Unlock, UnlockedView, paths,
+    AddKeyslotRequest, AuditEntryView, AuditVerificationView, CreateMemberRequest, CreateOrgRequest,
+    CreateOrgResponse, CreateTicketRequest, CreateTicketResponse, CreateTokenRequest, CreateTokenResponse,
+    KeyslotView, LockResponse, MemberView, OrgView, StatusView, TicketView, TokenView, UnlockRequest,
+    UnlockResponse, UpdateMemberRequest, UpdateOrgRequest, paths,
 };
 
 /// Members, their tokens, and tickets.
@@ -26,7 +27,7 @@ impl Client {
     }
 
     /// A new member: `POST /v1/members`.
-    pub async fn create_member(&mut self, member: &NewMember) -> Result<MemberView, CallError> {
+    pub async fn create_member(&mut self, member: &CreateMemberRequest) -> Result<MemberView, CallError> {
         self.create(paths::MEMBERS.to_owned(), member).await
     }
 
@@ -34,7 +35,7 @@ impl Client {
     pub async fn change_member(
         &mut self,
         name: &str,
-        change: &MemberChange,
+        change: &UpdateMemberRequest,
     ) -> Result<MemberView, CallError> {
         self.write(Method::PATCH, paths::fill(paths::MEMBER, name), change, None).await
     }
@@ -50,7 +51,10 @@ impl Client {
     }
 
     /// A new token: `POST /v1/tokens`. The answer is the only time it is shown.
-    pub async fn create_token(&mut self, token: &NewToken) -> Result<TokenCreated, CallError> {
+    pub async fn create_token(
+        &mut self,
+        token: &CreateTokenRequest,
+    ) -> Result<CreateTokenResponse, CallError> {
         self.create(paths::TOKENS.to_owned(), token).await
     }
 
@@ -70,7 +74,10 @@ impl Client {
     }
 
     /// A new ticket: `POST /v1/tickets`. The answer is the only time it is shown.
-    pub async fn create_ticket(&mut self, ticket: &NewTicket) -> Result<TicketCreated, CallError> {
+    pub async fn create_ticket(
+        &mut self,
+        ticket: &CreateTicketRequest,
+    ) -> Result<CreateTicketResponse, CallError> {
         self.create(paths::TICKETS.to_owned(), ticket).await
     }
 
@@ -88,7 +95,7 @@ impl Client {
     }
 
     /// A new organization, by the operator: `POST /v1/orgs`.
-    pub async fn create_org(&mut self, org: &NewOrg) -> Result<OrgCreated, CallError> {
+    pub async fn create_org(&mut self, org: &CreateOrgRequest) -> Result<CreateOrgResponse, CallError> {
         self.create(paths::ORGS.to_owned(), org).await
     }
 
@@ -98,7 +105,7 @@ impl Client {
     }
 
     /// Another policy: `PATCH /v1/org`.
-    pub async fn change_org(&mut self, change: &OrgPolicyChange) -> Result<OrgView, CallError> {
+    pub async fn change_org(&mut self, change: &UpdateOrgRequest) -> Result<OrgView, CallError> {
         self.write(Method::PATCH, paths::ORG_SELF.to_owned(), change, None).await
     }
 }
@@ -111,12 +118,12 @@ impl Client {
     }
 
     /// Loads the release key: `POST /v1/unlock`.
-    pub async fn unlock(&mut self, secret: &Unlock) -> Result<UnlockedView, CallError> {
+    pub async fn unlock(&mut self, secret: &UnlockRequest) -> Result<UnlockResponse, CallError> {
         self.post(paths::UNLOCK.to_owned(), secret).await
     }
 
     /// Drops the release key: `POST /v1/lock`.
-    pub async fn lock(&mut self) -> Result<Lock, CallError> {
+    pub async fn lock(&mut self) -> Result<LockResponse, CallError> {
         self.post_nothing(paths::LOCK.to_owned()).await
     }
 
@@ -126,7 +133,7 @@ impl Client {
     }
 
     /// A new key slot: `POST /v1/keyslots`.
-    pub async fn add_keyslot(&mut self, slot: &NewKeyslot) -> Result<KeyslotView, CallError> {
+    pub async fn add_keyslot(&mut self, slot: &AddKeyslotRequest) -> Result<KeyslotView, CallError> {
         self.create(paths::KEYSLOTS.to_owned(), slot).await
     }
 
@@ -136,12 +143,12 @@ impl Client {
     }
 
     /// The audit trail, newest first: `GET /v1/audit`.
-    pub fn audit(filter: &AuditFilter) -> Pages<AuditEntryView> {
+    pub fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
         Pages::of(paths::AUDIT, &filter.pairs())
     }
 
     /// Whether the audit trail is whole: `GET /v1/audit/verify`. It reads all of it, so this may take minutes.
-    pub async fn verify_audit(&mut self) -> Result<AuditVerification, CallError> {
+    pub async fn verify_audit(&mut self) -> Result<AuditVerificationView, CallError> {
         self.get_slowly(paths::AUDIT_VERIFY.to_owned()).await
     }
 

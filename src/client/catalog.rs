@@ -4,12 +4,12 @@ use std::io;
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::list::{AuditFilter, Pages};
-use super::session::Client;
+use super::list::{AuditListFilter, Pages};
 use crate::wire::{
-    CategoryDeclaration, CategoryView, PluginChange, PluginDeclaration, PluginView, PresetView,
-    StatisticsView, paths,
+    CategoryView, DeclareCategoryRequest, DeclarePluginRequest, PluginView, PresetView, StatisticsView,
+    UpdatePluginRequest, paths,
 };
 
 impl Client {
@@ -27,7 +27,7 @@ impl Client {
     pub async fn put_plugin(
         &mut self,
         name: &str,
-        declaration: &PluginDeclaration,
+        declaration: &DeclarePluginRequest,
     ) -> Result<PluginView, CallError> {
         self.write(Method::PUT, paths::fill(paths::PLUGIN, name), declaration, None).await
     }
@@ -36,7 +36,7 @@ impl Client {
     pub async fn change_plugin(
         &mut self,
         name: &str,
-        change: &PluginChange,
+        change: &UpdatePluginRequest,
     ) -> Result<PluginView, CallError> {
         self.write(Method::PATCH, paths::fill(paths::PLUGIN, name), change, None).await
     }
@@ -55,7 +55,7 @@ impl Client {
     pub async fn put_category(
         &mut self,
         name: &str,
-        declaration: &CategoryDeclaration,
+        declaration: &DeclareCategoryRequest,
     ) -> Result<CategoryView, CallError> {
         self.write(Method::PUT, paths::fill(paths::CATEGORY, name), declaration, None).await
     }
@@ -70,7 +70,7 @@ impl Client {
         Pages::of(paths::PRESETS, &[]).in_one_page()
     }
 
-    /// Counts of the secrets that the caller may see: `GET /v1/statistics`.
+    /// WriteCounts of the secrets that the caller may see: `GET /v1/statistics`.
     pub async fn statistics(&mut self) -> Result<StatisticsView, CallError> {
         self.get(paths::STATISTICS.to_owned()).await
     }
@@ -79,7 +79,7 @@ impl Client {
     /// the first leaves a part behind.
     pub async fn export_audit(
         &mut self,
-        filter: &AuditFilter,
+        filter: &AuditListFilter,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {
         self.stream(paths::with_query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await

@@ -16,25 +16,25 @@ use rustls::ClientConfig;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::endpoint::{Endpoint, Host, Way};
-use super::error::{CallError, Outage, Refused, Step};
+use super::endpoint::{Endpoint, EndpointKind, Host};
+use super::error::{CallError, CallOutage, CallRefusal, CallStage};
 use super::roots::Roots;
-use super::stream::Stream;
-use super::tls::Trust;
+use super::stream::StoreStream;
+use super::tls::ServerTrust;
 use super::{resolve, tls};
 
 /// The head start of one address before the next is tried beside it (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// An endpoint with all that is needed to connect to it, made once and used for every try.
-pub(crate) struct Target {
+pub(crate) struct ConnectTarget {
     pub(crate) endpoint: Endpoint,
     pub(crate) to: String,
     tls: Option<Tls>,
 }
 
 struct Tls {
-    trust: Trust,
+    trust: ServerTrust,
     first: Arc<ClientConfig>,
     /// What the connections after the first are made with, and may resume.
     again: OnceLock<Arc<ClientConfig>>,
@@ -42,7 +42,7 @@ struct Tls {
 }
 
 impl Tls {
-    fn new(trust: Trust) -> Result<Self, Refused> {
+    fn new(trust: ServerTrust) -> Result<Self, CallRefusal> {
         let first = tls::config(&trust)?;
         Ok(Self { trust, first, again: OnceLock::new(), tried: AtomicBool::new(false) })
     }
@@ -55,60 +55,60 @@ impl Tls {
     }
 }
 
-impl Target {
+impl ConnectTarget {
     /// `roots` decides about a TLS server without a pin, and is asked for only then.
     pub(crate) fn new(
         endpoint: Endpoint,
         roots: impl FnOnce() -> Result<Roots, super::roots::RootsError>,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, CallRefusal> {
         let trust = match &endpoint.way {
-            Way::Tls { pin: Some(pin), .. } => Some(Trust::Pin(*pin)),
-            Way::Tls { pin: None, .. } => Some(Trust::Roots(roots()?)),
-            Way::Loopback { .. } | Way::Unix { .. } => None,
+            EndpointKind::Tls { pin: Some(pin), .. } => Some(ServerTrust::Pin(*pin)),
+            EndpointKind::Tls { pin: None, .. } => Some(ServerTrust::Roots(roots()?)),
+            EndpointKind::Loopback { .. } | EndpointKind::Unix { .. } => None,
         };
         let tls = trust.map(Tls::new).transpose()?;
         Ok(Self { to: endpoint.to_string(), endpoint, tls })
     }
 
     /// Connects within `limit`.
-    pub(crate) async fn connect(&self, limit: Duration) -> Result<Stream, CallError> {
-        let mut step = Step::Connecting;
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<StoreStream, CallError> {
+        let mut step = CallStage::Connecting;
         match tokio::time::timeout(limit, self.connect_by_steps(&mut step)).await {
             Ok(result) => result,
-            Err(_) => Err(Outage::Late { to: self.to.clone(), during: step }.into()),
+            Err(_) => Err(CallOutage::Late { to: self.to.clone(), during: step }.into()),
         }
     }
 
-    async fn connect_by_steps(&self, step: &mut Step) -> Result<Stream, CallError> {
+    async fn connect_by_steps(&self, step: &mut CallStage) -> Result<StoreStream, CallError> {
         match &self.endpoint.way {
-            Way::Unix { path } => match UnixStream::connect(path).await {
-                Ok(stream) => Ok(Stream::unix(stream)),
+            EndpointKind::Unix { path } => match UnixStream::connect(path).await {
+                Ok(stream) => Ok(StoreStream::unix(stream)),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    Err(Refused::SocketDenied { to: self.to.clone() }.into())
+                    Err(CallRefusal::SocketDenied { to: self.to.clone() }.into())
                 }
                 Err(error) => Err(self.unreachable(&error)),
             },
-            Way::Loopback { host, port } => Ok(Stream::tcp(self.tcp(host, *port, step).await?)),
-            Way::Tls { host, port, .. } => {
+            EndpointKind::Loopback { host, port } => Ok(StoreStream::tcp(self.tcp(host, *port, step).await?)),
+            EndpointKind::Tls { host, port, .. } => {
                 let tcp = self.tcp(host, *port, step).await?;
-                let Some(settings) = &self.tls else { return Err(Refused::NoTls.into()) };
-                *step = Step::Handshake;
+                let Some(settings) = &self.tls else { return Err(CallRefusal::NoTls.into()) };
+                *step = CallStage::Handshake;
                 let connector = TlsConnector::from(Arc::clone(settings.config()));
                 match connector.connect(host.server_name(), tcp).await {
-                    Ok(stream) => Ok(Stream::tls(stream)),
+                    Ok(stream) => Ok(StoreStream::tls(stream)),
                     Err(error) => Err(tls::judge(&error, &self.to, &settings.trust)),
                 }
             }
         }
     }
 
-    async fn tcp(&self, host: &Host, port: u16, step: &mut Step) -> Result<TcpStream, CallError> {
-        *step = Step::Resolving;
+    async fn tcp(&self, host: &Host, port: u16, step: &mut CallStage) -> Result<TcpStream, CallError> {
+        *step = CallStage::Resolving;
         let addresses = resolve::resolve(host, port).await;
         if addresses.is_empty() {
-            return Err(Outage::Name { to: self.to.clone() }.into());
+            return Err(CallOutage::Name { to: self.to.clone() }.into());
         }
-        *step = Step::Connecting;
+        *step = CallStage::Connecting;
         let stream = race(addresses).await.map_err(|error| self.unreachable(&error))?;
         // A request is one small write whose answer is waited for: nothing follows that could fill a segment. Without
         // it the exchange is only slower.
@@ -117,11 +117,11 @@ impl Target {
     }
 
     fn unreachable(&self, error: &io::Error) -> CallError {
-        Outage::Unreachable { to: self.to.clone(), why: error.kind() }.into()
+        CallOutage::Unreachable { to: self.to.clone(), why: error.kind() }.into()
     }
 }
 
-type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type ConnectAttempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// The first of `addresses` that connects. Each gets a head start; when one fails, the next begins at once.
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
@@ -129,7 +129,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
         return TcpStream::connect(only).await;
     }
     let mut waiting = addresses.into_iter();
-    let mut running: Vec<Attempt> = Vec::new();
+    let mut running: Vec<ConnectAttempt> = Vec::new();
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     loop {
         match waiting.next() {
@@ -147,7 +147,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 }
 
 /// What the first of `running` to end comes to; it is taken out.
-async fn first_done(running: &mut Vec<Attempt>) -> io::Result<TcpStream> {
+async fn first_done(running: &mut Vec<ConnectAttempt>) -> io::Result<TcpStream> {
     poll_fn(|cx| {
         let done =
             running.iter_mut().enumerate().find_map(|(index, attempt)| match attempt.as_mut().poll(cx) {

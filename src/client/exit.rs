@@ -1,8 +1,8 @@
 //! The exit code that a failed call ends a program with. The agent narrows it further (`agent::fetch`).
 
-use super::error::Refused;
+use super::error::CallRefusal;
 #[cfg(feature = "server")]
-use super::error::{CallError, Outage};
+use super::error::{CallError, CallOutage};
 use crate::process::Exit;
 use crate::wire::Code;
 
@@ -10,7 +10,7 @@ use crate::wire::Code;
 impl CallError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Outage(Outage::Status { problem: Some(problem), .. }) => {
+            Self::Outage(CallOutage::Status { problem: Some(problem), .. }) => {
                 from_code(problem.code).unwrap_or(Exit::Unreachable)
             }
             Self::Outage(_) => Exit::Unreachable,
@@ -19,7 +19,7 @@ impl CallError {
     }
 }
 
-impl Refused {
+impl CallRefusal {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Problem(problem) => match from_code(problem.code) {
@@ -32,7 +32,7 @@ impl Refused {
             Self::Endpoint(_) | Self::Roots(_) | Self::Request(_) => Exit::Configuration,
             Self::Sink(_) => Exit::CannotCreate,
             // No store has answered: a proxy, or a server of another kind.
-            Self::Status { .. } | Self::Redirect { .. } | Self::BadAnswer { .. } => Exit::Unreachable,
+            Self::Status { .. } | Self::Redirect { .. } | Self::BadResponse { .. } => Exit::Unreachable,
             // getrandom(2) blocks or fails early in a machine's life only.
             Self::NoRandomness => Exit::TryAgain,
             Self::NoTls => Exit::Internal,

@@ -4,18 +4,18 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
-use super::error::{AnswerFault, CallError, Refused};
-use super::session::Client;
+use super::api_client::Client;
+use super::error::{CallError, CallRefusal, ResponseFault};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::wire::{Page, paths};
+use crate::wire::{PageView, paths};
 
 /// The items asked for at once: the most that a store gives.
 const PAGE: usize = 500;
 
 /// Which secrets; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct SecretFilter {
+pub struct SecretListFilter {
     /// With exactly this name or exported name.
     pub name: Option<String>,
     /// With this in either, without regard to case.
@@ -34,7 +34,7 @@ pub struct SecretFilter {
 
 /// Which boots; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct BootFilter {
+pub struct BootListFilter {
     /// For this member.
     pub member: Option<String>,
     /// By the ticket with this id.
@@ -47,7 +47,7 @@ pub struct BootFilter {
 
 /// Which entries of the audit trail; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct AuditFilter {
+pub struct AuditListFilter {
     /// With this in the action's, actor's or target's name, without regard to case.
     pub q: Option<String>,
     /// Of this action, or of this kind of action (`secret`).
@@ -64,8 +64,8 @@ pub struct AuditFilter {
 ///
 /// ```
 /// # async fn names(client: &mut dropsafe::client::Client) -> Result<(), dropsafe::client::CallError> {
-/// # use dropsafe::client::{Client, SecretFilter};
-/// let mut secrets = Client::secrets(&SecretFilter::default());
+/// # use dropsafe::client::{Client, SecretListFilter};
+/// let mut secrets = Client::secrets(&SecretListFilter::default());
 /// while let Some(page) = secrets.next(client).await? {
 ///     for secret in page {
 ///         println!("{}", secret.name);
@@ -77,14 +77,14 @@ pub struct AuditFilter {
 #[derive(Debug)]
 pub struct Pages<T> {
     path: String,
-    cursor: Cursor,
+    cursor: PageCursor,
     /// Whether the list takes neither limit nor cursor: it is short by its nature.
     whole: bool,
     items: PhantomData<fn() -> T>,
 }
 
 #[derive(Debug)]
-enum Cursor {
+enum PageCursor {
     Start,
     At(String),
     End,
@@ -92,7 +92,7 @@ enum Cursor {
 
 impl<T: DeserializeOwned> Pages<T> {
     pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
-        Self { path: paths::with_query(path, filter), cursor: Cursor::Start, whole: false, items: PhantomData }
+        Self { path: paths::with_query(path, filter), cursor: PageCursor::Start, whole: false, items: PhantomData }
     }
 
     /// A list that comes in one page.
@@ -104,20 +104,20 @@ impl<T: DeserializeOwned> Pages<T> {
     pub async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
         let limit = PAGE.to_string();
         let path = match &self.cursor {
-            Cursor::Start if self.whole => self.path.clone(),
-            Cursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
-            Cursor::At(cursor) => paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
-            Cursor::End => return Ok(None),
+            PageCursor::Start if self.whole => self.path.clone(),
+            PageCursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
+            PageCursor::At(cursor) => paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
+            PageCursor::End => return Ok(None),
         };
-        let page: Page<T> = client.get(path).await?;
+        let page: PageView<T> = client.get(path).await?;
         self.cursor = match (page.next, &self.cursor) {
-            (None, _) => Cursor::End,
+            (None, _) => PageCursor::End,
             // It would go on for ever.
-            (Some(next), Cursor::At(before)) if next == *before => {
+            (Some(next), PageCursor::At(before)) if next == *before => {
                 let to = client.address().to_owned();
-                return Err(Refused::BadAnswer { to, why: AnswerFault::Unreadable }.into());
+                return Err(CallRefusal::BadResponse { to, why: ResponseFault::Unreadable }.into());
             }
-            (Some(next), _) => Cursor::At(next),
+            (Some(next), _) => PageCursor::At(next),
         };
         Ok(Some(page.items))
     }
@@ -144,7 +144,7 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 }
 
-impl SecretFilter {
+impl SecretListFilter {
     pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 7] {
         [
             ("name", self.name.as_deref()),
@@ -158,7 +158,7 @@ impl SecretFilter {
     }
 }
 
-impl BootFilter {
+impl BootListFilter {
     pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("member", self.member.as_deref()),
@@ -169,7 +169,7 @@ impl BootFilter {
     }
 }
 
-impl AuditFilter {
+impl AuditListFilter {
     pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("q", self.q.as_deref()),
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_query_holds_what_is_set_and_nothing_that_could_end_it() {
-        let filter = SecretFilter {
+        let filter = SecretListFilter {
             name: Some("a&b=c d#\r\n\u{e9}".into()),
             scope: Some(ScopeKind::Shared),
             ..<_>::default()
@@ -195,6 +195,6 @@ mod tests {
         let path = paths::with_query("/v1/secrets", &filter.pairs());
         assert_eq!(path, "/v1/secrets?name=a%26b%3Dc%20d%23%0D%0A%C3%A9&scope=shared");
         assert_eq!(paths::with_query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
-        assert_eq!(paths::with_query("/v1/boots", &BootFilter::default().pairs()), "/v1/boots");
+        assert_eq!(paths::with_query("/v1/boots", &BootListFilter::default().pairs()), "/v1/boots");
     }
 }

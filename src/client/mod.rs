@@ -8,19 +8,20 @@
 //! |---|---|
 //! | `endpoint` | an address, parsed |
 //! | `resolve`, `connect`, `stream` | from an address to bytes |
-//! | `tls`, `hybrid`, `roots` | which server is believed, and the key exchange |
-//! | `request`, `transport`, `answer` | one HTTP exchange, and what its answer means |
+//! | `tls`, `x25519_mlkem768`, `roots` | which server is believed, and the key exchange |
+//! | `request`, `transport`, `response` | one HTTP exchange, and what its answer means |
 //! | `error`, `exit` | outages and refusals, and the exit code of each |
-//! | `pace`, `retry` | waiting, and trying again until a deadline |
+//! | `timer`, `retry` | waiting, and trying again until a deadline |
 //! | `boot`, `probe` | the agent's calls |
-//! | `session`, `list` | a caller with a token: its connection, and lists by pages |
+//! | `api_client`, `list` | a caller with a token: its connection, and lists by pages |
 //! | `secrets`, `admin` | its calls |
 //! | `deposit` | sealing before sending |
 #![cfg(any(feature = "agent", feature = "server"))]
 
 #[cfg(feature = "server")]
 mod admin;
-mod answer;
+#[cfg(feature = "server")]
+mod api_client;
 mod boot;
 #[cfg(feature = "server")]
 mod catalog;
@@ -30,43 +31,42 @@ mod deposit;
 mod endpoint;
 mod error;
 mod exit;
-#[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
-mod hybrid;
 #[cfg(feature = "server")]
 mod list;
-mod pace;
 mod probe;
-#[cfg(all(test, feature = "server"))]
-mod rehearsal;
 mod request;
 mod resolve;
+mod response;
 mod retry;
 mod roots;
 #[cfg(feature = "server")]
 mod secrets;
-#[cfg(feature = "server")]
-mod session;
 mod stream;
+#[cfg(all(test, feature = "server"))]
+mod tests;
+mod timer;
 mod tls;
 mod transport;
+#[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
+mod x25519_mlkem768;
 
-pub use boot::{BootError, BootOptions, Session, boot, explain};
+#[cfg(feature = "server")]
+pub use api_client::Client;
+pub use boot::{BootCallError, BootOptions, BootSession, boot, explain};
 #[cfg(feature = "server")]
 pub use deposit::DepositError;
 #[cfg(feature = "server")]
 pub use deposit::Depositor;
 pub use endpoint::{Endpoint, EndpointError};
-pub use error::{AnswerFault, CallError, Distrust, Outage, Refused, Step, TlsFault};
+pub use error::{CallError, CallOutage, CallRefusal, CallStage, CertificateFault, ResponseFault, TlsFault};
 #[cfg(feature = "server")]
-pub use list::AuditFilter;
+pub use list::AuditListFilter;
 #[cfg(feature = "server")]
-pub use list::BootFilter;
+pub use list::BootListFilter;
 #[cfg(feature = "server")]
 pub use list::Pages;
 #[cfg(feature = "server")]
-pub use list::SecretFilter;
-pub use pace::{MachinePace, Pace};
-pub use probe::{Probe, Reached, probe};
+pub use list::SecretListFilter;
+pub use probe::{ProbeResult, ProbeSuccess, probe};
 pub use roots::RootsError;
-#[cfg(feature = "server")]
-pub use session::Client;
+pub use timer::{SystemTimer, Timer};

@@ -5,28 +5,28 @@ use std::time::Duration;
 use http::{Method, header};
 use jiff::fmt::rfc2822;
 
-use super::answer;
 use super::boot::{BootOptions, target};
-use super::connect::Target;
+use super::connect::ConnectTarget;
 use super::error::CallError;
-use super::pace::Pace;
-use super::transport::{Call, Connection};
+use super::response;
+use super::timer::Timer;
+use super::transport::{Connection, HttpRequest};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::paths;
 
 /// How one address did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub struct ProbeResult {
     /// The address as the ticket has it, without its pin.
     pub address: String,
     /// What came of it.
-    pub outcome: Result<Reached, CallError>,
+    pub outcome: Result<ProbeSuccess, CallError>,
 }
 
 /// An address that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct ProbeSuccess {
     /// From the first packet to the answer.
     pub took: Duration,
     /// The other side's clock, in whole seconds, when it told it.
@@ -34,7 +34,7 @@ pub struct Reached {
 }
 
 /// Tries each of the ticket's addresses once, with all checks of a boot but without its credential.
-pub async fn probe(ticket: &BootTicket, options: &BootOptions, pace: &mut impl Pace) -> Vec<Probe> {
+pub async fn probe(ticket: &BootTicket, options: &BootOptions, pace: &mut impl Timer) -> Vec<ProbeResult> {
     let mut probes = Vec::new();
     for url in ticket.urls() {
         let target = target(url, ticket, options.authorities.as_deref());
@@ -44,14 +44,18 @@ pub async fn probe(ticket: &BootTicket, options: &BootOptions, pace: &mut impl P
             Ok(target) => reach(&target, options.deadline, pace).await,
             Err(refused) => Err(refused.into()),
         };
-        probes.push(Probe { address, outcome });
+        probes.push(ProbeResult { address, outcome });
     }
     probes
 }
 
-async fn reach(target: &Target, limit: Duration, pace: &impl Pace) -> Result<Reached, CallError> {
+async fn reach(
+    target: &ConnectTarget,
+    limit: Duration,
+    pace: &impl Timer,
+) -> Result<ProbeSuccess, CallError> {
     let started = pace.now();
-    let call = Call {
+    let call = HttpRequest {
         method: Method::GET,
         path: paths::HEALTHZ.to_owned(),
         headers: Vec::new(),
@@ -62,9 +66,9 @@ async fn reach(target: &Target, limit: Duration, pace: &impl Pace) -> Result<Rea
     let left = limit.saturating_sub(pace.now().saturating_sub(started));
     let answer = connection.exchange(&call, left).await?;
     let took = pace.now().saturating_sub(started);
-    let answer = answer::succeeded(&target.to, answer)?;
+    let answer = response::succeeded(&target.to, answer)?;
     let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    Ok(Reached { took, clock: date.and_then(clock) })
+    Ok(ProbeSuccess { took, clock: date.and_then(clock) })
 }
 
 /// `Date` in the form that must be sent (RFC 9110, section 5.6.7), which is one of RFC 2822's.
@@ -83,16 +87,16 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::client::error::{Outage, Refused};
-    use crate::client::pace::MachinePace;
-    use crate::client::rehearsal::{Identity, Rehearsal, raw};
+    use crate::client::error::{CallOutage, CallRefusal};
+    use crate::client::tests::mock_server::{MockServer, TestCertificate, raw};
+    use crate::client::timer::SystemTimer;
     use crate::domain::credential::{Credential, CredentialKind};
 
     #[tokio::test]
     async fn every_address_is_told_of_and_none_gets_the_credential() {
         let healthy = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 2\r\n\r\n{}";
-        let server = Rehearsal::new(move |_, _| raw(healthy));
-        let (identity, other) = (Identity::named("localhost"), Identity::named("localhost"));
+        let server = MockServer::new(move |_, _| raw(healthy));
+        let (identity, other) = (TestCertificate::named("localhost"), TestCertificate::named("localhost"));
         let (good, wrong) = (server.on_tls(&identity).await, server.on_tls(&other).await);
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let urls = vec![
@@ -104,12 +108,12 @@ mod tests {
         let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
         let ticket = BootTicket::new(urls, Some(identity.pin()), credential).unwrap();
 
-        let probes = probe(&ticket, &BootOptions::default(), &mut MachinePace::start()).await;
+        let probes = probe(&ticket, &BootOptions::default(), &mut SystemTimer::start()).await;
         let reached = probes[0].outcome.as_ref().unwrap();
         assert_eq!(reached.clock, Some(Timestamp::from_millis(784_111_777_000)));
-        assert!(matches!(probes[1].outcome, Err(CallError::Refused(Refused::WrongPin { .. }))));
-        assert!(matches!(probes[2].outcome, Err(CallError::Outage(Outage::Unreachable { .. }))));
-        assert!(matches!(probes[3].outcome, Err(CallError::Refused(Refused::Endpoint(_)))));
+        assert!(matches!(probes[1].outcome, Err(CallError::Refused(CallRefusal::WrongPin { .. }))));
+        assert!(matches!(probes[2].outcome, Err(CallError::Outage(CallOutage::Unreachable { .. }))));
+        assert!(matches!(probes[3].outcome, Err(CallError::Refused(CallRefusal::Endpoint(_)))));
         assert!(!format!("{probes:?}").contains("word"));
         assert_eq!(server.asked().len(), 1);
         assert_eq!(server.asked()[0].header("authorization"), None);

@@ -56,11 +56,11 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
-    use crate::client::endpoint::{Endpoint, Way};
+    use crate::client::endpoint::{Endpoint, EndpointKind};
 
     fn host(text: &str) -> Host {
         match Endpoint::parse(&format!("https://{text}:1")).unwrap().way {
-            Way::Tls { host, .. } => host,
+            EndpointKind::Tls { host, .. } => host,
             _ => unreachable!(),
         }
     }

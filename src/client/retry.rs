@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::error::{CallError, Outage, Refused};
-use super::pace::Pace;
+use super::error::{CallError, CallOutage, CallRefusal};
+use super::timer::Timer;
 
 /// The wait after the first round; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// One try: which of the addresses, and how much time there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Try {
+pub(crate) struct RetryAttempt {
     /// Index of the address.
     pub(crate) address: usize,
     /// Until the deadline.
@@ -31,30 +31,30 @@ pub(crate) struct Try {
 
 /// Why a call that is tried again failed in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GaveUp {
-    Refused(Refused),
-    Deadline { last: Outage, tries: u32 },
+pub(crate) enum RetryError {
+    Refused(CallRefusal),
+    Deadline { last: CallOutage, tries: u32 },
 }
 
 /// Calls `attempt` with each of `addresses` (at least one) in turn, round after round, until it succeeds, is refused, or
-/// `deadline` (in `pace`'s time) has come. It is always called once.
-pub(crate) async fn until<T, P: Pace>(
+/// `deadline` (in `timer`'s time) has come. It is always called once.
+pub(crate) async fn until<T, P: Timer>(
     pace: &mut P,
     deadline: Duration,
     addresses: usize,
-    mut attempt: impl AsyncFnMut(&mut P, Try) -> Result<T, CallError>,
-) -> Result<T, GaveUp> {
+    mut attempt: impl AsyncFnMut(&mut P, RetryAttempt) -> Result<T, CallError>,
+) -> Result<T, RetryError> {
     let last_try = LAST_TRY.min(deadline.saturating_sub(pace.now()) / 4);
-    let mut round = Round::first();
+    let mut round = BackoffRound::first();
     let mut tries = 0;
     let started = pace.now();
     let mut told = String::new();
     loop {
         for address in 0..addresses.max(1) {
             let remaining = deadline.saturating_sub(pace.now());
-            let outage = match attempt(pace, Try { address, remaining }).await {
+            let outage = match attempt(pace, RetryAttempt { address, remaining }).await {
                 Ok(done) => return Ok(done),
-                Err(CallError::Refused(refused)) => return Err(GaveUp::Refused(refused)),
+                Err(CallError::Refused(refused)) => return Err(RetryError::Refused(refused)),
                 Err(CallError::Outage(outage)) => outage,
             };
             tries += 1;
@@ -62,13 +62,13 @@ pub(crate) async fn until<T, P: Pace>(
 
             let remaining = deadline.saturating_sub(pace.now());
             if remaining.is_zero() {
-                return Err(GaveUp::Deadline { last: outage, tries });
+                return Err(RetryError::Deadline { last: outage, tries });
             }
             if address + 1 < addresses {
                 continue;
             }
             let Some(room) = remaining.checked_sub(last_try).filter(|room| !room.is_zero()) else {
-                return Err(GaveUp::Deadline { last: outage, tries });
+                return Err(RetryError::Deadline { last: outage, tries });
             };
             let why = outage.to_string();
             if pace.now().saturating_sub(started) >= TOLD_AFTER && why != told {
@@ -83,13 +83,13 @@ pub(crate) async fn until<T, P: Pace>(
 }
 
 /// What decides the wait after a round.
-struct Round {
+struct BackoffRound {
     backoff: Duration,
     /// The shortest wait that an address asked for: the next round may begin as soon as one of them is willing.
     asked: Option<Duration>,
 }
 
-impl Round {
+impl BackoffRound {
     fn first() -> Self {
         Self { backoff: FIRST_WAIT, asked: None }
     }
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    impl Pace for Fake {
+    impl Timer for Fake {
         fn now(&self) -> Duration {
             self.now
         }
@@ -152,7 +152,7 @@ mod tests {
 
     fn busy(retry_after: Option<u64>) -> CallError {
         let retry_after = retry_after.map(Duration::from_secs);
-        Outage::Status { to: "store".into(), status: 503, problem: None, retry_after }.into()
+        CallOutage::Status { to: "store".into(), status: 503, problem: None, retry_after }.into()
     }
 
     const DEADLINE: Duration = Duration::from_secs(30);
@@ -166,7 +166,7 @@ mod tests {
             Err::<(), _>(busy(None))
         })
         .await;
-        assert!(matches!(result, Err(GaveUp::Deadline { tries: 12, .. })), "{result:?}");
+        assert!(matches!(result, Err(RetryError::Deadline { tries: 12, .. })), "{result:?}");
         assert_eq!(pace.slept[..7], [100, 200, 400, 800, 1600, 3200, 5000]);
         assert_eq!(at.last(), Some(&29_500));
     }
@@ -188,7 +188,7 @@ mod tests {
         })
         .await;
         assert_eq!(pace.slept, [7_000, 22_500]);
-        assert!(matches!(result, Err(GaveUp::Deadline { tries: 3, .. })));
+        assert!(matches!(result, Err(RetryError::Deadline { tries: 3, .. })));
     }
 
     #[tokio::test]
@@ -202,7 +202,7 @@ mod tests {
     async fn the_addresses_are_tried_in_turn_without_a_wait_between_them() {
         let mut pace = Fake::new(0);
         let mut order = Vec::new();
-        let result = until(&mut pace, DEADLINE, 3, async |pace: &mut Fake, this: Try| {
+        let result = until(&mut pace, DEADLINE, 3, async |pace: &mut Fake, this: RetryAttempt| {
             order.push(this.address);
             assert_eq!(this.remaining, DEADLINE - pace.now);
             // Two ask for a long time; the willing third decides.
@@ -218,10 +218,10 @@ mod tests {
     async fn a_refusal_ends_it_at_once() {
         let mut pace = Fake::new(0);
         let result = until(&mut pace, DEADLINE, 2, async |_: &mut Fake, _| {
-            Err::<(), _>(Refused::Redirect { to: "store".into(), status: 302 }.into())
+            Err::<(), _>(CallRefusal::Redirect { to: "store".into(), status: 302 }.into())
         })
         .await;
-        assert!(matches!(result, Err(GaveUp::Refused(Refused::Redirect { .. }))));
+        assert!(matches!(result, Err(RetryError::Refused(CallRefusal::Redirect { .. }))));
         assert!(pace.slept.is_empty());
     }
 
@@ -230,17 +230,17 @@ mod tests {
         let mut pace = Fake::new(0);
         let result =
             until(&mut pace, Duration::ZERO, 2, async |_: &mut Fake, _| Err::<(), _>(busy(None))).await;
-        assert!(matches!(result, Err(GaveUp::Deadline { tries: 1, .. })));
+        assert!(matches!(result, Err(RetryError::Deadline { tries: 1, .. })));
     }
 
     #[tokio::test]
     async fn a_try_that_takes_all_the_time_is_the_last() {
         let mut pace = Fake::new(0);
-        let result = until(&mut pace, DEADLINE, 1, async |pace: &mut Fake, this: Try| {
+        let result = until(&mut pace, DEADLINE, 1, async |pace: &mut Fake, this: RetryAttempt| {
             pace.now += this.remaining;
             Err::<(), _>(busy(None))
         })
         .await;
-        assert!(matches!(result, Err(GaveUp::Deadline { tries: 1, .. })));
+        assert!(matches!(result, Err(RetryError::Deadline { tries: 1, .. })));
     }
 }

@@ -2,22 +2,22 @@
 
 use http::Method;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::list::{BootFilter, Pages, SecretFilter};
-use super::session::Client;
+use super::list::{BootListFilter, Pages, SecretListFilter};
 use crate::wire::{
-    BootView, Deleted, DepositInfo, NewSecret, ReencryptProgress, Replacement, SecretChange, SecretView,
-    paths,
+    BootView, CreateSecretRequest, DeleteSecretResponse, DepositKeyView, ReencryptView, ReplaceSecretRequest,
+    SecretView, UpdateSecretRequest, paths,
 };
 
 impl Client {
     /// What sealing a deposit needs: `GET /v1/deposit-key`.
-    pub async fn deposit_info(&mut self) -> Result<DepositInfo, CallError> {
+    pub async fn deposit_info(&mut self) -> Result<DepositKeyView, CallError> {
         self.get(paths::DEPOSIT_KEY.to_owned()).await
     }
 
     /// Secrets that the caller may see: `GET /v1/secrets`.
-    pub fn secrets(filter: &SecretFilter) -> Pages<SecretView> {
+    pub fn secrets(filter: &SecretListFilter) -> Pages<SecretView> {
         Pages::of(paths::SECRETS, &filter.pairs())
     }
 
@@ -27,7 +27,7 @@ impl Client {
     }
 
     /// A new secret: `POST /v1/secrets`. For an encrypted one see [`super::Depositor::create`], which seals it first.
-    pub async fn create_secret(&mut self, secret: &NewSecret) -> Result<SecretView, CallError> {
+    pub async fn create_secret(&mut self, secret: &CreateSecretRequest) -> Result<SecretView, CallError> {
         self.create(paths::SECRETS.to_owned(), secret).await
     }
 
@@ -36,7 +36,7 @@ impl Client {
     pub async fn replace_secret(
         &mut self,
         id: &str,
-        replacement: &Replacement,
+        replacement: &ReplaceSecretRequest,
         if_version: Option<&str>,
     ) -> Result<SecretView, CallError> {
         self.write(Method::PUT, paths::fill(paths::SECRET, id), replacement, if_version).await
@@ -46,14 +46,18 @@ impl Client {
     pub async fn change_secret(
         &mut self,
         id: &str,
-        change: &SecretChange,
+        change: &UpdateSecretRequest,
         if_version: Option<&str>,
     ) -> Result<SecretView, CallError> {
         self.write(Method::PATCH, paths::fill(paths::SECRET, id), change, if_version).await
     }
 
     /// Deletes a secret and tells which boots still hold it: `DELETE /v1/secrets/{id}`.
-    pub async fn delete_secret(&mut self, id: &str, if_version: Option<&str>) -> Result<Deleted, CallError> {
+    pub async fn delete_secret(
+        &mut self,
+        id: &str,
+        if_version: Option<&str>,
+    ) -> Result<DeleteSecretResponse, CallError> {
         self.delete(paths::fill(paths::SECRET, id), if_version).await
     }
 
@@ -63,17 +67,17 @@ impl Client {
     }
 
     /// Starts the re-encryption of everything, or tells how far one is: `POST /v1/secrets/re-encrypt`.
-    pub async fn reencrypt_all(&mut self) -> Result<ReencryptProgress, CallError> {
+    pub async fn reencrypt_all(&mut self) -> Result<ReencryptView, CallError> {
         self.post_nothing(paths::REENCRYPT.to_owned()).await
     }
 
     /// How far the re-encryption of everything is: `GET /v1/secrets/re-encrypt`.
-    pub async fn reencrypt_progress(&mut self) -> Result<ReencryptProgress, CallError> {
+    pub async fn reencrypt_progress(&mut self) -> Result<ReencryptView, CallError> {
         self.get(paths::REENCRYPT.to_owned()).await
     }
 
     /// Boots, newest first: `GET /v1/boots`.
-    pub fn boots(filter: &BootFilter) -> Pages<BootView> {
+    pub fn boots(filter: &BootListFilter) -> Pages<BootView> {
         Pages::of(paths::BOOTS, &filter.pairs())
     }
 

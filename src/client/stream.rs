@@ -14,22 +14,22 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A connection of any kind.
-pub(crate) struct Stream {
-    inner: Inner,
-    written: Written,
+pub(crate) struct StoreStream {
+    inner: StreamKind,
+    written: WriteProgress,
 }
 
 /// How many bytes were written, and how many of them were flushed. One task writes; another handle only reads.
 #[derive(Clone, Default)]
-pub(crate) struct Written(Arc<Counts>);
+pub(crate) struct WriteProgress(Arc<WriteCounts>);
 
 #[derive(Default)]
-struct Counts {
+struct WriteCounts {
     written: AtomicU64,
     flushed: AtomicU64,
 }
 
-impl Written {
+impl WriteProgress {
     /// Bytes written so far.
     pub(crate) fn total(&self) -> u64 {
         self.0.written.load(Relaxed)
@@ -42,31 +42,31 @@ impl Written {
     }
 }
 
-enum Inner {
+enum StreamKind {
     Tls(Box<TlsStream<TcpStream>>),
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-impl Stream {
+impl StoreStream {
     pub(crate) fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self::new(Inner::Tls(Box::new(stream)))
+        Self::new(StreamKind::Tls(Box::new(stream)))
     }
 
     pub(crate) fn tcp(stream: TcpStream) -> Self {
-        Self::new(Inner::Tcp(stream))
+        Self::new(StreamKind::Tcp(stream))
     }
 
     pub(crate) fn unix(stream: UnixStream) -> Self {
-        Self::new(Inner::Unix(stream))
+        Self::new(StreamKind::Unix(stream))
     }
 
-    fn new(inner: Inner) -> Self {
-        Self { inner, written: Written::default() }
+    fn new(inner: StreamKind) -> Self {
+        Self { inner, written: WriteProgress::default() }
     }
 
     /// A handle that tells how far the writing is.
-    pub(crate) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> WriteProgress {
         self.written.clone()
     }
 
@@ -81,15 +81,15 @@ impl Stream {
 macro_rules! inner {
     ($self:ident, $stream:ident => $call:expr) => {
         match &mut $self.inner {
-            Inner::Tls($stream) => {
+            StreamKind::Tls($stream) => {
                 let $stream = Pin::new($stream.as_mut());
                 $call
             }
-            Inner::Tcp($stream) => {
+            StreamKind::Tcp($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }
-            Inner::Unix($stream) => {
+            StreamKind::Unix($stream) => {
                 let $stream = Pin::new($stream);
                 $call
             }
@@ -97,7 +97,7 @@ macro_rules! inner {
     };
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for StoreStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -107,7 +107,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for StoreStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = inner!(self, stream => stream.poll_write(cx, bytes));
         self.wrote(result)
@@ -124,9 +124,9 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.inner {
-            Inner::Tls(stream) => stream.is_write_vectored(),
-            Inner::Tcp(stream) => stream.is_write_vectored(),
-            Inner::Unix(stream) => stream.is_write_vectored(),
+            StreamKind::Tls(stream) => stream.is_write_vectored(),
+            StreamKind::Tcp(stream) => stream.is_write_vectored(),
+            StreamKind::Unix(stream) => stream.is_write_vectored(),
         }
     }
 

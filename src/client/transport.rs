@@ -16,9 +16,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
 
-use super::connect::Target;
-use super::error::{AnswerFault, CallError, Outage, Refused, Step};
-use super::stream::{Stream, Written};
+use super::connect::ConnectTarget;
+use super::error::{CallError, CallOutage, CallRefusal, CallStage, ResponseFault};
+use super::stream::{StoreStream, WriteProgress};
 use crate::crypto::memory::WipedBuffer;
 
 /// The most that the buffers of one connection hold of a head or of unread body.
@@ -29,7 +29,7 @@ const HEADERS: usize = 64;
 const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// A request.
-pub(crate) struct Call {
+pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     /// Path and query, of characters that need no escaping any more.
     pub(crate) path: String,
@@ -41,7 +41,7 @@ pub(crate) struct Call {
 }
 
 /// An answer, whatever its status.
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
@@ -52,25 +52,25 @@ pub(crate) struct Connection {
     to: String,
     authority: HeaderValue,
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Driver,
-    written: Written,
+    driver: ConnectionDriver,
+    written: WriteProgress,
 }
 
 impl Connection {
     /// Opens a connection within `limit`.
-    pub(crate) async fn open(target: &Target, limit: Duration) -> Result<Self, CallError> {
+    pub(crate) async fn open(target: &ConnectTarget, limit: Duration) -> Result<Self, CallError> {
         let stream = target.connect(limit).await?;
         let written = stream.written();
         let authority = HeaderValue::try_from(target.endpoint.authority())
-            .map_err(|_| Refused::Request("the address"))?;
+            .map_err(|_| CallRefusal::Request("the address"))?;
         let to = target.to.clone();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .max_headers(HEADERS)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|_| Outage::Broken { to: to.clone(), during: Step::Sending })?;
-        Ok(Self { to, authority, sender, driver: Driver(Some(connection)), written })
+            .map_err(|_| CallOutage::Broken { to: to.clone(), during: CallStage::Sending })?;
+        Ok(Self { to, authority, sender, driver: ConnectionDriver(Some(connection)), written })
     }
 
     /// Whether another exchange can be tried on it.
@@ -87,7 +87,11 @@ impl Connection {
     }
 
     /// Sends `call` and collects its answer within `limit`.
-    pub(crate) async fn exchange(&mut self, call: &Call, limit: Duration) -> Result<Answer, CallError> {
+    pub(crate) async fn exchange(
+        &mut self,
+        call: &HttpRequest,
+        limit: Duration,
+    ) -> Result<HttpResponse, CallError> {
         let before = self.written.total();
         let mut reading = false;
         let timed = tokio::time::timeout(limit, async {
@@ -97,7 +101,7 @@ impl Connection {
         })
         .await;
         timed.unwrap_or_else(|_| {
-            Err(self.late(if reading { Step::Reading } else { self.sent_beyond(before) }))
+            Err(self.late(if reading { CallStage::Reading } else { self.sent_beyond(before) }))
         })
     }
 
@@ -106,35 +110,35 @@ impl Connection {
     #[cfg(feature = "server")]
     pub(crate) async fn stream(
         &mut self,
-        call: &Call,
+        call: &HttpRequest,
         limit: Duration,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> Result<Answer, CallError> {
+    ) -> Result<HttpResponse, CallError> {
         let before = self.written.total();
         let timed = tokio::time::timeout(limit, self.respond(call)).await;
         let response = timed.unwrap_or_else(|_| Err(self.late(self.sent_beyond(before))))?;
         if !response.status().is_success() {
             let timed = tokio::time::timeout(limit, self.collect(response, call.limit)).await;
-            return timed.unwrap_or_else(|_| Err(self.late(Step::Reading)));
+            return timed.unwrap_or_else(|_| Err(self.late(CallStage::Reading)));
         }
         let (head, body) = response.into_parts();
         self.refuse_unbounded(&head.headers, &body)?;
         let mut body = pin!(body);
         loop {
             let timed = tokio::time::timeout(limit, self.drive(body.frame())).await;
-            let Some(frame) = timed.map_err(|_| self.late(Step::Reading))?? else { break };
-            let frame = frame.map_err(|error| self.judge(&error, Step::Reading))?;
+            let Some(frame) = timed.map_err(|_| self.late(CallStage::Reading))?? else { break };
+            let frame = frame.map_err(|error| self.judge(&error, CallStage::Reading))?;
             if let Some(data) = frame.data_ref() {
-                sink(data).map_err(|error| Refused::Sink(error.kind()))?;
+                sink(data).map_err(|error| CallRefusal::Sink(error.kind()))?;
             }
         }
-        Ok(Answer { status: head.status, headers: head.headers, body: Zeroizing::new(Vec::new()) })
+        Ok(HttpResponse { status: head.status, headers: head.headers, body: Zeroizing::new(Vec::new()) })
     }
 
     /// Sends `call` and does not wait for its answer: returns when all of it has gone to the kernel, or at `limit`. What has
     /// come in by then is read, since the kernel answers a close with unread bytes by a reset, which can destroy what was
     /// just sent.
-    pub(crate) async fn send_nowait(self, call: &Call, limit: Duration) {
+    pub(crate) async fn send_nowait(self, call: &HttpRequest, limit: Duration) {
         let Ok(request) = self.request(call) else { return };
         let before = self.written.total();
         let Self { mut sender, mut driver, written, .. } = self;
@@ -157,20 +161,20 @@ impl Connection {
         .await;
     }
 
-    async fn respond(&mut self, call: &Call) -> Result<Response<Incoming>, CallError> {
+    async fn respond(&mut self, call: &HttpRequest) -> Result<Response<Incoming>, CallError> {
         let request = self.request(call)?;
         let before = self.written.total();
         let response = self.sender.send_request(request);
         self.drive(response).await?.map_err(|error| self.judge(&error, self.sent_beyond(before)))
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Refused> {
+    fn request(&self, call: &HttpRequest) -> Result<Request<Full<Bytes>>, CallRefusal> {
         let body = call.body.clone().unwrap_or_default();
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(call.path.as_str())
             .body(Full::new(body))
-            .map_err(|_| Refused::Request("the path"))?;
+            .map_err(|_| CallRefusal::Request("the path"))?;
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.authority.clone());
         headers.insert(
@@ -191,32 +195,36 @@ impl Connection {
         Ok(request)
     }
 
-    async fn collect(&mut self, response: Response<Incoming>, limit: usize) -> Result<Answer, CallError> {
+    async fn collect(
+        &mut self,
+        response: Response<Incoming>,
+        limit: usize,
+    ) -> Result<HttpResponse, CallError> {
         let (head, body) = response.into_parts();
         self.refuse_unbounded(&head.headers, &body)?;
         let expected = body.size_hint().exact();
         if expected.is_some_and(|length| length > limit as u64) {
-            return Err(self.bad(AnswerFault::TooLarge));
+            return Err(self.bad(ResponseFault::TooLarge));
         }
         let capacity =
             expected.and_then(|length| usize::try_from(length).ok()).unwrap_or(FIRST_CAPACITY.min(limit));
         let mut collected = WipedBuffer::with_capacity(capacity);
         let mut body = pin!(body);
         while let Some(frame) = self.drive(body.frame()).await? {
-            let frame = frame.map_err(|error| self.judge(&error, Step::Reading))?;
+            let frame = frame.map_err(|error| self.judge(&error, CallStage::Reading))?;
             let Some(data) = frame.data_ref() else { continue };
             if collected.len() + data.len() > limit {
-                return Err(self.bad(AnswerFault::TooLarge));
+                return Err(self.bad(ResponseFault::TooLarge));
             }
             collected.append(data);
         }
-        Ok(Answer { status: head.status, headers: head.headers, body: collected.into_inner() })
+        Ok(HttpResponse { status: head.status, headers: head.headers, body: collected.into_inner() })
     }
 
     /// A body that ends where the connection ends could be cut short by anyone unnoticed.
     fn refuse_unbounded(&self, headers: &HeaderMap, body: &Incoming) -> Result<(), CallError> {
         let bounded = body.size_hint().exact().is_some() || headers.contains_key(header::TRANSFER_ENCODING);
-        if bounded { Ok(()) } else { Err(self.bad(AnswerFault::Unbounded)) }
+        if bounded { Ok(()) } else { Err(self.bad(ResponseFault::Unbounded)) }
     }
 
     /// Runs `future`, which waits for something of this connection, and moves the connection's bytes meanwhile.
@@ -233,33 +241,33 @@ impl Connection {
             }
         })
         .await;
-        output.ok_or_else(|| Outage::Broken { to: self.to.clone(), during: Step::Waiting }.into())
+        output.ok_or_else(|| CallOutage::Broken { to: self.to.clone(), during: CallStage::Waiting }.into())
     }
 
-    fn sent_beyond(&self, before: u64) -> Step {
-        if self.written.total() > before { Step::Waiting } else { Step::Sending }
+    fn sent_beyond(&self, before: u64) -> CallStage {
+        if self.written.total() > before { CallStage::Waiting } else { CallStage::Sending }
     }
 
-    fn late(&self, during: Step) -> CallError {
-        Outage::Late { to: self.to.clone(), during }.into()
+    fn late(&self, during: CallStage) -> CallError {
+        CallOutage::Late { to: self.to.clone(), during }.into()
     }
 
-    fn judge(&self, error: &hyper::Error, during: Step) -> CallError {
+    fn judge(&self, error: &hyper::Error, during: CallStage) -> CallError {
         if error.is_parse() {
-            return self.bad(AnswerFault::NotHttp);
+            return self.bad(ResponseFault::NotHttp);
         }
-        Outage::Broken { to: self.to.clone(), during }.into()
+        CallOutage::Broken { to: self.to.clone(), during }.into()
     }
 
-    fn bad(&self, why: AnswerFault) -> CallError {
-        Refused::BadAnswer { to: self.to.clone(), why }.into()
+    fn bad(&self, why: ResponseFault) -> CallError {
+        CallRefusal::BadResponse { to: self.to.clone(), why }.into()
     }
 }
 
 /// hyper's half that moves the bytes; none when it has ended.
-struct Driver(Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>);
+struct ConnectionDriver(Option<http1::Connection<TokioIo<StoreStream>, Full<Bytes>>>);
 
-impl Driver {
+impl ConnectionDriver {
     fn turn(&mut self, cx: &mut Context<'_>) {
         let ended = self.0.as_mut().is_some_and(|connection| Pin::new(connection).poll(cx).is_ready());
         if ended {

@@ -22,7 +22,7 @@ pub type Nonce = [u8; NONCE_LEN];
 /// The ciphertext, its nonce or what it is bound to has changed, or the key is another one. Which of them is unknowable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the sealed data does not open: it was damaged, moved or sealed under another key")]
-pub struct Unopenable;
+pub struct DecryptError;
 
 /// Encrypts `plaintext`; the answer is [`TAG_LEN`] bytes longer.
 pub fn seal(key: &Key32, nonce: &Nonce, aad: &Aad, plaintext: &[u8]) -> Vec<u8> {
@@ -30,7 +30,7 @@ pub fn seal(key: &Key32, nonce: &Nonce, aad: &Aad, plaintext: &[u8]) -> Vec<u8> 
 }
 
 /// Opens what [`seal`] made of the same key, nonce and associated data.
-pub fn open(key: &Key32, nonce: &Nonce, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, Unopenable> {
+pub fn open(key: &Key32, nonce: &Nonce, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, DecryptError> {
     open_bytes(key, nonce, aad.as_bytes(), sealed)
 }
 
@@ -52,8 +52,8 @@ pub fn seal_after(out: &mut Vec<u8>, key: &Key32, aad: &Aad, plaintext: &[u8], r
 }
 
 /// Opens what [`seal_prefixed`] made.
-pub fn open_prefixed(key: &Key32, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, Unopenable> {
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unopenable)?;
+pub fn open_prefixed(key: &Key32, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, DecryptError> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(DecryptError)?;
     open(key, nonce, aad, sealed)
 }
 
@@ -69,9 +69,9 @@ pub(crate) fn open_bytes(
     nonce: &Nonce,
     aad: &[u8],
     sealed: &[u8],
-) -> Result<SecretBytes, Unopenable> {
+) -> Result<SecretBytes, DecryptError> {
     let mut out = SecretBytes::new(sealed.to_vec());
-    cipher(key).decrypt_in_place(&XNonce::from(*nonce), aad, &mut *out).map_err(|_| Unopenable)?;
+    cipher(key).decrypt_in_place(&XNonce::from(*nonce), aad, &mut *out).map_err(|_| DecryptError)?;
     Ok(out)
 }
 

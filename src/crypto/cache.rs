@@ -5,7 +5,7 @@
 //! which in `bound_to`.
 
 use super::aad::Aad;
-use super::aead::Unopenable;
+use super::aead::DecryptError;
 use super::memory::Key32;
 use super::random::Random;
 use super::{SecretBytes, aead, kdf};
@@ -23,6 +23,6 @@ pub fn seal(key: &Key32, bound_to: &[&[u8]], blob: &[u8], rng: &mut dyn Random) 
 }
 
 /// Opens what [`seal`] made.
-pub fn open(key: &Key32, bound_to: &[&[u8]], sealed: &[u8]) -> Result<SecretBytes, Unopenable> {
+pub fn open(key: &Key32, bound_to: &[&[u8]], sealed: &[u8]) -> Result<SecretBytes, DecryptError> {
     aead::open_prefixed(key, &Aad::new(LABEL).list(bound_to), sealed)
 }

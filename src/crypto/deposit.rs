@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::aad::Aad;
 use super::memory::Key32;
 use super::random::Random;
-use super::{hybrid, kdf, serial};
+use super::{hpke, kdf, serial};
 
 /// Seals values of one generation. Public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl DepositKey {
     /// What a depositor pins: `sha256/` and base64 of a digest of suite, generation and key.
     pub fn fingerprint(&self) -> String {
         let named = Aad::new("dropsafe deposit key v1")
-            .part(&hybrid::X25519.to_be_bytes())
+            .part(&hpke::X25519.to_be_bytes())
             .number(self.generation)
             .part(&self.public);
         format!("sha256/{}", BASE64URL_NOPAD.encode(&Sha256::digest(named.as_bytes())))
@@ -68,7 +68,7 @@ impl ReleaseKey {
     /// From the private key, any 32 bytes (RFC 7748 clamps them when they are used).
     pub fn from_parts(generation: u32, secret: Key32) -> Self {
         let settled = kdf::derive(&secret, &Aad::new("dropsafe settling key v1").number(generation));
-        let public = hybrid::public_half(&secret);
+        let public = hpke::public_half(&secret);
         Self { secret, settled, deposit: DepositKey { generation, public } }
     }
 

@@ -11,7 +11,7 @@
 //! | [`memory`] | where keys live: locked, wiped, kept out of core dumps |
 //! | [`random`] | the kernel's randomness |
 //! | [`cache`] | the agent's outage cache, under its ticket |
-//! | `hybrid` | encryption to a public key |
+//! | `hpke` | encryption to a public key |
 //! | `record` | every record of the store, and keyed hashes |
 //! | `deposit`, `value` | the deposit and release keys, and values sealed to them |
 //! | `ring`, `slot`, `slots` | the release keys of all generations, and what unlocks them |
@@ -25,11 +25,9 @@ pub mod memory;
 pub mod random;
 
 #[cfg(feature = "server")]
-mod context;
-#[cfg(feature = "server")]
 pub mod deposit;
 #[cfg(feature = "server")]
-pub mod hybrid;
+pub mod hpke;
 #[cfg(feature = "server")]
 pub mod keyfile;
 #[cfg(feature = "server")]
@@ -48,11 +46,7 @@ pub mod slots;
 pub mod value;
 
 #[cfg(all(test, feature = "server"))]
-mod formats;
-#[cfg(all(test, feature = "server"))]
-mod tampering;
-#[cfg(all(test, feature = "server"))]
-mod vectors;
+mod tests;
 
 /// Plaintext of a value, wiped when dropped.
 pub type SecretBytes = zeroize::Zeroizing<Vec<u8>>;

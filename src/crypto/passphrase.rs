@@ -45,7 +45,7 @@ pub struct EmptyPassphrase;
 /// What a derivation costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Params {
+pub struct Argon2Params {
     /// KiB of memory.
     memory_kib: u32,
     /// Passes over it.
@@ -54,17 +54,17 @@ pub struct Params {
     lanes: u32,
 }
 
-impl Params {
+impl Argon2Params {
     /// RFC 9106's second recommended set: 64 MiB, 3 passes, 4 lanes. The least that a slot is created with.
     pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 4 };
     /// The most that a slot may ask for: 1 GiB, 16 passes, 16 lanes.
     pub const MOST: Self = Self { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
 
-    /// Parameters for a slot that is kept, no weaker in any of the three than [`Params::DEFAULT`].
-    pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, ParamsError> {
+    /// Parameters for a slot that is kept, no weaker in any of the three than [`Argon2Params::DEFAULT`].
+    pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, Argon2ParamsError> {
         let params = Self { memory_kib, passes, lanes };
         if !Self::DEFAULT.no_more_than(params) {
-            return Err(ParamsError::TooWeak);
+            return Err(Argon2ParamsError::TooWeak);
         }
         params.within_caps()
     }
@@ -80,8 +80,8 @@ impl Params {
         (self.memory_kib, self.passes, self.lanes)
     }
 
-    fn within_caps(self) -> Result<Self, ParamsError> {
-        if self.no_more_than(Self::MOST) { Ok(self) } else { Err(ParamsError::TooCostly) }
+    fn within_caps(self) -> Result<Self, Argon2ParamsError> {
+        if self.no_more_than(Self::MOST) { Ok(self) } else { Err(Argon2ParamsError::TooCostly) }
     }
 
     fn no_more_than(self, other: Self) -> bool {
@@ -89,7 +89,7 @@ impl Params {
     }
 }
 
-impl Default for Params {
+impl Default for Argon2Params {
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -97,7 +97,7 @@ impl Default for Params {
 
 /// Parameters outside their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParamsError {
+pub enum Argon2ParamsError {
     /// Below the floor.
     #[error("the parameters are weaker than 64 MiB, 3 passes and 4 lanes")]
     TooWeak,
@@ -118,7 +118,7 @@ pub enum DeriveError {
 }
 
 /// The key of a passphrase. Waits while [`AT_ONCE`] others are being derived.
-pub(crate) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Params) -> Result<Key32, DeriveError> {
+pub(crate) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Argon2Params) -> Result<Key32, DeriveError> {
     let (memory_kib, passes, lanes) = params.within_caps().map_err(|_| DeriveError::Params)?.costs();
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| DeriveError::Params)?;
     let _permit = Permit::wait();
@@ -170,16 +170,16 @@ mod tests {
 
     #[test]
     fn new_parameters_have_a_floor_and_caps() {
-        let (memory, passes, lanes) = Params::DEFAULT.costs();
+        let (memory, passes, lanes) = Argon2Params::DEFAULT.costs();
         assert_eq!((memory, passes, lanes), (65_536, 3, 4));
-        assert_eq!(Params::new(memory, passes, lanes), Ok(Params::DEFAULT));
+        assert_eq!(Argon2Params::new(memory, passes, lanes), Ok(Argon2Params::DEFAULT));
         for (memory, passes, lanes) in [(memory - 1, 3, 4), (memory, 2, 4), (memory, 3, 3)] {
-            assert_eq!(Params::new(memory, passes, lanes), Err(ParamsError::TooWeak));
+            assert_eq!(Argon2Params::new(memory, passes, lanes), Err(Argon2ParamsError::TooWeak));
         }
-        let (memory, passes, lanes) = Params::MOST.costs();
-        assert_eq!(Params::new(memory, passes, lanes), Ok(Params::MOST));
+        let (memory, passes, lanes) = Argon2Params::MOST.costs();
+        assert_eq!(Argon2Params::new(memory, passes, lanes), Ok(Argon2Params::MOST));
         for (memory, passes, lanes) in [(memory + 1, 16, 16), (memory, 17, 16), (memory, 16, 17)] {
-            assert_eq!(Params::new(memory, passes, lanes), Err(ParamsError::TooCostly));
+            assert_eq!(Argon2Params::new(memory, passes, lanes), Err(Argon2ParamsError::TooCostly));
         }
     }
 
@@ -195,7 +195,7 @@ mod tests {
             (8, 1, 0),
             (8, 1, 2),
         ] {
-            let params = Params { memory_kib, passes, lanes };
+            let params = Argon2Params { memory_kib, passes, lanes };
             assert_eq!(derive(b"passphrase", &[0; 16], params).map(drop), Err(DeriveError::Params));
         }
     }

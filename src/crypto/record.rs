@@ -8,7 +8,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::aad::Aad;
-use super::aead::Unopenable;
+use super::aead::DecryptError;
 use super::keyfile::{KeyFileError, Purpose};
 use super::memory::Key32;
 use super::random::Random;
@@ -62,7 +62,7 @@ impl RecordKey {
         match sealed.split_first() {
             Some((&FORMAT, sealed)) => Ok(aead::open_prefixed(&self.records, &place(kv_key), sealed)?),
             Some((&format, _)) => Err(OpenRecordError::Format(format)),
-            None => Err(OpenRecordError::Damaged(Unopenable)),
+            None => Err(OpenRecordError::Damaged(DecryptError)),
         }
     }
 
@@ -91,7 +91,7 @@ impl RecordKey {
 pub enum OpenRecordError {
     /// Changed, moved from another key, or of another record key.
     #[error("the record does not open: it was damaged, moved or sealed under another record key")]
-    Damaged(#[from] Unopenable),
+    Damaged(#[from] DecryptError),
     /// Written by a later version, or not a record.
     #[error("the record has the unknown format {0}")]
     Format(u8),
@@ -133,9 +133,9 @@ mod tests {
         let again = RecordKey::from_text(&text).unwrap();
         let sealed = key.seal_record(b"s/1", b"record", &mut Kernel);
         assert_eq!(*again.open_record(b"s/1", &sealed).unwrap(), b"record");
-        assert_eq!(again.open_record(b"s/2", &sealed), Err(OpenRecordError::Damaged(Unopenable)));
+        assert_eq!(again.open_record(b"s/2", &sealed), Err(OpenRecordError::Damaged(DecryptError)));
         let (stranger, _) = RecordKey::generate(&mut Kernel);
-        assert_eq!(stranger.open_record(b"s/1", &sealed), Err(OpenRecordError::Damaged(Unopenable)));
+        assert_eq!(stranger.open_record(b"s/1", &sealed), Err(OpenRecordError::Damaged(DecryptError)));
         assert_ne!(sealed, key.seal_record(b"s/1", b"record", &mut Kernel));
     }
 
@@ -143,7 +143,7 @@ mod tests {
     fn an_unknown_format_is_named() {
         let (key, _) = RecordKey::generate(&mut Kernel);
         assert_eq!(key.open_record(b"s/1", &[2, 0, 0]), Err(OpenRecordError::Format(2)));
-        assert_eq!(key.open_record(b"s/1", &[]), Err(OpenRecordError::Damaged(Unopenable)));
+        assert_eq!(key.open_record(b"s/1", &[]), Err(OpenRecordError::Damaged(DecryptError)));
     }
 
     #[test]

@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::aad::Aad;
-use super::hybrid::SuiteId;
+use super::hpke::SuiteId;
 use super::keyfile::UnlockKey;
 use super::memory::Key32;
-use super::passphrase::{DeriveError, Params, Passphrase};
+use super::passphrase::{Argon2Params, DeriveError, Passphrase};
 use super::random::Random;
 use super::ring::{KeyRing, RingDamaged};
-use super::{hybrid, kdf, passphrase, random, serial};
+use super::{hpke, kdf, passphrase, random, serial};
 
 const LABEL: &str = "dropsafe key slot v1";
 
 /// What is presented to a slot.
 #[derive(Clone, Copy, Debug)]
-pub enum Secret<'a> {
+pub enum SlotSecret<'a> {
     /// What a person types.
     Passphrase(&'a Passphrase),
     /// A file of the operator's.
@@ -35,7 +35,7 @@ pub enum Secret<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
     /// A passphrase, through Argon2id with these parameters.
-    Passphrase(Params),
+    Passphrase(Argon2Params),
     /// A key file.
     KeyFile,
     /// A systemd credential. Any key file opens it too: only where it is kept differs.
@@ -56,7 +56,7 @@ impl SlotKind {
 /// One slot, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Slot {
+pub struct KeySlot {
     #[serde(with = "serial::bytes")]
     id: [u8; 16],
     kind: SlotKind,
@@ -83,27 +83,27 @@ pub struct Slot {
 pub fn create(
     ring: &KeyRing,
     id: &[u8; 16],
-    secret: Secret<'_>,
-    params: Params,
+    secret: SlotSecret<'_>,
+    params: Argon2Params,
     rng: &mut dyn Random,
-) -> Result<(Slot, KeyRing), DeriveError> {
-    let mut slot = Slot {
+) -> Result<(KeySlot, KeyRing), DeriveError> {
+    let mut slot = KeySlot {
         id: *id,
         kind: match secret {
-            Secret::Passphrase(_) => SlotKind::Passphrase(params),
-            Secret::KeyFile(_) => SlotKind::KeyFile,
-            Secret::Credential(_) => SlotKind::Credential,
+            SlotSecret::Passphrase(_) => SlotKind::Passphrase(params),
+            SlotSecret::KeyFile(_) => SlotKind::KeyFile,
+            SlotSecret::Credential(_) => SlotKind::Credential,
         },
         salt: random::array(rng),
-        ring: hybrid::public_half(ring.identity()),
-        suite: hybrid::X25519,
+        ring: hpke::public_half(ring.identity()),
+        suite: hpke::X25519,
         public: [0; 32],
         commitment: [0; 32],
         enc: Vec::new(),
         ct: Vec::new(),
     };
     if let Some(keys) = slot.derive(ring.store(), secret)? {
-        slot.public = hybrid::public_half(&keys.private);
+        slot.public = hpke::public_half(&keys.private);
         slot.commitment = *keys.commitment.expose();
     }
     let slot = slot.rewrapped(ring, rng);
@@ -111,7 +111,7 @@ pub fn create(
     Ok((slot, ring))
 }
 
-impl Slot {
+impl KeySlot {
     /// Its id.
     pub fn id(&self) -> &[u8; 16] {
         &self.id
@@ -131,10 +131,10 @@ impl Slot {
     pub(crate) fn open(
         &self,
         store: &[u8; 16],
-        secret: Secret<'_>,
-    ) -> Result<Option<(Key32, Opener)>, UnlockError> {
-        if self.suite != hybrid::X25519 {
-            return Err(UnlockError::UnknownSuite(self.suite));
+        secret: SlotSecret<'_>,
+    ) -> Result<Option<(Key32, Opener)>, KeySlotError> {
+        if self.suite != hpke::X25519 {
+            return Err(KeySlotError::UnknownSuite(self.suite));
         }
         let Some(keys) = self.derive(store, secret)? else { return Ok(None) };
         if !keys.commitment.is(&self.commitment) {
@@ -145,15 +145,14 @@ impl Slot {
     }
 
     /// The ring's root as it is wrapped now, by what opened this slot before.
-    pub(crate) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, UnlockError> {
-        if self.suite != hybrid::X25519 {
-            return Err(UnlockError::UnknownSuite(self.suite));
+    pub(crate) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, KeySlotError> {
+        if self.suite != hpke::X25519 {
+            return Err(KeySlotError::UnknownSuite(self.suite));
         }
         let aad = self.bind(store);
-        let root =
-            hybrid::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
-                .map_err(|_| UnlockError::Damaged)?;
-        let root = root.as_slice().try_into().map_err(|_| UnlockError::Damaged)?;
+        let root = hpke::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
+            .map_err(|_| KeySlotError::Damaged)?;
+        let root = root.as_slice().try_into().map_err(|_| KeySlotError::Damaged)?;
         Ok(Key32::copy_of(root))
     }
 
@@ -164,7 +163,7 @@ impl Slot {
     )]
     pub(crate) fn rewrapped(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
         let (aad, root) = (self.bind(ring.store()), ring.root().expose());
-        let sealed = hybrid::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
+        let sealed = hpke::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
             .expect("sealing to a key of our own");
         Self { enc: sealed.enc, ct: sealed.ct, ..self.clone() }
     }
@@ -175,16 +174,17 @@ impl Slot {
     }
 
     /// The keys that `secret` gives with this slot's parameters; none if it is of another kind.
-    fn derive(&self, store: &[u8; 16], secret: Secret<'_>) -> Result<Option<SlotKeys>, DeriveError> {
+    fn derive(&self, store: &[u8; 16], secret: SlotSecret<'_>) -> Result<Option<SlotKeys>, DeriveError> {
         let derived;
         let material = match (self.kind, secret) {
-            (SlotKind::Passphrase(params), Secret::Passphrase(passphrase)) => {
+            (SlotKind::Passphrase(params), SlotSecret::Passphrase(passphrase)) => {
                 derived = passphrase::derive(passphrase.expose(), &self.salt, params)?;
                 &derived
             }
-            (SlotKind::KeyFile | SlotKind::Credential, Secret::KeyFile(key) | Secret::Credential(key)) => {
-                key.key()
-            }
+            (
+                SlotKind::KeyFile | SlotKind::Credential,
+                SlotSecret::KeyFile(key) | SlotSecret::Credential(key),
+            ) => key.key(),
             _ => return Ok(None),
         };
         let subkey = |purpose: &str| {
@@ -244,7 +244,7 @@ struct SlotKeys {
 
 /// Why nothing was unlocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnlockError {
+pub enum KeySlotError {
     /// The secret is not that of any slot. Deliberately nothing more.
     #[error("no key slot opens with this passphrase or key")]
     Refused,

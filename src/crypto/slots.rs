@@ -3,29 +3,29 @@
 use serde::{Deserialize, Serialize};
 
 use super::ring::{KeyRing, SealedRing};
-use super::slot::{Opener, Secret, Slot, UnlockError};
+use super::slot::{KeySlot, KeySlotError, Opener, SlotSecret};
 
-/// The slots of a store: at least one, at most [`Slots::MOST`], each id once.
+/// The slots of a store: at least one, at most [`KeySlots::MOST`], each id once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "Vec<Slot>", try_from = "Vec<Slot>")]
-pub struct Slots(Vec<Slot>);
+#[serde(into = "Vec<KeySlot>", try_from = "Vec<KeySlot>")]
+pub struct KeySlots(Vec<KeySlot>);
 
-impl Slots {
+impl KeySlots {
     /// The most slots a store has: each that is tried with a wrong passphrase costs a derivation.
     pub const MOST: usize = 16;
 
     /// The first slot of a new store.
-    pub fn first(slot: Slot) -> Self {
+    pub fn first(slot: KeySlot) -> Self {
         Self(vec![slot])
     }
 
     /// In the order they were added.
-    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+    pub fn iter(&self) -> impl Iterator<Item = &KeySlot> {
         self.0.iter()
     }
 
     /// These slots and one more.
-    pub fn with(&self, slot: Slot) -> Result<Self, AddSlotError> {
+    pub fn with(&self, slot: KeySlot) -> Result<Self, AddSlotError> {
         if self.0.len() >= Self::MOST {
             return Err(AddSlotError::Full);
         }
@@ -38,7 +38,7 @@ impl Slots {
     /// These slots without one. It is no revocation: an old copy of the slot and of the ring still open with the old
     /// secret, and so does the present ring until it has a new generation ([`KeyRing::with_generation`]).
     pub fn without(&self, id: &[u8; 16]) -> Result<Self, RemoveSlotError> {
-        let left: Vec<Slot> = self.0.iter().filter(|slot| slot.id() != id).cloned().collect();
+        let left: Vec<KeySlot> = self.0.iter().filter(|slot| slot.id() != id).cloned().collect();
         match left.len() {
             0 => Err(RemoveSlotError::Last),
             len if len == self.0.len() => Err(RemoveSlotError::Unknown),
@@ -52,16 +52,16 @@ impl Slots {
         &self,
         store: &[u8; 16],
         ring: &SealedRing,
-        secret: Secret<'_>,
-    ) -> Result<Unlocked, UnlockError> {
+        secret: SlotSecret<'_>,
+    ) -> Result<UnlockedRing, KeySlotError> {
         // A damaged slot does not keep the others shut.
-        let mut failure = UnlockError::Refused;
+        let mut failure = KeySlotError::Refused;
         for slot in &self.0 {
             match slot.open(store, secret) {
-                Ok(Some(_)) if slot.ring() != ring.identity() => failure = UnlockError::Damaged,
+                Ok(Some(_)) if slot.ring() != ring.identity() => failure = KeySlotError::Damaged,
                 Ok(Some((root, opener))) => {
                     let ring = KeyRing::open(store, root, ring)?;
-                    return Ok(Unlocked { ring, slot: *slot.id(), opener });
+                    return Ok(UnlockedRing { ring, slot: *slot.id(), opener });
                 }
                 Ok(None) => {}
                 Err(error) => failure = error,
@@ -77,31 +77,31 @@ impl Slots {
         store: &[u8; 16],
         ring: &SealedRing,
         opener: &Opener,
-    ) -> Result<KeyRing, UnlockError> {
-        let slot = self.0.iter().find(|slot| slot.id() == opener.slot()).ok_or(UnlockError::Refused)?;
+    ) -> Result<KeyRing, KeySlotError> {
+        let slot = self.0.iter().find(|slot| slot.id() == opener.slot()).ok_or(KeySlotError::Refused)?;
         if slot.ring() != ring.identity() {
-            return Err(UnlockError::Damaged);
+            return Err(KeySlotError::Damaged);
         }
         Ok(KeyRing::open(store, slot.open_with(store, opener)?, ring)?)
     }
 
     /// These slots wrapped anew, in the same order.
-    pub(crate) fn replaced(&self, slots: Vec<Slot>) -> Self {
-        debug_assert!(slots.iter().map(Slot::id).eq(self.iter().map(Slot::id)));
+    pub(crate) fn replaced(&self, slots: Vec<KeySlot>) -> Self {
+        debug_assert!(slots.iter().map(KeySlot::id).eq(self.iter().map(KeySlot::id)));
         Self(slots)
     }
 }
 
-impl From<Slots> for Vec<Slot> {
-    fn from(slots: Slots) -> Self {
+impl From<KeySlots> for Vec<KeySlot> {
+    fn from(slots: KeySlots) -> Self {
         slots.0
     }
 }
 
-impl TryFrom<Vec<Slot>> for Slots {
+impl TryFrom<Vec<KeySlot>> for KeySlots {
     type Error = AddSlotError;
 
-    fn try_from(slots: Vec<Slot>) -> Result<Self, AddSlotError> {
+    fn try_from(slots: Vec<KeySlot>) -> Result<Self, AddSlotError> {
         let mut slots = slots.into_iter();
         let first = slots.next().map(Self::first).ok_or(AddSlotError::None)?;
         slots.try_fold(first, |slots, slot| slots.with(slot))
@@ -110,7 +110,7 @@ impl TryFrom<Vec<Slot>> for Slots {
 
 /// An unlocked ring and which slot did it.
 #[derive(Debug)]
-pub struct Unlocked {
+pub struct UnlockedRing {
     /// The release keys.
     pub ring: KeyRing,
     /// Id of the slot that opened.
@@ -122,7 +122,7 @@ pub struct Unlocked {
 /// Why a slot was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddSlotError {
-    /// There are [`Slots::MOST`] already.
+    /// There are [`KeySlots::MOST`] already.
     #[error("there are 16 key slots already")]
     Full,
     /// One with this id exists.
@@ -159,28 +159,28 @@ mod tests {
     use super::*;
     use crate::crypto::SecretBytes;
     use crate::crypto::keyfile::UnlockKey;
-    use crate::crypto::passphrase::{Params, Passphrase};
+    use crate::crypto::passphrase::{Argon2Params, Passphrase};
     use crate::crypto::random::Kernel;
     use crate::crypto::slot::{SlotKind, create};
 
     const STORE: [u8; 16] = [1; 16];
-    const CHEAP: Params = Params::for_throwaway_stores();
+    const CHEAP: Argon2Params = Argon2Params::for_throwaway_stores();
 
     fn passphrase(text: &str) -> Passphrase {
         Passphrase::new(SecretBytes::new(text.into())).unwrap()
     }
 
     /// A ring with one slot of each kind.
-    fn three_slots(passphrase: &Passphrase, file: &UnlockKey, credential: &UnlockKey) -> (Slots, KeyRing) {
+    fn three_slots(passphrase: &Passphrase, file: &UnlockKey, credential: &UnlockKey) -> (KeySlots, KeyRing) {
         let rng = &mut Kernel;
         let ring = KeyRing::create(&STORE, rng);
-        let (one, ring) = create(&ring, &[1; 16], Secret::Passphrase(passphrase), CHEAP, rng).unwrap();
-        let (two, ring) = create(&ring, &[2; 16], Secret::KeyFile(file), CHEAP, rng).unwrap();
-        let (three, ring) = create(&ring, &[3; 16], Secret::Credential(credential), CHEAP, rng).unwrap();
-        (Slots::first(one).with(two).unwrap().with(three).unwrap(), ring)
+        let (one, ring) = create(&ring, &[1; 16], SlotSecret::Passphrase(passphrase), CHEAP, rng).unwrap();
+        let (two, ring) = create(&ring, &[2; 16], SlotSecret::KeyFile(file), CHEAP, rng).unwrap();
+        let (three, ring) = create(&ring, &[3; 16], SlotSecret::Credential(credential), CHEAP, rng).unwrap();
+        (KeySlots::first(one).with(two).unwrap().with(three).unwrap(), ring)
     }
 
-    fn changed(slot: &Slot, field: &str, value: serde_json::Value) -> Slot {
+    fn changed(slot: &KeySlot, field: &str, value: serde_json::Value) -> KeySlot {
         let mut json = serde_json::to_value(slot).unwrap();
         json[field] = value;
         serde_json::from_value(json).unwrap()
@@ -192,13 +192,13 @@ mod tests {
             (passphrase("horse"), UnlockKey::generate(&mut Kernel), UnlockKey::generate(&mut Kernel));
         let (slots, ring) = three_slots(&passphrase, &file, &credential);
         let sealed = ring.seal(&mut Kernel);
-        let kinds: Vec<SlotKind> = slots.iter().map(Slot::kind).collect();
+        let kinds: Vec<SlotKind> = slots.iter().map(KeySlot::kind).collect();
         assert_eq!(kinds, [SlotKind::Passphrase(CHEAP), SlotKind::KeyFile, SlotKind::Credential]);
         for (secret, id) in [
-            (Secret::Passphrase(&passphrase), 1),
-            (Secret::KeyFile(&file), 2),
-            (Secret::Credential(&credential), 3),
-            (Secret::KeyFile(&credential), 3),
+            (SlotSecret::Passphrase(&passphrase), 1),
+            (SlotSecret::KeyFile(&file), 2),
+            (SlotSecret::Credential(&credential), 3),
+            (SlotSecret::KeyFile(&credential), 3),
         ] {
             let unlocked = slots.unlock(&STORE, &sealed, secret).unwrap();
             assert_eq!(unlocked.slot, [id; 16]);
@@ -215,20 +215,23 @@ mod tests {
         let other = UnlockKey::generate(&mut Kernel);
         let (near, far) = (passphrase("horse "), passphrase("battery"));
         for secret in [
-            Secret::Passphrase(&near),
-            Secret::Passphrase(&far),
-            Secret::KeyFile(&other),
-            Secret::Credential(&other),
+            SlotSecret::Passphrase(&near),
+            SlotSecret::Passphrase(&far),
+            SlotSecret::KeyFile(&other),
+            SlotSecret::Credential(&other),
         ] {
-            assert_eq!(slots.unlock(&STORE, &sealed, secret).unwrap_err(), UnlockError::Refused);
+            assert_eq!(slots.unlock(&STORE, &sealed, secret).unwrap_err(), KeySlotError::Refused);
         }
-        assert_eq!(UnlockError::Refused.to_string(), "no key slot opens with this passphrase or key");
+        assert_eq!(KeySlotError::Refused.to_string(), "no key slot opens with this passphrase or key");
         let (_, stranger) = three_slots(&passphrase("horse"), &file, &file);
         let strange = stranger.seal(&mut Kernel);
-        assert_eq!(slots.unlock(&STORE, &strange, Secret::KeyFile(&file)).unwrap_err(), UnlockError::Damaged);
         assert_eq!(
-            slots.unlock(&[2; 16], &sealed, Secret::KeyFile(&file)).unwrap_err(),
-            UnlockError::Refused
+            slots.unlock(&STORE, &strange, SlotSecret::KeyFile(&file)).unwrap_err(),
+            KeySlotError::Damaged
+        );
+        assert_eq!(
+            slots.unlock(&[2; 16], &sealed, SlotSecret::KeyFile(&file)).unwrap_err(),
+            KeySlotError::Refused
         );
     }
 
@@ -247,11 +250,12 @@ mod tests {
     fn a_stored_list_is_neither_empty_nor_too_long_nor_doubled() {
         let file = UnlockKey::generate(&mut Kernel);
         let ring = KeyRing::create(&STORE, &mut Kernel);
-        let slot = |id: u8| create(&ring, &[id; 16], Secret::KeyFile(&file), CHEAP, &mut Kernel).unwrap().0;
-        assert_eq!(Slots::try_from(vec![]), Err(AddSlotError::None));
-        assert_eq!(Slots::try_from(vec![slot(1), slot(1)]), Err(AddSlotError::Duplicate));
-        assert!(Slots::try_from((0..16).map(slot).collect::<Vec<_>>()).is_ok());
-        assert_eq!(Slots::try_from((0..17).map(slot).collect::<Vec<_>>()), Err(AddSlotError::Full));
+        let slot =
+            |id: u8| create(&ring, &[id; 16], SlotSecret::KeyFile(&file), CHEAP, &mut Kernel).unwrap().0;
+        assert_eq!(KeySlots::try_from(vec![]), Err(AddSlotError::None));
+        assert_eq!(KeySlots::try_from(vec![slot(1), slot(1)]), Err(AddSlotError::Duplicate));
+        assert!(KeySlots::try_from((0..16).map(slot).collect::<Vec<_>>()).is_ok());
+        assert_eq!(KeySlots::try_from((0..17).map(slot).collect::<Vec<_>>()), Err(AddSlotError::Full));
     }
 
     #[test]
@@ -259,9 +263,9 @@ mod tests {
         let (file, rng) = (UnlockKey::generate(&mut Kernel), &mut Kernel);
         let (slots, _) = three_slots(&passphrase("horse"), &file, &file);
         let evil = KeyRing::create(&STORE, rng);
-        let planted = Slots::first(slots.iter().nth(1).unwrap().rewrapped(&evil, rng));
-        let answer = planted.unlock(&STORE, &evil.seal(rng), Secret::KeyFile(&file)).unwrap_err();
-        assert_eq!(answer, UnlockError::Damaged);
+        let planted = KeySlots::first(slots.iter().nth(1).unwrap().rewrapped(&evil, rng));
+        let answer = planted.unlock(&STORE, &evil.seal(rng), SlotSecret::KeyFile(&file)).unwrap_err();
+        assert_eq!(answer, KeySlotError::Damaged);
     }
 
     #[test]
@@ -271,9 +275,9 @@ mod tests {
         slots.0[0] = changed(&slots.0[0], "suite", 0x647a.into());
         slots.0[1] = changed(&slots.0[1], "ct", "AAAA".into());
         let sealed = ring.seal(&mut Kernel);
-        assert_eq!(slots.unlock(&STORE, &sealed, Secret::KeyFile(&file)).unwrap().slot, [3; 16]);
-        let answer = slots.unlock(&STORE, &sealed, Secret::Passphrase(&passphrase("horse"))).unwrap_err();
-        assert_eq!(answer, UnlockError::UnknownSuite(0x647a));
+        assert_eq!(slots.unlock(&STORE, &sealed, SlotSecret::KeyFile(&file)).unwrap().slot, [3; 16]);
+        let answer = slots.unlock(&STORE, &sealed, SlotSecret::Passphrase(&passphrase("horse"))).unwrap_err();
+        assert_eq!(answer, KeySlotError::UnknownSuite(0x647a));
     }
 
     #[test]
@@ -282,7 +286,7 @@ mod tests {
         let (mut slots, ring) = three_slots(&passphrase("horse"), &file, &file);
         slots.0.truncate(2);
         slots.0[1] = changed(&slots.0[1], "kind", "credential".into());
-        let answer = slots.unlock(&STORE, &ring.seal(&mut Kernel), Secret::KeyFile(&file)).unwrap_err();
-        assert_eq!(answer, UnlockError::Refused);
+        let answer = slots.unlock(&STORE, &ring.seal(&mut Kernel), SlotSecret::KeyFile(&file)).unwrap_err();
+        assert_eq!(answer, KeySlotError::Refused);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The three names of one setting. A place where the setting cannot stand has an empty name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct SettingKey {
     /// On the command line, with its dashes: `--cache-max-age`.
     pub flag: &'static str,
     /// In the environment: `DROPSAFE_CACHE_MAX_AGE`.
@@ -16,7 +16,7 @@ pub struct Key {
 
 /// The exact place where something was found; it shows as what a person would search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A flag of the command line.
     Flag(&'static str),
     /// A variable of the environment.
@@ -36,7 +36,7 @@ pub enum Origin {
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => f.write_str(flag),
@@ -70,11 +70,12 @@ mod tests {
 
     #[test]
     fn origins_read_as_places() {
-        let line = |field: &str| Origin::Line { file: "/etc/a.yaml".into(), line: 4, field: field.into() };
+        let line =
+            |field: &str| SettingOrigin::Line { file: "/etc/a.yaml".into(), line: 4, field: field.into() };
         assert_eq!(line("deadline").to_string(), "/etc/a.yaml:4 deadline");
         assert_eq!(line("").to_string(), "/etc/a.yaml:4");
-        assert_eq!(Origin::Flag("--deadline").to_string(), "--deadline");
-        assert_eq!(Origin::Variable("DROPSAFE_DEADLINE".into()).to_string(), "DROPSAFE_DEADLINE");
+        assert_eq!(SettingOrigin::Flag("--deadline").to_string(), "--deadline");
+        assert_eq!(SettingOrigin::Variable("DROPSAFE_DEADLINE".into()).to_string(), "DROPSAFE_DEADLINE");
     }
 
     #[test]

@@ -2,15 +2,15 @@
 //! its source, so that all of it can be told at once. Opens no file, reads no environment, and never quotes what it
 //! could not parse: a file of settings may hold secrets, and a mistyped variable may be one.
 
-mod fault;
-pub mod form;
+mod error;
 mod key;
+pub mod parse;
 mod reader;
 mod source;
 mod yaml;
 
-pub use fault::{Fault, Faults};
-pub use key::{Key, Origin, nearest};
-pub use reader::{Reader, Setting};
-pub use source::{Environment, Found, Items, Source};
-pub use yaml::{Content, Entry, File, Node};
+pub use error::{SettingError, SettingErrors};
+pub use key::{SettingKey, SettingOrigin, nearest};
+pub use reader::{Setting, SettingReader};
+pub use source::{Environment, FoundSetting, SettingSource, SettingTexts};
+pub use yaml::{YamlEntry, YamlFile, YamlNode, YamlValue};

@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 
-use super::fault::Faults;
-use super::key::{Key, Origin};
-use super::source::{Items, Source};
+use super::error::SettingErrors;
+use super::key::{SettingKey, SettingOrigin};
+use super::source::{SettingSource, SettingTexts};
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,44 +14,44 @@ pub struct Setting<T> {
     /// The value.
     pub value: T,
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 impl<T> Setting<T> {
     /// A value that nobody set.
     pub fn default_of(value: T) -> Self {
-        Self { value, origin: Origin::Default }
+        Self { value, origin: SettingOrigin::Default }
     }
 }
 
 /// Asks places in order and collects what is wrong.
-pub struct Reader<'a> {
-    sources: &'a [&'a dyn Source],
-    faults: &'a mut Faults,
+pub struct SettingReader<'a> {
+    sources: &'a [&'a dyn SettingSource],
+    faults: &'a mut SettingErrors,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingReader<'a> {
     /// `sources`: the most important first.
-    pub fn new(sources: &'a [&'a dyn Source], faults: &'a mut Faults) -> Self {
+    pub fn new(sources: &'a [&'a dyn SettingSource], faults: &'a mut SettingErrors) -> Self {
         Self { sources, faults }
     }
 
     /// One value.
     pub fn one<T, E: Display>(
         &mut self,
-        key: &Key,
+        key: &SettingKey,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Setting<T>> {
         let mut first = None;
         for found in self.sources.iter().filter_map(|source| source.find(key)) {
             let text = match found.items {
-                Items::One(text) => text,
-                Items::Many(mut items) if items.len() == 1 => items.remove(0).1,
-                Items::Many(_) => {
+                SettingTexts::One(text) => text,
+                SettingTexts::Many(mut items) if items.len() == 1 => items.remove(0).1,
+                SettingTexts::Many(_) => {
                     self.faults.push(found.origin, "more than one value");
                     continue;
                 }
-                Items::Other(what) => {
+                SettingTexts::Other(what) => {
                     self.faults.push(found.origin, format_args!("{what} where a single value belongs"));
                     continue;
                 }
@@ -66,15 +66,15 @@ impl<'a> Reader<'a> {
     /// Several values. A single text is split at commas and white space.
     pub fn list<T, E: Display>(
         &mut self,
-        key: &Key,
+        key: &SettingKey,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Setting<Vec<T>>> {
         let mut first = None;
         for found in self.sources.iter().filter_map(|source| source.find(key)) {
             let items = match found.items {
-                Items::One(text) => vec![(found.origin.clone(), text)],
-                Items::Many(items) => items,
-                Items::Other(what) => {
+                SettingTexts::One(text) => vec![(found.origin.clone(), text)],
+                SettingTexts::Many(items) => items,
+                SettingTexts::Other(what) => {
                     self.faults.push(found.origin, format_args!("{what} where a list belongs"));
                     continue;
                 }
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
 
     fn parse<T, E: Display>(
         &mut self,
-        origin: &Origin,
+        origin: &SettingOrigin,
         text: &OsString,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<T> {
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text<'t>(&mut self, origin: &Origin, text: &'t OsString) -> Option<&'t str> {
+    fn text<'t>(&mut self, origin: &SettingOrigin, text: &'t OsString) -> Option<&'t str> {
         let read = text.to_str();
         if read.is_none() {
             self.faults.push(origin.clone(), "not UTF-8");
@@ -130,16 +130,17 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::form;
-    use super::super::source::{Environment, Found};
+    use super::super::parse;
+    use super::super::source::{Environment, FoundSetting};
     use super::*;
 
-    const DEADLINE: Key = Key { flag: "--deadline", variable: "DROPSAFE_DEADLINE", field: "deadline" };
+    const DEADLINE: SettingKey =
+        SettingKey { flag: "--deadline", variable: "DROPSAFE_DEADLINE", field: "deadline" };
 
-    struct Flag(Items);
-    impl Source for Flag {
-        fn find(&self, key: &Key) -> Option<Found> {
-            Some(Found { origin: Origin::Flag(key.flag), items: self.0.clone() })
+    struct Flag(SettingTexts);
+    impl SettingSource for Flag {
+        fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
+            Some(FoundSetting { origin: SettingOrigin::Flag(key.flag), items: self.0.clone() })
         }
     }
 
@@ -149,11 +150,11 @@ mod tests {
 
     #[test]
     fn the_first_place_decides_and_a_later_fault_is_told_all_the_same() {
-        let mut faults = Faults::default();
-        let flag = Flag(Items::One("5s".into()));
+        let mut faults = SettingErrors::default();
+        let flag = Flag(SettingTexts::One("5s".into()));
         let variable = environment("hunter2");
-        let read = Reader::new(&[&flag, &variable], &mut faults).one(&DEADLINE, form::duration);
-        assert_eq!(read.map(|setting| setting.origin), Some(Origin::Flag("--deadline")));
+        let read = SettingReader::new(&[&flag, &variable], &mut faults).one(&DEADLINE, parse::duration);
+        assert_eq!(read.map(|setting| setting.origin), Some(SettingOrigin::Flag("--deadline")));
         assert_eq!(
             faults.to_string(),
             "DROPSAFE_DEADLINE: not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d"
@@ -162,20 +163,20 @@ mod tests {
 
     #[test]
     fn lists_are_split_and_each_bad_item_is_a_fault() {
-        let mut faults = Faults::default();
+        let mut faults = SettingErrors::default();
         let variable = environment("1s, 2s\n3s");
-        let read = Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration);
+        let read = SettingReader::new(&[&variable], &mut faults).list(&DEADLINE, parse::duration);
         assert_eq!(read.map(|setting| setting.value.len()), Some(3));
         let variable = environment("1,2s,3");
-        assert_eq!(Reader::new(&[&variable], &mut faults).list(&DEADLINE, form::duration), None);
+        assert_eq!(SettingReader::new(&[&variable], &mut faults).list(&DEADLINE, parse::duration), None);
         assert_eq!(faults.len(), 2);
     }
 
     #[test]
     fn a_mapping_is_no_value() {
-        let mut faults = Faults::default();
-        let flag = Flag(Items::Other("a mapping"));
-        assert_eq!(Reader::new(&[&flag], &mut faults).one(&DEADLINE, form::duration), None);
+        let mut faults = SettingErrors::default();
+        let flag = Flag(SettingTexts::Other("a mapping"));
+        assert_eq!(SettingReader::new(&[&flag], &mut faults).one(&DEADLINE, parse::duration), None);
         assert_eq!(faults.to_string(), "--deadline: a mapping where a single value belongs");
     }
 }

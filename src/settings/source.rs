@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
-use super::key::{Key, Origin};
+use super::key::{SettingKey, SettingOrigin};
 
 /// What a place holds for one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundSetting {
     /// Where exactly.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
     /// The text, or the texts.
-    pub items: Items,
+    pub items: SettingTexts,
 }
 
 /// One text or several. `Debug` shows no text: it may be a secret in the wrong place.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Items {
+pub enum SettingTexts {
     /// A single text.
     One(OsString),
     /// A list, each item with its own place.
-    Many(Vec<(Origin, OsString)>),
+    Many(Vec<(SettingOrigin, OsString)>),
     /// Neither: a mapping, or nothing at all. Says what it is.
     Other(&'static str),
 }
 
-impl std::fmt::Debug for Items {
+impl std::fmt::Debug for SettingTexts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::One(_) => f.write_str("One(..)"),
@@ -36,9 +36,9 @@ impl std::fmt::Debug for Items {
 }
 
 /// A place where settings stand.
-pub trait Source {
+pub trait SettingSource {
     /// What stands there for `key`; `None` when it is not set there.
-    fn find(&self, key: &Key) -> Option<Found>;
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting>;
 }
 
 /// The environment of a process, each name once. A variable that is set but empty counts as not set: that is how
@@ -67,10 +67,13 @@ impl Environment {
     }
 }
 
-impl Source for Environment {
-    fn find(&self, key: &Key) -> Option<Found> {
+impl SettingSource for Environment {
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let value = self.variable(key.variable)?;
-        Some(Found { origin: Origin::Variable(key.variable.into()), items: Items::One(value.to_owned()) })
+        Some(FoundSetting {
+            origin: SettingOrigin::Variable(key.variable.into()),
+            items: SettingTexts::One(value.to_owned()),
+        })
     }
 }
 

@@ -68,7 +68,7 @@ use self::journal::Journal;
 use self::keys::{Release, UNLOCKS_WAITING};
 use self::records::{Record, Records};
 use crate::crypto::record::RecordKey;
-pub use crate::crypto::value::{SealedValue, Wrapped};
+pub use crate::crypto::value::{SealedValue, WrappedKey};
 use crate::domain::catalog::Presets;
 use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;

@@ -8,7 +8,7 @@ use crate::domain::role::Role;
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewMember {
+pub struct CreateMemberRequest {
     /// 1 to 64 of lower-case letters, digits and `. _ - @`, beginning with a letter or digit.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
     pub name: String,
@@ -21,7 +21,7 @@ pub struct NewMember {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct MemberChange {
+pub struct UpdateMemberRequest {
     /// The new role.
     pub role: Role,
 }
@@ -47,7 +47,7 @@ pub struct MemberView {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewToken {
+pub struct CreateTokenRequest {
     /// For whom; the caller unless said.
     #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ pub struct NewToken {
 /// The answer to it: the only time the token is shown.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct TokenCreated {
+pub struct CreateTokenResponse {
     /// `dsm_…`
     pub token: String,
     /// The rest.

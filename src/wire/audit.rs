@@ -32,13 +32,10 @@ pub struct AuditEntryView {
     pub details: BTreeMap<String, String>,
 }
 
-/// `GET /v1/audit`, newest first.
-pub type AuditPage = super::Page<AuditEntryView>;
-
 /// `GET /v1/audit/verify`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct AuditVerification {
+pub struct AuditVerificationView {
     /// Whether every chain is whole.
     pub ok: bool,
     /// Entries read.

@@ -80,13 +80,13 @@ pub struct BootResponse {
     /// What was released and what was not, without values.
     pub receipt: Receipt,
     /// The values, by secret id, one for each entry of the receipt.
-    pub values: Vec<Released>,
+    pub values: Vec<ReleasedView>,
 }
 
 /// One released value.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Released {
+pub struct ReleasedView {
     /// The secret's id.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
@@ -103,7 +103,7 @@ pub struct Released {
 /// The answer to `POST /v1/boot/explain`: as a boot, without values; spends nothing.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Explanation {
+pub struct ExplainResponse {
     /// The organization's name.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub organization: String,
@@ -127,7 +127,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct BootReport {
+pub struct ReportBootRequest {
     /// Digest of what the agent received.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
     pub digest: String,

@@ -11,7 +11,7 @@ use crate::domain::value::Kind;
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct PluginDeclaration {
+pub struct DeclarePluginRequest {
     /// What people call it.
     #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Label>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ pub struct PluginDeclaration {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct PluginChange {
+pub struct UpdatePluginRequest {
     /// Whether its secrets are released.
     pub enabled: bool,
 }
@@ -87,7 +87,7 @@ pub struct NeedView {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct CategoryDeclaration {
+pub struct DeclareCategoryRequest {
     /// What people call it.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Label))]
     pub title: String,

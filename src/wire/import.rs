@@ -44,7 +44,7 @@ pub struct ImportRequest {
 /// What became of a file, or would.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct ImportView {
+pub struct ImportResponse {
     /// False for a preview. A file of which a line is refused is not stored at all, and that is an error.
     pub stored: bool,
     /// The assignments and faults, in their order.

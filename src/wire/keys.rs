@@ -6,7 +6,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// What a client needs to seal a deposit. `GET /v1/deposit-key`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct DepositInfo {
+pub struct DepositKeyView {
     /// `sto_…`
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::StoreId))]
     pub store: String,
@@ -33,9 +33,9 @@ pub struct DepositInfo {
 /// A passphrase or key file's text, in a request. Wiped on drop, never printed.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
-pub struct UnlockSecret(pub String);
+pub struct UnlockText(pub String);
 
-impl std::fmt::Debug for UnlockSecret {
+impl std::fmt::Debug for UnlockText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[redacted]")
     }
@@ -45,21 +45,21 @@ impl std::fmt::Debug for UnlockSecret {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Unlock {
+pub struct UnlockRequest {
     /// Tried on passphrase slots.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passphrase: Option<UnlockSecret>,
+    pub passphrase: Option<UnlockText>,
     /// The text of a key file (`dropsafe-key-1…`), tried on key file and credential slots.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<UnlockSecret>,
+    pub key_file: Option<UnlockText>,
 }
 
 /// The answer to it.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct UnlockedView {
+pub struct UnlockResponse {
     /// The slot that opened.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SlotId))]
     pub slot: String,
@@ -70,7 +70,7 @@ pub struct UnlockedView {
 /// The answer to `POST /v1/lock`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Lock {
+pub struct LockResponse {
     /// Always true.
     pub locked: bool,
 }
@@ -79,15 +79,15 @@ pub struct Lock {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewKeyslot {
+pub struct AddKeyslotRequest {
     /// A passphrase for the new slot.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passphrase: Option<UnlockSecret>,
+    pub passphrase: Option<UnlockText>,
     /// A key file's text.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, min_length = 1, max_length = 4096))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_file: Option<UnlockSecret>,
+    pub key_file: Option<UnlockText>,
     /// Whether the key file is kept as a systemd credential (only shown).
     #[serde(default)]
     pub credential: bool,
@@ -119,7 +119,7 @@ pub struct KeyslotView {
 /// Re-encryption of everything: `GET` or `POST /v1/secrets/re-encrypt`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct ReencryptProgress {
+pub struct ReencryptView {
     /// Whether one is under way.
     pub running: bool,
     /// The generation that deposits go to.

@@ -5,7 +5,8 @@ mod account;
 mod audit;
 mod boot;
 mod catalog;
-mod faces;
+mod compat;
+
 mod import;
 mod keys;
 mod number;
@@ -19,26 +20,35 @@ mod status;
 mod ticket;
 mod value;
 
-pub use account::{MemberChange, MemberView, NewMember, NewToken, TokenCreated, TokenView};
-pub use audit::{AuditEntryView, AuditPage, AuditVerification, ChainView};
-pub use boot::{BootReport, BootRequest, BootResponse, BootView, Explanation, HolderView, Released};
+pub use account::{
+    CreateMemberRequest, CreateTokenRequest, CreateTokenResponse, MemberView, TokenView, UpdateMemberRequest,
+};
+pub use audit::{AuditEntryView, AuditVerificationView, ChainView};
+pub use boot::{
+    BootRequest, BootResponse, BootView, ExplainResponse, HolderView, ReleasedView, ReportBootRequest,
+};
 pub use catalog::{
-    CategoryDeclaration, CategoryView, NeedView, PluginChange, PluginDeclaration, PluginView,
-    PresetFieldView, PresetView, StatisticsView,
+    CategoryView, DeclareCategoryRequest, DeclarePluginRequest, NeedView, PluginView, PresetFieldView,
+    PresetView, StatisticsView, UpdatePluginRequest,
 };
-pub use faces::{
-    Done, FaceAssignments, FaceSecret, FaceSecrets, NewVaultSecret, VaultDeleted, VaultEntry, VaultLog,
-    VaultRotated, VaultSecret, VaultSecrets, VaultStatus,
+pub use compat::{
+    CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, SetVariablesRequest,
+    SetVariablesResponse, VariableView, VariablesView, VaultEntryView, VaultLogView, VaultSecretView,
+    VaultSecretsView, VaultStatusView,
 };
-pub use import::{ImportLineView, ImportRequest, ImportView};
+pub use import::{ImportLineView, ImportRequest, ImportResponse};
 pub use keys::{
-    DepositInfo, KeyslotView, Lock, NewKeyslot, ReencryptProgress, Unlock, UnlockSecret, UnlockedView,
+    AddKeyslotRequest, DepositKeyView, KeyslotView, LockResponse, ReencryptView, UnlockRequest,
+    UnlockResponse, UnlockText,
 };
 pub use object::Object;
-pub use org::{NewOrg, OrgCreated, OrgPolicyChange, OrgView};
-pub use page::Page;
-pub use problem::{Code, Fault, Problem};
-pub use secret::{Deleted, NewSecret, Replacement, Sealed, SecretChange, SecretView};
-pub use status::{Health, Identity, StatusView};
-pub use ticket::{NewTicket, TicketCreated, TicketView};
+pub use org::{CreateOrgRequest, CreateOrgResponse, OrgView, UpdateOrgRequest};
+pub use page::PageView;
+pub use problem::{Code, FieldFault, Problem};
+pub use secret::{
+    CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView,
+    UpdateSecretRequest,
+};
+pub use status::{HealthView, IdentityView, StatusView};
+pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
 pub use value::{Value, ValueBase64};

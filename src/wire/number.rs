@@ -58,12 +58,13 @@ impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::wire::{BootReport, NewToken};
+    use crate::wire::{CreateTokenRequest, ReportBootRequest};
 
     #[test]
     fn a_whole_number_may_be_written_as_a_float() {
         let ttl = |text: &str| {
-            let token: Result<NewToken, _> = serde_json::from_str(&format!("{{\"ttl_seconds\":{text}}}"));
+            let token: Result<CreateTokenRequest, _> =
+                serde_json::from_str(&format!("{{\"ttl_seconds\":{text}}}"));
             token.ok().map(|token| token.ttl_seconds)
         };
         assert_eq!(ttl("60"), Some(Some(60)));
@@ -74,7 +75,8 @@ mod tests {
             assert_eq!(ttl(text), None, "{text}");
         }
         let report = |text: &str| {
-            serde_json::from_str::<BootReport>(&format!("{{\"digest\":\"\",\"variables\":{text}}}")).is_ok()
+            serde_json::from_str::<ReportBootRequest>(&format!("{{\"digest\":\"\",\"variables\":{text}}}"))
+                .is_ok()
         };
         assert!(report("4294967295.0") && !report("4294967296.0") && !report("null"));
     }

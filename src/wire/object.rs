@@ -42,14 +42,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMap<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{OrgPolicyChange, Replacement};
+    use crate::wire::{ReplaceSecretRequest, UpdateOrgRequest};
 
     #[test]
     fn an_array_is_no_object() {
-        serde_json::from_str::<Object<OrgPolicyChange>>("{\"hints\":true}").unwrap();
-        assert!(serde_json::from_str::<Object<OrgPolicyChange>>("[null,true]").is_err());
-        serde_json::from_str::<Replacement>("{\"change\":{\"auto_install\":true}}").unwrap();
-        assert!(serde_json::from_str::<Replacement>("{\"change\":null}").unwrap().change.is_none());
-        assert!(serde_json::from_str::<Replacement>("{\"change\":[true]}").is_err());
+        serde_json::from_str::<Object<UpdateOrgRequest>>("{\"hints\":true}").unwrap();
+        assert!(serde_json::from_str::<Object<UpdateOrgRequest>>("[null,true]").is_err());
+        serde_json::from_str::<ReplaceSecretRequest>("{\"change\":{\"auto_install\":true}}").unwrap();
+        assert!(serde_json::from_str::<ReplaceSecretRequest>("{\"change\":null}").unwrap().change.is_none());
+        assert!(serde_json::from_str::<ReplaceSecretRequest>("{\"change\":[true]}").is_err());
     }
 }

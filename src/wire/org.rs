@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewOrg {
+pub struct CreateOrgRequest {
     /// 1 to 64 of lower-case letters, digits and `. _ - @`, beginning with a letter or digit.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
     pub name: String,
@@ -18,7 +18,7 @@ pub struct NewOrg {
 /// The answer to it.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct OrgCreated {
+pub struct CreateOrgResponse {
     /// The first administrator's token, shown this once.
     pub admin_token: String,
     /// The rest.
@@ -51,7 +51,7 @@ pub struct OrgView {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct OrgPolicyChange {
+pub struct UpdateOrgRequest {
     /// Whether members who are not administrators may write shared secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_by_members: Option<bool>,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One page; `next` is the cursor of the following one and absent on the last.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Page<T> {
+pub struct PageView<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,
     /// Opaque; pass it as `cursor`.

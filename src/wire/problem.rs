@@ -24,13 +24,13 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Every fault of a request, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldFault>,
 }
 
 /// One fault of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Fault {
+pub struct FieldFault {
     /// The field, header or query parameter.
     pub field: String,
     /// What is wrong with it; never its content.
@@ -97,7 +97,7 @@ impl Problem {
 
     /// With every fault found.
     #[must_use]
-    pub fn faults(mut self, errors: Vec<Fault>) -> Self {
+    pub fn faults(mut self, errors: Vec<FieldFault>) -> Self {
         self.errors = errors;
         self
     }

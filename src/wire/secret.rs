@@ -10,7 +10,7 @@ use crate::domain::value::{Delivery, Kind};
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewSecret {
+pub struct CreateSecretRequest {
     /// 1 to 200 of ASCII letters, digits and `- _ . : /`, with at least one letter.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
     pub name: String,
@@ -48,7 +48,7 @@ pub struct NewSecret {
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
-    pub sealed: Option<Sealed>,
+    pub sealed: Option<SealedBody>,
     /// Redacted form kept for display, with `sealed` only (otherwise the server makes it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -61,7 +61,7 @@ pub struct NewSecret {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Sealed {
+pub struct SealedBody {
     /// The secret's id: chosen by the depositor for a new one, the existing one for a replacement.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
@@ -93,7 +93,7 @@ pub struct Sealed {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Replacement {
+pub struct ReplaceSecretRequest {
     /// The value as text.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ pub struct Replacement {
     pub value_base64: Option<ValueBase64>,
     /// The value sealed by the client.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
-    pub sealed: Option<Sealed>,
+    pub sealed: Option<SealedBody>,
     /// Redacted form, with `sealed` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -123,14 +123,14 @@ pub struct Replacement {
     pub allow_refused: bool,
     /// Attributes to change in the same commit.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
-    pub change: Option<SecretChange>,
+    pub change: Option<UpdateSecretRequest>,
 }
 
 /// `PATCH /v1/secrets/{id}`: attributes; what is absent stays, an empty text clears.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct SecretChange {
+pub struct UpdateSecretRequest {
     /// Whether every boot in scope gets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_install: Option<bool>,
@@ -202,7 +202,7 @@ pub struct SecretView {
 /// `DELETE /v1/secrets/{id}`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Deleted {
+pub struct DeleteSecretResponse {
     /// The deleted secret's id.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,

@@ -35,13 +35,13 @@ pub struct StatusView {
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
     pub started_at: String,
     /// Re-encryption under way.
-    pub reencrypt: super::ReencryptProgress,
+    pub reencrypt: super::ReencryptView,
 }
 
 /// `GET /healthz` and `/readyz`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Health {
+pub struct HealthView {
     /// `ok`.
     pub status: String,
 }
@@ -49,7 +49,7 @@ pub struct Health {
 /// `GET /v1/whoami`: who the credential stands for.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Identity {
+pub struct IdentityView {
     /// `operator` or `member`.
     pub kind: String,
     /// The caller's organization; none for the operator.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct NewTicket {
+pub struct CreateTicketRequest {
     /// The member it acts for; the caller unless said.
     #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub struct NewTicket {
 /// The answer to it: the only time the ticket is shown.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct TicketCreated {
+pub struct CreateTicketResponse {
     /// `dst_…`: the store's addresses, the pin of its TLS key, and the credential.
     pub ticket: String,
     /// The rest.

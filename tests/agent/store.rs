@@ -12,7 +12,7 @@ use dropsafe::domain::resolve::{SkipReason, Skipped, Why};
 use dropsafe::domain::secret::ScopeKind;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::value::{Delivery, Kind, SecretValue};
-use dropsafe::wire::{BootResponse, Code, Explanation, Problem, Released, Value, ValueBase64};
+use dropsafe::wire::{BootResponse, Code, ExplainResponse, Problem, ReleasedView, Value, ValueBase64};
 
 /// An answer: status and body.
 pub type Answer = (u16, String);
@@ -178,7 +178,7 @@ pub fn response(secrets: &[Secret]) -> BootResponse {
         let value = SecretValue::new(secret.value.clone());
         let text = Value::of(&value);
         let value_base64 = text.is_none().then(|| ValueBase64::of(&value));
-        Released { id: entry.id.to_string(), value: text, value_base64 }
+        ReleasedView { id: entry.id.to_string(), value: text, value_base64 }
     });
     BootResponse {
         boot: "boot_test".into(),
@@ -197,7 +197,7 @@ pub fn release(secrets: &[Secret]) -> Answer {
 }
 
 fn explanation(secrets: &[Secret]) -> Answer {
-    let explanation = Explanation {
+    let explanation = ExplainResponse {
         organization: "default".into(),
         member: "dev".into(),
         receipt: receipt(secrets),

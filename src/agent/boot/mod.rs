@@ -35,7 +35,7 @@ use crate::domain::name::EnvName;
 use crate::domain::value::Delivery;
 use crate::process::{Exit, SdNotify};
 use crate::settings::Environment;
-use crate::wire::BootReport;
+use crate::wire::ReportBootRequest;
 
 /// The environment, as systemd and shells read it.
 pub(crate) const ENVIRONMENT: &str = "env";
@@ -129,7 +129,7 @@ fn boot(
     file.delete()?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
-        pending.report(&BootReport { digest, variables });
+        pending.report(&ReportBootRequest { digest, variables });
     }
     let from = match release.source {
         Source::Store => String::new(),

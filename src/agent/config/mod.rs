@@ -17,7 +17,10 @@ use super::placement;
 use super::placement::Placement;
 use super::wanted::Wanted;
 use crate::domain::name::{EnvName, PluginName};
-use crate::settings::{Environment, Faults, File, Origin, Reader, Setting, Source, form, nearest};
+use crate::settings::{
+    Environment, Setting, SettingErrors, SettingOrigin, SettingReader, SettingSource, YamlFile, nearest,
+    parse,
+};
 
 /// Where the configuration is, unless someone says otherwise. It need not exist.
 pub(crate) const DEFAULT_FILE: &str = "/etc/dropsafe/agent.yaml";
@@ -29,13 +32,13 @@ const DEFAULT_CACHE_DIR: &str = "/var/cache/dropsafe";
 
 /// The names of every setting.
 pub(crate) mod key {
-    use crate::settings::Key;
+    use crate::settings::SettingKey;
 
     macro_rules! keys {
         ($($(#[$doc:meta])* $name:ident = $flag:literal, $variable:literal, $field:literal;)*) => {
-            $($(#[$doc])* pub(crate) const $name: Key = Key { flag: $flag, variable: $variable, field: $field };)*
+            $($(#[$doc])* pub(crate) const $name: SettingKey = SettingKey { flag: $flag, variable: $variable, field: $field };)*
             /// All of them.
-            pub(crate) const ALL: &[Key] = &[$($name,)*];
+            pub(crate) const ALL: &[SettingKey] = &[$($name,)*];
         };
     }
 
@@ -178,17 +181,17 @@ pub(crate) fn read(
     options: &Options,
     environment: &Environment,
     files: &dyn Files,
-) -> Result<(Settings, Own), Faults> {
-    let mut faults = Faults::default();
+) -> Result<(Settings, Own), SettingErrors> {
+    let mut faults = SettingErrors::default();
     let (file, warning) = configuration_file(options, environment, files, &mut faults);
-    let sources: [&dyn Source; 3] = [options, environment, &file];
-    let mut reader = Reader::new(&sources, &mut faults);
+    let sources: [&dyn SettingSource; 3] = [options, environment, &file];
+    let mut reader = SettingReader::new(&sources, &mut faults);
 
-    let ticket_file = reader.one(&key::TICKET_FILE, form::path);
-    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, form::boolean);
+    let ticket_file = reader.one(&key::TICKET_FILE, parse::path);
+    let delete_ticket_file = reader.one(&key::DELETE_TICKET_FILE, parse::boolean);
     let deadline = reader.one(&key::DEADLINE, positive);
     let on_outage = reader.one(&key::ON_OUTAGE, on_outage);
-    let cache_dir = reader.one(&key::CACHE_DIR, form::path);
+    let cache_dir = reader.one(&key::CACHE_DIR, parse::path);
     let cache_max_age = reader.one(&key::CACHE_MAX_AGE, positive);
     let mut require = list(reader.list(&key::REQUIRE, Wanted::parse));
     let optional = list(reader.list(&key::OPTIONAL, Wanted::parse));
@@ -197,13 +200,13 @@ pub(crate) fn read(
     let plugins = reader.list(&key::PLUGINS, PluginName::parse);
     let allow_names = list(reader.list(&key::ALLOW_NAMES, allowed));
     let literal = list(reader.list(&key::LITERAL, EnvName::parse));
-    let files_dir = reader.one(&key::FILES_DIR, form::path);
+    let files_dir = reader.one(&key::FILES_DIR, parse::path);
     let layers = reader.list(&key::LAYERS, Layer::parse);
-    let defaults_file = reader.one(&key::DEFAULTS_FILE, form::path);
+    let defaults_file = reader.one(&key::DEFAULTS_FILE, parse::path);
     let machine = reader.one(&key::MACHINE, machine);
-    let authorities = reader.one(&key::AUTHORITIES, form::path);
+    let authorities = reader.one(&key::AUTHORITIES, parse::path);
     let file_group = reader.one(&key::FILE_GROUP, machine_group);
-    let allow_disk = reader.one(&key::ALLOW_DISK, form::boolean);
+    let allow_disk = reader.one(&key::ALLOW_DISK, parse::boolean);
     let user = reader.one(&key::USER, Wish::parse);
     let log = log(&mut reader);
 
@@ -251,14 +254,14 @@ pub(crate) fn read(
 
 /// Where messages go, when the settings as a whole have faults: they are told in the form that was asked for.
 pub(crate) fn read_log(options: &Options, environment: &Environment) -> Log {
-    let mut ignored = Faults::default();
-    log(&mut Reader::new(&[options, environment], &mut ignored))
+    let mut ignored = SettingErrors::default();
+    log(&mut SettingReader::new(&[options, environment], &mut ignored))
 }
 
 /// Where files go, for one that cannot read the configuration file; that decides last.
 pub(crate) fn read_files_dir(options: &Options, environment: &Environment) -> PathBuf {
-    let mut ignored = Faults::default();
-    let read = Reader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, form::path);
+    let mut ignored = SettingErrors::default();
+    let read = SettingReader::new(&[options, environment], &mut ignored).one(&key::FILES_DIR, parse::path);
     read.map_or_else(|| default_files_dir(environment), |set| set.value)
 }
 
@@ -266,16 +269,20 @@ fn configuration_file(
     options: &Options,
     environment: &Environment,
     files: &dyn Files,
-    faults: &mut Faults,
-) -> (File, Option<String>) {
-    let asked = (options.config.as_deref().map(|path| (path, Origin::Flag("--config")))).or_else(|| {
-        Some((environment.variable("DROPSAFE_CONFIG")?, Origin::Variable("DROPSAFE_CONFIG".into())))
-    });
+    faults: &mut SettingErrors,
+) -> (YamlFile, Option<String>) {
+    let asked =
+        (options.config.as_deref().map(|path| (path, SettingOrigin::Flag("--config")))).or_else(|| {
+            Some((
+                environment.variable("DROPSAFE_CONFIG")?,
+                SettingOrigin::Variable("DROPSAFE_CONFIG".into()),
+            ))
+        });
     let path = asked.as_ref().map_or(Path::new(DEFAULT_FILE), |(path, _)| Path::new(path));
     let shown = path.display().to_string();
     match files.text(path, 1 << 20) {
         Ok(text) => {
-            let file = File::parse(&shown, &text.text, faults);
+            let file = YamlFile::parse(&shown, &text.text, faults);
             let mut known: Vec<&str> = key::ALL.iter().map(|key| key.field).collect();
             known.extend([key::SECRETS, placement::FIELD]);
             file.refuse_unknown(&known, faults);
@@ -283,11 +290,12 @@ fn configuration_file(
                 .then(|| format!("{shown} holds values and others may read it: chmod 0600 {shown}"));
             (file, warning)
         }
-        Err(ReadError::Missing) if asked.is_none() => (File::empty(), None),
+        Err(ReadError::Missing) if asked.is_none() => (YamlFile::empty(), None),
         Err(error) => {
-            let origin = asked.map_or_else(|| Origin::File(shown.as_str().into()), |(_, origin)| origin);
+            let origin =
+                asked.map_or_else(|| SettingOrigin::File(shown.as_str().into()), |(_, origin)| origin);
             faults.push(origin, format_args!("the configuration file: {error}"));
-            (File::empty(), None)
+            (YamlFile::empty(), None)
         }
     }
 }
@@ -308,7 +316,7 @@ fn list<T>(setting: Option<Setting<Vec<T>>>) -> Vec<T> {
 }
 
 fn positive(text: &str) -> Result<Duration, &'static str> {
-    match form::duration(text)? {
+    match parse::duration(text)? {
         Duration::ZERO => Err("must be longer than nothing"),
         duration => Ok(duration),
     }
@@ -317,7 +325,7 @@ fn positive(text: &str) -> Result<Duration, &'static str> {
 fn on_outage(text: &str) -> Result<OnOutage, String> {
     let words =
         [("fail", OnOutage::Fail), ("cache", OnOutage::Cache), ("start-without", OnOutage::StartWithout)];
-    form::word(text, &words)
+    parse::word(text, &words)
 }
 
 fn allowed(text: &str) -> Result<EnvName, String> {
@@ -344,7 +352,7 @@ fn machine_group(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> Log {
+fn log(reader: &mut SettingReader<'_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [
         ("off", LevelFilter::OFF),
@@ -356,16 +364,16 @@ fn log(reader: &mut Reader<'_>) -> Log {
     ];
     Log {
         format: reader
-            .one(&key::LOG, |text| form::word(text, &formats))
+            .one(&key::LOG, |text| parse::word(text, &formats))
             .map_or(LogFormat::Text, |set| set.value),
         level: reader
-            .one(&key::LOG_LEVEL, |text| form::word(&text.to_ascii_lowercase(), &levels))
+            .one(&key::LOG_LEVEL, |text| parse::word(&text.to_ascii_lowercase(), &levels))
             .map_or(LevelFilter::WARN, |set| set.value),
     }
 }
 
 /// Released entries can neither be left out nor reach the machine in another order than the store decided.
-fn order(setting: Setting<Vec<Layer>>, faults: &mut Faults) -> Vec<Layer> {
+fn order(setting: Setting<Vec<Layer>>, faults: &mut SettingErrors) -> Vec<Layer> {
     let place = |layer: Layer| setting.value.iter().position(|listed| *listed == layer);
     let unique: BTreeSet<Layer> = setting.value.iter().copied().collect();
     if unique.len() < setting.value.len() {

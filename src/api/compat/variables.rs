@@ -15,7 +15,7 @@ use crate::api::plugins::named;
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{NoParams, QueryParams};
 use crate::store::{Assignment, Variable};
-use crate::wire::{Code, Done, FaceAssignments, FaceSecret, FaceSecrets, paths};
+use crate::wire::{Code, SetVariablesRequest, SetVariablesResponse, VariableView, VariablesView, paths};
 
 /// Shown for a value of which no redacted form is kept.
 const HIDDEN: &str = "****";
@@ -34,30 +34,30 @@ error_responses! {
 ///
 /// Those that the caller's own boots get, private before shared, and those that declared plugins ask for.
 #[utoipa::path(get, path = paths::FACE_SECRETS, tag = "faces", operation_id = "face_secrets",
-    responses((status = 200, body = FaceSecrets, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = VariablesView, description = "All of them."), Reading), security(("member" = [])))]
 async fn face_secrets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<FaceSecrets>, ApiError> {
+) -> Result<Json<VariablesView>, ApiError> {
     let variables = api.store().variables(&caller).await?;
-    let secrets: BTreeMap<String, FaceSecret> =
+    let secrets: BTreeMap<String, VariableView> =
         variables.into_iter().map(|(env, variable)| (env.to_string(), view(variable))).collect();
-    Ok(Json(FaceSecrets { secrets }))
+    Ok(Json(VariablesView { secrets }))
 }
 
 /// Sets and clears variables
 ///
 /// In one commit, or none of them. Each means the secret that the list shows under its name; a variable that is not set
 /// becomes a private secret of the caller. An empty text clears.
-#[utoipa::path(put, path = paths::FACE_SECRETS, tag = "faces", operation_id = "set_face_secrets", request_body = FaceAssignments,
-    responses((status = 200, body = Done, description = "They are set, durably."), Setting), security(("member" = [])))]
+#[utoipa::path(put, path = paths::FACE_SECRETS, tag = "faces", operation_id = "set_face_secrets", request_body = SetVariablesRequest,
+    responses((status = 200, body = SetVariablesResponse, description = "They are set, durably."), Setting), security(("member" = [])))]
 async fn set_face_secrets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<FaceAssignments, LARGE_BODY>,
-) -> Result<Json<Done>, ApiError> {
+    JsonBody(body): JsonBody<SetVariablesRequest, LARGE_BODY>,
+) -> Result<Json<SetVariablesResponse>, ApiError> {
     let mut errors = FieldErrors::default();
     let mut assignments = Vec::with_capacity(body.secrets.len());
     for (name, value) in body.secrets {
@@ -74,13 +74,13 @@ async fn set_face_secrets(
     }
     errors.hint(Some("nothing is stored"));
     errors.into_result()?;
-    Ok(Json(Done { ok: true }))
+    Ok(Json(SetVariablesResponse { ok: true }))
 }
 
-fn view(variable: Variable) -> FaceSecret {
+fn view(variable: Variable) -> VariableView {
     let set = variable.is_set();
     let hint = variable.secret.and_then(|secret| secret.hint).map(|hint| hint.to_string());
-    FaceSecret {
+    VariableView {
         value: if set { hint.unwrap_or_else(|| HIDDEN.to_owned()) } else { String::new() },
         set,
         plugin_id: variable.plugin.map(|plugin| plugin.to_string()).unwrap_or_default(),

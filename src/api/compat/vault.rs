@@ -24,7 +24,8 @@ use crate::domain::value::{Delivery, Kind};
 use crate::store;
 use crate::store::{Caller, Cursor, Deposit, PageAsk, SecretFilter};
 use crate::wire::{
-    Code, NewVaultSecret, VaultDeleted, VaultRotated, VaultSecret, VaultSecrets, VaultStatus, paths,
+    Code, CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, VaultSecretView,
+    VaultSecretsView, VaultStatusView, paths,
 };
 
 /// Secrets of an answer when no limit is asked for; beyond, it goes on with `next`.
@@ -120,12 +121,12 @@ impl FromQuery for ListVaultQuery {
 ///
 /// Metadata of those that the caller may see, ascending by id.
 #[utoipa::path(get, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "vault_secrets", params(ListVaultQuery),
-    responses((status = 200, body = VaultSecrets, description = "The secrets."), Listing), security(("member" = [])))]
+    responses((status = 200, body = VaultSecretsView, description = "The secrets."), Listing), security(("member" = [])))]
 async fn vault_secrets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<ListVaultQuery>,
-) -> Result<Json<VaultSecrets>, ApiError> {
+) -> Result<Json<VaultSecretsView>, ApiError> {
     let org = called(&caller, ask.org)?;
     let most = ask.limit.unwrap_or(ALL);
     let mut cursor = ask.cursor;
@@ -136,7 +137,7 @@ async fn vault_secrets(
         secrets.extend(found.items.into_iter().map(|secret| view(secret, org.clone())));
         cursor = found.next;
         if cursor.is_none() || secrets.len() >= most || ask.limit.is_some() {
-            return Ok(Json(VaultSecrets { secrets, next: cursor.map(|next| next.to_string()) }));
+            return Ok(Json(VaultSecretsView { secrets, next: cursor.map(|next| next.to_string()) }));
         }
     }
 }
@@ -144,10 +145,10 @@ async fn vault_secrets(
 /// Creates a secret
 ///
 /// A shared one, exported as its name is converted. Its value is sealed at once and never shown again.
-#[utoipa::path(post, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "new_vault_secret", request_body = NewVaultSecret,
+#[utoipa::path(post, path = paths::VAULT_SECRETS, tag = "faces", operation_id = "new_vault_secret", request_body = CreateVaultSecretRequest,
     params(VaultOrgQuery),
     responses(
-        (status = 201, body = VaultSecret, description = "It is stored, durably.", headers(("Location" = String, description = "The secret."))),
+        (status = 201, body = VaultSecretView, description = "It is stored, durably.", headers(("Location" = String, description = "The secret."))),
         Creating,
     ),
     security(("member" = [])))]
@@ -155,7 +156,7 @@ async fn new_vault_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
-    JsonBody(body): JsonBody<NewVaultSecret, LARGE_BODY>,
+    JsonBody(body): JsonBody<CreateVaultSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut errors = FieldErrors::default();
     if let Some(text) = &body.org_id
@@ -205,18 +206,18 @@ async fn vault_secret(
 /// Deletes a secret
 #[utoipa::path(delete, path = paths::VAULT_SECRET, tag = "faces", operation_id = "delete_vault_secret",
     params(("id" = SecretId, Path), VaultOrgQuery),
-    responses((status = 200, body = VaultDeleted, description = "It is deleted, durably."), Deleting),
+    responses((status = 200, body = DeleteVaultSecretResponse, description = "It is deleted, durably."), Deleting),
     security(("member" = [])))]
 async fn delete_vault_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<SecretId>,
     QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
-) -> Result<Json<VaultDeleted>, ApiError> {
+) -> Result<Json<DeleteVaultSecretResponse>, ApiError> {
     called(&caller, org)?;
     let store::Deleted { secret, .. } = api.store().delete_secret(&caller, id, None).await?;
     let (id, name) = (secret.meta.id.to_string(), secret.meta.name.to_string());
-    Ok(Json(VaultDeleted { ok: true, id, name }))
+    Ok(Json(DeleteVaultSecretResponse { ok: true, id, name }))
 }
 
 /// Seals a secret again
@@ -224,13 +225,13 @@ async fn delete_vault_secret(
 /// The same value and version under a fresh key and nonces.
 #[utoipa::path(post, path = paths::VAULT_ROTATE, tag = "faces", operation_id = "rotate_vault_secret",
     params(("id" = SecretId, Path), VaultOrgQuery),
-    responses((status = 200, body = VaultSecret, description = "It is sealed again."), Rotating), security(("member" = [])))]
+    responses((status = 200, body = VaultSecretView, description = "It is sealed again."), Rotating), security(("member" = [])))]
 async fn rotate_vault_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<SecretId>,
     QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
-) -> Result<Json<VaultSecret>, ApiError> {
+) -> Result<Json<VaultSecretView>, ApiError> {
     let org = called(&caller, org)?;
     Ok(Json(view(api.store().reencrypt_secret(&caller, id).await?, org)))
 }
@@ -240,34 +241,34 @@ async fn rotate_vault_secret(
 /// Those of the organization that the caller may; the answer comes when it is done. Authenticated by the operator, it is a new
 /// key generation for the whole store, in the background.
 #[utoipa::path(post, path = paths::VAULT_ROTATE_ALL, tag = "faces", operation_id = "rotate_vault", params(VaultOrgQuery),
-    responses((status = 200, body = VaultRotated, description = "They are sealed again."), Rotating),
+    responses((status = 200, body = RotateVaultResponse, description = "They are sealed again."), Rotating),
     security(("member" = []), ("operator" = [])))]
 async fn rotate_vault(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
-) -> Result<Json<VaultRotated>, ApiError> {
+) -> Result<Json<RotateVaultResponse>, ApiError> {
     called(&caller, org)?;
     if caller.org().is_none() {
         let progress = api.store().reencrypt_all(&caller).await?;
-        return Ok(Json(VaultRotated { ok: true, rotated: progress.done, running: progress.running }));
+        return Ok(Json(RotateVaultResponse { ok: true, rotated: progress.done, running: progress.running }));
     }
     let rotated = api.store().reencrypt_own_org(&caller).await?;
-    Ok(Json(VaultRotated { ok: true, rotated, running: false }))
+    Ok(Json(RotateVaultResponse { ok: true, rotated, running: false }))
 }
 
 /// The vault's state and statistics
 #[utoipa::path(get, path = paths::VAULT_STATUS, tag = "faces", operation_id = "vault_status", params(VaultOrgQuery),
-    responses((status = 200, body = VaultStatus, description = "The state."), Asking), security(("member" = [])))]
+    responses((status = 200, body = VaultStatusView, description = "The state."), Asking), security(("member" = [])))]
 async fn vault_status(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(VaultOrgQuery { org }): QueryParams<VaultOrgQuery>,
-) -> Result<Json<VaultStatus>, ApiError> {
+) -> Result<Json<VaultStatusView>, ApiError> {
     called(&caller, org)?;
     let counts = api.store().statistics(&caller).await?;
     let progress = api.store().reencrypt_progress(&caller).await?;
-    Ok(Json(VaultStatus {
+    Ok(Json(VaultStatusView {
         status: if api.store().is_locked() { "locked" } else { "unlocked" }.to_owned(),
         algorithm: "XChaCha20-Poly1305".to_owned(),
         key_derivation: "Argon2id".to_owned(),
@@ -280,9 +281,9 @@ async fn vault_status(
     }))
 }
 
-fn view(secret: store::Secret, org_id: String) -> VaultSecret {
+fn view(secret: store::Secret, org_id: String) -> VaultSecretView {
     let store::Secret { meta, author, .. } = secret;
-    VaultSecret {
+    VaultSecretView {
         id: meta.id.to_string(),
         org_id,
         name: meta.name.to_string(),

@@ -14,7 +14,7 @@ use crate::api::problem::ApiError;
 use crate::api::query::{FromQuery, QueryParams, QueryReader};
 use crate::domain::audit::{AuditEvent, VaultAction};
 use crate::store::{AuditFilter, Cursor, PageAsk};
-use crate::wire::{Code, VaultEntry, VaultLog, paths};
+use crate::wire::{Code, VaultEntryView, VaultLogView, paths};
 
 /// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -63,13 +63,13 @@ impl FromQuery for ListVaultLogQuery {
 ///
 /// Newest first. A page may be short, even empty, and still have a `next`.
 #[utoipa::path(get, path = paths::VAULT_LOG, tag = "faces", operation_id = "vault_log", params(ListVaultLogQuery),
-    responses((status = 200, body = VaultLog, description = "A page."), Listing),
+    responses((status = 200, body = VaultLogView, description = "A page."), Listing),
     security(("member" = []), ("operator" = [])))]
 async fn vault_log(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<ListVaultLogQuery>,
-) -> Result<Json<VaultLog>, ApiError> {
+) -> Result<Json<VaultLogView>, ApiError> {
     called(&caller, ask.org)?;
     let wanted = |word: &VaultAction| ask.action.is_none_or(|action| action == *word);
     let words = VaultAction::ALL.iter().filter(|word| wanted(word));
@@ -78,17 +78,17 @@ async fn vault_log(
     let page = PageAsk { cursor: ask.cursor, limit: Some(ask.limit) };
     let found = api.store().audit(&caller, &filter, page).await?;
     let entries = found.items.into_iter().filter_map(|item| entry(item.event)).collect();
-    Ok(Json(VaultLog { entries, next: found.next.map(|next| next.to_string()) }))
+    Ok(Json(VaultLogView { entries, next: found.next.map(|next| next.to_string()) }))
 }
 
-fn entry(event: AuditEvent) -> Option<VaultEntry> {
+fn entry(event: AuditEvent) -> Option<VaultEntryView> {
     let action = VaultAction::of(event.action)?;
     let mut details: std::collections::BTreeMap<String, String> =
         event.details.into_iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
     details.insert("event".to_owned(), event.action.to_string());
     details.insert("outcome".to_owned(), event.outcome.to_string());
     let target = event.target.and_then(|target| target.name.or(target.id));
-    Some(VaultEntry {
+    Some(VaultEntryView {
         action,
         secret: target.map(|text| text.to_string()).unwrap_or_default(),
         actor: event.actor.name.map_or_else(|| event.actor.kind.to_string(), |name| name.to_string()),

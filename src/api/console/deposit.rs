@@ -79,10 +79,10 @@ impl Filling {
     }
 
     /// As a body of the API.
-    fn body(&self, value: &SecretValue) -> wire::NewSecret {
+    fn body(&self, value: &SecretValue) -> wire::CreateSecretRequest {
         let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (text, base64) = carried(value);
-        wire::NewSecret {
+        wire::CreateSecretRequest {
             name: self.name.clone(),
             env: filled(&self.env),
             scope: if self.shared { ScopeKind::Shared } else { ScopeKind::Private },

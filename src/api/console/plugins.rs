@@ -189,7 +189,7 @@ async fn filled(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<String,
     let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
     let (text, base64) = carried(&value);
     let shared = form.text("scope").as_deref() == Some("shared");
-    let body = wire::NewSecret {
+    let body = wire::CreateSecretRequest {
         name: form.text("name").unwrap_or_default(),
         env: None,
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },

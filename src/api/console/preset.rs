@@ -202,9 +202,9 @@ fn body(
     value: &SecretValue,
     shared: bool,
     usual: bool,
-) -> Result<wire::NewSecret, ApiError> {
+) -> Result<wire::CreateSecretRequest, ApiError> {
     let (text, base64) = carried(value);
-    Ok(wire::NewSecret {
+    Ok(wire::CreateSecretRequest {
         name: name_of(preset, field)?.to_string(),
         env: field.usual.as_ref().filter(|_| usual).map(ToString::to_string),
         scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },

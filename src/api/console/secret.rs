@@ -149,7 +149,7 @@ async fn replaced(
         Some("encrypted") => Some(Kind::Encrypted),
         _ => None,
     };
-    let body = wire::Replacement {
+    let body = wire::ReplaceSecretRequest {
         value: text,
         value_base64: base64,
         sealed: None,
@@ -170,7 +170,7 @@ pub(crate) async fn edit(
     posted: Posted,
 ) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
-    let change = wire::SecretChange {
+    let change = wire::UpdateSecretRequest {
         auto_install: Some(form.has("auto_install")),
         plugin: Some(form.text("plugin").unwrap_or_default()),
         category: Some(form.text("category").unwrap_or_default()),
@@ -188,7 +188,7 @@ async fn changed(
     visitor: &Visitor,
     id: SecretId,
     form: &Form,
-    change: wire::SecretChange,
+    change: wire::UpdateSecretRequest,
 ) -> Result<store::Secret, ApiError> {
     Ok(api.store().change_secret(&visitor.caller, id, seen(form), change_of(change)?).await?)
 }
@@ -201,7 +201,7 @@ pub(crate) async fn install(
 ) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let on = form.text("auto_install").as_deref() == Some("on");
-    let change = wire::SecretChange { auto_install: Some(on), ..wire::SecretChange::default() };
+    let change = wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };
     let secret = changed(&api, &visitor, id, &form, change).await?;
     let name = &secret.meta.name;
     let what = match on {

@@ -130,7 +130,7 @@ async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiEr
         let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
         words.map(str::to_owned).collect()
     };
-    let body = wire::NewTicket {
+    let body = wire::CreateTicketRequest {
         member: form.text("member"),
         ttl_seconds: seconds(form)?,
         uses,

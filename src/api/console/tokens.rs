@@ -38,7 +38,7 @@ pub(crate) fn seconds(form: &Form) -> Result<Option<u64>, ApiError> {
 pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
     let Posted { visitor, form } = posted;
     let body = async {
-        let body = wire::NewToken {
+        let body = wire::CreateTokenRequest {
             member: form.text("member"),
             ttl_seconds: seconds(&form)?,
             label: form.text("label"),

@@ -79,10 +79,10 @@ pub(crate) fn finished(document: &OpenApi) -> Bytes {
 
 /// Bodies of which exactly one of several fields has to be there.
 const EXACTLY_ONE: [(&str, &[&str]); 4] = [
-    ("NewSecret", &["value", "value_base64", "sealed"]),
-    ("Replacement", &["value", "value_base64", "sealed"]),
-    ("Unlock", &["passphrase", "key_file"]),
-    ("NewKeyslot", &["passphrase", "key_file"]),
+    ("CreateSecretRequest", &["value", "value_base64", "sealed"]),
+    ("ReplaceSecretRequest", &["value", "value_base64", "sealed"]),
+    ("UnlockRequest", &["passphrase", "key_file"]),
+    ("AddKeyslotRequest", &["passphrase", "key_file"]),
 ];
 
 /// `schema` with `form` there and the other `forms` absent or null.

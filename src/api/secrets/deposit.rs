@@ -6,13 +6,15 @@ use crate::api::problem::{ApiError, FieldErrors};
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
-use crate::store::{Deposit, SealedDeposit, SealedValue, Wrapped};
-use crate::wire::{Code, NewSecret, Replacement, Sealed, SecretChange, Value, ValueBase64};
+use crate::store::{Deposit, SealedDeposit, SealedValue, WrappedKey};
+use crate::wire::{
+    Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
+};
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
 
 /// A new secret.
-pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, ApiError> {
+pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, ApiError> {
     let mut errors = FieldErrors::default();
     let name = name_of(&mut errors, "name", Some(&body.name));
     let env = name_of(&mut errors, "as", body.env.as_deref());
@@ -37,7 +39,7 @@ pub(crate) fn new_of(body: NewSecret) -> Result<store::NewSecret, ApiError> {
 }
 
 /// A new value.
-pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, ApiError> {
+pub(crate) fn replacement_of(body: ReplaceSecretRequest) -> Result<store::Replacement, ApiError> {
     let mut errors = FieldErrors::default();
     let env = name_of(&mut errors, "as", body.env.as_deref());
     let change = change(&mut errors, body.change.unwrap_or_default());
@@ -55,14 +57,14 @@ pub(crate) fn replacement_of(body: Replacement) -> Result<store::Replacement, Ap
 }
 
 /// Changed attributes.
-pub(crate) fn change_of(body: SecretChange) -> Result<store::SecretChange, ApiError> {
+pub(crate) fn change_of(body: UpdateSecretRequest) -> Result<store::SecretChange, ApiError> {
     let mut errors = FieldErrors::default();
     let change = change(&mut errors, body);
     errors.into_result()?;
     Ok(change)
 }
 
-fn change(errors: &mut FieldErrors, body: SecretChange) -> store::SecretChange {
+fn change(errors: &mut FieldErrors, body: UpdateSecretRequest) -> store::SecretChange {
     store::SecretChange {
         auto_install: body.auto_install,
         plugin: body.plugin.map(|text| cleared_or_name(errors, "plugin", &text)),
@@ -94,7 +96,7 @@ fn deposit(
     errors: &mut FieldErrors,
     value: Option<Value>,
     base64: Option<ValueBase64>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedBody>,
     hint: Option<String>,
 ) -> Option<Deposit> {
     match (value, base64, sealed) {
@@ -122,7 +124,7 @@ fn deposit(
     }
 }
 
-fn sealed(errors: &mut FieldErrors, sealed: Sealed, hint: Option<String>) -> Option<Deposit> {
+fn sealed(errors: &mut FieldErrors, sealed: SealedBody, hint: Option<String>) -> Option<Deposit> {
     let id = errors.check("sealed.id", sealed.id.parse());
     let version = errors.check("sealed.version", sealed.version.parse());
     let enc = binary(errors, "sealed.enc", &sealed.enc, 32..=32);
@@ -134,7 +136,7 @@ fn sealed(errors: &mut FieldErrors, sealed: Sealed, hint: Option<String>) -> Opt
         generation: sealed.generation,
         nonce: nonce?.try_into().ok()?,
         ciphertext: ciphertext?,
-        wrapped: Wrapped::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
+        wrapped: WrappedKey::Hpke { suite: sealed.suite, enc: enc?, ct: ct? },
     };
     // A form that is not known here, of a newer or older client, is not kept; it must not stop a deposit.
     let hint = hint.and_then(|text| Hint::parse(&text).ok());

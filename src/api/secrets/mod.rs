@@ -26,7 +26,8 @@ use super::query::{NoParams, QueryParams};
 use crate::domain::id::SecretId;
 use crate::store;
 use crate::wire::{
-    Code, Deleted, NewSecret, Page, ReencryptProgress, Replacement, SecretChange, SecretView, paths,
+    Code, CreateSecretRequest, DeleteSecretResponse, PageView, ReencryptView, ReplaceSecretRequest,
+    SecretView, UpdateSecretRequest, paths,
 };
 
 /// The routes of this file.
@@ -64,12 +65,12 @@ error_responses! {
 ///
 /// Ascending by id. A page may be short, even empty, and still have a `next`.
 #[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecretsQuery),
-    responses((status = 200, body = Page<SecretView>, description = "A page."), Listing), security(("member" = [])))]
+    responses((status = 200, body = PageView<SecretView>, description = "A page."), Listing), security(("member" = [])))]
 async fn list_secrets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(ask): QueryParams<ListSecretsQuery>,
-) -> Result<Json<Page<SecretView>>, ApiError> {
+) -> Result<Json<PageView<SecretView>>, ApiError> {
     let (filter, page_ask, env) = ask.into_parts();
     let mut found = api.store().list_secrets(&caller, &filter, page_ask).await?;
     found.items.retain(|secret| env.as_ref().is_none_or(|env| secret.meta.env == *env));
@@ -79,7 +80,7 @@ async fn list_secrets(
 /// Deposits a new secret
 ///
 /// Works on a locked store. Answers with the name that it is exported as.
-#[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = NewSecret,
+#[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = CreateSecretRequest,
     params(
         IdempotencyKey,
     ),
@@ -97,7 +98,7 @@ async fn create_secret(
     Authenticated(caller): Authenticated,
     IdempotencyKey(key): IdempotencyKey,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<NewSecret, LARGE_BODY>,
+    JsonBody(body): JsonBody<CreateSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().create_secret(&caller, new_of(body)?, key.as_deref()).await?;
     let location = paths::fill(paths::SECRET, &written.secret.meta.id.to_string());
@@ -128,7 +129,7 @@ async fn secret(
 /// Replaces a secret's value
 ///
 /// A new value is a new version. Works on a locked store; boots that happened keep what they have.
-#[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = Replacement,
+#[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = ReplaceSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
@@ -144,7 +145,7 @@ async fn replace_secret(
     PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<Replacement, LARGE_BODY>,
+    JsonBody(body): JsonBody<ReplaceSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
     let written = api.store().replace_secret(&caller, id, version, replacement_of(body)?).await?;
     Ok((etag(&written.secret), Json(view(written.secret, &written.warnings))))
@@ -153,7 +154,7 @@ async fn replace_secret(
 /// Changes a secret's attributes
 ///
 /// The value and its version stay.
-#[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = SecretChange,
+#[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = UpdateSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
@@ -169,7 +170,7 @@ async fn change_secret(
     PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
     QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<SecretChange>,
+    JsonBody(body): JsonBody<UpdateSecretRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let secret = api.store().change_secret(&caller, id, version, change_of(body)?).await?;
     Ok((etag(&secret), Json(view(secret, &[]))))
@@ -183,7 +184,7 @@ async fn change_secret(
         ("id" = SecretId, Path),
         IfMatch,
     ),
-    responses((status = 200, body = Deleted, description = "It is deleted, durably."), Deleting),
+    responses((status = 200, body = DeleteSecretResponse, description = "It is deleted, durably."), Deleting),
     security(("member" = [])))]
 async fn delete_secret(
     State(api): State<Api>,
@@ -191,9 +192,9 @@ async fn delete_secret(
     PathParam(id): PathParam<SecretId>,
     IfMatch(version): IfMatch,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<Deleted>, ApiError> {
+) -> Result<Json<DeleteSecretResponse>, ApiError> {
     let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
-    Ok(Json(Deleted {
+    Ok(Json(DeleteSecretResponse {
         id: secret.meta.id.to_string(),
         name: secret.meta.name.to_string(),
         env: secret.meta.env.to_string(),
@@ -220,13 +221,13 @@ async fn reencrypt_secret(
 
 /// How far the re-encryption of everything is
 #[utoipa::path(get, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_progress",
-    responses((status = 200, body = ReencryptProgress, description = "How far it is."), Progress),
+    responses((status = 200, body = ReencryptView, description = "How far it is."), Progress),
     security(("operator" = []), ("member" = [])))]
 async fn reencrypt_progress(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<ReencryptProgress>, ApiError> {
+) -> Result<Json<ReencryptView>, ApiError> {
     Ok(Json(progress_view(api.store().reencrypt_progress(&caller).await?)))
 }
 
@@ -235,7 +236,7 @@ async fn reencrypt_progress(
 /// Makes a new generation of the release key, to which all values move in the background. When one is under way already,
 /// that one's progress is the answer.
 #[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all",
-    responses((status = 202, body = ReencryptProgress, description = "It is under way."), ReencryptingAll),
+    responses((status = 202, body = ReencryptView, description = "It is under way."), ReencryptingAll),
     security(("operator" = [])))]
 async fn reencrypt_all(
     State(api): State<Api>,
@@ -246,7 +247,7 @@ async fn reencrypt_all(
 }
 
 /// The progress as shown.
-pub(crate) fn progress_view(progress: store::Progress) -> ReencryptProgress {
+pub(crate) fn progress_view(progress: store::Progress) -> ReencryptView {
     let store::Progress { running, generation, done, total } = progress;
-    ReencryptProgress { running, generation, done, total }
+    ReencryptView { running, generation, done, total }
 }

@@ -11,16 +11,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::connect::Target;
+use super::connect::ConnectTarget;
 use super::endpoint::Endpoint;
-use super::error::{Outage, Refused};
-use super::pace::Pace;
-use super::retry::{GaveUp, Try};
+use super::error::{CallOutage, CallRefusal};
+use super::retry::{RetryAttempt, RetryError};
 use super::roots::Roots;
-use super::transport::{Call, Connection};
-use super::{answer, request, retry};
+use super::timer::Timer;
+use super::transport::{Connection, HttpRequest};
+use super::{request, response, retry};
 use crate::domain::ticket::BootTicket;
-use crate::wire::{BootReport, BootRequest, BootResponse, Explanation, paths};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest, paths};
 
 /// The longest release taken: far above what fits an environment (6 MiB), and room for files.
 const LONGEST_RELEASE: usize = 64 << 20;
@@ -50,12 +50,12 @@ impl Default for BootOptions {
 
 /// Why there was no answer for a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BootError {
+pub enum BootCallError {
     /// The store was out of reach or not able, until the deadline.
     #[error("gave up after {} and {tries} tries: {last}", seconds(.within))]
     Outage {
         /// What the last try failed with.
-        last: Outage,
+        last: CallOutage,
         /// How many tries there were.
         tries: u32,
         /// The time there was.
@@ -63,10 +63,10 @@ pub enum BootError {
     },
     /// The store, or this machine's configuration, said no.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] CallRefusal),
 }
 
-impl BootError {
+impl BootCallError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -82,7 +82,7 @@ impl BootError {
 }
 
 /// The connection of a boot, kept for its report.
-pub struct Session {
+pub struct BootSession {
     connection: Connection,
     authorization: (HeaderName, HeaderValue),
     boot: String,
@@ -96,11 +96,11 @@ pub async fn boot(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-    pace: &mut impl Pace,
-) -> Result<(BootResponse, Session), BootError> {
+    pace: &mut impl Timer,
+) -> Result<(BootResponse, BootSession), BootCallError> {
     let call = ask(ticket, paths::BOOT, request, LONGEST_RELEASE)?;
     let (response, connection): (BootResponse, _) = until_answered(ticket, &call, options, pace).await?;
-    let session = Session {
+    let session = BootSession {
         connection,
         authorization: request::bearer(ticket.credential())?,
         boot: response.boot.clone(),
@@ -113,17 +113,17 @@ pub async fn explain(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
-    pace: &mut impl Pace,
-) -> Result<Explanation, BootError> {
+    pace: &mut impl Timer,
+) -> Result<ExplainResponse, BootCallError> {
     let call = ask(ticket, paths::EXPLAIN, request, LONGEST_EXPLANATION)?;
     let (explanation, _) = until_answered(ticket, &call, options, pace).await?;
     Ok(explanation)
 }
 
-impl Session {
+impl BootSession {
     /// Tells the store that the workload starts now. Best effort: nobody waits for the answer, no failure is told, and it
     /// takes a few milliseconds at the very most.
-    pub async fn report_nowait(self, report: &BootReport) {
+    pub async fn report_nowait(self, report: &ReportBootRequest) {
         let path = paths::fill(paths::BOOT_REPORT, &self.boot);
         let Ok(call) = post(path, report, vec![self.authorization], 0) else {
             return;
@@ -132,16 +132,16 @@ impl Session {
     }
 }
 
-async fn until_answered<T: DeserializeOwned, P: Pace>(
+async fn until_answered<T: DeserializeOwned, P: Timer>(
     ticket: &BootTicket,
-    call: &Call,
+    call: &HttpRequest,
     options: &BootOptions,
     pace: &mut P,
-) -> Result<(T, Connection), BootError> {
+) -> Result<(T, Connection), BootCallError> {
     let mut targets = targets(ticket, options.authorities.as_deref())?;
     spread(&mut targets, pace);
     let deadline = pace.now().saturating_add(options.deadline);
-    let outcome = retry::until(pace, deadline, targets.len(), async |pace: &mut P, this: Try| {
+    let outcome = retry::until(pace, deadline, targets.len(), async |pace: &mut P, this: RetryAttempt| {
         let target = &targets[this.address];
         let alone = targets.len() == 1;
         let started = pace.now();
@@ -152,17 +152,19 @@ async fn until_answered<T: DeserializeOwned, P: Pace>(
         // A store that took the request and is silent leaves half of the time to the others.
         let limit = if this.address + 1 < targets.len() { left / 2 } else { left };
         let answer = connection.exchange(call, limit).await?;
-        Ok((answer::read(&target.to, answer)?, connection))
+        Ok((response::read(&target.to, answer)?, connection))
     })
     .await;
     outcome.map_err(|gave_up| match gave_up {
-        GaveUp::Refused(refused) => refused.into(),
-        GaveUp::Deadline { last, tries } => BootError::Outage { last, tries, within: options.deadline },
+        RetryError::Refused(refused) => refused.into(),
+        RetryError::Deadline { last, tries } => {
+            BootCallError::Outage { last, tries, within: options.deadline }
+        }
     })
 }
 
 /// Begins with any of them by chance, so that machines which boot together do not all ask the same server first.
-fn spread(targets: &mut [Target], pace: &mut impl Pace) {
+fn spread(targets: &mut [ConnectTarget], pace: &mut impl Timer) {
     if targets.len() > 1 {
         let first = pace.random() % targets.len() as u64;
         targets.rotate_left(usize::try_from(first).unwrap_or_default());
@@ -170,7 +172,7 @@ fn spread(targets: &mut [Target], pace: &mut impl Pace) {
 }
 
 /// The ticket's addresses that this machine can use. Only when there is none is it told why.
-fn targets(ticket: &BootTicket, authorities: Option<&Path>) -> Result<Vec<Target>, Refused> {
+fn targets(ticket: &BootTicket, authorities: Option<&Path>) -> Result<Vec<ConnectTarget>, CallRefusal> {
     let mut targets = Vec::with_capacity(ticket.urls().len());
     let mut fault = None;
     for url in ticket.urls() {
@@ -185,15 +187,24 @@ fn targets(ticket: &BootTicket, authorities: Option<&Path>) -> Result<Vec<Target
     }
 }
 
-pub(crate) fn target(url: &str, ticket: &BootTicket, authorities: Option<&Path>) -> Result<Target, Refused> {
+pub(crate) fn target(
+    url: &str,
+    ticket: &BootTicket,
+    authorities: Option<&Path>,
+) -> Result<ConnectTarget, CallRefusal> {
     let mut endpoint = Endpoint::parse(url)?;
     if let Some(pin) = ticket.pin() {
         endpoint = endpoint.pinned(pin);
     }
-    Target::new(endpoint, || Roots::chosen(authorities))
+    ConnectTarget::new(endpoint, || Roots::chosen(authorities))
 }
 
-fn ask(ticket: &BootTicket, path: &str, wanted: &BootRequest, limit: usize) -> Result<Call, Refused> {
+fn ask(
+    ticket: &BootTicket,
+    path: &str,
+    wanted: &BootRequest,
+    limit: usize,
+) -> Result<HttpRequest, CallRefusal> {
     let headers = vec![request::bearer(ticket.credential())?, request::idempotency_key()?];
     post(path.to_owned(), wanted, headers, limit)
 }
@@ -203,15 +214,13 @@ fn post(
     body: &impl Serialize,
     headers: Vec<(HeaderName, HeaderValue)>,
     limit: usize,
-) -> Result<Call, Refused> {
-    Ok(Call { method: Method::POST, path, headers, body: Some(request::json(body)?), limit })
+) -> Result<HttpRequest, CallRefusal> {
+    Ok(HttpRequest { method: Method::POST, path, headers, body: Some(request::json(body)?), limit })
 }
 
 fn seconds(time: &Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-#[cfg(all(test, feature = "server"))]
-mod faults;
 #[cfg(all(test, feature = "server"))]
 mod tests;

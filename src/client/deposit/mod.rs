@@ -5,19 +5,22 @@
 use data_encoding::BASE64;
 use thiserror::Error;
 
+use super::api_client::Client;
 use super::error::CallError;
-use super::session::Client;
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::random::Random;
-use crate::crypto::value::Wrapped;
-use crate::crypto::{hybrid, random, value as sealing};
+use crate::crypto::value::WrappedKey;
+use crate::crypto::{hpke, random, value as sealing};
 use crate::domain::catalog::Presets;
 use crate::domain::hint::Hint;
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::{EnvName, NameError, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueError, ValueWarning, check};
-use crate::wire::{Code, DepositInfo, NewSecret, Replacement, Sealed, SecretView, Value, ValueBase64};
+use crate::wire::{
+    Code, CreateSecretRequest, DepositKeyView, ReplaceSecretRequest, SealedBody, SecretView, Value,
+    ValueBase64,
+};
 
 /// Why a value was not deposited.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -70,7 +73,7 @@ impl DepositError {
 /// Deposits values with one store's deposit key.
 #[derive(Debug)]
 pub struct Depositor {
-    info: DepositInfo,
+    info: DepositKeyView,
     key: DepositKey,
     pinned: Option<String>,
 }
@@ -94,7 +97,7 @@ impl Depositor {
     pub async fn create(
         &mut self,
         client: &mut Client,
-        mut secret: NewSecret,
+        mut secret: CreateSecretRequest,
         value: &SecretValue,
         rng: &mut dyn Random,
     ) -> Result<SecretView, DepositError> {
@@ -106,8 +109,11 @@ impl Depositor {
         warnings.extend(judged(&secret.name, &env, secret.kind, value));
         let mut stale = false;
         loop {
-            let place =
-                Place { id: SecretId::from_bytes(random::array(rng)), scope: secret.scope, env: &env };
+            let place = DepositTarget {
+                id: SecretId::from_bytes(random::array(rng)),
+                scope: secret.scope,
+                env: &env,
+            };
             let carried = self.carry(secret.kind, &place, value, rng)?;
             (secret.value, secret.value_base64) = (carried.value, carried.value_base64);
             (secret.sealed, secret.hint) = (carried.sealed, carried.hint);
@@ -124,7 +130,7 @@ impl Depositor {
         &mut self,
         client: &mut Client,
         existing: &SecretView,
-        mut replacement: Replacement,
+        mut replacement: ReplaceSecretRequest,
         value: &SecretValue,
         if_version: Option<&str>,
         rng: &mut dyn Random,
@@ -134,7 +140,7 @@ impl Depositor {
         let mut warnings = check(value, &env, delivery, self.info.variable_ceiling)?;
         warnings.extend(judged(&existing.name, &env, replacement.kind.unwrap_or(existing.kind), value));
         let id: SecretId = existing.id.parse().map_err(|_| DepositError::SecretUnusable)?;
-        let place = Place { id, scope: existing.scope, env: &env };
+        let place = DepositTarget { id, scope: existing.scope, env: &env };
         let mut stale = false;
         loop {
             let carried = self.carry(replacement.kind.unwrap_or(existing.kind), &place, value, rng)?;
@@ -166,11 +172,11 @@ impl Depositor {
     fn carry(
         &self,
         kind: Kind,
-        place: &Place<'_>,
+        place: &DepositTarget<'_>,
         value: &SecretValue,
         rng: &mut dyn Random,
-    ) -> Result<Carried, DepositError> {
-        let mut carried = Carried::default();
+    ) -> Result<ValueFields, DepositError> {
+        let mut carried = ValueFields::default();
         match kind {
             Kind::Plain => {
                 carried.value = Value::of(value);
@@ -187,10 +193,10 @@ impl Depositor {
 
     fn seal(
         &self,
-        place: &Place<'_>,
+        place: &DepositTarget<'_>,
         value: &SecretValue,
         rng: &mut dyn Random,
-    ) -> Result<Sealed, DepositError> {
+    ) -> Result<SealedBody, DepositError> {
         let unusable = |_| DepositError::KeyUnusable;
         let store: StoreId = self.info.store.parse().map_err(unusable)?;
         let org: OrgId = self.info.organization.parse().map_err(unusable)?;
@@ -200,7 +206,7 @@ impl Depositor {
             ScopeKind::Shared => (0, None),
             ScopeKind::Private => (1, Some(member.as_bytes())),
         };
-        let context = sealing::Context {
+        let context = sealing::ValueContext {
             store: store.as_bytes(),
             org: org.as_bytes(),
             scope,
@@ -211,8 +217,10 @@ impl Depositor {
         };
         let sealed =
             sealing::seal(&self.key, &context, value.expose(), rng).map_err(|_| DepositError::KeyUnusable)?;
-        let Wrapped::Hpke { suite, enc, ct } = sealed.wrapped else { return Err(DepositError::KeyUnusable) };
-        Ok(Sealed {
+        let WrappedKey::Hpke { suite, enc, ct } = sealed.wrapped else {
+            return Err(DepositError::KeyUnusable);
+        };
+        Ok(SealedBody {
             id: place.id.to_string(),
             version: version.to_string(),
             generation: sealed.generation,
@@ -226,7 +234,7 @@ impl Depositor {
 }
 
 /// Where a value goes, as far as the depositor decides it.
-struct Place<'a> {
+struct DepositTarget<'a> {
     id: SecretId,
     scope: ScopeKind,
     env: &'a EnvName,
@@ -234,16 +242,16 @@ struct Place<'a> {
 
 /// A value as a request carries it.
 #[derive(Default)]
-struct Carried {
+struct ValueFields {
     value: Option<Value>,
     value_base64: Option<ValueBase64>,
-    sealed: Option<Sealed>,
+    sealed: Option<SealedBody>,
     hint: Option<String>,
 }
 
 /// The key of `info`. Its fingerprint is computed here: what the store says of it proves nothing.
-fn key(info: &DepositInfo, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
-    if info.suite != hybrid::X25519 {
+fn key(info: &DepositKeyView, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
+    if info.suite != hpke::X25519 {
         return Err(DepositError::Suite(info.suite));
     }
     let public = BASE64.decode(info.public_key.as_bytes()).map_err(|_| DepositError::KeyUnusable)?;

@@ -1,8 +1,8 @@
 //! What leaves the process when something is deposited, and what does not.
 
 use super::*;
-use crate::client::rehearsal::{Act, Asked, Rehearsal, json};
-use crate::client::session::tests::client;
+use crate::client::api_client::tests::client;
+use crate::client::tests::mock_server::{MockAction, MockServer, RecordedRequest, json};
 use crate::crypto::deposit::ReleaseKey;
 use crate::crypto::memory::Key32;
 use crate::crypto::random::Kernel;
@@ -18,14 +18,14 @@ fn release_key(generation: u32) -> ReleaseKey {
     ReleaseKey::from_parts(generation, Key32::copy_of(&[9; 32]))
 }
 
-fn info(generation: u32) -> DepositInfo {
+fn info(generation: u32) -> DepositKeyView {
     let key = release_key(generation).deposit_key();
-    DepositInfo {
+    DepositKeyView {
         store: STORE.to_string(),
         organization: ORG.to_string(),
         member: MEMBER.to_string(),
         generation,
-        suite: hybrid::X25519,
+        suite: hpke::X25519,
         public_key: BASE64.encode(key.public()),
         fingerprint: "what the store says of it".into(),
         variable_ceiling: 100,
@@ -42,15 +42,15 @@ fn view() -> SecretView {
     .unwrap()
 }
 
-fn new(json: serde_json::Value) -> NewSecret {
+fn new(json: serde_json::Value) -> CreateSecretRequest {
     serde_json::from_value(json).unwrap()
 }
 
 /// Gives the deposit key, then answers the deposits.
 async fn store(
-    infos: impl Fn(usize) -> DepositInfo + Send + Sync + 'static,
-    deposits: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
-) -> (Client, Rehearsal) {
+    infos: impl Fn(usize) -> DepositKeyView + Send + Sync + 'static,
+    deposits: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+) -> (Client, MockServer) {
     let asked = std::sync::atomic::AtomicUsize::new(0);
     client(move |number, request| {
         let keys = asked.load(std::sync::atomic::Ordering::SeqCst);
@@ -67,11 +67,11 @@ async fn store(
 /// The value that a request carries sealed, as a boot would open it.
 fn open(body: &str, release: &ReleaseKey, scope: ScopeKind, env: &str) -> Vec<u8> {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    let sealed: Sealed = serde_json::from_value(body["sealed"].clone()).unwrap();
+    let sealed: SealedBody = serde_json::from_value(body["sealed"].clone()).unwrap();
     let bytes = |text: &str| BASE64.decode(text.as_bytes()).unwrap();
     let id: SecretId = sealed.id.parse().unwrap();
     let version: VersionId = sealed.version.parse().unwrap();
-    let context = sealing::Context {
+    let context = sealing::ValueContext {
         store: STORE.as_bytes(),
         org: ORG.as_bytes(),
         scope: u8::from(scope == ScopeKind::Private),
@@ -84,7 +84,7 @@ fn open(body: &str, release: &ReleaseKey, scope: ScopeKind, env: &str) -> Vec<u8
         generation: sealed.generation,
         nonce: bytes(&sealed.nonce).try_into().unwrap(),
         ciphertext: bytes(&sealed.ciphertext),
-        wrapped: Wrapped::Hpke {
+        wrapped: WrappedKey::Hpke {
             suite: sealed.suite,
             enc: bytes(&sealed.enc),
             ct: bytes(&sealed.wrapped_key),
@@ -113,7 +113,7 @@ async fn a_new_secret_leaves_sealed_and_opens_where_it_belongs() {
 async fn a_replacement_is_sealed_for_the_secret_that_exists() {
     let (mut client, server) = store(|_| info(1), |_, _| json(200, "", &view())).await;
     let mut depositor = Depositor::open(&mut client, None).await.unwrap();
-    let replacement: Replacement = serde_json::from_str("{}").unwrap();
+    let replacement: ReplaceSecretRequest = serde_json::from_str("{}").unwrap();
     let value = SecretValue::new(CANARY.to_vec());
     depositor.replace(&mut client, &view(), replacement, &value, Some("ver_a"), &mut Kernel).await.unwrap();
     let asked = &server.asked()[1];
@@ -141,7 +141,7 @@ async fn a_plain_setting_is_sent_as_it_is() {
 #[tokio::test]
 async fn no_hint_leaves_where_the_organization_keeps_none() {
     let (mut client, server) =
-        store(|_| DepositInfo { hints: false, ..info(1) }, |_, _| json(201, "", &view())).await;
+        store(|_| DepositKeyView { hints: false, ..info(1) }, |_, _| json(201, "", &view())).await;
     let mut depositor = Depositor::open(&mut client, None).await.unwrap();
     let secret = new(serde_json::json!({"name": "a"}));
     depositor.create(&mut client, secret, &SecretValue::new(CANARY.to_vec()), &mut Kernel).await.unwrap();
@@ -221,15 +221,15 @@ async fn what_could_not_boot_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_key_that_cannot_be_sealed_to_is_refused() {
     for (info, expected) in [
-        (DepositInfo { suite: 0x647a, ..info(1) }, DepositError::Suite(0x647a)),
-        (DepositInfo { public_key: "AAAA".into(), ..info(1) }, DepositError::KeyUnusable),
-        (DepositInfo { public_key: "?".into(), ..info(1) }, DepositError::KeyUnusable),
+        (DepositKeyView { suite: 0x647a, ..info(1) }, DepositError::Suite(0x647a)),
+        (DepositKeyView { public_key: "AAAA".into(), ..info(1) }, DepositError::KeyUnusable),
+        (DepositKeyView { public_key: "?".into(), ..info(1) }, DepositError::KeyUnusable),
     ] {
         let (mut client, _) = store(move |_| info.clone(), |_, _| json(201, "", &view())).await;
         assert_eq!(Depositor::open(&mut client, None).await.unwrap_err(), expected);
     }
     // The point of order one: whoever gives it reads everything that is sealed to it.
-    let zero = DepositInfo { public_key: BASE64.encode(&[0; 32]), ..info(1) };
+    let zero = DepositKeyView { public_key: BASE64.encode(&[0; 32]), ..info(1) };
     let (mut client, server) = store(move |_| zero.clone(), |_, _| json(201, "", &view())).await;
     let mut depositor = Depositor::open(&mut client, None).await.unwrap();
     let secret = new(serde_json::json!({"name": "a"}));

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::domain::ticket::MAX_URL;
-use crate::settings::form::Expected;
+use crate::settings::parse::ExpectedForm;
 
 /// The port when only a host is said.
 const DEFAULT_PORT: u16 = 7373;
 
 /// An address to listen on: `IP:PORT`, or `localhost:PORT`.
-pub(crate) fn listen(text: &str) -> Result<SocketAddr, Expected> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, ExpectedForm> {
     let expected = "expected an address and a port, such as 127.0.0.1:7373 or [::]:7373";
     match text.strip_prefix("localhost:") {
         Some(port) => port.parse().map(|port| (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| expected),
@@ -19,7 +19,7 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, Expected> {
 }
 
 /// An address to listen on without TLS.
-pub(crate) fn loopback(text: &str) -> Result<SocketAddr, Expected> {
+pub(crate) fn loopback(text: &str) -> Result<SocketAddr, ExpectedForm> {
     let address = listen(text)?;
     if address.ip().is_loopback() {
         Ok(address)
@@ -38,9 +38,9 @@ pub struct AdvertisedUrl {
 }
 
 impl FromStr for AdvertisedUrl {
-    type Err = Expected;
+    type Err = ExpectedForm;
 
-    fn from_str(text: &str) -> Result<Self, Expected> {
+    fn from_str(text: &str) -> Result<Self, ExpectedForm> {
         let expected =
             "expected a host and perhaps a port, such as vault.example:7373 or https://[2001:db8::1]:7373";
         let rest = text.strip_prefix("https://").unwrap_or(text);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::settings::{Found, Items, Key, Origin, Source};
+use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, SettingTexts};
 
 /// What stands on the command line; what is absent is not said.
 #[derive(Clone, Debug, Default)]
@@ -24,17 +24,19 @@ pub struct ServeFlags {
     pub log_format: Option<String>,
 }
 
-impl Source for ServeFlags {
-    fn find(&self, key: &Key) -> Option<Found> {
-        let one = |text: &Option<String>| text.clone().map(OsString::from).map(Items::One);
+impl SettingSource for ServeFlags {
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
+        let one = |text: &Option<String>| text.clone().map(OsString::from).map(SettingTexts::One);
         // The file's paths are relative to its folder, and these must not be.
         let path = |path: &Option<PathBuf>| {
             let path = path.as_ref()?;
-            Some(Items::One(std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string()))
+            Some(SettingTexts::One(
+                std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string(),
+            ))
         };
         let many = |texts: &[String]| {
-            let item = |text: &String| (Origin::Flag(key.flag), OsString::from(text));
-            (!texts.is_empty()).then(|| Items::Many(texts.iter().map(item).collect()))
+            let item = |text: &String| (SettingOrigin::Flag(key.flag), OsString::from(text));
+            (!texts.is_empty()).then(|| SettingTexts::Many(texts.iter().map(item).collect()))
         };
         let items = match key.flag {
             "--store" => one(&self.store),
@@ -46,6 +48,6 @@ impl Source for ServeFlags {
             "--log-format" => one(&self.log_format),
             _ => None,
         };
-        Some(Found { origin: Origin::Flag(key.flag), items: items? })
+        Some(FoundSetting { origin: SettingOrigin::Flag(key.flag), items: items? })
     }
 }

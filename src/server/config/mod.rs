@@ -20,7 +20,9 @@ use super::data_dir;
 use super::log::{LogLevel, ServerLogFormat};
 use crate::domain::catalog::Presets;
 use crate::kv;
-use crate::settings::{Environment, Faults, File, Key, Reader, Setting, Source, form};
+use crate::settings::{
+    Environment, Setting, SettingErrors, SettingKey, SettingReader, SettingSource, YamlFile, parse,
+};
 
 /// Where the server listens when nothing is said: reachable from this machine alone.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:7373";
@@ -90,31 +92,31 @@ pub struct ServeConfig {
     pub(crate) notify: Option<std::ffi::OsString>,
 }
 
-const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> Key {
-    Key { flag, variable, field }
+const fn key(flag: &'static str, variable: &'static str, field: &'static str) -> SettingKey {
+    SettingKey { flag, variable, field }
 }
 
-const STORE: Key = key("--store", "", "store");
-const ROLE: Key = key("--role", "", "role");
-const LISTEN: Key = key("--listen", "", "listen");
-const PLAIN: Key = key("", "", "listen_plain");
-const SOCKET: Key = key("", "", "socket");
-const SOCKET_MODE: Key = key("", "", "socket_mode");
-const CERT: Key = key("", "", "tls.cert");
-const TLS_KEY: Key = key("", "", "tls.key");
-const ADVERTISE: Key = key("--advertise", "", "advertise");
-const PASSPHRASE_FILE: Key = key("--unlock-passphrase-file", "", "unlock.passphrase_file");
-const KEY_FILE: Key = key("--unlock-key-file", "", "unlock.key_file");
-const LOG_FORMAT: Key = key("--log-format", "", "log.format");
-const LOG_LEVEL: Key = key("", "DROPSAFE_LOG", "log.level");
-const MAX_CONNECTIONS: Key = key("", "", "limits.connections");
-const MAX_REQUESTS: Key = key("", "", "limits.requests");
-const MAX_BOOTS: Key = key("", "", "limits.boots");
-const BOOT_WAIT: Key = key("", "", "limits.boot_wait");
-const FREE_GUESSES: Key = key("", "", "limits.guesses");
-const DRAIN_TIME: Key = key("", "", "drain");
+const STORE: SettingKey = key("--store", "", "store");
+const ROLE: SettingKey = key("--role", "", "role");
+const LISTEN: SettingKey = key("--listen", "", "listen");
+const PLAIN: SettingKey = key("", "", "listen_plain");
+const SOCKET: SettingKey = key("", "", "socket");
+const SOCKET_MODE: SettingKey = key("", "", "socket_mode");
+const CERT: SettingKey = key("", "", "tls.cert");
+const TLS_KEY: SettingKey = key("", "", "tls.key");
+const ADVERTISE: SettingKey = key("--advertise", "", "advertise");
+const PASSPHRASE_FILE: SettingKey = key("--unlock-passphrase-file", "", "unlock.passphrase_file");
+const KEY_FILE: SettingKey = key("--unlock-key-file", "", "unlock.key_file");
+const LOG_FORMAT: SettingKey = key("--log-format", "", "log.format");
+const LOG_LEVEL: SettingKey = key("", "DROPSAFE_LOG", "log.level");
+const MAX_CONNECTIONS: SettingKey = key("", "", "limits.connections");
+const MAX_REQUESTS: SettingKey = key("", "", "limits.requests");
+const MAX_BOOTS: SettingKey = key("", "", "limits.boots");
+const BOOT_WAIT: SettingKey = key("", "", "limits.boot_wait");
+const FREE_GUESSES: SettingKey = key("", "", "limits.guesses");
+const DRAIN_TIME: SettingKey = key("", "", "drain");
 
-const KEYS: [Key; 19] = [
+const KEYS: [SettingKey; 19] = [
     STORE,
     ROLE,
     LISTEN,
@@ -146,18 +148,18 @@ impl ServeConfig {
         flags: &ServeFlags,
         environment: &Environment,
         file: &str,
-    ) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
+    ) -> Result<Self, SettingErrors> {
+        let mut faults = SettingErrors::default();
         let path = data.join(data_dir::CONFIG);
-        let yaml = File::parse(&path.display().to_string(), file, &mut faults);
+        let yaml = YamlFile::parse(&path.display().to_string(), file, &mut faults);
         let known: Vec<&str> = KEYS.iter().map(|key| key.field).chain([presets::FIELD]).collect();
         yaml.refuse_unknown(&known, &mut faults);
         let presets = presets::read(&yaml, &mut faults);
-        let sources: [&dyn Source; 3] = [flags, environment, &yaml];
-        let mut reader = Reader::new(&sources, &mut faults);
+        let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
+        let mut reader = SettingReader::new(&sources, &mut faults);
 
         // Paths in the file are relative to its folder, so that the folder can be moved.
-        let within = |text: &str| form::path(text).map(|path| data.join(path));
+        let within = |text: &str| parse::path(text).map(|path| data.join(path));
         let store = value(reader.one(&STORE, |text| text.parse::<kv::Url>().map(|url| url.in_folder(data))));
         let passphrase_file = reader.one(&PASSPHRASE_FILE, within);
         let key_file = reader.one(&KEY_FILE, within);
@@ -168,7 +170,7 @@ impl ServeConfig {
             listen: value(reader.list(&LISTEN, listen))
                 .unwrap_or_else(|| listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&PLAIN, loopback)).unwrap_or_default(),
-            socket: match value(reader.one(&SOCKET, |text| Ok::<_, form::Expected>(text.to_owned())))
+            socket: match value(reader.one(&SOCKET, |text| Ok::<_, parse::ExpectedForm>(text.to_owned())))
                 .as_deref()
             {
                 Some("off") => None,
@@ -196,12 +198,12 @@ impl ServeConfig {
                 .unwrap_or(crate::api::limits::LimitSettings::default().in_flight),
             boots: value(reader.one(&MAX_BOOTS, count))
                 .unwrap_or(crate::api::limits::LimitSettings::default().boots_waiting),
-            boot_wait: value(reader.one(&BOOT_WAIT, form::duration))
+            boot_wait: value(reader.one(&BOOT_WAIT, parse::duration))
                 .unwrap_or(crate::api::limits::LimitSettings::default().boot_wait),
             guesses: value(reader.one(&FREE_GUESSES, count))
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(crate::api::limits::LimitSettings::default().guesses),
-            drain: value(reader.one(&DRAIN_TIME, form::duration)).unwrap_or(DRAIN),
+            drain: value(reader.one(&DRAIN_TIME, parse::duration)).unwrap_or(DRAIN),
             presets,
             patience: ConnectionTimeouts::default(),
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
@@ -219,7 +221,7 @@ impl ServeConfig {
         }
         if config.listen.is_empty() && config.plain.is_empty() && config.socket.is_none() {
             faults.push(
-                crate::settings::Origin::File(path.display().to_string().into()),
+                crate::settings::SettingOrigin::File(path.display().to_string().into()),
                 "nothing to listen on",
             );
         }
@@ -236,7 +238,7 @@ fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
 }
 
-fn socket_mode(text: &str) -> Result<u32, form::Expected> {
+fn socket_mode(text: &str) -> Result<u32, parse::ExpectedForm> {
     match text {
         "0600" | "600" => Ok(0o600),
         "0660" | "660" => Ok(0o660),
@@ -244,7 +246,7 @@ fn socket_mode(text: &str) -> Result<u32, form::Expected> {
     }
 }
 
-fn count(text: &str) -> Result<usize, form::Expected> {
+fn count(text: &str) -> Result<usize, parse::ExpectedForm> {
     match text.parse() {
         Ok(count) if (1..=1_000_000).contains(&count) => Ok(count),
         _ => Err("expected a number from 1 to 1000000"),
@@ -255,7 +257,7 @@ fn count(text: &str) -> Result<usize, form::Expected> {
 mod tests {
     use super::*;
 
-    fn read(file: &str) -> Result<ServeConfig, Faults> {
+    fn read(file: &str) -> Result<ServeConfig, SettingErrors> {
         ServeConfig::read(Path::new("/data"), &ServeFlags::default(), &Environment::default(), file)
     }
 

@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 use crate::domain::catalog::{Preset, PresetField, Presets};
 use crate::domain::value::Kind;
-use crate::settings::{Content, Entry, Faults, File, Node, form, nearest};
+use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlNode, YamlValue, nearest, parse};
 
 /// The field of the file.
 pub(crate) const FIELD: &str = "presets";
@@ -28,7 +28,7 @@ const OF_PRESET: &[&str] = &["id", "title", "category", "fields"];
 const OF_FIELD: &[&str] = &["key", "label", "optional", "type", "prefixes", "usual"];
 
 /// Those of the program, and those of the file.
-pub(crate) fn read(file: &File, faults: &mut Faults) -> Presets {
+pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Presets {
     let mut presets = Presets::builtin();
     let Some(node) = file.node(FIELD) else { return presets };
     let mut reading = PresetReader { file, faults };
@@ -43,12 +43,12 @@ pub(crate) fn read(file: &File, faults: &mut Faults) -> Presets {
 }
 
 struct PresetReader<'a> {
-    file: &'a File,
-    faults: &'a mut Faults,
+    file: &'a YamlFile,
+    faults: &'a mut SettingErrors,
 }
 
 impl<'a> PresetReader<'a> {
-    fn preset(&mut self, node: &'a Node) -> Option<Preset> {
+    fn preset(&mut self, node: &'a YamlNode) -> Option<Preset> {
         let entries = self.mapping(node, OF_PRESET)?;
         let id = self.needed(node, entries, "id");
         let title = self.needed(node, entries, "title");
@@ -70,11 +70,11 @@ impl<'a> PresetReader<'a> {
         }
     }
 
-    fn field(&mut self, node: &'a Node) -> Option<PresetField> {
+    fn field(&mut self, node: &'a YamlNode) -> Option<PresetField> {
         let entries = self.mapping(node, OF_FIELD)?;
         let before = self.faults.len();
         let (key, label) = (self.needed(node, entries, "key"), self.needed(node, entries, "label"));
-        let optional = self.given(entries, "optional", form::boolean).unwrap_or(false);
+        let optional = self.given(entries, "optional", parse::boolean).unwrap_or(false);
         let kind = self.given(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
         let usual = self.given(entries, "usual", str::parse);
         let prefixes = match entry(entries, "prefixes") {
@@ -88,19 +88,19 @@ impl<'a> PresetReader<'a> {
         (self.faults.len() == before).then_some(field)
     }
 
-    fn list(&mut self, node: &'a Node) -> &'a [Node] {
+    fn list(&mut self, node: &'a YamlNode) -> &'a [YamlNode] {
         match &node.content {
-            Content::List(items) => items,
-            Content::Null => &[],
-            Content::Text(_) | Content::Map(_) => {
+            YamlValue::List(items) => items,
+            YamlValue::Null => &[],
+            YamlValue::Text(_) | YamlValue::Map(_) => {
                 self.fault(node, "a list belongs here");
                 &[]
             }
         }
     }
 
-    fn mapping(&mut self, node: &'a Node, known: &[&str]) -> Option<&'a [Entry]> {
-        let Content::Map(entries) = &node.content else {
+    fn mapping(&mut self, node: &'a YamlNode, known: &[&str]) -> Option<&'a [YamlEntry]> {
+        let YamlValue::Map(entries) = &node.content else {
             self.fault(node, format_args!("a mapping of {} belongs here", known.join(", ")));
             return None;
         };
@@ -117,8 +117,8 @@ impl<'a> PresetReader<'a> {
 
     fn needed<T: FromStr<Err: Display>>(
         &mut self,
-        node: &'a Node,
-        entries: &'a [Entry],
+        node: &'a YamlNode,
+        entries: &'a [YamlEntry],
         key: &str,
     ) -> Option<T> {
         if entry(entries, key).is_none() {
@@ -130,7 +130,7 @@ impl<'a> PresetReader<'a> {
 
     fn given<T, E: Display>(
         &mut self,
-        entries: &'a [Entry],
+        entries: &'a [YamlEntry],
         key: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<T> {
@@ -145,22 +145,22 @@ impl<'a> PresetReader<'a> {
         }
     }
 
-    fn text(&mut self, node: &'a Node) -> Option<&'a str> {
+    fn text(&mut self, node: &'a YamlNode) -> Option<&'a str> {
         match &node.content {
-            Content::Text(text) => Some(text.as_str()),
-            Content::Null | Content::List(_) | Content::Map(_) => {
+            YamlValue::Text(text) => Some(text.as_str()),
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
                 self.fault(node, "a single value belongs here");
                 None
             }
         }
     }
 
-    fn fault(&mut self, node: &Node, message: impl Display) {
+    fn fault(&mut self, node: &YamlNode, message: impl Display) {
         self.faults.push(self.file.origin(node, FIELD), message);
     }
 }
 
-fn entry<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Node> {
+fn entry<'a>(entries: &'a [YamlEntry], key: &str) -> Option<&'a YamlNode> {
     entries.iter().find(|entry| &*entry.key == key).map(|entry| &entry.value)
 }
 
@@ -168,9 +168,9 @@ fn entry<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Node> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Presets, Faults> {
-        let mut faults = Faults::default();
-        let file = File::parse("server.yaml", text, &mut faults);
+    fn parsed(text: &str) -> Result<Presets, SettingErrors> {
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("server.yaml", text, &mut faults);
         let presets = read(&file, &mut faults);
         faults.or(presets)
     }

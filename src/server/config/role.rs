@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::settings::form;
+use crate::settings::parse;
 
 /// What a server is there for. Of several over one store each may have its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub(crate) enum ServerRole {
 }
 
 impl FromStr for ServerRole {
-    type Err = form::Expected;
+    type Err = parse::ExpectedForm;
 
-    fn from_str(text: &str) -> Result<Self, form::Expected> {
+    fn from_str(text: &str) -> Result<Self, parse::ExpectedForm> {
         match text {
             "all" => Ok(Self::All),
             "deposit" => Ok(Self::Deposit),

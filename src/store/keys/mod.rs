@@ -22,11 +22,11 @@ use super::reencrypt::Progress;
 use super::{Caller, Store, keyspace};
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::keyfile::UnlockKey;
-use crate::crypto::passphrase::{Params, Passphrase};
+use crate::crypto::passphrase::{Argon2Params, Passphrase};
 use crate::crypto::ring::SealedRing;
-use crate::crypto::slot::{self, Secret, SlotKind};
-use crate::crypto::slots::Slots;
-use crate::crypto::{SecretBytes, hybrid};
+use crate::crypto::slot::{self, SlotKind, SlotSecret};
+use crate::crypto::slots::KeySlots;
+use crate::crypto::{SecretBytes, hpke};
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::code::Code;
 use crate::domain::id::{MemberId, OrgId, SlotId, StoreId};
@@ -55,7 +55,7 @@ pub struct NewKeyslot {
     pub label: Option<Label>,
     /// Cost of the derivation, for a passphrase; absent: the default. Below RFC 9106's second recommended set is refused
     /// (except in tests).
-    pub argon2: Option<Params>,
+    pub argon2: Option<Argon2Params>,
 }
 
 /// A key slot as shown.
@@ -158,7 +158,7 @@ pub struct Status {
 /// The slots, and the ring that they open.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct KeysRecord {
-    pub(crate) slots: Slots,
+    pub(crate) slots: KeySlots,
     pub(crate) about: Vec<SlotNote>,
     pub(crate) ring: SealedRing,
 }
@@ -257,7 +257,7 @@ impl Store {
             org,
             member,
             generation: key.generation(),
-            suite: hybrid::X25519,
+            suite: hpke::X25519,
             public_key: *key.public(),
             fingerprint: key.fingerprint(),
             variable_ceiling: policy.variable_ceiling,
@@ -329,10 +329,10 @@ impl UnlockKind {
         }
     }
 
-    fn as_secret(&self) -> Secret<'_> {
+    fn as_secret(&self) -> SlotSecret<'_> {
         match self {
-            Self::Passphrase(passphrase) => Secret::Passphrase(passphrase),
-            Self::KeyFile(key) => Secret::KeyFile(key),
+            Self::Passphrase(passphrase) => SlotSecret::Passphrase(passphrase),
+            Self::KeyFile(key) => SlotSecret::KeyFile(key),
         }
     }
 }
@@ -345,14 +345,14 @@ fn unlock_error(error: Error) -> UnlockError {
     }
 }
 
-impl From<slot::UnlockError> for UnlockError {
-    fn from(error: slot::UnlockError) -> Self {
+impl From<slot::KeySlotError> for UnlockError {
+    fn from(error: slot::KeySlotError) -> Self {
         match error {
-            slot::UnlockError::Refused => Self::WrongPassphrase,
-            slot::UnlockError::Derive(_) => Self::Failure(Failure::Overloaded),
-            slot::UnlockError::UnknownSuite(_) | slot::UnlockError::Damaged | slot::UnlockError::Ring(_) => {
-                Self::Failure(Failure::Corrupt)
-            }
+            slot::KeySlotError::Refused => Self::WrongPassphrase,
+            slot::KeySlotError::Derive(_) => Self::Failure(Failure::Overloaded),
+            slot::KeySlotError::UnknownSuite(_)
+            | slot::KeySlotError::Damaged
+            | slot::KeySlotError::Ring(_) => Self::Failure(Failure::Corrupt),
         }
     }
 }

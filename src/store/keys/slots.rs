@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{KeysRecord, Keyslot, NewKeyslot, Release, SlotNote, UnlockKind, UnlockSecret};
 use crate::crypto::ring::KeyRing;
-use crate::crypto::slot::{self, Secret};
-use crate::crypto::slots::{AddSlotError, RemoveSlotError, Slots};
+use crate::crypto::slot::{self, SlotSecret};
+use crate::crypto::slots::{AddSlotError, KeySlots, RemoveSlotError};
 use crate::domain::audit::AuditAction;
 use crate::domain::id::{SlotId, StoreId};
 use crate::domain::role::Action;
@@ -103,7 +103,7 @@ pub(crate) fn first_keys(
     now: Timestamp,
 ) -> Result<(KeysRecord, Release), InitError> {
     let mut ring = KeyRing::create(store.as_bytes(), &mut records.rng());
-    let mut made: Option<Slots> = None;
+    let mut made: Option<KeySlots> = None;
     let mut about = Vec::new();
     for new in slots {
         let id = SlotId::from_bytes(records.random_bytes());
@@ -112,7 +112,7 @@ pub(crate) fn first_keys(
         let slot;
         (slot, ring) = make_slot(records, &ring, id, &secret, &new).map_err(|_| InitError::Keyslot)?;
         made = Some(match made {
-            None => Slots::first(slot),
+            None => KeySlots::first(slot),
             Some(made) => made.with(slot).map_err(|_| InitError::Keyslot)?,
         });
         about.push(SlotNote { id, label: new.label, created_at: now });
@@ -129,9 +129,9 @@ fn make_slot(
     id: SlotId,
     secret: &UnlockKind,
     new: &NewKeyslot,
-) -> Result<(slot::Slot, KeyRing), crate::crypto::passphrase::DeriveError> {
+) -> Result<(slot::KeySlot, KeyRing), crate::crypto::passphrase::DeriveError> {
     let secret = match secret.as_secret() {
-        Secret::KeyFile(key) if new.credential => Secret::Credential(key),
+        SlotSecret::KeyFile(key) if new.credential => SlotSecret::Credential(key),
         secret => secret,
     };
     slot::create(ring, id.as_bytes(), secret, new.argon2.unwrap_or_default(), &mut records.rng())
@@ -158,7 +158,7 @@ fn added_wrongly(error: AddSlotError) -> Error {
 impl KeysRecord {
     fn shown(&self) -> Vec<Keyslot> {
         let kind =
-            |id: &SlotId| self.slots.iter().find(|slot| slot.id() == id.as_bytes()).map(slot::Slot::kind);
+            |id: &SlotId| self.slots.iter().find(|slot| slot.id() == id.as_bytes()).map(slot::KeySlot::kind);
         self.about
             .iter()
             .filter_map(|note| {

@@ -7,8 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::record::{BodyRecord, Stored, bound};
 use super::{Deposit, SealedDeposit};
 use crate::crypto::deposit::DepositKey;
-use crate::crypto::hybrid::X25519;
-use crate::crypto::value::{self, Wrapped};
+use crate::crypto::hpke::X25519;
+use crate::crypto::value::{self, WrappedKey};
 use crate::domain::id::{OrgId, SecretId, VersionId};
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::OrgPolicy;
@@ -87,7 +87,7 @@ impl Store {
                 Stored::plain(value.expose().to_vec(), self.records())
             }
             Kind::Encrypted => {
-                let seal = |context: &value::Context<'_>| {
+                let seal = |context: &value::ValueContext<'_>| {
                     value::seal(key, context, value.expose(), &mut self.records().rng())
                 };
                 let sealed = bound(self.id(), to.org, to.scope, to.id, to.env, to.version, seal);
@@ -109,12 +109,15 @@ impl Store {
             return Err(refuse("a plain value is not sealed"));
         }
         match &deposit.value.wrapped {
-            Wrapped::Hpke { suite: X25519, enc, ct } if enc.len() == ENC_LEN && ct.len() == WRAPPED_LEN => {}
-            Wrapped::Hpke { suite: X25519, .. } => {
+            WrappedKey::Hpke { suite: X25519, enc, ct }
+                if enc.len() == ENC_LEN && ct.len() == WRAPPED_LEN => {}
+            WrappedKey::Hpke { suite: X25519, .. } => {
                 return Err(refuse("enc or wrapped_key has a wrong length"));
             }
-            Wrapped::Hpke { .. } => return Err(refuse("the suite is not known")),
-            Wrapped::Settled { .. } => return Err(refuse("the data key is not sealed to the deposit key")),
+            WrappedKey::Hpke { .. } => return Err(refuse("the suite is not known")),
+            WrappedKey::Settled { .. } => {
+                return Err(refuse("the data key is not sealed to the deposit key"));
+            }
         }
         let value_len = deposit.value.value_len().ok_or(refuse("the ciphertext is too short"))?;
         match to.delivery {

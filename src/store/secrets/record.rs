@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::aead::Nonce;
-use crate::crypto::value::{Context, SealedValue, Wrapped};
+use crate::crypto::value::{SealedValue, ValueContext, WrappedKey};
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::EnvName;
 use crate::domain::secret::{Scope, SecretMeta};
@@ -29,7 +29,7 @@ pub(crate) enum Stored {
     /// Of type `plain`: under the record key only.
     Plain(Body),
     /// Sealed.
-    Sealed { generation: u32, nonce: Nonce, wrapped: Wrapped, ciphertext: Body },
+    Sealed { generation: u32, nonce: Nonce, wrapped: WrappedKey, ciphertext: Body },
 }
 
 /// Bytes that may be long.
@@ -144,7 +144,7 @@ impl SecretRecord {
     }
 
     /// What its value is bound to.
-    pub(crate) fn bound<T>(&self, store: StoreId, with: impl FnOnce(&Context<'_>) -> T) -> T {
+    pub(crate) fn bound<T>(&self, store: StoreId, with: impl FnOnce(&ValueContext<'_>) -> T) -> T {
         let SecretMeta { id, env, version, scope, .. } = &self.meta;
         bound(store, self.org, *scope, *id, env, *version, with)
     }
@@ -158,10 +158,10 @@ pub(crate) fn bound<T>(
     secret: SecretId,
     env: &EnvName,
     version: VersionId,
-    with: impl FnOnce(&Context<'_>) -> T,
+    with: impl FnOnce(&ValueContext<'_>) -> T,
 ) -> T {
     let owner = scope.owner();
-    with(&Context {
+    with(&ValueContext {
         store: store.as_bytes(),
         org: org.as_bytes(),
         // As depositors that seal themselves number them: part of the format.

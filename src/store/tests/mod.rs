@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::crypto::memory::Key32;
-use crate::crypto::passphrase::Params;
+use crate::crypto::passphrase::Argon2Params;
 use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
@@ -159,7 +159,7 @@ fn passphrase_slot(passphrase: &str) -> NewKeyslot {
         credential: false,
         secret: UnlockSecret::Passphrase(Zeroizing::new(passphrase.to_owned())),
         label: None,
-        argon2: Some(Params::for_throwaway_stores()),
+        argon2: Some(Argon2Params::for_throwaway_stores()),
     }
 }
 

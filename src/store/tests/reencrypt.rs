@@ -139,7 +139,7 @@ async fn deposits_boots_and_changes_go_on_meanwhile() {
 async fn a_deposit_to_the_old_generation_is_found_by_the_run_or_refused() {
     use crate::crypto::deposit::DepositKey;
     use crate::crypto::random::Kernel;
-    use crate::crypto::value::{self, Context};
+    use crate::crypto::value::{self, ValueContext};
     use crate::domain::id::VersionId;
 
     let world = World::new().await;
@@ -147,7 +147,7 @@ async fn a_deposit_to_the_old_generation_is_found_by_the_run_or_refused() {
     let info = world.store.deposit_info(&world.admin).await.unwrap();
     let sealed = |byte: u8, name: &str| {
         let (id, version) = (SecretId::from_bytes([byte; 16]), VersionId::from_bytes([byte; 16]));
-        let context = Context {
+        let context = ValueContext {
             store: info.store.as_bytes(),
             org: info.org.as_bytes(),
             scope: 0,

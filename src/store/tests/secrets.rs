@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::random::Kernel;
-use crate::crypto::value::{self, Context, Wrapped};
+use crate::crypto::value::{self, ValueContext, WrappedKey};
 use crate::domain::id::VersionId;
 use crate::domain::value::{Hint, ValueError, ValueWarning};
 
@@ -224,7 +224,7 @@ async fn seal(world: &World, id: SecretId, version: VersionId, env: &str, text: 
     let info = world.store.deposit_info(&world.admin).await.unwrap();
     let key = DepositKey::from_parts(info.generation, info.public_key);
     assert_eq!(key.fingerprint(), info.fingerprint);
-    let context = Context {
+    let context = ValueContext {
         store: info.store.as_bytes(),
         org: info.org.as_bytes(),
         scope: 1,
@@ -278,13 +278,13 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
         id: good.id,
         version: good.version,
     };
-    let hpke = |suite, enc, ct| Wrapped::Hpke { suite, enc: vec![0; enc], ct: vec![0; ct] };
+    let hpke = |suite, enc, ct| WrappedKey::Hpke { suite, enc: vec![0; enc], ct: vec![0; ct] };
     let suite = world.store.deposit_info(&world.admin).await.unwrap().suite;
     let mut cases = vec![
         with(hpke(suite, 31, 48)),
         with(hpke(suite, 32, 49)),
         with(hpke(suite + 1, 32, 48)),
-        with(Wrapped::Settled { nonce: [0; 24], ct: vec![0; 48] }),
+        with(WrappedKey::Settled { nonce: [0; 24], ct: vec![0; 48] }),
     ];
     cases.push(SealedDeposit {
         value: value::SealedValue { ciphertext: vec![0; 15], ..good.value.clone() },

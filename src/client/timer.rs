@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A clock, a way to wait, and a source of chance.
-pub trait Pace: Send {
+pub trait Timer: Send {
     /// Time since some fixed moment. It never goes back.
     fn now(&self) -> Duration;
 
@@ -18,18 +18,18 @@ pub trait Pace: Send {
 
 /// The machine's monotonic clock and the kernel's randomness.
 #[derive(Clone, Copy, Debug)]
-pub struct MachinePace {
+pub struct SystemTimer {
     started: Instant,
 }
 
-impl MachinePace {
+impl SystemTimer {
     /// Its time starts at zero now.
     pub fn start() -> Self {
         Self { started: Instant::now() }
     }
 }
 
-impl Pace for MachinePace {
+impl Timer for SystemTimer {
     fn now(&self) -> Duration {
         self.started.elapsed()
     }

@@ -7,16 +7,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::deposit::ReleaseKey;
-use super::keyfile::UnlockKey;
-use super::passphrase::{Params, Passphrase};
-use super::random::Kernel;
-use super::record::RecordKey;
-use super::ring::{KeyRing, SealedRing};
-use super::slot::Secret;
-use super::slots::Slots;
-use super::value::{Context, SealedValue};
-use super::{SecretBytes, cache, slot, value};
+use crate::crypto::deposit::ReleaseKey;
+use crate::crypto::keyfile::UnlockKey;
+use crate::crypto::passphrase::{Argon2Params, Passphrase};
+use crate::crypto::random::Kernel;
+use crate::crypto::record::RecordKey;
+use crate::crypto::ring::{KeyRing, SealedRing};
+use crate::crypto::slot::SlotSecret;
+use crate::crypto::slots::KeySlots;
+use crate::crypto::value::{SealedValue, ValueContext};
+use crate::crypto::{SecretBytes, cache, slot, value};
 
 const STORE: [u8; 16] = [1; 16];
 
@@ -117,18 +117,18 @@ fn of_the_agents_cache() {
 /// A context that can be flipped.
 #[derive(Serialize, serde::Deserialize)]
 struct OwnedContext {
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     store: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     org: [u8; 16],
     scope: u8,
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     owner: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     secret: [u8; 16],
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     env: Vec<u8>,
-    #[serde(with = "super::serial::bytes")]
+    #[serde(with = "crate::crypto::serial::bytes")]
     version: [u8; 16],
 }
 
@@ -146,10 +146,10 @@ impl OwnedContext {
     }
 
     /// None if the name is no longer UTF-8.
-    fn borrow(&self) -> Option<Context<'_>> {
+    fn borrow(&self) -> Option<ValueContext<'_>> {
         let Self { store, org, scope, owner, secret, env, version } = self;
         let env = std::str::from_utf8(env).ok()?;
-        Some(Context { store, org, scope: *scope, owner: Some(owner), secret, env, version })
+        Some(ValueContext { store, org, scope: *scope, owner: Some(owner), secret, env, version })
     }
 }
 
@@ -172,7 +172,7 @@ fn of_a_value_its_wrapped_key_or_its_context() {
             owned.borrow().is_some_and(|context| value::open(&key, &context, &sealed).is_ok())
         });
         assert_eq!(flips, (16 * 5 + 14) * 8 + 32);
-        let ownerless = Context { owner: None, ..context };
+        let ownerless = ValueContext { owner: None, ..context };
         assert!(value::open(&key, &ownerless, &sealed).is_err());
     }
 }
@@ -182,11 +182,11 @@ fn of_a_slot_a_ring_or_their_store() {
     let rng = &mut Kernel;
     let passphrase = Passphrase::new(SecretBytes::new(b"correct horse".to_vec())).unwrap();
     let key = UnlockKey::generate(rng);
-    for secret in [Secret::Passphrase(&passphrase), Secret::KeyFile(&key)] {
+    for secret in [SlotSecret::Passphrase(&passphrase), SlotSecret::KeyFile(&key)] {
         let ring = KeyRing::create(&STORE, rng);
         let (slot, ring) =
-            slot::create(&ring, &[9; 16], secret, Params::for_throwaway_stores(), rng).unwrap();
-        let (slots, sealed) = (Slots::first(slot), ring.seal(rng));
+            slot::create(&ring, &[9; 16], secret, Argon2Params::for_throwaway_stores(), rng).unwrap();
+        let (slots, sealed) = (KeySlots::first(slot), ring.seal(rng));
         no_flip_of_a_field_opens(&slots, |slots| slots.unlock(&STORE, &sealed, secret).is_ok());
         no_flip_of_a_field_opens(&sealed, |sealed: &SealedRing| slots.unlock(&STORE, sealed, secret).is_ok());
         no_flip_opens(&STORE, |store| slots.unlock(store.try_into().unwrap(), &sealed, secret).is_ok());
@@ -199,11 +199,16 @@ fn of_a_passphrase() {
     let passphrase = |bytes: &[u8]| Passphrase::new(SecretBytes::new(bytes.to_vec())).unwrap();
     let right = passphrase(b"correct horse");
     let ring = KeyRing::create(&STORE, rng);
-    let (slot, ring) =
-        slot::create(&ring, &[9; 16], Secret::Passphrase(&right), Params::for_throwaway_stores(), rng)
-            .unwrap();
-    let (slots, sealed) = (Slots::first(slot), ring.seal(rng));
+    let (slot, ring) = slot::create(
+        &ring,
+        &[9; 16],
+        SlotSecret::Passphrase(&right),
+        Argon2Params::for_throwaway_stores(),
+        rng,
+    )
+    .unwrap();
+    let (slots, sealed) = (KeySlots::first(slot), ring.seal(rng));
     no_flip_opens(b"correct horse", |bytes| {
-        slots.unlock(&STORE, &sealed, Secret::Passphrase(&passphrase(bytes))).is_ok()
+        slots.unlock(&STORE, &sealed, SlotSecret::Passphrase(&passphrase(bytes))).is_ok()
     });
 }

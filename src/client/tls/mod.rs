@@ -19,13 +19,13 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::error::{CallError, Distrust, Outage, Refused, TlsFault};
-use super::roots::Roots;
+use crate::client::error::{CallError, CallOutage, CallRefusal, CertificateFault, TlsFault};
+use crate::client::roots::Roots;
 use crate::domain::pin::Pin;
 
 /// Who decides whether a server is the store.
 #[derive(Clone, Debug)]
-pub(crate) enum Trust {
+pub(crate) enum ServerTrust {
     /// Its key alone.
     Pin(Pin),
     /// Certificate authorities, its name, and this machine's clock.
@@ -37,11 +37,11 @@ const SESSIONS: usize = 8;
 
 /// The settings of the first connection to a server that `trust` decides about. It asks for no resumption ticket (RFC 9149),
 /// which a store would make and send for nothing: a boot that succeeds connects once.
-pub(crate) fn config(trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
+pub(crate) fn config(trust: &ServerTrust) -> Result<Arc<ClientConfig>, CallRefusal> {
     config_with(provider(), trust)
 }
 
-fn config_with(mut provider: CryptoProvider, trust: &Trust) -> Result<Arc<ClientConfig>, Refused> {
+fn config_with(mut provider: CryptoProvider, trust: &ServerTrust) -> Result<Arc<ClientConfig>, CallRefusal> {
     // First the suite whose hash processors have instructions for: a handshake is some thirty HMACs on either side. Servers
     // follow the client's order.
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -49,13 +49,13 @@ fn config_with(mut provider: CryptoProvider, trust: &Trust) -> Result<Arc<Client
     let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
-        .map_err(|_| Refused::NoTls)?;
+        .map_err(|_| CallRefusal::NoTls)?;
     let mut config = match trust {
-        Trust::Pin(pin) => builder
+        ServerTrust::Pin(pin) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ByPin { pin: *pin, algorithms }))
+            .with_custom_certificate_verifier(Arc::new(PinVerifier { pin: *pin, algorithms }))
             .with_no_client_auth(),
-        Trust::Roots(roots) => builder.with_root_certificates(roots.store()).with_no_client_auth(),
+        ServerTrust::Roots(roots) => builder.with_root_certificates(roots.store()).with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
@@ -87,7 +87,7 @@ fn provider() -> CryptoProvider {
 #[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
 fn ring_provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
-    provider.kx_groups.insert(0, super::hybrid::X25519_MLKEM768);
+    provider.kx_groups.insert(0, crate::client::x25519_mlkem768::X25519_MLKEM768);
     provider
 }
 
@@ -97,12 +97,12 @@ fn ring_provider() -> CryptoProvider {
 /// which no authority could say better, and a machine that boots may have any clock. The handshake's signature proves
 /// that the peer holds the key, so the certificate is only its envelope.
 #[derive(Debug)]
-struct ByPin {
+struct PinVerifier {
     pin: Pin,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for ByPin {
+impl ServerCertVerifier for PinVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -152,46 +152,48 @@ struct WrongPin {
 
 /// What a handshake that failed with `error` means. Only a certificate can make it a refusal: everything else may be
 /// the work of anyone on the way, who must not be able to end a boot for good.
-pub(crate) fn judge(error: &io::Error, to: &str, trust: &Trust) -> CallError {
+pub(crate) fn judge(error: &io::Error, to: &str, trust: &ServerTrust) -> CallError {
     let to = to.to_owned();
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        return Outage::Tls { to, why: TlsFault::BrokenOff }.into();
+        return CallOutage::Tls { to, why: TlsFault::BrokenOff }.into();
     };
     match error {
         Error::InvalidCertificate(fault) => judge_certificate(fault, to, trust),
-        Error::InvalidMessage(_) => Outage::Tls { to, why: TlsFault::NotTls }.into(),
+        Error::InvalidMessage(_) => CallOutage::Tls { to, why: TlsFault::NotTls }.into(),
         Error::PeerIncompatible(_)
         | Error::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure) => {
-            Outage::Tls { to, why: TlsFault::Incompatible }.into()
+            CallOutage::Tls { to, why: TlsFault::Incompatible }.into()
         }
-        _ => Outage::Tls { to, why: TlsFault::BrokenOff }.into(),
+        _ => CallOutage::Tls { to, why: TlsFault::BrokenOff }.into(),
     }
 }
 
-fn judge_certificate(fault: &CertificateError, to: String, trust: &Trust) -> CallError {
+fn judge_certificate(fault: &CertificateError, to: String, trust: &ServerTrust) -> CallError {
     let why = match fault {
         CertificateError::Other(OtherError(other)) => {
-            if let (Some(wrong), Trust::Pin(expected)) = (other.downcast_ref::<WrongPin>(), trust) {
+            if let (Some(wrong), ServerTrust::Pin(expected)) = (other.downcast_ref::<WrongPin>(), trust) {
                 let (expected, presented) = (*expected, wrong.presented);
-                return Refused::WrongPin { to, expected, presented }.into();
+                return CallRefusal::WrongPin { to, expected, presented }.into();
             }
-            Distrust::Unusable
+            CertificateFault::Unusable
         }
         // Mostly a machine whose clock is not set yet, which time mends.
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            return Outage::Clock { to }.into();
+            return CallOutage::Clock { to }.into();
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::Expired,
-        CertificateError::UnknownIssuer => Distrust::UnknownIssuer,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
+        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Distrust::OtherName
+            CertificateFault::OtherName
         }
         // webpki says the same of an authority that only has a trusted one's name, which is by far the likelier.
-        CertificateError::BadSignature if matches!(trust, Trust::Roots(_)) => Distrust::UnknownIssuer,
-        CertificateError::BadSignature => Distrust::BadSignature,
-        _ => Distrust::Unusable,
+        CertificateError::BadSignature if matches!(trust, ServerTrust::Roots(_)) => {
+            CertificateFault::UnknownIssuer
+        }
+        CertificateError::BadSignature => CertificateFault::BadSignature,
+        _ => CertificateFault::Unusable,
     };
-    Refused::Untrusted { to, why }.into()
+    CallRefusal::Untrusted { to, why }.into()
 }
 
 #[cfg(all(test, feature = "agent", feature = "server"))]
@@ -200,11 +202,11 @@ mod tests {
     use rustls::{ClientConnection, NamedGroup, ServerConfig, ServerConnection};
 
     use super::*;
-    use crate::client::rehearsal::Identity;
+    use crate::client::tests::mock_server::TestCertificate;
 
     const NAME: &str = "store.example";
 
-    fn server(identity: &Identity, groups: &[&'static dyn SupportedKxGroup]) -> Arc<ServerConfig> {
+    fn server(identity: &TestCertificate, groups: &[&'static dyn SupportedKxGroup]) -> Arc<ServerConfig> {
         let mut provider = aws_lc_rs::default_provider();
         provider.kx_groups = groups.to_vec();
         identity.server_config(provider)
@@ -234,9 +236,9 @@ mod tests {
 
     #[test]
     fn the_pinned_key_is_believed_under_any_name_and_at_any_time() {
-        let identity = Identity::expired("other.example");
+        let identity = TestCertificate::expired("other.example");
         for provider in both_providers() {
-            let client = config_with(provider, &Trust::Pin(identity.pin())).unwrap();
+            let client = config_with(provider, &ServerTrust::Pin(identity.pin())).unwrap();
             let server = server(&identity, &[aws_lc_rs::kx_group::X25519]);
             assert_eq!(handshake(client, server), Ok(Some(NamedGroup::X25519)));
         }
@@ -244,34 +246,37 @@ mod tests {
 
     #[test]
     fn another_key_is_a_refusal_that_names_both_pins() {
-        let (identity, other) = (Identity::named(NAME), Identity::named(NAME));
+        let (identity, other) = (TestCertificate::named(NAME), TestCertificate::named(NAME));
         for provider in both_providers() {
-            let trust = Trust::Pin(other.pin());
+            let trust = ServerTrust::Pin(other.pin());
             let client = config_with(provider, &trust).unwrap();
             let error = handshake(client, server(&identity, aws_lc_rs::ALL_KX_GROUPS)).unwrap_err();
             let judged = judge(&io::Error::new(io::ErrorKind::InvalidData, error), "here", &trust);
             let (to, expected, presented) = ("here".to_owned(), other.pin(), identity.pin());
-            assert_eq!(judged, Refused::WrongPin { to, expected, presented }.into());
+            assert_eq!(judged, CallRefusal::WrongPin { to, expected, presented }.into());
         }
     }
 
     #[test]
     fn the_certificate_alone_is_worth_nothing_without_its_key() {
-        let (identity, thief) = (Identity::named(NAME), Identity::named(NAME));
+        let (identity, thief) = (TestCertificate::named(NAME), TestCertificate::named(NAME));
         for provider in both_providers() {
-            let trust = Trust::Pin(identity.pin());
+            let trust = ServerTrust::Pin(identity.pin());
             let client = config_with(provider, &trust).unwrap();
             let error = handshake(client, thief.with_certificate_of(&identity)).unwrap_err();
             let judged = judge(&io::Error::new(io::ErrorKind::InvalidData, error), "here", &trust);
-            assert_eq!(judged, Refused::Untrusted { to: "here".into(), why: Distrust::BadSignature }.into());
+            assert_eq!(
+                judged,
+                CallRefusal::Untrusted { to: "here".into(), why: CertificateFault::BadSignature }.into()
+            );
         }
     }
 
     #[test]
     fn the_hybrid_group_is_agreed_on_with_another_implementation() {
-        let identity = Identity::named(NAME);
+        let identity = TestCertificate::named(NAME);
         for provider in both_providers() {
-            let client = config_with(provider, &Trust::Pin(identity.pin())).unwrap();
+            let client = config_with(provider, &ServerTrust::Pin(identity.pin())).unwrap();
             for groups in [aws_lc_rs::ALL_KX_GROUPS, &[aws_lc_rs::kx_group::X25519MLKEM768]] {
                 let agreed = handshake(Arc::clone(&client), server(&identity, groups));
                 assert_eq!(agreed, Ok(Some(NamedGroup::X25519MLKEM768)));
@@ -281,9 +286,9 @@ mod tests {
 
     #[test]
     fn a_server_without_post_quantum_groups_costs_no_second_hello() {
-        let identity = Identity::named(NAME);
+        let identity = TestCertificate::named(NAME);
         for provider in both_providers() {
-            let client = config_with(provider, &Trust::Pin(identity.pin())).unwrap();
+            let client = config_with(provider, &ServerTrust::Pin(identity.pin())).unwrap();
             let mut client = ClientConnection::new(client, NAME.try_into().unwrap()).unwrap();
             let mut server =
                 ServerConnection::new(server(&identity, &[aws_lc_rs::kx_group::X25519])).unwrap();
@@ -298,11 +303,11 @@ mod tests {
 
     #[test]
     fn a_server_that_shares_no_group_is_an_outage() {
-        let identity = Identity::named(NAME);
-        let trust = Trust::Pin(identity.pin());
+        let identity = TestCertificate::named(NAME);
+        let trust = ServerTrust::Pin(identity.pin());
         let client = config(&trust).unwrap();
         let error = handshake(client, server(&identity, &[aws_lc_rs::kx_group::MLKEM1024])).unwrap_err();
         let judged = judge(&io::Error::new(io::ErrorKind::InvalidData, error), "here", &trust);
-        assert_eq!(judged, Outage::Tls { to: "here".into(), why: TlsFault::Incompatible }.into());
+        assert_eq!(judged, CallOutage::Tls { to: "here".into(), why: TlsFault::Incompatible }.into());
     }
 }

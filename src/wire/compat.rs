@@ -12,16 +12,16 @@ use crate::domain::value::Kind;
 /// `GET /api/secrets`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct FaceSecrets {
+pub struct VariablesView {
     /// By the name of the variable.
-    pub secrets: BTreeMap<String, FaceSecret>,
+    pub secrets: BTreeMap<String, VariableView>,
 }
 
 /// What is known of a variable.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct FaceSecret {
+pub struct VariableView {
     /// The redacted value, `****` where no redacted form is kept; empty when it is not set.
     pub value: String,
     /// Whether it has a value that is not empty.
@@ -35,7 +35,7 @@ pub struct FaceSecret {
 /// `PUT /api/secrets`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct FaceAssignments {
+pub struct SetVariablesRequest {
     /// By the name of the variable; an empty text clears.
     #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, String>, write_only))]
     pub secrets: BTreeMap<String, Value>,
@@ -44,7 +44,7 @@ pub struct FaceAssignments {
 /// It is done.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct Done {
+pub struct SetVariablesResponse {
     /// True: what is not done is a problem.
     pub ok: bool,
 }
@@ -53,7 +53,7 @@ pub struct Done {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct NewVaultSecret {
+pub struct CreateVaultSecretRequest {
     /// What the client calls the organization. The credential alone decides which it is.
     #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ pub struct NewVaultSecret {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct VaultSecret {
+pub struct VaultSecretView {
     /// `sec_…`
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
     pub id: String,
@@ -111,9 +111,9 @@ pub struct VaultSecret {
 /// `GET /vault/secrets`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct VaultSecrets {
+pub struct VaultSecretsView {
     /// Metadata only.
-    pub secrets: Vec<VaultSecret>,
+    pub secrets: Vec<VaultSecretView>,
     /// Pass it as `cursor`; absent: these are all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -122,7 +122,7 @@ pub struct VaultSecrets {
 /// `DELETE /vault/secrets/{id}`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct VaultDeleted {
+pub struct DeleteVaultSecretResponse {
     /// True.
     pub ok: bool,
     /// The deleted secret's id.
@@ -136,7 +136,7 @@ pub struct VaultDeleted {
 /// `POST /vault/rotate-all`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct VaultRotated {
+pub struct RotateVaultResponse {
     /// True.
     pub ok: bool,
     /// Secrets that were sealed again.
@@ -148,7 +148,7 @@ pub struct VaultRotated {
 /// An entry of the vault's audit log.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct VaultEntry {
+pub struct VaultEntryView {
     /// What was done.
     pub action: VaultAction,
     /// Name or id of what it was done to; empty for what concerns no single secret.
@@ -165,9 +165,9 @@ pub struct VaultEntry {
 /// `GET /vault/audit-log`, newest first.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct VaultLog {
+pub struct VaultLogView {
     /// The entries.
-    pub entries: Vec<VaultEntry>,
+    pub entries: Vec<VaultEntryView>,
     /// Pass it as `cursor`; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
@@ -177,7 +177,7 @@ pub struct VaultLog {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct VaultStatus {
+pub struct VaultStatusView {
     /// `unlocked`, or `locked`: then it takes deposits and refuses boots and rotation.
     pub status: String,
     /// What encrypts values.

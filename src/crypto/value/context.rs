@@ -1,10 +1,10 @@
 //! Where a value belongs: what a value and its wrapped key are bound to. It is never stored with them.
 
-use super::aad::Aad;
+use crate::crypto::aad::Aad;
 
 /// Where a value belongs. The generation is that of the key that seals or opens.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct ValueContext<'a> {
     /// Id of the store.
     pub store: &'a [u8; 16],
     /// Id of the organization.
@@ -21,7 +21,7 @@ pub struct Context<'a> {
     pub version: &'a [u8; 16],
 }
 
-impl Context<'_> {
+impl ValueContext<'_> {
     /// Binds a ciphertext to this place, under the label of its format.
     pub(crate) fn bind(&self, label: &str, generation: u32) -> Aad {
         Aad::new(label)
@@ -47,7 +47,7 @@ mod tests {
 
     fn bound(parts: &Parts) -> Vec<u8> {
         let (store, org, scope, owner, secret, env, version, generation) = parts;
-        let context = Context { store, org, scope: *scope, owner: owner.as_ref(), secret, env, version };
+        let context = ValueContext { store, org, scope: *scope, owner: owner.as_ref(), secret, env, version };
         context.bind("label", *generation).as_bytes().to_vec()
     }
 

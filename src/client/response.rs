@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::error::{AnswerFault, CallError, Outage, Refused};
-use super::transport::Answer;
-use crate::wire::{Fault, Problem};
+use super::error::{CallError, CallOutage, CallRefusal, ResponseFault};
+use super::transport::HttpResponse;
+use crate::wire::{FieldFault, Problem};
 
 /// The most characters kept of one text of a problem.
 const TEXT: usize = 500;
@@ -20,14 +20,14 @@ const FAULTS: usize = 50;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// The body of a successful answer.
-pub(crate) fn read<T: DeserializeOwned>(to: &str, answer: Answer) -> Result<T, CallError> {
+pub(crate) fn read<T: DeserializeOwned>(to: &str, answer: HttpResponse) -> Result<T, CallError> {
     let answer = succeeded(to, answer)?;
     serde_json::from_slice(&answer.body)
-        .map_err(|_| Refused::BadAnswer { to: to.to_owned(), why: AnswerFault::Unreadable }.into())
+        .map_err(|_| CallRefusal::BadResponse { to: to.to_owned(), why: ResponseFault::Unreadable }.into())
 }
 
 /// The answer, if its status is a success.
-pub(crate) fn succeeded(to: &str, answer: Answer) -> Result<Answer, CallError> {
+pub(crate) fn succeeded(to: &str, answer: HttpResponse) -> Result<HttpResponse, CallError> {
     let (to, status) = (to.to_owned(), answer.status);
     if status.is_success() {
         return Ok(answer);
@@ -35,13 +35,13 @@ pub(crate) fn succeeded(to: &str, answer: Answer) -> Result<Answer, CallError> {
     let problem = problem(&answer);
     if may_pass(status) {
         let retry_after = retry_after(&answer.headers);
-        return Err(Outage::Status { to, status: status.as_u16(), problem, retry_after }.into());
+        return Err(CallOutage::Status { to, status: status.as_u16(), problem, retry_after }.into());
     }
     let status = status.as_u16();
     Err(match problem {
-        Some(problem) => Refused::Problem(problem),
-        None if (300..400).contains(&status) => Refused::Redirect { to, status },
-        None => Refused::Status { to, status },
+        Some(problem) => CallRefusal::Problem(problem),
+        None if (300..400).contains(&status) => CallRefusal::Redirect { to, status },
+        None => CallRefusal::Status { to, status },
     }
     .into())
 }
@@ -51,7 +51,7 @@ fn may_pass(status: StatusCode) -> bool {
 }
 
 /// The problem in an answer of its media type. Its status is the one that the answer has.
-fn problem(answer: &Answer) -> Option<Box<Problem>> {
+fn problem(answer: &HttpResponse) -> Option<Box<Problem>> {
     let media_type = answer.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = media_type.split(';').next()?.trim();
     if !essence.eq_ignore_ascii_case("application/problem+json") {
@@ -69,8 +69,8 @@ fn problem(answer: &Answer) -> Option<Box<Problem>> {
     }))
 }
 
-fn harmless_fault(fault: &Fault) -> Fault {
-    Fault { field: harmless(&fault.field), message: harmless(&fault.message) }
+fn harmless_fault(fault: &FieldFault) -> FieldFault {
+    FieldFault { field: harmless(&fault.field), message: harmless(&fault.message) }
 }
 
 /// Bounded, and without what would move a terminal's cursor or turn the direction of a text.
@@ -103,11 +103,11 @@ mod tests {
 
     const TO: &str = "https://store.example";
 
-    fn answer(status: u16, media_type: &str, body: &str) -> Answer {
+    fn answer(status: u16, media_type: &str, body: &str) -> HttpResponse {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(media_type).unwrap());
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers, body: Zeroizing::new(body.as_bytes().to_vec()) }
+        HttpResponse { status, headers, body: Zeroizing::new(body.as_bytes().to_vec()) }
     }
 
     fn error(status: u16, media_type: &str, body: &str) -> CallError {
@@ -118,18 +118,18 @@ mod tests {
     fn sorts_statuses_into_outage_and_refusal() {
         for status in [408, 429, 500, 502, 503, 504, 507, 599] {
             let error = error(status, "text/html", "<canary>");
-            assert!(matches!(error, CallError::Outage(Outage::Status { problem: None, .. })), "{status}");
+            assert!(matches!(error, CallError::Outage(CallOutage::Status { problem: None, .. })), "{status}");
             assert!(!error.to_string().contains("canary"));
         }
         for status in [400, 401, 403, 404, 409, 418, 422] {
             let error = error(status, "text/html", "<canary>");
-            assert_eq!(error, CallError::Refused(Refused::Status { to: TO.into(), status }));
+            assert_eq!(error, CallError::Refused(CallRefusal::Status { to: TO.into(), status }));
             let CallError::Refused(refused) = error else { unreachable!() };
             assert!(!refused.is_denial(), "only the store's own words destroy a cache");
         }
         for status in [301, 302, 303, 307, 308] {
             let error = error(status, "text/html", "");
-            assert_eq!(error, CallError::Refused(Refused::Redirect { to: TO.into(), status }));
+            assert_eq!(error, CallError::Refused(CallRefusal::Redirect { to: TO.into(), status }));
         }
     }
 
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_body_of_another_shape_is_named_so_and_not_quoted() {
-        let error =
-            read::<crate::wire::Health>(TO, answer(200, "application/json", "{\"canary\":1}")).unwrap_err();
+        let error = read::<crate::wire::HealthView>(TO, answer(200, "application/json", "{\"canary\":1}"))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "https://store.example gave an answer that is not what a store answers"

@@ -1,22 +1,24 @@
 //! Values: each version under a random data key of its own, which is wrapped to the deposit key or, once settled, under
 //! a symmetric key derived from the release key.
 //!
-//! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`Context`], so that neither
+//! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`ValueContext`], so that neither
 //! opens anywhere else. A value that opens is never checked here for what it means.
+
+mod context;
 
 use serde::{Deserialize, Serialize};
 
-use super::aead::{Nonce, TAG_LEN};
-pub use super::context::Context;
-use super::deposit::{DepositKey, ReleaseKey};
-use super::hybrid::SuiteId;
-use super::memory::Key32;
-use super::random::Random;
-use super::{SecretBytes, aead, hybrid, random, serial};
+pub use self::context::ValueContext;
+use crate::crypto::aead::{Nonce, TAG_LEN};
+use crate::crypto::deposit::{DepositKey, ReleaseKey};
+use crate::crypto::hpke::SuiteId;
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
+use crate::crypto::{SecretBytes, aead, hpke, random, serial};
 
 /// Domain separation of the HPKE seals of data keys (`info` of RFC 9180).
 const INFO: &[u8] = b"dropsafe deposit v1";
-/// Labels of what is bound to a [`Context`]: the value, and its data key in either form.
+/// Labels of what is bound to a [`ValueContext`]: the value, and its data key in either form.
 const VALUE: &str = "dropsafe value v1";
 const DEPOSITED: &str = "dropsafe deposited key v1";
 const SETTLED: &str = "dropsafe settled key v1";
@@ -34,7 +36,7 @@ pub struct SealedValue {
     #[serde(with = "serial::bytes")]
     pub ciphertext: Vec<u8>,
     /// The data key.
-    pub wrapped: Wrapped,
+    pub wrapped: WrappedKey,
 }
 
 impl SealedValue {
@@ -47,7 +49,7 @@ impl SealedValue {
 /// A data key, wrapped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Wrapped {
+pub enum WrappedKey {
     /// Sealed to the deposit key (RFC 9180, base mode, one message).
     Hpke {
         /// How.
@@ -70,7 +72,7 @@ pub enum Wrapped {
     },
 }
 
-impl Wrapped {
+impl WrappedKey {
     /// Whether opening it costs no public-key operation.
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Settled { .. })
@@ -80,11 +82,11 @@ impl Wrapped {
 /// The deposit key cannot be sealed to: it is not a point of large order, so nobody can have the release key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the deposit key is not a usable X25519 public key")]
-pub struct BadDepositKey;
+pub struct InvalidDepositKey;
 
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
+pub enum SealedValueError {
     /// It was sealed for a release key that is not this one.
     #[error("the value is of key generation {sealed}, and the release key of generation {key}")]
     Generation {
@@ -104,17 +106,21 @@ pub enum OpenError {
 /// Seals `value` for `context`.
 pub fn seal(
     key: &DepositKey,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     value: &[u8],
     rng: &mut dyn Random,
-) -> Result<SealedValue, BadDepositKey> {
+) -> Result<SealedValue, InvalidDepositKey> {
     let data_key = Key32::random(rng);
     let wrapped = wrap_hpke(key, context, &data_key, rng)?;
     Ok(seal_under(&data_key, key.generation(), context, value, wrapped, rng))
 }
 
 /// Opens what [`seal`] made for the same context, or [`settle`] or [`reseal`] after it.
-pub fn open(key: &ReleaseKey, context: &Context<'_>, sealed: &SealedValue) -> Result<SecretBytes, OpenError> {
+pub fn open(
+    key: &ReleaseKey,
+    context: &ValueContext<'_>,
+    sealed: &SealedValue,
+) -> Result<SecretBytes, SealedValueError> {
     right_generation(key, sealed)?;
     let data_key = unwrap(key, context, &sealed.wrapped)?;
     open_under(&data_key, context, sealed)
@@ -123,10 +129,10 @@ pub fn open(key: &ReleaseKey, context: &Context<'_>, sealed: &SealedValue) -> Re
 /// Opens, and answers the settled form of the wrapped key if it was not settled yet, at the cost of one unwrapping.
 pub fn open_and_settle(
     key: &ReleaseKey,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     sealed: &SealedValue,
     rng: &mut dyn Random,
-) -> Result<(SecretBytes, Option<Wrapped>), OpenError> {
+) -> Result<(SecretBytes, Option<WrappedKey>), SealedValueError> {
     right_generation(key, sealed)?;
     let data_key = unwrap(key, context, &sealed.wrapped)?;
     let value = open_under(&data_key, context, sealed)?;
@@ -138,10 +144,10 @@ pub fn open_and_settle(
 /// One that is settled already gets a fresh nonce.
 pub fn settle(
     key: &ReleaseKey,
-    context: &Context<'_>,
-    wrapped: &Wrapped,
+    context: &ValueContext<'_>,
+    wrapped: &WrappedKey,
     rng: &mut dyn Random,
-) -> Result<Wrapped, OpenError> {
+) -> Result<WrappedKey, SealedValueError> {
     let data_key = unwrap(key, context, wrapped)?;
     Ok(wrap_settled(key, context, &data_key, rng))
 }
@@ -150,30 +156,30 @@ pub fn settle(
 pub fn reseal(
     old: &ReleaseKey,
     new: &ReleaseKey,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     sealed: &SealedValue,
     rng: &mut dyn Random,
-) -> Result<SealedValue, OpenError> {
+) -> Result<SealedValue, SealedValueError> {
     let value = open(old, context, sealed)?;
     let data_key = Key32::random(rng);
     let wrapped = wrap_settled(new, context, &data_key, rng);
     Ok(seal_under(&data_key, new.generation(), context, &value, wrapped, rng))
 }
 
-fn right_generation(key: &ReleaseKey, sealed: &SealedValue) -> Result<(), OpenError> {
+fn right_generation(key: &ReleaseKey, sealed: &SealedValue) -> Result<(), SealedValueError> {
     if sealed.generation == key.generation() {
         Ok(())
     } else {
-        Err(OpenError::Generation { sealed: sealed.generation, key: key.generation() })
+        Err(SealedValueError::Generation { sealed: sealed.generation, key: key.generation() })
     }
 }
 
 fn seal_under(
     data_key: &Key32,
     generation: u32,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     value: &[u8],
-    wrapped: Wrapped,
+    wrapped: WrappedKey,
     rng: &mut dyn Random,
 ) -> SealedValue {
     let nonce = random::array(rng);
@@ -183,45 +189,54 @@ fn seal_under(
 
 fn open_under(
     data_key: &Key32,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     sealed: &SealedValue,
-) -> Result<SecretBytes, OpenError> {
+) -> Result<SecretBytes, SealedValueError> {
     let aad = context.bind(VALUE, sealed.generation);
-    aead::open(data_key, &sealed.nonce, &aad, &sealed.ciphertext).map_err(|_| OpenError::Damaged)
+    aead::open(data_key, &sealed.nonce, &aad, &sealed.ciphertext).map_err(|_| SealedValueError::Damaged)
 }
 
 fn wrap_hpke(
     key: &DepositKey,
-    context: &Context<'_>,
+    context: &ValueContext<'_>,
     data_key: &Key32,
     rng: &mut dyn Random,
-) -> Result<Wrapped, BadDepositKey> {
+) -> Result<WrappedKey, InvalidDepositKey> {
     let aad = context.bind(DEPOSITED, key.generation());
     let sealed =
-        hybrid::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| BadDepositKey)?;
-    Ok(Wrapped::Hpke { suite: hybrid::X25519, enc: sealed.enc, ct: sealed.ct })
+        hpke::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| InvalidDepositKey)?;
+    Ok(WrappedKey::Hpke { suite: hpke::X25519, enc: sealed.enc, ct: sealed.ct })
 }
 
-fn wrap_settled(key: &ReleaseKey, context: &Context<'_>, data_key: &Key32, rng: &mut dyn Random) -> Wrapped {
+fn wrap_settled(
+    key: &ReleaseKey,
+    context: &ValueContext<'_>,
+    data_key: &Key32,
+    rng: &mut dyn Random,
+) -> WrappedKey {
     let nonce = random::array(rng);
     let aad = context.bind(SETTLED, key.generation());
-    Wrapped::Settled { nonce, ct: aead::seal(key.settled(), &nonce, &aad, data_key.expose()) }
+    WrappedKey::Settled { nonce, ct: aead::seal(key.settled(), &nonce, &aad, data_key.expose()) }
 }
 
-fn unwrap(key: &ReleaseKey, context: &Context<'_>, wrapped: &Wrapped) -> Result<Key32, OpenError> {
+fn unwrap(
+    key: &ReleaseKey,
+    context: &ValueContext<'_>,
+    wrapped: &WrappedKey,
+) -> Result<Key32, SealedValueError> {
     let data_key = match wrapped {
-        Wrapped::Hpke { suite: hybrid::X25519, enc, ct } => {
+        WrappedKey::Hpke { suite: hpke::X25519, enc, ct } => {
             let aad = context.bind(DEPOSITED, key.generation());
-            hybrid::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| OpenError::Damaged)?
+            hpke::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| SealedValueError::Damaged)?
         }
-        Wrapped::Hpke { suite, .. } => return Err(OpenError::UnknownSuite(*suite)),
-        Wrapped::Settled { nonce, ct } => {
+        WrappedKey::Hpke { suite, .. } => return Err(SealedValueError::UnknownSuite(*suite)),
+        WrappedKey::Settled { nonce, ct } => {
             let aad = context.bind(SETTLED, key.generation());
-            aead::open(key.settled(), nonce, &aad, ct).map_err(|_| OpenError::Damaged)?
+            aead::open(key.settled(), nonce, &aad, ct).map_err(|_| SealedValueError::Damaged)?
         }
     };
     // A depositor chooses what is sealed, so its length is not a given.
-    let data_key = data_key.as_slice().try_into().map_err(|_| OpenError::Damaged)?;
+    let data_key = data_key.as_slice().try_into().map_err(|_| SealedValueError::Damaged)?;
     Ok(Key32::copy_of(data_key))
 }
 
@@ -230,7 +245,7 @@ mod tests {
     use super::*;
     use crate::crypto::random::Kernel;
 
-    const CONTEXT: Context<'static> = Context {
+    const CONTEXT: ValueContext<'static> = ValueContext {
         store: &[1; 16],
         org: &[2; 16],
         scope: 1,
@@ -257,7 +272,7 @@ mod tests {
 
         let moved = reseal(&old, &new, &CONTEXT, &sealed, rng).unwrap();
         assert_eq!(*open(&new, &CONTEXT, &moved).unwrap(), b"sk-value");
-        assert_eq!(open(&old, &CONTEXT, &moved), Err(OpenError::Generation { sealed: 2, key: 1 }));
+        assert_eq!(open(&old, &CONTEXT, &moved), Err(SealedValueError::Generation { sealed: 2, key: 1 }));
         assert!(
             moved.nonce != sealed.nonce
                 && moved.ciphertext != sealed.ciphertext
@@ -265,7 +280,7 @@ mod tests {
         );
         assert_eq!(
             reseal(&old, &new, &CONTEXT, &moved, rng),
-            Err(OpenError::Generation { sealed: 2, key: 1 })
+            Err(SealedValueError::Generation { sealed: 2, key: 1 })
         );
     }
 
@@ -295,9 +310,9 @@ mod tests {
     fn a_suite_of_tomorrow_is_named_in_the_refusal() {
         let key = ReleaseKey::generate(1, &mut Kernel);
         let mut sealed = seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap();
-        sealed.wrapped = Wrapped::Hpke { suite: 0x647a, enc: vec![0; 1120], ct: vec![0; 48] };
+        sealed.wrapped = WrappedKey::Hpke { suite: 0x647a, enc: vec![0; 1120], ct: vec![0; 48] };
         let error = open(&key, &CONTEXT, &sealed).unwrap_err();
-        assert_eq!(error, OpenError::UnknownSuite(0x647a));
+        assert_eq!(error, SealedValueError::UnknownSuite(0x647a));
         assert!(error.to_string().contains("0x647a"));
     }
 
@@ -308,16 +323,16 @@ mod tests {
         for length in [0, 31, 33] {
             let aad = CONTEXT.bind(DEPOSITED, 1);
             let short =
-                hybrid::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
+                hpke::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
                     .unwrap();
-            sealed.wrapped = Wrapped::Hpke { suite: hybrid::X25519, enc: short.enc, ct: short.ct };
-            assert_eq!(open(&key, &CONTEXT, &sealed), Err(OpenError::Damaged));
+            sealed.wrapped = WrappedKey::Hpke { suite: hpke::X25519, enc: short.enc, ct: short.ct };
+            assert_eq!(open(&key, &CONTEXT, &sealed), Err(SealedValueError::Damaged));
         }
     }
 
     #[test]
     fn a_deposit_key_that_nobody_can_have_the_half_of_is_refused() {
         let key = DepositKey::from_parts(1, [0; 32]);
-        assert_eq!(seal(&key, &CONTEXT, b"value", &mut Kernel), Err(BadDepositKey));
+        assert_eq!(seal(&key, &CONTEXT, b"value", &mut Kernel), Err(InvalidDepositKey));
     }
 }

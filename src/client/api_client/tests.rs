@@ -5,14 +5,17 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::client::error::AnswerFault;
-use crate::client::list::SecretFilter;
-use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json, raw};
+use crate::client::error::ResponseFault;
+use crate::client::list::SecretListFilter;
+use crate::client::tests::mock_server::{
+    MockAction, MockServer, RecordedRequest, TestCertificate, json, raw,
+};
 use crate::domain::credential::CredentialKind;
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
 use crate::wire::{
-    Lock, MemberChange, MemberView, NewMember, Page, Problem, SecretChange, SecretView, Unlock, UnlockSecret,
+    CreateMemberRequest, LockResponse, MemberView, PageView, Problem, SecretView, UnlockRequest, UnlockText,
+    UpdateMemberRequest, UpdateSecretRequest,
 };
 
 fn token() -> Credential {
@@ -21,9 +24,9 @@ fn token() -> Credential {
 
 /// A client of a server on loopback that answers so.
 pub(crate) async fn client(
-    answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
-) -> (Client, Rehearsal) {
-    let server = Rehearsal::new(answers);
+    answers: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+) -> (Client, MockServer) {
+    let server = MockServer::new(answers);
     let endpoint = Endpoint::parse(&format!("http://{}", server.on_loopback().await)).unwrap();
     (Client::new(endpoint, &token(), None).unwrap(), server)
 }
@@ -32,12 +35,12 @@ fn member(name: &str) -> MemberView {
     MemberView { id: "mem_a".into(), name: name.into(), role: Role::Member, created_at: "now".into() }
 }
 
-fn with_close(mut acts: Vec<Act>) -> Vec<Act> {
-    acts.push(Act::Close);
+fn with_close(mut acts: Vec<MockAction>) -> Vec<MockAction> {
+    acts.push(MockAction::Close);
     acts
 }
 
-fn problem(code: Code, headers: &str) -> Vec<Act> {
+fn problem(code: Code, headers: &str) -> Vec<MockAction> {
     json(code.status(), headers, &Problem::new(code, "said"))
 }
 
@@ -54,14 +57,15 @@ async fn calls_share_a_connection_and_carry_the_token() {
 
 #[tokio::test]
 async fn works_over_pinned_tls() {
-    let (identity, other) = (Identity::named("store.example"), Identity::named("store.example"));
-    let server = Rehearsal::new(|_, _| json(200, "", &member("a")));
+    let (identity, other) =
+        (TestCertificate::named("store.example"), TestCertificate::named("store.example"));
+    let server = MockServer::new(|_, _| json(200, "", &member("a")));
     let address = server.on_tls(&identity).await;
     let endpoint = Endpoint::parse(&format!("https://{address}#{}", identity.pin())).unwrap();
     Client::new(endpoint, &token(), None).unwrap().member("a").await.unwrap();
     let endpoint = Endpoint::parse(&format!("https://{address}#{}", other.pin())).unwrap();
     let error = Client::new(endpoint, &token(), None).unwrap().member("a").await.unwrap_err();
-    assert!(matches!(error, CallError::Refused(Refused::WrongPin { .. })));
+    assert!(matches!(error, CallError::Refused(CallRefusal::WrongPin { .. })));
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -78,9 +82,9 @@ async fn a_connection_that_the_store_closed_is_opened_again() {
 /// What is asked when the connection that is kept breaks off right after the request.
 async fn broken_at_the_second<T>(
     call: impl AsyncFnOnce(&mut Client) -> Result<T, CallError>,
-) -> (Result<T, CallError>, Vec<Asked>) {
+) -> (Result<T, CallError>, Vec<RecordedRequest>) {
     let (mut client, server) = client(|number, _| match number {
-        1 => vec![Act::Close],
+        1 => vec![MockAction::Close],
         _ => json(200, "", &member("a")),
     })
     .await;
@@ -95,7 +99,7 @@ async fn what_may_be_repeated_is_repeated_when_a_kept_connection_breaks() {
     result.unwrap();
     assert_eq!(asked.len(), 3);
 
-    let new = NewMember { name: "a".into(), role: Role::Member };
+    let new = CreateMemberRequest { name: "a".into(), role: Role::Member };
     let (result, asked) = broken_at_the_second(async |client| client.create_member(&new).await).await;
     result.unwrap();
     assert_eq!(asked.len(), 3);
@@ -105,16 +109,16 @@ async fn what_may_be_repeated_is_repeated_when_a_kept_connection_breaks() {
 
 #[tokio::test]
 async fn what_may_not_be_repeated_is_told() {
-    let change = MemberChange { role: Role::Admin };
+    let change = UpdateMemberRequest { role: Role::Admin };
     let (result, asked) = broken_at_the_second(async |client| client.change_member("a", &change).await).await;
-    assert!(matches!(result, Err(CallError::Outage(Outage::Broken { during: Step::Waiting, .. }))));
+    assert!(matches!(result, Err(CallError::Outage(CallOutage::Broken { during: CallStage::Waiting, .. }))));
     assert_eq!(asked.len(), 2);
 }
 
 #[tokio::test]
 async fn two_creations_have_two_keys() {
     let (mut client, server) = client(|_, _| json(201, "", &member("a"))).await;
-    let new = NewMember { name: "a".into(), role: Role::Member };
+    let new = CreateMemberRequest { name: "a".into(), role: Role::Member };
     client.create_member(&new).await.unwrap();
     client.create_member(&new).await.unwrap();
     let asked = server.asked();
@@ -169,7 +173,7 @@ async fn lists_are_read_to_their_end_through_empty_pages() {
     let (mut client, server) = client(|number, _| {
         let next = (number < 3).then(|| format!("c&{number}"));
         let items = if number == 1 { Vec::new() } else { vec![member(&number.to_string())] };
-        json(200, "", &Page { items, next })
+        json(200, "", &PageView { items, next })
     })
     .await;
     let all = Client::members().all(&mut client).await.unwrap();
@@ -182,27 +186,30 @@ async fn lists_are_read_to_their_end_through_empty_pages() {
 
 #[tokio::test]
 async fn a_list_stops_when_enough_is_there_and_when_it_goes_in_a_circle() {
-    let endless = |_: usize, _: &Asked| {
-        json(200, "", &Page { items: vec![member("a"), member("b")], next: Some("same".into()) })
+    let endless = |_: usize, _: &RecordedRequest| {
+        json(200, "", &PageView { items: vec![member("a"), member("b")], next: Some("same".into()) })
     };
     let (mut client, server) = client(endless).await;
     assert_eq!(Client::members().first(1, &mut client).await.unwrap().len(), 1);
     assert_eq!(server.asked().len(), 1);
     let error = Client::members().all(&mut client).await.unwrap_err();
-    assert!(matches!(error, CallError::Refused(Refused::BadAnswer { why: AnswerFault::Unreadable, .. })));
+    assert!(matches!(
+        error,
+        CallError::Refused(CallRefusal::BadResponse { why: ResponseFault::Unreadable, .. })
+    ));
     assert_eq!(server.asked().len(), 3);
 }
 
 #[tokio::test]
 async fn filters_and_versions_are_sent() {
     let (mut client, server) = client(|number, _| match number {
-        0 => json(200, "", &Page::<SecretView> { items: Vec::new(), next: None }),
+        0 => json(200, "", &PageView::<SecretView> { items: Vec::new(), next: None }),
         _ => problem(Code::VersionMismatch, ""),
     })
     .await;
-    let filter = SecretFilter { scope: Some(ScopeKind::Private), ..SecretFilter::default() };
+    let filter = SecretListFilter { scope: Some(ScopeKind::Private), ..SecretListFilter::default() };
     Client::secrets(&filter).all(&mut client).await.unwrap();
-    let change = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    let change = UpdateSecretRequest { auto_install: Some(false), ..UpdateSecretRequest::default() };
     let error = client.change_secret("sec_a", &change, Some("ver_a")).await.unwrap_err();
     assert_eq!(error.code(), Some(Code::VersionMismatch));
     let asked = server.asked();
@@ -222,9 +229,9 @@ async fn names_cannot_reach_another_path_or_header() {
         "GET /v1/members/..%2Fsecrets%3Fx%23y%0D%0AX-Evil%3A%201%0D%0A%0D%0AGET%20%2F HTTP/1.1"
     );
     assert_eq!(asked.header("x-evil"), None);
-    let change = SecretChange::default();
+    let change = UpdateSecretRequest::default();
     let error = client.change_secret("sec_a", &change, Some("a\"\r\nX-Evil: 1")).await.unwrap_err();
-    assert_eq!(error, CallError::Refused(Refused::Request("the version")));
+    assert_eq!(error, CallError::Refused(CallRefusal::Request("the version")));
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -245,7 +252,7 @@ async fn a_removal_needs_no_body_in_its_answer() {
 #[tokio::test]
 async fn a_passphrase_goes_out_once_and_stays_out_of_the_error() {
     let (mut client, server) = client(|_, _| problem(Code::WrongPassphrase, "")).await;
-    let unlock = Unlock { passphrase: Some(UnlockSecret("canary".into())), key_file: None };
+    let unlock = UnlockRequest { passphrase: Some(UnlockText("canary".into())), key_file: None };
     let error = client.unlock(&unlock).await.unwrap_err();
     assert_eq!(server.asked()[0].body, r#"{"passphrase":"canary"}"#);
     assert!(!format!("{error} {error:?} {unlock:?}").contains("canary"));
@@ -253,7 +260,7 @@ async fn a_passphrase_goes_out_once_and_stays_out_of_the_error() {
 
 #[tokio::test]
 async fn a_post_without_a_body_says_so() {
-    let (mut client, server) = client(|_, _| json(200, "", &Lock { locked: true })).await;
+    let (mut client, server) = client(|_, _| json(200, "", &LockResponse { locked: true })).await;
     client.lock().await.unwrap();
     assert_eq!(server.asked()[0].header("content-length"), Some("0"));
     assert_eq!(server.asked()[0].header("content-type"), None);
@@ -299,5 +306,5 @@ async fn a_backup_that_breaks_off_is_an_error() {
     let (mut client, _) = self::client(|_, _| json(200, "", &"hello")).await;
     let full = &mut |_: &[u8]| Err(io::ErrorKind::StorageFull.into());
     let error = client.backup(full).await.unwrap_err();
-    assert_eq!(error, CallError::Refused(Refused::Sink(io::ErrorKind::StorageFull)));
+    assert_eq!(error, CallError::Refused(CallRefusal::Sink(io::ErrorKind::StorageFull)));
 }

@@ -10,14 +10,14 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::connect::Target;
+use super::connect::ConnectTarget;
 use super::endpoint::Endpoint;
-use super::error::{CallError, Outage, Refused, Step};
-use super::pace::{MachinePace, Pace};
-use super::retry::{GaveUp, Try};
+use super::error::{CallError, CallOutage, CallRefusal, CallStage};
+use super::retry::{RetryAttempt, RetryError};
 use super::roots::Roots;
-use super::transport::{Answer, Call, Connection};
-use super::{answer, request, retry};
+use super::timer::{SystemTimer, Timer};
+use super::transport::{Connection, HttpRequest, HttpResponse};
+use super::{request, response, retry};
 use crate::domain::credential::Credential;
 use crate::wire::Code;
 
@@ -38,10 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// it. A store that answers 429 or `overloaded` and says when to come back is asked again for up to 20 seconds; any other
 /// failure is told at once.
 pub struct Client {
-    target: Target,
+    target: ConnectTarget,
     authorization: (HeaderName, HeaderValue),
     connection: Option<Connection>,
-    pace: MachinePace,
+    pace: SystemTimer,
 }
 
 impl Client {
@@ -53,10 +53,10 @@ impl Client {
         authorities: Option<&Path>,
     ) -> Result<Self, CallError> {
         Ok(Self {
-            target: Target::new(endpoint, || Roots::chosen(authorities))?,
+            target: ConnectTarget::new(endpoint, || Roots::chosen(authorities))?,
             authorization: request::bearer(token)?,
             connection: None,
-            pace: MachinePace::start(),
+            pace: SystemTimer::start(),
         })
     }
 
@@ -127,7 +127,7 @@ impl Client {
     pub(crate) async fn remove(&mut self, path: String) -> Result<(), CallError> {
         let call = self.call(Method::DELETE, path);
         let answer = self.send(&call, CALL).await?;
-        answer::succeeded(&self.target.to, answer).map(drop)
+        response::succeeded(&self.target.to, answer).map(drop)
     }
 
     /// A GET whose answer goes to `sink` piece by piece, as it may be long.
@@ -140,25 +140,35 @@ impl Client {
         // A connection of its own: what a stream that broke off leaves behind is no place for the next call.
         let mut connection = Connection::open(&self.target, CONNECT).await?;
         let answer = connection.stream(&call, CALL, sink).await?;
-        answer::succeeded(&self.target.to, answer).map(drop)
+        response::succeeded(&self.target.to, answer).map(drop)
     }
 
-    fn call(&self, method: Method, path: String) -> Call {
-        Call { method, path, headers: vec![self.authorization.clone()], body: None, limit: LONGEST_ANSWER }
+    fn call(&self, method: Method, path: String) -> HttpRequest {
+        HttpRequest {
+            method,
+            path,
+            headers: vec![self.authorization.clone()],
+            body: None,
+            limit: LONGEST_ANSWER,
+        }
     }
 
-    async fn answered<T: DeserializeOwned>(&mut self, call: &Call, limit: Duration) -> Result<T, CallError> {
+    async fn answered<T: DeserializeOwned>(
+        &mut self,
+        call: &HttpRequest,
+        limit: Duration,
+    ) -> Result<T, CallError> {
         let answer = self.send(call, limit).await?;
-        answer::read(&self.target.to, answer)
+        response::read(&self.target.to, answer)
     }
 
     /// Sends `call`, with patience for a store that asks for it. The answer's status is a success.
-    async fn send(&mut self, call: &Call, limit: Duration) -> Result<Answer, CallError> {
+    async fn send(&mut self, call: &HttpRequest, limit: Duration) -> Result<HttpResponse, CallError> {
         let Self { target, connection, pace, .. } = self;
         let deadline = pace.now() + PATIENCE;
-        let outcome = retry::until(pace, deadline, 1, async |_: &mut MachinePace, _: Try| {
+        let outcome = retry::until(pace, deadline, 1, async |_: &mut SystemTimer, _: RetryAttempt| {
             let answer = once(target, connection, call, limit).await;
-            match answer.and_then(|answer| answer::succeeded(&target.to, answer)) {
+            match answer.and_then(|answer| response::succeeded(&target.to, answer)) {
                 Err(CallError::Outage(outage)) if asks_for_patience(&outage) => Err(outage.into()),
                 settled => Ok(settled),
             }
@@ -166,19 +176,19 @@ impl Client {
         .await;
         match outcome {
             Ok(settled) => settled,
-            Err(GaveUp::Refused(refused)) => Err(refused.into()),
-            Err(GaveUp::Deadline { last, .. }) => Err(last.into()),
+            Err(RetryError::Refused(refused)) => Err(refused.into()),
+            Err(RetryError::Deadline { last, .. }) => Err(last.into()),
         }
     }
 }
 
 /// One exchange, over the connection that is kept or else a new one.
 async fn once(
-    target: &Target,
+    target: &ConnectTarget,
     kept: &mut Option<Connection>,
-    call: &Call,
+    call: &HttpRequest,
     limit: Duration,
-) -> Result<Answer, CallError> {
+) -> Result<HttpResponse, CallError> {
     if let Some(mut connection) = kept.take()
         && connection.is_open().await
     {
@@ -187,8 +197,8 @@ async fn once(
                 *kept = Some(connection);
                 return Ok(answer);
             }
-            Err(CallError::Outage(Outage::Broken { during, .. }))
-                if during == Step::Sending || is_repeatable(call) => {}
+            Err(CallError::Outage(CallOutage::Broken { during, .. }))
+                if during == CallStage::Sending || is_repeatable(call) => {}
             Err(error) => return Err(error),
         }
     }
@@ -198,23 +208,23 @@ async fn once(
     Ok(answer)
 }
 
-fn is_repeatable(call: &Call) -> bool {
+fn is_repeatable(call: &HttpRequest) -> bool {
     call.method.is_safe() || call.headers.iter().any(|(name, _)| name == "idempotency-key")
 }
 
 /// A store that says when to come back, and that nobody has to do anything first.
-fn asks_for_patience(outage: &Outage) -> bool {
-    let Outage::Status { problem, retry_after: Some(_), .. } = outage else { return false };
+fn asks_for_patience(outage: &CallOutage) -> bool {
+    let CallOutage::Status { problem, retry_after: Some(_), .. } = outage else { return false };
     let code = problem.as_ref().map(|problem| problem.code);
     matches!(code, Some(Code::RateLimited | Code::Overloaded))
 }
 
-fn with_body(mut call: Call, body: &impl Serialize) -> Result<Call, Refused> {
+fn with_body(mut call: HttpRequest, body: &impl Serialize) -> Result<HttpRequest, CallRefusal> {
     call.body = Some(request::json(body)?);
     Ok(call)
 }
 
-fn if_match(mut call: Call, version: Option<&str>) -> Result<Call, Refused> {
+fn if_match(mut call: HttpRequest, version: Option<&str>) -> Result<HttpRequest, CallRefusal> {
     call.headers.extend(version.map(request::if_match).transpose()?);
     Ok(call)
 }

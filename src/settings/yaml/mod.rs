@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, options};
 use zeroize::Zeroizing;
 
-use super::fault::Faults;
-use super::key::{Key, Origin, nearest};
-use super::source::{Found, Items, Source};
+use crate::settings::error::SettingErrors;
+use crate::settings::key::{SettingKey, SettingOrigin, nearest};
+use crate::settings::source::{FoundSetting, SettingSource, SettingTexts};
 
 /// Enough for any configuration; a parser's cost stays bounded.
 const MAX_BYTES: usize = 1 << 20;
@@ -17,42 +17,42 @@ const MAX_DEPTH: usize = 16;
 
 /// A parsed file.
 #[derive(Debug)]
-pub struct File {
+pub struct YamlFile {
     path: Arc<str>,
-    root: Vec<Entry>,
+    root: Vec<YamlEntry>,
 }
 
 /// One key of a mapping, with its value.
 #[derive(Debug)]
-pub struct Entry {
+pub struct YamlEntry {
     /// As written.
     pub key: Arc<str>,
     /// The value.
-    pub value: Node,
+    pub value: YamlNode,
 }
 
 /// A value and the line it is on.
 #[derive(Debug)]
-pub struct Node {
+pub struct YamlNode {
     /// Counted from 1; of a mapping's value, the line of its key.
     pub line: usize,
     /// The value.
-    pub content: Content,
+    pub content: YamlValue,
 }
 
 /// A value. `Debug` shows no text.
-pub enum Content {
+pub enum YamlValue {
     /// Nothing: empty, `~` or `null`, unquoted.
     Null,
     /// A text, as written.
     Text(Zeroizing<String>),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A mapping, in the order of the file; no key twice.
-    Map(Vec<Entry>),
+    Map(Vec<YamlEntry>),
 }
 
-impl Content {
+impl YamlValue {
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -63,13 +63,13 @@ impl Content {
     }
 }
 
-impl std::fmt::Debug for Content {
+impl std::fmt::Debug for YamlValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.kind())
     }
 }
 
-impl File {
+impl YamlFile {
     /// A file in which nothing is set.
     pub fn empty() -> Self {
         Self { path: "".into(), root: Vec::new() }
@@ -77,26 +77,26 @@ impl File {
 
     /// Parses `text`, the content of the file `path`. What is wrong goes to `faults`; a file that is not YAML, or not a
     /// mapping, counts as empty.
-    pub fn parse(path: &str, text: &str, faults: &mut Faults) -> Self {
+    pub fn parse(path: &str, text: &str, faults: &mut SettingErrors) -> Self {
         let path: Arc<str> = path.into();
         let root = if text.len() > MAX_BYTES {
-            faults.push(Origin::File(path.clone()), "larger than 1 MiB");
+            faults.push(SettingOrigin::File(path.clone()), "larger than 1 MiB");
             Vec::new()
         } else {
-            Tree::new(&path, text, faults).document()
+            YamlParser::new(&path, text, faults).document()
         };
         Self { path, root }
     }
 
     /// The node at a dotted field.
-    pub fn node(&self, field: &str) -> Option<&Node> {
+    pub fn node(&self, field: &str) -> Option<&YamlNode> {
         let mut entries = &self.root;
         let mut parts = field.split('.').peekable();
         while let Some(part) = parts.next() {
             let node = &entries.iter().find(|entry| &*entry.key == part)?.value;
             match (&node.content, parts.peek()) {
                 (_, None) => return Some(node),
-                (Content::Map(inner), Some(_)) => entries = inner,
+                (YamlValue::Map(inner), Some(_)) => entries = inner,
                 _ => return None,
             }
         }
@@ -104,17 +104,17 @@ impl File {
     }
 
     /// The place of `node`, which belongs to `field`.
-    pub fn origin(&self, node: &Node, field: &str) -> Origin {
-        Origin::Line { file: self.path.clone(), line: node.line, field: field.into() }
+    pub fn origin(&self, node: &YamlNode, field: &str) -> SettingOrigin {
+        SettingOrigin::Line { file: self.path.clone(), line: node.line, field: field.into() }
     }
 
     /// Names every key that is none of `known` (dotted), with the nearest that is. What is below a known field is that
     /// field's own.
-    pub fn refuse_unknown(&self, known: &[&str], faults: &mut Faults) {
+    pub fn refuse_unknown(&self, known: &[&str], faults: &mut SettingErrors) {
         self.refuse_below("", &self.root, known, faults);
     }
 
-    fn refuse_below(&self, prefix: &str, entries: &[Entry], known: &[&str], faults: &mut Faults) {
+    fn refuse_below(&self, prefix: &str, entries: &[YamlEntry], known: &[&str], faults: &mut SettingErrors) {
         for entry in entries {
             let field = format!("{prefix}{}", entry.key);
             let inner = format!("{field}.");
@@ -123,8 +123,8 @@ impl File {
             }
             let group = known.iter().any(|name| name.starts_with(&inner));
             match &entry.value.content {
-                Content::Map(below) if group => self.refuse_below(&inner, below, known, faults),
-                Content::Null if group => {}
+                YamlValue::Map(below) if group => self.refuse_below(&inner, below, known, faults),
+                YamlValue::Null if group => {}
                 _ if group => faults.push(
                     self.origin(&entry.value, &field),
                     format_args!("{} where a mapping belongs", entry.value.content.kind()),
@@ -143,26 +143,26 @@ impl File {
     }
 }
 
-impl Source for File {
-    fn find(&self, key: &Key) -> Option<Found> {
+impl SettingSource for YamlFile {
+    fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let node = self.node(key.field)?;
         let items = match &node.content {
-            Content::Null => return None,
-            Content::Text(text) => Items::One(OsString::from(text.as_str())),
-            Content::Map(_) => Items::Other("a mapping"),
-            Content::List(items) => {
+            YamlValue::Null => return None,
+            YamlValue::Text(text) => SettingTexts::One(OsString::from(text.as_str())),
+            YamlValue::Map(_) => SettingTexts::Other("a mapping"),
+            YamlValue::List(items) => {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items {
-                    let Content::Text(text) = &item.content else {
-                        let items = Items::Other("a list of other things than single values");
-                        return Some(Found { origin: self.origin(item, key.field), items });
+                    let YamlValue::Text(text) = &item.content else {
+                        let items = SettingTexts::Other("a list of other things than single values");
+                        return Some(FoundSetting { origin: self.origin(item, key.field), items });
                     };
                     texts.push((self.origin(item, key.field), OsString::from(text.as_str())));
                 }
-                Items::Many(texts)
+                SettingTexts::Many(texts)
             }
         };
-        Some(Found { origin: self.origin(node, key.field), items })
+        Some(FoundSetting { origin: self.origin(node, key.field), items })
     }
 }
 
@@ -172,25 +172,25 @@ fn is_name(key: &str) -> bool {
 }
 
 /// A fault ends the parse: what follows it could be read in more than one way.
-struct Stop;
+struct ParseStopped;
 
-struct Tree<'a> {
+struct YamlParser<'a> {
     path: &'a Arc<str>,
     parser: Parser<'a, StrInput<'a>>,
-    faults: &'a mut Faults,
+    faults: &'a mut SettingErrors,
 }
 
-impl<'a> Tree<'a> {
-    fn new(path: &'a Arc<str>, text: &'a str, faults: &'a mut Faults) -> Self {
+impl<'a> YamlParser<'a> {
+    fn new(path: &'a Arc<str>, text: &'a str, faults: &'a mut SettingErrors) -> Self {
         let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
         Self { path, parser: Parser::new_from_str_with_options(text, options), faults }
     }
 
-    fn document(mut self) -> Vec<Entry> {
+    fn document(mut self) -> Vec<YamlEntry> {
         self.mapping_of_document().unwrap_or_default()
     }
 
-    fn mapping_of_document(&mut self) -> Result<Vec<Entry>, Stop> {
+    fn mapping_of_document(&mut self) -> Result<Vec<YamlEntry>, ParseStopped> {
         let root = loop {
             let (event, span) = self.event()?;
             match event {
@@ -200,8 +200,8 @@ impl<'a> Tree<'a> {
             }
         };
         let entries = match root.content {
-            Content::Map(entries) => entries,
-            Content::Null => Vec::new(),
+            YamlValue::Map(entries) => entries,
+            YamlValue::Null => Vec::new(),
             other => {
                 return Err(self.stop(root.line, format_args!("{} where settings belong", other.kind())));
             }
@@ -217,7 +217,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The next event; a scanner's error becomes a fault with a place and no quotation.
-    fn event(&mut self) -> Result<(Event<'a>, Span), Stop> {
+    fn event(&mut self) -> Result<(Event<'a>, Span), ParseStopped> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
@@ -228,7 +228,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span) -> Result<Node, Stop> {
+    fn node(&mut self, event: Event<'a>, span: Span) -> Result<YamlNode, ParseStopped> {
         let line = span.start.line();
         if let Some(tag) = event.tag()
             && !tag.is_yaml_core_schema_tag("str")
@@ -239,16 +239,16 @@ impl<'a> Tree<'a> {
             Event::Scalar(text, style, _, tag) => {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
-                    Content::Null
+                    YamlValue::Null
                 } else {
-                    Content::Text(Zeroizing::new(text.into_owned()))
+                    YamlValue::Text(Zeroizing::new(text.into_owned()))
                 }
             }
             Event::SequenceStart(..) => {
                 let mut items = Vec::new();
                 loop {
                     match self.event()? {
-                        (Event::SequenceEnd, _) => break Content::List(items),
+                        (Event::SequenceEnd, _) => break YamlValue::List(items),
                         (event, span) => items.push(self.node(event, span)?),
                     }
                 }
@@ -257,14 +257,14 @@ impl<'a> Tree<'a> {
             Event::Alias(_) => return Err(self.stop(line, "a YAML alias; write the value out")),
             _ => return Err(self.stop(line, "not valid YAML")),
         };
-        Ok(Node { line, content })
+        Ok(YamlNode { line, content })
     }
 
-    fn mapping(&mut self) -> Result<Content, Stop> {
-        let mut entries: Vec<Entry> = Vec::new();
+    fn mapping(&mut self) -> Result<YamlValue, ParseStopped> {
+        let mut entries: Vec<YamlEntry> = Vec::new();
         loop {
             let (key, line) = match self.event()? {
-                (Event::MappingEnd, _) => return Ok(Content::Map(entries)),
+                (Event::MappingEnd, _) => return Ok(YamlValue::Map(entries)),
                 (Event::Scalar(key, ..), span) => (Some(key).filter(|key| is_name(key)), span.start.line()),
                 (_, span) => return Err(self.stop(span.start.line(), "a key that is no name")),
             };
@@ -278,17 +278,17 @@ impl<'a> Tree<'a> {
             value.line = line;
             if let Some(earlier) = entries.iter().find(|entry| entry.key == key) {
                 let message = format!("the same key as in line {}", earlier.value.line);
-                let origin = Origin::Line { file: self.path.clone(), line, field: key };
+                let origin = SettingOrigin::Line { file: self.path.clone(), line, field: key };
                 self.faults.push(origin, message);
             } else {
-                entries.push(Entry { key, value });
+                entries.push(YamlEntry { key, value });
             }
         }
     }
 
-    fn stop(&mut self, line: usize, message: impl std::fmt::Display) -> Stop {
-        self.faults.push(Origin::Line { file: self.path.clone(), line, field: "".into() }, message);
-        Stop
+    fn stop(&mut self, line: usize, message: impl std::fmt::Display) -> ParseStopped {
+        self.faults.push(SettingOrigin::Line { file: self.path.clone(), line, field: "".into() }, message);
+        ParseStopped
     }
 }
 
@@ -297,17 +297,17 @@ mod tests {
     use super::*;
 
     fn faults_of(text: &str, known: &[&str]) -> String {
-        let mut faults = Faults::default();
-        File::parse("a.yaml", text, &mut faults).refuse_unknown(known, &mut faults);
+        let mut faults = SettingErrors::default();
+        YamlFile::parse("a.yaml", text, &mut faults).refuse_unknown(known, &mut faults);
         faults.to_string()
     }
 
     fn text_of(text: &str, field: &str) -> Option<String> {
-        let mut faults = Faults::default();
-        let file = File::parse("a.yaml", text, &mut faults);
-        assert_eq!(faults, Faults::default());
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("a.yaml", text, &mut faults);
+        assert_eq!(faults, SettingErrors::default());
         match &file.node(field)?.content {
-            Content::Text(text) => Some(text.to_string()),
+            YamlValue::Text(text) => Some(text.to_string()),
             other => Some(format!("{other:?}")),
         }
     }
@@ -364,10 +364,10 @@ mod tests {
 
     #[test]
     fn a_list_of_texts_is_found_with_each_line() {
-        const KEY: Key = Key { flag: "", variable: "", field: "require" };
-        let mut faults = Faults::default();
-        let file = File::parse("a.yaml", "require:\n- A\n- B\n", &mut faults);
-        let Some(Found { items: Items::Many(items), .. }) = file.find(&KEY) else { panic!() };
+        const KEY: SettingKey = SettingKey { flag: "", variable: "", field: "require" };
+        let mut faults = SettingErrors::default();
+        let file = YamlFile::parse("a.yaml", "require:\n- A\n- B\n", &mut faults);
+        let Some(FoundSetting { items: SettingTexts::Many(items), .. }) = file.find(&KEY) else { panic!() };
         assert_eq!(items[1].0.to_string(), "a.yaml:3 require");
     }
 }

@@ -4,19 +4,19 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
-use super::deposit::ReleaseKey;
-use super::keyfile::UnlockKey;
-use super::passphrase::{Params, Passphrase};
-use super::record::RecordKey;
-use super::ring::KeyRing;
+use crate::crypto::deposit::ReleaseKey;
+use crate::crypto::keyfile::UnlockKey;
+use crate::crypto::passphrase::{Argon2Params, Passphrase};
+use crate::crypto::record::RecordKey;
+use crate::crypto::ring::KeyRing;
 #[cfg(feature = "server")]
-use super::ring::SealedRing;
-use super::slot::Secret;
-use super::slots::Slots;
-use super::value::{Context, SealedValue};
-use super::{SecretBytes, cache, slot, value};
+use crate::crypto::ring::SealedRing;
+use crate::crypto::slot::SlotSecret;
+use crate::crypto::slots::KeySlots;
+use crate::crypto::value::{SealedValue, ValueContext};
+use crate::crypto::{SecretBytes, cache, slot, value};
 
-const CONTEXT: Context<'static> = Context {
+const CONTEXT: ValueContext<'static> = ValueContext {
     store: &[1; 16],
     org: &[2; 16],
     scope: 1,
@@ -28,7 +28,8 @@ const CONTEXT: Context<'static> = Context {
 
 #[test]
 fn everything_stored_is_as_version_1_wrote_it() {
-    let published: Value = serde_json::from_str(include_str!("../../tests/vectors/formats-1.json")).unwrap();
+    let published: Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/formats-1.json")).unwrap();
     for (name, written) in written() {
         assert_eq!(published[name], written, "the format of {name}; in full: {written}");
     }
@@ -56,11 +57,11 @@ fn written() -> Vec<(&'static str, Value)> {
     let (file, passphrase) =
         (UnlockKey::generate(rng), Passphrase::new(SecretBytes::new(b"correct horse".to_vec())).unwrap());
     let ring = KeyRing::create(&[1; 16], rng);
-    let cheap = Params::for_throwaway_stores();
-    let (one, ring) = slot::create(&ring, &[6; 16], Secret::Passphrase(&passphrase), cheap, rng).unwrap();
-    let (two, ring) = slot::create(&ring, &[7; 16], Secret::KeyFile(&file), cheap, rng).unwrap();
-    let (three, ring) = slot::create(&ring, &[8; 16], Secret::Credential(&file), cheap, rng).unwrap();
-    let slots = Slots::first(one).with(two).unwrap().with(three).unwrap();
+    let cheap = Argon2Params::for_throwaway_stores();
+    let (one, ring) = slot::create(&ring, &[6; 16], SlotSecret::Passphrase(&passphrase), cheap, rng).unwrap();
+    let (two, ring) = slot::create(&ring, &[7; 16], SlotSecret::KeyFile(&file), cheap, rng).unwrap();
+    let (three, ring) = slot::create(&ring, &[8; 16], SlotSecret::Credential(&file), cheap, rng).unwrap();
+    let slots = KeySlots::first(one).with(two).unwrap().with(three).unwrap();
     let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
 
     vec![
@@ -95,7 +96,7 @@ fn stored_structures_survive_a_binary_format() {
             "deposited" | "settled" | "resealed" => {
                 assert!(survives::<SealedValue>(&serde_json::from_value(value).unwrap()) < 150);
             }
-            "slots" => assert!(survives::<Slots>(&serde_json::from_value(value).unwrap()) < 750),
+            "slots" => assert!(survives::<KeySlots>(&serde_json::from_value(value).unwrap()) < 750),
             "ring" => assert!(survives::<SealedRing>(&serde_json::from_value(value).unwrap()) < 400),
             _ => {}
         }

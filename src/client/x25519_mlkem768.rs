@@ -40,7 +40,7 @@ impl SupportedKxGroup for X25519MlKem768 {
         let mut share = Vec::with_capacity(ENCAPSULATION_KEY + POINT);
         share.extend_from_slice(&post_quantum.encapsulation_key().to_bytes());
         share.extend_from_slice(classical.pub_key());
-        Ok(Box::new(Started { classical, post_quantum, share }))
+        Ok(Box::new(ActiveX25519MlKem768 { classical, post_quantum, share }))
     }
 
     /// Refused: only a server takes this path, and this module is the client's.
@@ -61,13 +61,13 @@ impl SupportedKxGroup for X25519MlKem768 {
     }
 }
 
-struct Started {
+struct ActiveX25519MlKem768 {
     classical: Box<dyn ActiveKeyExchange>,
     post_quantum: Box<DecapsulationKey768>,
     share: Vec<u8>,
 }
 
-impl ActiveKeyExchange for Started {
+impl ActiveKeyExchange for ActiveX25519MlKem768 {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
         if peer.len() != CIPHERTEXT + POINT {
             return Err(PeerMisbehaved::InvalidKeyShare.into());

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use super::key::Origin;
+use super::key::SettingOrigin;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct SettingError {
     /// Where it stands.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
     /// What is wrong, in our own words; never what was written there.
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.origin, self.message)
     }
@@ -21,16 +21,16 @@ impl fmt::Display for Fault {
 
 /// A collector of faults: reading goes on after each, so that one run tells them all.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct SettingErrors(Vec<SettingError>);
 
-impl Faults {
+impl SettingErrors {
     /// Adds one.
-    pub fn push(&mut self, origin: Origin, message: impl fmt::Display) {
-        self.0.push(Fault { origin, message: message.to_string() });
+    pub fn push(&mut self, origin: SettingOrigin, message: impl fmt::Display) {
+        self.0.push(SettingError { origin, message: message.to_string() });
     }
 
     /// In the order in which they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+    pub fn iter(&self) -> impl Iterator<Item = &SettingError> {
         self.0.iter()
     }
 
@@ -54,7 +54,7 @@ impl Faults {
 }
 
 /// One fault a line.
-impl fmt::Display for Faults {
+impl fmt::Display for SettingErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {
             if index > 0 {
@@ -66,4 +66,4 @@ impl fmt::Display for Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for SettingErrors {}

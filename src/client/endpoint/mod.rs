@@ -18,11 +18,11 @@ const SOCKET_PATH: usize = 107;
 /// Where a store listens, and for TLS by what it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    pub(crate) way: Way,
+    pub(crate) way: EndpointKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum EndpointKind {
     Tls { host: Host, port: u16, pin: Option<Pin> },
     Loopback { host: Host, port: u16 },
     Unix { path: PathBuf },
@@ -111,10 +111,10 @@ impl Endpoint {
         }
         let (host, port) = authority_parts(authority)?;
         let way = match tls {
-            true => Way::Tls { host, port: port.unwrap_or(443), pin },
+            true => EndpointKind::Tls { host, port: port.unwrap_or(443), pin },
             false if pin.is_some() => return Err(EndpointError::Pin),
             false if !host.is_loopback() => return Err(EndpointError::PlainRemote),
-            false => Way::Loopback { host, port: port.unwrap_or(80) },
+            false => EndpointKind::Loopback { host, port: port.unwrap_or(80) },
         };
         Ok(Self { way })
     }
@@ -127,7 +127,7 @@ impl Endpoint {
     /// The same endpoint, known by `pin` where it speaks TLS and its address named no pin of its own.
     #[must_use]
     pub fn pinned(mut self, pin: Pin) -> Self {
-        if let Way::Tls { pin: own @ None, .. } = &mut self.way {
+        if let EndpointKind::Tls { pin: own @ None, .. } = &mut self.way {
             *own = Some(pin);
         }
         self
@@ -136,23 +136,25 @@ impl Endpoint {
     /// The pin of the server's key, when one is known.
     pub fn pin(&self) -> Option<&Pin> {
         match &self.way {
-            Way::Tls { pin, .. } => pin.as_ref(),
-            Way::Loopback { .. } | Way::Unix { .. } => None,
+            EndpointKind::Tls { pin, .. } => pin.as_ref(),
+            EndpointKind::Loopback { .. } | EndpointKind::Unix { .. } => None,
         }
     }
 
     /// Whether certificate authorities decide about this server: it speaks TLS and no pin is known.
     pub fn needs_roots(&self) -> bool {
-        matches!(&self.way, Way::Tls { pin: None, .. })
+        matches!(&self.way, EndpointKind::Tls { pin: None, .. })
     }
 
     /// What the `Host` header says (RFC 9112, section 3.2). A socket has no name; `localhost` stands for it.
     pub(crate) fn authority(&self) -> String {
         match &self.way {
-            Way::Tls { host, port: 443, .. } => host.to_string(),
-            Way::Loopback { host, port: 80 } => host.to_string(),
-            Way::Tls { host, port, .. } | Way::Loopback { host, port } => format!("{host}:{port}"),
-            Way::Unix { .. } => "localhost".to_owned(),
+            EndpointKind::Tls { host, port: 443, .. } => host.to_string(),
+            EndpointKind::Loopback { host, port: 80 } => host.to_string(),
+            EndpointKind::Tls { host, port, .. } | EndpointKind::Loopback { host, port } => {
+                format!("{host}:{port}")
+            }
+            EndpointKind::Unix { .. } => "localhost".to_owned(),
         }
     }
 }
@@ -161,9 +163,9 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.way {
-            Way::Tls { .. } => write!(f, "https://{}", self.authority()),
-            Way::Loopback { .. } => write!(f, "http://{}", self.authority()),
-            Way::Unix { path } => write!(f, "unix:{}", path.display()),
+            EndpointKind::Tls { .. } => write!(f, "https://{}", self.authority()),
+            EndpointKind::Loopback { .. } => write!(f, "http://{}", self.authority()),
+            EndpointKind::Unix { path } => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -208,7 +210,7 @@ fn unix(path: &str) -> Result<Endpoint, EndpointError> {
     if !path.starts_with('/') || path.len() > SOCKET_PATH || path.contains('\0') {
         return Err(EndpointError::SocketPath);
     }
-    Ok(Endpoint { way: Way::Unix { path: path.into() } })
+    Ok(Endpoint { way: EndpointKind::Unix { path: path.into() } })
 }
 
 fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), EndpointError> {

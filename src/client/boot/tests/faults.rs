@@ -4,18 +4,18 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 
-use super::tests::{LONG, SHORT, SOON, against, outage, refusal, released, ticket};
-use super::*;
-use crate::client::error::{AnswerFault, Step, TlsFault};
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::{Act, Rehearsal, json, raw};
+use super::{LONG, SHORT, SOON, against, outage, refusal, released, ticket};
+use crate::client::boot::*;
+use crate::client::error::{CallStage, ResponseFault, TlsFault};
+use crate::client::tests::mock_server::{MockAction, MockServer, json, raw};
+use crate::client::timer::SystemTimer;
 use crate::domain::pin::Pin;
 
 #[tokio::test]
 async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {
-    let server = Rehearsal::new(|_, _| {
+    let server = MockServer::new(|_, _| {
         let mut acts = json(200, "", &released());
-        acts.push(Act::Wait(LONG));
+        acts.push(MockAction::Wait(LONG));
         acts
     });
     // A Unix socket's buffer is small: most of the report stays here.
@@ -23,10 +23,10 @@ async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {
     let path = folder.path().join("s");
     server.on_unix(tokio::net::UnixListener::bind(&path).unwrap());
     let ticket = ticket(&[format!("unix:{}", path.display())], None);
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let (_, session) =
         boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
-    let report = BootReport { digest: "0".repeat(1 << 20), variables: 3 };
+    let report = ReportBootRequest { digest: "0".repeat(1 << 20), variables: 3 };
     let started = Instant::now();
     session.report_nowait(&report).await;
     assert!(started.elapsed() < SOON);
@@ -34,11 +34,11 @@ async fn a_large_report_to_a_store_that_does_not_read_takes_no_time() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let elsewhere = Rehearsal::new(|_, _| json(200, "", &released()));
+    let elsewhere = MockServer::new(|_, _| json(200, "", &released()));
     let location = elsewhere.on_loopback().await;
     let (result, asked) =
         against(LONG, move |_, _| json(307, &format!("location: http://{location}/v1/boot\r\n"), &())).await;
-    assert!(matches!(refusal(result), Refused::Redirect { status: 307, .. }));
+    assert!(matches!(refusal(result), CallRefusal::Redirect { status: 307, .. }));
     assert_eq!(asked.len(), 1);
     assert!(elsewhere.asked().is_empty(), "the credential went elsewhere");
 }
@@ -47,19 +47,22 @@ async fn a_redirect_is_not_followed() {
 async fn answers_that_are_none_are_refused_and_never_quoted() {
     let long = "x-canary: canary\r\n".repeat(10_000);
     for (answer, why) in [
-        ("SSH-2.0-canary\r\n\r\n", AnswerFault::NotHttp),
-        ("HTTP/1.1 200 OK\r\ncanary\r\n\r\n", AnswerFault::NotHttp),
-        (&format!("HTTP/1.1 200 OK\r\n{long}\r\n"), AnswerFault::NotHttp),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", AnswerFault::TooLarge),
-        ("HTTP/1.1 200 OK\r\n\r\n{\"canary\":1}", AnswerFault::Unbounded),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\"canary\"", AnswerFault::Unreadable),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", AnswerFault::Unreadable),
-        ("HTTP/1.1 204 No Content\r\n\r\n", AnswerFault::Unreadable),
+        ("SSH-2.0-canary\r\n\r\n", ResponseFault::NotHttp),
+        ("HTTP/1.1 200 OK\r\ncanary\r\n\r\n", ResponseFault::NotHttp),
+        (&format!("HTTP/1.1 200 OK\r\n{long}\r\n"), ResponseFault::NotHttp),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n", ResponseFault::TooLarge),
+        ("HTTP/1.1 200 OK\r\n\r\n{\"canary\":1}", ResponseFault::Unbounded),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n\"canary\"", ResponseFault::Unreadable),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", ResponseFault::Unreadable),
+        ("HTTP/1.1 204 No Content\r\n\r\n", ResponseFault::Unreadable),
     ] {
         let answer = answer.to_owned();
         let (result, _) = against(LONG, move |_, _| raw(&answer)).await;
         let refused = refusal(result);
-        assert!(matches!(&refused, Refused::BadAnswer { why: found, .. } if *found == why), "{refused:?}");
+        assert!(
+            matches!(&refused, CallRefusal::BadResponse { why: found, .. } if *found == why),
+            "{refused:?}"
+        );
         assert!(!format!("{refused} {refused:?}").contains("canary"));
     }
 }
@@ -74,12 +77,15 @@ async fn an_answer_cut_short_is_an_outage() {
     ] {
         let (result, asked) = against(SHORT, move |_, _| {
             let mut acts = raw(answer);
-            acts.push(Act::Close);
+            acts.push(MockAction::Close);
             acts
         })
         .await;
         let outage = outage(result);
-        assert!(matches!(outage, Outage::Broken { during: Step::Waiting | Step::Reading, .. }), "{outage:?}");
+        assert!(
+            matches!(outage, CallOutage::Broken { during: CallStage::Waiting | CallStage::Reading, .. }),
+            "{outage:?}"
+        );
         assert!(asked.len() > 1, "it is tried again");
     }
 }
@@ -93,15 +99,15 @@ async fn a_slow_drip_meets_the_deadline() {
             let mut acts = raw(head);
             for _ in 0..200 {
                 acts.extend(raw(drop));
-                acts.push(Act::Wait(Duration::from_millis(50)));
+                acts.push(MockAction::Wait(Duration::from_millis(50)));
             }
             acts
         })
         .await;
-        let during = if head.is_empty() { Step::Waiting } else { Step::Reading };
+        let during = if head.is_empty() { CallStage::Waiting } else { CallStage::Reading };
         // A head of one letter after another is no head.
         match outage(result) {
-            Outage::Late { during: found, .. } => assert_eq!(found, during),
+            CallOutage::Late { during: found, .. } => assert_eq!(found, during),
             other => panic!("{other:?}"),
         }
         assert!(started.elapsed() < SOON);
@@ -118,12 +124,12 @@ async fn a_body_without_end_is_cut_off_at_the_limit() {
         acts
     })
     .await;
-    assert!(matches!(refusal(result), Refused::BadAnswer { why: AnswerFault::TooLarge, .. }));
+    assert!(matches!(refusal(result), CallRefusal::BadResponse { why: ResponseFault::TooLarge, .. }));
 }
 
 #[tokio::test]
 async fn what_does_not_speak_tls_is_an_outage() {
-    let server = Rehearsal::new(|_, _| raw("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    let server = MockServer::new(|_, _| raw("HTTP/1.1 400 Bad Request\r\n\r\n"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -136,9 +142,9 @@ async fn what_does_not_speak_tls_is_an_outage() {
     });
     let ticket = ticket(&[format!("https://{address}")], Some(Pin([7; 32])));
     let options = BootOptions { deadline: SHORT, authorities: None };
-    let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
-    let Err(BootError::Outage { last, .. }) = result else { panic!() };
-    assert_eq!(last, Outage::Tls { to: format!("https://{address}"), why: TlsFault::NotTls });
+    let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
+    let Err(BootCallError::Outage { last, .. }) = result else { panic!() };
+    assert_eq!(last, CallOutage::Tls { to: format!("https://{address}"), why: TlsFault::NotTls });
     assert!(server.asked().is_empty());
 }
 
@@ -147,15 +153,16 @@ async fn a_silent_peer_meets_the_deadline_in_every_step() {
     // Accepts, and says nothing: neither TLS nor HTTP.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    for (url, during) in
-        [(format!("https://{address}"), Step::Handshake), (format!("http://{address}"), Step::Waiting)]
-    {
+    for (url, during) in [
+        (format!("https://{address}"), CallStage::Handshake),
+        (format!("http://{address}"), CallStage::Waiting),
+    ] {
         let options = BootOptions { deadline: SHORT, authorities: None };
         let started = Instant::now();
         let ticket = ticket(std::slice::from_ref(&url), Some(Pin([7; 32])));
-        let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
-        let Err(BootError::Outage { last, .. }) = result else { panic!() };
-        assert_eq!(last, Outage::Late { to: url, during });
+        let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
+        let Err(BootCallError::Outage { last, .. }) = result else { panic!() };
+        assert_eq!(last, CallOutage::Late { to: url, during });
         assert!(started.elapsed() < SOON);
     }
 }

@@ -1,6 +1,8 @@
 //! A boot from one end of a real connection to the other.
 #![expect(clippy::disallowed_methods, reason = "a test writes the file of authorities")]
 
+mod faults;
+
 use std::io;
 use std::time::Instant;
 
@@ -9,12 +11,12 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::client::error::CallError;
-use crate::client::pace::MachinePace;
-use crate::client::rehearsal::{Act, Asked, Identity, Rehearsal, json};
+use crate::client::tests::mock_server::{MockAction, MockServer, RecordedRequest, TestCertificate, json};
+use crate::client::timer::SystemTimer;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
-use crate::wire::{Code, Problem, Released, Value};
+use crate::wire::{Code, Problem, ReleasedView, Value};
 
 pub(crate) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
     let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
@@ -31,23 +33,23 @@ pub(crate) fn released() -> BootResponse {
         count: 1,
         digest: "00".into(),
         receipt: Receipt { entries: Vec::new(), skipped: Vec::new(), revision: 7 },
-        values: vec![Released { id: "sec_a".into(), value: Value::of(&value), value_base64: None }],
+        values: vec![ReleasedView { id: "sec_a".into(), value: Value::of(&value), value_base64: None }],
     }
 }
 
-fn problem(code: Code, headers: &str) -> Vec<Act> {
+fn problem(code: Code, headers: &str) -> Vec<MockAction> {
     json(code.status(), headers, &Problem::new(code, "said").hint("do this"))
 }
 
 /// Boots against a server on loopback that answers so; the outcome, and what it was asked.
 pub(crate) async fn against(
     deadline: Duration,
-    answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static,
-) -> (Result<BootResponse, BootError>, Vec<Asked>) {
-    let server = Rehearsal::new(answers);
+    answers: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+) -> (Result<BootResponse, BootCallError>, Vec<RecordedRequest>) {
+    let server = MockServer::new(answers);
     let ticket = ticket(&[format!("http://{}", server.on_loopback().await)], None);
     let options = BootOptions { deadline, authorities: None };
-    let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
+    let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
     (result.map(|(response, _)| response), server.asked())
 }
 
@@ -56,38 +58,38 @@ pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// Far more than SHORT on a busy machine, and less than the servers here wait.
 pub(crate) const SOON: Duration = Duration::from_secs(8);
 
-pub(crate) fn refusal(result: Result<BootResponse, BootError>) -> Refused {
+pub(crate) fn refusal(result: Result<BootResponse, BootCallError>) -> CallRefusal {
     match result {
-        Err(BootError::Refused(refused)) => refused,
+        Err(BootCallError::Refused(refused)) => refused,
         other => panic!("{other:?}"),
     }
 }
 
-pub(crate) fn outage(result: Result<BootResponse, BootError>) -> Outage {
+pub(crate) fn outage(result: Result<BootResponse, BootCallError>) -> CallOutage {
     match result {
-        Err(BootError::Outage { last, .. }) => last,
+        Err(BootCallError::Outage { last, .. }) => last,
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
 async fn a_release_over_pinned_tls_and_its_report_on_the_same_connection() {
-    let identity = Identity::expired("elsewhere.example");
-    let server = Rehearsal::new(|_, asked| match asked.line().contains("report") {
+    let identity = TestCertificate::expired("elsewhere.example");
+    let server = MockServer::new(|_, asked| match asked.line().contains("report") {
         false => json(200, "", &released()),
         true => vec![],
     });
     let address = server.on_tls(&identity).await;
     let ticket = ticket(&[format!("https://localhost:{}", address.port())], Some(identity.pin()));
     let request = BootRequest { include: vec!["db-url".into()], ..BootRequest::default() };
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let (response, session) = boot(&ticket, &request, &BootOptions::default(), &mut pace).await.unwrap();
     assert!(!format!("{response:?}").contains("canary"));
     let value = response.values.into_iter().next().unwrap().value.unwrap().into_secret();
     assert_eq!(value.expose(), "canary \"\n\u{e9}".as_bytes());
 
     let started = Instant::now();
-    session.report_nowait(&BootReport { digest: "00".into(), variables: 3 }).await;
+    session.report_nowait(&ReportBootRequest { digest: "00".into(), variables: 3 }).await;
     assert!(started.elapsed() < SOON);
     // The connection is gone now, as after an exec; what was sent arrives all the same.
     while server.asked().len() < 2 {
@@ -109,11 +111,11 @@ async fn a_release_over_pinned_tls_and_its_report_on_the_same_connection() {
 
 #[tokio::test]
 async fn another_key_is_refused_at_once_and_gets_nothing() {
-    let (identity, expected) = (Identity::named("localhost"), Identity::named("localhost"));
-    let server = Rehearsal::new(|_, _| json(200, "", &released()));
+    let (identity, expected) = (TestCertificate::named("localhost"), TestCertificate::named("localhost"));
+    let server = MockServer::new(|_, _| json(200, "", &released()));
     let address = server.on_tls(&identity).await;
     let ticket = ticket(&[format!("https://{address}")], Some(expected.pin()));
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let result = boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await;
     let error = result.err().unwrap();
     let message = error.to_string();
@@ -129,7 +131,7 @@ async fn a_store_that_comes_up_late_is_found() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let ticket = ticket(&[format!("http://{address}")], None);
-    let server = Rehearsal::new(|_, _| json(200, "", &released()));
+    let server = MockServer::new(|_, _| json(200, "", &released()));
     tokio::spawn({
         let server = server.clone();
         async move {
@@ -137,7 +139,7 @@ async fn a_store_that_comes_up_late_is_found() {
             server.on_tcp(TcpListener::bind(address).await.unwrap(), None);
         }
     });
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
 }
 
@@ -147,19 +149,19 @@ async fn no_one_there_until_the_deadline() {
     let ticket = ticket(&[format!("http://{closed}")], None);
     let options = BootOptions { deadline: SHORT, authorities: None };
     let started = Instant::now();
-    let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
-    let Err(BootError::Outage { last, tries, within }) = result else { panic!() };
+    let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
+    let Err(BootCallError::Outage { last, tries, within }) = result else { panic!() };
     assert_eq!(
         last,
-        Outage::Unreachable { to: format!("http://{closed}"), why: io::ErrorKind::ConnectionRefused }
+        CallOutage::Unreachable { to: format!("http://{closed}"), why: io::ErrorKind::ConnectionRefused }
     );
     assert!(tries >= 2 && within == SHORT && started.elapsed() < SOON);
 }
 
 /// The machine's, but for what it calls chance.
-struct Chance(MachinePace, u64);
+struct Chance(SystemTimer, u64);
 
-impl Pace for Chance {
+impl Timer for Chance {
     fn now(&self) -> Duration {
         self.0.now()
     }
@@ -177,16 +179,16 @@ impl Pace for Chance {
 async fn it_begins_with_any_address_and_the_next_serves_when_one_is_down_or_busy() {
     for first in 0..3 {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let busy = Rehearsal::new(|_, _| problem(Code::Overloaded, "retry-after: 60\r\n"));
-        let good = Rehearsal::new(|_, _| json(200, "", &released()));
+        let busy = MockServer::new(|_, _| problem(Code::Overloaded, "retry-after: 60\r\n"));
+        let good = MockServer::new(|_, _| json(200, "", &released()));
         let urls =
             [closed, busy.on_loopback().await, good.on_loopback().await].map(|a| format!("http://{a}"));
-        let mut pace = Chance(MachinePace::start(), first);
+        let mut pace = Chance(SystemTimer::start(), first);
         let started = Instant::now();
         let ticket = ticket(&urls, None);
         boot(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
         assert!(started.elapsed() < SOON);
-        let keys = |server: &Rehearsal| -> Vec<String> {
+        let keys = |server: &MockServer| -> Vec<String> {
             server.asked().iter().map(|asked| asked.header("idempotency-key").unwrap().to_owned()).collect()
         };
         let (busy, good) = (keys(&busy), keys(&good));
@@ -198,14 +200,14 @@ async fn it_begins_with_any_address_and_the_next_serves_when_one_is_down_or_busy
 
 #[tokio::test]
 async fn a_store_that_is_asked_again_resumes_its_session() {
-    let identity = Identity::named("localhost");
-    let server = Rehearsal::new(|number, _| match number {
+    let identity = TestCertificate::named("localhost");
+    let server = MockServer::new(|number, _| match number {
         0..=2 => problem(Code::Locked, "retry-after: 0\r\n"),
         _ => json(200, "", &released()),
     });
     let address = server.on_tls(&identity).await;
     let ticket = ticket(&[format!("https://{address}")], Some(identity.pin()));
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let options = BootOptions { deadline: LONG, authorities: None };
     boot(&ticket, &BootRequest::default(), &options, &mut pace).await.unwrap();
     // The first asks for nothing that it could resume with, and the second for what the others do.
@@ -250,11 +252,13 @@ async fn a_denial_ends_it_at_once() {
 #[tokio::test]
 async fn authorities_decide_where_no_pin_is() {
     let folder = tempfile::tempdir().unwrap();
-    let (good, other) = (Identity::named("localhost"), Identity::named("localhost"));
-    let (elsewhere, expired) = (Identity::named("elsewhere.example"), Identity::expired("localhost"));
-    let tomorrow = Identity::of_tomorrow("localhost");
+    let (good, other) = (TestCertificate::named("localhost"), TestCertificate::named("localhost"));
+    let (elsewhere, expired) =
+        (TestCertificate::named("elsewhere.example"), TestCertificate::expired("localhost"));
+    let tomorrow = TestCertificate::of_tomorrow("localhost");
     let file = folder.path().join("ca.pem");
-    std::fs::write(&file, [&good, &elsewhere, &expired, &tomorrow].map(Identity::pem).concat()).unwrap();
+    std::fs::write(&file, [&good, &elsewhere, &expired, &tomorrow].map(TestCertificate::pem).concat())
+        .unwrap();
 
     for (identity, expected) in [
         (&good, None),
@@ -263,17 +267,17 @@ async fn authorities_decide_where_no_pin_is() {
         (&expired, Some("its certificate has expired")),
         (&tomorrow, Some("its certificate is not valid before a later time than this machine's clock")),
     ] {
-        let server = Rehearsal::new(|_, _| json(200, "", &released()));
+        let server = MockServer::new(|_, _| json(200, "", &released()));
         let address = server.on_tls(identity).await;
         let ticket = ticket(&[format!("https://localhost:{}", address.port())], None);
         let options = BootOptions { deadline: SHORT, authorities: Some(file.clone()) };
-        let result = boot(&ticket, &BootRequest::default(), &options, &mut MachinePace::start()).await;
+        let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
         match (result, expected) {
             (Ok(_), None) => {}
             (Err(error), Some(expected)) => {
                 assert!(error.to_string().contains(expected), "{error}");
                 assert!(error.hint().is_some() && !error.is_denial());
-                assert_eq!(matches!(error, BootError::Outage { .. }), identity.pin() == tomorrow.pin());
+                assert_eq!(matches!(error, BootCallError::Outage { .. }), identity.pin() == tomorrow.pin());
                 assert!(server.asked().is_empty());
             }
             (Ok(_), Some(expected)) => panic!("{expected}"),
@@ -284,10 +288,10 @@ async fn authorities_decide_where_no_pin_is() {
 
 #[tokio::test]
 async fn an_address_that_cannot_be_used_is_passed_over_and_told_when_it_is_the_only_one() {
-    let server = Rehearsal::new(|_, _| json(200, "", &released()));
+    let server = MockServer::new(|_, _| json(200, "", &released()));
     let good = format!("http://{}", server.on_loopback().await);
     let bad = "http://store.example:7373".to_owned();
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let options = BootOptions::default();
     boot(&ticket(&[bad.clone(), good], None), &BootRequest::default(), &options, &mut pace).await.unwrap();
     let error =
@@ -297,18 +301,24 @@ async fn an_address_that_cannot_be_used_is_passed_over_and_told_when_it_is_the_o
 
 #[tokio::test]
 async fn explains_on_its_own_path() {
-    let server = Rehearsal::new(|_, _| {
+    let server = MockServer::new(|_, _| {
         let receipt = Receipt { entries: Vec::new(), skipped: Vec::new(), revision: 7 };
         let (organization, member) = ("default".into(), "dev".into());
-        let explanation =
-            Explanation { organization, member, receipt, locked: true, uses_left: Some(1), expires_at: None };
+        let explanation = ExplainResponse {
+            organization,
+            member,
+            receipt,
+            locked: true,
+            uses_left: Some(1),
+            expires_at: None,
+        };
         json(200, "", &explanation)
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s");
     server.on_unix(tokio::net::UnixListener::bind(&path).unwrap());
     let ticket = ticket(&[format!("unix:{}", path.display())], None);
-    let mut pace = MachinePace::start();
+    let mut pace = SystemTimer::start();
     let explanation =
         explain(&ticket, &BootRequest::default(), &BootOptions::default(), &mut pace).await.unwrap();
     assert!(explanation.locked);

@@ -20,12 +20,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::domain::pin::Pin;
 
 /// A key and a certificate of it.
-pub(crate) struct Identity {
+pub(crate) struct TestCertificate {
     key: KeyPair,
     certificate: CertificateDer<'static>,
 }
 
-impl Identity {
+impl TestCertificate {
     pub(crate) fn named(name: &str) -> Self {
         Self::from_params(CertificateParams::new([name.to_owned()]).unwrap())
     }
@@ -76,7 +76,7 @@ impl Identity {
     ) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         let key = provider.key_provider.load_private_key(key).unwrap();
-        let presented = Presented(Arc::new(CertifiedKey::new(vec![certificate], key)));
+        let presented = FixedCertificate(Arc::new(CertifiedKey::new(vec![certificate], key)));
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -88,16 +88,16 @@ impl Identity {
 }
 
 #[derive(Debug)]
-struct Presented(Arc<CertifiedKey>);
+struct FixedCertificate(Arc<CertifiedKey>);
 
-impl ResolvesServerCert for Presented {
+impl ResolvesServerCert for FixedCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
     }
 }
 
 /// What to do after a request.
-pub(crate) enum Act {
+pub(crate) enum MockAction {
     Bytes(Vec<u8>),
     Wait(Duration),
     Close,
@@ -105,7 +105,7 @@ pub(crate) enum Act {
 
 /// A request as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: String,
@@ -113,7 +113,7 @@ pub(crate) struct Asked {
     pub(crate) connection: usize,
 }
 
-impl Asked {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(": ")?;
@@ -127,7 +127,7 @@ impl Asked {
 }
 
 /// Acts that answer with a JSON body.
-pub(crate) fn json(status: u16, headers: &str, body: &impl Serialize) -> Vec<Act> {
+pub(crate) fn json(status: u16, headers: &str, body: &impl Serialize) -> Vec<MockAction> {
     let body = serde_json::to_string(body).unwrap();
     let media_type = if status < 400 { "application/json" } else { "application/problem+json" };
     let length = body.len();
@@ -137,28 +137,30 @@ pub(crate) fn json(status: u16, headers: &str, body: &impl Serialize) -> Vec<Act
 }
 
 /// Acts that answer with exactly these bytes.
-pub(crate) fn raw(text: &str) -> Vec<Act> {
-    vec![Act::Bytes(text.as_bytes().to_vec())]
+pub(crate) fn raw(text: &str) -> Vec<MockAction> {
+    vec![MockAction::Bytes(text.as_bytes().to_vec())]
 }
 
-type Answers = dyn Fn(usize, &Asked) -> Vec<Act> + Send + Sync;
+type Answers = dyn Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync;
 
 /// A listener that answers until it is dropped with its runtime.
 #[derive(Clone)]
-pub(crate) struct Rehearsal {
-    asked: Arc<Mutex<Vec<Asked>>>,
+pub(crate) struct MockServer {
+    asked: Arc<Mutex<Vec<RecordedRequest>>>,
     handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     answers: Arc<Answers>,
 }
 
-impl Rehearsal {
+impl MockServer {
     /// `answers` is given the number of the request, from 0, and the request.
-    pub(crate) fn new(answers: impl Fn(usize, &Asked) -> Vec<Act> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        answers: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
+    ) -> Self {
         Self { asked: Arc::default(), handshakes: Arc::default(), answers: Arc::new(answers) }
     }
 
     /// What was asked so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<RecordedRequest> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -176,7 +178,7 @@ impl Rehearsal {
     }
 
     /// Answers over TLS on a free port of loopback.
-    pub(crate) async fn on_tls(&self, identity: &Identity) -> SocketAddr {
+    pub(crate) async fn on_tls(&self, identity: &TestCertificate) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         self.on_tcp(listener, Some(identity.server_config(aws_lc_rs::default_provider())));
@@ -220,7 +222,7 @@ impl Rehearsal {
 
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, connection: usize) {
         while let Some((head, body)) = request(&mut stream).await {
-            let asked = Asked { head, body, connection };
+            let asked = RecordedRequest { head, body, connection };
             let number = {
                 let mut all = self.asked.lock().unwrap();
                 all.push(asked.clone());
@@ -228,13 +230,13 @@ impl Rehearsal {
             };
             for act in (self.answers)(number, &asked) {
                 match act {
-                    Act::Bytes(bytes) => {
+                    MockAction::Bytes(bytes) => {
                         if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                             return;
                         }
                     }
-                    Act::Wait(time) => tokio::time::sleep(time).await,
-                    Act::Close => {
+                    MockAction::Wait(time) => tokio::time::sleep(time).await,
+                    MockAction::Close => {
                         stream.shutdown().await.ok();
                         return;
                     }

@@ -8,8 +8,8 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
-use super::endpoint::EndpointError;
-use super::roots::RootsError;
+use crate::client::endpoint::EndpointError;
+use crate::client::roots::RootsError;
 use crate::domain::pin::Pin;
 use crate::wire::{Code, Problem};
 
@@ -18,10 +18,10 @@ use crate::wire::{Code, Problem};
 pub enum CallError {
     /// It may pass: try again until a deadline.
     #[error(transparent)]
-    Outage(#[from] Outage),
+    Outage(#[from] CallOutage),
     /// It stays: fail now.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] CallRefusal),
 }
 
 impl CallError {
@@ -33,8 +33,8 @@ impl CallError {
     /// What the store said, when it said something that can be read.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
-            Self::Outage(Outage::Status { problem, .. }) => problem.as_deref(),
-            Self::Refused(Refused::Problem(problem)) => Some(problem),
+            Self::Outage(CallOutage::Status { problem, .. }) => problem.as_deref(),
+            Self::Refused(CallRefusal::Problem(problem)) => Some(problem),
             Self::Outage(_) | Self::Refused(_) => None,
         }
     }
@@ -50,7 +50,7 @@ impl CallError {
 
 /// Why the store did not do its work this time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Outage {
+pub enum CallOutage {
     /// The name has no address, or no resolver answered.
     #[error("{to} cannot be reached: the name does not resolve")]
     Name {
@@ -87,7 +87,7 @@ pub enum Outage {
         /// The address as it was given, without its pin.
         to: String,
         /// How far the call was.
-        during: Step,
+        during: CallStage,
     },
     /// Time ran out.
     #[error("{to} took too long while {during}")]
@@ -95,7 +95,7 @@ pub enum Outage {
         /// The address as it was given, without its pin.
         to: String,
         /// How far the call was.
-        during: Step,
+        during: CallStage,
     },
     /// The store answered that it cannot now: 408, 429 or 5xx.
     #[error("{to} answered {status}{}", after_status(problem.as_deref()))]
@@ -111,7 +111,7 @@ pub enum Outage {
     },
 }
 
-impl Outage {
+impl CallOutage {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -147,7 +147,7 @@ impl Outage {
 
 /// Why trying again would change nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Refused {
+pub enum CallRefusal {
     /// The server proved to have another key than the pinned one.
     #[error(
         "{to} is not the store that was expected: its key has the pin {presented}, expected was {expected}"
@@ -166,7 +166,7 @@ pub enum Refused {
         /// The address as it was given, without its pin.
         to: String,
         /// What is wrong with its certificate.
-        why: Distrust,
+        why: CertificateFault,
     },
     /// The Unix socket is not for this user.
     #[error("{to} may not be used by this user")]
@@ -195,11 +195,11 @@ pub enum Refused {
     },
     /// An answer that cannot be read.
     #[error("{to} gave an answer that {why}")]
-    BadAnswer {
+    BadResponse {
         /// The address as it was given, without its pin.
         to: String,
         /// What is wrong with it.
-        why: AnswerFault,
+        why: ResponseFault,
     },
     /// Something of the request cannot be said in HTTP.
     #[error("the request cannot be sent: {0} has characters that HTTP does not allow")]
@@ -221,7 +221,7 @@ pub enum Refused {
     Sink(io::ErrorKind),
 }
 
-impl Refused {
+impl CallRefusal {
     /// Whether the store itself, reached over a connection that is trusted, denied the credential: 401 or 403 in its own
     /// words. Nothing that someone on the way can cause counts, for a denial destroys the agent's cache.
     pub fn is_denial(&self) -> bool {
@@ -238,7 +238,7 @@ impl Refused {
             Self::Untrusted { why, .. } => Some(why.hint()),
             Self::SocketDenied { .. } => Some("ask for membership in the group that owns the socket"),
             Self::Problem(problem) => problem.hint.as_deref(),
-            Self::Status { .. } | Self::BadAnswer { .. } => {
+            Self::Status { .. } | Self::BadResponse { .. } => {
                 Some("check the address: a store, or a proxy in front of it, does not answer like this")
             }
             Self::Redirect { .. } => {
@@ -253,7 +253,7 @@ impl Refused {
 
 /// How far a call was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum CallStage {
     /// Looking up the name.
     Resolving,
     /// Connecting to an address.
@@ -268,7 +268,7 @@ pub enum Step {
     Reading,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for CallStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Resolving => "its name was looked up",
@@ -304,7 +304,7 @@ impl fmt::Display for TlsFault {
 
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum CertificateFault {
     /// No trusted authority issued it.
     UnknownIssuer,
     /// Its time is over.
@@ -317,7 +317,7 @@ pub enum Distrust {
     Unusable,
 }
 
-impl Distrust {
+impl CertificateFault {
     fn hint(self) -> &'static str {
         match self {
             Self::UnknownIssuer => {
@@ -332,7 +332,7 @@ impl Distrust {
     }
 }
 
-impl fmt::Display for Distrust {
+impl fmt::Display for CertificateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownIssuer => "no trusted authority issued its certificate",
@@ -346,7 +346,7 @@ impl fmt::Display for Distrust {
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerFault {
+pub enum ResponseFault {
     /// Not HTTP/1.1, or with a head that is too long.
     NotHttp,
     /// Longer than this kind of answer may be.
@@ -357,7 +357,7 @@ pub enum AnswerFault {
     Unreadable,
 }
 
-impl fmt::Display for AnswerFault {
+impl fmt::Display for ResponseFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotHttp => "is no readable HTTP",

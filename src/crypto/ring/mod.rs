@@ -12,14 +12,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::aad::Aad;
-use super::aead::Nonce;
-use super::deposit::{DepositKey, ReleaseKey};
-use super::memory::Key32;
-use super::random::Random;
-use super::slot::Slot;
-use super::slots::Slots;
-use super::{aead, hybrid, random, serial};
+use crate::crypto::aad::Aad;
+use crate::crypto::aead::Nonce;
+use crate::crypto::deposit::{DepositKey, ReleaseKey};
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
+use crate::crypto::slot::KeySlot;
+use crate::crypto::slots::KeySlots;
+use crate::crypto::{aead, hpke, random, serial};
 
 const LABEL: &str = "dropsafe key ring v1";
 const FIRST_GENERATION: u32 = 1;
@@ -54,7 +54,7 @@ pub struct SealedRing {
 }
 
 impl KeyRing {
-    /// The first ring of a store, with one generation. It can be unlocked again once it has a slot ([`super::slot::create`]).
+    /// The first ring of a store, with one generation. It can be unlocked again once it has a slot ([`crate::crypto::slot::create`]).
     pub fn create(store: &[u8; 16], rng: &mut dyn Random) -> Self {
         Self {
             store: *store,
@@ -102,7 +102,7 @@ impl KeyRing {
             plaintext.extend_from_slice(digest);
         }
         let mut sealed = SealedRing {
-            identity: hybrid::public_half(&self.identity),
+            identity: hpke::public_half(&self.identity),
             current: self.deposit_key(),
             older: self.older.values().map(|key| key.deposit_key()).collect(),
             nonce: random::array(rng),
@@ -140,9 +140,9 @@ impl KeyRing {
     /// each slot has a public key that the root is wrapped to. A slot that is not in `slots` loses access.
     pub fn with_generation(
         &self,
-        slots: &Slots,
+        slots: &KeySlots,
         rng: &mut dyn Random,
-    ) -> Result<(Self, Slots), NewGenerationError> {
+    ) -> Result<(Self, KeySlots), NewGenerationError> {
         let mut ring = self.another();
         ring.root = Arc::new(Key32::random(rng));
         ring.older.insert(self.current.generation(), self.current.clone());
@@ -171,7 +171,7 @@ impl KeyRing {
     }
 
     /// A ring that knows one slot more.
-    pub(crate) fn with_slot(&self, slot: &Slot) -> Self {
+    pub(crate) fn with_slot(&self, slot: &KeySlot) -> Self {
         let mut ring = self.another();
         ring.slots.insert(*slot.id(), slot.digest(&self.store));
         ring
@@ -280,14 +280,14 @@ fn split_registered(registered: &[u8; REGISTERED]) -> ([u8; 16], [u8; 32]) {
 mod tests {
     use super::*;
     use crate::crypto::keyfile::UnlockKey;
-    use crate::crypto::passphrase::Params;
+    use crate::crypto::passphrase::Argon2Params;
     use crate::crypto::random::Kernel;
-    use crate::crypto::slot::{Secret, UnlockError};
-    use crate::crypto::value::{Context, OpenError};
+    use crate::crypto::slot::{KeySlotError, SlotSecret};
+    use crate::crypto::value::{SealedValueError, ValueContext};
     use crate::crypto::{slot, value};
 
     const STORE: [u8; 16] = [1; 16];
-    const CONTEXT: Context<'static> = Context {
+    const CONTEXT: ValueContext<'static> = ValueContext {
         store: &STORE,
         org: &[2; 16],
         scope: 0,
@@ -297,15 +297,16 @@ mod tests {
         version: &[5; 16],
     };
 
-    fn ring_with(keys: &[UnlockKey]) -> (KeyRing, Slots) {
+    fn ring_with(keys: &[UnlockKey]) -> (KeyRing, KeySlots) {
         let (mut ring, mut slots) = (KeyRing::create(&STORE, &mut Kernel), Vec::new());
         for (id, key) in (0..).zip(keys) {
             let (slot, known) =
-                slot::create(&ring, &[id; 16], Secret::KeyFile(key), Params::DEFAULT, &mut Kernel).unwrap();
+                slot::create(&ring, &[id; 16], SlotSecret::KeyFile(key), Argon2Params::DEFAULT, &mut Kernel)
+                    .unwrap();
             slots.push(slot);
             ring = known;
         }
-        (ring, Slots::try_from(slots).unwrap())
+        (ring, KeySlots::try_from(slots).unwrap())
     }
 
     fn keys<const N: usize>() -> [UnlockKey; N] {
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(sealed.generations().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(sealed.deposit_key(), ring.deposit_key());
         for at in [0, 2] {
-            let unlocked = left.unlock(&STORE, &sealed, Secret::KeyFile(&keys[at])).unwrap().ring;
+            let unlocked = left.unlock(&STORE, &sealed, SlotSecret::KeyFile(&keys[at])).unwrap().ring;
             assert_eq!(unlocked.older_generations().collect::<Vec<_>>(), [1]);
             let old = unlocked.release_key(1).unwrap();
             assert_eq!(*value::open(old, &CONTEXT, &old_value).unwrap(), b"value");
@@ -334,12 +335,12 @@ mod tests {
         }
 
         // The removed slot, put back from an old copy: it opens the old ring, and never again the present one.
-        assert!(slots.unlock(&STORE, &old_sealed, Secret::KeyFile(&keys[1])).is_ok());
-        let answer = slots.unlock(&STORE, &sealed, Secret::KeyFile(&keys[1])).unwrap_err();
-        assert_eq!(answer, UnlockError::Ring(RingDamaged));
+        assert!(slots.unlock(&STORE, &old_sealed, SlotSecret::KeyFile(&keys[1])).is_ok());
+        let answer = slots.unlock(&STORE, &sealed, SlotSecret::KeyFile(&keys[1])).unwrap_err();
+        assert_eq!(answer, KeySlotError::Ring(RingDamaged));
         assert_eq!(
-            left.unlock(&STORE, &sealed, Secret::KeyFile(&keys[1])).unwrap_err(),
-            UnlockError::Refused
+            left.unlock(&STORE, &sealed, SlotSecret::KeyFile(&keys[1])).unwrap_err(),
+            KeySlotError::Refused
         );
         assert_eq!(ring.with_generation(&slots, rng).unwrap_err(), NewGenerationError::ForeignSlot([1; 16]));
     }
@@ -348,7 +349,7 @@ mod tests {
     fn what_unlocked_one_ring_follows_to_the_next_while_its_slot_is_there() {
         let (keys, rng) = (keys::<2>(), &mut Kernel);
         let (ring, slots) = ring_with(&keys);
-        let opener = slots.unlock(&STORE, &ring.seal(rng), Secret::KeyFile(&keys[0])).unwrap().opener;
+        let opener = slots.unlock(&STORE, &ring.seal(rng), SlotSecret::KeyFile(&keys[0])).unwrap().opener;
 
         let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
         let (ring, slots) = ring.with_generation(&slots, rng).unwrap();
@@ -357,15 +358,15 @@ mod tests {
         assert_eq!(followed.deposit_key(), ring.deposit_key());
         assert_eq!(followed.older_generations().collect::<Vec<_>>(), [1, 2]);
         let other = [9; 16];
-        assert_eq!(slots.follow(&other, &sealed, &opener).unwrap_err(), UnlockError::Damaged);
+        assert_eq!(slots.follow(&other, &sealed, &opener).unwrap_err(), KeySlotError::Damaged);
 
         let left = slots.without(&[0; 16]).unwrap();
         let (ring, left) = ring.with_generation(&left, rng).unwrap();
         let sealed = ring.seal(rng);
-        assert_eq!(left.follow(&STORE, &sealed, &opener).unwrap_err(), UnlockError::Refused);
+        assert_eq!(left.follow(&STORE, &sealed, &opener).unwrap_err(), KeySlotError::Refused);
         // Nor does what is wrapped to the slot from before open the ring of now.
         let answer = slots.follow(&STORE, &sealed, &opener).unwrap_err();
-        assert_eq!(answer, UnlockError::Ring(RingDamaged));
+        assert_eq!(answer, KeySlotError::Ring(RingDamaged));
         assert_eq!(format!("{opener:?}"), "Opener([redacted])");
     }
 
@@ -382,10 +383,10 @@ mod tests {
         assert_eq!(ring.without_generation(3).unwrap_err(), DropGenerationError::Unknown(3));
         let sealed = ring.without_generation(1).unwrap().seal(rng);
         assert_eq!(sealed.generations().collect::<Vec<_>>(), [2]);
-        let ring = slots.unlock(&STORE, &sealed, Secret::KeyFile(&keys[0])).unwrap().ring;
+        let ring = slots.unlock(&STORE, &sealed, SlotSecret::KeyFile(&keys[0])).unwrap().ring;
         assert!(ring.release_key(1).is_none());
         let answer = value::open(ring.current(), &CONTEXT, &old_value);
-        assert_eq!(answer, Err(OpenError::Generation { sealed: 1, key: 2 }));
+        assert_eq!(answer, Err(SealedValueError::Generation { sealed: 1, key: 2 }));
         assert_eq!(*value::open(ring.current(), &CONTEXT, &moved).unwrap(), b"value");
     }
 
@@ -404,7 +405,7 @@ mod tests {
         let (ring, slots) = ring_with(&keys);
         let sealed = ring.seal(&mut Kernel);
         let json = serde_json::to_string(&(&slots, &sealed)).unwrap();
-        let (read_slots, read): (Slots, SealedRing) = serde_json::from_str(&json).unwrap();
+        let (read_slots, read): (KeySlots, SealedRing) = serde_json::from_str(&json).unwrap();
         assert_eq!((&read_slots, &read), (&slots, &sealed));
         for secret in [ring.root(), ring.identity(), ring.current().secret(), ring.current().settled()] {
             assert!(!json.contains(&data_encoding::BASE64URL_NOPAD.encode(secret.expose())));
