@@ -1,4 +1,4 @@
-//! `/v1/status` and `/v1/whoami`: the state of the store, and who is asking.
+//! `/v1/status` and `/v1/whoami`: the state of the store, and the identity of the caller.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,18 +14,20 @@ use super::secrets::progress_view;
 use crate::store::Caller;
 use crate::wire::{IdentityView, StatusView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
 }
 
 error_responses! {
-    Reading = [AUTHENTICATED];
+    ReadStatusErrors = [AUTHENTICATED];
 }
 
-/// State of the store, and who is asking
+/// Get the state of the store
+///
+/// Whether it is locked, its key generation, its byte store, the progress of a re-encryption, and the identity of the
+/// caller.
 #[utoipa::path(get, path = paths::STATUS, tag = "server", operation_id = "status",
-    responses((status = 200, body = StatusView, description = "The state."), Reading),
+    responses((status = 200, body = StatusView, description = "The state of the store."), ReadStatusErrors),
     security(("member" = []), ("operator" = [])))]
 async fn status(
     State(api): State<Api>,
@@ -51,9 +53,9 @@ async fn status(
     }))
 }
 
-/// Who the credential stands for
+/// Get the identity of the caller
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
-    responses((status = 200, body = IdentityView, description = "The caller."), Reading),
+    responses((status = 200, body = IdentityView, description = "The member or operator that the credential belongs to."), ReadStatusErrors),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
     State(api): State<Api>,

@@ -92,7 +92,12 @@ enum PageCursor {
 
 impl<T: DeserializeOwned> Pages<T> {
     pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
-        Self { path: paths::with_query(path, filter), cursor: PageCursor::Start, whole: false, items: PhantomData }
+        Self {
+            path: paths::with_query(path, filter),
+            cursor: PageCursor::Start,
+            whole: false,
+            items: PhantomData,
+        }
     }
 
     /// A list that comes in one page.
@@ -106,7 +111,9 @@ impl<T: DeserializeOwned> Pages<T> {
         let path = match &self.cursor {
             PageCursor::Start if self.whole => self.path.clone(),
             PageCursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
-            PageCursor::At(cursor) => paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
+            PageCursor::At(cursor) => {
+                paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))])
+            }
             PageCursor::End => return Ok(None),
         };
         let page: PageView<T> = client.get(path).await?;

@@ -9,7 +9,7 @@ use super::layout::{Shell, Trouble, show};
 use super::secret_row::{When, query, quoted};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::audit::{entry_view, exported};
+use crate::api::audit::{entry_view, stream_entries};
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::audit::AuditAction;
@@ -212,7 +212,7 @@ pub(crate) async fn export(
     visitor: Visitor,
     FormQueryParams(ask): FormQueryParams<Ask>,
 ) -> Result<Response, ApiError> {
-    let lines = exported(&api, visitor.caller, ask.filter).await?;
+    let lines = stream_entries(&api, visitor.caller, ask.filter).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),

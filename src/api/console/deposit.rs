@@ -12,7 +12,7 @@ use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE_BODY;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;

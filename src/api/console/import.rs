@@ -12,7 +12,7 @@ use super::redirect;
 use super::secret_row::{Tag, Tags};
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE_BODY;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::domain::import::{Existing, Fate};
 use crate::domain::role::Action;
@@ -122,10 +122,10 @@ async fn import(
         kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
         auto_install: filling.auto_install,
         plugin: named(&filling.plugin)
-            .map(|name| crate::api::members::name_in("plugin", &name))
+            .map(|name| crate::api::problem::parse_name("plugin", &name))
             .transpose()?,
         category: named(&filling.category)
-            .map(|name| crate::api::members::name_in("category", &name))
+            .map(|name| crate::api::problem::parse_name("category", &name))
             .transpose()?,
     };
     Ok(api.store().import(&visitor.caller, ask, preview).await?)

@@ -91,7 +91,7 @@ async fn begin(
     extensions: &Extensions,
     token: &str,
 ) -> Result<crate::store::SessionKey, ApiError> {
-    let source = Peer::of(extensions).address();
+    let source = Peer::from_extensions(extensions).address();
     api.limits().check_auth_throttle(source, Instant::now())?;
     let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {

@@ -13,8 +13,8 @@ use super::session::{Posted, Visitor};
 use super::tokens::once;
 use crate::api::Api;
 use crate::api::extract::PathParam;
-use crate::api::members::name_in;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::domain::name::MemberName;
 use crate::domain::role::{Action, Role};
 use crate::store;
@@ -157,7 +157,7 @@ pub(crate) async fn add(State(api): State<Api>, posted: Posted) -> Result<Respon
     let Posted { visitor, form } = posted;
     let done = async {
         let new = NewMember {
-            name: name_in("name", &form.text("name").unwrap_or_default())?,
+            name: parse_name("name", &form.text("name").unwrap_or_default())?,
             role: role_of(&form)?,
         };
         let member = api.store().create_member(&visitor.caller, new, None).await?;

@@ -10,9 +10,9 @@ use super::multipart::{Form, carried};
 use super::redirect;
 use super::session::{Posted, Visitor};
 use crate::api::Api;
-use crate::api::extract::LARGE_BODY;
-use crate::api::members::name_in;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::api::secrets::new_of;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
@@ -136,7 +136,7 @@ async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, A
     let secrets = |field: &str| -> Result<Vec<SecretName>, ApiError> {
         let text = form.text(field).unwrap_or_default();
         let names = text.split(|c: char| c.is_whitespace() || c == ',').filter(|name| !name.is_empty());
-        names.map(|name| name_in(field, name)).collect()
+        names.map(|name| parse_name(field, name)).collect()
     };
     let title = form.text("title").map(|title| title.parse()).transpose();
     let new = NewPlugin {
@@ -151,7 +151,7 @@ async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, A
 }
 
 fn plugin_of(form: &Form) -> Result<PluginName, ApiError> {
-    name_in("plugin", &form.text("plugin").unwrap_or_default())
+    parse_name("plugin", &form.text("plugin").unwrap_or_default())
 }
 
 /// Enables or disables.

@@ -9,7 +9,7 @@ use http::{Extensions, HeaderMap, Method, header};
 use super::multipart::Form;
 use super::{cookies, same_origin};
 use crate::api::Api;
-use crate::api::extract::{SMALL_BODY, is_within, read_whole_body};
+use crate::api::body::{SMALL_BODY, check_length, read_whole_body};
 use crate::api::middleware::{OverTls, Peer, RequestId};
 use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role, decide};
@@ -85,7 +85,7 @@ impl Visitor {
         let browser = Browser::of(parts);
         let none = || ApiError::new(Code::Unauthorized, "nobody is logged in");
         let key = cookies::session(&parts.headers, browser.over_tls).ok_or_else(none)?;
-        let source = Peer::of(&parts.extensions).address();
+        let source = Peer::from_extensions(&parts.extensions).address();
         let caller = api.store().session(&key, source).await.map_err(|error| match error {
             AuthError::Failure(failure) => ApiError::from(AuthError::Failure(failure)),
             _ => none(),
@@ -158,7 +158,7 @@ impl FromRequest<Api> for Unsigned {
 }
 
 async fn read_form(api: &Api, parts: &Parts, body: axum::body::Body, limit: usize) -> Result<Form, ApiError> {
-    is_within(&parts.headers, limit)?;
+    check_length(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let whole = read_whole_body(api, &parts.headers, body, limit).await?;
     Form::parse(kind, &whole.bytes)

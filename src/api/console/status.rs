@@ -18,8 +18,8 @@ use super::tokens::once;
 use crate::api::Api;
 use crate::api::auth::count_guess;
 use crate::api::extract::PathParam;
-use crate::api::members::name_in;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::domain::id::SlotId;
 use crate::store;
 use crate::store::{NewKeyslot, NewOrg, PageAsk, Progress, Statistics, Status, UnlockError, UnlockSecret};
@@ -250,7 +250,8 @@ pub(crate) async fn create_org(State(api): State<Api>, posted: Posted) -> Result
     let Posted { visitor, form } = posted;
     let text = |name: &str| form.text(name).unwrap_or_default();
     let done = async {
-        let new = NewOrg { name: name_in("name", &text("name"))?, admin: name_in("admin", &text("admin"))? };
+        let new =
+            NewOrg { name: parse_name("name", &text("name"))?, admin: parse_name("admin", &text("admin"))? };
         let made = api.store().create_org(&visitor.caller, new, form.text("once").as_deref()).await?;
         Ok::<_, ApiError>(Issued {
             org: made.org.name.to_string(),

@@ -13,9 +13,10 @@ use super::session::{Posted, Visitor};
 use super::tokens::{once, seconds};
 use crate::api::Api;
 use crate::api::extract::PathParam;
+use crate::api::page::PageQuery;
 use crate::api::problem::ApiError;
-use crate::api::query::{FormQueryParams, PageQuery};
-use crate::api::tickets::issue;
+use crate::api::query::FormQueryParams;
+use crate::api::tickets::issue_ticket;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
 use crate::store::PageAsk;
@@ -80,7 +81,7 @@ pub(crate) async fn page(
     visitor: Visitor,
     FormQueryParams(ask): FormQueryParams<PageQuery>,
 ) -> Result<Response, ApiError> {
-    shown(&api, &visitor, ask.page(), None, None).await
+    shown(&api, &visitor, ask.into(), None, None).await
 }
 
 async fn shown(
@@ -138,7 +139,7 @@ async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiEr
         sources: words("sources"),
         label: form.text("label"),
     };
-    let issued = issue(api, &visitor.caller, body, form.text("once").as_deref()).await?;
+    let issued = issue_ticket(api, &visitor.caller, body, form.text("once").as_deref()).await?;
     Ok(issued.ticket)
 }
 

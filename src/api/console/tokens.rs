@@ -11,7 +11,7 @@ use super::tickets::not_a_number;
 use crate::api::Api;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
-use crate::api::tokens::issue;
+use crate::api::tokens::issue_token;
 use crate::domain::id::TokenId;
 use crate::wire;
 
@@ -43,7 +43,7 @@ pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Res
             ttl_seconds: seconds(&form)?,
             label: form.text("label"),
         };
-        issue(&api, &visitor.caller, body, form.text("once").as_deref()).await
+        issue_token(&api, &visitor.caller, body, form.text("once").as_deref()).await
     };
     let (issued, trouble) = match body.await {
         Ok(made) => (Some(Issued { member: made.view.member.unwrap_or_default(), token: made.token }), None),
