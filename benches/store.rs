@@ -10,10 +10,10 @@ use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::passphrase::Argon2Params;
 use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::id::{MemberId, SecretId, VersionId};
-use dropsafe::domain::import::Existing;
+use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
 use dropsafe::domain::receipt::Receipt;
-use dropsafe::domain::resolve::{Request, resolve};
+use dropsafe::domain::resolve::{ResolveRequest, resolve};
 use dropsafe::domain::secret::{Scope, ScopeKind, SecretMeta};
 use dropsafe::domain::time::Timestamp;
 use dropsafe::domain::value::{Delivery, Kind, SecretValue};
@@ -37,7 +37,7 @@ fn main() {
 #[divan::bench(args = SIZES)]
 fn resolution(bencher: Bencher, secrets: usize) {
     let metas: Vec<SecretMeta> = (0..secrets).map(meta).collect();
-    let request = Request::default();
+    let request = ResolveRequest::default();
     bencher.bench_local(|| Receipt::of(resolve(&metas, &BTreeSet::new(), &request), 1).digest());
 }
 
@@ -171,7 +171,7 @@ mod ten_thousand {
             let ask = ImportAsk {
                 text: SecretValue::new(lines.into_bytes()),
                 scope: ScopeKind::Shared,
-                existing: Existing::Refuse,
+                existing: ExistingPolicy::Refuse,
                 kind: Kind::Encrypted,
                 auto_install: true,
                 plugin: None,

@@ -13,7 +13,7 @@
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
 //! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store |
-//! | `agent` | the boot agent: configuration → identity → fetch → layers → environment → become the workload | domain, settings, process, wire, crypto, client |
+//! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
 //! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, api |
 //! | `cli` | one file per noun; the only room that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!

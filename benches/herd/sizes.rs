@@ -12,7 +12,7 @@ use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
-use dropsafe::domain::import::Existing;
+use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
 use dropsafe::domain::role::Role;
 use dropsafe::domain::secret::ScopeKind;
@@ -150,7 +150,7 @@ async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) 
     let ask = ImportAsk {
         text: SecretValue::new(lines.into_bytes()),
         scope,
-        existing: Existing::Refuse,
+        existing: ExistingPolicy::Refuse,
         kind: Kind::Encrypted,
         auto_install: true,
         plugin: None,

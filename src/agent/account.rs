@@ -1,5 +1,6 @@
-//! The user that the workload runs as: read from /etc/passwd and /etc/group themselves, for a static program has no name service,
-//! and taken on for good just before the workload starts. Never half-way: any call that fails stops the boot.
+//! The user that the workload runs as. It is read from /etc/passwd and /etc/group directly, since a static program has no name
+//! service (nsswitch.conf(5) loads shared objects), and the switch to it just before the workload starts is irrevocable. A switch
+//! that fails half-way stops the boot.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,28 +10,24 @@ use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgi
 
 use super::machine::Files;
 
-/// Enough for any machine; a name service's accounts are not in these files.
+/// More than any hand-written passwd(5); accounts of a directory service are not in these files.
 const MAX_FILE: usize = 4 << 20;
 
-/// `USER[:GROUP]`, each a name or a number, as written.
+/// `USER[:GROUP]` as written; each is a name or a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wish {
+pub(crate) struct UserSpec {
     user: String,
     group: Option<String>,
 }
 
-impl Wish {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// What is wrong with the form.
+impl UserSpec {
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
         };
-        let good = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-        if good(user) && group.is_none_or(good) {
+        let valid = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+        if valid(user) && group.is_none_or(valid) {
             Ok(Self { user: user.to_owned(), group: group.map(str::to_owned) })
         } else {
             Err("write USER or USER:GROUP, each a name or a number")
@@ -38,39 +35,30 @@ impl Wish {
     }
 }
 
-/// A user with the groups that go with it.
+/// A user with its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// The user.
     pub(crate) uid: Uid,
-    /// Its group.
     pub(crate) gid: Gid,
-    /// Supplementary groups; the kernel takes them in any order.
+    /// The supplementary groups, in no particular order, with `gid` among them.
     pub(crate) groups: Vec<Gid>,
-    /// Its home, when /etc/passwd knows the user.
+    /// The home folder, if /etc/passwd has the user.
     pub(crate) home: Option<OsString>,
 }
 
 /// Why the workload cannot run as that user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AccountError {
-    /// No such user.
     #[error("there is no user {0} in /etc/passwd")]
     NoUser(String),
-    /// No such group.
     #[error("there is no group {0} in /etc/group")]
     NoGroup(String),
-    /// A number that no line of /etc/passwd gives a group.
-    #[error("the user {0} is not in /etc/passwd, so its group is not known")]
+    /// A number that is not in /etc/passwd, without a group.
+    #[error("the user {0} is not in /etc/passwd, so its group is unknown")]
     GroupUnknown(String),
-    /// The kernel says no.
-    #[error("{step} is refused: {}", errno.desc())]
-    Refused {
-        /// Which call.
-        step: &'static str,
-        /// What the kernel says.
-        errno: Errno,
-    },
+    /// The kernel refused a step of the switch.
+    #[error("{step} failed: {}", errno.desc())]
+    Refused { step: &'static str, errno: Errno },
 }
 
 impl AccountError {
@@ -84,25 +72,24 @@ impl AccountError {
     }
 }
 
-/// The account that `wish` means on this machine. With a group of its own it has no supplementary ones, as with Docker's
-/// `--user` and gosu; else it has every group that lists the user.
-///
-/// # Errors
-/// A name or its group is not known.
-pub(crate) fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountError> {
+/// The account that `spec` names on this machine. If `spec` has a group, the account has no supplementary groups, as with Docker's
+/// `--user` and gosu; otherwise it has every group that lists the user.
+pub(crate) fn find(spec: &UserSpec, files: &dyn Files) -> Result<Account, AccountError> {
+    // A file that cannot be read has no accounts. Numbers still work, which is all that a container from scratch has.
     let read = |path: &str| files.text(Path::new(path), MAX_FILE).map(|text| text.text).unwrap_or_default();
     let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
-    let user = users(&passwd).find(|user| user.is(&wish.user));
-    let uid = user.as_ref().map(|user| user.uid).or_else(|| number(&wish.user));
-    let uid = uid.ok_or_else(|| AccountError::NoUser(wish.user.clone()))?;
-    let gid = match (&wish.group, &user) {
-        (Some(name), _) => gid_of(&group, name).ok_or_else(|| AccountError::NoGroup(name.clone()))?,
+    let user = users(&passwd).find(|user| user.is(&spec.user));
+    let uid = user.as_ref().map(|user| user.uid).or_else(|| number(&spec.user));
+    let uid = uid.ok_or_else(|| AccountError::NoUser(spec.user.clone()))?;
+    let gid = match (&spec.group, &user) {
+        (Some(name), _) => find_gid(&group, name).ok_or_else(|| AccountError::NoGroup(name.clone()))?,
         (None, Some(user)) => user.gid,
-        (None, None) => return Err(AccountError::GroupUnknown(wish.user.clone())),
+        (None, None) => return Err(AccountError::GroupUnknown(spec.user.clone())),
     };
+    // As initgroups(3), which adds the user's own group to the list.
     let mut groups = vec![gid];
-    if let (None, Some(user)) = (&wish.group, &user) {
-        groups.extend(groups_with(&group, user.name).filter(|also| *also != gid));
+    if let (None, Some(user)) = (&spec.group, &user) {
+        groups.extend(groups_of_user(&group, user.name).filter(|also| *also != gid));
     }
     Ok(Account {
         uid: Uid::from_raw(uid),
@@ -112,77 +99,72 @@ pub(crate) fn find(wish: &Wish, files: &dyn Files) -> Result<Account, AccountErr
     })
 }
 
-/// The group of that name or number.
-///
-/// # Errors
-/// There is none.
+/// The group with this name or number.
 pub(crate) fn group(name: &str, files: &dyn Files) -> Result<Gid, AccountError> {
     let text = files.text(Path::new("/etc/group"), MAX_FILE).map(|text| text.text).unwrap_or_default();
-    gid_of(&text, name).map(Gid::from_raw).ok_or_else(|| AccountError::NoGroup(name.to_owned()))
+    find_gid(&text, name).map(Gid::from_raw).ok_or_else(|| AccountError::NoGroup(name.to_owned()))
 }
 
 impl Account {
-    /// Becomes this user, with no way back: real, effective and saved ids, supplementary groups first, for only root may set
-    /// them. Whoever is this user already needs no right.
-    ///
-    /// # Errors
-    /// The kernel says no, or did not do what it said.
-    pub(crate) fn take_on(&self) -> Result<(), AccountError> {
-        if self.is_taken_on() {
+    /// Becomes this user irrevocably: real, effective and saved ids. A process that is this user already needs no privilege.
+    pub(crate) fn switch(&self) -> Result<(), AccountError> {
+        if self.is_current() {
             return Ok(());
         }
+        // In this order: only root may set groups, and after setresuid(2) this process is root no more.
         let refused = |step| move |errno| AccountError::Refused { step, errno };
         setgroups(&self.groups).map_err(refused("setting the supplementary groups"))?;
         setresgid(self.gid, self.gid, self.gid).map_err(refused("setting the group"))?;
         setresuid(self.uid, self.uid, self.uid).map_err(refused("setting the user"))?;
-        if self.is_taken_on() { Ok(()) } else { Err(refused("changing the user")(Errno::EPERM)) }
+        // Checked again: a workload that runs as root by mistake is worse than one that does not start.
+        if self.is_current() { Ok(()) } else { Err(refused("changing the user")(Errno::EPERM)) }
     }
 
-    fn is_taken_on(&self) -> bool {
+    fn is_current(&self) -> bool {
         let (Ok(users), Ok(groups), Ok(mut also)) = (getresuid(), getresgid(), getgroups()) else {
             return false;
         };
-        let mut wanted = self.groups.clone();
+        let mut expected = self.groups.clone();
         let sort = |list: &mut Vec<Gid>| {
             list.sort_by_key(|gid| gid.as_raw());
             list.dedup();
         };
-        // The group itself may be listed or not: it makes no difference.
+        // getgroups(2) may list the group itself or not; it makes no difference to access.
         also.push(self.gid);
         sort(&mut also);
-        sort(&mut wanted);
+        sort(&mut expected);
         let user = [users.real, users.effective, users.saved].iter().all(|uid| *uid == self.uid);
         user && [groups.real, groups.effective, groups.saved].iter().all(|gid| *gid == self.gid)
-            && also == wanted
+            && also == expected
     }
 }
 
 /// A line of passwd(5).
-struct User<'a> {
+struct PasswdEntry<'a> {
     name: &'a str,
     uid: u32,
     gid: u32,
     home: &'a str,
 }
 
-impl User<'_> {
-    /// A name that is a number means the user of that name, if there is one (POSIX, chown).
-    fn is(&self, wish: &str) -> bool {
-        self.name == wish || number(wish) == Some(self.uid)
+impl PasswdEntry<'_> {
+    /// Whether `spec` is this user's name or number.
+    fn is(&self, spec: &str) -> bool {
+        self.name == spec || number(spec) == Some(self.uid)
     }
 }
 
-fn users(passwd: &str) -> impl Iterator<Item = User<'_>> {
+fn users(passwd: &str) -> impl Iterator<Item = PasswdEntry<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let (name, _password, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         let home = fields.nth(1).unwrap_or("");
-        Some(User { name, uid: number(uid)?, gid: number(gid)?, home })
+        Some(PasswdEntry { name, uid: number(uid)?, gid: number(gid)?, home })
     })
 }
 
-/// Name, number and members of the lines of group(5).
-fn lines_of(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+/// The name, number and members in each line of group(5).
+fn group_lines(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     group.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?);
@@ -190,17 +172,19 @@ fn lines_of(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
     })
 }
 
-/// The number of a group of that name, or the number itself.
-fn gid_of(group: &str, name: &str) -> Option<u32> {
-    lines_of(group).find(|(known, ..)| *known == name).map(|(_, gid, _)| gid).or_else(|| number(name))
+/// The number of the group with that name, or the number itself.
+fn find_gid(group: &str, name: &str) -> Option<u32> {
+    group_lines(group).find(|(known, ..)| *known == name).map(|(_, gid, _)| gid).or_else(|| number(name))
 }
 
-fn groups_with<'a>(group: &'a str, user: &'a str) -> impl Iterator<Item = u32> + 'a {
-    lines_of(group).filter(move |(.., members)| members.split(',').any(|m| m == user)).map(|(_, gid, _)| gid)
+fn groups_of_user<'a>(group: &'a str, user: &'a str) -> impl Iterator<Item = u32> + 'a {
+    group_lines(group)
+        .filter(move |(.., members)| members.split(',').any(|m| m == user))
+        .map(|(_, gid, _)| gid)
 }
 
-/// -1 means "leave it" to the kernel's calls, so it is no id.
 fn number(text: &str) -> Option<u32> {
+    // -1 tells setresuid(2) and chown(2) to leave an id unchanged, so it names nobody. `parse` would accept a sign.
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|id| digits && *id != u32::MAX)
 }
@@ -217,7 +201,7 @@ mod tests {
     }
 
     fn found(text: &str) -> Result<(u32, u32, Vec<u32>), AccountError> {
-        let account = find(&Wish::parse(text).unwrap(), &files())?;
+        let account = find(&UserSpec::parse(text).unwrap(), &files())?;
         let groups = account.groups.iter().map(|gid| gid.as_raw()).collect();
         Ok((account.uid.as_raw(), account.gid.as_raw(), groups))
     }
@@ -231,21 +215,24 @@ mod tests {
         assert_eq!(found("4000:4001"), Ok((4000, 4001, vec![4001])));
         assert_eq!(found("7"), Ok((70, 70, vec![70])));
         assert_eq!(found("root"), Ok((0, 0, vec![0])));
-        let home = find(&Wish::parse("app").unwrap(), &files()).unwrap().home;
+        let home = find(&UserSpec::parse("app").unwrap(), &files()).unwrap().home;
         assert_eq!(home, Some("/srv/app".into()));
     }
 
     #[test]
-    fn what_is_not_known_is_an_error_and_never_root() {
+    fn an_unknown_name_is_an_error_and_never_root() {
         assert_eq!(found("bob"), Err(AccountError::NoUser("bob".into())));
         assert_eq!(found("app:nope"), Err(AccountError::NoGroup("nope".into())));
         assert_eq!(found("4000"), Err(AccountError::GroupUnknown("4000".into())));
         assert_eq!(found("4294967295:0"), Err(AccountError::NoUser("4294967295".into())));
         assert_eq!(found("+5:0"), Err(AccountError::NoUser("+5".into())));
         for text in ["", ":", "a:", ":b", "a:b:c", "a b", "é"] {
-            assert!(Wish::parse(text).is_err(), "{text}");
+            assert!(UserSpec::parse(text).is_err(), "{text}");
         }
         let nowhere = FakeFiles::default();
-        assert_eq!(find(&Wish::parse("0:0").unwrap(), &nowhere).map(|account| account.uid.as_raw()), Ok(0));
+        assert_eq!(
+            find(&UserSpec::parse("0:0").unwrap(), &nowhere).map(|account| account.uid.as_raw()),
+            Ok(0)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! `check`: walks the steps of a boot up to where it would spend a use of the ticket, and tells everything that is wrong at once,
+//! `check`: takes the steps of a boot up to where it would spend a use of the ticket, and reports everything that is wrong at once,
 //! each with what to do about it. It starts nothing, writes nothing and shows no value.
 
 use std::collections::BTreeSet;
@@ -10,105 +10,112 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
-use super::config::{OnOutage, Settings};
-use super::failure::Failure;
+use super::config::{AgentSettings, OnOutage};
+use super::environment_plan::PlanInputs;
+use super::error::AgentError;
 use super::fetch::FetchError;
-use super::identity::Found;
-use super::layers::Inputs;
+use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
-use super::own::Own;
-use super::{fetch, identity, layers, machine};
+use super::ticket_source::LocatedTicket;
+use super::{environment_plan, fetch, machine, ticket_source};
 use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
 use crate::settings::{Environment, SettingErrors};
 use crate::wire::{BootRequest, ExplainResponse};
 
-/// How long each address may take to answer: a person waits.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// More than this is no delay of the network.
-const SKEW: Duration = Duration::from_secs(60);
-/// 2026-01-01: before this program was written, so a clock that shows less is not set.
+/// How long each address may take to answer while a person waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A larger difference between two clocks is not a delay of the network.
+const MAX_SKEW: Duration = Duration::from_secs(60);
+/// 2026-01-01, before this program was written: a clock that shows less is not set.
 const NOT_BEFORE: i64 = 1_767_225_600_000;
 
-/// Checks and prints. The status is that of the worst finding.
+/// Checks and prints. The exit code is that of the worst finding.
 pub(crate) fn run(
-    settings: Result<(Settings, Own), SettingErrors>,
+    settings: Result<(AgentSettings, LocalVariables), SettingErrors>,
     environment: &Environment,
     json: bool,
 ) -> Exit {
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     match settings {
         Err(faults) => {
             for fault in faults.iter() {
                 report.fault("configuration", fault.to_string(), None, Exit::Configuration);
             }
         }
-        Ok((settings, own)) => {
-            report.good("configuration", "no fault");
+        Ok((settings, local)) => {
+            report.ok("configuration", "no fault");
             for warning in &settings.warnings {
-                report.odd("configuration", warning.clone(), None);
+                report.warn("configuration", warning.clone(), None);
             }
-            machine_side(&mut report, &settings);
-            store_side(&mut report, &settings, &own, environment);
+            check_machine(&mut report, &settings);
+            check_store(&mut report, &settings, &local, environment);
         }
     }
-    clock(&mut report, machine::now());
+    check_clock(&mut report, machine::now());
     let text = if json { report.json() } else { report.text() };
-    // Whoever stopped reading has what they wanted.
+    // A reader that closed the pipe has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
     report.exit
 }
 
-fn machine_side(report: &mut Report, settings: &Settings) {
+fn check_machine(report: &mut CheckReport, settings: &AgentSettings) {
     if settings.on_outage == OnOutage::Cache {
         let folder = &settings.cache_dir;
+        // The first boot creates what is missing, so the nearest folder that exists decides.
         let nearest = folder.ancestors().find(|folder| folder.exists());
         if nearest.is_none_or(|folder| access(folder, AccessFlags::W_OK).is_err()) {
-            let message = format!("{} cannot be written", folder.display());
-            report.fault("cache", message, Some("name another folder with cache.dir"), Exit::Configuration);
+            let message = format!("cannot write to {}", folder.display());
+            report.fault("cache", message, Some("set cache.dir to another folder"), Exit::Configuration);
         } else {
-            report.good("cache", folder.display());
+            report.ok("cache", folder.display());
         }
     }
 }
 
-fn store_side(report: &mut Report, settings: &Settings, own: &Own, environment: &Environment) {
-    let found = match identity::find(settings, environment, &RealFiles) {
-        Ok(found) => found,
+fn check_store(
+    report: &mut CheckReport,
+    settings: &AgentSettings,
+    local: &LocalVariables,
+    environment: &Environment,
+) {
+    let located = match ticket_source::locate(settings, environment, &RealFiles) {
+        Ok(located) => located,
         Err(error) => return report.failure("ticket", &error.into()),
     };
-    report.good("ticket", &found.place);
-    for warning in &found.warnings {
-        report.odd("ticket", warning.clone(), None);
+    report.ok("ticket", &located.source);
+    for warning in &located.warnings {
+        report.warn("ticket", warning.clone(), None);
     }
-    if let Err(failure) = found.leaving(settings).check() {
-        report.failure("ticket", &failure);
+    if let Err(error) = located.file_to_delete(settings).check() {
+        report.failure("ticket", &error.into());
     }
-    let references = match layers::references(&settings.layers, &own.given) {
+    let references = match environment_plan::references(&settings.layers, &local.variables) {
         Ok(references) => references,
-        Err(obstacles) => {
-            report.failure("references", &obstacles.into());
+        // The rest can be checked without them.
+        Err(errors) => {
+            report.failure("references", &errors.into());
             BTreeSet::new()
         }
     };
-    let request = fetch::request(settings, &references);
-    if let Some(explanation) = addresses(report, settings, &found, &request) {
-        answer(report, settings, own, &explanation);
+    let request = fetch::build_request(settings, &references);
+    if let Some(explanation) = probe_addresses(report, settings, &located, &request) {
+        check_plan(report, settings, local, &explanation);
     }
 }
 
-/// Tries every address: a boot is content with one, and the others would fail on the day they are needed. Then asks the store
-/// what it would release.
-fn addresses(
-    report: &mut Report,
-    settings: &Settings,
-    found: &Found,
+/// Connects to every address, then asks the store what it would release.
+fn probe_addresses(
+    report: &mut CheckReport,
+    settings: &AgentSettings,
+    located: &LocatedTicket,
     request: &BootRequest,
 ) -> Option<ExplainResponse> {
-    let options =
-        BootOptions { deadline: settings.deadline.min(PATIENCE), authorities: settings.authorities.clone() };
-    let probes = match fetch::probe(&found.ticket, &options) {
+    let options = fetch::options(settings);
+    let options = BootOptions { deadline: options.deadline.min(PROBE_TIMEOUT), ..options };
+    // All of them: one is enough for a boot today, and the others would fail on the day they are needed.
+    let probes = match fetch::probe(&located.ticket, &options) {
         Ok(probes) => probes,
         Err(error) => {
             report.failure("store", &error.into());
@@ -119,74 +126,70 @@ fn addresses(
     for ProbeResult { address, outcome } in probes {
         match outcome {
             Ok(ProbeSuccess { took, clock }) => {
-                report.good("store", format_args!("{address} answers in {} ms", took.as_millis()));
+                report.ok("store", format_args!("{address} answers in {} ms", took.as_millis()));
                 if let Some(theirs) = clock {
-                    skew(report, machine::now(), theirs);
+                    check_skew(report, machine::now(), theirs);
                 }
             }
-            // Another address serves a boot all the same.
-            Err(CallError::Outage(outage)) if any => report.odd("store", outage.to_string(), outage.hint()),
+            // A boot would use another address.
+            Err(CallError::Outage(outage)) if any => report.warn("store", outage.to_string(), outage.hint()),
             Err(CallError::Outage(outage)) => {
                 report.fault("store", &outage, outage.hint(), Exit::Unreachable);
             }
             Err(CallError::Refused(refused)) => report.failure("store", &FetchError::Refused(refused).into()),
         }
     }
-    let explained = any.then(|| fetch::explanation(&found.ticket, request, &options))?;
+    let explained = any.then(|| fetch::explain(&located.ticket, request, &options))?;
     explained.map_err(|error| report.failure("ticket", &error.into())).ok()
 }
 
-/// Tickets end by the store's clock and caches by this one's.
-fn skew(report: &mut Report, ours: Timestamp, theirs: Timestamp) {
-    let apart = ours.since(theirs).max(theirs.since(ours));
-    if apart > SKEW {
+fn check_skew(report: &mut CheckReport, ours: Timestamp, theirs: Timestamp) {
+    let difference = ours.since(theirs).max(theirs.since(ours));
+    // A ticket expires by the store's clock, and a cached release by this machine's.
+    if difference > MAX_SKEW {
         let remedy = "synchronize this machine's clock, or the store's";
-        report.odd("clock", format!("it is {} s apart from the store's", apart.as_secs()), Some(remedy));
+        let message = format!("this machine's clock differs from the store's by {} s", difference.as_secs());
+        report.warn("clock", message, Some(remedy));
     }
 }
 
-fn answer(report: &mut Report, settings: &Settings, own: &Own, explanation: &ExplainResponse) {
-    report.good("ticket", format_args!("acts for {} of {}", explanation.member, explanation.organization));
+fn check_plan(
+    report: &mut CheckReport,
+    settings: &AgentSettings,
+    local: &LocalVariables,
+    explanation: &ExplainResponse,
+) {
+    report.ok("ticket", format_args!("boots for {} of {}", explanation.member, explanation.organization));
     if explanation.locked {
         let remedy = "unlock it with `dropsafe unlock`";
-        report.odd("store", "locked: a boot would wait for it until the deadline".to_owned(), Some(remedy));
+        report.warn("store", "locked: a boot would wait until the deadline".to_owned(), Some(remedy));
     }
     if explanation.uses_left == Some(0) {
-        report.fault(
-            "ticket",
-            "no use is left",
-            Some("make another with `dropsafe ticket new`"),
-            Exit::Denied,
-        );
+        let remedy = "create another with `dropsafe ticket new`";
+        report.fault("ticket", "no uses are left", Some(remedy), Exit::Denied);
     }
-    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &explanation.receipt));
-    for obstacle in obstacles.iter() {
-        report.fault("names", obstacle, Some(obstacle.hint()), Exit::Configuration);
+    let (plan, errors) = environment_plan::build(PlanInputs::new(settings, local, &explanation.receipt));
+    for error in errors.iter() {
+        report.fault("names", error, Some(error.hint()), Exit::Configuration);
     }
-    if obstacles.iter().next().is_none() {
-        report.good(
-            "names",
-            format_args!(
-                "{} variables, {} from the store",
-                plan.variables.len(),
-                explanation.receipt.count()
-            ),
-        );
+    if errors.is_empty() {
+        let (all, released) = (plan.variables.len(), explanation.receipt.count());
+        report.ok("names", format_args!("{all} variables, {released} from the store"));
     }
 }
 
-fn clock(report: &mut Report, now: Timestamp) {
+fn check_clock(report: &mut CheckReport, now: Timestamp) {
     if now.as_millis() < NOT_BEFORE {
-        let remedy = "set it, or start after time synchronization; a ticket with a pin needs no clock";
-        report.odd("clock", format!("this machine's clock shows {now}"), Some(remedy));
+        let remedy = "set it, or start after time synchronization; a ticket with a pin does not need a clock";
+        report.warn("clock", format!("this machine's clock shows {now}"), Some(remedy));
     } else {
-        report.good("clock", now);
+        report.ok("clock", now);
     }
 }
 
-/// What was found, in the order of the steps.
+/// Findings in the order of the steps.
 #[derive(Default)]
-struct Report {
+struct CheckReport {
     findings: Vec<Finding>,
     exit: Exit,
 }
@@ -198,30 +201,26 @@ struct Finding {
     remedy: Option<String>,
 }
 
-impl Report {
-    fn good(&mut self, what: &'static str, message: impl ToString) {
+impl CheckReport {
+    fn ok(&mut self, what: &'static str, message: impl ToString) {
         self.findings.push(Finding { what, state: "ok", message: message.to_string(), remedy: None });
     }
 
-    fn odd(&mut self, what: &'static str, message: String, remedy: Option<&str>) {
+    fn warn(&mut self, what: &'static str, message: String, remedy: Option<&str>) {
         self.findings.push(Finding { what, state: "warning", message, remedy: remedy.map(str::to_owned) });
     }
 
     fn fault(&mut self, what: &'static str, message: impl ToString, remedy: Option<&str>, exit: Exit) {
         let remedy = remedy.map(str::to_owned);
         self.findings.push(Finding { what, state: "fault", message: message.to_string(), remedy });
-        // A configuration that must be mended first counts more than a store that may come back.
+        // The highest code: a configuration that has to be repaired (78) matters more than a store that may come back (69).
         if exit.code() > self.exit.code() {
             self.exit = exit;
         }
     }
 
-    fn failure(&mut self, what: &'static str, failure: &Failure) {
-        let message = match failure {
-            Failure::Fetch(FetchError::Outage(outage)) => outage.to_string(),
-            other => other.to_string(),
-        };
-        self.fault(what, message, failure.hint(), failure.exit());
+    fn failure(&mut self, what: &'static str, error: &AgentError) {
+        self.fault(what, error, error.hint(), error.exit());
     }
 
     fn json(&self) -> String {
@@ -233,7 +232,7 @@ impl Report {
     fn text(&self) -> String {
         let mut text = String::new();
         for Finding { what, state, message, remedy } in &self.findings {
-            // Writing to a string cannot fail.
+            // One finding per line. Writing to a string cannot fail.
             let _ = writeln!(text, "{state:7}  {what}: {}", message.replace('\n', "; "));
             if let Some(remedy) = remedy {
                 let _ = writeln!(text, "         {remedy}");

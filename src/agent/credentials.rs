@@ -1,12 +1,13 @@
-//! `credentials`: answers `LoadCredential=NAME:/run/dropsafe/credentials.sock` of any unit with what `boot` has left: a variable's
-//! value or a file's content. It asks no store, and keeps no value between two answers.
+//! `credentials`: answers `LoadCredential=NAME:/run/dropsafe-credentials.sock` of any unit with what `boot` has left: a variable's
+//! value or a file's content. It contacts no store, and keeps no value between two answers.
 //!
-//! The service manager says who asks in the address that it binds its side to, `\0RANDOM/unit/UNIT/CREDENTIAL` (systemd.exec(5)),
-//! and the kernel says that it is root. It reads to the end of the stream and knows no way to be refused: an end without a byte
-//! is an empty credential, and the unit would start with it. So what cannot be given is answered with more than the service manager
-//! takes (1 MiB, `CREDENTIAL_SIZE_MAX`): reading fails with E2BIG and the unit with 243/CREDENTIALS, at once. Roads not taken: to
-//! close without reading resets nothing on a Unix socket, for the other side has sent nothing; to say nothing hangs the unit
-//! until its timeout.
+//! systemd names the unit in the address that it binds its side of the connection to, `\0RANDOM/unit/UNIT/CREDENTIAL`
+//! (systemd.exec(5)), and the kernel vouches that the peer is root.
+//!
+//! systemd reads to the end of the stream, and the protocol has no way to refuse: an empty stream is an empty credential, and the unit
+//! would start with it. A refusal is therefore an answer that is longer than systemd accepts (1 MiB, `CREDENTIAL_SIZE_MAX`): reading
+//! it fails with E2BIG and the unit at once with 243/CREDENTIALS. Two alternatives do not work. Closing without reading resets
+//! nothing on a Unix socket, since systemd has sent nothing. Not answering hangs the unit until its timeout.
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left")]
 
 use std::io::Write;
@@ -24,64 +25,59 @@ use nix::unistd::getpid;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::boot::{ENVIRONMENT, formats};
-use super::failure::Failure;
-use super::supervise::kernel;
+use super::boot::environment_file;
+use super::boot::environment_file::ENVIRONMENT;
+use super::supervise::syscalls;
 use crate::domain::name::SecretName;
-use crate::process::Exit;
 use crate::settings::Environment;
 
-/// More than any service manager takes; less than would hurt one that takes everything.
-const TOO_MUCH: usize = 4 << 20;
-/// A reader that takes longer is not the service manager.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Then this ends; the service manager starts it again when somebody asks.
-const IDLE: Duration = Duration::from_secs(30);
+/// More than systemd accepts, and little enough for a reader that accepts everything.
+const OVERSIZED: usize = 4 << 20;
+/// A reader that takes longer is not systemd.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for the next question. systemd starts this program again when there is one.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why nobody can be answered.
+/// Why no question can be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CredentialsError {
-    /// Started by hand.
+    /// A person has started the command.
     #[error("no socket was passed on")]
     NotActivated,
-    /// The socket is of no use.
     #[error("the socket that was passed on: {0}")]
     Socket(io::ErrorKind),
 }
 
 impl CredentialsError {
     /// What to do about it.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        Some("systemd starts it by its socket unit: systemctl start dropsafe-credentials.socket")
+    pub(crate) fn hint(&self) -> &'static str {
+        "systemd starts this through its socket unit: systemctl start dropsafe-credentials.socket"
     }
 }
 
-/// Why one question is not answered.
+/// Why one question is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Unanswered {
-    #[error("user {0} asks, and only root's service manager may")]
+enum CredentialRefusal {
+    #[error("user {0} asks for a credential, and only root may")]
     NotRoot(u32),
-    #[error("who asks does not say for which unit")]
+    #[error("the peer does not say which unit the credential is for")]
     NoUnit,
-    #[error("{unit} asks for {credential}, and this machine's boot has left nothing to read: {kind}")]
+    #[error("{unit} asks for {credential}, and there are no secrets of this boot: {kind}")]
     NoBoot { unit: String, credential: String, kind: io::ErrorKind },
     #[error("{unit} asks for {credential}, which this boot did not receive")]
     Unknown { unit: String, credential: String },
 }
 
-/// Answers until nobody has asked for a while.
-///
-/// # Errors
-/// There is no socket.
-pub(crate) fn run(folder: &Path, environment: &Environment) -> Result<Exit, Failure> {
+/// Answers questions until there has been none for a while.
+pub(crate) fn run(folder: &Path, environment: &Environment) -> Result<(), CredentialsError> {
     let number = |name: &str| environment.variable(name)?.to_str()?.parse::<u32>().ok();
+    // Both are inherited by every descendant of a socket-activated service, so the process id decides (sd_listen_fds(3)).
     let passed = number("LISTEN_PID") == u32::try_from(getpid().as_raw()).ok();
     if !passed || number("LISTEN_FDS") != Some(1) {
-        return Err(CredentialsError::NotActivated.into());
+        return Err(CredentialsError::NotActivated);
     }
-    let listener = kernel::passed_listener().ok_or(CredentialsError::NotActivated)?;
-    serve(&listener, folder, IDLE).map_err(|error| CredentialsError::Socket(error.kind()))?;
-    Ok(Exit::Success)
+    let listener = syscalls::passed_listener().ok_or(CredentialsError::NotActivated)?;
+    serve(&listener, folder, IDLE_TIMEOUT).map_err(|error| CredentialsError::Socket(error.kind()))
 }
 
 fn serve(listener: &UnixListener, folder: &Path, idle: Duration) -> io::Result<()> {
@@ -89,12 +85,13 @@ fn serve(listener: &UnixListener, folder: &Path, idle: Duration) -> io::Result<(
     let idle = PollTimeout::try_from(idle).unwrap_or(PollTimeout::MAX);
     while poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], idle)? > 0 {
         match listener.accept() {
+            // One after the other: a question takes microseconds, and a thread would need a limit on their number.
             Ok((stream, _)) => {
                 if let Err(error) = answer(stream, folder) {
-                    debug!("an answer was not taken: {}", error.kind());
+                    debug!("the peer did not take the answer: {}", error.kind());
                 }
             }
-            // Gone again.
+            // The peer has gone between poll(2) and accept(2).
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
@@ -104,65 +101,71 @@ fn serve(listener: &UnixListener, folder: &Path, idle: Duration) -> io::Result<(
 
 fn answer(mut stream: UnixStream, folder: &Path) -> io::Result<()> {
     stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    match find(&stream, folder) {
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    match read_credential(&stream, folder) {
         Ok(value) => stream.write_all(&value),
-        Err(unanswered) => {
-            warn!("{unanswered}; it is made to fail");
-            let nothing = [0; 64 << 10];
-            (0..TOO_MUCH / nothing.len()).try_for_each(|_| stream.write_all(&nothing))
+        Err(refusal) => {
+            warn!("{refusal}; the unit fails to start");
+            let zeros = [0; 64 << 10];
+            (0..OVERSIZED / zeros.len()).try_for_each(|_| stream.write_all(&zeros))
         }
     }
 }
 
-fn find(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u8>>, Unanswered> {
+fn read_credential(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialRefusal> {
+    // The socket's mode admits root alone; this holds where an administrator has changed it.
     let uid = getsockopt(stream, PeerCredentials).map_or(u32::MAX, |peer| peer.uid());
     if uid != 0 {
-        return Err(Unanswered::NotRoot(uid));
+        return Err(CredentialRefusal::NotRoot(uid));
     }
-    let address = stream.peer_addr().map_err(|_| Unanswered::NoUnit)?;
-    let (unit, credential) = address.as_abstract_name().and_then(asked).ok_or(Unanswered::NoUnit)?;
-    let no_boot = |error: io::Error| Unanswered::NoBoot {
+    let address = stream.peer_addr().map_err(|_| CredentialRefusal::NoUnit)?;
+    let (unit, credential) =
+        address.as_abstract_name().and_then(parse_peer_name).ok_or(CredentialRefusal::NoUnit)?;
+    let no_boot = |error: io::Error| CredentialRefusal::NoBoot {
         unit: unit.clone(),
         credential: credential.clone(),
         kind: error.kind(),
     };
+    // Read for each question: another boot may have replaced the file since the last one.
     let text = Zeroizing::new(fs::read(folder.join(ENVIRONMENT)).map_err(no_boot)?);
-    let variables = formats::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
+    let variables =
+        environment_file::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
     match lookup(variables, &credential) {
-        Some(Given::Value(value)) => Ok(value),
-        Some(Given::File(path)) => fs::read(path).map(Zeroizing::new).map_err(no_boot),
-        None => Err(Unanswered::Unknown { unit: unit.clone(), credential: credential.clone() }),
+        Some(CredentialValue::Inline(value)) => Ok(value),
+        Some(CredentialValue::File(path)) => fs::read(path).map(Zeroizing::new).map_err(no_boot),
+        None => Err(CredentialRefusal::Unknown { unit: unit.clone(), credential: credential.clone() }),
     }
 }
 
-/// Unit and credential of `RANDOM/unit/UNIT/CREDENTIAL`. Neither can hold a slash.
-fn asked(name: &[u8]) -> Option<(String, String)> {
+/// Unit and credential in `RANDOM/unit/UNIT/CREDENTIAL`.
+fn parse_peer_name(name: &[u8]) -> Option<(String, String)> {
+    // Neither a unit's nor a credential's name can contain a slash (systemd.unit(5), systemd.exec(5)).
     let mut parts = str::from_utf8(name).ok()?.split('/');
     let (_random, kind, unit, credential) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let whole = kind == "unit" && !unit.is_empty() && !credential.is_empty() && parts.next().is_none();
-    // Both end up in a message.
-    let shown = |text: &str| text.chars().filter(|c| !c.is_control()).collect();
-    whole.then(|| (shown(unit), shown(credential)))
+    // Both are part of messages, where a control character could move a terminal's cursor.
+    let harmless = |text: &str| text.chars().filter(|c| !c.is_control()).collect();
+    whole.then(|| (harmless(unit), harmless(credential)))
 }
 
-enum Given {
-    Value(Zeroizing<Vec<u8>>),
+enum CredentialValue {
+    Inline(Zeroizing<Vec<u8>>),
     File(PathBuf),
 }
 
-/// A credential's name means what a secret's name means: it is exported in the same way.
-fn lookup(variables: Vec<(String, Zeroizing<Vec<u8>>)>, credential: &str) -> Option<Given> {
+/// Finds a credential among variables. Its name may be a variable's, or a secret's, which is exported as the store exports it.
+fn lookup(variables: Vec<(String, Zeroizing<Vec<u8>>)>, credential: &str) -> Option<CredentialValue> {
     let env = SecretName::parse(credential).ok()?.export();
     let file = format!("{env}_FILE");
     let mut found = None;
     for (name, value) in variables {
         if name == credential || name == env.as_str() {
-            return Some(Given::Value(value));
+            return Some(CredentialValue::Inline(value));
         }
+        // A variable of the very name comes first, so the search goes on.
         if name == file {
             let path = str::from_utf8(&value).ok()?;
-            found = Some(Given::File(path.into()));
+            found = Some(CredentialValue::File(path.into()));
         }
     }
     found
@@ -173,13 +176,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_for_what_is_in_the_address() {
-        let read = |name: &str| asked(name.as_bytes());
+    fn the_address_names_unit_and_credential() {
+        let read = |name: &str| parse_peer_name(name.as_bytes());
         assert_eq!(read("3f2a/unit/web.service/db-url"), Some(("web.service".into(), "db-url".into())));
         for name in ["", "x", "x/unit/web", "x/unit/web/", "x/unit//y", "x/other/web/y", "x/unit/web/y/z"] {
             assert_eq!(read(name), None, "{name}");
         }
-        assert_eq!(asked(b"\xff/unit/a/b"), None);
+        assert_eq!(parse_peer_name(b"\xff/unit/a/b"), None);
     }
 
     #[test]
@@ -192,8 +195,8 @@ mod tests {
                 ("mixedCase".to_owned(), value("m")),
             ];
             match lookup(variables, credential)? {
-                Given::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
-                Given::File(path) => Some(path.display().to_string()),
+                CredentialValue::Inline(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
+                CredentialValue::File(path) => Some(path.display().to_string()),
             }
         };
         assert_eq!(found("db-url").as_deref(), Some("postgres"));

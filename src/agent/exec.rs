@@ -1,4 +1,4 @@
-//! `exec`: the steps of a boot, in their order, each with what the one before it gave.
+//! `exec`: the steps of a boot in their order.
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -7,15 +7,19 @@ use std::os::unix::ffi::OsStrExt;
 use tracing::{debug, info, warn};
 
 use super::account::Account;
-use super::config::Settings;
-use super::failure::Failure;
-use super::layers::{Inputs, Origin, Plan};
+use super::config::AgentSettings;
+use super::environment::EnvironmentError;
+use super::environment_plan::{EnvironmentPlan, PlanInputs, ValueOrigin};
+use super::error::AgentError;
+use super::executable::ExecutableError;
+use super::local_variables::{Layer, LocalContent, LocalVariables};
 use super::machine::RealFiles;
-use super::mask::Masking;
-use super::own::{Layer, Own};
-use super::release::Release;
-use super::supervise::kernel::Inherited;
-use super::{account, r#become, environment, fetch, identity, layers, machine, outputs, program};
+use super::mask::MaskWriter;
+use super::supervise::syscalls::InheritedSignals;
+use super::verified_release::VerifiedRelease;
+use super::{
+    account, environment, environment_plan, executable, execve, fetch, machine, secret_files, ticket_source,
+};
 use crate::crypto::memory;
 use crate::domain::value::{Kind, SecretValue};
 use crate::settings::Environment;
@@ -24,50 +28,48 @@ use crate::wire::ReportBootRequest;
 /// Boots `command` and becomes it.
 ///
 /// # Errors
-/// The first step that cannot be taken. Up to the last one, nothing was started.
+/// The first step that fails. The workload has not been started then.
 pub(crate) fn run(
     command: Vec<OsString>,
-    (settings, mut own): (Settings, Own),
+    (settings, mut local): (AgentSettings, LocalVariables),
     environment: &Environment,
-    (inherited, masking): (&Inherited, Option<Masking>),
-) -> Result<Infallible, Failure> {
-    if let Err(errno) = memory::forbid_core_dumps() {
-        warn!("core dumps cannot be turned off: {}", errno.desc());
-    }
-    for warning in &settings.warnings {
-        warn!("{warning}");
-    }
-    let Some(name) = command.first() else {
-        return Err(program::FindError::NotFound(OsString::new()).into());
-    };
-    find_early(name, &settings, &own)?;
-    let account = settings.user.as_ref().map(|wish| account::find(wish, &RealFiles)).transpose()?;
+    (inherited, mask): (&InheritedSignals, Option<MaskWriter>),
+) -> Result<Infallible, AgentError> {
+    prepare_process(&settings.warnings);
+    let name = command.first().ok_or_else(|| ExecutableError::NotFound(OsString::new()))?;
+    find_executable_early(name, &settings, &local)?;
+    let account = settings.user.as_ref().map(|spec| account::find(spec, &RealFiles)).transpose()?;
     if let Some(home) = account.as_ref().and_then(|account| account.home.as_ref()) {
-        // As gosu does: what root's HOME is means nothing to another user.
-        own.inherit("HOME", SecretValue::new(home.as_bytes().to_vec()));
+        // As gosu and su-exec do: root's HOME is of no use to another user.
+        local.set_inherited("HOME", SecretValue::new(home.as_bytes().to_vec()));
     }
 
-    let found = identity::find(&settings, environment, &RealFiles)?;
-    for warning in &found.warnings {
+    let located = ticket_source::locate(&settings, environment, &RealFiles)?;
+    for warning in &located.warnings {
         warn!("{warning}");
     }
-    let file = found.leaving(&settings);
-    file.check()?;
-    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
+    let ticket_file = located.file_to_delete(&settings);
+    ticket_file.check()?;
+    let references = environment_plan::references(&settings.layers, &local.variables)?;
+    let request = fetch::build_request(&settings, &references);
 
-    let (release, pending) = fetch::release(&found.ticket, &request, &settings, machine::now)?;
-    let plan = decide(&settings, &own, &release)?;
-    let files = outputs::write(&settings.files_dir, found.ticket.credential().ticket_id(), &release)?;
+    // A use of the ticket is spent here. Everything above has been checked before, because it cannot be returned.
+    let (release, pending) = fetch::release(&located.ticket, &request, &settings, machine::now)?;
+    let plan = plan(&settings, &local, &release)?;
+    let ticket_id = located.ticket.credential().ticket_id();
+    let files = secret_files::write_all(&settings.files_dir, ticket_id, &release)?;
     if let Some(account) = &account {
-        outputs::give(&files, &settings.files_dir, account)?;
+        secret_files::change_owner(&files, &settings.files_dir, account)?;
     }
     let path = |entry: usize| files.get(&entry).map(AsRef::as_ref);
-    let strings = environment::assemble(&plan, &own.values, &release.values, path)?;
-    let program = program::find(name, path_of(&plan, &own, &release))?;
-    environment::fits(&strings, &program, &command, r#become::stack_limit())?;
+    let strings = environment::assemble(&plan, &local.values, &release.values, path)?;
+    // Once more, in the workload's own PATH, which may have come from the store.
+    let program = executable::find(name, workload_path(&plan, &local, &release))?;
+    environment::check_size(&strings, &program, &command, execve::stack_limit())?;
 
-    file.delete()?;
-    account.as_ref().map_or(Ok(()), Account::take_on)?;
+    // While the process is still root: the workload's user may have no right to the file.
+    ticket_file.delete()?;
+    account.as_ref().map_or(Ok(()), Account::switch)?;
     info!(
         released = release.receipt.count(),
         variables = strings.len(),
@@ -75,60 +77,90 @@ pub(crate) fn run(
         "starting"
     );
     if let Some(pending) = pending {
+        // Not after the workload has started, since nothing of the agent is left then.
         let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
-        pending.report(&ReportBootRequest { digest: release.receipt.digest().to_string(), variables });
+        pending.send(&ReportBootRequest { digest: release.receipt.digest().to_string(), variables });
     }
-    if let Some(masking) = masking {
-        masking.begin(masked(&own, &release)).map_err(|error| Failure::Mask(error.kind()))?;
+    if let Some(mask) = mask {
+        // Last of all, since the agent's own messages are not to pass through the filter.
+        mask.start(values_to_mask(&local, &release)).map_err(|error| AgentError::Mask(error.kind()))?;
     }
-    // What the kernel copies is in `strings`: these are wiped now, should it refuse.
-    drop((release, own));
-    Ok(r#become::workload(&program, command, &strings, inherited)?)
+    // The kernel copies `strings`. The values themselves are wiped now, in case it refuses to execute the program.
+    drop((release, local));
+    Ok(execve::replace_process(&program, command, &strings, inherited)?)
 }
 
-/// The values that are not to be printed: what is encrypted in the store, and what the configuration holds.
-fn masked<'a>(own: &'a Own, release: &'a Release) -> impl Iterator<Item = &'a [u8]> {
+/// Keeps values out of core dumps, and reports the warnings of the configuration.
+pub(crate) fn prepare_process(warnings: &[String]) {
+    if let Err(errno) = memory::forbid_core_dumps() {
+        warn!("cannot turn core dumps off: {}", errno.desc());
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+}
+
+/// The values that must not be printed: what is encrypted in the store, and the `secrets:` of the configuration.
+fn values_to_mask<'a>(
+    local: &'a LocalVariables,
+    release: &'a VerifiedRelease,
+) -> impl Iterator<Item = &'a [u8]> {
+    // Not plain settings: a log level of `info` would turn every log line into stars.
     let released = release.receipt.entries.iter().zip(&release.values);
     let released = released.filter(|(entry, _)| entry.kind == Kind::Encrypted).map(|(_, value)| value);
-    let given = own.given.iter().zip(&own.values);
-    let given = given.filter(|(given, _)| given.layer == Layer::Secrets && given.reference.is_none());
-    released.chain(given.map(|(_, value)| value)).map(SecretValue::expose)
+    let configured = local.variables.iter().zip(&local.values).filter(|(variable, _)| {
+        variable.layer == Layer::Secrets && variable.content == LocalContent::Literal
+    });
+    released.chain(configured.map(|(_, value)| value)).map(SecretValue::expose)
 }
 
-/// The plan of a boot, if it has one.
+/// The plan of a boot.
 ///
 /// # Errors
-/// All that is in the way.
-pub(crate) fn decide(settings: &Settings, own: &Own, release: &Release) -> Result<Plan, Failure> {
-    let (plan, obstacles) = layers::decide(Inputs::of(settings, own, &release.receipt));
-    let plan = obstacles.or(plan)?;
-    if let Some(entry) = plan.misses(&release.receipt) {
-        return Err(environment::EnvironmentError::Incomplete(layers::variable_of(entry).into()).into());
+/// Everything that is in the way of it.
+pub(crate) fn plan(
+    settings: &AgentSettings,
+    local: &LocalVariables,
+    release: &VerifiedRelease,
+) -> Result<EnvironmentPlan, AgentError> {
+    let (plan, errors) = environment_plan::build(PlanInputs::new(settings, local, &release.receipt));
+    let plan = errors.or(plan)?;
+    // A boot is all or nothing: an entry that got lost between release and plan would go unnoticed otherwise.
+    if let Some(entry) = plan.find_undelivered(&release.receipt) {
+        return Err(EnvironmentError::Incomplete(environment_plan::variable_name(entry).into()).into());
     }
     for variable in &plan.variables {
         debug!(variable = %variable.name.display(), layer = %variable.layer);
     }
-    for missing in &plan.missing_optional {
-        info!("{missing} is optional and missing");
+    for name in &plan.missing_optional {
+        info!("{name} is optional and missing");
     }
     Ok(plan)
 }
 
-/// Looks for the program by what is known of PATH before the store is asked. When PATH is itself a secret, nothing is.
-fn find_early(name: &OsStr, settings: &Settings, own: &Own) -> Result<(), Failure> {
-    let path = layers::own(&settings.layers, &own.given, "PATH");
-    if path.is_some_and(|index| own.given[index].reference.is_some()) {
+/// Looks for the program in the PATH that is known before the store is asked.
+fn find_executable_early(
+    name: &OsStr,
+    settings: &AgentSettings,
+    local: &LocalVariables,
+) -> Result<(), ExecutableError> {
+    let path = environment_plan::find_local(&settings.layers, &local.variables, "PATH");
+    // If PATH is a secret, the search would be a guess.
+    if path.is_some_and(|index| local.variables[index].content != LocalContent::Literal) {
         return Ok(());
     }
-    program::find(name, path.map(|index| OsStr::from_bytes(own.values[index].expose())))?;
-    Ok(())
+    executable::find(name, path.map(|index| OsStr::from_bytes(local.values[index].expose()))).map(drop)
 }
 
 /// The workload's own PATH.
-fn path_of<'a>(plan: &Plan, own: &'a Own, release: &'a Release) -> Option<&'a OsStr> {
+fn workload_path<'a>(
+    plan: &EnvironmentPlan,
+    local: &'a LocalVariables,
+    release: &'a VerifiedRelease,
+) -> Option<&'a OsStr> {
     let value = match plan.variable("PATH")?.origin {
-        Origin::Own(index) => own.values.get(index),
-        Origin::Released(entry) | Origin::Reference { entry, .. } => release.values.get(entry),
+        ValueOrigin::Local(index) => local.values.get(index),
+        ValueOrigin::Released(entry) | ValueOrigin::Reference { entry, .. } => release.values.get(entry),
     };
     value.map(|value| OsStr::from_bytes(value.expose()))
 }

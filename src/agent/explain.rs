@@ -1,5 +1,5 @@
-//! `explain`: what a boot would export and why, from the same decision that a boot takes. It spends no use of the ticket, starts
-//! nothing, and has no value to show.
+//! `explain`: what a boot would export and why, from the plan that a boot would make. It spends no use of the ticket, starts nothing,
+//! and has no value to show.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,48 +7,47 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
-use super::config::Settings;
-use super::failure::Failure;
-use super::layers::{Inputs, Origin, Plan, Variable};
+use super::config::AgentSettings;
+use super::environment_plan::{EnvironmentPlan, PlanInputs, PlannedVariable, ValueOrigin};
+use super::error::AgentError;
+use super::local_variables::{Layer, LocalVariables};
 use super::machine::RealFiles;
-use super::obstacle::{Obstacles, shown};
-use super::own::{Layer, Own};
-use super::{fetch, identity, layers};
-use crate::client::BootOptions;
+use super::plan_error::{PlanErrors, display_name};
+use super::{environment_plan, fetch, ticket_source};
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
 use crate::process::Exit;
 use crate::settings::Environment;
 use crate::wire::ExplainResponse;
 
-/// Asks, decides and prints.
+/// Asks the store, makes the plan and prints it.
 ///
 /// # Errors
-/// The first step that cannot be taken. What would stop a boot only after that is part of the explanation.
+/// The first step that fails. An error of the plan is part of what is printed.
 pub(crate) fn run(
-    (settings, own): (Settings, Own),
+    (settings, local): (AgentSettings, LocalVariables),
     environment: &Environment,
     json: bool,
-) -> Result<Exit, Failure> {
-    let found = identity::find(&settings, environment, &RealFiles)?;
-    let request = fetch::request(&settings, &layers::references(&settings.layers, &own.given)?);
-    let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
-    let explanation = fetch::explanation(&found.ticket, &request, &options)?;
-    let (plan, obstacles) = layers::decide(Inputs::of(&settings, &own, &explanation.receipt));
-    let told = Told { explanation: &explanation, plan: &plan, obstacles: &obstacles };
-    let text = if json { format!("{:#}\n", told.json()) } else { told.text() };
-    // Whoever stopped reading has what they wanted.
+) -> Result<Exit, AgentError> {
+    let located = ticket_source::locate(&settings, environment, &RealFiles)?;
+    let references = environment_plan::references(&settings.layers, &local.variables)?;
+    let request = fetch::build_request(&settings, &references);
+    let explanation = fetch::explain(&located.ticket, &request, &fetch::options(&settings))?;
+    let (plan, errors) = environment_plan::build(PlanInputs::new(&settings, &local, &explanation.receipt));
+    let report = ExplainReport { explanation: &explanation, plan: &plan, errors: &errors };
+    let text = if json { format!("{:#}\n", report.json()) } else { report.text() };
+    // A reader that closed the pipe has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
-    Ok(if obstacles.iter().next().is_none() { Exit::Success } else { Exit::Configuration })
+    Ok(if errors.is_empty() { Exit::Success } else { Exit::Configuration })
 }
 
-struct Told<'a> {
+struct ExplainReport<'a> {
     explanation: &'a ExplainResponse,
-    plan: &'a Plan,
-    obstacles: &'a Obstacles,
+    plan: &'a EnvironmentPlan,
+    errors: &'a PlanErrors,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ExplainReport<'a> {
     fn json(&self) -> Value {
         let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
             self.explanation;
@@ -62,19 +61,19 @@ impl<'a> Told<'a> {
             "variables": self.plan.variables.iter().map(|variable| self.variable(variable)).collect::<Vec<_>>(),
             "skipped": receipt.skipped.iter().map(skipped).collect::<Vec<_>>(),
             "missing_optional": self.plan.missing_optional.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
-            "obstacles": self.obstacles.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "obstacles": self.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 
-    fn variable(&self, variable: &Variable) -> Value {
+    fn variable(&self, variable: &PlannedVariable) -> Value {
         let entry = self.entry(variable);
         let secrets = entry.map_or(&[][..], |entry| &entry.shadows);
-        let of_secrets = secrets.iter().map(|secret| {
+        let secrets = secrets.iter().map(|secret| {
             json!({ "layer": secret.scope_kind, "name": secret.name, "id": secret.id, "version": secret.version })
         });
-        let of_layers = variable.shadows.iter().map(|layer| json!({ "layer": layer.as_str() }));
+        let layers = variable.shadows.iter().map(|layer| json!({ "layer": layer.as_str() }));
         json!({
-            "env": shown(&variable.name),
+            "env": display_name(&variable.name),
             "layer": variable.layer.as_str(),
             "name": entry.map(|entry| &entry.name),
             "id": entry.map(|entry| entry.id),
@@ -84,65 +83,69 @@ impl<'a> Told<'a> {
             "delivery": entry.map(|entry| entry.delivery),
             "by": entry.map(|entry| entry.by),
             "converted": entry.is_some_and(|entry| entry.name.as_str() != entry.env.as_str()),
-            "reference": matches!(variable.origin, Origin::Reference { .. }),
-            "shadows": of_secrets.chain(of_layers).collect::<Vec<_>>(),
+            "reference": matches!(variable.origin, ValueOrigin::Reference { .. }),
+            "shadows": secrets.chain(layers).collect::<Vec<_>>(),
         })
     }
 
     fn text(&self) -> String {
-        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
-            self.explanation;
-        let mut text =
-            format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
-        let ends = expires_at.as_ref().map(|at| format!("the ticket ends at {at}"));
-        let left = uses_left.map(|uses| format!("uses left: {uses}"));
-        for part in ends.into_iter().chain(left) {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "; {part}");
+        let mut text = self.heading();
+        // Inherited variables that touch nothing else are only counted: there are dozens, and they hide what the person asked about.
+        let is_listed = |v: &&PlannedVariable| {
+            v.layer != Layer::Environment || !v.shadows.is_empty() || self.entry(v).is_some()
+        };
+        let (listed, inherited): (Vec<&PlannedVariable>, Vec<&PlannedVariable>) =
+            self.plan.variables.iter().partition(is_listed);
+        let rows = listed.iter().map(|variable| self.row(variable)).collect::<Vec<_>>();
+        append_table(&mut text, ["VARIABLE", "FROM", "SECRET", "SHADOWS"], &rows);
+        if !inherited.is_empty() {
+            let plural = if inherited.len() == 1 { "" } else { "s" };
+            let _ = writeln!(text, "and {} unchanged variable{plural} of the environment", inherited.len());
         }
-        text.push('\n');
-        if *locked {
-            text.push_str("The store is locked: a boot would wait for it to be unlocked.\n");
-        }
-
-        // What is inherited and touches nothing else would drown the rest.
-        let telling =
-            |v: &&Variable| v.layer != Layer::Environment || !v.shadows.is_empty() || self.entry(v).is_some();
-        let (told, quiet): (Vec<&Variable>, Vec<&Variable>) = self.plan.variables.iter().partition(telling);
-        let rows = told.iter().map(|variable| self.row(variable)).collect::<Vec<_>>();
-        table(&mut text, ["VARIABLE", "FROM", "SECRET", "SHADOWS"], &rows);
-        if !quiet.is_empty() {
-            let _ = writeln!(text, "and {} of the environment as they are", counted(quiet.len(), "variable"));
-        }
-        if !receipt.skipped.is_empty() {
+        let skipped = &self.explanation.receipt.skipped;
+        if !skipped.is_empty() {
             text.push_str("\nNot exported:\n");
             let row = |s: &Skipped| {
-                [
-                    s.name.to_string(),
-                    s.env.to_string(),
-                    s.scope_kind.to_string(),
-                    s.reason.to_string().replace('_', " "),
-                ]
+                let reason = s.reason.to_string().replace('_', " ");
+                [s.name.to_string(), s.env.to_string(), s.scope_kind.to_string(), reason]
             };
-            let rows: Vec<_> = receipt.skipped.iter().map(row).collect();
-            table(&mut text, ["SECRET", "WOULD BE", "SCOPE", "REASON"], &rows);
+            let rows: Vec<_> = skipped.iter().map(row).collect();
+            append_table(&mut text, ["SECRET", "WOULD BE", "SCOPE", "REASON"], &rows);
         }
         for name in &self.plan.missing_optional {
             let _ = writeln!(text, "\nOptional and missing: {name}");
         }
-        if self.obstacles.iter().next().is_some() {
-            let _ = writeln!(text, "\nA boot would not start:\n{}", self.obstacles);
-            if let Some(hint) = self.obstacles.hint() {
+        if !self.errors.is_empty() {
+            let _ = writeln!(text, "\nA boot would not start:\n{}", self.errors);
+            if let Some(hint) = self.errors.hint() {
                 let _ = writeln!(text, "hint: {hint}");
             }
         }
         text
     }
 
-    fn row(&self, variable: &Variable) -> [String; 4] {
+    fn heading(&self) -> String {
+        let ExplainResponse { organization, member, receipt, locked, uses_left, expires_at } =
+            self.explanation;
+        let mut text =
+            format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
+        let expires = expires_at.as_ref().map(|at| format!("the ticket expires at {at}"));
+        let uses = uses_left.map(|uses| format!("uses left: {uses}"));
+        for part in expires.into_iter().chain(uses) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "; {part}");
+        }
+        text.push('\n');
+        if *locked {
+            text.push_str("The store is locked: a boot would wait until it is unlocked.\n");
+        }
+        text
+    }
+
+    fn row(&self, variable: &PlannedVariable) -> [String; 4] {
         let entry = self.entry(variable);
         let secret = entry.map_or_else(String::new, |entry| match variable.origin {
-            Origin::Reference { .. } => format!("dropsafe:{} ({})", entry.name, entry.scope),
+            ValueOrigin::Reference { .. } => format!("dropsafe:{} ({})", entry.name, entry.scope),
             _ => entry.name.to_string(),
         });
         let secrets = entry
@@ -151,16 +154,16 @@ impl<'a> Told<'a> {
             .map(|s| format!("{} {}", s.scope_kind, s.name));
         let layers = variable.shadows.iter().map(ToString::to_string);
         let shadows: Vec<String> = secrets.chain(layers).collect();
-        [shown(&variable.name), variable.layer.to_string(), secret, shadows.join(", ")]
+        [display_name(&variable.name), variable.layer.to_string(), secret, shadows.join(", ")]
     }
 
-    /// The secret that a variable is or refers to.
-    fn entry(&self, variable: &Variable) -> Option<&'a ReceiptEntry> {
+    /// The secret that a variable is, or refers to.
+    fn entry(&self, variable: &PlannedVariable) -> Option<&'a ReceiptEntry> {
         match variable.origin {
-            Origin::Released(entry) | Origin::Reference { entry, .. } => {
+            ValueOrigin::Released(entry) | ValueOrigin::Reference { entry, .. } => {
                 self.explanation.receipt.entries.get(entry)
             }
-            Origin::Own(_) => None,
+            ValueOrigin::Local(_) => None,
         }
     }
 }
@@ -176,12 +179,7 @@ fn skipped(skipped: &Skipped) -> Value {
     })
 }
 
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-/// Columns as wide as their widest cell, the last one open.
-fn table(text: &mut String, head: [&str; 4], rows: &[[String; 4]]) {
+fn append_table(text: &mut String, head: [&str; 4], rows: &[[String; 4]]) {
     let mut widths = head.map(str::len);
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -189,6 +187,7 @@ fn table(text: &mut String, head: [&str; 4], rows: &[[String; 4]]) {
         }
     }
     let mut line = |cells: [&str; 4]| {
+        // The last column is not padded: its cells may be long, and trailing spaces end up in what people paste.
         let [a, b, c, _] = widths;
         let row = format!("{:a$}  {:b$}  {:c$}  {}", cells[0], cells[1], cells[2], cells[3]);
         text.push_str(row.trim_end());

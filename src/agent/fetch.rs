@@ -1,5 +1,7 @@
-//! Asks the store, within one deadline, and tells an outage from a refusal: an outage is met as the configuration says, a refusal
-//! ends the boot at once, and a denial by the store itself destroys the cache. Values come out of here whole or not at all.
+//! Fetches the release from the store within one deadline.
+//!
+//! It tells outages from refusals. The configuration decides what happens in an outage. A refusal ends the boot at once, and a denial
+//! by the store itself destroys the cache. Values leave this file completely or not at all.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,12 +9,12 @@ use std::io;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
-use super::cache::{Cache, CacheError};
-use super::config::{OnOutage, Settings};
+use super::config::{AgentSettings, OnOutage};
 use super::machine::RealFiles;
-use super::release::{Incomplete, Release, Source};
-use super::wanted::Wanted;
-use super::{machine, release};
+use super::release_cache::{CacheError, ReleaseCache};
+use super::requested_name::RequestedName;
+use super::verified_release::{IncompleteRelease, ReleaseSource, VerifiedRelease};
+use super::{machine, verified_release};
 use crate::client;
 use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
 use crate::crypto::random::Kernel;
@@ -22,28 +24,22 @@ use crate::domain::time::Timestamp;
 use crate::process::Exit;
 use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
 
-/// Why there is nothing to start with.
+/// Why there is no release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The store was out of reach, or not able, until the deadline.
+    /// The store could not be reached, or was not ready, until the deadline.
     #[error("{0}")]
     Outage(BootCallError),
-    /// The same, and the cache is of no help.
+    /// The same, and the cache cannot be used.
     #[error("{outage}; and {cache}")]
-    NoCache {
-        /// What the store said or did not say.
-        outage: BootCallError,
-        /// What is wrong with the cache.
-        cache: CacheError,
-    },
-    /// The store, or what stands at its address, said no.
+    NoCache { outage: BootCallError, cache: CacheError },
+    /// The store, or something else at its address, refused.
     #[error("{0}")]
     Refused(CallRefusal),
-    /// The answer is not whole.
     #[error(transparent)]
-    Incomplete(#[from] Incomplete),
-    /// This machine has no room for a connection.
-    #[error("no connection can be prepared: {0}")]
+    Incomplete(#[from] IncompleteRelease),
+    /// The kernel is out of descriptors or memory.
+    #[error("cannot prepare a connection: {0}")]
     Runtime(io::ErrorKind),
 }
 
@@ -53,14 +49,13 @@ impl FetchError {
         match self {
             Self::Outage(error) | Self::NoCache { outage: error, .. } => error.hint(),
             Self::Refused(refused) => refused.hint(),
-            Self::Incomplete(_) => {
-                Some("nothing was started; try again, and check what stands between here and the store")
-            }
+            Self::Incomplete(_) => Some(
+                "nothing was started; try again, and check the proxies between this machine and the store",
+            ),
             Self::Runtime(_) => None,
         }
     }
 
-    /// The status that says so.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Outage(_) | Self::NoCache { .. } => Exit::Unreachable,
@@ -75,75 +70,82 @@ impl FetchError {
     }
 }
 
-/// A boot that the store has recorded and that waits for its report.
-pub(crate) struct Pending {
+/// The connection on which the store waits for the report of a boot.
+pub(crate) struct PendingReport {
     runtime: Runtime,
     session: BootSession,
 }
 
-impl Pending {
-    /// Tells the store that the workload starts, without waiting for its answer; nothing can fail here. Consumes the runtime,
-    /// so that nothing of it is left when the workload starts.
-    pub(crate) fn report(self, report: &ReportBootRequest) {
+impl PendingReport {
+    /// Reports to the store that the workload starts, without waiting for the answer. It cannot fail.
+    pub(crate) fn send(self, report: &ReportBootRequest) {
+        // By value, so that the runtime and its descriptors are gone before the workload starts.
         self.runtime.block_on(self.session.report_nowait(report));
     }
 }
 
-/// What to ask the store for, and as which machine.
-pub(crate) fn request(settings: &Settings, references: &BTreeSet<SecretName>) -> BootRequest {
-    let identity = machine::identity(&RealFiles, settings.machine.clone());
+/// How to reach the store.
+pub(crate) fn options(settings: &AgentSettings) -> BootOptions {
+    BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() }
+}
+
+/// The names to request, and what this machine says about itself.
+pub(crate) fn build_request(settings: &AgentSettings, references: &BTreeSet<SecretName>) -> BootRequest {
+    let facts = machine::read_facts(&RealFiles, settings.machine.clone());
+    // Required and optional names too: to name a secret is to ask for it, so it need not be auto-installed.
     let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
         .into_iter()
         .flatten()
-        .flat_map(Wanted::both)
+        .flat_map(RequestedName::names)
         .map(str::to_owned)
         .collect();
+    // In one order, since the cache is bound to the request.
     include.sort();
     include.dedup();
     BootRequest {
         include,
-        exclude: settings.exclude.iter().flat_map(Wanted::both).map(str::to_owned).collect(),
+        exclude: settings.exclude.iter().flat_map(RequestedName::names).map(str::to_owned).collect(),
         references: references.iter().map(|name| name.as_str().to_owned()).collect(),
         plugins: settings
             .plugins
             .as_ref()
             .map(|plugins| plugins.iter().map(PluginName::as_str).map(str::to_owned).collect()),
-        machine: identity.machine,
-        kernel_boot: identity.kernel_boot,
-        host: identity.host,
+        machine: facts.machine,
+        kernel_boot: facts.kernel_boot,
+        host: facts.host,
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
     }
 }
 
-/// Asks for a release, and falls back as the configuration says. `now` is this machine's time.
-///
-/// # Errors
-/// There is nothing to start with.
+/// Fetches a release, or falls back as the configuration says. `now` is this machine's time.
 pub(crate) fn release(
     ticket: &BootTicket,
     request: &BootRequest,
-    settings: &Settings,
+    settings: &AgentSettings,
     now: impl Fn() -> Timestamp,
-) -> Result<(Release, Option<Pending>), FetchError> {
-    let cache = || Cache::of(&settings.cache_dir, ticket, request);
+) -> Result<(VerifiedRelease, Option<PendingReport>), FetchError> {
+    // Not opened unless it is needed: deriving its key costs hashing, and most machines have no cache.
+    let cache = || ReleaseCache::new(&settings.cache_dir, ticket, request);
     let runtime = runtime()?;
-    let options = BootOptions { deadline: settings.deadline, authorities: settings.authorities.clone() };
+    let options = options(settings);
     let answer =
         runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
     match answer {
         Ok((response, session)) => {
-            release::agrees(&response)?;
+            // Before it is cached: an answer that was cut must not replace a complete one.
+            verified_release::verify_digest(&response)?;
             if settings.on_outage == OnOutage::Cache {
-                keep(&cache(), &response, now());
+                save_to_cache(&cache(), &response, now());
             }
-            let release = Release::take(response, Source::Store)?;
-            Ok((release, Some(Pending { runtime, session })))
+            let release = VerifiedRelease::verify(response, ReleaseSource::Store)?;
+            Ok((release, Some(PendingReport { runtime, session })))
         }
         Err(BootCallError::Refused(refused)) => {
+            // A revoked ticket must not live on in the cache, even where the configuration has turned the cache off since.
             if refused.is_denial()
                 && let Err(error) = cache().destroy()
             {
-                warn!("the cache could not be destroyed after a denial: {error}");
+                warn!("cannot destroy the cache after a denial: {error}");
             }
             Err(FetchError::Refused(refused))
         }
@@ -151,11 +153,8 @@ pub(crate) fn release(
     }
 }
 
-/// Asks what a boot would be given. Spends nothing and keeps nothing.
-///
-/// # Errors
-/// The store does not answer, or says no.
-pub(crate) fn explanation(
+/// Asks what a boot would release. Spends nothing and caches nothing.
+pub(crate) fn explain(
     ticket: &BootTicket,
     request: &BootRequest,
     options: &BootOptions,
@@ -168,43 +167,42 @@ pub(crate) fn explanation(
     })
 }
 
-/// Tries each of the ticket's addresses once, without its credential.
-///
-/// # Errors
-/// This machine has no room for a connection.
+/// Connects to each of the ticket's addresses once, without sending the ticket.
 pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
     Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
 }
 
 fn runtime() -> Result<Runtime, FetchError> {
+    // On this thread alone: execve(2) with other threads running would leave their work half-done.
     let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     built.map_err(|error| FetchError::Runtime(error.kind()))
 }
 
 fn fall_back(
     outage: BootCallError,
-    cache: impl Fn() -> Cache,
-    settings: &Settings,
+    cache: impl Fn() -> ReleaseCache,
+    settings: &AgentSettings,
     now: Timestamp,
-) -> Result<Release, FetchError> {
+) -> Result<VerifiedRelease, FetchError> {
     match settings.on_outage {
         OnOutage::Fail => Err(FetchError::Outage(outage)),
         OnOutage::StartWithout => {
-            warn!("{outage}; starting without what the store has, as configured");
-            Ok(Release::nothing())
+            warn!("{outage}; starting without the store's secrets, as configured");
+            Ok(VerifiedRelease::empty())
         }
         OnOutage::Cache => match cache().load(now, settings.cache_max_age) {
-            Ok(saved) => {
-                warn!("{outage}; starting with the release of {}, as configured", saved.at);
-                Ok(Release::take(saved.response, Source::Cache(saved.at))?)
+            Ok(cached) => {
+                warn!("{outage}; starting with the release of {}, as configured", cached.at);
+                Ok(VerifiedRelease::verify(cached.response, ReleaseSource::Cache(cached.at))?)
             }
             Err(cache) => Err(FetchError::NoCache { outage, cache }),
         },
     }
 }
 
-/// The cache is a help for another day: that it cannot be written is told and stops nothing.
-fn keep(cache: &Cache, response: &BootResponse, now: Timestamp) {
+/// Saves the release for an outage. A failure is a warning and stops nothing.
+fn save_to_cache(cache: &ReleaseCache, response: &BootResponse, now: Timestamp) {
+    // The cache is the only memory that a machine has of the store, so it is where a rollback can be noticed.
     if let Ok(last) = cache.open()
         && last.response.receipt.revision > response.receipt.revision
     {
@@ -215,7 +213,7 @@ fn keep(cache: &Cache, response: &BootResponse, now: Timestamp) {
         );
     }
     match cache.save(response, now, &mut Kernel) {
-        Ok(()) => info!("the release is kept for an outage"),
-        Err(error) => warn!("the release is not kept for an outage: {error}"),
+        Ok(()) => info!("the release is cached for an outage"),
+        Err(error) => warn!("the release is not cached for an outage: {error}"),
     }
 }

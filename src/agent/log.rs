@@ -1,7 +1,9 @@
-//! Messages on standard error, as lines for people or as JSON. Only this program's own events are taken, at whatever level: what
-//! libraries would tell of a connection may be its bytes. No event of ours holds a value, for no value can be formatted.
+//! Messages on standard error, as lines for people or as JSON.
 //!
-//! Not tracing-subscriber: its registry of spans is a tenth of what a boot may cost, and there are no spans here.
+//! Only this program's own events are written, at any level: a library's events about a connection may contain its bytes. No event
+//! of ours holds a value, since the type of values cannot be formatted.
+//!
+//! This is not tracing-subscriber: its registry of spans takes a tenth of the time that a boot may take, and there are no spans here.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,26 +14,43 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::config::{Log, LogFormat};
-use super::failure::Failure;
 use super::machine;
+use crate::process::Exit;
 
-/// What every line for people begins with.
+/// Starts every line for people.
 const NAME: &str = "dropsafe-agent";
 
-/// From now on, events of this program go to standard error. Only the first call counts.
-pub(crate) fn start(log: Log) {
-    // Another one is there when the store's own program set it: that one decides then.
-    let _ = tracing::subscriber::set_global_default(Lines(log));
+/// The form of messages on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
-/// Tells why the agent ends: a line for each thing that is wrong, then what to do about it.
-pub(crate) fn tell(failure: &Failure, format: LogFormat) {
-    let message = failure.to_string();
+/// Which messages are written, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) format: LogFormat,
+    /// The least severe level that is written.
+    pub(crate) level: LevelFilter,
+}
+
+/// Sends this program's events to standard error from now on. Only the first call has an effect.
+pub(crate) fn start(settings: LogSettings) {
+    // `dropsafe` called as `dropsafe-agent` may have a subscriber of its own, which then decides.
+    let _ = tracing::subscriber::set_global_default(StderrSubscriber(settings));
+}
+
+/// Writes why the agent ends: a line for each thing that is wrong, then what to do about it.
+pub(crate) fn report_error(error: &dyn fmt::Display, hint: Option<&str>, exit: Exit, format: LogFormat) {
+    let message = error.to_string();
     let text = match format {
         LogFormat::Text => {
+            // Each line starts with the program's name, so that a collector that splits lines keeps it.
             let mut text: String = message.lines().map(|line| format!("{NAME}: {line}\n")).collect();
-            if let Some(hint) = failure.hint() {
+            if let Some(hint) = hint {
                 // Writing to a string cannot fail.
                 let _ = writeln!(text, "hint: {hint}");
             }
@@ -40,32 +59,32 @@ pub(crate) fn tell(failure: &Failure, format: LogFormat) {
         LogFormat::Json => {
             let mut line = json_line(Level::ERROR);
             line.insert("message".to_owned(), message.into());
-            line.insert("hint".to_owned(), failure.hint().into());
-            line.insert("exit".to_owned(), (failure.exit().code()).into());
+            line.insert("hint".to_owned(), hint.into());
+            line.insert("exit".to_owned(), exit.code().into());
             format!("{}\n", Value::Object(line))
         }
     };
     write(&text);
 }
 
-/// A line for people before anything is configured, or after everything has ended.
-pub(crate) fn note(message: &dyn fmt::Display) {
+/// Writes a line for people before the configuration is read, or after everything else has ended.
+pub(crate) fn print_line(message: &dyn fmt::Display) {
     write(&format!("{NAME}: {message}\n"));
 }
 
-struct Lines(Log);
+struct StderrSubscriber(LogSettings);
 
-impl Lines {
-    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+impl StderrSubscriber {
+    fn is_wanted(&self, metadata: &Metadata<'_>) -> bool {
         let target = metadata.target();
         let ours = target == "dropsafe" || target.starts_with("dropsafe::");
         ours && metadata.is_event() && *metadata.level() <= self.0.level
     }
 }
 
-impl Subscriber for Lines {
+impl Subscriber for StderrSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.takes(metadata)
+        self.is_wanted(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -76,19 +95,19 @@ impl Subscriber for Lines {
         let level = *event.metadata().level();
         match self.0.format {
             LogFormat::Text => {
-                let mut text = Text { message: String::new(), fields: String::new() };
+                let mut text = TextFields { message: String::new(), fields: String::new() };
                 event.record(&mut text);
-                write(&format!("{NAME}: {}: {}{}\n", word(level), text.message, text.fields));
+                write(&format!("{NAME}: {}: {}{}\n", level_name(level), text.message, text.fields));
             }
             LogFormat::Json => {
-                let mut fields = Fields(json_line(level));
+                let mut fields = JsonFields(json_line(level));
                 event.record(&mut fields);
                 write(&format!("{}\n", Value::Object(fields.0)));
             }
         }
     }
 
-    // Spans are never enabled, so nothing below is asked for.
+    // `enabled` refuses every span, so that tracing never calls the methods below. The trait requires them.
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
     }
@@ -98,15 +117,15 @@ impl Subscriber for Lines {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// `what happened key=value`
-struct Text {
+/// `message key=value key=value`
+struct TextFields {
     message: String,
     fields: String,
 }
 
-impl Visit for Text {
+impl Visit for TextFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string cannot fail.
+        // tracing names the text of an event `message`. Writing to a string cannot fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
@@ -114,12 +133,13 @@ impl Visit for Text {
     }
 }
 
-struct Fields(Map<String, Value>);
+struct JsonFields(Map<String, Value>);
 
-impl Visit for Fields {
+impl Visit for JsonFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.0.insert(field.name().to_owned(), format!("{value:?}").into());
     }
+    // As a number: the default implementation would make it a string.
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.0.insert(field.name().to_owned(), value.into());
     }
@@ -130,7 +150,7 @@ fn json_line(level: Level) -> Map<String, Value> {
     line.as_object().cloned().unwrap_or_default()
 }
 
-fn word(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",
         Level::WARN => "warning",
@@ -140,7 +160,8 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// In one piece, so that lines of several programs do not mix. Nobody is left to tell when standard error is gone.
 fn write(text: &str) {
+    // One write(2) for the whole line, so that lines of several processes do not mix. Standard error may be closed, and then
+    // there is nowhere to report that.
     let _ = io::stderr().write_all(text.as_bytes());
 }

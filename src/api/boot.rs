@@ -22,7 +22,7 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::crypto::memory::WipedBuffer;
 use crate::domain::name::SecretName;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 use crate::store;
 use crate::store::{BootAsk, Caller};
 use crate::wire::{
@@ -125,7 +125,7 @@ async fn explain(
 
 fn parse_request(body: BootRequest) -> Result<BootAsk, ApiError> {
     let mut errors = FieldErrors::default();
-    let request = Request {
+    let request = ResolveRequest {
         plugins: body.plugins.map(|plugins| parse_list(&mut errors, "plugins", &plugins)),
         include: parse_names(&mut errors, "include", &body.include),
         exclude: parse_names(&mut errors, "exclude", &body.exclude),

@@ -114,7 +114,7 @@ async fn report(
     }
 }
 
-pub(crate) fn boot_view(boot: store::Boot) -> BootView {
+pub(crate) fn boot_view(boot: store::BootDetails) -> BootView {
     let holder = |held| store::Holder {
         boot: boot.id,
         member: boot.member.clone(),

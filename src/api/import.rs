@@ -11,7 +11,7 @@ use super::body::{JsonBody, LARGE_BODY};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
-use crate::domain::import::Fate;
+use crate::domain::import::ImportOutcome;
 use crate::store;
 use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
 
@@ -57,7 +57,7 @@ async fn import(
 
 fn not_stored(lines: &[store::ImportLine]) -> ApiError {
     let mut errors = FieldErrors::default();
-    for line in lines.iter().filter(|line| line.fate == Fate::Refused) {
+    for line in lines.iter().filter(|line| line.fate == ImportOutcome::Refused) {
         let why = line.why.clone().unwrap_or_default();
         errors.add_as(Code::Unprocessable, &format!("env line {}", line.line), why);
     }

@@ -108,7 +108,7 @@ impl Api {
     pub fn router(&self) -> Router {
         let router = match self.0.boots_only.load(Relaxed) {
             true => boot_routes().0,
-            false => all_routes().0.merge(console::routes(self)),
+            false => all_routes().0.merge(console::routes()),
         };
         router
             .method_not_allowed_fallback(wrong_method)

@@ -1,4 +1,4 @@
-//! The boot agent.
+//! The boot agent as a program of its own: [`dropsafe::agent`], built without the store.
 #![expect(clippy::disallowed_methods, reason = "the environment enters the program here")]
 
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! What can be typed: the commands of `dropsafe`, in the order in which `--help` lists them.
+//! The command line's grammar: the commands of `dropsafe`, in the order in which `--help` lists them. This file imports every
+//! command, so no command may import it.
 
 use clap::{Parser, Subcommand};
 
@@ -8,7 +9,7 @@ use super::{
     show, stats, status, ticket, token,
 };
 
-/// A write-only secret store: deposit secrets, and let workloads boot with them
+/// Store secrets write-only, and boot workloads with them
 #[derive(Debug, Parser)]
 #[command(
     name = "dropsafe",
@@ -25,7 +26,6 @@ pub(crate) struct RootArgs {
     pub(crate) command: RootCommand,
 }
 
-/// Everything that `dropsafe` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootCommand {
     Dev(dev::DevArgs),
@@ -75,12 +75,60 @@ fn after_help() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::CommandFactory;
 
     use super::*;
+    use crate::cli::usage::{ParseFailure, classify};
+    use crate::process::Exit;
 
     #[test]
     fn the_definitions_hold_together() {
         RootArgs::command().debug_assert();
+    }
+
+    fn error_text(words: &[&str]) -> String {
+        let typed: Vec<OsString> = ["dropsafe"].iter().chain(words).map(OsString::from).collect();
+        let error = RootArgs::try_parse_from(&typed).expect_err("it was parsed");
+        match classify(&error, &typed, RootArgs::command) {
+            ParseFailure::Help(_) => panic!("that is help"),
+            ParseFailure::Usage(error) => {
+                assert_eq!(error.exit, Exit::Usage);
+                format!("{}\n{}", error.message, error.hint.unwrap_or_default())
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_typed_is_not_repeated() {
+        const CANARY: &str = "CaNary4Value";
+        let dashed = format!("--{CANARY}");
+        let given = format!("--file-x={CANARY}");
+        for words in [
+            &["set", "name", CANARY][..],
+            &["set", "name", "--shared", CANARY],
+            &["set", "name", &dashed],
+            &["set", "name", &given],
+            &["set", "name", "--plain=CaNary4Value"],
+            &[CANARY],
+            &["ticket", CANARY],
+            &["ticket", "new", "--ttl", CANARY],
+            &["ticket", "new", "--uses", CANARY],
+            &["ticket", "new", "--uses", "99999999999999"],
+            &["member", "add", "x", "--role", CANARY],
+            &["completions", CANARY],
+            &["org", "set", "--hints", CANARY],
+            &["dev", "--listen", CANARY],
+        ] {
+            let text = error_text(words);
+            assert!(!text.contains(CANARY) && !text.contains("99999"), "{words:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_value_among_the_arguments_of_set_gets_its_own_hint() {
+        assert!(error_text(&["set", "name", "x"]).contains("standard input"));
+        assert!(!error_text(&["show", "name", "x"]).contains("standard input"));
     }
 }

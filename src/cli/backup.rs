@@ -1,25 +1,27 @@
-//! `dropsafe backup`: the byte store, encrypted as it is, into one file.
+//! `dropsafe backup`: the records of the byte store, encrypted as they are, in one file.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::connect;
+use super::context::CliContext;
 use super::error::CommandResult;
 use super::files::AtomicFile;
 use super::progress::ProgressIndicator;
-use super::{CliContext, connect};
 use crate::process::Exit;
 
-/// Copy the store's records into FILE, encrypted as they are (operator)
+/// Back up the store to FILE (operator)
 ///
-/// The record key is not in it: keep a copy of DIR/record.key apart. Without that
-/// key, and without what unlocks a key slot, a backup opens for nobody. FILE
-/// appears when it is complete; an existing one stays.
+/// The records stay encrypted. The backup does not contain the record key: keep a
+/// copy of DIR/record.key separately. Without that key and without a passphrase or
+/// key file of a key slot, nobody can read the backup. FILE is written or replaced
+/// only once the backup is complete.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BackupArgs {
-    /// The new file
+    /// File to write
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON
@@ -28,29 +30,32 @@ pub(crate) struct BackupArgs {
 }
 
 impl BackupArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let mut pending = AtomicFile::create(&self.file)?;
+        let mut client = connect::open_client(context)?;
+        // Before the call: a path that cannot be written must not cost the store a whole backup.
+        let mut file = AtomicFile::create(&self.file)?;
         let bar = ProgressIndicator::bytes("backing up");
         let mut written: u64 = 0;
         let mut sink = |piece: &[u8]| {
             written += piece.len() as u64;
             bar.advance(piece.len() as u64);
-            pending.write_all(piece)
+            file.write_all(piece)
         };
-        let streamed = client.backup(&mut sink).await;
+        let result = client.backup(&mut sink).await;
+        // The bar would be drawn over the message of a failure.
         drop(bar);
-        streamed?;
-        pending.finish()?;
-        if self.json {
-            let file = self.file.to_string_lossy();
-            context.output.json(&serde_json::json!({ "file": file, "bytes": written }))?;
-        } else {
-            context.output.line(format!("{}: {written} bytes", self.file.display()))?;
-            context
-                .output
-                .note("the record key is not in it: keep a copy of the data folder's record.key apart");
+        result?;
+        file.finish()?;
+        let path = self.file.to_string_lossy();
+        context.output.json_or_line(
+            self.json,
+            &serde_json::json!({ "file": path, "bytes": written }),
+            || format!("{}: {written} bytes", self.file.display()),
+        )?;
+        if !self.json {
+            context.output.note(
+                "the backup does not contain the record key: keep a copy of record.key from the data folder separately",
+            );
         }
         Ok(Exit::Success)
     }

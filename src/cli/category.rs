@@ -1,43 +1,38 @@
-//! `dropsafe category`: what secrets are shown under.
+//! `dropsafe category`: the headings that secrets are grouped under.
 
 use clap::{Args, Subcommand};
 
+use super::connect;
+use super::context::CliContext;
 use super::error::CommandResult;
+use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{CategoryView, DeclareCategoryRequest};
 
-/// List, declare and remove the categories that secrets are shown under
+/// Manage the categories that secrets are grouped under
 #[derive(Debug, Subcommand)]
 pub(crate) enum CategoryCommand {
-    List(CategoryListArgs),
+    /// List the categories and how many secrets are in each
+    List(JsonArgs),
     Set(CategorySetArgs),
     Remove(CategoryRemoveArgs),
 }
 
-/// List the categories, with how many secrets are in each
-#[derive(Debug, Args)]
-pub(crate) struct CategoryListArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Declare a category, or change how one is shown (administrator)
+/// Create a category or change how it is displayed (administrator)
 #[derive(Debug, Args)]
 pub(crate) struct CategorySetArgs {
-    /// The word that secrets carry: a-z, 0-9, _ and -
+    /// Word by which secrets refer to the category: a-z, 0-9, _ and -
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// What people call it
+    /// Title to display
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: String,
-    /// Its colour: indigo, green, blue, amber, gray, red, orange, lime, teal, cyan, violet or pink
+    /// Colour: indigo, green, blue, amber, gray, red, orange, lime, teal, cyan, violet or pink
     #[arg(long, value_name = "COLOUR", default_value = "gray")]
     pub(crate) colour: String,
-    /// What belongs there, on one line
+    /// What belongs in it, on one line
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) description: String,
     /// Print JSON
@@ -45,43 +40,42 @@ pub(crate) struct CategorySetArgs {
     pub(crate) json: bool,
 }
 
-/// Remove a category; its secrets keep the word (administrator)
+/// Remove a category (administrator)
 ///
-/// One of the five that every organization has cannot go: it is shown as it was at first.
+/// Secrets in it keep its name. A built-in category cannot be removed: it gets
+/// back its original title, colour and description.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct CategoryRemoveArgs {
-    /// The category
+    /// Category to remove
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
 
 impl CategoryCommand {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
+        let mut client = connect::open_client(context)?;
         match self {
-            Self::List(list) => {
+            Self::List(JsonArgs { json }) => {
                 let headings = ["NAME", "TITLE", "COLOUR", "SECRETS", "DESCRIPTION"];
-                let shown = PagedList { json: list.json, limit: None, headings, row, empty: "no categories" };
-                paged_list::print(context, &mut client, Client::categories(), shown).await
+                // An organization has a few dozen at most, so there is no --limit.
+                return PagedList { json, limit: None, headings, row, empty: "no categories" }
+                    .print(context, &mut client, Client::categories())
+                    .await;
             }
-            Self::Set(set) => {
-                let CategorySetArgs { name, title, colour, description, json } = set;
+            Self::Set(CategorySetArgs { name, title, colour, description, json }) => {
                 let declaration = DeclareCategoryRequest { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
-                if json {
-                    context.output.json(&category)?;
-                } else {
-                    context.output.line(format!("{} is declared: {}", category.name, category.title))?;
-                }
-                Ok(Exit::Success)
+                context.output.json_or_line(json, &category, || {
+                    format!("{} is declared: {}", category.name, category.title)
+                })?;
             }
-            Self::Remove(remove) => {
-                client.remove_category(&remove.name).await?;
-                context.output.line(format!("removed {}", remove.name))?;
-                Ok(Exit::Success)
+            Self::Remove(CategoryRemoveArgs { name }) => {
+                client.remove_category(&name).await?;
+                context.output.line(format!("removed {name}"))?;
             }
         }
+        Ok(Exit::Success)
     }
 }
 

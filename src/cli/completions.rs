@@ -1,29 +1,27 @@
-//! `dropsafe completions`: scripts for shells, from the definitions that the programs parse with.
+//! `dropsafe completions`: completion scripts, from the definitions that the programs parse with.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use super::CliContext;
-use super::arguments::RootArgs;
+use super::context::CliContext;
 use super::error::CommandResult;
 use crate::process::Exit;
 
-/// Print a completion script for a shell
+/// Print a shell completion script
 ///
 /// For example, for bash: dropsafe completions bash >
 /// /etc/bash_completion.d/dropsafe
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell to complete in
     #[arg(value_name = "SHELL")]
     pub(crate) shell: Shell,
-    /// The program that it completes
+    /// Program to complete
     #[arg(long, value_name = "PROGRAM", default_value = "dropsafe")]
     pub(crate) program: Program,
 }
 
-/// The two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Program {
     /// The store and its command line
@@ -33,9 +31,10 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    pub(crate) fn command(self) -> clap::Command {
+    /// The program's definitions. Those of `dropsafe` come from the caller, because they import this file.
+    pub(crate) fn command(self, dropsafe: fn() -> clap::Command) -> clap::Command {
         match self {
-            Self::Dropsafe => RootArgs::command(),
+            Self::Dropsafe => dropsafe(),
             Self::DropsafeAgent => crate::agent::command(),
         }
     }
@@ -49,9 +48,15 @@ impl Program {
 }
 
 impl CompletionsArgs {
-    pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
+    pub(crate) fn run(self, context: &mut CliContext, dropsafe: fn() -> clap::Command) -> CommandResult {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut self.program.command(), self.program.name(), &mut script);
+        // Into memory first: the generator panics if it cannot write, for example into a closed pipe.
+        clap_complete::generate(
+            self.shell,
+            &mut self.program.command(dropsafe),
+            self.program.name(),
+            &mut script,
+        );
         context.output.bytes(&script)?;
         Ok(Exit::Success)
     }

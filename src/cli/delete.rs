@@ -1,27 +1,29 @@
-//! `dropsafe delete`: future boots no longer get it; who still has it is told.
+//! `dropsafe delete`: future boots no longer receive the secret; the boots that still hold it are listed.
 
 use clap::Args;
 
-use super::error::{CliError, CommandResult};
-use super::list::scope;
+use super::connect;
+use super::context::CliContext;
+use super::error::CommandResult;
+use super::list::format_scope;
 use super::selector::{SelectorArgs, find};
 use super::table::TextTable;
-use super::{CliContext, connect};
 use crate::process::Exit;
+use crate::wire::HolderView;
 
 /// Delete a secret
 ///
-/// Boots from now on do not get it. What already runs keeps it: those boots are
-/// listed. Asks first, on a terminal.
+/// Future boots do not receive it. Running workloads keep it; their boots are
+/// listed. On a terminal, asks for confirmation first.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
-    pub(crate) which: SelectorArgs,
-    /// Do not ask
+    pub(crate) selector: SelectorArgs,
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Delete this version only, and fail when there is another
+    /// Fail if the current version is not VERSION
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<String>,
     /// Print JSON
@@ -30,15 +32,12 @@ pub(crate) struct DeleteArgs {
 }
 
 impl DeleteArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
-        let what = format!("{}, exported as {}, {}", secret.name, secret.env, scope(&secret));
-        if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&format!("Delete {what}?"))? {
-            return Err(CliError::refused("nothing is deleted"));
-        }
-        // What was looked at is what goes: a value that came in between stays.
+        let mut client = connect::open_client(context)?;
+        let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
+        let what = format!("{}, exported as {}, {}", secret.name, secret.env, format_scope(&secret));
+        context.confirm(self.yes, &format!("Delete {what}?"), "nothing is deleted")?;
+        // Always a precondition: a value that somebody stored while the question was open must survive.
         let version = self.if_version.as_deref().unwrap_or(&secret.version);
         let deleted = client.delete_secret(&secret.id, Some(version)).await?;
         if self.json {
@@ -47,14 +46,14 @@ impl DeleteArgs {
         }
         context.output.line(format!("deleted {what}"))?;
         match deleted.held_by.len() {
-            0 => context.output.line("no boot that is still running is known to hold it")?,
+            0 => context.output.line("no active boot holds it")?,
             count => {
-                context.output.line(format!("boots that still hold it, until they end: {count}"))?;
-                let mut table = TextTable::new(["BOOT", "MEMBER", "HOST", "BOOTED", "VERSION"]);
-                let row = |holder: crate::wire::HolderView| {
+                context.output.line(format!("active boots that still hold it: {count}"))?;
+                let row = |holder: HolderView| {
                     [holder.boot, holder.member, holder.host.unwrap_or_default(), holder.at, holder.version]
                 };
-                table.rows(&mut context.output, &deleted.held_by.into_iter().map(row).collect::<Vec<_>>())?;
+                TextTable::new(["BOOT", "MEMBER", "HOST", "BOOTED", "VERSION"])
+                    .rows(&mut context.output, deleted.held_by.into_iter().map(row))?;
             }
         }
         Ok(Exit::Success)

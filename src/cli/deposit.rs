@@ -1,9 +1,10 @@
-//! Storing one value: the secret that has the name already gets a new version, otherwise a new one is made. What `set`,
-//! `import` and `dev` share.
+//! Storing one value: a secret that already has the name gets a new version, otherwise a new secret is created. `set`, `import`
+//! and `dev` share this.
 
+use super::context::CliContext;
 use super::error::CliError;
 use super::pinned_keys::StoreAddress;
-use super::{CliContext, pinned_keys, selector};
+use super::{output, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
 use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
@@ -12,7 +13,7 @@ use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
 use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest};
 
-/// What is to be stored, its value apart. What is absent keeps its value when a secret is replaced.
+/// Everything about a deposit but its value. When a secret is replaced, what is `None` keeps its current setting.
 #[derive(Clone, Debug)]
 pub(crate) struct DepositSpec {
     pub(crate) name: SecretName,
@@ -27,8 +28,8 @@ pub(crate) struct DepositSpec {
 }
 
 impl DepositSpec {
-    /// Nothing but a name.
-    pub(crate) fn of(name: SecretName, scope: ScopeKind) -> Self {
+    /// A deposit without any attributes.
+    pub(crate) fn new(name: SecretName, scope: ScopeKind) -> Self {
         Self {
             name,
             env: None,
@@ -42,27 +43,26 @@ impl DepositSpec {
         }
     }
 
-    /// The name it will be exported as, when nothing of that name is there yet.
-    pub(crate) fn exported(&self) -> EnvName {
+    /// The name that a new secret will be exported as.
+    pub(crate) fn exported_name(&self) -> EnvName {
         self.env.clone().unwrap_or_else(|| self.name.export())
     }
 
-    /// Whether an administrator's word is missing for the exported name.
-    pub(crate) fn check_refusal(&self) -> Result<(), CliError> {
-        let env = self.exported();
+    /// Fails if the exported name is a refused one and that is not allowed. The store checks it again.
+    pub(crate) fn check_refused_name(&self) -> Result<(), CliError> {
+        let env = self.exported_name();
         match refused(&env) {
-            Some(refusal) if !self.allow_refused => {
-                Err(CliError::refused(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
-                    .hint(
-                        "choose another name with --as; an administrator who means it adds --allow-refused",
-                    ))
-            }
+            Some(refusal) if !self.allow_refused => Err(CliError::failed(format_args!(
+                "{env} is refused: {} ({})",
+                refusal.why, refusal.family
+            ))
+            .hint("choose another name with --as; an administrator can override this with --allow-refused")),
             _ => Ok(()),
         }
     }
 }
 
-/// A connection over which values are deposited.
+/// A client that deposits values, sealed to a verified key.
 pub(crate) struct DepositClient {
     client: Client,
     depositor: Depositor,
@@ -70,32 +70,33 @@ pub(crate) struct DepositClient {
 }
 
 impl DepositClient {
-    /// Fetches the store's deposit key, which must be the one that is known here.
+    /// Fetches the store's deposit key, which must be the pinned one, and pins it on first use.
     pub(crate) async fn open(
         context: &CliContext,
         mut client: Client,
-        place: &StoreAddress,
+        address: &StoreAddress,
     ) -> Result<Self, CliError> {
         let status = client.status().await?;
-        let expected = pinned_keys::expected(context, place, &status.store)?;
+        let expected = pinned_keys::lookup(context, address, &status.store)?;
         let depositor = Depositor::open(&mut client, expected).await?;
-        pinned_keys::remember(context, place, &status.store, &depositor.fingerprint())?;
+        // Only now: a key that was refused must not replace the pinned one.
+        pinned_keys::pin(context, address, &status.store, &depositor.fingerprint())?;
         Ok(Self { client, depositor, identity: status.identity })
     }
 
-    /// As [`DepositClient::open`], for a store that this process has just made: its key is nobody else's, and soon forgotten.
-    pub(crate) async fn open_unknown(mut client: Client) -> Result<Self, CliError> {
+    /// As [`DepositClient::open`], but without pinning: for a store in this process, which ends with it.
+    pub(crate) async fn open_unpinned(mut client: Client) -> Result<Self, CliError> {
         let depositor = Depositor::open(&mut client, None).await?;
         Ok(Self { client, depositor, identity: String::new() })
     }
 
-    /// The secret that a deposit under this name would replace.
-    pub(crate) async fn existing(
+    /// Finds the secret that a deposit under this name would replace.
+    pub(crate) async fn find_existing(
         &mut self,
         name: &SecretName,
         scope: ScopeKind,
     ) -> Result<Option<SecretView>, CliError> {
-        selector::exactly(&mut self.client, name.as_str(), scope, &self.identity).await
+        selector::find_exact(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 
     /// The caller's name.
@@ -103,83 +104,107 @@ impl DepositClient {
         &self.identity
     }
 
-    /// The longest value of a variable that the organization takes, in bytes.
+    /// The longest value of a variable that the organization accepts, in bytes.
     pub(crate) async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
         Ok(self.client.deposit_info().await?.variable_ceiling)
     }
 
-    /// The client, for what else there is to ask.
     pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
-    /// A new secret.
+    /// Creates a secret.
     pub(crate) async fn create(
         &mut self,
-        wanted: &DepositSpec,
+        spec: &DepositSpec,
         value: &SecretValue,
     ) -> Result<SecretView, CliError> {
-        let secret = CreateSecretRequest {
-            name: wanted.name.as_str().to_owned(),
-            env: text(&wanted.env),
-            scope: wanted.scope,
-            kind: wanted.kind.unwrap_or(Kind::Encrypted),
-            delivery: wanted.delivery.unwrap_or(Delivery::Variable),
-            auto_install: wanted.auto_install.unwrap_or(true),
-            plugin: text(&wanted.plugin),
-            category: text(&wanted.category),
+        let request = CreateSecretRequest {
+            name: spec.name.as_str().to_owned(),
+            env: text(&spec.env),
+            scope: spec.scope,
+            kind: spec.kind.unwrap_or(Kind::Encrypted),
+            delivery: spec.delivery.unwrap_or(Delivery::Variable),
+            auto_install: spec.auto_install.unwrap_or(true),
+            plugin: text(&spec.plugin),
+            category: text(&spec.category),
+            // The depositor fills in the value and the hint, sealed or plain according to the type.
             value: None,
             value_base64: None,
             sealed: None,
             hint: None,
-            allow_refused: wanted.allow_refused,
+            allow_refused: spec.allow_refused,
         };
-        Ok(self.depositor.create(&mut self.client, secret, value, &mut Kernel).await?)
+        Ok(self.depositor.create(&mut self.client, request, value, &mut Kernel).await?)
     }
 
-    /// A new version of `existing`.
+    /// Stores a new version of `existing`.
     pub(crate) async fn replace(
         &mut self,
         existing: &SecretView,
-        wanted: &DepositSpec,
+        spec: &DepositSpec,
         value: &SecretValue,
         if_version: Option<&str>,
     ) -> Result<SecretView, CliError> {
         let change = UpdateSecretRequest {
-            auto_install: wanted.auto_install,
-            plugin: text(&wanted.plugin),
-            category: text(&wanted.category),
+            auto_install: spec.auto_install,
+            plugin: text(&spec.plugin),
+            category: text(&spec.category),
         };
-        let unchanged = change.auto_install.is_none() && change.plugin.is_none() && change.category.is_none();
-        let replacement = ReplaceSecretRequest {
+        let request = ReplaceSecretRequest {
             value: None,
             value_base64: None,
             sealed: None,
             hint: None,
-            env: text(&wanted.env),
-            kind: wanted.kind,
-            delivery: wanted.delivery,
-            allow_refused: wanted.allow_refused,
-            change: (!unchanged).then_some(change),
+            env: text(&spec.env),
+            kind: spec.kind,
+            delivery: spec.delivery,
+            allow_refused: spec.allow_refused,
+            // In the same request: the new value must not be released for a moment with the old attributes.
+            change: Some(change),
         };
         let (client, depositor) = (&mut self.client, &mut self.depositor);
-        Ok(depositor.replace(client, existing, replacement, value, if_version, &mut Kernel).await?)
+        Ok(depositor.replace(client, existing, request, value, if_version, &mut Kernel).await?)
     }
 }
 
 impl From<DepositError> for CliError {
     fn from(error: DepositError) -> Self {
-        let failure = |exit| Self::new(exit, &error).maybe_hint(error.hint());
+        let with = |exit| Self::new(exit, &error).optional_hint(error.hint());
         match &error {
             DepositError::Call(call) => Self::from(CallError::clone(call)),
             DepositError::KeyChanged { presented, .. } => {
-                Self::new(Exit::Denied, &error).hint(pinned_keys::remedy(presented))
+                Self::new(Exit::Denied, &error).hint(pinned_keys::key_changed_hint(presented))
             }
-            DepositError::Value(_) | DepositError::Name(_) => failure(Exit::Failed),
+            DepositError::Value(_) | DepositError::Name(_) => with(Exit::Failed),
+            // The store answered with something that no store of this version sends.
             DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::SecretUnusable => {
-                failure(Exit::Unreachable)
+                with(Exit::Unreachable)
             }
         }
+    }
+}
+
+/// One line about a stored secret.
+pub(crate) fn summarize(stored: &SecretView, new: bool) -> String {
+    let mut about = vec![stored.scope.to_string(), if new { "new" } else { "replaced" }.to_owned()];
+    if stored.kind == Kind::Plain {
+        about.push("plain".to_owned());
+    }
+    if stored.delivery == Delivery::File {
+        about.push("as a file".to_owned());
+    }
+    if !stored.auto_install {
+        about.push("not auto-installed".to_owned());
+    }
+    about.push(format!("version {}", stored.version));
+    format!("{} is exported as {} ({})", stored.name, stored.env, about.join(", "))
+}
+
+/// Prints what the store noticed about a value.
+pub(crate) fn print_warnings(stored: &SecretView) {
+    for warning in &stored.warnings {
+        output::warn(format!("{}: {}", stored.name, output::escape_control(warning)));
     }
 }
 

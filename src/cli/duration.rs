@@ -1,25 +1,27 @@
-//! Durations as people write them: `24h`, `7d`, `90m`. The one parser of this program's command line.
+//! Durations as people write them: `24h`, `7d`, `90m`.
 
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// A century: what the API takes at most.
+/// A century, the most that the API accepts.
 const LONGEST: i64 = 36_500 * 86_400;
 
-/// Not a duration. Does not repeat the text.
+/// The text is not a duration. The message does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a duration of at least a second, such as 90m, 24h or 7d")]
 pub(crate) struct DurationError;
 
-/// Parses a duration in whole seconds. Days have 24 hours and weeks seven days; months and years, which have no fixed
-/// length, are refused, and so is a bare number, whose unit would be a guess.
+/// Parses a duration in whole seconds. A day has 24 hours and a week seven days.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
+    // A bare number is an error for this parser, which is right: its unit would be a guess.
     let span: Span = text.parse().map_err(|_| DurationError)?;
+    // Months and years have no fixed length.
     if span.get_months() != 0 || span.get_years() != 0 {
         return Err(DurationError);
     }
     let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| DurationError)?;
+    // The API counts in seconds, and rounding would change what somebody asked for.
     let whole = exact.subsec_nanos() == 0 && (1..=LONGEST).contains(&exact.as_secs());
     if whole { Ok(Duration::from_secs(exact.as_secs().unsigned_abs())) } else { Err(DurationError) }
 }
@@ -46,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "24",

@@ -1,34 +1,34 @@
-//! `dropsafe edit`: attributes of a secret; the value and its version stay.
+//! `dropsafe edit`: changes attributes of a secret. The value and its version stay.
 
 use clap::{ArgGroup, Args};
 
-use super::error::{CliError, CommandResult};
+use super::context::CliContext;
+use super::error::{CliError, CommandResult, invalid_name};
 use super::selector::{SelectorArgs, find};
-use super::set::named;
-use super::{CliContext, connect, show, table};
+use super::{connect, show, table};
 use crate::domain::name::{Category, PluginName};
 use crate::process::Exit;
 use crate::wire::UpdateSecretRequest;
 
-/// Change a secret's attributes; its value stays
+/// Change a secret's attributes without changing its value
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["install", "no_install", "plugin", "category"]))]
 pub(crate) struct EditArgs {
     #[command(flatten)]
-    pub(crate) which: SelectorArgs,
-    /// Give it to every boot in scope
+    pub(crate) selector: SelectorArgs,
+    /// Auto-install it: every boot in scope receives it
     #[arg(long)]
     pub(crate) install: bool,
-    /// Keep it back from boots that do not name it
+    /// Do not auto-install it: only boots that request it by name receive it
     #[arg(long, conflicts_with = "install")]
     pub(crate) no_install: bool,
-    /// The plugin that needs it, or none
+    /// Plugin that needs it, or `none`
     #[arg(long, value_name = "PLUGIN")]
     pub(crate) plugin: Option<String>,
-    /// The category that it is shown under, or none
+    /// Category to group it under, or `none`
     #[arg(long, value_name = "CATEGORY")]
     pub(crate) category: Option<String>,
-    /// Change this version only, and fail when there is another
+    /// Fail if the current version is not VERSION
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<String>,
     /// Print JSON
@@ -36,34 +36,37 @@ pub(crate) struct EditArgs {
     pub(crate) json: bool,
 }
 
-/// What clears an attribute. No plugin or category is called so.
+/// Clears an attribute. A plugin or a category of this name cannot be chosen here.
 const NONE: &str = "none";
 
 impl EditArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let change = self.change()?;
-        let mut client = connect::client(context)?;
-        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
+        let mut client = connect::open_client(context)?;
+        let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
         let changed = client.change_secret(&secret.id, &change, self.if_version.as_deref()).await?;
         if self.json {
             context.output.json(&changed)?;
         } else {
-            table::fields(&mut context.output, &show::fields(changed))?;
+            table::print_fields(&mut context.output, &show::fields(changed))?;
         }
         Ok(Exit::Success)
     }
 
-    /// In the wire's terms: an empty text clears.
     fn change(&self) -> Result<UpdateSecretRequest, CliError> {
+        // In the API an absent field keeps its value, and an empty text clears it.
         let plugin = match self.plugin.as_deref() {
             Some(NONE) => Some(String::new()),
-            Some(name) => Some(named(PluginName::parse(name), "--plugin")?.as_str().to_owned()),
+            Some(name) => {
+                Some(PluginName::parse(name).map_err(invalid_name("--plugin"))?.as_str().to_owned())
+            }
             None => None,
         };
         let category = match self.category.as_deref() {
             Some(NONE) => Some(String::new()),
-            Some(name) => Some(named(Category::parse(name), "--category")?.as_str().to_owned()),
+            Some(name) => {
+                Some(Category::parse(name).map_err(invalid_name("--category"))?.as_str().to_owned())
+            }
             None => None,
         };
         let auto_install = (self.install || self.no_install).then_some(self.install);

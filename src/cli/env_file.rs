@@ -1,28 +1,26 @@
-//! A .env file as deposits: its lines, and the attributes that comments before them give. Everything that is wrong with the file
-//! is told at once, by line, and nothing of what stands there.
+//! A .env file as deposits: its lines, and the attributes that comments in front of them set. All faults of a file are reported
+//! together, by line, and nothing of its content is repeated.
 
 use super::deposit::DepositSpec;
 use crate::domain::import;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::SecretValue;
 
-/// One line as a deposit.
+/// One assignment of the file.
 #[derive(Debug)]
 pub(crate) struct EnvFileDeposit {
     /// Counted from 1.
     pub(crate) number: usize,
-    /// Everything but the value.
-    pub(crate) wanted: DepositSpec,
-    /// The value.
+    pub(crate) spec: DepositSpec,
     pub(crate) value: SecretValue,
 }
 
-/// What is wrong with one line, in a line of its own.
+/// What is wrong with one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EnvFileFault {
     /// Counted from 1.
     pub(crate) number: usize,
-    /// What is wrong, and what to do.
+    /// On one line, with what to do about it.
     pub(crate) message: String,
 }
 
@@ -33,32 +31,34 @@ impl EnvFileFault {
     }
 }
 
-/// Reads a whole file.
+/// Parses a whole file.
 pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
-    let read = import::lines(bytes);
-    let (mut said, comments) = import::attributes(bytes, &read);
-    let mut lines = Vec::with_capacity(read.len());
+    let assignments = import::lines(bytes);
+    let (mut attributes, bad_comments) = import::attributes(bytes, &assignments);
+    let mut lines = Vec::with_capacity(assignments.len());
     let mut faults = Vec::new();
-    for import::Line { line: number, name, value } in read {
+    for import::ImportLine { line: number, name, value } in assignments {
         match (name, value) {
             (Some(name), Ok(value)) => {
-                let said = said.remove(&number).unwrap_or_default();
-                let wanted = DepositSpec {
-                    kind: said.kind,
-                    delivery: said.delivery,
-                    auto_install: said.auto_install,
-                    plugin: said.plugin,
-                    category: said.category,
-                    allow_refused: said.allow_refused,
-                    ..DepositSpec::of(name, scope)
+                let attributes = attributes.remove(&number).unwrap_or_default();
+                let spec = DepositSpec {
+                    kind: attributes.kind,
+                    delivery: attributes.delivery,
+                    auto_install: attributes.auto_install,
+                    plugin: attributes.plugin,
+                    category: attributes.category,
+                    allow_refused: attributes.allow_refused,
+                    ..DepositSpec::new(name, scope)
                 };
-                lines.push(EnvFileDeposit { number, wanted, value });
+                lines.push(EnvFileDeposit { number, spec, value });
             }
             (_, Err(kind)) => faults.push(EnvFileFault::new(number, kind, kind.hint())),
+            // A line without a name always has a fault instead of a value.
             (None, Ok(_)) => {}
         }
     }
-    faults.extend(comments.into_iter().map(|(number, fault)| EnvFileFault::new(number, fault, None)));
+    faults.extend(bad_comments.into_iter().map(|(number, fault)| EnvFileFault::new(number, fault, None)));
+    // Two passes found them; a person fixes the file from top to bottom.
     faults.sort_by_key(|fault| fault.number);
     if faults.is_empty() { Ok(lines) } else { Err(faults) }
 }
@@ -81,23 +81,23 @@ mod tests {
              # dropsafe: plain\nREGION=eu\n# dropsafe: file\nKEY='a\nb'\n",
         )
         .unwrap();
-        let names: Vec<_> = lines.iter().map(|line| line.wanted.name.to_string()).collect();
+        let names: Vec<_> = lines.iter().map(|line| line.spec.name.to_string()).collect();
         assert_eq!(names, ["A", "openai-api-key", "B", "REGION", "KEY"]);
         assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 5, 6, 8, 10]);
-        assert_eq!(lines[0].wanted.auto_install, None);
-        assert_eq!(lines[1].wanted.auto_install, Some(false));
-        assert_eq!(lines[1].wanted.plugin.as_ref().map(PluginName::as_str), Some("@acme/db"));
-        assert_eq!(lines[1].wanted.category.as_ref().map(Category::as_str), Some("api_key"));
-        assert_eq!(lines[2].wanted.plugin, None);
-        assert_eq!(lines[3].wanted.kind, Some(Kind::Plain));
-        assert_eq!(lines[4].wanted.delivery, Some(Delivery::File));
+        assert_eq!(lines[0].spec.auto_install, None);
+        assert_eq!(lines[1].spec.auto_install, Some(false));
+        assert_eq!(lines[1].spec.plugin.as_ref().map(PluginName::as_str), Some("@acme/db"));
+        assert_eq!(lines[1].spec.category.as_ref().map(Category::as_str), Some("api_key"));
+        assert_eq!(lines[2].spec.plugin, None);
+        assert_eq!(lines[3].spec.kind, Some(Kind::Plain));
+        assert_eq!(lines[4].spec.delivery, Some(Delivery::File));
     }
 
     #[test]
     fn what_looks_like_a_comment_within_a_value_is_the_value() {
         let lines = read("A='\n# dropsafe: plain\n'\nB=2\n").unwrap();
         assert_eq!(lines[0].value.expose(), b"\n# dropsafe: plain\n");
-        assert_eq!(lines[1].wanted.kind, None);
+        assert_eq!(lines[1].spec.kind, None);
     }
 
     #[test]

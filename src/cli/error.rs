@@ -1,70 +1,69 @@
-//! Why a command failed: what is said of it, what to do about it, and the exit code. Never holds a value.
+//! Why a command failed: the message, the hint and the exit code. An error never contains a value.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
+use crate::domain::name::NameError;
 use crate::process::Exit;
 
-/// What every command answers with.
+/// What every command returns.
 pub(crate) type CommandResult = Result<Exit, CliError>;
 
-/// A failure on its way to the person.
 #[derive(Debug)]
 pub(crate) struct CliError {
     pub(crate) exit: Exit,
-    /// Lower case, no full stop; more lines follow for several faults.
+    /// Lower case, no full stop. Several faults follow on lines of their own.
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// The reader of standard output went away: nothing is wrong, and nothing is said.
+    /// Prints nothing: the reader of standard output has closed it, as `head` does, and nothing is wrong.
     pub(crate) quiet: bool,
 }
 
 impl CliError {
-    /// A failure that ends the program with `exit`.
     pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit, message: message.to_string(), hint: None, quiet: false }
     }
 
-    /// Of the command line.
+    /// The command line is wrong.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// Of a name, value or file that was given, or of the state of things.
-    pub(crate) fn refused(message: impl Display) -> Self {
+    /// A name, a value or a file is refused, something does not exist, or a check failed.
+    pub(crate) fn failed(message: impl Display) -> Self {
         Self::new(Exit::Failed, message)
     }
 
-    /// Of settings.
+    /// A setting is missing or wrong.
     pub(crate) fn configuration(message: impl Display) -> Self {
         Self::new(Exit::Configuration, message)
     }
 
-    /// With what to do about it.
+    /// Adds what to do about it.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
-        self.hint = Some(hint.to_string());
-        self
+    pub(crate) fn hint(self, hint: impl Display) -> Self {
+        self.optional_hint(Some(hint))
     }
 
-    /// With what to do about it, where there is something.
+    /// Adds what to do about it, if anything is known; otherwise an earlier hint stays.
     #[must_use]
-    pub(crate) fn maybe_hint<T: Display>(mut self, hint: Option<T>) -> Self {
+    pub(crate) fn optional_hint<T: Display>(mut self, hint: Option<T>) -> Self {
         if let Some(hint) = hint {
             self.hint = Some(hint.to_string());
         }
         self
     }
 
-    /// With the step that it happened in.
+    /// Puts the flag, the file or the step in front of the message.
     #[must_use]
-    pub(crate) fn during(mut self, step: impl Display) -> Self {
-        self.message = format!("{step}: {}", self.message);
+    pub(crate) fn context(mut self, context: impl Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
         self
     }
 
     /// Standard output cannot be written.
-    pub(crate) fn output(error: &io::Error) -> Self {
+    pub(crate) fn stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { exit: Exit::Success, message: String::new(), hint: None, quiet: true };
         }
@@ -73,19 +72,26 @@ impl CliError {
 }
 
 impl From<io::Error> for CliError {
-    /// Only writing to standard output fails with a bare [`io::Error`]; all else says what it was about.
+    /// Only writing to standard output fails with a bare [`io::Error`]; every other error names its file.
     fn from(error: io::Error) -> Self {
-        Self::output(&error)
+        Self::stdout(&error)
     }
 }
 
-/// An error and what caused it, in one line. What a cause repeats is said once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// Turns the error of parsing a name into one that says which flag the name came from.
+pub(crate) fn invalid_name(flag: &str) -> impl Fn(NameError) -> CliError {
+    move |error| CliError::failed(error).context(flag).optional_hint(error.hint())
+}
+
+/// Formats an error and its causes on one line, and leaves out a cause that the line already ends with.
+pub(crate) fn format_chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let words = error.to_string();
-        let words = words.split_once(" (os error ").map_or(words.as_str(), |(words, _)| words);
+        let text = error.to_string();
+        // The number of a system error says nothing that its words do not.
+        let words = text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words);
+        // Several libraries print their cause in their own message as well.
         if !line.ends_with(words) {
             line.push_str(": ");
             line.push_str(words);

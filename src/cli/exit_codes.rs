@@ -1,19 +1,19 @@
-//! The exit codes of `dropsafe` in words.
+//! The exit codes of `dropsafe` in words. The numbers and their meanings are in `process::Exit`.
 
-/// The codes in words, for `--help` and the manual.
+/// For `--help` and the manual.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0    done
-  1    not done: a name or value is refused, there is no such thing, or a check found a fault
-  64   the command line cannot be understood
-  66   a file that was given cannot be read
-  69   the store cannot be reached, or cannot do its work now
-  70   a defect in this program or in the store
+  0    success
+  1    a name or a value is refused, something does not exist, or a check failed
+  64   invalid command line
+  66   an input file cannot be read
+  69   the store cannot be reached or is not ready
+  70   internal error: a bug in dropsafe or in the store
   73   a file cannot be written
-  75   the store is locked or busy, or something changed meanwhile: try again
-  77   the store denied it, or is not the store that was expected
-  78   an address, a token or a setting is missing or wrong
-  dev with a command ends with the command's own status, 128+n for signal n";
+  75   temporary failure: the store is locked or busy, or a secret has changed; try again
+  77   access denied, or not the expected store
+  78   an address, a token or a setting is missing or invalid
+  dev: with CMD, the exit code of CMD, or 128+n if signal n ended it";
 
 #[cfg(test)]
 mod tests {
@@ -21,7 +21,7 @@ mod tests {
     use crate::process::Exit;
 
     #[test]
-    fn the_help_tells_every_code() {
+    fn the_help_lists_every_code() {
         for exit in [
             Exit::Success,
             Exit::Failed,

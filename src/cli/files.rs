@@ -1,10 +1,10 @@
-//! Files that the command line reads and writes. A file is written whole beside its place, with its mode from the start,
-//! and renamed: no reader sees half of it, and it is never readable by others for a moment.
+//! The files that the command line reads and writes. A file is written in full beside its final place, with its final mode from
+//! the start, and then renamed: no reader sees half of it, and others can never read it, not even for a moment.
 #![expect(clippy::disallowed_methods, reason = "the one place where the command line touches files by name")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -13,75 +13,90 @@ use zeroize::Zeroizing;
 use super::error::CliError;
 use crate::process::Exit;
 
-/// What a reader was given more of than it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct InputTooLong;
-
-/// All of `input`, at most `limit` bytes, in memory that is wiped; `None` when it is longer.
-pub(crate) fn read_bounded(
-    input: &mut dyn Read,
-    limit: usize,
-) -> io::Result<Result<Zeroizing<Vec<u8>>, InputTooLong>> {
-    // The whole capacity at once: a vector that grows leaves unwiped copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-    input.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > limit { Err(InputTooLong) } else { Ok(bytes) })
+#[derive(Debug)]
+pub(crate) enum BoundedReadError {
+    /// The input is longer than the limit.
+    TooLong,
+    Io(io::Error),
 }
 
-/// All of a file, at most `limit` bytes.
-pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    let failed = |error: &io::Error| unreadable(path, error);
-    let mut file = File::open(path).map_err(|error| failed(&error))?;
-    match read_bounded(&mut file, limit).map_err(|error| failed(&error))? {
-        Ok(bytes) => Ok(bytes),
-        Err(InputTooLong) => {
-            Err(CliError::refused(format_args!("{} is larger than {limit} bytes", path.display())))
-        }
+impl From<io::Error> for BoundedReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
-/// A small file of this program, when it is there.
-pub(crate) fn read_own(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
+/// Reads all of `input`, at most `limit` bytes, into memory that is wiped.
+pub(crate) fn read_bounded(
+    input: &mut dyn Read,
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, BoundedReadError> {
+    // Reserved in full: a vector that grows leaves copies behind that nobody wipes.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
+    // One byte more than allowed, to tell the end of the input from the limit.
+    input.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit { Err(BoundedReadError::TooLong) } else { Ok(bytes) }
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    let mut file = File::open(path).map_err(|error| read_error(path, &error))?;
+    read_bounded(&mut file, limit).map_err(|error| match error {
+        BoundedReadError::TooLong => {
+            CliError::failed(format_args!("{} is larger than {limit} bytes", path.display()))
+        }
+        BoundedReadError::Io(error) => read_error(path, &error),
+    })
+}
+
+/// Reads a small file of this program, if it exists.
+pub(crate) fn read_optional(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(CliError::configuration(format_args!("{} cannot be read: {}", path.display(), why(&error))))
-        }
+        // Not an input that the person named, as in `read_error`: it is a part of the configuration.
+        Err(error) => Err(CliError::configuration(format_args!(
+            "{} cannot be read: {}",
+            path.display(),
+            describe_io_error(&error)
+        ))),
         Ok(_) => read(path, 1 << 20).map(Some),
     }
 }
 
-/// A file being written, that appears under its name only when it is complete.
+/// A file that appears under its name only once it is complete. Dropping it before [`AtomicFile::finish`] leaves nothing behind.
 pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
-    kept: bool,
+    finished: bool,
 }
 
 impl AtomicFile {
-    /// Begins one that only its owner may read.
+    /// Creates a file that only its owner can read.
     pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
+        // In the same folder: a rename works only within one file system.
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let temporary = path.with_file_name(name);
-        // A leftover of a process with the same number; what `create_new` refuses, a link above all, is never followed.
+        // A process with the same number may have left one. If somebody puts a link here, `create_new` refuses it instead
+        // of following it.
         fs::remove_file(&temporary).ok();
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&temporary)
-            .map_err(|error| unwritable(path, &error))?;
-        Ok(Self { file, temporary, path: path.to_owned(), kept: false })
+            .map_err(|error| write_error(path, &error))?;
+        Ok(Self { file, temporary, path: path.to_owned(), finished: false })
     }
 
-    /// It is complete: on disk, then under its name.
+    /// Makes the content durable, and then gives the file its name.
     pub(crate) fn finish(mut self) -> Result<(), CliError> {
-        self.file.sync_all().map_err(|error| unwritable(&self.path, &error))?;
-        fs::rename(&self.temporary, &self.path).map_err(|error| unwritable(&self.path, &error))?;
-        self.kept = true;
-        // The name itself is durable only with its folder (rename(2) says nothing of power loss).
+        // In this order: after a power cut, a name without its content would be worse than no file.
+        self.file.sync_all().map_err(|error| write_error(&self.path, &error))?;
+        fs::rename(&self.temporary, &self.path).map_err(|error| write_error(&self.path, &error))?;
+        self.finished = true;
+        // The name is durable only once its folder is. Some file systems cannot sync a folder; the file is complete there too.
         let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).ok();
         Ok(())
@@ -100,60 +115,61 @@ impl Write for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.finished {
             fs::remove_file(&self.temporary).ok();
         }
     }
 }
 
-/// Writes a whole file that only its owner may read, in a folder made for the purpose when it is missing.
+/// Writes a whole file that only its owner can read, and creates its folder if it is missing.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     if let Some(folder) = path.parent() {
-        use std::os::unix::fs::DirBuilderExt;
+        // The mode is for folders made here. An existing ~/.config keeps the mode that its owner chose.
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
-            .map_err(|error| unwritable(folder, &error))?;
+            .map_err(|error| write_error(folder, &error))?;
     }
-    let mut pending = AtomicFile::create(path)?;
-    pending.write_all(bytes).map_err(|error| unwritable(path, &error))?;
-    pending.finish()
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|error| write_error(path, &error))?;
+    file.finish()
 }
 
-/// Makes a file that only its owner may read, and that must not exist.
+/// Creates a file that only its owner can read. It must not exist yet.
 pub(crate) fn create_private(path: &Path, parts: &[&[u8]]) -> Result<(), CliError> {
+    // Not by a rename, which would replace an existing key file, and with it the only way to unlock a store.
     let written =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
             parts.iter().try_for_each(|part| file.write_all(part))?;
             file.sync_all()
         });
-    written.map_err(|error| unwritable(path, &error))
+    written.map_err(|error| write_error(path, &error))
 }
 
-/// Removes a file; whether it was there.
+/// Removes a file. Returns whether it existed.
 pub(crate) fn remove(path: &Path) -> Result<bool, CliError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unwritable(path, &error)),
+        Err(error) => Err(write_error(path, &error)),
     }
 }
 
-/// What the system says of a failure, without the number.
-pub(crate) fn why(error: &io::Error) -> String {
+/// The system's words for an error, without its number.
+pub(crate) fn describe_io_error(error: &io::Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
-/// The failure to read `path`.
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    CliError::new(Exit::NoInput, format_args!("{} cannot be read: {}", path.display(), why(error)))
+pub(crate) fn read_error(path: &Path, error: &io::Error) -> CliError {
+    let words = describe_io_error(error);
+    CliError::new(Exit::NoInput, format_args!("{} cannot be read: {words}", path.display()))
 }
 
-/// The failure to write `path`.
-pub(crate) fn unwritable(path: &Path, error: &io::Error) -> CliError {
-    CliError::new(Exit::CannotCreate, format_args!("{} cannot be written: {}", path.display(), why(error)))
+pub(crate) fn write_error(path: &Path, error: &io::Error) -> CliError {
+    let words = describe_io_error(error);
+    CliError::new(Exit::CannotCreate, format_args!("{} cannot be written: {words}", path.display()))
 }
 
 #[cfg(test)]
@@ -175,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_nothing() {
+    fn an_unfinished_file_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backup");
-        let mut pending = AtomicFile::create(&path).unwrap();
-        pending.write_all(b"half").unwrap();
-        drop(pending);
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

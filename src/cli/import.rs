@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::context::CliContext;
+use super::deposit::print_warnings;
 use super::deposit::{DepositClient, DepositSpec};
 use super::env_file::EnvFileDeposit;
 use super::error::{CliError, CommandResult};
 use super::progress::ProgressIndicator;
-use super::set::warn;
 use super::table::TextTable;
-use super::{CliContext, connect, env_file, files, input};
+use super::{connect, env_file, files, input};
 use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, check};
@@ -55,7 +56,7 @@ impl Import {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
         let lines = read(&self.file, scope)?;
-        let (client, place) = connect::known(context)?;
+        let (client, place) = connect::open_client_with_address(context)?;
         let mut deposits = DepositClient::open(context, client, &place).await?;
         let ceiling = deposits.variable_ceiling().await?;
         let mut plan = Vec::with_capacity(lines.len());
@@ -66,7 +67,7 @@ impl Import {
         let go = refused == 0 && !self.dry_run;
         if !self.json {
             let mut table = TextTable::new(["LINE", "NAME", "EXPORTED AS", "WHAT"]);
-            table.rows(&mut context.output, &plan.iter().map(Entry::row).collect::<Vec<_>>())?;
+            table.rows(&mut context.output, plan.iter().map(Entry::row))?;
         }
         let stored = if go { store(&mut deposits, &mut plan).await } else { Ok(()) };
         if self.json {
@@ -75,7 +76,7 @@ impl Import {
         }
         stored?;
         if refused > 0 {
-            return Err(CliError::refused(format_args!(
+            return Err(CliError::failed(format_args!(
                 "nothing is stored: {refused} of {} lines are refused",
                 plan.len()
             )));
@@ -92,14 +93,14 @@ impl Import {
 /// The lines of a file.
 pub(crate) fn read(path: &Path, scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, CliError> {
     let (bytes, name) = if path == Path::new("-") {
-        (input::standard_input(LONGEST_FILE)?, "standard input".to_owned())
+        (input::read_stdin(LONGEST_FILE)?, "standard input".to_owned())
     } else {
         (files::read(path, LONGEST_FILE)?, path.display().to_string())
     };
     env_file::parse(&bytes, scope).map_err(|faults| {
         let lines: String =
             faults.iter().map(|fault| format!("\n  line {}: {}", fault.number, fault.message)).collect();
-        CliError::refused(format_args!("{name} cannot be imported, and nothing is stored:{lines}"))
+        CliError::failed(format_args!("{name} cannot be imported, and nothing is stored:{lines}"))
     })
 }
 
@@ -137,7 +138,7 @@ impl Entry {
     fn env(&self) -> String {
         match &self.existing {
             Some(existing) => existing.env.clone(),
-            None => self.line.wanted.exported().to_string(),
+            None => self.line.spec.exported_name().to_string(),
         }
     }
 
@@ -148,7 +149,7 @@ impl Entry {
             Fate::Refused(why) => format!("refused: {why}"),
             Fate::Stored(_) => "stored".to_owned(),
         };
-        [self.line.number.to_string(), self.line.wanted.name.to_string(), self.env(), what]
+        [self.line.number.to_string(), self.line.spec.name.to_string(), self.env(), what]
     }
 
     fn report(&self) -> Report<'_> {
@@ -160,7 +161,7 @@ impl Entry {
         };
         Report {
             line: self.line.number,
-            name: self.line.wanted.name.as_str(),
+            name: self.line.spec.name.as_str(),
             env: self.env(),
             fate,
             why,
@@ -176,12 +177,12 @@ async fn planned(
     line: EnvFileDeposit,
     ceiling: u32,
 ) -> Result<Entry, CliError> {
-    let existing = deposits.existing(&line.wanted.name, line.wanted.scope).await?;
+    let existing = deposits.find_existing(&line.spec.name, line.spec.scope).await?;
     let why = match &existing {
         Some(_) => None,
-        None => match line.wanted.check_refusal() {
+        None => match line.spec.check_refused_name() {
             Err(failure) => Some(failure.message),
-            Ok(()) => collision(deposits, &line.wanted).await?,
+            Ok(()) => collision(deposits, &line.spec).await?,
         },
     };
     let why = why.or_else(|| unfit(&line, existing.as_ref(), ceiling));
@@ -195,7 +196,7 @@ async fn planned(
 
 /// Another secret of the same scope that is exported under the same name.
 async fn collision(deposits: &mut DepositClient, wanted: &DepositSpec) -> Result<Option<String>, CliError> {
-    let env = wanted.exported();
+    let env = wanted.exported_name();
     let filter = SecretListFilter {
         name: Some(env.to_string()),
         scope: Some(wanted.scope),
@@ -212,8 +213,8 @@ async fn collision(deposits: &mut DepositClient, wanted: &DepositSpec) -> Result
 
 fn unfit(line: &EnvFileDeposit, existing: Option<&SecretView>, ceiling: u32) -> Option<String> {
     let kept = existing.map_or(Delivery::Variable, |secret| secret.delivery);
-    let delivery = line.wanted.delivery.unwrap_or(kept);
-    check(&line.value, &line.wanted.exported(), delivery, ceiling).err().map(|error| error.to_string())
+    let delivery = line.spec.delivery.unwrap_or(kept);
+    check(&line.value, &line.spec.exported_name(), delivery, ceiling).err().map(|error| error.to_string())
 }
 
 async fn store(deposits: &mut DepositClient, plan: &mut [Entry]) -> Result<(), CliError> {
@@ -223,18 +224,18 @@ async fn store(deposits: &mut DepositClient, plan: &mut [Entry]) -> Result<(), C
         let (line, existing) = (&entry.line, entry.existing.as_ref());
         let stored = match existing {
             Some(existing) => {
-                deposits.replace(existing, &line.wanted, &line.value, Some(&existing.version)).await
+                deposits.replace(existing, &line.spec, &line.value, Some(&existing.version)).await
             }
-            None => deposits.create(&line.wanted, &line.value).await,
+            None => deposits.create(&line.spec, &line.value).await,
         };
         let stored = stored.map_err(|failure| {
-            let failure = failure.during(format_args!("line {}", line.number));
+            let failure = failure.context(format_args!("line {}", line.number));
             let rest =
                 format!("{done} of {count} lines are stored; import the file again to store all of it");
             let hint = failure.hint.as_ref().map_or(rest.clone(), |hint| format!("{rest}; {hint}"));
             failure.hint(hint)
         })?;
-        warn(&stored);
+        print_warnings(&stored);
         entry.fate = Fate::Stored(Box::new(stored));
         bar.advance(1);
     }

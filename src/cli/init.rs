@@ -1,52 +1,51 @@
-//! `dropsafe init`: makes a store in a new folder and tells the first two tokens, once.
+//! `dropsafe init`: creates a store in a new folder and prints its first two tokens, which exist nowhere else.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::error::{CliError, CommandResult, chain};
-use super::set::named;
-use super::{CliContext, input};
+use super::context::CliContext;
+use super::error::{CliError, CommandResult, format_chain, invalid_name};
+use super::input;
 use crate::domain::name::{MemberName, OrgName};
 use crate::process::Exit;
 use crate::server;
-use crate::server::AdvertisedUrl;
-use crate::server::{InitOptions, SetupError, UnlockSecret};
+use crate::server::{AdvertisedUrl, InitOptions, SetupError, UnlockSecret};
 
-/// Make a new store
+/// Create a store
 ///
-/// Makes the byte store, the record key, a certificate authority and the server's
-/// certificate in DIR, and prints the operator's and the first administrator's
-/// token. They are shown this once.
+/// Creates the database, the record key, a certificate authority, the server's
+/// certificate and server.yaml in DIR. Prints the tokens of the operator and of
+/// the first administrator; they are shown only once.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct InitArgs {
-    /// The folder of the store; made when missing
+    /// Data folder of the store; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Read the passphrase of the first key slot from FILE; otherwise it is asked for, or read from standard input
+    /// Read the passphrase of the first key slot from FILE (default: prompt, or standard input)
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// Let the key file FILE open the first key slot, instead of a passphrase
+    /// Use the key file FILE for the first key slot instead of a passphrase
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Listen on this address
+    /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7373")]
     pub(crate) listen: SocketAddr,
-    /// A name or address under which clients reach the server; may be repeated
+    /// Name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) advertise: Vec<AdvertisedUrl>,
-    /// One more name or address for the certificate; may be repeated
+    /// Additional name or address for the certificate; may be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) san: Vec<String>,
-    /// Keep the records here instead of in DIR/store.db
+    /// Where to keep the records: sqlite:FILE or etcd://… (default: DIR/store.db)
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<server::Url>,
     /// Name of the first organization
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(crate) org: String,
-    /// Name of its first administrator
+    /// Name of the first administrator
     #[arg(long, value_name = "NAME", default_value = "admin")]
     pub(crate) admin: String,
     /// Print JSON
@@ -55,15 +54,16 @@ pub(crate) struct InitArgs {
 }
 
 impl InitArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let org = named(OrgName::parse(&self.org), "--org")?;
-        let admin = named(MemberName::parse(&self.admin), "--admin")?;
+        // Before the passphrase is asked for: nobody types it twice because of a wrong name.
+        let org = OrgName::parse(&self.org).map_err(invalid_name("--org"))?;
+        let admin = MemberName::parse(&self.admin).map_err(invalid_name("--admin"))?;
         let secret = match &self.key_file {
-            Some(path) => UnlockSecret::KeyFile(input::key_file(path)?),
-            None => {
-                UnlockSecret::Passphrase(input::new_passphrase(context, self.passphrase_file.as_deref())?)
-            }
+            Some(path) => UnlockSecret::KeyFile(input::read_key_file(path)?),
+            None => UnlockSecret::Passphrase(input::read_new_passphrase(
+                context,
+                self.passphrase_file.as_deref(),
+            )?),
         };
         let options = InitOptions {
             data: self.data.clone(),
@@ -75,26 +75,28 @@ impl InitArgs {
             org,
             admin,
         };
-        let made = server::init(options).await?;
+        let created = server::init(options).await?;
         if self.json {
             context.output.json(&serde_json::json!({
-                "url": made.url_with_pin,
-                "pin": made.pin.to_string(),
-                "ca": made.ca,
-                "operator_token": *made.operator_token,
-                "admin_token": *made.admin_token,
+                "url": created.url_with_pin,
+                "pin": created.pin.to_string(),
+                "ca": created.ca,
+                "operator_token": *created.operator_token,
+                "admin_token": *created.admin_token,
             }))?;
             return Ok(Exit::Success);
         }
         let data = self.data.display();
-        context.output.line(format!("url             {}", made.url_with_pin))?;
-        context.output.line(format!("operator token  {}", *made.operator_token))?;
-        context.output.line(format!("admin token     {}", *made.admin_token))?;
+        context.output.line(format!("url             {}", created.url_with_pin))?;
+        context.output.line(format!("operator token  {}", *created.operator_token))?;
+        context.output.line(format!("admin token     {}", *created.admin_token))?;
+        // On standard error: the three lines above are what a script stores.
         context.output.note(format!(
-            "The tokens are shown this once. The operator unlocks, backs up and manages keys; the first administrator is {} of {}.\n\
+            "These tokens are shown only once. The operator unlocks and backs up the store and manages its keys.\n\
+             The first administrator is {} of the organization {}.\n\
              Next:\n  dropsafe serve --data {data}\n  dropsafe login {}\n\
-             Keep a copy of {data}/record.key apart from backups: without it a backup is noise.",
-            self.admin, self.org, made.url_with_pin
+             Keep a copy of {data}/record.key apart from backups: without it, a backup cannot be read.",
+            self.admin, self.org, created.url_with_pin
         ));
         Ok(Exit::Success)
     }
@@ -106,6 +108,6 @@ impl From<SetupError> for CliError {
             SetupError::Data(_) | SetupError::Tls(_) => Exit::Configuration,
             SetupError::Kv(_) | SetupError::Store(_) => Exit::Failed,
         };
-        Self::new(exit, chain(&error)).maybe_hint(error.hint())
+        Self::new(exit, format_chain(&error)).optional_hint(error.hint())
     }
 }

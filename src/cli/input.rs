@@ -1,4 +1,4 @@
-//! Values, passphrases and tokens on their way in: from a file, from standard input when that is no terminal, or from a hidden
+//! Values, passphrases and tokens on their way in: from a file, from standard input unless it is a terminal, or from a hidden
 //! prompt. Never from the command line or the environment.
 
 use std::io;
@@ -6,101 +6,108 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::context::CliContext;
 use super::error::CliError;
-use super::{CliContext, files, output};
+use super::files::BoundedReadError;
+use super::{files, output};
 use crate::domain::value::{MAX_FILE, SecretValue};
 use crate::process::Exit;
 
-/// Far longer than any passphrase, key file or token.
-const LONGEST_LINE: usize = 4096;
+/// Far more than a passphrase, a key file or a token needs.
+const MAX_LINE: usize = 4096;
 
-/// A value, byte for byte.
-pub(crate) fn value(context: &CliContext, name: &str, file: Option<&Path>) -> Result<SecretValue, CliError> {
+/// Reads a value, byte for byte.
+pub(crate) fn read_value(
+    context: &CliContext,
+    name: &str,
+    file: Option<&Path>,
+) -> Result<SecretValue, CliError> {
     let bytes = match file {
         Some(path) => files::read(path, MAX_FILE)?,
         None if context.terminal.input => {
-            let line = context.terminal.hidden(&format!("Value of {name} (hidden): "))?;
+            let line = context.terminal.prompt_hidden(&format!("Value of {name} (hidden): "))?;
+            // The only sign of a paste that was cut off, where nothing is echoed.
             output::note(format!("{} bytes entered", line.len()));
             Zeroizing::new(line.as_bytes().to_vec())
         }
-        None => standard_input(MAX_FILE)?,
+        None => read_stdin(MAX_FILE)?,
     };
-    Ok(SecretValue::new(inner(bytes)))
+    Ok(SecretValue::new(take(bytes)))
 }
 
-/// A passphrase that unlocks: one line.
-pub(crate) fn passphrase(
-    context: &CliContext,
-    file: Option<&Path>,
-    prompt: &str,
-) -> Result<Zeroizing<String>, CliError> {
-    secret_line(context, file, "the passphrase", |context| context.terminal.hidden(prompt))
-}
-
-/// A new passphrase: asked for twice.
-pub(crate) fn new_passphrase(
+/// Reads a passphrase that unlocks.
+pub(crate) fn read_passphrase(
     context: &CliContext,
     file: Option<&Path>,
 ) -> Result<Zeroizing<String>, CliError> {
-    secret_line(context, file, "the passphrase", |context| {
-        context.terminal.hidden_twice("New passphrase (hidden): ")
+    read_secret_line(context, file, "the passphrase", |context| {
+        context.terminal.prompt_hidden("Passphrase (hidden): ")
     })
 }
 
-/// The text of a key file.
-pub(crate) fn key_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
-    one_line(files::read(path, LONGEST_LINE)?, "the key file")
+/// Reads a new passphrase; at a prompt, twice.
+pub(crate) fn read_new_passphrase(
+    context: &CliContext,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, CliError> {
+    read_secret_line(context, file, "the passphrase", |context| {
+        context.terminal.prompt_hidden_twice("New passphrase (hidden): ")
+    })
 }
 
-/// A token.
-pub(crate) fn token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
-    secret_line(context, None, "the token", |context| context.terminal.hidden("Token (hidden): "))
+/// Reads the text of a key file.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    single_line(files::read(path, MAX_LINE)?, "the key file")
 }
 
-fn secret_line(
+pub(crate) fn read_token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
+    read_secret_line(context, None, "the token", |context| context.terminal.prompt_hidden("Token (hidden): "))
+}
+
+fn read_secret_line(
     context: &CliContext,
     file: Option<&Path>,
     what: &str,
-    ask: impl FnOnce(&CliContext) -> Result<Zeroizing<String>, CliError>,
+    prompt: impl FnOnce(&CliContext) -> Result<Zeroizing<String>, CliError>,
 ) -> Result<Zeroizing<String>, CliError> {
     let bytes = match file {
-        Some(path) => files::read(path, LONGEST_LINE)?,
+        Some(path) => files::read(path, MAX_LINE)?,
         None if context.terminal.input => {
-            let line = ask(context)?;
+            let line = prompt(context)?;
             Zeroizing::new(line.as_bytes().to_vec())
         }
-        None => standard_input(LONGEST_LINE)?,
+        None => read_stdin(MAX_LINE)?,
     };
-    one_line(bytes, what)
+    single_line(bytes, what)
 }
 
-/// The text without the one line end that an editor or `echo` adds; nobody means it to be part of a passphrase.
-fn one_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, CliError> {
+fn single_line(bytes: Zeroizing<Vec<u8>>, what: &str) -> Result<Zeroizing<String>, CliError> {
     let text =
-        str::from_utf8(&bytes).map_err(|_| CliError::refused(format_args!("{what} is not valid UTF-8")))?;
+        str::from_utf8(&bytes).map_err(|_| CliError::failed(format_args!("{what} is not valid UTF-8")))?;
+    // One line end, which an editor or `echo` adds and nobody means to be a part of a passphrase. Further ones are meant.
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {
-        return Err(CliError::refused(format_args!("{what} is empty"))
-            .hint("give it on standard input, in a file, or at the prompt of a terminal"));
+        return Err(CliError::failed(format_args!("{what} is empty"))
+            .hint("provide it on standard input, in a file, or at the prompt of a terminal"));
     }
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// All of standard input.
-pub(crate) fn standard_input(limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    match files::read_bounded(&mut io::stdin().lock(), limit) {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(files::InputTooLong)) => {
-            Err(CliError::refused(format_args!("standard input holds more than {limit} bytes")))
+/// Reads all of standard input, at most `limit` bytes.
+pub(crate) fn read_stdin(limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    files::read_bounded(&mut io::stdin().lock(), limit).map_err(|error| match error {
+        BoundedReadError::TooLong => {
+            CliError::failed(format_args!("standard input has more than {limit} bytes"))
         }
-        Err(error) => Err(CliError::new(
+        BoundedReadError::Io(error) => CliError::new(
             Exit::NoInput,
-            format_args!("standard input cannot be read: {}", files::why(&error)),
-        )),
-    }
+            format_args!("standard input cannot be read: {}", files::describe_io_error(&error)),
+        ),
+    })
 }
 
-fn inner(mut bytes: Zeroizing<Vec<u8>>) -> Vec<u8> {
+fn take(mut bytes: Zeroizing<Vec<u8>>) -> Vec<u8> {
+    // Moved, not copied: the new owner wipes the same memory.
     std::mem::take(&mut *bytes)
 }

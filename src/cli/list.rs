@@ -1,30 +1,31 @@
-//! `dropsafe list`: what is in the store, page by page; no value of a secret.
+//! `dropsafe list`: the secrets, page by page, without any values.
 
 use clap::Args;
 
+use super::connect;
+use super::context::CliContext;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
-use super::{CliContext, connect, paged_list};
 use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
 
-/// List the secrets that you may see
+/// List the secrets that you can see
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only those with this in their name or exported name
+    /// Only secrets whose name or exported name contains TEXT
     #[arg(value_name = "TEXT")]
     pub(crate) text: Option<String>,
-    /// Only shared ones
+    /// Only shared secrets
     #[arg(long)]
     pub(crate) shared: bool,
-    /// Only private ones
+    /// Only private secrets
     #[arg(long, conflicts_with = "shared")]
     pub(crate) private: bool,
-    /// Only those of this plugin
+    /// Only secrets of this plugin
     #[arg(long, value_name = "PLUGIN")]
     pub(crate) plugin: Option<String>,
-    /// Only those of this category
+    /// Only secrets of this category
     #[arg(long, value_name = "CATEGORY")]
     pub(crate) category: Option<String>,
     /// Print JSON
@@ -33,9 +34,8 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
+        let mut client = connect::open_client(context)?;
         let scope = match (self.shared, self.private) {
             (true, _) => Some(ScopeKind::Shared),
             (_, true) => Some(ScopeKind::Private),
@@ -44,29 +44,16 @@ impl ListArgs {
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages =
             Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
-        let shown = PagedList {
-            json: self.json,
-            limit: None,
-            headings: [
-                "NAME",
-                "EXPORTED AS",
-                "SCOPE",
-                "TYPE",
-                "INSTALL",
-                "PLUGIN",
-                "CATEGORY",
-                "UPDATED",
-                "HINT",
-            ],
-            row,
-            empty: "no secrets",
-        };
-        paged_list::print(context, &mut client, pages, shown).await
+        let headings =
+            ["NAME", "EXPORTED AS", "SCOPE", "TYPE", "AUTO-INSTALL", "PLUGIN", "CATEGORY", "UPDATED", "HINT"];
+        PagedList { json: self.json, limit: None, headings, row, empty: "no secrets" }
+            .print(context, &mut client, pages)
+            .await
     }
 }
 
 fn row(secret: SecretView) -> [String; 9] {
-    let scope = scope(&secret);
+    let scope = format_scope(&secret);
     [
         secret.name,
         secret.env,
@@ -76,12 +63,13 @@ fn row(secret: SecretView) -> [String; 9] {
         secret.plugin.unwrap_or_default(),
         secret.category.unwrap_or_default(),
         secret.updated_at,
+        // Last: it is the one column of an unpredictable width.
         secret.hint.unwrap_or_default(),
     ]
 }
 
-/// The scope, with the owner's name.
-pub(crate) fn scope(secret: &SecretView) -> String {
+/// The scope with the owner's name.
+pub(crate) fn format_scope(secret: &SecretView) -> String {
     match &secret.owner {
         Some(owner) => format!("{} ({owner})", secret.scope),
         None => secret.scope.to_string(),

@@ -1,19 +1,20 @@
-//! `dropsafe unlock` and `dropsafe lock`: the release key into the server's memory, and out of it.
+//! `dropsafe unlock` and `dropsafe lock`: load the release key into the server's memory, and wipe it.
 
 use std::path::PathBuf;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
+use super::context::CliContext;
 use super::error::CommandResult;
-use super::{CliContext, connect, input};
+use super::{connect, input};
 use crate::process::Exit;
-use crate::wire;
-use crate::wire::UnlockText;
+use crate::wire::{UnlockRequest, UnlockText};
 
-/// Unlock the store, so that it answers boots (operator)
+/// Unlock the store, so that machines can boot (operator)
 #[derive(Debug, Args)]
 pub(crate) struct UnlockArgs {
-    /// Read the passphrase from FILE; otherwise it is asked for, or read from standard input
+    /// Read the passphrase from FILE (default: prompt, or standard input)
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Unlock with the key file FILE
@@ -21,41 +22,40 @@ pub(crate) struct UnlockArgs {
     pub(crate) key_file: Option<PathBuf>,
 }
 
-/// Lock the store: it refuses boots and takes everything else (operator)
+/// Lock the store: it refuses boots and accepts everything else (operator)
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {}
 
 impl UnlockArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let secret = match &self.key_file {
-            Some(path) => wire::UnlockRequest {
-                passphrase: None,
-                key_file: Some(UnlockText(inner(input::key_file(path)?))),
-            },
+        let mut client = connect::open_client(context)?;
+        let request = match &self.key_file {
+            Some(path) => {
+                let text = unlock_text(input::read_key_file(path)?);
+                UnlockRequest { passphrase: None, key_file: Some(text) }
+            }
             None => {
-                let text =
-                    input::passphrase(context, self.passphrase_file.as_deref(), "Passphrase (hidden): ")?;
-                wire::UnlockRequest { passphrase: Some(UnlockText(inner(text))), key_file: None }
+                let text = unlock_text(input::read_passphrase(context, self.passphrase_file.as_deref())?);
+                UnlockRequest { passphrase: Some(text), key_file: None }
             }
         };
-        let unlocked = client.unlock(&secret).await?;
-        context.output.line(format!("unlocked by {}", unlocked.slot))?;
+        let unlocked = client.unlock(&request).await?;
+        // Which slot: an operator who rotates passphrases sees whether the old one still works.
+        context.output.line(format!("unlocked with key slot {}", unlocked.slot))?;
         Ok(Exit::Success)
     }
 }
 
 impl LockArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        connect::client(context)?.lock().await?;
-        context.output.line("locked: boots are refused, deposits are taken")?;
+        connect::open_client(context)?.lock().await?;
+        context.output.line("locked: boots are refused, deposits are accepted")?;
         Ok(Exit::Success)
     }
 }
 
-/// The text for the wire, whose type wipes it as well.
-pub(crate) fn inner(mut text: zeroize::Zeroizing<String>) -> String {
-    std::mem::take(&mut *text)
+/// A passphrase or the text of a key file for a request.
+pub(crate) fn unlock_text(mut text: Zeroizing<String>) -> UnlockText {
+    // Moved, not copied: the request's type wipes the same memory.
+    UnlockText(std::mem::take(&mut *text))
 }

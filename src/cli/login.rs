@@ -1,26 +1,29 @@
-//! `dropsafe login` and `dropsafe logout`: the address and token that the other commands use.
+//! `dropsafe login` and `dropsafe logout`: the address and the token that the other commands use.
 
 use clap::Args;
 use zeroize::Zeroizing;
 
 use super::connect::SavedLogin;
+use super::context::CliContext;
 use super::error::{CliError, CommandResult};
 use super::pinned_keys::StoreAddress;
-use super::{CliContext, connect, files, input, output, pinned_keys};
+use super::{connect, files, input, output, pinned_keys};
+use crate::client::Endpoint;
 use crate::process::Exit;
+use crate::wire::StatusView;
 
-/// Save the address of a store and a token for it
+/// Log in to a store: save its address and a token
 ///
-/// The token is asked for, or read from standard input. It is checked with the
-/// store, and saved in $XDG_CONFIG_HOME/dropsafe/login.json for your eyes only,
-/// with the fingerprint of the store's deposit key.
+/// The token is read from a prompt or from standard input and checked with the
+/// store. It is saved in $XDG_CONFIG_HOME/dropsafe/login.json, which only you can
+/// read. The fingerprint of the store's deposit key is pinned.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct LoginArgs {
-    /// The store: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH; DROPSAFE_URL or the saved one unless said
+    /// Address: https://HOST:PORT#sha256/PIN, http://127.0.0.1:PORT or unix:/PATH (default: DROPSAFE_URL, or the saved address)
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// The fingerprint that the deposit key must have; also accepts a new key of a known store
+    /// Require this fingerprint of the deposit key; also accepts a changed key of a known store
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) deposit_key: Option<String>,
     /// Print JSON
@@ -28,58 +31,27 @@ pub(crate) struct LoginArgs {
     pub(crate) json: bool,
 }
 
-/// Forget the saved login
+/// Log out: delete the saved login
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArgs {}
 
 impl LoginArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let path = connect::login_file(context)?;
-        let saved = connect::saved(context)?;
-        let given = self.url.clone().or_else(|| context.environment.text("DROPSAFE_URL"));
-        let endpoint = match (&given, &saved) {
-            (Some(url), _) => connect::endpoint(url, "the address")?,
-            (None, Some(saved)) => connect::endpoint(&saved.address(), "the saved login")?,
-            (None, None) => {
-                return Err(CliError::usage("the store's address is missing")
-                    .hint("give it as an argument, as https://HOST:PORT#sha256/PIN, or in DROPSAFE_URL"));
-            }
-        };
-        let text = match (&given, saved) {
-            // Only the deposit key's fingerprint is new: the saved token stays.
-            (None, Some(saved)) if self.deposit_key.is_some() => Zeroizing::new(saved.token.clone()),
-            _ => input::token(context)?,
-        };
-        let token = connect::token(&text, "the token")?;
-        let place = StoreAddress::of(&endpoint);
+        let path = connect::login_path(context)?;
+        let (endpoint, text) = self.endpoint_and_token(context)?;
+        let token = connect::parse_token(&text, "the token")?;
+        let address = StoreAddress::from_endpoint(&endpoint);
         let (url, pin) = (endpoint.to_string(), endpoint.pin().map(ToString::to_string));
-        let mut client = connect::open(context, endpoint, &token)?;
+        let mut client = connect::new_client(context, endpoint, &token)?;
+        // Proves address and token before either is saved.
         let status = client.status().await?;
-        if let Some(expected) = &self.deposit_key
-            && *expected != status.fingerprint
-        {
-            return Err(CliError::new(
-                Exit::Denied,
-                format_args!(
-                    "the store's deposit key has another fingerprint: {}",
-                    output::harmless(&status.fingerprint)
-                ),
-            )
-            .hint("nothing is saved; ask the operator which one is right"));
-        }
-        if self.deposit_key.is_none()
-            && let Some(known) = pinned_keys::expected(context, &place, &status.store)?
-            && known != status.fingerprint
-        {
-            return Err(pinned_keys::changed(&known, &status.fingerprint));
-        }
+        self.check_deposit_key(context, &address, &status)?;
         let login = SavedLogin { url, pin, token: token.to_text().to_string() };
         let bytes = serde_json::to_vec_pretty(&login)
             .map(Zeroizing::new)
-            .map_err(|_| CliError::new(Exit::Internal, "the login cannot be written as JSON"))?;
+            .map_err(|_| CliError::new(Exit::Internal, "the login cannot be encoded as JSON"))?;
         files::write_private(&path, &bytes)?;
-        pinned_keys::remember(context, &place, &status.store, &status.fingerprint)?;
+        pinned_keys::pin(context, &address, &status.store, &status.fingerprint)?;
         if self.json {
             context.output.json(&status)?;
         } else {
@@ -88,18 +60,65 @@ impl LoginArgs {
                 _ => String::new(),
             };
             context.output.line(format!("logged in to {} as {}{role}", client.address(), status.identity))?;
-            context.output.line(format!("its deposit key: {}", output::harmless(&status.fingerprint)))?;
+            context.output.line(format!("deposit key: {}", output::escape_control(&status.fingerprint)))?;
         }
         Ok(Exit::Success)
+    }
+
+    fn endpoint_and_token(&self, context: &CliContext) -> Result<(Endpoint, Zeroizing<String>), CliError> {
+        let saved = connect::load_login(context)?;
+        let given = self.url.clone().or_else(|| context.environment.text("DROPSAFE_URL"));
+        let endpoint = match (&given, &saved) {
+            (Some(url), _) => connect::parse_endpoint(url, "the address")?,
+            (None, Some(saved)) => connect::parse_endpoint(&saved.address(), "the saved login")?,
+            (None, None) => {
+                return Err(CliError::usage("the address of the store is missing")
+                    .hint("provide https://HOST:PORT#sha256/PIN as an argument or in DROPSAFE_URL"));
+            }
+        };
+        let token = match (&given, saved) {
+            // The person accepts a changed key of the saved store, and need not have the token at hand. It goes to the
+            // address that it was saved with, as always.
+            (None, Some(saved)) if self.deposit_key.is_some() => Zeroizing::new(saved.token.clone()),
+            _ => input::read_token(context)?,
+        };
+        Ok((endpoint, token))
+    }
+
+    fn check_deposit_key(
+        &self,
+        context: &CliContext,
+        address: &StoreAddress,
+        status: &StatusView,
+    ) -> Result<(), CliError> {
+        match &self.deposit_key {
+            Some(expected) if *expected != status.fingerprint => {
+                let presented = output::escape_control(&status.fingerprint);
+                Err(CliError::new(
+                    Exit::Denied,
+                    format_args!("the store's deposit key has another fingerprint: {presented}"),
+                )
+                .hint("nothing is saved; ask the operator which fingerprint is right"))
+            }
+            // Verified above, and so accepted whatever was pinned.
+            Some(_) => Ok(()),
+            None => match pinned_keys::lookup(context, address, &status.store)? {
+                // Logging in again is what many try first when a command fails. It must not accept the key silently.
+                Some(pinned) if pinned != status.fingerprint => {
+                    Err(pinned_keys::key_changed_error(&pinned, &status.fingerprint))
+                }
+                _ => Ok(()),
+            },
+        }
     }
 }
 
 impl LogoutArgs {
-    /// Runs it.
     pub(crate) fn run(self, context: &mut CliContext) -> CommandResult {
-        if files::remove(&connect::login_file(context)?)? {
+        if files::remove(&connect::login_path(context)?)? {
             context.output.line("logged out")?;
-            context.output.note("the token itself is still good: to revoke it, dropsafe token revoke");
+            // Without a call to the store: logging out must work offline.
+            context.output.note("the token is still valid; to revoke it: dropsafe token revoke");
         } else {
             context.output.line("not logged in")?;
         }

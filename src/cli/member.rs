@@ -1,10 +1,12 @@
-//! `dropsafe member`: people and services of the organization.
+//! `dropsafe member`: the people and services of the organization.
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::error::{CliError, CommandResult};
+use super::connect;
+use super::context::CliContext;
+use super::error::CommandResult;
+use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::{CliContext, connect, paged_list};
 use crate::client::Client;
 use crate::domain::role::Role;
 use crate::process::Exit;
@@ -14,7 +16,8 @@ use crate::wire::{CreateMemberRequest, MemberView, UpdateMemberRequest};
 #[derive(Debug, Subcommand)]
 pub(crate) enum MemberCommand {
     Add(MemberAddArgs),
-    List(MemberListArgs),
+    /// List the members
+    List(JsonArgs),
     Role(MemberRoleArgs),
     Remove(MemberRemoveArgs),
 }
@@ -22,20 +25,12 @@ pub(crate) enum MemberCommand {
 /// Add a member
 #[derive(Debug, Args)]
 pub(crate) struct MemberAddArgs {
-    /// The member's name: a-z, 0-9 and . _ - @
+    /// Name of the member: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// What the member may do
+    /// Role of the member
     #[arg(long, value_name = "ROLE", default_value = "member")]
     pub(crate) role: RoleName,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// List the members
-#[derive(Debug, Args)]
-pub(crate) struct MemberListArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -44,10 +39,10 @@ pub(crate) struct MemberListArgs {
 /// Change a member's role
 #[derive(Debug, Args)]
 pub(crate) struct MemberRoleArgs {
-    /// The member
+    /// Name of the member
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// What the member may do from now on
+    /// New role
     #[arg(value_name = "ROLE")]
     pub(crate) role: RoleName,
     /// Print JSON
@@ -55,13 +50,13 @@ pub(crate) struct MemberRoleArgs {
     pub(crate) json: bool,
 }
 
-/// Remove a member, with its private secrets, tokens and tickets
+/// Remove a member and their private secrets, tokens and tickets
 #[derive(Debug, Args)]
 pub(crate) struct MemberRemoveArgs {
-    /// The member
+    /// Name of the member
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
     /// Print JSON
@@ -69,14 +64,14 @@ pub(crate) struct MemberRemoveArgs {
     pub(crate) json: bool,
 }
 
-/// Roles.
+/// A role on the command line, with the help that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
-    /// Members, settings, anyone's tickets, shared secrets
+    /// Manages members, settings, everybody's tokens and tickets, and shared secrets
     Admin,
-    /// Own private secrets and tickets, and shared secrets unless the organization restricts that
+    /// Manages their own private secrets and tickets, and shared secrets unless the organization restricts that
     Member,
-    /// Reads everything but values, and the audit trail
+    /// Reads metadata and the audit log, but no values
     Auditor,
 }
 
@@ -91,80 +86,50 @@ impl From<RoleName> for Role {
 }
 
 impl MemberCommand {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        let mut client = connect::open_client(context)?;
         match self {
-            Self::Add(add) => add.run(context).await,
-            Self::List(list) => list.run(context).await,
-            Self::Role(role) => role.run(context).await,
-            Self::Remove(remove) => remove.run(context).await,
+            Self::Add(MemberAddArgs { name, role, json }) => {
+                let request = CreateMemberRequest { name, role: role.into() };
+                let member = client.create_member(&request).await?;
+                context
+                    .output
+                    .json_or_line(json, &member, || format!("added {} ({})", member.name, member.role))?;
+                // A member without a token can do nothing, and only this command's caller knows that one is needed.
+                context.output.note(format!("to create a token: dropsafe token new --for {}", member.name));
+            }
+            Self::List(JsonArgs { json }) => {
+                let headings = ["NAME", "ROLE", "CREATED", "ID"];
+                return PagedList { json, limit: None, headings, row, empty: "no members" }
+                    .print(context, &mut client, Client::members())
+                    .await;
+            }
+            Self::Role(MemberRoleArgs { name, role, json }) => {
+                let request = UpdateMemberRequest { role: role.into() };
+                let member = client.change_member(&name, &request).await?;
+                let line = || format!("{} now has the role {}", member.name, member.role);
+                context.output.json_or_line(json, &member, line)?;
+            }
+            Self::Remove(args) => args.run(context, &mut client).await?,
         }
-    }
-}
-
-impl MemberAddArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        let new = CreateMemberRequest { name: self.name, role: self.role.into() };
-        let member = connect::client(context)?.create_member(&new).await?;
-        told(context, self.json, &member, "added")?;
-        context.output.note(format!("a token: dropsafe token new --for {}", member.name));
-        Ok(Exit::Success)
-    }
-}
-
-impl MemberListArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let pages = Client::members();
-        let shown = PagedList {
-            json: self.json,
-            limit: None,
-            headings: ["NAME", "ROLE", "ADDED", "ID"],
-            row,
-            empty: "no members",
-        };
-        paged_list::print(context, &mut client, pages, shown).await
-    }
-}
-
-impl MemberRoleArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        let change = UpdateMemberRequest { role: self.role.into() };
-        let member = connect::client(context)?.change_member(&self.name, &change).await?;
-        told(context, self.json, &member, "now has the role")?;
         Ok(Exit::Success)
     }
 }
 
 impl MemberRemoveArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
+    async fn run(self, context: &mut CliContext, client: &mut Client) -> Result<(), super::error::CliError> {
+        // Looked up first, to ask about the member that exists and not about what was typed.
         let member = client.member(&self.name).await?;
         let question = format!(
-            "Remove {} ({}), with its private secrets, tokens and tickets?",
+            "Remove {} ({}) and their private secrets, tokens and tickets?",
             member.name, member.role
         );
-        if !self.yes && context.terminal.can_ask() && !context.terminal.confirm(&question)? {
-            return Err(CliError::refused("nothing is removed"));
-        }
+        context.confirm(self.yes, &question, "nothing is removed")?;
         client.remove_member(&member.name).await?;
-        if self.json {
-            context.output.json(&member)?;
-        } else {
-            context.output.line(format!("removed {}", member.name))?;
-        }
-        Ok(Exit::Success)
+        context.output.json_or_line(self.json, &member, || format!("removed {}", member.name))
     }
 }
 
 fn row(member: MemberView) -> [String; 4] {
     [member.name, member.role.to_string(), member.created_at, member.id]
-}
-
-fn told(context: &mut CliContext, json: bool, member: &MemberView, done: &str) -> Result<(), CliError> {
-    if json {
-        context.output.json(member)
-    } else {
-        context.output.line(format!("{} {done}: {}", member.name, member.role))
-    }
 }

@@ -1,12 +1,12 @@
-//! `dropsafe migrate`: a store to another byte store, without a running server.
+//! `dropsafe migrate`: moves a store to another byte store, without a running server.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
 
-use super::CliContext;
-use super::error::{CliError, CommandResult, chain};
+use super::context::CliContext;
+use super::error::{CliError, CommandResult, format_chain};
 use super::progress::ProgressIndicator;
 use crate::process::Exit;
 use crate::server;
@@ -14,19 +14,19 @@ use crate::server::{Moving, ServerMigrateError};
 
 /// Move a store to another byte store
 ///
-/// Stop all servers of the store first. Its records are copied as they are,
-/// encrypted, and compared by count and digest; then the old place holds no store
-/// any more. A move that was cut short is gone on with by the same command.
+/// Stop all servers of the store first. The records are copied without decrypting
+/// them and compared by count and digest; then the old byte store no longer holds a
+/// store. If interrupted, run the same command again to continue.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct MigrateArgs {
-    /// The folder that `dropsafe init` made
+    /// Data folder of the store
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// Where the records are; DIR/store.db unless said
+    /// Where the records are (default: DIR/store.db)
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<server::Url>,
-    /// Where they go
+    /// Where to move them: sqlite:FILE or etcd://…
     #[arg(long, value_name = "URL")]
     pub(crate) to: server::Url,
     /// Print JSON
@@ -35,34 +35,34 @@ pub(crate) struct MigrateArgs {
 }
 
 impl MigrateArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let copying = ProgressIndicator::steps("moving", 0);
+        let bar = ProgressIndicator::steps("moving", 0);
         let mut total = 0;
         let mut progress = |moving| match moving {
+            // Nobody knows how many records there are until all are copied. Comparing goes over them again.
             Moving::Copied(done) => {
                 total = done;
-                copying.at(done, None);
+                bar.set_position(done, None);
             }
-            Moving::Compared(done) => copying.at(done, Some(total)),
+            Moving::Compared(done) => bar.set_position(done, Some(total)),
         };
         let to = self.to.to_string();
-        let migrated = server::migrate(&self.data, self.from, self.to, &mut progress).await;
-        drop(copying);
-        let migrated = migrated?;
+        let result = server::migrate(&self.data, self.from, self.to, &mut progress).await;
+        drop(bar);
+        let migrated = result?;
         let digest = HEXLOWER.encode(&migrated.digest);
-        if self.json {
-            context.output.json(&serde_json::json!({
-                "store": migrated.store.to_string(),
-                "records": migrated.records,
-                "digest": digest,
-            }))?;
-        } else {
-            context
-                .output
-                .line(format!("moved {}: {} records, {digest}", migrated.store, migrated.records))?;
+        let document = serde_json::json!({
+            "store": migrated.store.to_string(),
+            "records": migrated.records,
+            "digest": digest,
+        });
+        context.output.json_or_line(self.json, &document, || {
+            format!("moved {}: {} records, {digest}", migrated.store, migrated.records)
+        })?;
+        if !self.json {
+            // Not written for the person: the file may be managed by a configuration tool, or shared by several servers.
             context.output.note(format!(
-                "Next: write `store: \"{to}\"` into {}, then dropsafe serve --data {}",
+                "Next: set `store: \"{to}\"` in {}, then run dropsafe serve --data {}",
                 self.data.join(server::data_dir::CONFIG).display(),
                 self.data.display()
             ));
@@ -80,6 +80,6 @@ impl From<ServerMigrateError> for CliError {
             ServerMigrateError::Kv(_) | ServerMigrateError::Migrate(_) => Exit::Failed,
         };
         let hint = error.hint();
-        Self::new(exit, chain(&error)).maybe_hint(hint)
+        Self::new(exit, format_chain(&error)).optional_hint(hint)
     }
 }

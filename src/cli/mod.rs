@@ -1,5 +1,5 @@
-//! The command line `dropsafe`: one file per noun, and the only room that prints. No value is ever printed, except that of
-//! a plain setting, and none is taken from the command line.
+//! The command line `dropsafe`: one file per noun, and the only module that prints. It never prints a value, except that of a
+//! plain setting, and never reads one from the command line.
 
 mod arguments;
 mod audit;
@@ -8,6 +8,7 @@ mod boots;
 mod category;
 mod completions;
 mod connect;
+mod context;
 mod delete;
 mod deposit;
 mod dev;
@@ -34,9 +35,11 @@ mod paged_list;
 mod pinned_keys;
 mod plugin;
 mod preset;
+mod preset_deposit;
 mod progress;
 mod re_encrypt;
 mod restore;
+mod runtime;
 mod selector;
 mod serve;
 mod set;
@@ -53,40 +56,30 @@ mod workload;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::process::Exit;
 use arguments::{RootArgs, RootCommand};
-use clap::Parser;
-use environment::CliEnvironment;
-use error::{CliError, CommandResult};
-use output::Output;
-use terminal::UserTerminal;
+use clap::{CommandFactory, Parser};
+use context::CliContext;
+use error::CommandResult;
+use runtime::block_on;
+use usage::ParseFailure;
 
-/// What every command works with.
-struct CliContext {
-    environment: CliEnvironment,
-    terminal: UserTerminal,
-    output: Output,
-}
+use crate::process::Exit;
 
-/// Runs the program as it was called; `arguments` begin with its name.
+/// Runs the program; `arguments` start with its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // Commands that deposit hold values. What fails here is a limit that the caller has already set to nothing.
+    // Commands that deposit hold values in memory. This fails only where the caller has already set the limit to zero.
     crate::crypto::memory::forbid_core_dumps().ok();
-    let mut context = CliContext {
-        environment: CliEnvironment::of_process(),
-        terminal: UserTerminal::of_process(),
-        output: Output::of_process(),
-    };
-    let outcome = run(arguments.into_iter().collect(), &mut context);
-    // What a failing command has printed belongs to it too.
+    let mut context = CliContext::from_process();
+    let result = run(arguments.into_iter().collect(), &mut context);
+    // Also after a failure: what the command printed before it belongs to its output.
     let flushed = context.output.flush();
-    match outcome.and_then(|exit| flushed.map(|()| exit)) {
+    match result.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            if !failure.quiet {
-                output::report(&failure);
+        Err(error) => {
+            if !error.quiet {
+                output::print_error(&error);
             }
-            failure.exit.into()
+            error.exit.into()
         }
     }
 }
@@ -94,69 +87,50 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(typed: Vec<OsString>, context: &mut CliContext) -> CommandResult {
     match RootArgs::try_parse_from(&typed) {
         Ok(arguments) => dispatch(arguments.command, context),
-        Err(error) => match usage::answer(&error, &typed) {
-            usage::ParseFailure::Told(text) => {
+        Err(error) => match usage::classify(&error, &typed, RootArgs::command) {
+            ParseFailure::Help(text) => {
                 context.output.bytes(text.as_bytes())?;
                 Ok(Exit::Success)
             }
-            usage::ParseFailure::Failed(failure) => Err(failure),
+            ParseFailure::Usage(error) => Err(error),
         },
     }
 }
 
 fn dispatch(command: RootCommand, context: &mut CliContext) -> CommandResult {
     match command {
-        RootCommand::Completions(command) => command.run(context),
-        RootCommand::Man(command) => command.run(context),
-        RootCommand::Logout(command) => command.run(context),
-        RootCommand::Dev(command) => command.run(context),
-        RootCommand::Serve(command) => command.run(context),
-        command => runtime()?.block_on(ask(command, context)),
+        // These print the definitions of all commands. They get them as an argument: importing them would be a cycle.
+        RootCommand::Completions(args) => args.run(context, RootArgs::command),
+        RootCommand::Man(args) => args.run(context, RootArgs::command),
+        RootCommand::Logout(args) => args.run(context),
+        // These two start a runtime of their own, after what must happen while the process has one thread.
+        RootCommand::Dev(args) => args.run(context),
+        RootCommand::Serve(args) => args.run(context),
+        RootCommand::Status(args) => block_on(args.run(context)),
+        RootCommand::Unlock(args) => block_on(args.run(context)),
+        RootCommand::Lock(args) => block_on(args.run(context)),
+        RootCommand::Keyslot(command) => block_on(command.run(context)),
+        RootCommand::Login(args) => block_on(args.run(context)),
+        RootCommand::Set(args) => block_on(args.run(context)),
+        RootCommand::List(args) => block_on(args.run(context)),
+        RootCommand::Show(args) => block_on(args.run(context)),
+        RootCommand::Edit(args) => block_on(args.run(context)),
+        RootCommand::Delete(args) => block_on(args.run(context)),
+        RootCommand::ReEncrypt(args) => block_on(args.run(context)),
+        RootCommand::Import(args) => block_on(args.run(context)),
+        RootCommand::Plugin(command) => block_on(command.run(context)),
+        RootCommand::Category(command) => block_on(command.run(context)),
+        RootCommand::Preset(command) => block_on(command.run(context)),
+        RootCommand::Stats(args) => block_on(args.run(context)),
+        RootCommand::Member(command) => block_on(command.run(context)),
+        RootCommand::Token(command) => block_on(command.run(context)),
+        RootCommand::Ticket(command) => block_on(command.run(context)),
+        RootCommand::Boots(args) => block_on(args.run(context)),
+        RootCommand::Audit(args) => block_on(args.run(context)),
+        RootCommand::Backup(args) => block_on(args.run(context)),
+        RootCommand::Org(command) => block_on(command.run(context)),
+        RootCommand::Init(args) => block_on(args.run(context)),
+        RootCommand::Restore(args) => block_on(args.run(context)),
+        RootCommand::Migrate(args) => block_on(args.run(context)),
     }
-}
-
-/// The commands that talk to a store, one call after the other.
-async fn ask(command: RootCommand, context: &mut CliContext) -> CommandResult {
-    match command {
-        RootCommand::Status(command) => command.run(context).await,
-        RootCommand::Unlock(command) => command.run(context).await,
-        RootCommand::Lock(command) => command.run(context).await,
-        RootCommand::Keyslot(command) => command.run(context).await,
-        RootCommand::Login(command) => command.run(context).await,
-        RootCommand::Set(command) => command.run(context).await,
-        RootCommand::List(command) => command.run(context).await,
-        RootCommand::Show(command) => command.run(context).await,
-        RootCommand::Edit(command) => command.run(context).await,
-        RootCommand::Delete(command) => command.run(context).await,
-        RootCommand::ReEncrypt(command) => command.run(context).await,
-        RootCommand::Import(command) => command.run(context).await,
-        RootCommand::Plugin(command) => command.run(context).await,
-        RootCommand::Category(command) => command.run(context).await,
-        RootCommand::Preset(command) => command.run(context).await,
-        RootCommand::Stats(command) => command.run(context).await,
-        RootCommand::Member(command) => command.run(context).await,
-        RootCommand::Token(command) => command.run(context).await,
-        RootCommand::Ticket(command) => command.run(context).await,
-        RootCommand::Boots(command) => command.run(context).await,
-        RootCommand::Audit(command) => command.run(context).await,
-        RootCommand::Backup(command) => command.run(context).await,
-        RootCommand::Org(command) => command.run(context).await,
-        RootCommand::Init(command) => command.run(context).await,
-        RootCommand::Restore(command) => command.run(context).await,
-        RootCommand::Migrate(command) => command.run(context).await,
-        // Those that `dispatch` runs itself.
-        RootCommand::Completions(_)
-        | RootCommand::Man(_)
-        | RootCommand::Logout(_)
-        | RootCommand::Dev(_)
-        | RootCommand::Serve(_) => Ok(Exit::Internal),
-    }
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_runtime(&error))
-}
-
-fn no_runtime(error: &std::io::Error) -> CliError {
-    CliError::new(Exit::Internal, format_args!("the program cannot start its work: {}", files::why(error)))
 }

@@ -1,127 +1,138 @@
-//! Standard output and standard error of this program. Data goes to standard output, all else to standard error; texts
-//! that came from elsewhere lose their control characters first, so that no host name rewrites a terminal.
+//! Standard output and standard error. Data goes to standard output and everything else to standard error. Texts that other
+//! people chose lose their control characters first, so that no host name rewrites a terminal.
 
 use std::borrow::Cow;
 use std::io;
-use std::io::{StderrLock, StdoutLock, Write};
+use std::io::{StdoutLock, Write};
 
+use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
 
-/// The two streams, and whether JSON was asked for.
+/// The arguments of a command that takes nothing else.
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Standard output, buffered.
 pub(crate) struct Output {
     out: io::BufWriter<StdoutLock<'static>>,
 }
 
 impl Output {
-    /// This process's.
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn stdout() -> Self {
         Self { out: io::BufWriter::new(io::stdout().lock()) }
     }
 
-    /// One line of data.
     pub(crate) fn line(&mut self, line: impl AsRef<str>) -> Result<(), CliError> {
         self.out.write_all(line.as_ref().as_bytes())?;
         Ok(self.out.write_all(b"\n")?)
     }
 
-    /// Bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         Ok(self.out.write_all(bytes)?)
     }
 
-    /// One JSON document.
+    /// Prints one JSON document.
     pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), CliError> {
         serde_json::to_writer_pretty(&mut self.out, document).map_err(io::Error::from)?;
         Ok(self.out.write_all(b"\n")?)
     }
 
-    /// A line for the person, on standard error, after what was printed so far.
+    /// Prints `document` as JSON if `json` is set, and otherwise the line for people.
+    pub(crate) fn json_or_line(
+        &mut self,
+        json: bool,
+        document: &impl Serialize,
+        line: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
+        if json { self.json(document) } else { self.line(line()) }
+    }
+
+    /// Prints a line for a person on standard error.
     pub(crate) fn note(&mut self, line: impl AsRef<str>) {
-        // When standard output is gone, that is found out where data is written.
+        // On a terminal both streams are one text, and buffered data would come after the note that explains it. A failure
+        // is reported by the flush at the end of the program.
         self.out.flush().ok();
         note(line);
     }
 
-    /// All of it is out.
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {
         Ok(self.out.flush()?)
     }
 
-    /// A thing that exists only here, such as a new token: a reader that went away is a failure, for once.
-    pub(crate) fn only_copy(&mut self, line: &str, what: &str) -> Result<(), CliError> {
-        let written = self.out.write_all(line.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
+    /// Prints a credential that exists nowhere else.
+    ///
+    /// # Errors
+    /// Also if the reader has closed standard output, which is no error anywhere else.
+    pub(crate) fn credential(&mut self, credential: &str, what: &str) -> Result<(), CliError> {
+        let written = self.out.write_all(credential.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         written.and_then(|()| self.out.flush()).map_err(|error| {
-            let exit = crate::process::Exit::Failed;
-            CliError::new(exit, format_args!("{what} was made, but cannot be shown: {}", error.kind()))
-                .hint("it exists and nobody has it: revoke it and make another")
+            CliError::failed(format_args!("{what} was created, but cannot be printed: {}", error.kind()))
+                .hint("nobody has it: revoke it and create another")
         })
     }
 }
 
-/// A JSON array whose elements are written as they come.
+/// A JSON array whose elements are printed as they arrive.
 #[derive(Default)]
 pub(crate) struct JsonArray {
     begun: bool,
 }
 
 impl JsonArray {
-    /// One element, on a line of its own.
+    /// Prints one element on a line of its own.
     pub(crate) fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), CliError> {
+        // The separator belongs to the element after it: nobody knows which element is the last.
         output.bytes(if self.begun { b",\n" } else { b"[\n" })?;
         self.begun = true;
         serde_json::to_writer(&mut output.out, element).map_err(io::Error::from)?;
         Ok(())
     }
 
-    /// The end.
     pub(crate) fn end(self, output: &mut Output) -> Result<(), CliError> {
         output.bytes(if self.begun { b"\n]\n" } else { b"[]\n" })
     }
 }
 
-/// A line for the person, on standard error. Nothing can be done when that is gone.
+/// Prints a line for a person on standard error.
 pub(crate) fn note(line: impl AsRef<str>) {
-    let mut stderr = io::stderr().lock();
-    say(&mut stderr, line.as_ref());
+    // A closed standard error must not turn a success into a failure.
+    writeln!(io::stderr().lock(), "{}", line.as_ref()).ok();
 }
 
-/// A warning.
 pub(crate) fn warn(line: impl AsRef<str>) {
-    let mut stderr = io::stderr().lock();
-    say(&mut stderr, &format!("warning: {}", line.as_ref()));
+    note(format!("warning: {}", line.as_ref()));
 }
 
-/// What ended the program.
-pub(crate) fn report(failure: &CliError) {
-    let mut stderr = io::stderr().lock();
-    say(&mut stderr, &format!("dropsafe: {}", failure.message));
-    if let Some(hint) = &failure.hint {
-        say(&mut stderr, &format!("hint: {hint}"));
+/// Prints why the program failed.
+pub(crate) fn print_error(error: &CliError) {
+    note(format!("dropsafe: {}", error.message));
+    if let Some(hint) = &error.hint {
+        note(format!("hint: {hint}"));
     }
 }
 
-fn say(stderr: &mut StderrLock<'_>, line: &str) {
-    // A closed standard error must not turn a success into a failure.
-    writeln!(stderr, "{line}").ok();
-}
-
-/// `text` with every control character written out, for texts that others chose.
-pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
-    // Of the formatting characters only those that turn the reading direction can make a text read as another.
-    let bad = |c: char| {
+/// Replaces every control character of a text that somebody else chose by its escape.
+pub(crate) fn escape_control(text: &str) -> Cow<'_, str> {
+    // Of the formatting characters only those that change the reading direction can make one text look like another.
+    let is_unsafe = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    if !text.contains(bad) {
+    // Almost no text has any, and a list prints many.
+    if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
     }
-    let mut clean = String::with_capacity(text.len() + 8);
+    let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if bad(c) { clean.extend(c.escape_unicode()) } else { clean.push(c) }
+        if is_unsafe(c) { escaped.extend(c.escape_unicode()) } else { escaped.push(c) }
     }
-    Cow::Owned(clean)
+    Cow::Owned(escaped)
 }
 
 #[cfg(test)]
@@ -129,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_written_out() {
-        assert_eq!(harmless("vm-1.example é"), "vm-1.example é");
-        assert_eq!(harmless("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
-        assert_eq!(harmless("a\u{202e}b"), "a\\u{202e}b");
+    fn control_characters_are_escaped() {
+        assert_eq!(escape_control("vm-1.example é"), "vm-1.example é");
+        assert_eq!(escape_control("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(escape_control("a\u{202e}b"), "a\\u{202e}b");
     }
 }

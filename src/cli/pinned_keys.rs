@@ -1,104 +1,110 @@
-//! The deposit keys of the stores that this user deposited to. A value is sealed only to the key that was seen before, so that
-//! a server which suddenly shows another key, one whose owner could read what is sealed to it, is given nothing.
+//! The deposit keys of the stores that this user deposited to, pinned on first use. A value is sealed only to the pinned key, so
+//! that a server which suddenly presents another key, whose owner could read what is sealed to it, receives nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::context::CliContext;
 use super::error::CliError;
-use super::{CliContext, files, output};
+use super::{files, output};
 use crate::client::Endpoint;
 use crate::process::Exit;
 
 /// Fingerprints by address.
 type PinnedKeys = BTreeMap<String, String>;
 
-/// The fingerprint that the deposit key of `store` must have, if one is known.
-pub(crate) fn expected(
+/// The fingerprint that the deposit key of `store` must have, if one is pinned or required by the environment.
+pub(crate) fn lookup(
     context: &CliContext,
-    place: &StoreAddress,
+    address: &StoreAddress,
     store: &str,
 ) -> Result<Option<String>, CliError> {
+    // Before the file: CI jobs start without one, and get the fingerprint with their other settings.
     if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
         return Ok(Some(expected));
     }
-    let Some(path) = file(context) else { return Ok(None) };
-    Ok(read(&path)?.remove(&place.key(store)))
+    let Some(path) = pins_path(context) else { return Ok(None) };
+    Ok(read(&path)?.remove(&address.lookup_key(store)))
 }
 
-/// Remembers the key: one that was never seen, or that the person accepted.
-pub(crate) fn remember(
+/// Pins a key that was never seen before, or that the person accepted.
+pub(crate) fn pin(
     context: &CliContext,
-    place: &StoreAddress,
+    address: &StoreAddress,
     store: &str,
     fingerprint: &str,
 ) -> Result<(), CliError> {
-    let Some(path) = file(context) else { return Ok(()) };
-    let mut known = read(&path)?;
-    let before = known.insert(place.key(store), fingerprint.to_owned());
+    let Some(path) = pins_path(context) else { return Ok(()) };
+    let mut pins = read(&path)?;
+    let before = pins.insert(address.lookup_key(store), fingerprint.to_owned());
+    // Every deposit comes by here. Only a new key costs a write and two syncs.
     if before.as_deref() != Some(fingerprint) {
-        write(&path, &known);
+        write(&path, &pins);
     }
     Ok(())
 }
 
-/// What a key is remembered by.
+/// The address of a store, under which its key is pinned.
 pub(crate) struct StoreAddress {
     address: String,
-    proved: bool,
+    authenticated: bool,
 }
 
 impl StoreAddress {
-    /// The address with its pin.
-    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
+        // The pin is a part of it: behind another TLS key there is another store.
         let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
         let address = endpoint.to_string();
-        Self { proved: address.starts_with("https:"), address: format!("{address}{pin}") }
+        Self { authenticated: address.starts_with("https:"), address: format!("{address}{pin}") }
     }
 
-    /// A local address proves nothing and is only a place where stores come and go: there the store itself counts too.
-    fn key(&self, store: &str) -> String {
-        if self.proved { self.address.clone() } else { format!("{} {store}", self.address) }
+    fn lookup_key(&self, store: &str) -> String {
+        // A local address authenticates nothing, and stores come and go behind it: there, the store's id counts too. Behind
+        // TLS it must not count: a server could state another id to get rid of the pin.
+        if self.authenticated { self.address.clone() } else { format!("{} {store}", self.address) }
     }
 }
 
-fn file(context: &CliContext) -> Option<PathBuf> {
-    context.environment.configuration_folder().map(|folder| folder.join("known.json"))
+fn pins_path(context: &CliContext) -> Option<PathBuf> {
+    context.environment.config_folder().map(|folder| folder.join("known.json"))
 }
 
-fn read(path: &std::path::Path) -> Result<PinnedKeys, CliError> {
-    match files::read_own(path)? {
+fn read(path: &Path) -> Result<PinnedKeys, CliError> {
+    match files::read_optional(path)? {
         None => Ok(PinnedKeys::new()),
+        // A damaged file must not count as an empty one: that would pin whatever key comes next.
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
-            CliError::configuration(format_args!("{} cannot be understood", path.display()))
-                .hint("it holds the fingerprints of deposit keys; remove it to begin anew")
+            CliError::configuration(format_args!("{} cannot be parsed", path.display())).hint(
+                "it holds the fingerprints of deposit keys; remove it to pin the keys again on next use",
+            )
         }),
     }
 }
 
-/// Not being able to remember does not stop a deposit: a container's file system may be read-only.
-fn write(path: &std::path::Path, known: &PinnedKeys) {
-    let written = serde_json::to_vec_pretty(known)
-        .map_err(|_| CliError::new(Exit::Internal, "the deposit keys cannot be written as JSON"))
+fn write(path: &Path, pins: &PinnedKeys) {
+    let written = serde_json::to_vec_pretty(pins)
+        .map_err(|_| CliError::new(Exit::Internal, "the deposit keys cannot be encoded as JSON"))
         .and_then(|bytes| files::write_private(path, &bytes));
-    if let Err(failure) = written {
-        output::warn(format!("the deposit key is not remembered: {}", failure.message));
+    // Only a warning: a container's file system may be read-only, and the deposit itself is safe.
+    if let Err(error) = written {
+        output::warn(format!("the deposit key is not pinned: {}", error.message));
     }
 }
 
-/// The failure for a key that is not the known one.
-pub(crate) fn changed(known: &str, shown: &str) -> CliError {
-    let shown = output::harmless(shown);
+/// The error for a key that differs from the pinned one.
+pub(crate) fn key_changed_error(pinned: &str, presented: &str) -> CliError {
+    let presented = output::escape_control(presented);
     CliError::new(
         Exit::Denied,
-        format_args!("the store's deposit key has changed: its fingerprint is {shown}, expected was {known}"),
+        format_args!("the store's deposit key has changed: expected {pinned}, got {presented}"),
     )
-    .hint(remedy(&shown))
+    .hint(key_changed_hint(&presented))
 }
 
-/// What to do about it.
-pub(crate) fn remedy(shown: &str) -> String {
+/// What to do about a changed key.
+pub(crate) fn key_changed_hint(presented: &str) -> String {
     format!(
-        "re-encrypting everything gives a store a new key: ask the operator for the fingerprint that dropsafe status \
-         shows, and if it is this one run dropsafe login --deposit-key {shown}; nothing was sent"
+        "nothing was sent; re-encrypting a whole store gives it a new key: ask the operator which fingerprint dropsafe status \
+         shows, and if it is the same run dropsafe login --deposit-key {presented}"
     )
 }

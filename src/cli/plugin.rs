@@ -1,38 +1,39 @@
-//! `dropsafe plugin`: what needs secrets, what of that is missing, and what is kept back.
+//! `dropsafe plugin`: the secrets that plugins need, which of them are missing, and which plugins are disabled.
 
 use clap::{Args, Subcommand};
 
-use super::error::{CliError, CommandResult};
+use super::connect;
+use super::context::CliContext;
+use super::error::CommandResult;
+use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::table::{TextTable, fields};
-use super::{CliContext, connect, paged_list};
+use super::table::{TextTable, print_fields};
 use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{DeclarePluginRequest, NeedView, PluginView, UpdatePluginRequest};
 
-/// Declare what plugins need, see what they lack, enable and disable them
+/// Declare plugins, see which of their secrets are missing, enable and disable them
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    List(PluginListArgs),
-    Show(PluginShowArgs),
+    /// List the plugins and the secrets that they lack
+    List(JsonArgs),
+    /// Show the secrets that a plugin needs, and which of your secrets provide them
+    Show(PluginNameArgs),
     Set(PluginSetArgs),
-    Enable(PluginEnableArgs),
-    Disable(PluginDisableArgs),
+    /// Enable a plugin: boots receive its secrets again (administrator)
+    Enable(PluginNameArgs),
+    /// Disable a plugin: no boot receives its secrets (administrator)
+    ///
+    /// Its secrets are those with this plugin as attribute. Running workloads keep
+    /// what they have.
+    #[command(verbatim_doc_comment)]
+    Disable(PluginNameArgs),
     Remove(PluginRemoveArgs),
 }
 
-/// List the plugins, with what is missing
 #[derive(Debug, Args)]
-pub(crate) struct PluginListArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Show what a plugin needs, and which of your secrets meet that
-#[derive(Debug, Args)]
-pub(crate) struct PluginShowArgs {
-    /// The plugin
+pub(crate) struct PluginNameArgs {
+    /// Name of the plugin
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     /// Print JSON
@@ -42,19 +43,19 @@ pub(crate) struct PluginShowArgs {
 
 /// Declare a plugin (administrator)
 ///
-/// What was declared before is replaced; whether it is enabled stays.
+/// Replaces an earlier declaration. The plugin stays enabled or disabled.
 #[derive(Debug, Args)]
 pub(crate) struct PluginSetArgs {
-    /// Its name: ASCII letters, digits and @ / . _ - :
+    /// Name of the plugin: ASCII letters, digits and @ / . _ - :
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// What people call it
+    /// Title to display
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: Option<String>,
-    /// A secret without which it does not work; again for more
+    /// Secret that the plugin requires; may be repeated
     #[arg(long, value_name = "SECRET")]
     pub(crate) required: Vec<String>,
-    /// A secret that it uses when it is there; again for more
+    /// Secret that the plugin uses if it exists; may be repeated
     #[arg(long, value_name = "SECRET")]
     pub(crate) optional: Vec<String>,
     /// Print JSON
@@ -62,82 +63,54 @@ pub(crate) struct PluginSetArgs {
     pub(crate) json: bool,
 }
 
-/// Release a plugin's secrets again (administrator)
-#[derive(Debug, Args)]
-pub(crate) struct PluginEnableArgs {
-    /// The plugin
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Keep a plugin's secrets back from every boot (administrator)
-///
-/// Those that are tied to it. What already runs keeps what it has.
-#[derive(Debug, Args)]
-pub(crate) struct PluginDisableArgs {
-    /// The plugin
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// Remove a plugin's declaration (administrator)
 ///
-/// Secrets stay, tied to its name; if it was disabled, they are released again.
+/// Its secrets stay. If it was disabled, boots receive them again.
 #[derive(Debug, Args)]
 pub(crate) struct PluginRemoveArgs {
-    /// The plugin
+    /// Name of the plugin
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
 
 impl PluginCommand {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
+        let mut client = connect::open_client(context)?;
         match self {
-            Self::List(list) => list.run(context, &mut client).await,
-            Self::Show(show) => {
-                let plugin = client.plugin(&show.name).await?;
-                shown(context, show.json, &plugin)
+            Self::List(JsonArgs { json }) => {
+                let headings = ["NAME", "TITLE", "STATE", "NEEDS", "SECRETS", "MISSING"];
+                PagedList { json, limit: None, headings, row: plugin_row, empty: "no plugins" }
+                    .print(context, &mut client, Client::plugins())
+                    .await
             }
-            Self::Set(set) => {
-                let PluginSetArgs { name, title, required, optional, json } = set;
-                let declaration = DeclarePluginRequest { title, required, optional, enabled: None };
-                let plugin = client.put_plugin(&name, &declaration).await?;
-                told(context, json, &plugin, "is declared")
+            Self::Show(PluginNameArgs { name, json }) => {
+                let plugin = client.plugin(&name).await?;
+                show(context, json, &plugin)
             }
-            Self::Enable(of) => {
-                let plugin = client.change_plugin(&of.name, &UpdatePluginRequest { enabled: true }).await?;
-                told(context, of.json, &plugin, "is enabled")
+            Self::Set(PluginSetArgs { name, title, required, optional, json }) => {
+                // Without a state: a new version of a disabled plugin must not enable it.
+                let request = DeclarePluginRequest { title, required, optional, enabled: None };
+                let plugin = client.put_plugin(&name, &request).await?;
+                report_change(context, json, &plugin, "is declared")
             }
-            Self::Disable(of) => {
-                let plugin = client.change_plugin(&of.name, &UpdatePluginRequest { enabled: false }).await?;
-                told(context, of.json, &plugin, "is disabled")
+            Self::Enable(PluginNameArgs { name, json }) => {
+                let plugin = client.change_plugin(&name, &UpdatePluginRequest { enabled: true }).await?;
+                report_change(context, json, &plugin, "is enabled")
             }
-            Self::Remove(remove) => {
-                client.remove_plugin(&remove.name).await?;
-                context.output.line(format!("removed {}", remove.name))?;
+            Self::Disable(PluginNameArgs { name, json }) => {
+                let plugin = client.change_plugin(&name, &UpdatePluginRequest { enabled: false }).await?;
+                report_change(context, json, &plugin, "is disabled")
+            }
+            Self::Remove(PluginRemoveArgs { name }) => {
+                client.remove_plugin(&name).await?;
+                context.output.line(format!("removed {name}"))?;
                 Ok(Exit::Success)
             }
         }
     }
 }
 
-impl PluginListArgs {
-    async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
-        let headings = ["NAME", "TITLE", "STATE", "NEEDS", "SECRETS", "MISSING"];
-        let shown = PagedList { json: self.json, limit: None, headings, row, empty: "no plugins" };
-        paged_list::print(context, client, Client::plugins(), shown).await
-    }
-}
-
-fn row(plugin: PluginView) -> [String; 6] {
+fn plugin_row(plugin: PluginView) -> [String; 6] {
     let needs = match (plugin.required.len(), plugin.optional.len()) {
         (0, 0) => String::new(),
         (required, 0) => required.to_string(),
@@ -150,13 +123,14 @@ fn row(plugin: PluginView) -> [String; 6] {
 
 fn state(plugin: &PluginView) -> &'static str {
     match (plugin.declared, plugin.enabled) {
+        // Secrets can name a plugin that nobody has declared.
         (false, _) => "not declared",
         (true, true) => "enabled",
         (true, false) => "disabled",
     }
 }
 
-fn shown(context: &mut CliContext, json: bool, plugin: &PluginView) -> CommandResult {
+fn show(context: &mut CliContext, json: bool, plugin: &PluginView) -> CommandResult {
     if json {
         context.output.json(plugin)?;
         return Ok(Exit::Success);
@@ -167,31 +141,25 @@ fn shown(context: &mut CliContext, json: bool, plugin: &PluginView) -> CommandRe
         ("state", state(plugin).to_owned()),
         ("secrets", plugin.secrets.to_string()),
     ];
-    fields(&mut context.output, &about)?;
+    print_fields(&mut context.output, &about)?;
     let row = |need: &NeedView, required: &str| {
-        let met = need.scope.map(|scope| scope.to_string()).unwrap_or_else(|| "missing".to_owned());
+        let met = need.scope.map_or_else(|| "missing".to_owned(), |scope| scope.to_string());
         [need.name.clone(), need.env.clone(), required.to_owned(), met]
     };
     let required = plugin.required.iter().map(|need| row(need, "yes"));
-    let rows: Vec<_> = required.chain(plugin.optional.iter().map(|need| row(need, "no"))).collect();
-    TextTable::new(["NEEDS", "EXPORTED AS", "REQUIRED", "MET BY"]).rows(&mut context.output, &rows)?;
+    let rows = required.chain(plugin.optional.iter().map(|need| row(need, "no")));
+    TextTable::new(["NEEDS", "EXPORTED AS", "REQUIRED", "MET BY"]).rows(&mut context.output, rows)?;
     Ok(Exit::Success)
 }
 
-fn told(context: &mut CliContext, json: bool, plugin: &PluginView, done: &str) -> CommandResult {
+fn report_change(context: &mut CliContext, json: bool, plugin: &PluginView, change: &str) -> CommandResult {
+    context.output.json_or_line(json, plugin, || format!("{} {change}", plugin.name))?;
     if json {
-        context.output.json(plugin)?;
         return Ok(Exit::Success);
     }
-    context.output.line(format!("{} {done}", plugin.name))?;
-    note_missing(context, plugin)?;
-    Ok(Exit::Success)
-}
-
-fn note_missing(context: &mut CliContext, plugin: &PluginView) -> Result<(), CliError> {
-    let missing = plugin.required.iter().filter(|need| need.secret.is_none());
-    for need in missing {
-        context.output.note(format!("missing: {}; deposit it: dropsafe set {}", need.env, need.name));
+    // Now, while somebody sets the plugin up, and not at the first boot that fails.
+    for need in plugin.required.iter().filter(|need| need.secret.is_none()) {
+        context.output.note(format!("missing: {}; to deposit it: dropsafe set {}", need.env, need.name));
     }
-    Ok(())
+    Ok(Exit::Success)
 }

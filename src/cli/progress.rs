@@ -1,41 +1,41 @@
-//! ProgressIndicator of long work, on standard error and only on a terminal. It never names what is worked on.
+//! Progress of long work, on standard error and only if that is a terminal. It never names what is worked on.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar that goes when it is dropped.
+/// A progress bar that disappears when it is dropped.
 pub(crate) struct ProgressIndicator(ProgressBar);
 
 impl ProgressIndicator {
-    /// Of so many steps.
-    pub(crate) fn steps(what: &'static str, total: u64) -> Self {
-        Self::styled(ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len}", what)
+    /// Counts steps.
+    pub(crate) fn steps(label: &'static str, total: u64) -> Self {
+        Self::new(ProgressBar::new(total), "{msg} [{bar:30}] {pos}/{len}", label)
     }
 
-    /// Of bytes, nobody knows how many.
-    pub(crate) fn bytes(what: &'static str) -> Self {
-        Self::styled(ProgressBar::no_length(), "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}", what)
+    /// Counts bytes, where nobody knows how many there will be.
+    pub(crate) fn bytes(label: &'static str) -> Self {
+        Self::new(ProgressBar::no_length(), "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}", label)
     }
 
-    fn styled(bar: ProgressBar, template: &str, what: &'static str) -> Self {
-        // Hidden by itself where standard error is no terminal.
+    fn new(bar: ProgressBar, template: &str, label: &'static str) -> Self {
+        // This target draws nothing if standard error is no terminal.
         bar.set_draw_target(ProgressDrawTarget::stderr());
+        // A wrong template would only cost the style, which is no reason to fail.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_message(what);
+        bar.set_message(label);
+        // A store that takes long for a step must not look like a program that hangs.
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
     }
 
-    /// So many more.
     pub(crate) fn advance(&self, by: u64) {
         self.0.inc(by);
     }
 
-    /// So many of so many.
-    pub(crate) fn at(&self, done: u64, total: Option<u64>) {
+    pub(crate) fn set_position(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total {
             self.0.set_length(total);
         }

@@ -1,4 +1,4 @@
-//! `dropsafe restore`: a store from a backup, without a running server.
+//! `dropsafe restore`: creates a store from a backup, without a running server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,43 +6,40 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::error::{CliError, CommandResult, chain};
+use super::context::CliContext;
+use super::error::{CliError, CommandResult, format_chain, invalid_name};
+use super::files;
 use super::progress::ProgressIndicator;
-use super::set::named;
-use super::{CliContext, files};
 use crate::domain::name::{MemberName, OrgName};
 use crate::process::Exit;
 use crate::server;
-use crate::server::AdvertisedUrl;
-use crate::server::DataDirError;
-use crate::server::{InitOptions, ServerRestoreError, UnlockSecret, data_dir};
+use crate::server::{AdvertisedUrl, DataDirError, InitOptions, ServerRestoreError, UnlockSecret, data_dir};
 
-/// Make a store from a backup
+/// Create a store from a backup
 ///
-/// Works on the files in DIR, with no server running there; needs no token. The
-/// record key of the store that the backup was made of is DIR/record.key, or FILE
-/// of --record-key, which is copied there. A certificate authority, a certificate
-/// and server.yaml are made when DIR has none; tickets from before then carry
-/// another pin.
+/// Works on the files in DIR while no server runs there; needs no token. The
+/// backup's record key must be DIR/record.key, or --record-key, which is copied
+/// there. If DIR contains neither certificates nor server.yaml, new ones are
+/// created; the TLS key's pin in earlier tickets is then no longer valid.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RestoreArgs {
-    /// The folder of the new store; made when missing
+    /// Data folder of the new store; created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The record key, when it is not in DIR
+    /// Record key of the backup (default: DIR/record.key)
     #[arg(long, value_name = "FILE")]
     pub(crate) record_key: Option<PathBuf>,
-    /// Keep the records here instead of in DIR/store.db
+    /// Where to keep the records: sqlite:FILE or etcd://… (default: DIR/store.db)
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<server::Url>,
-    /// Listen on this address
+    /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7373")]
     pub(crate) listen: SocketAddr,
-    /// A name or address under which clients reach the server; may be repeated
+    /// Name or address under which clients reach the server; may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) advertise: Vec<AdvertisedUrl>,
-    /// The backup
+    /// Backup to restore
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON
@@ -51,44 +48,46 @@ pub(crate) struct RestoreArgs {
 }
 
 impl RestoreArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let file =
-            tokio::fs::File::open(&self.file).await.map_err(|error| files::unreadable(&self.file, &error))?;
+            tokio::fs::File::open(&self.file).await.map_err(|error| files::read_error(&self.file, &error))?;
+        // Streamed: a backup may be larger than the memory.
         let mut backup = tokio::io::BufReader::new(file);
         let bar = ProgressIndicator::steps("restoring", 0);
-        let mut progress = |records| bar.at(records, None);
-        let restored =
+        let mut progress = |records| bar.set_position(records, None);
+        let result =
             server::restore(self.options()?, self.record_key.clone(), &mut backup, &mut progress).await;
         drop(bar);
-        let restored = restored?;
-        if self.json {
-            context.output.json(&serde_json::json!({
-                "store": restored.store.to_string(),
-                "records": restored.records,
-                "revision": restored.revision,
-            }))?;
-        } else {
-            context.output.line(format!("restored {}: {} records", restored.store, restored.records))?;
+        let restored = result?;
+        let document = serde_json::json!({
+            "store": restored.store.to_string(),
+            "records": restored.records,
+            "revision": restored.revision,
+        });
+        context.output.json_or_line(self.json, &document, || {
+            format!("restored {}: {} records", restored.store, restored.records)
+        })?;
+        if !self.json {
             context.output.note(format!(
-                "Next: dropsafe serve --data {}\nIts passphrases, key files and tokens are those from when the backup was made.",
+                "Next: dropsafe serve --data {}\n\
+                 Its passphrases, key files and tokens are those that were valid when the backup was made.",
                 self.data.display()
             ));
         }
         Ok(Exit::Success)
     }
 
-    /// Where it goes. What says how to serve is used only when the folder has no configuration yet; the rest never is.
     fn options(&self) -> Result<InitOptions, CliError> {
         Ok(InitOptions {
             data: self.data.clone(),
             store: self.store.clone(),
-            secret: UnlockSecret::Passphrase(Zeroizing::default()),
             listen: self.listen,
             advertise: self.advertise.clone(),
+            // A restored store has its key slots, organizations and members already; these are never used.
+            secret: UnlockSecret::Passphrase(Zeroizing::default()),
             san: Vec::new(),
-            org: named(OrgName::parse("default"), "the organization")?,
-            admin: named(MemberName::parse("admin"), "the administrator")?,
+            org: OrgName::parse("default").map_err(invalid_name("the organization"))?,
+            admin: MemberName::parse("admin").map_err(invalid_name("the administrator"))?,
         })
     }
 }
@@ -102,13 +101,14 @@ impl From<ServerRestoreError> for CliError {
             ServerRestoreError::Restore(_) => Exit::Failed,
         };
         let hint = match &error {
+            // The folder's own hint is to run `init`, which would make another store with another key.
             ServerRestoreError::Data(DataDirError::Io { path, .. })
                 if path.ends_with(data_dir::RECORD_KEY) =>
             {
-                Some("name the record key with --record-key, or put it there".to_owned())
+                Some("provide the record key with --record-key, or copy it there".to_owned())
             }
             other => other.hint(),
         };
-        Self::new(exit, chain(&error)).maybe_hint(hint)
+        Self::new(exit, format_chain(&error)).optional_hint(hint)
     }
 }

@@ -6,73 +6,76 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::error::{CliError, CommandResult, chain};
-use super::{CliContext, files};
+use super::context::CliContext;
+use super::error::{CliError, CommandResult, format_chain};
+use super::{files, runtime};
 use crate::process::Exit;
 use crate::server;
 use crate::server::{RunError, ServeConfig, ServeFlags, data_dir};
 
 /// Serve a store until SIGTERM or SIGINT
 ///
-/// Starts locked unless told what opens a key slot: a locked store takes
-/// deposits, edits and deletions, and refuses boots. What `init` wrote to
-/// DIR/server.yaml holds, unless a flag says otherwise. A signal lets requests
-/// finish; a second one does not.
+/// The store starts locked unless a passphrase file, a key file or a systemd
+/// credential unlocks it. While locked, it accepts deposits, edits and deletions,
+/// and refuses boots. The first signal lets requests finish; a second one stops
+/// at once.
+///
+/// All settings are in DIR/server.yaml, which `dropsafe init` writes; the flags
+/// below override it. Limits, TLS files, the Unix socket and presets can be set
+/// only there. docs/operating.md lists every setting with its default.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArgs {
-    /// The folder that `dropsafe init` made
+    /// Data folder of the store
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// Unlock with the passphrase in FILE
     #[arg(long, value_name = "FILE", conflicts_with = "unlock_key_file")]
     pub(crate) unlock_passphrase_file: Option<PathBuf>,
-    /// Unlock with the key file FILE, such as a systemd credential
+    /// Unlock with the key file FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) unlock_key_file: Option<PathBuf>,
-    /// Listen on this address; may be repeated
+    /// Address to listen on; may be repeated (default: 127.0.0.1:7373)
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
-    /// An address that new tickets carry; may be repeated
+    /// Address for new tickets to carry; may be repeated (default: derived from --listen)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) advertise: Vec<String>,
-    /// Keep the records here instead of in DIR/store.db
+    /// Where the records are: sqlite:FILE or etcd://… (default: DIR/store.db)
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
-    /// What to serve: all; deposit, without ever holding the release key; or release, boots only
+    /// What to serve: all; deposit, which never holds the release key; or release, boots only (default: all)
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
-    /// How to log: text or json
+    /// Log format: text or json (default: text)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
 }
 
-/// Far longer than any configuration.
-const LONGEST_CONFIGURATION: usize = 1 << 20;
+/// More than any configuration needs.
+const MAX_CONFIGURATION: usize = 1 << 20;
 
 impl ServeArgs {
-    /// Runs it.
     pub(crate) fn run(self, context: &CliContext) -> CommandResult {
         let path = self.data.join(data_dir::CONFIG);
-        let file = files::read(&path, LONGEST_CONFIGURATION).map_err(|failure| CliError {
+        let file = files::read(&path, MAX_CONFIGURATION).map_err(|error| CliError {
+            // A file that the person named is missing input; this one is a part of the configuration.
             exit: Exit::Configuration,
-            ..failure.hint("`dropsafe init --data DIR` makes a store")
+            ..error.hint("to create a store: dropsafe init --data DIR")
         })?;
         let text = str::from_utf8(&file)
             .map_err(|_| CliError::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
-        let config = ServeConfig::read(&self.data.clone(), &self.flags(), context.environment.all(), text)
-            .map_err(|faults| {
-                CliError::configuration(format_args!("the server's settings are wrong:\n{faults}"))
-            })?;
+        let data = self.data.clone();
+        let config = ServeConfig::read(&data, &self.flags(), context.environment.variables(), text)
+            .map_err(|faults| CliError::configuration(format_args!("invalid server settings:\n{faults}")))?;
         server::start_log(config.log_format, config.log_level);
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| super::no_runtime(&error))?;
-        runtime.block_on(async {
-            let signals = signals().map_err(|error| super::no_runtime(&error))?;
+        runtime::multi_thread(None)?.block_on(async {
+            let signals = count_signals().map_err(|error| runtime::start_error(&error))?;
             tokio::select! {
-                served = server::run(config, count(signals.clone(), 1), |_| {}) => served?,
-                () = count(signals, 2) => {
-                    // What was acknowledged is durable, so nothing is lost but the answers under way.
-                    return Err(CliError::new(Exit::Failed, "a second signal: stopped without finishing requests"));
+                served = server::run(config, wait_for_signals(signals.clone(), 1), |_| {}) => served?,
+                () = wait_for_signals(signals, 2) => {
+                    // What was acknowledged is durable already: only the answers of unfinished requests are lost.
+                    return Err(CliError::failed("stopped by a second signal, without finishing requests"));
                 }
             }
             Ok(Exit::Success)
@@ -92,8 +95,9 @@ impl ServeArgs {
     }
 }
 
-/// How many signals have asked for an end. Listens from now on, not only from when it is waited for.
-fn signals() -> std::io::Result<watch::Receiver<u32>> {
+/// Counts the signals that ask the server to stop, from now on.
+fn count_signals() -> std::io::Result<watch::Receiver<u32>> {
+    // Installed here and not where they are awaited: a signal during startup would end the process without a clean stop.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, receiver) = watch::channel(0);
@@ -109,10 +113,10 @@ fn signals() -> std::io::Result<watch::Receiver<u32>> {
     Ok(receiver)
 }
 
-/// Ready once there were `many` signals.
-async fn count(mut signals: watch::Receiver<u32>, many: u32) {
+/// Waits until there were at least `many` signals.
+async fn wait_for_signals(mut signals: watch::Receiver<u32>, many: u32) {
     if signals.wait_for(|count| *count >= many).await.is_err() {
-        // Without a counter no signal is ever seen.
+        // The counting task has ended, so no signal will ever be seen; returning would stop the server.
         std::future::pending::<()>().await;
     }
 }
@@ -128,10 +132,10 @@ impl From<RunError> for CliError {
         };
         let hint = error.hint().or_else(|| match &error {
             RunError::Kv(_) => {
-                Some("if it is damaged, make a store anew with dropsafe restore and a backup".to_owned())
+                Some("if it is damaged, create a new one from a backup: dropsafe restore".to_owned())
             }
             _ => None,
         });
-        Self::new(exit, chain(&error)).maybe_hint(hint)
+        Self::new(exit, format_chain(&error)).optional_hint(hint)
     }
 }

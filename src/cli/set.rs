@@ -1,62 +1,62 @@
-//! `dropsafe set`: a value in. It is read from a hidden prompt, standard input or a file, never from the command line, and
-//! it leaves this process sealed.
+//! `dropsafe set`: deposits a value. It is read from a hidden prompt, standard input or a file, never from the command line, and
+//! leaves this process sealed.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::deposit::{DepositClient, DepositSpec};
-use super::error::{CliError, CommandResult};
-use super::preset::PresetDeposit;
-use super::{CliContext, connect, input, output, usage};
-use crate::domain::name::{Category, EnvName, NameError, PluginName, SecretName};
+use super::context::CliContext;
+use super::deposit::{DepositClient, DepositSpec, print_warnings, summarize};
+use super::error::{CliError, CommandResult, invalid_name};
+use super::preset_deposit::PresetDeposit;
+use super::{connect, input, usage};
+use crate::domain::name::{Category, EnvName, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 use crate::process::Exit;
-use crate::wire::SecretView;
 
 /// Deposit a secret, or replace its value
 ///
-/// The value is read from standard input when that is not a terminal, from
-/// --file, or else from a hidden prompt; never from the command line, which other
-/// processes and the shell's history see. It is stored as given, byte for byte:
-/// `printf %s` adds no newline. A secret is sealed before it is sent; a --plain
-/// setting is not.
+/// The value is read from standard input if that is not a terminal, from --file,
+/// or from a hidden prompt. It is never read from the command line, which other
+/// processes and the shell's history see. It is stored byte for byte; use
+/// `printf %s`, which adds no newline. Secrets are sealed before they are sent;
+/// --plain settings are not.
 ///
-/// Attributes that are not given keep their value when a secret is replaced.
+/// When a secret is replaced, attributes that are not given stay as they are.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SetArgs {
-    /// The secret's name: ASCII letters, digits and - _ . : /
+    /// Name of the secret: ASCII letters, digits and - _ . : /
     #[arg(value_name = "NAME", required_unless_present = "preset", conflicts_with = "preset")]
     pub(crate) name: Option<String>,
-    /// The secrets of a platform, one for each of its fields (see `dropsafe preset`)
+    /// Deposit a secret for each field of a preset (see `dropsafe preset`)
     ///
-    /// Asks for each field's value, or reads lines FIELD=VALUE from standard input or --file.
+    /// Prompts for each field's value, or reads lines FIELD=VALUE from standard input or --file.
     #[arg(long, value_name = "PRESET", conflicts_with_all = ["env", "as_file", "if_version"])]
     pub(crate) preset: Option<String>,
-    /// Export a preset's secrets as most programs expect them, such as OPENAI_API_KEY
+    /// Export a preset's secrets under the names that most programs expect, such as OPENAI_API_KEY
     #[arg(long, requires = "preset")]
     pub(crate) usual_names: bool,
-    /// For your own boots only (default)
+    /// Only for your own boots (default)
     #[arg(long)]
     pub(crate) private: bool,
     /// For every boot of the organization
     #[arg(long, conflicts_with = "private")]
     pub(crate) shared: bool,
-    /// Not sensitive: the value may be shown, and the store can read it
+    /// Not sensitive: the value can be displayed, and the store can read it
     #[arg(long)]
     pub(crate) plain: bool,
-    /// Sensitive (default for a new one): the value is sealed and never shown
+    /// Sensitive: the value is sealed and never displayed (default for a new secret)
     #[arg(long, conflicts_with = "plain")]
     pub(crate) encrypted: bool,
-    /// Keep it back from boots that do not name it
+    /// Do not auto-install it: only boots that request it by name receive it
     #[arg(long)]
     pub(crate) no_install: bool,
-    /// The plugin that needs it
+    /// Plugin that needs it
     #[arg(long, value_name = "PLUGIN")]
     pub(crate) plugin: Option<String>,
-    /// The category that it is shown under
+    /// Category to group it under
     #[arg(long, value_name = "CATEGORY")]
     pub(crate) category: Option<String>,
     /// Export it under exactly this name
@@ -65,13 +65,13 @@ pub(crate) struct SetArgs {
     /// Read the value from a file
     #[arg(long, value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
-    /// Deliver it as a file, whose path the workload finds in the variable
+    /// Deliver it as a file; the variable contains the path
     #[arg(long)]
     pub(crate) as_file: bool,
     /// Allow an exported name that changes how programs load or run (administrator)
     #[arg(long)]
     pub(crate) allow_refused: bool,
-    /// Replace this version only, and fail when there is another
+    /// Fail if the current version is not VERSION
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<String>,
     /// Print JSON
@@ -80,52 +80,49 @@ pub(crate) struct SetArgs {
 }
 
 impl SetArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(preset) = &self.preset {
-            // Each field's own name takes the place of this one.
-            let like = self.wanted(preset)?;
+            // A placeholder for a name: each field has a name of its own.
+            let attributes = self.spec(preset)?;
             let (usual_names, file, json) = (self.usual_names, self.file.as_deref(), self.json);
-            return PresetDeposit { preset, like, usual_names, file, json }.run(context).await;
+            return PresetDeposit { preset, attributes, usual_names, file, json }.run(context).await;
         }
-        let wanted = self.wanted(self.name.as_deref().unwrap_or_default())?;
-        wanted.check_refusal()?;
-        let (client, place) = connect::known(context)?;
-        let value = input::value(context, wanted.name.as_str(), self.file.as_deref())?;
-        let mut deposits = DepositClient::open(context, client, &place).await?;
-        let existing = deposits.existing(&wanted.name, wanted.scope).await?;
+        let spec = self.spec(self.name.as_deref().unwrap_or_default())?;
+        spec.check_refused_name()?;
+        let (client, address) = connect::open_client_with_address(context)?;
+        // Nothing is asked for that would be thrown away: names, address and token are checked by now.
+        let value = input::read_value(context, spec.name.as_str(), self.file.as_deref())?;
+        let mut deposits = DepositClient::open(context, client, &address).await?;
+        let existing = deposits.find_existing(&spec.name, spec.scope).await?;
         let stored = match (&existing, &self.if_version) {
             (None, Some(_)) => {
+                // Creating it would undo a deletion that the caller has not seen.
                 return Err(CliError::new(
                     Exit::TryAgain,
-                    format_args!("{} is not there to be replaced", wanted.name),
+                    format_args!("{} does not exist, so it cannot be replaced", spec.name),
                 )
-                .hint("without --if-version it would be made"));
+                .hint("to create it, leave out --if-version"));
             }
-            (None, None) => deposits.create(&wanted, &value).await?,
+            (None, None) => deposits.create(&spec, &value).await?,
             (Some(existing), version) => {
-                deposits.replace(existing, &wanted, &value, version.as_deref()).await?
+                deposits.replace(existing, &spec, &value, version.as_deref()).await?
             }
         };
-        warn(&stored);
-        if self.json {
-            context.output.json(&stored)?;
-        } else {
-            context.output.line(told(&stored, existing.is_none()))?;
-        }
+        print_warnings(&stored);
+        context.output.json_or_line(self.json, &stored, || summarize(&stored, existing.is_none()))?;
         Ok(Exit::Success)
     }
 
-    fn wanted(&self, name: &str) -> Result<DepositSpec, CliError> {
+    fn spec(&self, name: &str) -> Result<DepositSpec, CliError> {
+        // Before the name is parsed: that error would not say where a value belongs.
         if name.contains('=') {
-            return Err(CliError::usage("NAME=VALUE is not taken").hint(usage::NO_VALUE_HERE));
+            return Err(CliError::usage("NAME=VALUE is not accepted").hint(usage::NO_VALUE_HINT));
         }
         let name =
-            SecretName::parse(name).map_err(|error| CliError::refused(error).maybe_hint(error.hint()))?;
+            SecretName::parse(name).map_err(|error| CliError::failed(error).optional_hint(error.hint()))?;
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
-        let parsed = |text: &Option<String>| text.clone();
         Ok(DepositSpec {
-            env: parsed(&self.env).map(|env| named(EnvName::parse(&env), "--as")).transpose()?,
+            env: self.env.as_deref().map(EnvName::parse).transpose().map_err(invalid_name("--as"))?,
             kind: match (self.plain, self.encrypted) {
                 (true, _) => Some(Kind::Plain),
                 (_, true) => Some(Kind::Encrypted),
@@ -133,42 +130,20 @@ impl SetArgs {
             },
             delivery: self.as_file.then_some(Delivery::File),
             auto_install: self.no_install.then_some(false),
-            plugin: parsed(&self.plugin)
-                .map(|name| named(PluginName::parse(&name), "--plugin"))
-                .transpose()?,
-            category: parsed(&self.category)
-                .map(|name| named(Category::parse(&name), "--category"))
-                .transpose()?,
+            plugin: self
+                .plugin
+                .as_deref()
+                .map(PluginName::parse)
+                .transpose()
+                .map_err(invalid_name("--plugin"))?,
+            category: self
+                .category
+                .as_deref()
+                .map(Category::parse)
+                .transpose()
+                .map_err(invalid_name("--category"))?,
             allow_refused: self.allow_refused,
-            ..DepositSpec::of(name, scope)
+            ..DepositSpec::new(name, scope)
         })
-    }
-}
-
-/// Puts the place before a fault of a name.
-pub(crate) fn named<T>(parsed: Result<T, NameError>, place: &str) -> Result<T, CliError> {
-    parsed.map_err(|error| CliError::refused(error).during(place).maybe_hint(error.hint()))
-}
-
-/// What is said of a deposit.
-pub(crate) fn told(stored: &SecretView, new: bool) -> String {
-    let mut about = vec![stored.scope.to_string(), if new { "new" } else { "replaced" }.to_owned()];
-    if stored.kind == Kind::Plain {
-        about.push("plain".to_owned());
-    }
-    if stored.delivery == Delivery::File {
-        about.push("as a file".to_owned());
-    }
-    if !stored.auto_install {
-        about.push("not installed unless asked for".to_owned());
-    }
-    about.push(format!("version {}", stored.version));
-    format!("{} is exported as {} ({})", stored.name, stored.env, about.join(", "))
-}
-
-/// What the store noticed, on standard error.
-pub(crate) fn warn(stored: &SecretView) {
-    for warning in &stored.warnings {
-        output::warn(format!("{}: {}", stored.name, output::harmless(warning)));
     }
 }

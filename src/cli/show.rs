@@ -1,46 +1,48 @@
-//! `dropsafe show`: all about one secret but its value.
+//! `dropsafe show`: everything about one secret but its value.
 
 use clap::Args;
 
+use super::context::CliContext;
 use super::error::CommandResult;
-use super::list::scope;
+use super::list::format_scope;
 use super::selector::{SelectorArgs, find};
-use super::{CliContext, connect, table};
+use super::{connect, table};
 use crate::domain::value::Kind;
 use crate::process::Exit;
 use crate::wire::SecretView;
 
-/// Show a secret's attributes; its value only when it is plain
+/// Show a secret's attributes, and the value if it is plain
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub(crate) which: SelectorArgs,
+    pub(crate) selector: SelectorArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl ShowArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let secret = find(&mut client, &self.which.name, &self.which.scope).await?;
+        let mut client = connect::open_client(context)?;
+        let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
         if self.json {
             context.output.json(&secret)?;
         } else {
-            table::fields(&mut context.output, &fields(secret))?;
+            table::print_fields(&mut context.output, &fields(secret))?;
         }
         Ok(Exit::Success)
     }
 }
 
-/// What is shown of a secret.
+/// What people see of a secret.
 pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
-    let scope = scope(&secret);
-    let install = if secret.auto_install { "on" } else { "off: only for boots that name it" };
+    let scope = format_scope(&secret);
+    let install =
+        if secret.auto_install { "on" } else { "off: only boots that request it by name receive it" };
     let value = match secret.value {
+        // A plain value need not be text; what is not is replaced, since this is for people.
         Some(value) => String::from_utf8_lossy(value.into_secret().expose()).into_owned(),
-        None if secret.kind == Kind::Plain => "(not shown to you)".to_owned(),
+        None if secret.kind == Kind::Plain => "(not visible to you)".to_owned(),
         None => secret.hint.map_or_else(|| "(write-only)".to_owned(), |hint| format!("{hint} (write-only)")),
     };
     vec![

@@ -1,15 +1,16 @@
-//! `dropsafe stats`: how many secrets there are of which sort.
+//! `dropsafe stats`: how many secrets there are of each kind.
 
 use std::collections::BTreeMap;
 
 use clap::Args;
 
+use super::context::CliContext;
 use super::error::{CliError, CommandResult};
 use super::table::TextTable;
-use super::{CliContext, connect, table};
+use super::{connect, table};
 use crate::process::Exit;
 
-/// Count the secrets that you may see
+/// Count the secrets that you can see
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
     /// Print JSON
@@ -18,41 +19,40 @@ pub(crate) struct StatsArgs {
 }
 
 impl StatsArgs {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let found = connect::client(context)?.statistics().await?;
+        let counts = connect::open_client(context)?.statistics().await?;
         if self.json {
-            context.output.json(&found)?;
+            context.output.json(&counts)?;
             return Ok(Exit::Success);
         }
         let fields = [
-            ("secrets", found.total.to_string()),
-            ("encrypted", found.encrypted.to_string()),
-            ("plain", found.plain.to_string()),
-            ("shared", found.shared.to_string()),
-            ("private", found.private.to_string()),
-            ("installed", found.auto_install.to_string()),
-            ("not installed", found.not_auto_install.to_string()),
-            ("files", found.files.to_string()),
+            ("secrets", counts.total.to_string()),
+            ("encrypted", counts.encrypted.to_string()),
+            ("plain", counts.plain.to_string()),
+            ("shared", counts.shared.to_string()),
+            ("private", counts.private.to_string()),
+            ("auto-install on", counts.auto_install.to_string()),
+            ("auto-install off", counts.not_auto_install.to_string()),
+            ("files", counts.files.to_string()),
         ];
-        table::fields(&mut context.output, &fields)?;
-        counts(context, "PLUGIN", found.by_plugin, found.without_plugin)?;
-        counts(context, "CATEGORY", found.by_category, found.without_category)?;
+        table::print_fields(&mut context.output, &fields)?;
+        print_counts(context, "PLUGIN", counts.by_plugin, counts.without_plugin)?;
+        print_counts(context, "CATEGORY", counts.by_category, counts.without_category)?;
         Ok(Exit::Success)
     }
 }
 
-fn counts(
+fn print_counts(
     context: &mut CliContext,
-    what: &'static str,
-    by: BTreeMap<String, u64>,
+    heading: &'static str,
+    by_name: BTreeMap<String, u64>,
     without: u64,
 ) -> Result<(), CliError> {
-    if by.is_empty() {
+    // A table of nothing but "(none)" would repeat the total.
+    if by_name.is_empty() {
         return Ok(());
     }
-    let named = by.into_iter().map(|(name, count)| [name, count.to_string()]);
+    let named = by_name.into_iter().map(|(name, count)| [name, count.to_string()]);
     let rest = (without > 0).then(|| ["(none)".to_owned(), without.to_string()]);
-    let rows: Vec<_> = named.chain(rest).collect();
-    TextTable::new([what, "SECRETS"]).rows(&mut context.output, &rows)
+    TextTable::new([heading, "SECRETS"]).rows(&mut context.output, named.chain(rest))
 }

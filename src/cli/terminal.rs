@@ -1,5 +1,5 @@
-//! The person at the terminal: hidden prompts and questions. What is typed hidden is wiped, never echoed, and never taken
-//! from anything but a terminal here.
+//! The person at the terminal: hidden prompts and questions. Hidden input is never echoed, is wiped, and is read here from nothing
+//! but a terminal.
 #![expect(clippy::disallowed_methods, reason = "opens the terminal")]
 
 use std::fs::File;
@@ -12,74 +12,75 @@ use nix::sys::termios::{FlushArg, tcflush};
 use zeroize::Zeroizing;
 
 use super::error::CliError;
-use super::files::why;
+use super::files::describe_io_error;
 use crate::process::Exit;
 
-/// A terminal delivers what was pasted at once; what a person types next takes longer than this.
+/// A terminal delivers pasted text at once. What a person types next takes longer than this.
 const PASTE_MILLISECONDS: u8 = 40;
 
-/// SelectorArgs of the standard streams are a terminal.
+/// Which of the standard streams are a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UserTerminal {
-    /// Standard input.
     pub(crate) input: bool,
-    /// Standard error.
     pub(crate) error: bool,
 }
 
 impl UserTerminal {
-    /// This process's.
-    pub(crate) fn of_process() -> Self {
+    pub(crate) fn detect() -> Self {
         Self { input: io::stdin().is_terminal(), error: io::stderr().is_terminal() }
     }
 
-    /// Whether a person can be asked.
-    pub(crate) fn can_ask(self) -> bool {
+    /// Whether a person can be asked. Standard output does not matter: it may be redirected to a file.
+    pub(crate) fn is_interactive(self) -> bool {
         self.input && self.error
     }
 
-    /// One hidden line.
+    /// Reads one hidden line.
     ///
     /// # Errors
-    /// When more than one line was pasted: the rest would go to the shell, and the first line alone is not the value.
-    pub(crate) fn hidden(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
+    /// Also if more than one line was pasted. The rest would reach the shell as commands, and the first line alone is not the
+    /// value.
+    pub(crate) fn prompt_hidden(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
         let line =
-            rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| unreadable(&error))?;
+            rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| read_error(&error))?;
+        // The terminal and not standard input, which the prompt does not read either.
         if let Ok(terminal) = File::open("/dev/tty")
-            && pending(&terminal)
+            && has_more_input(&terminal)
         {
             tcflush(&terminal, FlushArg::TCIFLUSH).ok();
-            return Err(CliError::refused("more than one line was entered; nothing is stored")
-                .hint("give a value of several lines with --file PATH or on standard input"));
+            return Err(CliError::failed("more than one line was entered; nothing is stored")
+                .hint("provide a value of several lines with --file PATH or on standard input"));
         }
         Ok(line)
     }
 
-    /// The same hidden line twice.
-    pub(crate) fn hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
-        let first = self.hidden(prompt)?;
-        let second = self.hidden("Again: ")?;
-        if *first == *second { Ok(first) } else { Err(CliError::refused("the two entries differ")) }
+    /// Reads the same hidden line twice: a typing error in a new passphrase would lock its owner out.
+    pub(crate) fn prompt_hidden_twice(self, prompt: &str) -> Result<Zeroizing<String>, CliError> {
+        let first = self.prompt_hidden(prompt)?;
+        let second = self.prompt_hidden("Repeat (hidden): ")?;
+        if *first == *second { Ok(first) } else { Err(CliError::failed("the two entries do not match")) }
     }
 
-    /// A question that is answered with yes or no; no unless said.
+    /// Asks a question; anything but `y` or `yes` means no.
     pub(crate) fn confirm(self, question: &str) -> Result<bool, CliError> {
         let mut stderr = io::stderr().lock();
+        // On standard error, so that a redirected standard output stays clean.
         write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).ok();
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(|error| unreadable(&error))?;
+        io::stdin().lock().read_line(&mut answer).map_err(|error| read_error(&error))?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 }
 
-fn pending(terminal: &File) -> bool {
+fn has_more_input(terminal: &File) -> bool {
     let mut watched = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
     matches!(nix::poll::poll(&mut watched, PollTimeout::from(PASTE_MILLISECONDS)), Ok(1))
 }
 
-fn unreadable(error: &io::Error) -> CliError {
+fn read_error(error: &io::Error) -> CliError {
+    // By a signal, usually that of ^C: the person knows why.
     if error.kind() == io::ErrorKind::Interrupted {
-        return CliError::new(Exit::Failed, "interrupted");
+        return CliError::failed("interrupted");
     }
-    CliError::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", why(error)))
+    CliError::new(Exit::NoInput, format_args!("the terminal cannot be read: {}", describe_io_error(error)))
 }

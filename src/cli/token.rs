@@ -1,44 +1,39 @@
-//! `dropsafe token`: what people and services log in with.
+//! `dropsafe token`: the credentials that people and services log in with.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::context::CliContext;
 use super::error::CommandResult;
+use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::{CliContext, connect, duration, paged_list};
+use super::{connect, duration};
 use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{CreateTokenRequest, TokenView};
 
-/// Make, list and revoke member tokens
+/// Create, list and revoke tokens
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     New(TokenCreateArgs),
-    List(TokenListArgs),
+    /// List the tokens
+    List(JsonArgs),
     Revoke(TokenRevokeArgs),
 }
 
-/// Make a token, and print it alone on standard output; it is shown this once
+/// Create a token and print it; it is shown only once
 #[derive(Debug, Args)]
 pub(crate) struct TokenCreateArgs {
-    /// The member it is for; you unless said (the operator makes tokens for the operator)
+    /// Member who logs in with it (default: you; for the operator: the operator)
     #[arg(long = "for", value_name = "MEMBER")]
     pub(crate) member: Option<String>,
-    /// How long it is good for, such as 24h or 7d; without end unless said
+    /// Time until it expires, such as 24h or 7d (default: never expires)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) ttl: Option<Duration>,
-    /// What people call it
+    /// Label to display
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// List the tokens
-#[derive(Debug, Args)]
-pub(crate) struct TokenListArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -47,7 +42,7 @@ pub(crate) struct TokenListArgs {
 /// Revoke a token
 #[derive(Debug, Args)]
 pub(crate) struct TokenRevokeArgs {
-    /// The token's id (tok_…)
+    /// Id of the token (tok_…)
     #[arg(value_name = "TOKEN_ID")]
     pub(crate) id: String,
     /// Print JSON
@@ -55,56 +50,49 @@ pub(crate) struct TokenRevokeArgs {
     pub(crate) json: bool,
 }
 
-/// Whom a token without a member is for.
+/// The owner of a token without a member.
 const OPERATOR: &str = "the operator";
 
 impl TokenCommand {
-    /// Runs it.
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        let mut client = connect::open_client(context)?;
         match self {
-            Self::New(new) => new.run(context).await,
-            Self::List(list) => list.run(context).await,
-            Self::Revoke(revoke) => revoke.run(context).await,
+            Self::New(args) => args.run(context, &mut client).await,
+            Self::List(JsonArgs { json }) => {
+                let headings = ["ID", "MEMBER", "LABEL", "CREATED", "EXPIRES"];
+                PagedList { json, limit: None, headings, row, empty: "no tokens" }
+                    .print(context, &mut client, Client::tokens())
+                    .await
+            }
+            Self::Revoke(TokenRevokeArgs { id, json }) => {
+                client.revoke_token(&id).await?;
+                let document = serde_json::json!({ "id": id, "revoked": true });
+                context.output.json_or_line(json, &document, || format!("revoked {id}"))?;
+                Ok(Exit::Success)
+            }
         }
     }
 }
 
 impl TokenCreateArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
+    async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
-        let new = CreateTokenRequest { member: self.member, ttl_seconds, label: self.label };
-        let made = connect::client(context)?.create_token(&new).await?;
+        let request = CreateTokenRequest { member: self.member, ttl_seconds, label: self.label };
+        let created = client.create_token(&request).await?;
         if self.json {
-            context.output.json(&made)?;
-        } else {
-            context.output.only_copy(&made.token, "the token")?;
-            let until = made
-                .view
-                .expires_at
-                .as_deref()
-                .map_or("until it is revoked".to_owned(), |at| format!("until {at}"));
-            let member = made.view.member.as_deref().unwrap_or(OPERATOR);
-            context.output.note(format!(
-                "good for {member} {until}; to revoke it: dropsafe token revoke {}",
-                made.view.id
-            ));
+            context.output.json(&created)?;
+            return Ok(Exit::Success);
         }
+        context.output.credential(&created.token, "the token")?;
+        let view = &created.view;
+        let expiry =
+            view.expires_at.as_deref().map_or("never expires".to_owned(), |at| format!("expires {at}"));
+        let member = view.member.as_deref().unwrap_or(OPERATOR);
+        // With the id, which nothing in the token itself shows.
+        context
+            .output
+            .note(format!("token of {member}; {expiry}; to revoke it: dropsafe token revoke {}", view.id));
         Ok(Exit::Success)
-    }
-}
-
-impl TokenListArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        let mut client = connect::client(context)?;
-        let pages = Client::tokens();
-        let shown = PagedList {
-            json: self.json,
-            limit: None,
-            headings: ["ID", "MEMBER", "LABEL", "MADE", "EXPIRES"],
-            row,
-            empty: "no tokens",
-        };
-        paged_list::print(context, &mut client, pages, shown).await
     }
 }
 
@@ -116,16 +104,4 @@ fn row(token: TokenView) -> [String; 5] {
         token.created_at,
         token.expires_at.unwrap_or_else(|| "never".to_owned()),
     ]
-}
-
-impl TokenRevokeArgs {
-    async fn run(self, context: &mut CliContext) -> CommandResult {
-        connect::client(context)?.revoke_token(&self.id).await?;
-        if self.json {
-            context.output.json(&serde_json::json!({ "id": self.id, "revoked": true }))?;
-        } else {
-            context.output.line(format!("revoked {}", self.id))?;
-        }
-        Ok(Exit::Success)
-    }
 }

@@ -125,7 +125,7 @@ impl BootTicket {
         if content.first() != Some(&VERSION) {
             return Err(TicketError::Version);
         }
-        let mut reader = Reader(content);
+        let mut reader = TicketReader(content);
         let ticket = read(&mut reader).map_err(|_| TicketError::Mistyped)?;
         if reader.0.is_empty() { Ok(ticket) } else { Err(TicketError::Mistyped) }
     }
@@ -173,45 +173,45 @@ fn fault_of_undecodable(body: &str) -> TicketError {
 
 /// The checksum does not match. If the contents end before they say that they do, they were cut.
 fn fault_of_contents(bytes: &[u8]) -> TicketError {
-    let mut reader = Reader(bytes);
+    let mut reader = TicketReader(bytes);
     match read(&mut reader) {
-        Err(ReadError::Ended) => TicketError::Truncated,
+        Err(TicketReadError::Ended) => TicketError::Truncated,
         Ok(_) if reader.0.len() < 4 => TicketError::Truncated,
-        Ok(_) | Err(ReadError::Damaged) => TicketError::Mistyped,
+        Ok(_) | Err(TicketReadError::Damaged) => TicketError::Mistyped,
     }
 }
 
-enum ReadError {
+enum TicketReadError {
     Ended,
     Damaged,
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<BootTicket, ReadError> {
+fn read(reader: &mut TicketReader<'_>) -> Result<BootTicket, TicketReadError> {
     reader.take(1)?;
-    let credential =
-        Credential::from_parts(CredentialKind::Ticket, reader.take(16 + 32)?).ok_or(ReadError::Damaged)?;
+    let credential = Credential::from_parts(CredentialKind::Ticket, reader.take(16 + 32)?)
+        .ok_or(TicketReadError::Damaged)?;
     let pin = match reader.take(1)? {
         [0] => None,
-        [1] => Some(Pin(reader.take(32)?.try_into().map_err(|_| ReadError::Damaged)?)),
-        _ => return Err(ReadError::Damaged),
+        [1] => Some(Pin(reader.take(32)?.try_into().map_err(|_| TicketReadError::Damaged)?)),
+        _ => return Err(TicketReadError::Damaged),
     };
     let count = reader.take(1)?.first().copied().unwrap_or(0);
     let urls = (0..count).map(|_| reader.address()).collect::<Result<Vec<_>, _>>()?;
-    BootTicket::new(urls, pin, credential).map_err(|_| ReadError::Damaged)
+    BootTicket::new(urls, pin, credential).map_err(|_| TicketReadError::Damaged)
 }
 
-struct Reader<'a>(&'a [u8]);
+struct TicketReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], ReadError> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(ReadError::Ended)?;
+impl<'a> TicketReader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], TicketReadError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(TicketReadError::Ended)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn address(&mut self) -> Result<String, ReadError> {
+    fn address(&mut self) -> Result<String, TicketReadError> {
         let len = self.take(2)?.iter().fold(0_usize, |len, byte| len << 8 | usize::from(*byte));
-        let url = str::from_utf8(self.take(len)?).map_err(|_| ReadError::Damaged)?;
+        let url = str::from_utf8(self.take(len)?).map_err(|_| TicketReadError::Damaged)?;
         Ok(url.to_owned())
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::value::Value;
-use crate::domain::import::{Existing, Fate};
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
 
@@ -21,7 +21,7 @@ pub struct ImportRequest {
     pub scope: ScopeKind,
     /// What to do with secrets that are there already; `replace` unless said.
     #[serde(default = "replace")]
-    pub existing: Existing,
+    pub existing: ExistingPolicy,
     /// `encrypted` unless said.
     #[serde(default = "encrypted", rename = "type")]
     pub kind: Kind,
@@ -64,7 +64,7 @@ pub struct ImportLineView {
     #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
     pub env: Option<String>,
     /// What becomes of it.
-    pub fate: Fate,
+    pub fate: ImportOutcome,
     /// Why it is refused, and what to do.
     pub why: Option<String>,
     /// What the depositor should know.
@@ -78,8 +78,8 @@ fn private() -> ScopeKind {
     ScopeKind::Private
 }
 
-fn replace() -> Existing {
-    Existing::Replace
+fn replace() -> ExistingPolicy {
+    ExistingPolicy::Replace
 }
 
 fn encrypted() -> Kind {

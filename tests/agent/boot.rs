@@ -61,7 +61,7 @@ fn inherited_bytes_and_arguments_pass_unchanged() {
 }
 
 #[test]
-fn a_reference_is_replaced_and_asked_for() {
+fn a_reference_is_requested_and_replaced() {
     let store = Store::releasing(vec![referred("db-url", "postgres://x")]);
     let ran = run(agent(["exec", "--", "sh", "-c", "echo $DATABASE_URL,$DB_URL,$IMAGE"])
         .env("DROPSAFE_TICKET", &store.ticket)
@@ -73,7 +73,7 @@ fn a_reference_is_replaced_and_asked_for() {
 }
 
 #[test]
-fn the_request_says_what_is_wanted_and_who_asks() {
+fn the_request_names_secrets_and_the_machine() {
     let store = Store::releasing(vec![private("need", "x")]);
     let line = [
         "exec",
@@ -184,11 +184,11 @@ fn a_secret_that_is_a_file_is_found_by_its_path() {
         .env("DROPSAFE_TICKET", &store.ticket)
         .env("DROPSAFE_FILES_DIR", disk.path()));
     assert_eq!(ran.code, Some(78));
-    assert!(ran.err.contains("is not in memory"), "{}", ran.err);
+    assert!(ran.err.contains("is not on a tmpfs"), "{}", ran.err);
 }
 
 #[test]
-fn the_tickets_file_goes_when_the_boot_succeeds_and_not_before() {
+fn the_ticket_file_is_deleted_when_the_boot_succeeds_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ticket");
     let ran =
@@ -205,12 +205,12 @@ fn the_tickets_file_goes_when_the_boot_succeeds_and_not_before() {
     std::fs::write(&path, &store.ticket).unwrap();
     let ran = run(command.arg(&path).args(["--", "ls"]).arg(folder.path()));
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""));
-    assert!(ran.err.contains("others may read the ticket"), "{}", ran.err);
+    assert!(ran.err.contains("other users may read the ticket"), "{}", ran.err);
     assert!(!path.exists());
 }
 
 #[test]
-fn the_store_is_told_what_arrived() {
+fn the_store_receives_a_report() {
     let store = Store::releasing(vec![private("A", "1")]);
     let ran = run(agent(["exec", "--", "sleep", "0.2"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!(ran.code, Some(0));

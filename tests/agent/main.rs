@@ -3,13 +3,13 @@
 //! - [`boot`]: what the workload gets: variables, arguments, descriptors, signals, status.
 //! - [`refusals`]: what stops a boot, with which status and words, and that nothing was started.
 //! - [`outages`]: the deadline, the three policies and the cache.
-//! - [`asking`]: `explain` and `check`.
+//! - [`explain_and_check`]: `explain` and `check`.
 //! - [`secrecy`]: no value in any message, at any level.
 
 #![expect(clippy::disallowed_methods, reason = "a test plays the machine around the agent")]
 
-mod asking;
 mod boot;
+mod explain_and_check;
 mod outages;
 mod refusals;
 mod secrecy;

@@ -10,7 +10,7 @@ use super::store::{Store, nowhere, private, problem, release};
 use super::{agent, run};
 
 #[test]
-fn out_of_reach_is_69_by_the_deadline() {
+fn an_unreachable_store_is_69_by_the_deadline() {
     let before = Instant::now();
     let ran = run(
         agent(["exec", "--deadline", "700ms", "--", "echo", "started"]).env("DROPSAFE_TICKET", nowhere())
@@ -116,7 +116,7 @@ fn a_denial_destroys_the_cache() {
 }
 
 #[test]
-fn without_asking_for_a_cache_nothing_is_kept() {
+fn nothing_is_cached_by_default() {
     let fickle = Fickle::new();
     let ran = run(agent(["exec", "--", "true"])
         .env("DROPSAFE_CACHE_DIR", fickle.folder.path())

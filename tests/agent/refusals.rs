@@ -70,22 +70,22 @@ fn every_fault_of_the_configuration_comes_at_once_before_anything_is_asked() {
         "dropsafe-agent: DROPSAFE_DEADLINE: not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d"
             .to_owned(),
     ] {
-        assert!(ran.err.lines().any(|told| told == line), "{line}\nis missing in\n{}", ran.err);
+        assert!(ran.err.lines().any(|message| message == line), "{line}\nis missing in\n{}", ran.err);
     }
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     assert_eq!(store.asked().len(), 0);
 }
 
 #[test]
-fn a_bad_ticket_is_told_without_quoting_it() {
+fn a_bad_ticket_is_reported_and_not_quoted() {
     let store = Store::releasing(vec![]);
     let cut = &store.ticket[..store.ticket.len() - 10];
-    for (ticket, told) in
+    for (ticket, message) in
         [("hunter2", "not a boot ticket"), (cut, "cut short"), ("dsm_aaaa", "a token, not a boot ticket")]
     {
         let ran = run(agent(["exec", "--", "true"]).env("DROPSAFE_TICKET", ticket));
         assert_eq!(ran.code, Some(78));
-        assert!(ran.err.contains(told) && !ran.err.contains(ticket), "{}", ran.err);
+        assert!(ran.err.contains(message) && !ran.err.contains(ticket), "{}", ran.err);
     }
 }
 
@@ -105,9 +105,9 @@ fn a_denial_ends_the_boot_at_once() {
     for code in [Code::Unauthorized, Code::Expired, Code::Revoked, Code::TicketSpent, Code::SourceNotAllowed]
     {
         let store = Store::new(move |_, _| problem(code));
-        let (status, told) = refused(&store, &[]);
-        assert_eq!(status, Some(77), "{told}");
-        assert!(told.contains(code.title()), "{told}");
+        let (status, message) = refused(&store, &[]);
+        assert_eq!(status, Some(77), "{message}");
+        assert!(message.contains(code.title()), "{message}");
         assert_eq!(store.asked().len(), 1);
     }
     let store = Store::new(|_, _| problem(Code::InvalidRequest));
@@ -115,7 +115,7 @@ fn a_denial_ends_the_boot_at_once() {
 }
 
 #[test]
-fn half_a_release_starts_nothing() {
+fn an_incomplete_release_starts_nothing() {
     let secrets = vec![private("A", "1"), private("B", "2")];
     for change in 0..4 {
         let secrets = secrets.clone();
@@ -129,24 +129,24 @@ fn half_a_release_starts_nothing() {
             }
             (200, serde_json::to_string(&response).unwrap())
         });
-        let (status, told) = refused(&store, &[]);
-        assert_eq!(status, Some(75), "{told}");
+        let (status, message) = refused(&store, &[]);
+        assert_eq!(status, Some(75), "{message}");
     }
 }
 
 #[test]
-fn names_that_stand_in_the_way_are_all_told() {
+fn every_error_of_the_plan_is_reported() {
     let store = Store::releasing(vec![private("LD_PRELOAD", "/x.so")]);
-    let (status, told) =
+    let (status, message) =
         refused(&store, &[("A", "dropsafe:gone"), ("B", "dropsafe:off"), ("DROPSAFE_REQUIRE", "NEED")]);
     assert_eq!(status, Some(78));
     for part in [
         "A refers to the secret gone, which is not in scope",
-        "B refers to the secret off, which is kept with auto-install off",
+        "B refers to the secret off, which is not auto-installed",
         "the store may not set LD_PRELOAD on this machine",
         "NEED is required and missing",
     ] {
-        assert!(told.contains(part), "{told}");
+        assert!(message.contains(part), "{message}");
     }
     let ran =
         run(agent(["exec", "--allow-name", "LD_LIBRARY_PATH", "--", "sh", "-c", "echo $LD_LIBRARY_PATH"])
@@ -157,14 +157,17 @@ fn names_that_stand_in_the_way_are_all_told() {
 #[test]
 fn values_that_no_variable_can_hold_are_named() {
     let nul = Secret { value: b"a\0b".to_vec(), delivery: Delivery::Variable, ..private("nul", "") };
-    let (status, told) = refused(&Store::releasing(vec![nul]), &[]);
+    let (status, message) = refused(&Store::releasing(vec![nul]), &[]);
     assert_eq!(status, Some(78));
-    assert!(told.contains("a variable cannot hold a NUL byte: NUL"), "{told}");
+    assert!(message.contains("a variable cannot hold a NUL byte: NUL"), "{message}");
 
     let long = "x".repeat(131_072 - "LONG=".len());
-    let (status, told) = refused(&Store::releasing(vec![private("long", &long)]), &[]);
+    let (status, message) = refused(&Store::releasing(vec![private("long", &long)]), &[]);
     assert_eq!(status, Some(78));
-    assert!(told.contains("longer than 131071 bytes, name and `=` included: LONG (131072 bytes)"), "{told}");
+    assert!(
+        message.contains("longer than 131071 bytes, name and `=` included: LONG (131072 bytes)"),
+        "{message}"
+    );
     let fits = &long[1..];
     let ran = run(agent(["exec", "--", "sh", "-c", "echo ${#LONG}"])
         .env("DROPSAFE_TICKET", &Store::releasing(vec![private("long", fits)]).ticket));
@@ -179,12 +182,13 @@ fn what_is_too_large_together_is_named_and_the_limit_is_the_kernels() {
     ];
     let value = "x".repeat(100_000);
     let secrets: Vec<Secret> = NAMES.iter().map(|name| private(name, &value)).collect();
-    let (status, told) = refused(&Store::releasing(secrets.clone()), &[("SMALL", "1")]);
+    let (status, message) = refused(&Store::releasing(secrets.clone()), &[("SMALL", "1")]);
     // 8 MiB of stack, as everywhere by default, is 2 MiB for these; where it is more, they fit.
-    assert_eq!(status, Some(78), "{told}");
+    assert_eq!(status, Some(78), "{message}");
     assert!(
-        told.contains("the largest are AA (100003 bytes), AB (100003 bytes)") && !told.contains("SMALL"),
-        "{told}"
+        message.contains("the largest are AA (100003 bytes), AB (100003 bytes)")
+            && !message.contains("SMALL"),
+        "{message}"
     );
 
     // To the byte: the largest filling that the agent takes is taken by the kernel, and one byte more is refused by both.

@@ -8,7 +8,7 @@ use dropsafe::domain::credential::{Credential, CredentialKind};
 use dropsafe::domain::id::{SecretId, VersionId};
 use dropsafe::domain::name::SecretName;
 use dropsafe::domain::receipt::{Receipt, ReceiptEntry};
-use dropsafe::domain::resolve::{SkipReason, Skipped, Why};
+use dropsafe::domain::resolve::{ReleaseReason, SkipReason, Skipped};
 use dropsafe::domain::secret::ScopeKind;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::value::{Delivery, Kind, SecretValue};
@@ -124,17 +124,17 @@ pub struct Secret {
     pub name: &'static str,
     pub value: Vec<u8>,
     pub scope: ScopeKind,
-    pub by: Why,
+    pub by: ReleaseReason,
     pub delivery: Delivery,
 }
 
 pub fn private(name: &'static str, value: &str) -> Secret {
     let value = value.as_bytes().to_vec();
-    Secret { name, value, scope: ScopeKind::Private, by: Why::Auto, delivery: Delivery::Variable }
+    Secret { name, value, scope: ScopeKind::Private, by: ReleaseReason::Auto, delivery: Delivery::Variable }
 }
 
 pub fn referred(name: &'static str, value: &str) -> Secret {
-    Secret { by: Why::Reference, ..private(name, value) }
+    Secret { by: ReleaseReason::Reference, ..private(name, value) }
 }
 
 fn receipt(secrets: &[Secret]) -> Receipt {

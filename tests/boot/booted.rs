@@ -2,15 +2,15 @@
 //! credentials from our socket. Needs root, systemd-nspawn and mmdebstrap.
 //!
 //! - [`machine`]: the machine, and a hand in it.
-//! - [`stories`]: what every machine must do, whatever it is made of.
-//! - [`hosted`]: boots, changes, outages and refusals.
+//! - [`scenarios`]: what every machine must do, whatever it is made of.
+//! - [`nspawn`]: boots, changes, outages and refusals.
 //! - [`tickets`]: tickets that run out or delete themselves, the cache.
-//! - [`keeper`]: the store's own unit.
+//! - [`store_unit`]: the store's own unit.
 
-mod hosted;
-mod keeper;
 pub mod machine;
-pub mod stories;
+mod nspawn;
+pub mod scenarios;
+mod store_unit;
 mod tickets;
 
 use machine::{Layer, Machine};

@@ -57,7 +57,7 @@ fn a_boot_that_fails_starts_nothing_and_its_reason_is_on_the_console() {
     fails(&good, "exec --no-such-flag /app", 64, "--no-such-flag");
     fails("", "exec /app", 78, "there is no boot ticket");
     // What a machine starts first is no workload, whose environment could be taken for what was received.
-    fails("", "enter /app environment", 78, "nothing was left in /run/dropsafe");
+    fails("", "enter /app environment", 78, "there are no secrets in /run/dropsafe");
     assert!(site.stop().success());
     fails(&format!("{good} DROPSAFE_DEADLINE=1s"), "exec /app environment", 69, "dropsafe-agent:");
 }

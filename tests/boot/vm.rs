@@ -1,4 +1,4 @@
-//! Debian with both packages on a kernel of its own, with a store on the host behind the machine's network: the stories that nspawn
+//! Debian with both packages on a kernel of its own, with a store on the host behind the machine's network: the scenarios that nspawn
 //! tells quickly, once more where nothing is shared with the host.
 //!
 //! - [`image`]: the disk and the kernel.

@@ -13,7 +13,7 @@ fn a_plugin_is_declared_filled_disabled_and_removed() {
         ["plugin", "set", "@acme/db", "--title", "Database", "--required", "db-url", "--optional", "LOG"];
     let made = site.run(&declare).ok();
     assert_eq!(made.out, "@acme/db is declared\n");
-    assert_eq!(made.err, "missing: DB_URL; deposit it: dropsafe set db-url\n");
+    assert_eq!(made.err, "missing: DB_URL; to deposit it: dropsafe set db-url\n");
     let listed = site.run(&["plugin", "list"]).ok();
     let columns = ["@acme/db", "Database", "enabled", "1", "and", "1", "optional", "0", "DB_URL"];
     assert_eq!(listed.rows(), [columns.to_vec()]);
@@ -76,7 +76,7 @@ fn presets_are_shown_and_filled_in_from_standard_input() {
     site.set("account_sid=AC1\n", &["--preset", "twilio"])
         .fails(1, &["nothing is stored: twilio needs auth_token"]);
     let wrong = site.set("account_sid=AC1\ncanary=canary\n", &["--preset", "twilio"]);
-    let wrong = wrong.fails(1, &["line 2: there is no such field; known are account_sid, auth_token"]);
+    let wrong = wrong.fails(1, &["line 2: unknown field; the fields are account_sid, auth_token"]);
     assert!(!wrong.err.contains("canary"));
     assert!(!site.run(&["list"]).ok().out.contains("twilio"));
 
@@ -120,7 +120,7 @@ fn secrets_are_counted_and_the_trail_is_exported() {
     site.set("v", &["a", "--shared", "--plugin", "mcp"]).ok();
     site.set("v", &["b", "--category", "custom", "--no-install"]).ok();
     let stats = site.run(&["stats"]).ok();
-    for line in ["secrets:       2\n", "not installed: 1\n", "(none)  1\n"] {
+    for line in ["secrets:          2\n", "auto-install off: 1\n", "(none)  1\n"] {
         assert!(stats.out.contains(line), "{line:?}: {}", stats.out);
     }
     assert_eq!(site.run(&["stats", "--json"]).ok().json()["by_plugin"]["mcp"], 1);

@@ -7,7 +7,7 @@ use super::site::{PASSPHRASE, Site};
 #[test]
 fn a_login_is_checked_saved_for_its_owner_and_forgotten() {
     let site = Site::unlocked();
-    site.saved(&["list"], b"").fails(78, &["no store is named", "dropsafe login"]);
+    site.saved(&["list"], b"").fails(78, &["no store is configured", "dropsafe login"]);
     site.saved(&["login", &site.url], b"not a token").fails(78, &["the token"]);
     site.saved(&["login", "http://store.example"], b"x").fails(78, &["plain http"]);
     assert!(!site.path(".config/dropsafe/login.json").exists());
@@ -26,7 +26,7 @@ fn a_login_is_checked_saved_for_its_owner_and_forgotten() {
     assert!(super::site::Ran::of(super::site::feed(command, b"")).ok().out.contains("operator"));
     let mut command = super::site::bare(&site.folder);
     command.args(["status"]).env("DROPSAFE_URL", "https://elsewhere.example");
-    super::site::Ran::of(super::site::feed(command, b"")).fails(78, &["DROPSAFE_TOKEN is not"]);
+    super::site::Ran::of(super::site::feed(command, b"")).fails(78, &["but DROPSAFE_TOKEN is not"]);
 
     site.saved(&["logout"], b"").ok();
     site.saved(&["list"], b"").fails(78, &[]);
@@ -43,8 +43,7 @@ fn a_changed_deposit_key_gets_nothing_until_it_is_accepted() {
     let home = tempfile::tempdir().unwrap();
     elsewhere.env("HOME", home.path());
     let said = super::site::Ran::of(super::site::feed(elsewhere, b"")).ok();
-    let key =
-        said.out.lines().find_map(|line| line.strip_prefix("the deposit key now: ")).unwrap().to_owned();
+    let key = said.out.lines().find_map(|line| line.strip_prefix("new deposit key: ")).unwrap().to_owned();
 
     let refused =
         site.saved(&["set", "name"], b"value").fails(77, &["deposit key has changed", "--deposit-key"]);

@@ -6,11 +6,11 @@ use super::site::Site;
 fn members_come_change_and_go() {
     let site = Site::unlocked();
     let added = site.run(&["member", "add", "ann", "--role", "auditor"]).ok();
-    assert_eq!(added.out, "ann added: auditor\n");
+    assert_eq!(added.out, "added ann (auditor)\n");
     assert!(added.err.contains("dropsafe token new --for ann"), "{}", added.err);
     site.run(&["member", "add", "ann"]).fails(1, &["taken"]);
     site.run(&["member", "add", "Not A Name"]).fails(1, &["name"]);
-    assert_eq!(site.run(&["member", "role", "ann", "member"]).ok().out, "ann now has the role: member\n");
+    assert_eq!(site.run(&["member", "role", "ann", "member"]).ok().out, "ann now has the role member\n");
     let members = site.run(&["member", "list", "--json"]).ok().json();
     let roles: Vec<_> = members
         .as_array()
@@ -55,12 +55,12 @@ fn a_ticket_is_printed_alone_with_advice_beside_it() {
         .ok();
     let ticket = made.out.strip_suffix('\n').unwrap();
     assert!(ticket.starts_with("dst_") && !ticket.contains(char::is_whitespace), "{ticket}");
-    assert!(made.err.contains("acts for admin until ") && made.err.contains("boots: 3"), "{}", made.err);
+    assert!(made.err.contains("acts for admin; expires ") && made.err.contains("boots: 3"), "{}", made.err);
     let view = site.run(&["ticket", "list", "--json"]).ok().json()[0].clone();
     assert_eq!((&view["uses"], &view["plugins"]), (&3.into(), &serde_json::json!(["a", "b"])));
     let id = view["id"].as_str().unwrap();
     site.run(&["ticket", "revoke", id]).ok();
-    assert!(site.run(&["ticket", "list"]).ok().out.contains("over"));
+    assert!(site.run(&["ticket", "list"]).ok().out.contains("inactive"));
     site.run(&["ticket", "new", "--for", "nobody"]).fails(1, &["member"]);
     site.run(&["ticket", "new", "--source", "10.0.0.0/33"]).fails(1, &["--source"]);
     // The operator has no secrets to boot with.

@@ -1,4 +1,4 @@
-//! Keys, re-encryption, backups and the audit trail.
+//! Keys, re-encryption, backups and the audit log.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -65,7 +65,7 @@ fn re_encryption_keeps_values_and_versions() {
     let before = site.run(&["show", "one", "--json"]).ok().json();
     site.run(&["re-encrypt", "one"]).ok();
     let said = site.as_operator(&["re-encrypt", "--all"], b"").ok();
-    assert!(said.out.contains("everything is sealed under generation 2"), "{}", said.out);
+    assert!(said.out.contains("everything is encrypted under generation 2"), "{}", said.out);
     site.set("another", &["two"]).ok();
     assert_eq!(site.run(&["show", "one", "--json"]).ok().json()["version"], before["version"]);
     assert_eq!(site.booted("ONE").out, "the value\n");
@@ -78,7 +78,7 @@ fn a_backup_makes_the_store_anew_with_its_record_key() {
     site.run(&["backup", "denied.bak"]).fails(77, &["operator"]);
     assert!(!site.path("denied.bak").exists());
     let said = site.as_operator(&["backup", "store.bak"], b"").ok();
-    assert!(said.err.contains("record key is not in it"), "{}", said.err);
+    assert!(said.err.contains("does not contain the record key"), "{}", said.err);
     assert_eq!(site.path("store.bak").metadata().unwrap().permissions().mode() & 0o777, 0o600);
     site.set("too late", &["lost"]).ok();
     site.stop();
@@ -96,7 +96,7 @@ fn a_backup_makes_the_store_anew_with_its_record_key() {
     site.url = format!("unix:{}", site.path("again/dropsafe.sock").display());
     assert_eq!(site.run(&["list", "--json"]).ok().json().as_array().unwrap().len(), 1);
     site.as_operator(&["unlock"], PASSPHRASE.as_bytes()).ok();
-    assert!(site.run(&["audit", "verify"]).ok().out.contains("the audit trail is whole"));
+    assert!(site.run(&["audit", "verify"]).ok().out.contains("audit log verified"));
 }
 
 #[test]

@@ -26,7 +26,8 @@ fn a_deposit_tells_what_it_became_and_a_replacement_keeps_the_attributes() {
         .fails(75, &["has changed"]);
     let version = view["version"].as_str().unwrap();
     site.set("other", &["openai-api-key", "--shared", "--if-version", version]).ok();
-    site.set("x", &["not-there", "--if-version", version]).fails(75, &["not there to be replaced"]);
+    site.set("x", &["not-there", "--if-version", version])
+        .fails(75, &["does not exist, so it cannot be replaced"]);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_deletion_names_the_boots_that_still_hold_it() {
     site.booted("GOING").ok();
     let said = site.run(&["delete", "going"]).ok();
     assert!(said.out.starts_with("deleted going, exported as GOING, private (admin)\n"), "{}", said.out);
-    assert!(said.out.contains("boots that still hold it, until they end: 1\n"), "{}", said.out);
+    assert!(said.out.contains("active boots that still hold it: 1\n"), "{}", said.out);
     let boots = site.run(&["boots", "going"]).ok();
     assert_eq!(boots.rows().len(), 1);
     assert!(boots.out.contains("replaced or deleted"), "{}", boots.out);

@@ -47,7 +47,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.press("Add a secret").await;
     browser.fill("#name", "ld-preload").await;
     browser.fill("#value", VALUE).await;
-    browser.press("Deposit").await;
+    browser.press("Add secret").await;
     browser.says("The name LD_PRELOAD is refused").await;
     assert_eq!(browser.run("return document.querySelector('dialog #value').value").await, json!(""));
     is_clean(&browser.everything().await);
@@ -55,14 +55,14 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     // A deposit, with a word on a plain value that looks like a key.
     browser.fill("#name", "openai-api-key").await;
     browser.fill("#value", VALUE).await;
-    browser.press("More").await;
+    browser.press("Advanced options").await;
     browser.choose("#type", "plain").await;
     browser.says("This looks like a key").await;
     browser.choose("#type", "encrypted").await;
     browser.choose("#category", "skill_credential").await;
     browser.click("input[name=scope][value=shared]").await;
-    browser.press("Deposit").await;
-    browser.says("openai-api-key is stored, and exported as OPENAI_API_KEY.").await;
+    browser.press("Add secret").await;
+    browser.says("Saved openai-api-key. It is exported as OPENAI_API_KEY.").await;
     is_clean(&browser.everything().await);
     browser.page.back().await.unwrap();
     is_clean(&browser.everything().await);
@@ -74,8 +74,8 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.fill("#name", "server-key").await;
     browser.wait_for("#value-file").await.send_keys(file.to_str().unwrap()).await.unwrap();
     browser.click("input[name=scope][value=shared]").await;
-    browser.press("Deposit").await;
-    browser.says("server-key is stored").await;
+    browser.press("Add secret").await;
+    browser.says("Saved server-key.").await;
     is_clean(&browser.everything().await);
 
     // The list: search as one types, the switch, and what a boot is given.
@@ -84,10 +84,10 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.says("1 shown").await;
     assert!(!browser.text().await.contains("server-key"));
     browser.run("document.querySelector('[role=switch]').click()").await;
-    browser.says("openai-api-key is kept back").await;
+    browser.says("Auto-install is off for openai-api-key").await;
     browser.wait_for("[role=switch][aria-checked=false]").await;
     browser.run("document.querySelector('[role=switch]').click()").await;
-    browser.says("Every boot in scope gets openai-api-key").await;
+    browser.says("Auto-install is on for openai-api-key: every boot in scope receives it.").await;
     is_clean(&browser.everything().await);
     let ticket = site.ticket("admin", &[]);
     let given = site.boot(&ticket, &[]);
@@ -96,20 +96,20 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
 
     // Replace it: the boot holds what is old now. Delete it: in words, with who holds it.
     browser.press("openai-api-key").await;
-    browser.says("Who holds it").await;
+    browser.says("Active boots that hold it").await;
     browser.fill("#value", "sk-canary0123456789-the-newer-one").await;
     browser.press("Replace").await;
-    browser.says("Boots so far keep the value that they were given.").await;
+    browser.says("Running boots keep the previous value.").await;
     browser.says("older").await;
     browser.press("Re-encrypt").await;
-    browser.says("is sealed anew").await;
-    browser.says("one boot holds it now, listed above").await;
+    browser.says("Re-encrypted openai-api-key.").await;
+    browser.says("1 active boot holds it now (listed above)").await;
     browser.press("Delete…").await;
     browser.press("Delete openai-api-key").await;
-    browser.says("1 boot still holds it, until its workload ends.").await;
+    browser.says("1 active boot still holds it until its workload ends.").await;
     browser.goto("/console/boots?secret=OPENAI_API_KEY").await;
     browser.says("1 shown").await;
-    browser.says("1 stale").await;
+    browser.says("1 outdated").await;
     is_clean(&browser.everything().await);
 
     // The trail has all of it, and nothing has a value.
@@ -150,43 +150,43 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     assert_eq!(site.cli(&["list", "--json"]).ok().json().as_array().map(Vec::len), Some(0));
     browser.fill("#env", "MAIL_HOST=canary-imported-1\nREGION='canary-imported-3'").await;
     browser.press("Preview").await;
-    browser.says("An import would change 2 of 2.").await;
+    browser.says("The import would change 2 of 2 names.").await;
     browser.press("Import").await;
-    browser.says("The file is imported: 2 new, 0 replaced").await;
+    browser.says("Import complete: 2 new, 0 replaced").await;
     is_clean(&browser.everything().await);
 
     // A plugin lacks a secret, which is filled in where it is missed.
     browser.goto("/console/plugins").await;
     browser.fill("#plugin", "@acme/mail").await;
     browser.fill("#required", "mail-host\nmail-password").await;
-    browser.press("Declare").await;
+    browser.press("Declare plugin").await;
     browser.says("1 required secret is missing").await;
-    browser.press("Fill in").await;
+    browser.press("Set value").await;
     browser.fill("details.fill[open] textarea", "canary-plugin-password").await;
-    browser.press("Deposit").await;
-    browser.says("Has what it needs").await;
+    browser.press("Add secret").await;
+    browser.says("All required secrets are set").await;
     is_clean(&browser.everything().await);
 
     // Members and their tokens; a ticket that a machine boots with.
     browser.goto("/console/members").await;
     browser.fill("#name", "mel").await;
-    browser.press("Add").await;
-    browser.says("mel is a member now.").await;
+    browser.press("Add member").await;
+    browser.says("Added mel.").await;
     browser.run("document.getElementById('token-member').value = 'mel'").await;
-    browser.press("Make a token").await;
+    browser.press("Create token").await;
     let token = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
     assert!(token.starts_with("dsm_"));
     browser.goto("/console/tickets").await;
     assert!(!browser.everything().await.contains(&token), "the token is shown once");
-    browser.press("Make a ticket").await;
+    browser.press("Create a ticket").await;
     browser.fill("#label", "ci").await;
-    browser.press("Make the ticket").await;
+    browser.press("Create ticket").await;
     let ticket = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
     assert_eq!(site.boot(&ticket, &[])["MAIL_HOST"], "canary-imported-1");
     browser.goto("/console/boots").await;
     browser.says("1 shown").await;
     browser.press("20").await;
-    browser.says("What it was given").await;
+    browser.says("Released secrets").await;
     is_clean(&browser.everything().await);
 
     // The theme stays.
@@ -205,7 +205,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("Paste a token").await;
     browser.log_in(&token).await;
     browser.goto("/console/secrets").await;
-    browser.says("There is no secret yet.").await;
+    browser.says("No secrets yet.").await;
     let text = browser.text().await;
     assert!(!text.contains("MAIL_HOST") && !text.contains("Audit"), "{text}");
 
@@ -215,8 +215,8 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("The store is locked.").await;
     browser.fill("#name", "while-locked").await;
     browser.fill("#value", "canary-typed-while-locked").await;
-    browser.press("Deposit").await;
-    browser.says("while-locked is stored").await;
+    browser.press("Add secret").await;
+    browser.says("Saved while-locked.").await;
     is_clean(&browser.everything().await);
     browser.click(".menu summary").await;
     browser.press("Log out").await;

@@ -9,22 +9,22 @@ use crate::test_api::{Answer, TestApi, Who};
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 
 /// A browser with a session.
-struct Visitor<'a> {
+struct TestBrowser<'a> {
     api: &'a TestApi,
     cookie: String,
-    form: String,
+    csrf_token: String,
 }
 
-impl<'a> Visitor<'a> {
+impl<'a> TestBrowser<'a> {
     async fn new(api: &'a TestApi, who: Who) -> Self {
         let answer = log_in(api, api.credential(who), "").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = cookie_of(&answer);
-        let mut visitor = Self { api, cookie, form: String::new() };
-        let page = visitor.get("/console/status").await;
+        let mut browser = Self { api, cookie, csrf_token: String::new() };
+        let page = browser.get("/console/status").await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-        visitor.form = between(&page.text, "name=\"form\" value=\"", "\"").to_owned();
-        visitor
+        browser.csrf_token = between(&page.text, "name=\"csrf_token\" value=\"", "\"").to_owned();
+        browser
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -32,7 +32,7 @@ impl<'a> Visitor<'a> {
     }
 
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut all = vec![("form", self.form.as_str())];
+        let mut all = vec![("csrf_token", self.csrf_token.as_str())];
         all.extend_from_slice(fields);
         post(self.api, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
     }
@@ -119,7 +119,7 @@ const PAGES: &[&str] = &[
 #[tokio::test]
 async fn every_page_forbids_what_it_does_not_bring_itself() {
     let api = TestApi::new().await;
-    let admin = Visitor::new(&api, Who::Admin).await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     for path in PAGES {
         let answer = admin.get(path).await;
         let header = |name: &str| answer.headers.get(name).map_or("", |value| value.to_str().unwrap());
@@ -214,10 +214,10 @@ async fn the_sessions_cookie_is_for_this_site_alone_and_new_at_each_login() {
 #[tokio::test]
 async fn a_request_of_another_site_or_session_changes_nothing() {
     let api = TestApi::new().await;
-    let member = Visitor::new(&api, Who::Member).await;
-    let other = Visitor::new(&api, Who::Admin).await;
-    let fields = |form: &'static str| [("form", form), ("name", "planted"), ("value", VALUE)];
-    let own = [("form", member.form.as_str()), ("name", "planted"), ("value", VALUE)];
+    let member = TestBrowser::new(&api, Who::Member).await;
+    let other = TestBrowser::new(&api, Who::Admin).await;
+    let fields = |form: &'static str| [("csrf_token", form), ("name", "planted"), ("value", VALUE)];
+    let own = [("csrf_token", member.csrf_token.as_str()), ("name", "planted"), ("value", VALUE)];
     for headers in [
         &[("sec-fetch-site", "cross-site")][..],
         &[("sec-fetch-site", "same-site")],
@@ -234,7 +234,7 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
         let answer = post(&api, "/console/secrets", &member.cookie, &here, &fields(form)).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
     }
-    let theirs = [("form", other.form.as_str()), ("name", "planted"), ("value", VALUE)];
+    let theirs = [("csrf_token", other.csrf_token.as_str()), ("name", "planted"), ("value", VALUE)];
     assert_eq!(
         post(&api, "/console/secrets", &member.cookie, &here, &theirs).await.status,
         StatusCode::FORBIDDEN
@@ -256,11 +256,12 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
 #[tokio::test]
 async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
     let api = TestApi::new().await;
-    let member = Visitor::new(&api, Who::Member).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     api.pass(30 * 60 * 1000);
     assert_eq!(member.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 
-    let (first, second) = (Visitor::new(&api, Who::Member).await, Visitor::new(&api, Who::Member).await);
+    let (first, second) =
+        (TestBrowser::new(&api, Who::Member).await, TestBrowser::new(&api, Who::Member).await);
     let out = first.post("/console/logout", &[]).await;
     assert_eq!(out.headers["location"], "/console/login");
     assert!(
@@ -268,12 +269,12 @@ async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
     );
     assert_eq!(first.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
     assert_eq!(second.get("/console/secrets").await.status, StatusCode::OK);
-    let third = Visitor::new(&api, Who::Member).await;
+    let third = TestBrowser::new(&api, Who::Member).await;
     third.post("/console/logout-everywhere", &[]).await;
     assert_eq!(second.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
     assert_eq!(third.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 
-    let last = Visitor::new(&api, Who::Member).await;
+    let last = TestBrowser::new(&api, Who::Member).await;
     api.ask(Who::Admin, "DELETE", "/v1/members/mel", serde_json::Value::Null).await.expect(200);
     assert_eq!(last.get("/console/secrets").await.status, StatusCode::SEE_OTHER);
 }
@@ -281,7 +282,7 @@ async fn a_session_ends_when_idle_when_logged_out_and_with_its_token() {
 #[tokio::test]
 async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
     let api = TestApi::new().await;
-    let member = Visitor::new(&api, Who::Member).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let page = member.deposit("openai-api-key", VALUE, &[]).await;
     let refusals = [
         ("/console/secrets".to_owned(), vec![("name", "openai-api-key"), ("value", VALUE)]),
@@ -296,7 +297,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
                     "env",
                     "OPENAI_KEY=sk-canary0123456789abcdefghijKLMN\nLD_PRELOAD=sk-canary0123456789abcdefghijKLMN",
                 ),
-                ("do", "store"),
+                ("mode", "store"),
             ],
         ),
         (
@@ -317,7 +318,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
     pages.push(page);
     pages.push("/console/live/name?name=openai-api-key".to_owned());
     pages.push("/console/audit/export".to_owned());
-    for visitor in [&member, &Visitor::new(&api, Who::Admin).await] {
+    for visitor in [&member, &TestBrowser::new(&api, Who::Admin).await] {
         for path in &pages {
             let answer = visitor.get(path).await;
             assert!(!answer.text.contains(VALUE), "{path}");
@@ -330,7 +331,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
 #[tokio::test]
 async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     let api = TestApi::new().await;
-    let admin = Visitor::new(&api, Who::Admin).await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let evil = |text: &str| text.contains("<script>alert") || text.contains("<img src=x");
     // Names take no markup at all: refused, and what comes back into the form is escaped.
@@ -395,8 +396,8 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
 #[tokio::test]
 async fn a_member_sees_and_changes_nothing_private_of_another() {
     let api = TestApi::new().await;
-    let admin = Visitor::new(&api, Who::Admin).await;
-    let member = Visitor::new(&api, Who::Member).await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let private = admin.deposit("adas-own-key", VALUE, &[]).await;
     for path in [
         "/console/secrets",
@@ -424,7 +425,7 @@ async fn a_member_sees_and_changes_nothing_private_of_another() {
 #[tokio::test]
 async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
     let api = TestApi::new().await;
-    let member = Visitor::new(&api, Who::Member).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     let long = "x".repeat(3 << 20);
     let answer = member.post("/console/secrets", &[("name", "long"), ("value", &long)]).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -445,7 +446,7 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
         "/console/secrets?scope=all",
         "/console/audit?since=yesterday",
     ] {
-        let answer = Visitor::new(&api, Who::Admin).await.get(path).await;
+        let answer = TestBrowser::new(&api, Who::Admin).await.get(path).await;
         assert!(
             answer.status.is_client_error() && answer.text.contains("<html"),
             "{path}: {}",
@@ -457,7 +458,7 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
 #[tokio::test]
 async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_not_repeat() {
     let api = TestApi::new().await;
-    let admin = Visitor::new(&api, Who::Admin).await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let secret = admin
         .deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")])
         .await;
@@ -472,21 +473,21 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
         String::from_utf8(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()).unwrap()
     };
     assert!(
-        done(format!("{secret}/install"), &[("auto_install", "off"), ("here", "/console/secrets")])
+        done(format!("{secret}/install"), &[("auto_install", "off"), ("return_to", "/console/secrets")])
             .await
-            .contains("kept back")
+            .contains("Auto-install is off")
     );
     assert!(
         done(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)])
             .await
-            .contains("is stored")
+            .contains("Saved openai-api-key.")
     );
     let stale = admin.post(&format!("{secret}/replace"), &[("value", "third"), ("version", &version)]).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "somebody else's change is not overwritten");
     assert!(
         done(format!("{secret}/edit"), &[("plugin", "mail"), ("auto_install", "on")])
             .await
-            .contains("is changed")
+            .contains("Updated openai-api-key.")
     );
     done("/console/plugins".to_owned(), &[("plugin", "mail"), ("required", "openai-api-key smtp-password")])
         .await;
@@ -497,7 +498,7 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
         &[("plugin", "mail"), ("name", "smtp-password"), ("value", "x"), ("scope", "shared")],
     )
     .await;
-    assert!(admin.get("/console/plugins").await.text.contains("Has what it needs"));
+    assert!(admin.get("/console/plugins").await.text.contains("All required secrets are set"));
     assert!(
         done("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")])
             .await
@@ -514,7 +515,7 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
                 ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
                 ("scope", "shared"),
                 ("existing", "replace"),
-                ("do", "preview"),
+                ("mode", "preview"),
             ],
         )
         .await;
@@ -528,7 +529,7 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
                 ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
                 ("scope", "shared"),
                 ("existing", "replace"),
-                ("do", "store")
+                ("mode", "store")
             ]
         )
         .await
@@ -536,8 +537,9 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     );
 
     let page = admin.get("/console/tickets").await.text;
-    let once = between(&page, "name=\"once\" value=\"", "\"").to_owned();
-    let fields = [("once", once.as_str()), ("ttl", "1"), ("unit", "hours"), ("uses", "1"), ("label", "ci")];
+    let key = between(&page, "name=\"idempotency_key\" value=\"", "\"").to_owned();
+    let fields =
+        [("idempotency_key", key.as_str()), ("ttl", "1"), ("unit", "hours"), ("uses", "1"), ("label", "ci")];
     let made = admin.post("/console/tickets", &fields).await;
     assert_eq!(made.status, StatusCode::CREATED);
     let ticket = between(&made.text, "readonly rows=\"4\">", "<").to_owned();
@@ -546,7 +548,7 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     assert_eq!(again.status, StatusCode::CONFLICT, "loading the answer again makes no second ticket");
     assert!(!again.text.contains("dst_") && !admin.get("/console/tickets").await.text.contains(&ticket));
 
-    assert!(done(format!("{secret}/delete"), &[]).await.contains("is deleted"));
+    assert!(done(format!("{secret}/delete"), &[]).await.contains("Deleted openai-api-key."));
     let trail = admin.get("/console/audit/export").await;
     assert_eq!(trail.headers["content-type"], "application/x-ndjson");
     for action in [
@@ -565,18 +567,18 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
         );
     }
     let verified = admin.post("/console/audit/verify", &[]).await;
-    assert!(verified.text.contains("Every chain is whole"));
+    assert!(verified.text.contains("Audit log verified"));
 }
 
 #[tokio::test]
 async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
     let api = TestApi::new().await;
-    let member = Visitor::new(&api, Who::Member).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
     api.ask(Who::Operator, "POST", "/v1/lock", serde_json::Value::Null).await.expect(200);
     let page = member.get("/console/secrets").await.text;
     assert!(page.contains("The store is locked."));
     member.deposit("while-locked", VALUE, &[]).await;
-    let operator = Visitor::new(&api, Who::Operator).await;
+    let operator = TestBrowser::new(&api, Who::Operator).await;
     assert_eq!(operator.get("/console/secrets").await.status, StatusCode::FORBIDDEN);
     let wrong = operator.post("/console/status/unlock", &[("key_text", "dropsafe-key-1wrong")]).await;
     assert!(wrong.status.is_client_error(), "{}", wrong.status);
@@ -594,7 +596,7 @@ async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
 #[tokio::test]
 async fn every_command_line_that_a_page_shows_is_one() {
     let api = TestApi::new().await;
-    let admin = Visitor::new(&api, Who::Admin).await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
     let secret = admin.deposit("openai-api-key", VALUE, &[("scope", "shared")]).await;
     let mut paths: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
     paths.extend([
@@ -608,7 +610,7 @@ async fn every_command_line_that_a_page_shows_is_one() {
         pages.push(admin.get(path).await.text);
     }
     for who in [Who::Operator, Who::Member] {
-        let visitor = Visitor::new(&api, who).await;
+        let visitor = TestBrowser::new(&api, who).await;
         pages.push(visitor.get("/console/status").await.text);
         pages.push(visitor.get("/console/members").await.text);
     }

@@ -108,7 +108,7 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     }
     browser.goto("/console/boots").await;
     browser.run("document.querySelectorAll('td.name a')[1].click()").await;
-    browser.says("What it was given").await;
+    browser.says("Released secrets").await;
     gallery.keep("boot").await;
     browser.goto("/console/secrets").await;
     browser.press("Add a secret").await;

@@ -2,13 +2,20 @@
 
 use clap::Parser;
 
+use tracing::level_filters::LevelFilter;
+
 use super::*;
-use crate::agent::flags::Flags;
+use crate::agent::arguments::AgentArgs;
+use crate::agent::log::LogFormat;
 use crate::agent::machine::fake::FakeFiles;
 
-fn read_all(flags: &[&str], variables: &[(&str, &str)], files: FakeFiles) -> Result<(Settings, Own), String> {
+fn read_all(
+    flags: &[&str],
+    variables: &[(&str, &str)],
+    files: FakeFiles,
+) -> Result<(AgentSettings, LocalVariables), String> {
     let line = ["dropsafe-agent", "check"].iter().chain(flags);
-    let options = Flags::try_parse_from(line).unwrap().options;
+    let options = AgentArgs::try_parse_from(line).unwrap().settings;
     let environment = Environment::new(variables.iter().map(|(name, value)| (name.into(), value.into())));
     read(&options, &environment, &files).map_err(|faults| faults.to_string())
 }
@@ -18,14 +25,14 @@ fn yaml(text: &str) -> FakeFiles {
 }
 
 #[test]
-fn nothing_need_be_set() {
-    let (settings, own) = read_all(&[], &[], FakeFiles::default()).unwrap();
+fn every_setting_has_a_default() {
+    let (settings, local) = read_all(&[], &[], FakeFiles::default()).unwrap();
     assert_eq!(settings.deadline, Duration::from_secs(30));
     assert_eq!(settings.on_outage, OnOutage::Fail);
     assert_eq!(settings.layers, Layer::ALL);
     assert_eq!(settings.plugins, None);
-    assert_eq!(settings.log, Log { format: LogFormat::Text, level: LevelFilter::WARN });
-    assert!(settings.warnings.is_empty() && own.given.is_empty());
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Text, level: LevelFilter::WARN });
+    assert!(settings.warnings.is_empty() && local.variables.is_empty());
 }
 
 #[test]
@@ -38,12 +45,12 @@ fn a_flag_is_above_the_environment_and_that_above_the_file() {
     assert_eq!(deadline(&[], &[("DROPSAFE_DEADLINE", "2s")]), 2);
     assert_eq!(deadline(&[], &[("DROPSAFE_DEADLINE", "")]), 3);
     let (settings, _) = read_all(&["--require", "a,b", "--require", "d"], &[], files()).unwrap();
-    assert_eq!(settings.require.iter().map(Wanted::as_str).collect::<Vec<_>>(), ["a", "b", "d"]);
+    assert_eq!(settings.require.iter().map(RequestedName::as_str).collect::<Vec<_>>(), ["a", "b", "d"]);
 }
 
 #[test]
 fn everything_in_the_file_is_read() {
-    let (settings, own) = read_all(
+    let (settings, local) = read_all(
         &[],
         &[("DROPSAFE_CONFIG", "/a.yaml")],
         FakeFiles::default().with("/d.env", "x=1\n").with(
@@ -71,16 +78,16 @@ fn everything_in_the_file_is_read() {
     assert_eq!(settings.plugins.map(|plugins| plugins.len()), Some(1));
     assert_eq!(settings.layers, [Layer::Environment, Layer::Private, Layer::Shared]);
     assert_eq!(settings.machine.as_deref(), Some("web-1"));
-    assert_eq!(settings.log, Log { format: LogFormat::Json, level: LevelFilter::DEBUG });
-    let own: Vec<(String, &[u8])> = own
-        .given
+    assert_eq!(settings.log, LogSettings { format: LogFormat::Json, level: LevelFilter::DEBUG });
+    let set: Vec<(String, &[u8])> = local
+        .variables
         .iter()
-        .zip(&own.values)
-        .map(|(given, value)| (format!("{}:{}", given.layer, given.name.display()), value.expose()))
+        .zip(&local.values)
+        .map(|(local, value)| (format!("{}:{}", local.layer, local.name.display()), value.expose()))
         .collect();
-    let own: Vec<(&str, &[u8])> = own.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let set: Vec<(&str, &[u8])> = set.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(
-        own,
+        set,
         [
             ("secrets:OPENAI_API_KEY", &b"hunter2"[..]),
             ("secrets:PORT", b"080"),
@@ -91,7 +98,7 @@ fn everything_in_the_file_is_read() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_place_and_no_value() {
+fn every_fault_is_reported_with_its_origin_and_no_value() {
     let files = yaml(
         "dedline: hunter2\n\
          deadline: hunter2\n\
@@ -105,13 +112,13 @@ fn every_fault_is_told_at_once_with_its_place_and_no_value() {
          secrets:\n  a b: hunter2\n  db-url: hunter2\n  DB_URL: hunter2\n  x: [hunter2]\n  y:\n  DROPSAFE_TICKET: hunter2\n",
     )
     .with("/d.env", "hunter2\nDROPSAFE_X=hunter2\n\nok=1\n");
-    let told = read_all(
+    let errors = read_all(
         &["--log", "hunter2", "--include", "WEB_TOKEN"],
         &[("DROPSAFE_DEADLINE", "hunter2"), ("DROPSAFE_PLUGINS", "a b\u{e9}"), ("DROPSAFE_LOG", "hunter2")],
         files,
     )
     .unwrap_err();
-    let places: Vec<&str> = told.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let places: Vec<&str> = errors.lines().map(|line| line.split(": ").next().unwrap()).collect();
     for place in [
         "/etc/dropsafe/agent.yaml:1 dedline",
         "/etc/dropsafe/agent.yaml:2 deadline",
@@ -131,9 +138,9 @@ fn every_fault_is_told_at_once_with_its_place_and_no_value() {
         "--log",
         "/d.env:1",
     ] {
-        assert!(places.contains(&place), "{place} is missing in\n{told}");
+        assert!(places.contains(&place), "{place} is missing in\n{errors}");
     }
-    assert!(!told.contains("hunter2"), "{told}");
+    assert!(!errors.contains("hunter2"), "{errors}");
 }
 
 #[test]
@@ -149,7 +156,7 @@ fn a_file_that_was_named_must_be_there() {
 }
 
 #[test]
-fn what_is_odd_is_told_and_no_fault() {
+fn a_probable_mistake_is_a_warning() {
     let files = FakeFiles::default().with_open(DEFAULT_FILE, "secrets: {a: b}");
     let variables =
         [("DROPSAFE_DEADLIN", "1s"), ("DROPSAFE_SERVICE_HOST", "10.0.0.1"), ("DROPSAFE_TOKEN", "x")];
@@ -157,8 +164,8 @@ fn what_is_odd_is_told_and_no_fault() {
     assert_eq!(
         settings.warnings,
         [
-            "/etc/dropsafe/agent.yaml holds values and others may read it: chmod 0600 /etc/dropsafe/agent.yaml",
-            "DROPSAFE_DEADLIN is no setting; did you mean DROPSAFE_DEADLINE?"
+            "/etc/dropsafe/agent.yaml holds secrets and other users may read it: run chmod 0600 /etc/dropsafe/agent.yaml",
+            "DROPSAFE_DEADLIN is not a setting; did you mean DROPSAFE_DEADLINE?"
         ]
     );
 }

@@ -1,12 +1,12 @@
-//! The agent as the first process that a kernel starts: `/init` of an initramfs, with nothing mounted and nobody else there. It
-//! mounts what programs count on, brings the network up as the kernel's command line says, and when everything is over tells the
-//! status on the console and powers the machine off. Anywhere else (a container, a namespace, a service) it does nothing at all.
+//! The agent as the first process that a kernel starts: `/init` of an initramfs, with nothing mounted and no other process. It mounts
+//! what programs rely on, and brings the network up as the kernel's command line says. When the workload has ended, it prints the
+//! status on the console and powers the machine off. Anywhere else (in a container, a namespace, a service) it does nothing.
 //!
-//! | file | what it does |
+//! | file | holds |
 //! |---|---|
-//! | [`mounts`] | `/proc`, `/sys`, `/dev`, `/run`, `/tmp`; the drivers that the image brings along |
-//! | [`network`] | `ip=`, for kernels that do not read it themselves |
-//! | [`netlink`] | the three requests to the kernel that this takes |
+//! | [`mounts`] | mounting `/proc`, `/sys`, `/dev`, `/run` and `/tmp`; loading the drivers of the image |
+//! | [`network`] | `ip=`, for kernels that do not implement it |
+//! | [`netlink`] | the three requests to the kernel that `ip=` needs |
 #![expect(clippy::disallowed_methods, reason = "reads /proc")]
 
 pub(crate) mod mounts;
@@ -22,75 +22,76 @@ use nix::unistd::{Pid, getpid, sync};
 
 use super::log;
 
-/// Every container runtime mounts it before the first process starts; no kernel does.
+/// Container runtimes mount /proc before the first process starts; the kernel does not.
 const PROC: &str = "/proc/self";
-/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the namespace that a kernel starts its first process in.
+/// `PROC_PID_INIT_INO` of linux/proc_ns.h: the PID namespace in which the kernel starts its first process.
 const FIRST_NAMESPACE: &str = "pid:[4026531836]";
-/// How the machine ends: `dropsafe.end=restart` where there is nothing that could switch it off (Firecracker on x86).
+/// How the machine ends: `dropsafe.end=restart` where nothing can power it off (Firecracker on x86).
 const END: &str = "dropsafe.end=";
 
-/// A machine that this process answers for.
+/// A machine whose first process this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Machine {
+pub(crate) struct MicroVm {
     end: RebootMode,
 }
 
-/// Sets the machine up, if a kernel has started this process; `None` anywhere else. What cannot be had is told on the console,
-/// and the boot goes on: what is missing shows in what fails next, and the machine is to end with a status in any case.
-pub(crate) fn begin() -> Option<Machine> {
+/// Sets the machine up, if the kernel has started this process. Returns `None` anywhere else.
+pub(crate) fn set_up() -> Option<MicroVm> {
     if getpid() != Pid::from_raw(1) || Path::new(PROC).exists() {
         return None;
     }
-    // In a container without /proc this is refused, or shows whose first process this is.
-    mounts::proc().ok()?;
+    // In a container without /proc, this is refused, or it shows another namespace.
+    mounts::mount_proc().ok()?;
     if !in_first_namespace() {
         return None;
     }
-    for fault in mounts::all() {
-        log::note(&fault);
+    // Faults are printed and the boot goes on: what is missing shows in a later step, and the machine must end with a status.
+    for fault in mounts::mount_all() {
+        log::print_line(&fault);
     }
-    // Ctrl-Alt-Del, which is how Firecracker asks a machine to end, becomes a SIGINT for this process.
+    // Firecracker asks a machine to end by Ctrl-Alt-Del. This makes it a SIGINT for this process instead of a reset (reboot(2)).
     if let Err(errno) = set_cad_enabled(false) {
-        log::note(&format_args!("Ctrl-Alt-Del restarts at once: {}", errno.desc()));
+        log::print_line(&format_args!("Ctrl-Alt-Del resets the machine: {}", errno.desc()));
     }
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     for fault in network::bring_up(&line) {
-        log::note(&fault);
+        log::print_line(&fault);
     }
-    Some(Machine { end: end_of(&line) })
+    Some(MicroVm { end: parse_end(&line) })
 }
 
-impl Machine {
-    /// Tells the status and powers off, if this is the process that the kernel started; any other goes on to its own end.
-    pub(crate) fn end(self, status: u8) {
+impl MicroVm {
+    /// Prints the status and powers off, if this is the process that the kernel started.
+    pub(crate) fn shut_down(self, status: u8) {
+        // The workload's side of the fork comes here too when it could not be started.
         if getpid() != Pid::from_raw(1) {
             return;
         }
         let how = if self.end == RebootMode::RB_AUTOBOOT { "restarting" } else { "powering off" };
-        log::note(&format_args!("status {status}, {how}"));
+        log::print_line(&format_args!("status {status}, {how}"));
         sync();
-        // What is still on its way to the console would be lost.
+        // Power-off does not wait for a serial line, and the end of the message would be lost.
         let _ = tcdrain(io::stderr());
         let Err(errno) = reboot(self.end);
-        log::note(&format_args!("that is refused: {}", errno.desc()));
+        log::print_line(&format_args!("the kernel refuses: {}", errno.desc()));
     }
 }
 
-/// Whether process 1 is one that a kernel started, and no container runtime.
+/// Whether the kernel, and no container runtime, started process 1.
 pub(crate) fn in_first_namespace() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|namespace| namespace.as_os_str() == FIRST_NAMESPACE)
 }
 
-/// A later word overrides an earlier one, as with the kernel's own.
-fn end_of(line: &str) -> RebootMode {
-    match words(line).filter_map(|word| word.strip_prefix(END)).next_back() {
+fn parse_end(line: &str) -> RebootMode {
+    // The last one counts, as for most of the kernel's own words.
+    match kernel_words(line).filter_map(|word| word.strip_prefix(END)).next_back() {
         Some("restart") => RebootMode::RB_AUTOBOOT,
         _ => RebootMode::RB_POWER_OFF,
     }
 }
 
-/// The kernel's own words: what follows `--` is for this process.
-fn words(line: &str) -> impl DoubleEndedIterator<Item = &str> {
+/// The words of the kernel's command line without those after `--`, which are this process's arguments.
+fn kernel_words(line: &str) -> impl DoubleEndedIterator<Item = &str> {
     let kernels = line.find(" -- ").map_or(line, |end| &line[..end]);
     kernels.split_ascii_whitespace()
 }
@@ -101,16 +102,16 @@ mod tests {
 
     #[test]
     fn nothing_is_done_for_a_process_that_no_kernel_started() {
-        assert_eq!(begin(), None);
+        assert_eq!(set_up(), None);
         // It returns, and the machine goes on.
-        Machine { end: RebootMode::RB_AUTOBOOT }.end(0);
+        MicroVm { end: RebootMode::RB_AUTOBOOT }.shut_down(0);
     }
 
     #[test]
     fn a_machine_is_switched_off_unless_it_can_only_restart() {
-        assert_eq!(end_of("quiet"), RebootMode::RB_POWER_OFF);
-        assert_eq!(end_of("quiet dropsafe.end=restart reboot=k"), RebootMode::RB_AUTOBOOT);
-        assert_eq!(end_of("dropsafe.end=restart dropsafe.end=off\n"), RebootMode::RB_POWER_OFF);
-        assert_eq!(end_of("quiet -- exec /app dropsafe.end=restart"), RebootMode::RB_POWER_OFF);
+        assert_eq!(parse_end("quiet"), RebootMode::RB_POWER_OFF);
+        assert_eq!(parse_end("quiet dropsafe.end=restart reboot=k"), RebootMode::RB_AUTOBOOT);
+        assert_eq!(parse_end("dropsafe.end=restart dropsafe.end=off\n"), RebootMode::RB_POWER_OFF);
+        assert_eq!(parse_end("quiet -- exec /app dropsafe.end=restart"), RebootMode::RB_POWER_OFF);
     }
 }

@@ -1,5 +1,5 @@
-//! What a kernel leaves to its first process: the file systems that programs count on, and the drivers that the image brings
-//! along. Nothing on a disk is mounted.
+//! What the kernel leaves to its first process: mounting the file systems that programs rely on, and loading the drivers of the image.
+//! Nothing on a disk is mounted.
 #![expect(clippy::disallowed_methods, reason = "makes mount points and opens drivers")]
 
 use std::fs::File;
@@ -10,34 +10,22 @@ use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 
-/// Drivers lie here, as files that are loaded in the order of their names.
+/// The folder of drivers, which are loaded in the order of their names.
 const MODULES: &str = "/modules";
 
-/// What could not be had.
+/// What is missing afterwards.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MountFault {
-    /// A file system.
-    #[error("{path} is not mounted: {}", errno.desc())]
-    Mount {
-        /// Where it belongs.
-        path: &'static str,
-        /// What the kernel says.
-        errno: Errno,
-    },
-    /// A driver.
-    #[error("{} is not loaded: {}", path.display(), errno.desc())]
-    Module {
-        /// Its file.
-        path: PathBuf,
-        /// What the kernel says.
-        errno: Errno,
-    },
+    #[error("cannot mount {path}: {}", errno.desc())]
+    Mount { path: &'static str, errno: Errno },
+    #[error("cannot load {}: {}", path.display(), errno.desc())]
+    Module { path: PathBuf, errno: Errno },
 }
 
 const QUIET: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 const MEMORY: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
-/// Path, kind, flags and options of each but `/proc`.
+/// Path, type, flags and options of each except `/proc`.
 const ALL: [(&str, &str, MsFlags, &str); 4] = [
     ("/sys", "sysfs", QUIET, ""),
     ("/dev", "devtmpfs", MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC), "mode=0755"),
@@ -45,28 +33,26 @@ const ALL: [(&str, &str, MsFlags, &str); 4] = [
     ("/tmp", "tmpfs", MEMORY, "mode=1777"),
 ];
 
-/// Mounts `/proc`, which tells whether the rest is to be mounted.
-///
-/// # Errors
-/// The kernel refuses, as it does everybody in a container.
-pub(crate) fn proc() -> Result<(), MountFault> {
-    one("/proc", "proc", QUIET, "")
+/// Mounts `/proc`. The kernel refuses that in most containers.
+pub(crate) fn mount_proc() -> Result<(), MountFault> {
+    mount_one("/proc", "proc", QUIET, "")
 }
 
-/// Mounts the others and loads the drivers; gives what could not be had.
-pub(crate) fn all() -> Vec<MountFault> {
-    let mounted =
-        ALL.into_iter().filter_map(|(path, kind, flags, options)| one(path, kind, flags, options).err());
+/// Mounts the others and loads the drivers. Returns what failed.
+pub(crate) fn mount_all() -> Vec<MountFault> {
+    let mounted = ALL
+        .into_iter()
+        .filter_map(|(path, kind, flags, options)| mount_one(path, kind, flags, options).err());
     let mut faults: Vec<MountFault> = mounted.collect();
     faults.extend(modules(Path::new(MODULES)).into_iter().filter_map(|path| load(path).err()));
     faults
 }
 
-fn one(path: &'static str, kind: &str, flags: MsFlags, options: &str) -> Result<(), MountFault> {
-    // The image may have it already, or be read-only.
+fn mount_one(path: &'static str, kind: &str, flags: MsFlags, options: &str) -> Result<(), MountFault> {
+    // Fails if the image has the folder already, or is read-only; then mount(2) decides.
     let _ = fs::create_dir(path);
     match mount(Some(kind), path, Some(kind), flags, Some(options)) {
-        // The kernel itself has mounted it (CONFIG_DEVTMPFS_MOUNT).
+        // EBUSY: the kernel itself has mounted it (CONFIG_DEVTMPFS_MOUNT).
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(errno) => Err(MountFault::Mount { path, errno }),
     }
@@ -74,6 +60,7 @@ fn one(path: &'static str, kind: &str, flags: MsFlags, options: &str) -> Result<
 
 fn modules(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
+    // Drivers depend on each other, and there is no modules.dep here: the person who builds the image numbers them.
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     files
@@ -84,6 +71,7 @@ fn load(path: PathBuf) -> Result<(), MountFault> {
     let loaded =
         File::open(&path).map_err(os).and_then(|file| finit_module(file, c"", ModuleInitFlags::empty()));
     match loaded {
+        // EEXIST: it is loaded, or built into the kernel.
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(MountFault::Module { path, errno }),
     }
@@ -94,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_are_taken_in_the_order_of_their_names() {
+    fn drivers_are_loaded_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["10-c.ko", "02-b.ko", "01-a.ko"] {
             fs::write(folder.path().join(name), "").unwrap();
@@ -106,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_driver_is_told_by_its_name() {
+    fn a_file_that_is_not_a_driver_is_named() {
         let fault = load(PathBuf::from("/nonexistent/x.ko")).unwrap_err();
-        assert_eq!(fault.to_string(), "/nonexistent/x.ko is not loaded: No such file or directory");
+        assert_eq!(fault.to_string(), "cannot load /nonexistent/x.ko: No such file or directory");
     }
 }

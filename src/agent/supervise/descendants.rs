@@ -1,5 +1,5 @@
-//! Finds the processes that a supervisor answers for: below it when it is a subreaper, all of them when it is the first of its
-//! PID namespace. It reads /proc and signals nobody.
+//! Finds the processes that a supervisor is responsible for: its descendants if it is a subreaper, all processes if it is the first
+//! of its PID namespace. It reads /proc and sends no signal.
 #![expect(clippy::disallowed_methods, reason = "reads /proc/PID/stat")]
 
 use std::collections::BTreeMap;
@@ -7,48 +7,52 @@ use std::fs;
 
 use nix::unistd::Pid;
 
-/// Every process but this one, its parent by number. Empty where /proc is not mounted.
-fn parents() -> BTreeMap<i32, i32> {
+/// The parent of every process, by number. Empty if /proc is not mounted.
+fn read_parents() -> BTreeMap<i32, i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
     let number = |name: std::ffi::OsString| name.to_str()?.parse::<i32>().ok();
     let processes = entries.filter_map(|entry| number(entry.ok()?.file_name()));
-    // One that is gone by now is no descendant any more.
+    // A process whose file is gone has ended while /proc was read.
     processes.filter_map(|pid| Some((pid, parent(&fs::read(format!("/proc/{pid}/stat")).ok()?)?))).collect()
 }
 
-/// The fourth field of proc_pid_stat(5), for a process that lives. The second is in parentheses and may hold anything.
+/// Field 4 of proc_pid_stat(5), if the process is alive.
 fn parent(stat: &[u8]) -> Option<i32> {
+    // Field 2 is the name in parentheses, which may itself contain parentheses and spaces.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut fields = str::from_utf8(stat.get(end + 1..)?).ok()?.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
+    // A zombie takes no signal, and somebody else has to reap it.
     (!matches!(state, "Z" | "X")).then_some(parent)
 }
 
-/// The living processes below `top`, other than `but`; `None` where /proc is not mounted.
-pub(crate) fn below(top: Pid, but: Option<Pid>) -> Option<Vec<Pid>> {
-    let parents = parents();
-    // One's own process is always there to be seen.
-    if parents.is_empty() {
+/// The living descendants of `top`, except `except`. Returns `None` if /proc is not mounted.
+pub(crate) fn find(top: Pid, except: Option<Pid>) -> Option<Vec<Pid>> {
+    let read_parents = read_parents();
+    // This process itself is always listed where there is a /proc.
+    if read_parents.is_empty() {
         return None;
     }
+    // Not by descent: the first process of a namespace is also responsible for processes that entered it from outside (nsenter(1)),
+    // whose parent is 0 here.
     let found = if top == Pid::from_raw(1) {
-        parents.into_keys().filter(|pid| *pid != top.as_raw()).collect()
+        read_parents.into_keys().filter(|pid| *pid != top.as_raw()).collect()
     } else {
-        tree(&parents, top.as_raw())
+        descend(&read_parents, top.as_raw())
     };
-    Some(found.into_iter().map(Pid::from_raw).filter(|pid| Some(*pid) != but).collect())
+    Some(found.into_iter().map(Pid::from_raw).filter(|pid| Some(*pid) != except).collect())
 }
 
-fn tree(parents: &BTreeMap<i32, i32>, top: i32) -> Vec<i32> {
+fn descend(read_parents: &BTreeMap<i32, i32>, top: i32) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for (pid, parent) in parents {
+    for (pid, parent) in read_parents {
         children.entry(*parent).or_default().push(*pid);
     }
     let mut found = Vec::new();
     let mut next = vec![top];
     while let Some(parent) = next.pop() {
-        // Taken out: numbers used anew while /proc was read might make a circle.
+        // Removed, and not just looked up: a number that was used again while /proc was read could close a circle.
         for child in children.remove(&parent).unwrap_or_default() {
             found.push(child);
             next.push(child);
@@ -72,18 +76,18 @@ mod tests {
 
     #[test]
     fn a_tree_is_followed_to_its_leaves_and_never_in_a_circle() {
-        let parents = BTreeMap::from([(2, 1), (3, 2), (4, 3), (5, 2), (9, 8), (8, 9)]);
-        let mut found = tree(&parents, 2);
+        let read_parents = BTreeMap::from([(2, 1), (3, 2), (4, 3), (5, 2), (9, 8), (8, 9)]);
+        let mut found = descend(&read_parents, 2);
         found.sort_unstable();
         assert_eq!(found, [3, 4, 5]);
-        assert_eq!(tree(&parents, 8), [9, 8]);
-        assert!(tree(&parents, 7).is_empty());
+        assert_eq!(descend(&read_parents, 8), [9, 8]);
+        assert!(descend(&read_parents, 7).is_empty());
     }
 
     #[test]
     fn this_process_is_below_its_parent() {
         let (own, parent) = (nix::unistd::getpid(), nix::unistd::getppid());
-        assert!(below(parent, None).unwrap().contains(&own));
-        assert!(!below(parent, Some(own)).unwrap().contains(&own));
+        assert!(find(parent, None).unwrap().contains(&own));
+        assert!(!find(parent, Some(own)).unwrap().contains(&own));
     }
 }

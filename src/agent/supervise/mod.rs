@@ -1,21 +1,20 @@
-//! `exec --init`: one process stays, as the first of a container or as the reaper of what is below it, and another fetches and
-//! becomes the workload. They part before anything secret exists, so the one that stays never holds a value.
+//! `exec --init`: one process stays, as the first of a container or as the reaper of everything below it, and another fetches and
+//! becomes the workload. They fork before anything secret exists, so that the one that stays never holds a value.
 //!
-//! | file | what it does |
+//! | file | holds |
 //! |---|---|
-//! | [`kernel`] | the calls that need `unsafe` |
-//! | [`watch`] | signals, reaping, the end |
-//! | [`descendants`] | who is left |
+//! | [`syscalls`] | the system calls that need `unsafe` |
+//! | [`supervisor`] | forwarding signals, reaping, cleaning up |
+//! | [`descendants`] | the processes that are left |
 //! | [`terminal`] | job control |
 
 pub(crate) mod descendants;
-pub(crate) mod kernel;
+pub(crate) mod supervisor;
+pub(crate) mod syscalls;
 pub(crate) mod terminal;
-pub(crate) mod watch;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -23,61 +22,16 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, getpid, setpgid};
 use zeroize::Zeroize;
 
-use self::kernel::Inherited;
-use self::terminal::Terminal;
-use self::watch::Watch;
-use super::flags::Action;
-use super::mask::{Masking, Pipes};
+use self::supervisor::Supervisor;
+use self::syscalls::InheritedSignals;
+use self::terminal::ControllingTerminal;
+use super::arguments::{AgentCommand, SupervisorArgs};
+use super::mask::{MaskPipes, MaskWriter};
 
-/// What the supervisor is asked to do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    /// Whether signals go to the workload's process group instead of to the workload alone.
-    pub(crate) group: bool,
-    /// How long what the workload left behind may take to end.
-    pub(crate) grace: Duration,
-    /// Whether values are replaced in what it prints.
-    pub(crate) mask: bool,
-}
-
-/// Which process this is, afterwards.
-#[derive(Debug)]
-pub(crate) enum Side {
-    /// The one that is to become the workload, and what it prints through.
-    Workload(Inherited, Option<Masking>),
-    /// One that stayed, and has nothing left to do: this is its status, the workload's for the supervisor.
-    Ended(u8),
-}
-
-/// Why there is no supervisor. Nothing was fetched or started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a supervisor cannot be started: {}", .0.desc())]
-pub(crate) struct SuperviseError(#[from] pub(crate) Errno);
-
-/// The first thing that the agent does, whatever it is to do. `forget` wipes what a supervisor has no need of.
-///
-/// # Errors
-/// There is no supervisor and one was asked for.
-pub(crate) fn begin(action: &Action, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
-    match action {
-        Action::Exec { start, .. } if start.init => {
-            part(&Plan { group: start.group, grace: start.grace, mask: start.mask }, forget)
-        }
-        Action::Exec { .. } => {
-            let inherited = Inherited::read();
-            if getpid() == Pid::from_raw(1) {
-                // The kernel spares the first process what it has not asked for: a container that is stopped while this
-                // still fetches would have to be killed. That it cannot be had costs that time and nothing else.
-                let _ = kernel::end_on(&ENDING);
-            }
-            Ok(Side::Workload(inherited, None))
-        }
-        _ => Ok(Side::Workload(Inherited::read(), None)),
-    }
-}
-
-/// Signals with which people and runtimes end a process.
-const ENDING: [Signal; 7] = [
+/// The supervisor's name in /proc/PID/comm, by which `enter` recognizes it whatever the file is called.
+pub(crate) const NAME: &std::ffi::CStr = c"dropsafe-agent";
+/// Signals with which people and container runtimes end a process.
+const TERMINATION_SIGNALS: [Signal; 7] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
@@ -87,81 +41,108 @@ const ENDING: [Signal; 7] = [
     Signal::SIGTERM,
 ];
 
-/// Wipes an environment.
-pub(crate) fn forget(variables: &mut Vec<(OsString, OsString)>) {
+/// Which of the processes this one is.
+#[derive(Debug)]
+pub(crate) enum ForkSide {
+    /// The one that becomes the workload, and what its output passes through.
+    Workload(InheritedSignals, Option<MaskWriter>),
+    /// A process that stayed and has done its work. The supervisor's status is the workload's.
+    Ended(u8),
+}
+
+/// There is no supervisor. Nothing was fetched or started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cannot start a supervisor: {}", .0.desc())]
+pub(crate) struct SuperviseError(#[from] pub(crate) Errno);
+
+/// Forks a supervisor if `command` asks for one. The caller calls this first of all: before there is a thread, a runtime or a
+/// secret. In the supervisor, `wipe` wipes what it does not need.
+pub(crate) fn start(command: &AgentCommand, wipe: impl FnOnce()) -> Result<ForkSide, SuperviseError> {
+    match command {
+        AgentCommand::Exec { start, .. } if start.init => fork_workload(start, wipe),
+        AgentCommand::Exec { .. } => {
+            let inherited = InheritedSignals::read();
+            if getpid() == Pid::from_raw(1) {
+                // The kernel drops signals for which the first process of a namespace has no handler (pid_namespaces(7)), and a
+                // container that is stopped during the fetch would have to be killed. Without the handlers, only that time is lost.
+                let _ = syscalls::exit_on(&TERMINATION_SIGNALS);
+            }
+            Ok(ForkSide::Workload(inherited, None))
+        }
+        _ => Ok(ForkSide::Workload(InheritedSignals::read(), None)),
+    }
+}
+
+pub(crate) fn wipe_environment(variables: &mut Vec<(OsString, OsString)>) {
     for (_, value) in variables.drain(..) {
         value.into_vec().zeroize();
     }
 }
 
-/// Parts in two. To be called before there is a thread, a runtime, or a secret. `forget` wipes what the supervisor has no need of.
-///
-/// # Errors
-/// The kernel has no room for another process.
-fn part(plan: &Plan, forget: impl FnOnce()) -> Result<Side, SuperviseError> {
-    let inherited = Inherited::read();
-    watch::awaited().thread_block()?;
-    // Ignored, it would take away the statuses of children (wait(2)).
-    kernel::ignore(Signal::SIGCHLD, false);
+fn fork_workload(options: &SupervisorArgs, wipe: impl FnOnce()) -> Result<ForkSide, SuperviseError> {
+    let inherited = InheritedSignals::read();
+    // Before fork(2), so that no signal that arrives between it and signalfd(2) is lost.
+    supervisor::handled_signals().thread_block()?;
+    // While it is ignored, the kernel reaps children itself and their statuses are lost (wait(2)).
+    syscalls::ignore(Signal::SIGCHLD, false);
+    // The first process of a PID namespace adopts orphans anyway; any other has to ask for them.
     if getpid() != Pid::from_raw(1) {
         prctl::set_child_subreaper(true)?;
     }
-    let terminal = Terminal::ours();
-    let pipes = plan.mask.then(Pipes::new).transpose()?;
-    match kernel::fork()? {
+    let terminal = ControllingTerminal::if_foreground();
+    let pipes = options.mask.then(MaskPipes::new).transpose()?;
+    match syscalls::fork()? {
         ForkResult::Child => {
-            let own = getpid();
-            settle(own, terminal.as_ref());
-            // While it fetches, any signal ends it as it would end any program.
+            give_process_group(getpid(), terminal.as_ref());
+            // During the fetch, a signal ends this process as it ends any program.
             SigSet::empty().thread_set_mask()?;
-            Ok(Side::Workload(inherited, pipes.map(Pipes::write_side)))
+            Ok(ForkSide::Workload(inherited, pipes.map(MaskPipes::into_writer)))
         }
         ForkResult::Parent { child } => {
-            settle(child, terminal.as_ref());
-            forget();
-            hide();
-            let filter = match pipes.map(filter).transpose()? {
-                Some(ForkResult::Child) => return Ok(Side::Ended(0)),
+            give_process_group(child, terminal.as_ref());
+            wipe();
+            hide_supervisor();
+            // Forked by the supervisor and not by the workload, whose children it would be among.
+            let filter = match pipes.map(fork_filter).transpose()? {
+                Some(ForkResult::Child) => return Ok(ForkSide::Ended(0)),
                 Some(ForkResult::Parent { child }) => Some(child),
                 None => None,
             };
-            let watch = Watch { workload: child, filter, group: plan.group, grace: plan.grace, terminal };
-            Ok(Side::Ended(watch::run(&watch)?))
+            let (group, grace) = (options.group, options.grace);
+            let supervisor = Supervisor { workload: child, filter, group, grace, terminal };
+            Ok(ForkSide::Ended(supervisor.run()?))
         }
     }
 }
 
-/// Starts the process that masks; in that process, returns when it is done. Signals stay blocked there: it ends when its work
-/// does, and its own group keeps the terminal's away from it.
-fn filter(pipes: Pipes) -> Result<ForkResult, SuperviseError> {
-    let forked = kernel::fork()?;
+/// Starts the process that masks the output. In that process, returns when it has done its work.
+fn fork_filter(pipes: MaskPipes) -> Result<ForkResult, SuperviseError> {
+    let forked = syscalls::fork()?;
     if forked.is_child() {
+        // Signals stay blocked here: the filter ends when nobody can write to it any more, and its own process group keeps the
+        // terminal's signals away.
         let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
         let _ = prctl::set_dumpable(false);
         let _ = prctl::set_name(c"dropsafe-mask");
-        // Nobody is left to tell: what it printed to is what it would tell.
-        let _ = pipes.read_side().run();
+        // If this fails, so does the output that a message would go to.
+        let _ = pipes.into_filter().run();
     }
     Ok(forked)
 }
 
-/// Gives the workload a process group, and that the terminal. Both sides do it, since either may be the first to run; for the
-/// second it is done already.
-fn settle(workload: Pid, terminal: Option<&Terminal>) {
+/// Gives the workload a process group, and the terminal to that group.
+fn give_process_group(workload: Pid, terminal: Option<&ControllingTerminal>) {
+    // Parent and child both do this, as job-control shells do, since either may run first. The second call changes nothing.
     let _ = setpgid(workload, workload);
     if let Some(terminal) = terminal {
-        terminal.lend(workload);
+        terminal.set_foreground(workload);
     }
 }
 
-/// The workload may run as the same user: what this process was started with is none of its business. Best effort, as the
-/// supervisor holds no value.
-fn hide() {
-    kernel::wipe_variable("DROPSAFE_TICKET");
+/// Hides what the supervisor was started with from a workload of the same user.
+fn hide_supervisor() {
+    // Best effort: the supervisor holds no value, and the ticket may be spent already.
+    syscalls::wipe_variable("DROPSAFE_TICKET");
     let _ = prctl::set_dumpable(false);
-    // By this name `enter` knows a supervisor, whatever the file is called.
     let _ = prctl::set_name(NAME);
 }
-
-/// The supervisor's name in /proc/PID/comm.
-pub(crate) const NAME: &std::ffi::CStr = c"dropsafe-agent";

@@ -1,5 +1,5 @@
-//! The controlling terminal, lent to the workload as a shell lends it to a job: only while it is ours to lend, and taken back
-//! when the workload stops or ends. It never reads or writes there.
+//! The controlling terminal. The supervisor gives it to the workload as a shell gives it to a job, only while it is in the foreground
+//! itself, and takes it back when the workload stops or ends. It never reads from it or writes to it.
 #![expect(clippy::disallowed_methods, reason = "opens /dev/tty")]
 
 use std::fs::OpenOptions;
@@ -12,40 +12,41 @@ use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 /// The terminal in whose foreground this process was started.
 #[derive(Debug)]
-pub(crate) struct Terminal(OwnedFd);
+pub(crate) struct ControllingTerminal(OwnedFd);
 
-impl Terminal {
-    /// `None` when there is none, or when somebody else is in its foreground. SIGTTOU must be blocked from here on: the kernel
-    /// would stop whoever reaches for the terminal from the background.
-    pub(crate) fn ours() -> Option<Self> {
+impl ControllingTerminal {
+    /// Returns `None` if there is no terminal, or another process group is in its foreground.
+    pub(crate) fn if_foreground() -> Option<Self> {
+        // The caller has blocked SIGTTOU: the kernel would stop a background process that changes the foreground (tcsetpgrp(3)).
         let terminal = Self(controlling()?);
-        terminal.is_ours().then_some(terminal)
+        terminal.is_foreground().then_some(terminal)
     }
 
-    /// Whether this process's group is in the foreground.
-    pub(crate) fn is_ours(&self) -> bool {
+    pub(crate) fn is_foreground(&self) -> bool {
         tcgetpgrp(&self.0) == Ok(getpgrp())
     }
 
-    /// Puts a process group in the foreground. That it is gone by now, or the terminal is, matters to nobody.
-    pub(crate) fn lend(&self, group: Pid) {
+    /// Puts a process group in the foreground.
+    pub(crate) fn set_foreground(&self, group: Pid) {
+        // Group or terminal may be gone by now; then there is nothing to give.
         let _ = tcsetpgrp(&self.0, group);
     }
 
-    /// Puts this process's own group there.
-    pub(crate) fn take_back(&self) {
-        self.lend(getpgrp());
+    /// Puts this process's own group in the foreground.
+    pub(crate) fn reclaim(&self) {
+        self.set_foreground(getpgrp());
     }
 }
 
-/// A container without /dev/tty has it on one of these, if at all.
 fn controlling() -> Option<OwnedFd> {
+    // O_NOCTTY: opening a terminal must not make it the controlling one.
     let named = OpenOptions::new().read(true).custom_flags(OFlag::O_NOCTTY.bits()).open("/dev/tty");
     if let Ok(file) = named {
         return Some(file.into());
     }
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     let standard = [input.as_fd(), output.as_fd(), error.as_fd()];
-    // tcgetpgrp(3) answers for the controlling terminal alone.
+    // A container may have no /dev/tty and still have its terminal on one of these. tcgetpgrp(3) succeeds for the controlling
+    // terminal only.
     standard.into_iter().find(|fd| tcgetpgrp(fd).is_ok())?.try_clone_to_owned().ok()
 }

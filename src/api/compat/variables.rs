@@ -13,7 +13,7 @@ use crate::api::body::{JsonBody, LARGE_BODY};
 use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{NoParams, QueryParams};
-use crate::store::{Assignment, Variable};
+use crate::store::{Variable, VariableAssignment};
 use crate::wire::{Code, SetVariablesRequest, SetVariablesResponse, VariableView, VariablesView, paths};
 
 /// The text in place of a value without a stored hint.
@@ -63,7 +63,7 @@ async fn set_variables(
         // A text that is no name may be a value in the wrong place, so the fault does not repeat it.
         let Some(env) = errors.check_name("secrets", &name) else { continue };
         let value = Some(value.into_secret()).filter(|value| !value.is_empty());
-        assignments.push(Assignment { env, value });
+        assignments.push(VariableAssignment { env, value });
     }
     errors.into_result()?;
     let set = api.store().set_variables(&caller, assignments).await?;

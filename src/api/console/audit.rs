@@ -1,14 +1,12 @@
-//! The Audit page: the trail, searched; as JSON lines; and whether its chains are whole.
+//! The Audit log page: search, export as JSON lines, and verification.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use http::{StatusCode, header};
 
-use super::layout::{Shell, Trouble, show};
-use super::secret_row::{When, query, quoted};
-use super::session::{Posted, Visitor};
-use crate::api::Api;
+use super::display::{DisplayTime, encode_query, shell_quote};
+use super::layout::{ErrorNotice, Layout, render};
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::audit::{entry_view, stream_entries};
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
@@ -17,27 +15,34 @@ use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::{AuditFilter, AuditItem, Cursor, PageAsk, Verification};
 
+/// Rows per page.
 const ROWS: usize = 50;
-/// Details that a page leaves out; the export has them.
-const ASIDE: &[&str] = &["request", "digest", "revision"];
+/// Details that matter to programs only. The export has them.
+const HIDDEN_DETAILS: &[&str] = &["request", "digest", "revision"];
 
+/// The entries with their filter, and the result of a verification.
 #[derive(Template)]
 #[template(path = "audit.html", config = "src/api/console/askama.toml")]
-struct AuditPage {
-    shell: Shell,
-    ask: Asked,
+struct AuditLogPage {
+    layout: Layout,
+    fields: AuditFields,
+    /// Every action there is, for the filter.
     actions: Vec<&'static str>,
-    rows: Vec<Row>,
+    rows: Vec<AuditRow>,
+    /// The address of the next page, if there is one.
     next: Option<String>,
+    /// The address of the first page, on any other.
     first: Option<String>,
+    /// The address of the export with the same filter.
     export: String,
     may_verify: bool,
-    verified: Option<Verified>,
-    trouble: Option<Trouble>,
+    verification: Option<VerificationResult>,
+    error: Option<ErrorNotice>,
 }
 
+/// The filter as texts of its fields.
 #[derive(Default)]
-struct Asked {
+struct AuditFields {
     q: String,
     action: String,
     actor: String,
@@ -45,9 +50,12 @@ struct Asked {
     until: String,
 }
 
-struct Row {
-    at: When,
+/// An entry of the audit log.
+struct AuditRow {
+    at: DisplayTime,
+    /// The actor's name or id; empty for the store itself.
     actor: String,
+    /// `member`, `ticket`, `operator` …
     actor_kind: String,
     action: String,
     outcome: String,
@@ -56,27 +64,31 @@ struct Row {
     details: Vec<(String, String)>,
 }
 
-struct Verified {
+/// What a verification found.
+struct VerificationResult {
     ok: bool,
     entries: u64,
-    chains: Vec<Chain>,
+    chains: Vec<ChainRow>,
 }
 
-struct Chain {
+/// A chain of the audit log.
+struct ChainRow {
     id: String,
     length: u64,
     state: &'static str,
+    /// What is wrong with it; empty if nothing is.
     fault: String,
 }
 
-/// Parameters of the page and of the export.
-pub(crate) struct Ask {
+/// The query of the page and of the export.
+#[derive(Default)]
+pub(crate) struct AuditQuery {
     filter: AuditFilter,
-    shown: Asked,
+    fields: AuditFields,
     cursor: Option<Cursor>,
 }
 
-impl FromQuery for Ask {
+impl FromQuery for AuditQuery {
     const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor"];
 
     fn read(query: &mut QueryReader) -> Self {
@@ -86,33 +98,37 @@ impl FromQuery for Ask {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
             actor: query.text("actor", 64),
-            since: since.as_deref().and_then(|text| query.check("since", moment(text))),
-            until: until.as_deref().and_then(|text| query.check("until", moment(text))),
+            // A time that cannot be parsed is an error, not a filter that is ignored: the result would look complete.
+            since: since.as_deref().and_then(|text| query.check("since", parse_utc(text))),
+            until: until.as_deref().and_then(|text| query.check("until", parse_utc(text))),
             ..AuditFilter::default()
         };
-        let shown = Asked {
+        // Times go back into their fields as they came: a browser's field displays no other format than its own.
+        let fields = AuditFields {
             q: text(&filter.q),
             action: text(&filter.action),
             actor: text(&filter.actor),
             since: text(&since),
             until: text(&until),
         };
-        Self { filter, shown, cursor: query.cursor() }
+        Self { filter, fields, cursor: query.cursor() }
     }
 }
 
-/// What a browser's field for date and time gives, as UTC; or a whole time.
-fn moment(text: &str) -> Result<Timestamp, &'static str> {
+/// Parses what a browser's field for a date and time sends, as UTC, or a complete RFC 3339 time.
+fn parse_utc(text: &str) -> Result<Timestamp, &'static str> {
+    // HTML's "local date and time string" has no offset, and leaves out seconds that are zero.
     let whole = match text.len() {
         10 => format!("{text}T00:00:00Z"),
         16 => format!("{text}:00Z"),
         19 => format!("{text}Z"),
         _ => text.to_owned(),
     };
-    whole.parse().map_err(|_| "expected a date and time, in UTC")
+    whole.parse().map_err(|_| "expected a date and time in UTC")
 }
 
-impl Asked {
+impl AuditFields {
+    /// Returns the address of `path` with this filter.
     fn link(&self, path: &str, cursor: Option<String>) -> String {
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
         let pairs = [
@@ -123,96 +139,105 @@ impl Asked {
             ("until", text(&self.until)),
             ("cursor", cursor),
         ];
-        format!("{path}{}", query(&pairs))
+        format!("{path}{}", encode_query(&pairs))
     }
 
+    /// Returns the command that prints the same entries.
     fn cli(&self) -> String {
         let mut line = "dropsafe audit".to_owned();
         for (flag, text) in [("--text", &self.q), ("--action", &self.action), ("--actor", &self.actor)] {
             if !text.is_empty() {
-                line.push_str(&format!(" {flag} {}", quoted(text)));
+                line.push_str(&format!(" {flag} {}", shell_quote(text)));
             }
         }
         line
     }
 }
 
-impl Row {
-    fn of(item: AuditItem) -> Self {
+impl AuditRow {
+    fn new(item: AuditItem) -> Self {
         let view = entry_view(item);
+        let details = view.details.into_iter().filter(|(key, _)| !HIDDEN_DETAILS.contains(&key.as_str()));
         Self {
-            at: When::of(view.at),
+            at: DisplayTime::new(view.at),
             actor: view.actor,
             actor_kind: view.actor_kind,
             action: view.action,
             outcome: view.outcome,
             target_kind: view.target_kind.unwrap_or_default(),
+            // The target may be gone, so entries keep its name. Entries about something unnamed have its id only.
             target: view.target.or(view.target_id).unwrap_or_default(),
-            details: view.details.into_iter().filter(|(key, _)| !ASIDE.contains(&key.as_str())).collect(),
+            details: details.collect(),
         }
     }
 }
 
-/// The page.
-pub(crate) async fn page(
-    State(api): State<Api>,
-    visitor: Visitor,
-    FormQueryParams(ask): FormQueryParams<Ask>,
-) -> Result<Response, ApiError> {
-    shown(&api, &visitor, ask, None, None).await
+/// Displays the page.
+pub(crate) async fn show_audit_log(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<AuditQuery>,
+) -> PageResult {
+    render_audit_log(&session, query, Ok(None)).await
 }
 
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
-    ask: Ask,
-    verified: Option<Verified>,
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let first = ask.cursor.is_some().then(|| ask.shown.link("/console/audit", None));
-    let page_ask = PageAsk { cursor: ask.cursor, limit: Some(ROWS) };
-    let found = api.store().audit(&visitor.caller, &ask.filter, page_ask).await?;
-    let page = AuditPage {
-        shell: Shell::new(visitor, "Audit", "/console/audit")
-            .cli([ask.shown.cli(), "dropsafe audit verify".to_owned()]),
+async fn render_audit_log(
+    session: &BrowserSession,
+    query: AuditQuery,
+    result: Result<Option<VerificationResult>, ApiError>,
+) -> PageResult {
+    // The page of a verification lists the newest entries below, among them the verification itself.
+    let AuditQuery { filter, fields, cursor } = query;
+    let first = cursor.is_some().then(|| fields.link("/console/audit", None));
+    let ask = PageAsk { cursor, limit: Some(ROWS) };
+    let found = session.store().audit(&session.caller, &filter, ask).await?;
+    let (verification, error) = match result {
+        Ok(verification) => (verification, None),
+        Err(error) => (None, Some(ErrorNotice::from(error))),
+    };
+    let page = AuditLogPage {
+        layout: Layout::new(session, "Audit log", "/console/audit")
+            .with_cli([fields.cli(), "dropsafe audit verify".to_owned()]),
         actions: AuditAction::ALL.iter().map(|action| action.as_str()).collect(),
-        rows: found.items.into_iter().map(Row::of).collect(),
-        next: found.next.map(|next| ask.shown.link("/console/audit", Some(next.to_string()))),
+        rows: found.items.into_iter().map(AuditRow::new).collect(),
+        next: found.next.map(|next| fields.link("/console/audit", Some(next.to_string()))),
         first,
-        export: ask.shown.link("/console/audit/export", None),
-        may_verify: visitor.may(Action::VerifyAudit),
-        verified,
-        trouble,
-        ask: ask.shown,
+        export: fields.link("/console/audit/export", None),
+        may_verify: session.may(Action::VerifyAudit),
+        verification,
+        error,
+        fields,
     };
-    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+    Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
-/// Verifies every chain.
-pub(crate) async fn verify(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    let ask = Ask { filter: AuditFilter::default(), shown: Asked::default(), cursor: None };
-    let Verification { ok, entries, chains } = match api.store().verify_audit(&visitor.caller).await {
-        Ok(verification) => verification,
-        Err(error) => return shown(&api, &visitor, ask, None, Some(ApiError::from(error).into())).await,
-    };
-    let chains = chains.into_iter().map(|chain| Chain {
-        id: chain.id,
-        length: chain.length,
-        state: chain.state.as_str(),
-        fault: chain.fault.unwrap_or_default(),
-    });
-    let verified = Verified { ok, entries, chains: chains.collect() };
-    shown(&api, &visitor, ask, Some(verified), None).await
+/// Verifies the whole audit log and displays the result.
+pub(crate) async fn verify(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let result = session.store().verify_audit(&session.caller).await.map_err(ApiError::from);
+    // Displayed at once instead of after a redirect: a flash message could not hold the table of chains.
+    let result = result.map(|verification| Some(VerificationResult::new(verification)));
+    render_audit_log(&session, AuditQuery::default(), result).await
 }
 
-/// What the filter admits, as JSON lines, newest first.
+impl VerificationResult {
+    fn new(verification: Verification) -> Self {
+        let chains = verification.chains.into_iter().map(|chain| ChainRow {
+            id: chain.id,
+            length: chain.length,
+            state: chain.state.as_str(),
+            fault: chain.fault.unwrap_or_default(),
+        });
+        Self { ok: verification.ok, entries: verification.entries, chains: chains.collect() }
+    }
+}
+
+/// Sends the entries that match the filter as JSON lines, newest first.
 pub(crate) async fn export(
-    State(api): State<Api>,
-    visitor: Visitor,
-    FormQueryParams(ask): FormQueryParams<Ask>,
-) -> Result<Response, ApiError> {
-    let lines = stream_entries(&api, visitor.caller, ask.filter).await?;
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<AuditQuery>,
+) -> PageResult {
+    // Streamed: an export can be larger than the memory of the server.
+    let lines = stream_entries(&session.api, session.caller, query.filter).await?;
+    // An attachment: a browser must download it, not display text that members wrote under this origin.
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.jsonl\""),
@@ -227,8 +252,8 @@ mod tests {
     #[test]
     fn a_browsers_times_are_read_as_utc() {
         for text in ["2026-11-22", "2026-11-22T11:04", "2026-11-22T11:04:05", "2026-11-22T11:04:05Z"] {
-            assert!(moment(text).is_ok(), "{text}");
+            assert!(parse_utc(text).is_ok(), "{text}");
         }
-        assert!(moment("yesterday").is_err());
+        assert!(parse_utc("yesterday").is_err());
     }
 }

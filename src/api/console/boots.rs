@@ -1,91 +1,108 @@
-//! The Boots page: who booted when with what, and who still holds a secret.
+//! The Boots page, and the page of one boot: which machine booted when, and which secrets it received. Lists names only.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
-use super::layout::{Shell, show};
-use super::secret_row::{When, query, quoted};
-use super::session::Visitor;
-use crate::api::Api;
+use super::display::{DisplayTime, encode_query, shell_quote};
+use super::layout::{Layout, render};
+use super::session::{BrowserSession, PageResult};
 use crate::api::extract::PathParam;
-use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
-use crate::domain::resolve::{SkipReason, Why};
-use crate::store::{Boot, BootFilter, Cursor, PageAsk};
+use crate::domain::resolve::{ReleaseReason, SkipReason};
+use crate::domain::value::Delivery;
+use crate::store::{BootDetails, BootFilter, Cursor, PageAsk};
 
+/// Rows per page.
 const ROWS: usize = 50;
 
+/// The list with its filter.
 #[derive(Template)]
 #[template(path = "boots.html", config = "src/api/console/askama.toml")]
 struct BootsPage {
-    shell: Shell,
+    layout: Layout,
+    /// The filter's texts; empty where nothing is chosen.
     secret: String,
     member: String,
+    /// Set by links on the Tickets page only, and kept by the form in a hidden field.
     ticket: String,
+    /// Whether only active boots are listed.
     live: bool,
-    rows: Vec<Row>,
+    filtered: bool,
+    rows: Vec<BootRow>,
     next: Option<String>,
     first: Option<String>,
 }
 
-struct Row {
+/// A boot in the list, and the details of one.
+struct BootRow {
     id: String,
-    at: When,
+    at: DisplayTime,
     member: String,
-    place: String,
+    /// The host's name, or else what the machine calls itself.
+    machine: String,
+    /// The address that the request came from; empty over the Unix socket.
     source: String,
     ticket: String,
+    /// The agent's version; empty if it did not send one.
     agent: String,
     released: usize,
     skipped: usize,
-    stale: usize,
-    confirmed: Option<When>,
+    /// How many of its secrets were replaced or deleted since.
+    outdated: usize,
+    /// When the agent reported that the workload started.
+    confirmed: Option<DisplayTime>,
+    /// Whether the machine has booted again since.
     superseded: bool,
+    /// How many variables the workload got in all; empty if the agent did not report it.
     variables: String,
 }
 
+/// One boot and its receipt.
 #[derive(Template)]
 #[template(path = "boot.html", config = "src/api/console/askama.toml")]
 struct BootPage {
-    shell: Shell,
-    row: Row,
+    layout: Layout,
+    row: BootRow,
+    /// The kernel's boot id, which changes with each start of the machine; empty if unknown.
     kernel_boot: String,
+    /// The store's revision that the receipt was made from.
     revision: u64,
-    entries: Vec<Entry>,
-    skipped: Vec<Skipped>,
+    released: Vec<ReleasedRow>,
+    skipped: Vec<SkippedRow>,
 }
 
-struct Entry {
+/// A secret that the boot received.
+struct ReleasedRow {
     env: String,
     name: String,
     id: String,
     scope: &'static str,
     version: String,
     file: bool,
-    why: &'static str,
-    shadows: Vec<String>,
-    stale: bool,
+    reason: &'static str,
+    /// The secrets of the same exported name that it overrode.
+    overrides: Vec<String>,
+    outdated: bool,
 }
 
-struct Skipped {
+/// A secret that was in scope and that the boot did not receive.
+struct SkippedRow {
     env: String,
     name: String,
     id: String,
     scope: &'static str,
-    why: &'static str,
+    reason: &'static str,
 }
 
-/// Parameters of the list.
-pub(crate) struct Ask {
+/// The query of the list.
+pub(crate) struct BootsQuery {
     filter: BootFilter,
     cursor: Option<Cursor>,
 }
 
-impl FromQuery for Ask {
+impl FromQuery for BootsQuery {
     const NAMES: &'static [&'static str] = &["secret", "member", "ticket", "live", "cursor"];
 
     fn read(query: &mut QueryReader) -> Self {
@@ -93,141 +110,150 @@ impl FromQuery for Ask {
             secret: query.text("secret", 256),
             member: query.parsed::<MemberName>("member"),
             ticket: query.parsed::<TicketId>("ticket"),
+            // `live=false` is the same as no filter: the store has none for ended boots.
             live: query.flag("live") == Some(true),
         };
         Self { filter, cursor: query.cursor() }
     }
 }
 
-/// The page.
-pub(crate) async fn page(
-    State(api): State<Api>,
-    visitor: Visitor,
-    FormQueryParams(ask): FormQueryParams<Ask>,
-) -> Result<Response, ApiError> {
-    let filter = ask.filter;
-    let link = |cursor: Option<String>| {
-        let pairs = [
-            ("secret", filter.secret.clone()),
-            ("member", filter.member.as_ref().map(ToString::to_string)),
-            ("ticket", filter.ticket.as_ref().map(ToString::to_string)),
-            ("live", filter.live.then(|| "true".to_owned())),
-            ("cursor", cursor),
-        ];
-        format!("/console/boots{}", query(&pairs))
-    };
-    let first = ask.cursor.is_some().then(|| link(None));
-    let page_ask = PageAsk { cursor: ask.cursor, limit: Some(ROWS) };
-    let found = api.store().list_boots(&visitor.caller, &filter, page_ask).await?;
+/// Returns the address of another page of the same list.
+fn link(filter: &BootFilter, cursor: Option<String>) -> String {
+    let pairs = [
+        ("secret", filter.secret.clone()),
+        ("member", filter.member.as_ref().map(ToString::to_string)),
+        ("ticket", filter.ticket.as_ref().map(ToString::to_string)),
+        ("live", filter.live.then(|| "true".to_owned())),
+        ("cursor", cursor),
+    ];
+    format!("/console/boots{}", encode_query(&pairs))
+}
+
+/// Displays the list.
+pub(crate) async fn show_boots(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<BootsQuery>,
+) -> PageResult {
+    let BootsQuery { filter, cursor } = query;
+    let first = cursor.is_some().then(|| link(&filter, None));
+    let ask = PageAsk { cursor, limit: Some(ROWS) };
+    let found = session.store().list_boots(&session.caller, &filter, ask).await?;
+    // The command has no flag for a ticket. A longer list is better than a command that fails.
     let mut line = "dropsafe boots".to_owned();
     if let Some(secret) = &filter.secret {
-        line.push_str(&format!(" {}", quoted(secret)));
+        line.push_str(&format!(" {}", shell_quote(secret)));
     }
     if filter.live {
         line.push_str(" --live");
     }
     let page = BootsPage {
-        shell: Shell::new(&visitor, "Boots", "/console/boots").cli([line]),
-        next: found.next.map(|next| link(Some(next.to_string()))),
+        layout: Layout::new(&session, "Boots", "/console/boots").with_cli([line]),
+        next: found.next.map(|next| link(&filter, Some(next.to_string()))),
         first,
-        rows: found.items.iter().map(Row::of).collect(),
-        secret: filter.secret.clone().unwrap_or_default(),
-        member: filter.member.as_ref().map(ToString::to_string).unwrap_or_default(),
+        rows: found.items.iter().map(BootRow::new).collect(),
+        // Without a filter the address has no query.
+        filtered: link(&filter, None) != "/console/boots",
+        secret: filter.secret.unwrap_or_default(),
+        member: filter.member.map(|member| member.to_string()).unwrap_or_default(),
         ticket: filter.ticket.map(|ticket| ticket.to_string()).unwrap_or_default(),
         live: filter.live,
     };
-    Ok(show(StatusCode::OK, &page))
+    Ok(render(StatusCode::OK, &page))
 }
 
-/// One boot.
-pub(crate) async fn one(
-    State(api): State<Api>,
-    visitor: Visitor,
-    PathParam(id): PathParam<BootId>,
-) -> Result<Response, ApiError> {
-    let boot = api.store().boot_record(&visitor.caller, id).await?;
-    let row = Row::of(&boot);
-    let stale = |env: &str, version: &str| {
-        boot.stale.iter().any(|held| held.env.as_str() == env && held.version.to_string() == version)
-    };
-    let entries = boot.receipt.entries.iter().map(|entry| {
-        let version = entry.version.to_string();
-        Entry {
-            stale: stale(entry.env.as_str(), &version),
-            env: entry.env.to_string(),
-            name: entry.name.to_string(),
-            id: entry.id.to_string(),
-            scope: entry.scope.as_str(),
-            version,
-            file: entry.delivery == crate::domain::value::Delivery::File,
-            why: why(entry.by),
-            shadows: entry
-                .shadows
-                .iter()
-                .map(|shadowed| format!("{} ({})", shadowed.name, shadowed.scope_kind))
-                .collect(),
-        }
-    });
-    let skipped = boot.receipt.skipped.iter().map(|skipped| Skipped {
-        env: skipped.env.to_string(),
-        name: skipped.name.to_string(),
-        id: skipped.id.to_string(),
-        scope: skipped.scope_kind.as_str(),
-        why: why_not(skipped.reason),
-    });
+/// Displays one boot.
+pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<BootId>) -> PageResult {
+    let boot = session.store().boot_record(&session.caller, id).await?;
+    let row = BootRow::new(&boot);
     let page = BootPage {
-        shell: Shell::new(&visitor, &format!("Boot of {}", row.place), "/console/boots").cli([
+        layout: Layout::new(&session, &format!("Boot on {}", row.machine), "/console/boots").with_cli([
             format!("dropsafe boots --member {} --json", row.member),
+            // Run on the machine, it says what a boot would receive now.
             "dropsafe-agent explain".to_owned(),
         ]),
         kernel_boot: boot.kernel_boot.clone().unwrap_or_default(),
         revision: boot.receipt.revision,
-        entries: entries.collect(),
-        skipped: skipped.collect(),
+        released: released_rows(&boot),
+        skipped: skipped_rows(&boot),
         row,
     };
-    Ok(show(StatusCode::OK, &page))
+    Ok(render(StatusCode::OK, &page))
 }
 
-impl Row {
-    fn of(boot: &Boot) -> Self {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let place = boot.host.clone().or_else(|| boot.machine.clone());
+/// Describes what the boot received.
+fn released_rows(boot: &BootDetails) -> Vec<ReleasedRow> {
+    let rows = boot.receipt.entries.iter().map(|entry| ReleasedRow {
+        // The version counts as well: the store lists exactly the versions that are no longer current.
+        outdated: boot.stale.iter().any(|held| held.env == entry.env && held.version == entry.version),
+        env: entry.env.to_string(),
+        name: entry.name.to_string(),
+        id: entry.id.to_string(),
+        scope: entry.scope.as_str(),
+        version: entry.version.to_string(),
+        file: entry.delivery == Delivery::File,
+        reason: release_reason(entry.by),
+        overrides: entry
+            .shadows
+            .iter()
+            .map(|shadowed| format!("{} ({})", shadowed.name, shadowed.scope_kind))
+            .collect(),
+    });
+    rows.collect()
+}
+
+/// Describes what the boot did not receive, and why.
+fn skipped_rows(boot: &BootDetails) -> Vec<SkippedRow> {
+    // Secrets of other members are not in the receipt, so nothing has to be left out here.
+    let rows = boot.receipt.skipped.iter().map(|skipped| SkippedRow {
+        env: skipped.env.to_string(),
+        name: skipped.name.to_string(),
+        id: skipped.id.to_string(),
+        scope: skipped.scope_kind.as_str(),
+        reason: skip_reason(skipped.reason),
+    });
+    rows.collect()
+}
+
+impl BootRow {
+    fn new(boot: &BootDetails) -> Self {
+        // Both names are what the machine says of itself, and either may be absent.
+        let machine = boot.host.clone().or_else(|| boot.machine.clone());
         Self {
             id: boot.id.to_string(),
-            at: When::of(boot.at),
+            at: DisplayTime::new(boot.at),
             member: boot.member.to_string(),
-            place: place.unwrap_or_else(|| "an unnamed machine".to_owned()),
+            machine: machine.unwrap_or_else(|| "an unnamed machine".to_owned()),
             source: boot.source.map(|source| source.to_string()).unwrap_or_default(),
             ticket: boot.ticket.to_string(),
-            agent: text(&boot.agent),
+            agent: boot.agent.clone().unwrap_or_default(),
             released: boot.receipt.entries.len(),
             skipped: boot.receipt.skipped.len(),
-            stale: boot.stale.len(),
-            confirmed: boot.confirmed_at.map(When::of),
+            // As of now: the number grows when a secret that this boot received is replaced.
+            outdated: boot.stale.len(),
+            confirmed: boot.confirmed_at.map(DisplayTime::new),
             superseded: boot.superseded,
             variables: boot.variables.map(|count| count.to_string()).unwrap_or_default(),
         }
     }
 }
 
-fn why(why: Why) -> &'static str {
+fn release_reason(why: ReleaseReason) -> &'static str {
     match why {
-        Why::Auto => "in scope",
-        Why::Included => "named by the boot",
-        Why::Reference => "referred to by another value",
+        ReleaseReason::Auto => "auto-install",
+        ReleaseReason::Included => "requested by name",
+        ReleaseReason::Reference => "used in another value",
     }
 }
 
-fn why_not(reason: SkipReason) -> &'static str {
+fn skip_reason(reason: SkipReason) -> &'static str {
     match reason {
-        SkipReason::AutoInstallOff => "auto-install is off, and the boot did not name it",
+        SkipReason::AutoInstallOff => "auto-install is off, and the boot did not request it",
         SkipReason::Excluded => "the boot excluded it",
-        SkipReason::PluginNotRunning => "its plugin does not run there",
+        SkipReason::PluginNotRunning => "the machine does not run its plugin",
         SkipReason::PluginDisabled => "its plugin is disabled",
-        SkipReason::Shadowed => "a private secret of the same exported name comes first",
-        SkipReason::Refused => "its exported name is refused, and was not allowed",
-        SkipReason::FileOnly => "it is delivered as a file, and was asked for inside a value",
+        SkipReason::Shadowed => "a private secret with the same exported name overrides it",
+        SkipReason::Refused => "its exported name is refused and was not allowed",
+        SkipReason::FileOnly => "it is delivered as a file, so no other value can contain it",
         SkipReason::Unusable => "it cannot be delivered",
     }
 }

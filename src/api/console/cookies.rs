@@ -1,21 +1,26 @@
-//! The three cookies of the console: the session, the theme, and what the last action has to say. Reads and writes them,
-//! and knows nothing of what they mean.
+//! The three cookies of the console: the session, the theme, and the flash message (what the last action reports on the
+//! next page). Reads and writes their text, and interprets none of it.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
+use zeroize::Zeroizing;
 
 use crate::store::{SESSION_LONGEST, SessionKey};
 
-/// Under TLS: no other host, and no plain page of this one, can set it (RFC 6265bis section 4.1.3.2).
+/// The session's cookie under TLS. The prefix makes browsers refuse one that another host of the domain or a plain-HTTP
+/// page sets (RFC 6265bis section 4.1.3.2).
 const SESSION_TLS: &str = "__Host-dropsafe-session";
+/// The session's cookie without TLS, where browsers refuse the prefix.
 const SESSION: &str = "dropsafe-session";
 const THEME: &str = "dropsafe-theme";
 const FLASH: &str = "dropsafe-flash";
-/// The longest message that is carried to the next page, in bytes before encoding.
-const LONGEST_FLASH: usize = 600;
+/// The longest flash message, in bytes before encoding. Browsers drop cookies of more than 4096 bytes.
+const MAX_FLASH: usize = 600;
 
-/// The one value of a cookie; none when it is there twice, which an honest browser does not send.
+/// Returns the value of a cookie. Returns `None` if it is absent or occurs twice: then somebody planted the second one,
+/// and its order decides nothing (RFC 6265 section 4.2.2).
 fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    // HTTP/2 may split the cookies over several header lines (RFC 9113 section 8.2.3).
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut found = lines
         .flat_map(|line| line.split(';'))
@@ -26,40 +31,49 @@ fn read<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn add(response: &mut Response, text: &str) {
+    // Every text that gets here is ASCII without control characters, so that the other case does not occur.
     if let Ok(value) = HeaderValue::from_str(text) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }
 
-/// The session that a request names.
-pub(crate) fn session(headers: &HeaderMap, over_tls: bool) -> Option<SessionKey> {
-    read(headers, if over_tls { SESSION_TLS } else { SESSION }).and_then(SessionKey::parse)
+fn secure(over_tls: bool) -> &'static str {
+    // Without TLS browsers drop a cookie that says `Secure`, and nobody could log in over loopback.
+    if over_tls { "; Secure" } else { "" }
 }
 
-/// Has the browser keep a session.
-pub(crate) fn keep_session(response: &mut Response, key: &SessionKey, over_tls: bool) {
-    let age = SESSION_LONGEST.as_secs();
+fn session_name(over_tls: bool) -> &'static str {
+    if over_tls { SESSION_TLS } else { SESSION }
+}
+
+/// Returns the session that a request names.
+pub(crate) fn read_session(headers: &HeaderMap, over_tls: bool) -> Option<SessionKey> {
+    read(headers, session_name(over_tls)).and_then(SessionKey::parse)
+}
+
+/// Sets the session's cookie. No script can read it, and no request from another site carries it.
+pub(crate) fn set_session(response: &mut Response, key: &SessionKey, over_tls: bool) {
     let text = key.to_text();
-    let mut line = zeroize::Zeroizing::new(String::with_capacity(256));
-    line.push_str(if over_tls { SESSION_TLS } else { SESSION });
+    // Assembled by hand in memory that is wiped and never grows: `format!` would leave copies of the key behind.
+    let mut line = Zeroizing::new(String::with_capacity(256));
+    line.push_str(session_name(over_tls));
     line.push('=');
     line.push_str(&text);
     line.push_str("; Path=/; HttpOnly; SameSite=Strict; Max-Age=");
-    line.push_str(&age.to_string());
-    if over_tls {
-        line.push_str("; Secure");
-    }
+    line.push_str(&SESSION_LONGEST.as_secs().to_string());
+    line.push_str(secure(over_tls));
     add(response, &line);
 }
 
-/// Has the browser forget its session.
-pub(crate) fn forget_session(response: &mut Response, over_tls: bool) {
-    let (name, secure) = if over_tls { (SESSION_TLS, "; Secure") } else { (SESSION, "") };
+/// Deletes the session's cookie.
+pub(crate) fn clear_session(response: &mut Response, over_tls: bool) {
+    let (name, secure) = (session_name(over_tls), secure(over_tls));
     add(response, &format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"));
 }
 
-/// The chosen theme: `light`, `dark`, or none for the system's.
-pub(crate) fn theme(headers: &HeaderMap) -> &'static str {
+/// Returns the chosen theme: `light`, `dark` or `system`.
+pub(crate) fn read_theme(headers: &HeaderMap) -> &'static str {
+    // A browser sends whatever its owner typed. Only these fixed words get into a page.
     match read(headers, THEME) {
         Some("light") => "light",
         Some("dark") => "dark",
@@ -67,39 +81,35 @@ pub(crate) fn theme(headers: &HeaderMap) -> &'static str {
     }
 }
 
-/// Keeps the theme for a year.
-pub(crate) fn keep_theme(response: &mut Response, theme: &str, over_tls: bool) {
-    let secure = if over_tls { "; Secure" } else { "" };
-    match theme {
-        "light" | "dark" => {
-            add(
-                response,
-                &format!("{THEME}={theme}; Path=/console; SameSite=Strict; Max-Age=31536000{secure}"),
-            );
-        }
-        _ => add(response, &format!("{THEME}=; Path=/console; SameSite=Strict; Max-Age=0{secure}")),
-    }
+/// Remembers the theme for a year. `system` is the default and needs no cookie.
+pub(crate) fn set_theme(response: &mut Response, theme: &str, over_tls: bool) {
+    let (value, age) = match theme {
+        "light" | "dark" => (theme, 31_536_000),
+        _ => ("", 0),
+    };
+    let secure = secure(over_tls);
+    add(response, &format!("{THEME}={value}; Path=/console; SameSite=Strict; Max-Age={age}{secure}"));
 }
 
-/// Has the next page say something. Never of a value.
-pub(crate) fn tell(response: &mut Response, text: &str, over_tls: bool) {
-    let secure = if over_tls { "; Secure" } else { "" };
-    let text = &text[..text.floor_char_boundary(LONGEST_FLASH)];
+/// Leaves a message for the next page. The message must never contain a value.
+pub(crate) fn set_flash(response: &mut Response, text: &str, over_tls: bool) {
+    let text = &text[..text.floor_char_boundary(MAX_FLASH)];
+    // A cookie cannot hold blanks, commas or anything but ASCII (RFC 6265 section 4.1.1).
     let encoded = data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
-    add(
-        response,
-        &format!("{FLASH}={encoded}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=60{secure}"),
-    );
+    let secure = secure(over_tls);
+    // One minute: a message whose page was never loaded must not turn up on an unrelated page later.
+    let line = format!("{FLASH}={encoded}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=60{secure}");
+    add(response, &line);
 }
 
-/// What the last action had to say.
-pub(crate) fn told(headers: &HeaderMap) -> Option<String> {
+/// Returns the message that the last action left.
+pub(crate) fn read_flash(headers: &HeaderMap) -> Option<String> {
     let bytes = data_encoding::BASE64URL_NOPAD.decode(read(headers, FLASH)?.as_bytes()).ok()?;
     String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
-/// It has been said.
-pub(crate) fn said(response: &mut Response) {
+/// Deletes the message once a page has displayed it.
+pub(crate) fn clear_flash(response: &mut Response) {
     add(response, &format!("{FLASH}=; Path=/console; HttpOnly; SameSite=Strict; Max-Age=0"));
 }
 
@@ -115,16 +125,16 @@ mod tests {
 
     #[test]
     fn a_cookie_that_is_there_twice_is_none() {
-        assert_eq!(theme(&headers("a=b; dropsafe-theme=dark")), "dark");
-        assert_eq!(theme(&headers("dropsafe-theme=dark; dropsafe-theme=light")), "system");
-        assert_eq!(theme(&headers("dropsafe-theme=<script>")), "system");
+        assert_eq!(read_theme(&headers("a=b; dropsafe-theme=dark")), "dark");
+        assert_eq!(read_theme(&headers("dropsafe-theme=dark; dropsafe-theme=light")), "system");
+        assert_eq!(read_theme(&headers("dropsafe-theme=<script>")), "system");
     }
 
     #[test]
     fn a_session_under_tls_has_a_name_that_only_this_host_can_set() {
         let key = SessionKey::parse(&"A".repeat(64)).unwrap();
         let mut response = Response::new(axum::body::Body::empty());
-        keep_session(&mut response, &key, true);
+        set_session(&mut response, &key, true);
         let line = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
         for part in [
             "__Host-dropsafe-session=",
@@ -136,6 +146,6 @@ mod tests {
         ] {
             assert!(line.contains(part), "{line}");
         }
-        assert!(session(&headers(&line.replace(';', ",")), false).is_none());
+        assert!(read_session(&headers(&line.replace(';', ",")), false).is_none());
     }
 }

@@ -1,204 +1,182 @@
-//! Importing a `.env` file: what would become of each line, and then all of it or nothing. The text is sent twice, once
-//! for each: nothing of it is kept in between, and no page carries it back.
+//! Importing a `.env` file: a preview of each line, and then all lines or none. The browser sends the text once for each
+//! step. The server keeps nothing of it in between, and no page contains it.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use http::StatusCode;
 
-use super::layout::{Shell, Trouble, sentence, show};
-use super::multipart::Form;
+use super::display::capitalize;
+use super::form_options::FormOptions;
+use super::layout::{ErrorNotice, Layout, render};
+use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_row::{Tag, Tags};
-use super::session::{Posted, Visitor};
-use crate::api::Api;
+use super::secret_form::{SecretForm, scope_kind};
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
-use crate::domain::import::{Existing, Fate};
-use crate::domain::role::Action;
-use crate::domain::secret::{Scope, ScopeKind};
+use crate::api::problem::parse_name;
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
+use crate::domain::name::NameError;
 use crate::domain::value::Kind;
 use crate::store::{ImportAsk, ImportReport};
 use crate::wire::Code;
 
+/// The form, and the preview below it.
 #[derive(Template)]
 #[template(path = "import.html", config = "src/api/console/askama.toml")]
 struct ImportPage {
-    shell: Shell,
-    tags: Vec<Tag>,
-    plugins: Vec<String>,
-    may_share: bool,
-    ask: Filling,
-    preview: Option<Preview>,
-    trouble: Option<Trouble>,
-}
-
-/// What the form holds, the text apart.
-struct Filling {
-    shared: bool,
+    layout: Layout,
+    /// The attributes of every imported secret.
+    form: SecretForm,
+    /// What to do with names that exist, as the value of its choice.
     existing: &'static str,
-    plain: bool,
-    auto_install: bool,
-    plugin: String,
-    category: String,
+    options: FormOptions,
+    preview: Option<ImportPreview>,
+    error: Option<ErrorNotice>,
 }
 
-impl Default for Filling {
-    fn default() -> Self {
-        Self {
-            shared: false,
-            existing: Existing::Replace.as_str(),
-            plain: false,
-            auto_install: true,
-            plugin: String::new(),
-            category: String::new(),
-        }
-    }
-}
-
-impl Filling {
-    fn of(form: &Form) -> Self {
-        let text = |name: &str| form.text(name).unwrap_or_default();
-        let existing = text("existing").parse::<Existing>().unwrap_or(Existing::Replace);
-        Self {
-            shared: text("scope") == "shared",
-            existing: existing.as_str(),
-            plain: text("type") == "plain",
-            auto_install: form.has("auto_install"),
-            plugin: text("plugin"),
-            category: text("category"),
-        }
-    }
-}
-
-struct Preview {
-    lines: Vec<Line>,
+/// What an import would do.
+struct ImportPreview {
+    rows: Vec<ImportRow>,
+    /// Lines that stop the import, because it stores all lines or none.
     refused: usize,
+    /// Lines that would create, replace or delete a secret.
     changes: usize,
 }
 
-struct Line {
+/// A line of the file.
+struct ImportRow {
     number: usize,
+    /// The secret's name; empty if the line has none.
     name: String,
     env: String,
-    fate: &'static str,
-    words: &'static str,
+    fate: ImportOutcome,
+    result: &'static str,
+    /// Why it is refused, and what the store warns about.
     notes: Vec<String>,
 }
 
-/// The form.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
-    shown(&api, &visitor, Filling::default(), None, None).await
+/// Displays the form.
+pub(crate) async fn show_form(session: BrowserSession) -> PageResult {
+    let form = SecretForm { auto_install: true, ..SecretForm::default() };
+    render_form(&session, form, ExistingPolicy::Replace, Ok(None)).await
 }
 
-/// Previews, or stores.
-pub(crate) async fn run(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    let filling = Filling::of(&form);
-    let preview = form.text("do").as_deref() != Some("store");
-    match import(&api, &visitor, &filling, &mut form, preview).await {
-        Ok(report) if report.stored => Ok(redirect::done(&visitor, "/console/secrets", &told(&report))),
-        Ok(report) => shown(&api, &visitor, filling, Some(Preview::of(report)), None).await,
-        Err(refused) => shown(&api, &visitor, filling, None, Some(refused.into())).await,
+/// Previews or imports a file.
+pub(crate) async fn run(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
+    let fields = SecretForm::new(&form);
+    // An unknown word means the default of the form, not an error: nobody can type one here.
+    let existing = form.text_or_empty("existing").parse().unwrap_or(ExistingPolicy::Replace);
+    // Without a script, Enter in a field presses the first button, which is "Preview". It must never import.
+    let preview = form.text_or_empty("mode") != "store";
+    let result = match parse_request(&fields, existing, &mut form) {
+        Ok(ask) => session.store().import(&session.caller, ask, preview).await.map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    match result {
+        // A report without `stored` is a preview, or an import that a line has stopped. Both display the lines.
+        Ok(report) if report.stored => {
+            Ok(redirect::with_message(&session, "/console/secrets", &summarize_report(&report)))
+        }
+        result => render_form(&session, fields, existing, result.map(Some)).await,
     }
 }
 
-async fn import(
-    api: &Api,
-    visitor: &Visitor,
-    filling: &Filling,
-    form: &mut Form,
-    preview: bool,
-) -> Result<ImportReport, ApiError> {
-    let text = form.value("env", "env_file")?.ok_or_else(|| {
+/// Builds the import from the form. Takes the text out of the form, so that it exists once.
+fn parse_request(
+    fields: &SecretForm,
+    existing: ExistingPolicy,
+    form: &mut MultipartForm,
+) -> Result<ImportAsk, ApiError> {
+    let text = form.take_value("env", "env_file")?.ok_or_else(|| {
         ApiError::new(Code::InvalidRequest, "there is nothing to import")
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
-    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let ask = ImportAsk {
+    Ok(ImportAsk {
         text,
-        scope: if filling.shared { ScopeKind::Shared } else { ScopeKind::Private },
-        existing: filling.existing.parse().unwrap_or(Existing::Replace),
-        kind: if filling.plain { Kind::Plain } else { Kind::Encrypted },
-        auto_install: filling.auto_install,
-        plugin: named(&filling.plugin)
-            .map(|name| crate::api::problem::parse_name("plugin", &name))
-            .transpose()?,
-        category: named(&filling.category)
-            .map(|name| crate::api::problem::parse_name("category", &name))
-            .transpose()?,
-    };
-    Ok(api.store().import(&visitor.caller, ask, preview).await?)
+        scope: scope_kind(fields.shared),
+        existing,
+        kind: if fields.plain { Kind::Plain } else { Kind::Encrypted },
+        auto_install: fields.auto_install,
+        plugin: parse_optional("plugin", &fields.plugin)?,
+        category: parse_optional("category", &fields.category)?,
+    })
 }
 
-fn told(report: &ImportReport) -> String {
-    let count = |fate: Fate| report.lines.iter().filter(|line| line.fate == fate).count();
-    let (new, replaced, kept) = (count(Fate::Create), count(Fate::Replace), count(Fate::Keep));
-    format!("The file is imported: {new} new, {replaced} replaced, {kept} kept as they were.")
+/// Parses a name, unless the field is empty.
+fn parse_optional<T: std::str::FromStr<Err = NameError>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, ApiError> {
+    if text.is_empty() { Ok(None) } else { parse_name(field, text).map(Some) }
 }
 
-impl Preview {
-    fn of(report: ImportReport) -> Self {
-        let lines: Vec<Line> = report
-            .lines
-            .into_iter()
-            .map(|line| Line {
+fn summarize_report(report: &ImportReport) -> String {
+    let count = |fate: ImportOutcome| report.lines.iter().filter(|line| line.fate == fate).count();
+    let (new, replaced, kept) =
+        (count(ImportOutcome::Create), count(ImportOutcome::Replace), count(ImportOutcome::Keep));
+    format!("Import complete: {new} new, {replaced} replaced, {kept} unchanged.")
+}
+
+impl ImportPreview {
+    fn new(report: ImportReport) -> Self {
+        let rows = report.lines.into_iter().map(|line| {
+            // Never the line itself: it holds a value.
+            let notes = line.why.into_iter().chain(line.warnings.iter().map(ToString::to_string));
+            ImportRow {
                 number: line.line,
                 name: line.name.map(|name| name.to_string()).unwrap_or_default(),
                 env: line.env.map(|env| env.to_string()).unwrap_or_default(),
-                fate: line.fate.as_str(),
-                words: words(line.fate),
-                notes: line
-                    .why
-                    .into_iter()
-                    .chain(line.warnings.iter().map(ToString::to_string))
-                    .map(|note| sentence(&note))
-                    .collect(),
-            })
-            .collect();
-        let of = |fates: &[Fate]| {
-            lines.iter().filter(|line| fates.iter().any(|fate| fate.as_str() == line.fate)).count()
-        };
+                fate: line.fate,
+                result: describe_fate(line.fate),
+                notes: notes.map(|note| capitalize(&note)).collect(),
+            }
+        });
+        let rows: Vec<ImportRow> = rows.collect();
+        let count = |fates: &[ImportOutcome]| rows.iter().filter(|row| fates.contains(&row.fate)).count();
         Self {
-            refused: of(&[Fate::Refused]),
-            changes: of(&[Fate::Create, Fate::Replace, Fate::Clear]),
-            lines,
+            refused: count(&[ImportOutcome::Refused]),
+            changes: count(&[ImportOutcome::Create, ImportOutcome::Replace, ImportOutcome::Clear]),
+            rows,
         }
     }
 }
 
-fn words(fate: Fate) -> &'static str {
+fn describe_fate(fate: ImportOutcome) -> &'static str {
     match fate {
-        Fate::Create => "new",
-        Fate::Replace => "replaces the value",
-        Fate::Keep => "kept as it is",
-        Fate::Clear => "deletes it",
-        Fate::Nothing => "nothing to do",
-        Fate::Refused => "refused",
+        ImportOutcome::Create => "create",
+        ImportOutcome::Replace => "replace value",
+        ImportOutcome::Keep => "keep existing",
+        ImportOutcome::Clear => "delete",
+        ImportOutcome::Nothing => "no change",
+        ImportOutcome::Refused => "refused",
     }
 }
 
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
-    ask: Filling,
-    preview: Option<Preview>,
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let page = ImportPage {
-        shell: Shell::new(visitor, "Import", "/console/import")
-            .cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
-        tags: Tags::of(api, visitor).await?.0,
-        plugins: super::plugins::names(api, visitor).await?,
-        may_share: visitor.may(Action::Deposit(Scope::Shared)),
-        ask,
-        preview,
-        trouble,
+/// Renders the form with a preview, or with the error of a refused import.
+async fn render_form(
+    session: &BrowserSession,
+    form: SecretForm,
+    existing: ExistingPolicy,
+    result: Result<Option<ImportReport>, ApiError>,
+) -> PageResult {
+    let (preview, error) = match result {
+        Ok(report) => (report.map(ImportPreview::new), None),
+        Err(error) => (None, Some(ErrorNotice::from(error))),
     };
-    let status = match (&page.trouble, &page.preview) {
-        (Some(trouble), _) => trouble.status,
+    let status = match (&error, &preview) {
+        (Some(error), _) => error.status,
+        // A preview with refused lines answers like the import that it previews.
         (None, Some(preview)) if preview.refused > 0 => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::OK,
     };
-    Ok(show(status, &page))
+    let page = ImportPage {
+        layout: Layout::new(session, "Import", "/console/import")
+            .with_cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
+        form,
+        existing: existing.as_str(),
+        options: FormOptions::load(session).await?,
+        preview,
+        error,
+    };
+    Ok(render(status, &page))
 }

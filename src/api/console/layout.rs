@@ -1,21 +1,23 @@
-//! What all pages have around them, and a page as an answer.
+//! What surrounds every page: navigation, the session's member, messages and errors. Also renders templates.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
 use http::StatusCode;
 
-use super::session::Visitor;
+use super::display::capitalize;
+use super::session::BrowserSession;
 use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role};
 use crate::wire::{Code, Problem};
 
-/// The frame of a page: who looks at it, where it stands, and what there is to say.
-pub(crate) struct Shell {
+/// The data of `base.html`, which every page with a session extends.
+pub(crate) struct Layout {
     pub(crate) title: String,
-    pub(crate) nav: Vec<Place>,
+    pub(crate) nav: Vec<NavItem>,
     pub(crate) theme: &'static str,
-    /// What the next press of the theme's button chooses.
+    /// The theme that the theme button switches to.
     pub(crate) next_theme: &'static str,
+    /// This page's own address, to return to after an action; empty on the response to a form.
     pub(crate) here: String,
     /// The member's name, or `operator`.
     pub(crate) who: String,
@@ -23,49 +25,52 @@ pub(crate) struct Shell {
     pub(crate) org: String,
     pub(crate) locked: bool,
     pub(crate) operator: bool,
-    /// For the forms of the page.
-    pub(crate) form: String,
-    pub(crate) told: Option<String>,
-    /// The same by the command line, a line each.
+    /// The hidden field of every form on the page.
+    pub(crate) csrf_token: String,
+    /// The message that the last action left for this page.
+    pub(crate) flash: Option<String>,
+    /// Commands that do the same as the page, one per line.
     pub(crate) cli: Vec<String>,
 }
 
-/// A place of the navigation.
-pub(crate) struct Place {
+/// A link of the navigation.
+pub(crate) struct NavItem {
     pub(crate) path: &'static str,
     pub(crate) name: &'static str,
+    /// A name that the macro `icon` draws.
     pub(crate) icon: &'static str,
     pub(crate) current: bool,
 }
 
-impl Shell {
-    pub(crate) fn new(visitor: &Visitor, title: &str, path: &'static str) -> Self {
-        let browser = &visitor.browser;
+impl Layout {
+    /// Describes the surroundings of a page. `path` is the navigation link to highlight.
+    pub(crate) fn new(session: &BrowserSession, title: &str, path: &'static str) -> Self {
+        let browser = &session.browser;
         Self {
             title: title.to_owned(),
-            nav: nav(visitor, path),
+            nav: navigation(session, path),
             theme: browser.theme,
             next_theme: next_theme(browser.theme),
             here: browser.here.clone(),
-            who: visitor.caller.member().map_or_else(|| "operator".to_owned(), |(_, name)| name.to_string()),
-            role: visitor.caller.role().map_or("", |role| role.as_str()),
-            org: visitor.caller.org().map_or_else(String::new, |(_, name)| name.to_string()),
-            locked: visitor.locked,
-            operator: visitor.is_operator(),
-            form: visitor.key.form_token(),
-            told: browser.told.clone(),
+            who: session.caller.member().map_or_else(|| "operator".to_owned(), |(_, name)| name.to_string()),
+            role: session.caller.role().map_or("", |role| role.as_str()),
+            org: session.caller.org().map_or_else(String::new, |(_, name)| name.to_string()),
+            locked: session.locked,
+            operator: session.is_operator(),
+            csrf_token: session.key.form_token(),
+            flash: browser.flash.clone(),
             cli: Vec::new(),
         }
     }
 
-    /// With the command lines that do the same.
-    pub(crate) fn cli<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
+    /// Adds the commands that do the same as the page.
+    pub(crate) fn with_cli<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
         self.cli = lines.into_iter().map(Into::into).collect();
         self
     }
 }
 
-/// System, light, dark, and around again.
+/// Returns the theme after `theme` in the order system, light, dark.
 pub(crate) fn next_theme(theme: &str) -> &'static str {
     match theme {
         "light" => "dark",
@@ -74,76 +79,72 @@ pub(crate) fn next_theme(theme: &str) -> &'static str {
     }
 }
 
-fn nav(visitor: &Visitor, current: &str) -> Vec<Place> {
-    let inside = !visitor.is_operator();
-    let deposits = visitor.caller.role() != Some(Role::Auditor);
-    let audit = visitor.may(Action::ReadAudit) || visitor.may(Action::ReadStoreAudit);
-    let members = if visitor.may(Action::ListMembers) { "Members" } else { "Tokens" };
+/// Returns the links to the pages that this member can use.
+fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
+    // The operator belongs to no organization, so pages about an organization's data would all answer 403.
+    let in_org = !session.is_operator();
+    let deposits = session.caller.role() != Some(Role::Auditor);
+    let audit = session.may(Action::ReadAudit) || session.may(Action::ReadStoreAudit);
+    // The same page serves both: without the right to list members it has tokens only.
+    let members = if session.may(Action::ListMembers) { "Members" } else { "Tokens" };
     let all = [
-        ("/console/secrets", "Secrets", "key", inside),
-        ("/console/import", "Import", "import", inside && deposits),
-        ("/console/plugins", "Plugins", "plug", inside),
-        ("/console/boots", "Boots", "power", inside),
-        ("/console/tickets", "Tickets", "ticket", inside),
+        ("/console/secrets", "Secrets", "key", in_org),
+        ("/console/import", "Import", "import", in_org && deposits),
+        ("/console/plugins", "Plugins", "plug", in_org),
+        ("/console/boots", "Boots", "power", in_org),
+        ("/console/tickets", "Tickets", "ticket", in_org),
         ("/console/members", members, "people", true),
-        ("/console/audit", "Audit", "list", audit),
+        ("/console/audit", "Audit log", "list", audit),
         ("/console/status", "Status", "pulse", true),
     ];
-    let shown = all.into_iter().filter(|(.., shown)| *shown);
-    shown.map(|(path, name, icon, _)| Place { path, name, icon, current: path == current }).collect()
+    // Hiding a link protects nothing: the store decides again on each request.
+    let visible = all.into_iter().filter(|(.., visible)| *visible);
+    visible.map(|(path, name, icon, _)| NavItem { path, name, icon, current: path == current }).collect()
 }
 
-/// Why something was not done, above the form that it came by.
-pub(crate) struct Trouble {
+/// ReleaseReason a form was refused. It is displayed above that form.
+pub(crate) struct ErrorNotice {
     pub(crate) detail: String,
+    /// What to do about it; empty if the API gives no hint.
     pub(crate) hint: String,
-    pub(crate) errors: Vec<String>,
+    /// The fields at fault, if there is more than one.
+    pub(crate) faults: Vec<String>,
     pub(crate) status: StatusCode,
 }
 
-impl From<ApiError> for Trouble {
-    fn from(refused: ApiError) -> Self {
-        let problem = refused.problem();
-        Self::of(problem)
+impl From<ApiError> for ErrorNotice {
+    fn from(error: ApiError) -> Self {
+        Self::new(error.problem())
     }
 }
 
-impl Trouble {
-    pub(crate) fn of(problem: &Problem) -> Self {
-        // One fault is told by the detail itself.
-        let errors = if problem.errors.len() > 1 { problem.errors.as_slice() } else { &[] };
+impl ErrorNotice {
+    /// Describes a problem of the API for people.
+    pub(crate) fn new(problem: &Problem) -> Self {
+        // The detail of a problem with one fault already is that fault; a list would repeat it.
+        let faults = if problem.errors.len() > 1 { problem.errors.as_slice() } else { &[] };
         Self {
-            detail: sentence(&problem.detail),
-            hint: problem.hint.as_deref().map(sentence).unwrap_or_default(),
-            errors: errors.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect(),
+            detail: capitalize(&problem.detail),
+            hint: problem.hint.as_deref().map(capitalize).unwrap_or_default(),
+            faults: faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect(),
             status: StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST),
         }
     }
 
-    /// The status of a page that has it.
-    pub(crate) fn status(trouble: Option<&Self>) -> StatusCode {
-        trouble.map_or(StatusCode::OK, |trouble| trouble.status)
+    /// Returns the status of a page that displays this error, or 200 without one.
+    pub(crate) fn status(error: Option<&Self>) -> StatusCode {
+        error.map_or(StatusCode::OK, |error| error.status)
     }
 }
 
-/// Messages of programs, as a sentence for people.
-pub(crate) fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut sentence: String = letters.next().map(char::to_uppercase).into_iter().flatten().collect();
-    sentence.push_str(letters.as_str());
-    if !sentence.ends_with(['.', '?', '!', '…']) {
-        sentence.push('.');
-    }
-    sentence
-}
-
-/// A page as an answer.
-pub(crate) fn show<T: Template>(status: StatusCode, page: &T) -> Response {
+/// Renders a page.
+pub(crate) fn render<T: Template>(status: StatusCode, page: &T) -> Response {
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => {
-            tracing::error!("a page could not be written");
-            ApiError::new(Code::Internal, "the page could not be written").into_response()
+            // The error is not logged: its text could quote what the template was given.
+            tracing::error!("a page could not be rendered");
+            ApiError::new(Code::Internal, "the page could not be rendered").into_response()
         }
     }
 }

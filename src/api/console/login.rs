@@ -1,4 +1,4 @@
-//! The login page: a token becomes a session. Each login makes a new session and ends the one that the browser had.
+//! The login page: exchanges a token for a session. Each login creates a new session and ends the browser's former one.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{Extensions, HeaderMap};
 
-use super::layout::{Trouble, next_theme, show};
-use super::session::{Browser, Unsigned, request_id};
+use super::layout::{ErrorNotice, next_theme, render};
+use super::session::{Browser, SameOriginForm, request_id};
 use super::{cookies, redirect};
 use crate::api::Api;
 use crate::api::auth::count_guess;
@@ -16,41 +16,43 @@ use crate::api::middleware::Peer;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::store::SessionKey;
 use crate::wire::Code;
 
+/// The login form.
 #[derive(Template)]
 #[template(path = "login.html", config = "src/api/console/askama.toml")]
 struct LoginPage {
     title: &'static str,
     theme: &'static str,
     next_theme: &'static str,
+    /// This page's own address, to which the theme button returns.
     here: String,
-    told: Option<String>,
+    flash: Option<String>,
+    /// The page to open after the login.
     next: String,
-    trouble: Option<Trouble>,
+    error: Option<ErrorNotice>,
 }
 
-impl LoginPage {
-    fn shown(browser: Browser, next: &str, trouble: Option<Trouble>) -> Response {
-        let page = Self {
-            title: "Log in",
-            theme: browser.theme,
-            next_theme: next_theme(browser.theme),
-            here: browser.here,
-            told: browser.told,
-            next: next.to_owned(),
-            trouble,
-        };
-        show(Trouble::status(page.trouble.as_ref()), &page)
-    }
+fn render_login(browser: Browser, next: &str, error: Option<ErrorNotice>) -> Response {
+    let page = LoginPage {
+        title: "Log in",
+        theme: browser.theme,
+        next_theme: next_theme(browser.theme),
+        here: browser.here,
+        flash: browser.flash,
+        next: next.to_owned(),
+        error,
+    };
+    render(ErrorNotice::status(page.error.as_ref()), &page)
 }
 
-/// Where to go afterwards.
-pub(crate) struct Ask {
+/// The page to open after the login.
+pub(crate) struct LoginQuery {
     next: Option<String>,
 }
 
-impl FromQuery for Ask {
+impl FromQuery for LoginQuery {
     const NAMES: &'static [&'static str] = &["next"];
 
     fn read(query: &mut QueryReader) -> Self {
@@ -58,68 +60,77 @@ impl FromQuery for Ask {
     }
 }
 
-/// The page.
-pub(crate) async fn page(browser: Browser, FormQueryParams(ask): FormQueryParams<Ask>) -> Response {
-    LoginPage::shown(browser, redirect::own_page(ask.next.as_deref()), None)
+/// Displays the form.
+pub(crate) async fn show_login(
+    browser: Browser,
+    FormQueryParams(query): FormQueryParams<LoginQuery>,
+) -> Response {
+    render_login(browser, redirect::local_path_or_home(query.next.as_deref()), None)
 }
 
-/// Takes a token.
+/// Checks a token and starts a session.
 pub(crate) async fn log_in(
     State(api): State<Api>,
     browser: Browser,
     headers: HeaderMap,
     extensions: Extensions,
-    Unsigned(mut form): Unsigned,
+    SameOriginForm(mut form): SameOriginForm,
 ) -> Response {
     let next = form.text("next");
-    let next = redirect::own_page(next.as_deref()).to_owned();
-    let token = form.secret_line("token");
-    match begin(&api, &browser, &headers, &extensions, &token).await {
+    // Checked again: the hidden field of the form may hold anything.
+    let next = redirect::local_path_or_home(next.as_deref()).to_owned();
+    // Taken out of the form, so that it is wiped at the end and nothing can write it into the page.
+    let token = form.take_secret_line("token");
+    let former = cookies::read_session(&headers, browser.over_tls);
+    match start_session(&api, &extensions, &token, former).await {
         Ok(key) => {
             let mut response = Redirect::to(&next).into_response();
-            cookies::keep_session(&mut response, &key, browser.over_tls);
+            cookies::set_session(&mut response, &key, browser.over_tls);
             response
         }
-        Err(refused) => LoginPage::shown(browser, &next, Some(refused.into())),
+        Err(error) => render_login(browser, &next, Some(error.into())),
     }
 }
 
-async fn begin(
+/// Checks a token, starts a session and ends the former one.
+async fn start_session(
     api: &Api,
-    browser: &Browser,
-    headers: &HeaderMap,
     extensions: &Extensions,
     token: &str,
-) -> Result<crate::store::SessionKey, ApiError> {
+    former: Option<SessionKey>,
+) -> Result<SessionKey, ApiError> {
     let source = Peer::from_extensions(extensions).address();
+    // The throttle comes first: whoever guesses tokens must not learn whether the next one is well-formed either.
     api.limits().check_auth_throttle(source, Instant::now())?;
     let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {
-        return Err(unauthorized("there is no token").hint("paste the whole token, dsm_… or dso_…"));
+        return Err(unauthorized("the token is missing").hint("paste the whole token: dsm_… or dso_…"));
     }
+    // Tokens carry a checksum. A mistyped one is refused without a look into the store, but counts as a guess too.
     let credential = Credential::parse(token).map_err(|error| {
         count_guess(api, source);
-        let refused = unauthorized(&error.to_string());
+        let refusal = unauthorized(&error.to_string());
         match error.hint() {
-            Some(hint) => refused.hint(hint),
-            None => refused,
+            Some(hint) => refusal.hint(hint),
+            None => refusal,
         }
     })?;
+    // A ticket acts for a machine. In a console it could list what its member can see, which a boot never needs.
     if credential.kind == CredentialKind::Ticket {
-        return Err(unauthorized("this is a boot ticket's credential, not a token"));
+        return Err(unauthorized("this is the credential of a boot ticket, not a token"));
     }
-    let (_, key) =
-        api.store().log_in(&credential, source, &request_id(extensions)).await.map_err(|error| {
-            if error.is_guess() {
-                count_guess(api, source);
-            }
-            ApiError::from(error)
-        })?;
-    // Whatever session the browser had, it is not gone on with.
-    if let Some(before) = cookies::session(headers, browser.over_tls)
-        && let Ok(caller) = api.store().session(&before, source).await
+    let started = api.store().log_in(&credential, source, &request_id(extensions)).await;
+    let (_, key) = started.map_err(|error| {
+        if error.is_guess() {
+            count_guess(api, source);
+        }
+        ApiError::from(error)
+    })?;
+    // Somebody may have planted the former session (session fixation), or it belongs to the person before.
+    if let Some(former) = former
+        && let Ok(caller) = api.store().session(&former, source).await
     {
-        api.store().log_out(&caller, &before).await?;
+        api.store().log_out(&caller, &former).await?;
     }
     Ok(key)
 }

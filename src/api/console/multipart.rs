@@ -1,5 +1,5 @@
-//! A form as browsers send it (`multipart/form-data`, RFC 7578), taken apart without leaving copies of a value behind.
-//! Never repeats what a field held.
+//! Parses forms (multipart/form-data, RFC 7578) without leaving copies of a value in memory. Its errors never quote what
+//! a field held.
 
 use zeroize::Zeroizing;
 
@@ -7,39 +7,43 @@ use crate::api::problem::ApiError;
 use crate::domain::value::SecretValue;
 use crate::wire::{Code, Value, ValueBase64};
 
+/// No page has so many fields; the longest is a preset with a dozen values.
 const MAX_FIELDS: usize = 100;
 
 /// The fields of a form, in their order.
-pub(crate) struct Form {
-    fields: Vec<Field>,
+pub(crate) struct MultipartForm {
+    fields: Vec<MultipartField>,
 }
 
-struct Field {
+struct MultipartField {
     name: String,
-    /// It had a file name: a file was chosen.
+    /// Whether the field has a file name: it is a file that was chosen.
     file: bool,
     bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Form {
-    /// Reads a body of that content type.
+impl MultipartForm {
+    /// Parses a body with the boundary that its content type names.
     pub(crate) fn parse(content_type: &str, body: &[u8]) -> Result<Self, ApiError> {
-        let unreadable = || ApiError::new(Code::InvalidRequest, "the form could not be read");
+        let malformed = || ApiError::new(Code::InvalidRequest, "the form is malformed");
         let boundary = boundary(content_type).ok_or_else(|| {
             ApiError::new(Code::UnsupportedMediaType, "the Content-Type is not multipart/form-data")
         })?;
         let delimiter = [b"--", boundary.as_bytes()].concat();
-        let mut rest = body.strip_prefix(delimiter.as_slice()).ok_or_else(unreadable)?;
+        // RFC 2046 allows a preamble before the first delimiter. Browsers send none, so one is an error.
+        let mut rest = body.strip_prefix(delimiter.as_slice()).ok_or_else(malformed)?;
+        // From here on the line break before a delimiter belongs to it, not to the field's content.
         let delimiter = [b"\r\n", delimiter.as_slice()].concat();
         let mut fields = Vec::new();
         loop {
             if rest.starts_with(b"--") {
                 return Ok(Self { fields });
             }
-            rest = rest.strip_prefix(b"\r\n").ok_or_else(unreadable)?;
-            let end = find(rest, &delimiter).ok_or_else(unreadable)?;
+            rest = rest.strip_prefix(b"\r\n").ok_or_else(malformed)?;
+            let end = find(rest, &delimiter).ok_or_else(malformed)?;
             let (part, after) = rest.split_at(end);
-            fields.push(field(part).ok_or_else(unreadable)?);
+            fields.push(parse_field(part).ok_or_else(malformed)?);
+            // A body of 2 MiB could hold 40,000 empty fields, each of which costs an allocation.
             if fields.len() > MAX_FIELDS {
                 return Err(ApiError::new(Code::PayloadTooLarge, "the form has too many fields"));
             }
@@ -47,44 +51,59 @@ impl Form {
         }
     }
 
-    /// The text of a field that holds no value, without blanks around it; none when it is empty or not there.
+    /// Returns the text of a field that holds no value, without blanks around it. Returns `None` if it is empty or absent.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.all(name).into_iter().next()
+        // A file under this name does not count: its content could be a value, and a text gets back into the page.
+        let mut named = self.fields.iter().filter(|field| field.name == name && !field.file);
+        named.find_map(|field| {
+            let text = std::str::from_utf8(&field.bytes).ok()?.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        })
     }
 
-    /// As [`Self::text`], of each field of that name.
-    pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        let named = self.fields.iter().filter(|field| field.name == name && !field.file);
-        let texts = named.filter_map(|field| std::str::from_utf8(&field.bytes).ok());
-        texts.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    /// As [`Self::text`], but empty instead of `None`.
+    pub(crate) fn text_or_empty(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
     }
 
-    /// Whether a box was ticked, or a button of that name pressed.
+    /// Returns whether a box was ticked, or a button of that name pressed. Browsers leave out those that were not.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.name == name)
     }
 
-    /// A field that holds something secret that is one line of text: a token or a passphrase.
-    pub(crate) fn secret_line(&mut self, name: &str) -> Zeroizing<String> {
+    /// Takes a secret that is one line of text: a token or a passphrase. Returns an empty string if there is none.
+    pub(crate) fn take_secret_line(&mut self, name: &str) -> Zeroizing<String> {
         let Some(bytes) = self.take(name, false) else { return Zeroizing::default() };
+        // A buffer of the final size: one that grows would leave its former, unwiped memory behind.
         let mut line = Zeroizing::new(String::with_capacity(bytes.len()));
         if let Ok(text) = std::str::from_utf8(&bytes) {
+            // Pasting often brings a line break along, which belongs to no token and no passphrase.
             line.push_str(text.trim_matches(['\r', '\n', ' ', '\t']));
         }
         line
     }
 
-    /// A value: typed into the field `text`, or the file chosen in the field `file`; none when both are empty.
-    pub(crate) fn value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, ApiError> {
+    /// Takes a value: typed into the field `text`, or the file chosen in the field `file`. Returns `None` if both are empty.
+    pub(crate) fn take_value(&mut self, text: &str, file: &str) -> Result<Option<SecretValue>, ApiError> {
         let typed = self.take(text, false).filter(|bytes| !bytes.is_empty());
         match (typed, self.take(file, true)) {
             (Some(_), Some(_)) => {
-                Err(ApiError::new(Code::InvalidRequest, "there is a value and a file: give one of them"))
+                Err(ApiError::new(Code::InvalidRequest, "the form has a value and a file: give only one"))
             }
-            (Some(typed), None) => Ok(Some(SecretValue::new(unix_lines(&typed)))),
+            (Some(typed), None) => Ok(Some(SecretValue::new(restore_line_breaks(&typed)))),
+            // An empty file counts as a value: somebody chose it.
             (None, Some(mut bytes)) => Ok(Some(SecretValue::new(std::mem::take(&mut *bytes)))),
             (None, None) => Ok(None),
         }
+    }
+
+    /// Takes the value of the fields `value` and `value_file`. A form without one is refused: the API accepts an empty
+    /// value, but nobody means to deposit nothing by hand.
+    pub(crate) fn require_value(&mut self) -> Result<SecretValue, ApiError> {
+        self.take_value("value", "value_file")?.ok_or_else(|| {
+            ApiError::new(Code::ValueInvalid, "the value is missing")
+                .hint("type or paste it, or choose a file")
+        })
     }
 
     fn take(&mut self, name: &str, file: bool) -> Option<Zeroizing<Vec<u8>>> {
@@ -93,16 +112,18 @@ impl Form {
     }
 }
 
-/// A value as a body of the API carries it: as text where it is text, else as base64.
-pub(crate) fn carried(value: &SecretValue) -> (Option<Value>, Option<ValueBase64>) {
+/// Converts a value to the fields of a request body: text if possible, else base64.
+pub(crate) fn encode_value(value: &SecretValue) -> (Option<Value>, Option<ValueBase64>) {
+    // The API refuses a NUL in text, because no variable can hold it. As base64 it can still become a file.
     match Value::of(value).filter(|_| !value.expose().contains(&0)) {
         Some(text) => (Some(text), None),
         None => (None, Some(ValueBase64::of(value))),
     }
 }
 
-/// Browsers send each line break of a text field as CR LF (HTML, "constructing the entry list"); nobody typed the CR.
-fn unix_lines(typed: &[u8]) -> Vec<u8> {
+fn restore_line_breaks(typed: &[u8]) -> Vec<u8> {
+    // Browsers send each line break of a text field as CR LF (HTML, "constructing the entry list"). Nobody typed the CR,
+    // and a private key in PEM with it is unreadable to some programs. A lone CR was pasted, and stays.
     let mut lines = Vec::with_capacity(typed.len());
     for (at, byte) in typed.iter().enumerate() {
         if *byte != b'\r' || typed.get(at + 1) != Some(&b'\n') {
@@ -118,10 +139,11 @@ fn boundary(content_type: &str) -> Option<&str> {
         return None;
     }
     let boundary = parts.find_map(|part| part.strip_prefix("boundary="))?.trim_matches('"');
+    // RFC 2046 section 5.1.1: at most 70 characters.
     (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
-fn field(part: &[u8]) -> Option<Field> {
+fn parse_field(part: &[u8]) -> Option<MultipartField> {
     let end = find(part, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&part[..end]).ok()?;
     let disposition = head.split("\r\n").find_map(|line| {
@@ -131,12 +153,15 @@ fn field(part: &[u8]) -> Option<Field> {
     let name = parameter(disposition, "; name=\"")?.to_owned();
     let chosen = parameter(disposition, "; filename=\"");
     let bytes = Zeroizing::new(part[end + 4..].to_vec());
-    // A file field in which nothing was chosen is sent with an empty name and no content.
+    // A file field in which nothing was chosen is sent with an empty file name and no content. It must not count as an
+    // empty file, so its name is dropped.
     let file = match chosen {
-        Some("") if bytes.is_empty() => return Some(Field { name: String::new(), file: true, bytes }),
+        Some("") if bytes.is_empty() => {
+            return Some(MultipartField { name: String::new(), file: true, bytes });
+        }
         chosen => chosen.is_some(),
     };
-    Some(Field { name, file, bytes })
+    Some(MultipartField { name, file, bytes })
 }
 
 fn parameter<'a>(disposition: &'a str, start: &str) -> Option<&'a str> {
@@ -146,6 +171,7 @@ fn parameter<'a>(disposition: &'a str, start: &str) -> Option<&'a str> {
 }
 
 fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    // Only positions of the first byte are compared in full: a field may hold a file of 1 MiB.
     let (first, _) = needle.split_first()?;
     let mut from = 0;
     while let Some(at) = hay.get(from..)?.iter().position(|byte| byte == first) {
@@ -161,20 +187,20 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn form(parts: &[(&str, &str)]) -> Form {
+    fn form(parts: &[(&str, &str)]) -> MultipartForm {
         let mut body = String::new();
         for (head, content) in parts {
             body.push_str(&format!("--XX\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n"));
         }
         body.push_str("--XX--\r\n");
-        Form::parse("multipart/form-data; boundary=XX", body.as_bytes()).unwrap()
+        MultipartForm::parse("multipart/form-data; boundary=XX", body.as_bytes()).unwrap()
     }
 
     #[test]
     fn fields_are_read_and_blanks_around_texts_dropped() {
         let form = form(&[("name=\"name\"", " a b "), ("name=\"empty\"", " "), ("name=\"name\"", "second")]);
         assert_eq!(form.text("name").as_deref(), Some("a b"));
-        assert_eq!(form.all("name"), ["a b", "second"]);
+        assert_eq!(form.text_or_empty("empty"), "");
         assert_eq!(form.text("empty"), None);
         assert!(form.has("empty") && !form.has("other"));
     }
@@ -182,16 +208,16 @@ mod tests {
     #[test]
     fn a_value_is_kept_as_typed_but_for_the_browsers_line_breaks() {
         let mut typed = form(&[("name=\"value\"", " a\r\nb\rc \r\n")]);
-        assert_eq!(typed.value("value", "file").unwrap().unwrap().expose(), b" a\nb\rc \n");
+        assert_eq!(typed.take_value("value", "file").unwrap().unwrap().expose(), b" a\nb\rc \n");
         let mut chosen = form(&[
             ("name=\"value\"", ""),
             ("name=\"file\"; filename=\"k.pem\"\r\nContent-Type: text/plain", "a\r\nb"),
         ]);
-        assert_eq!(chosen.value("value", "file").unwrap().unwrap().expose(), b"a\r\nb");
+        assert_eq!(chosen.take_value("value", "file").unwrap().unwrap().expose(), b"a\r\nb");
         let mut none = form(&[("name=\"value\"", ""), ("name=\"file\"; filename=\"\"", "")]);
-        assert!(none.value("value", "file").unwrap().is_none());
+        assert!(none.take_value("value", "file").unwrap().is_none());
         let mut both = form(&[("name=\"value\"", "x"), ("name=\"file\"; filename=\"f\"", "y")]);
-        assert!(both.value("value", "file").is_err());
+        assert!(both.take_value("value", "file").is_err());
     }
 
     #[test]
@@ -204,15 +230,15 @@ mod tests {
             ("multipart/form-data; boundary=XX", "--XX\r\ncanary\r\n\r\nx\r\n--XX--\r\n"),
             ("multipart/form-data; boundary=XX", "--XXcanary"),
         ] {
-            let refused = Form::parse(kind, body.as_bytes()).err().unwrap();
-            assert!(!format!("{refused:?}").contains("canary"));
+            let error = MultipartForm::parse(kind, body.as_bytes()).err().unwrap();
+            assert!(!format!("{error:?}").contains("canary"));
         }
     }
 
     #[test]
     fn bytes_that_are_no_text_travel_as_base64() {
-        assert!(carried(&SecretValue::new(b"a".to_vec())).0.is_some());
-        assert!(carried(&SecretValue::new(vec![0])).1.is_some());
-        assert!(carried(&SecretValue::new(vec![0xff])).1.is_some());
+        assert!(encode_value(&SecretValue::new(b"a".to_vec())).0.is_some());
+        assert!(encode_value(&SecretValue::new(vec![0])).1.is_some());
+        assert!(encode_value(&SecretValue::new(vec![0xff])).1.is_some());
     }
 }

@@ -1,208 +1,192 @@
-//! The Plugins page: what each plugin needs and lacks, with a field to fill in what is missing where it is missed.
+//! The Plugins page: the secrets that each plugin needs, and a form for each one that is missing.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
-use super::deposit::{no_value, told};
-use super::layout::{Shell, Trouble, show};
-use super::multipart::{Form, carried};
+use super::deposit::deposit;
+use super::display::split_words;
+use super::layout::{ErrorNotice, Layout, render};
+use super::multipart::MultipartForm;
 use super::redirect;
-use super::session::{Posted, Visitor};
-use crate::api::Api;
+use super::secret_form::{SecretForm, summarize};
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::problem::parse_name;
-use crate::api::secrets::new_of;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
-use crate::domain::secret::{Scope, ScopeKind};
-use crate::domain::value::{Delivery, Kind};
+use crate::domain::secret::Scope;
+use crate::store;
 use crate::store::{NewPlugin, PluginState};
 use crate::wire::Code;
-use crate::{store, wire};
 
+/// All plugins, with their forms.
 #[derive(Template)]
 #[template(path = "plugins.html", config = "src/api/console/askama.toml")]
 struct PluginsPage {
-    shell: Shell,
-    plugins: Vec<Plugin>,
+    layout: Layout,
+    plugins: Vec<PluginRow>,
     may_declare: bool,
     may_deposit: bool,
     may_share: bool,
-    trouble: Option<Trouble>,
+    error: Option<ErrorNotice>,
 }
 
-struct Plugin {
+/// A plugin, as the member who is logged in sees it.
+struct PluginRow {
     name: String,
     title: String,
     enabled: bool,
+    /// Whether somebody declared it. Secrets can also be tied to a plugin that nobody declared.
     declared: bool,
+    /// How many required secrets this member lacks.
     missing: usize,
+    /// How many secrets of this member are tied to it.
     secrets: usize,
-    needs: Vec<Need>,
+    requirements: Vec<RequirementRow>,
+    /// The names of its required secrets, one per line, to edit them.
     required: String,
     optional: String,
 }
 
-struct Need {
+/// A secret that a plugin uses.
+struct RequirementRow {
     name: String,
     env: String,
     optional: bool,
-    met: Option<Met>,
+    /// Absent if the member has no such secret, private or shared.
+    secret: Option<SecretLink>,
 }
 
-struct Met {
+/// The secret that fulfils a requirement.
+struct SecretLink {
     id: String,
     scope: &'static str,
 }
 
-impl Plugin {
-    fn of(state: PluginState) -> Self {
+impl RequirementRow {
+    fn new(need: store::Need, optional: bool) -> Self {
+        Self {
+            name: need.name.to_string(),
+            env: need.env.to_string(),
+            optional,
+            secret: need.met.map(|(id, scope)| SecretLink { id: id.to_string(), scope: scope.as_str() }),
+        }
+    }
+}
+
+impl PluginRow {
+    fn new(state: PluginState) -> Self {
         let lines = |needs: &[store::Need]| {
             needs.iter().map(|need| need.name.to_string()).collect::<Vec<_>>().join("\n")
         };
         let (required, optional) = (lines(&state.required), lines(&state.optional));
-        let need = |need: store::Need, optional: bool| Need {
-            name: need.name.to_string(),
-            env: need.env.to_string(),
-            optional,
-            met: need.met.map(|(id, scope)| Met { id: id.to_string(), scope: scope.as_str() }),
-        };
-        let needs = state.required.into_iter().map(|required| need(required, false));
-        let needs = needs.chain(state.optional.into_iter().map(|optional| need(optional, true))).collect();
+        let requirements = state.required.into_iter().map(|need| RequirementRow::new(need, false));
+        let options = state.optional.into_iter().map(|need| RequirementRow::new(need, true));
         Self {
+            // A plugin that nobody declared has no title.
             title: state.title.map_or_else(|| state.name.to_string(), |title| title.to_string()),
             name: state.name.to_string(),
             enabled: state.enabled,
             declared: state.declared,
             missing: state.missing.len(),
             secrets: state.secrets,
-            needs,
+            requirements: requirements.chain(options).collect(),
             required,
             optional,
         }
     }
 }
 
-/// The names of all plugins, for the fields that take one.
-pub(crate) async fn names(api: &Api, visitor: &Visitor) -> Result<Vec<String>, ApiError> {
-    let plugins = api.store().plugins(&visitor.caller).await?;
-    Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
+/// Displays the page.
+pub(crate) async fn show_plugins(session: BrowserSession) -> PageResult {
+    render_plugins(&session, None).await
 }
 
-/// The page.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
-    shown(&api, &visitor, None).await
-}
-
-async fn shown(api: &Api, visitor: &Visitor, trouble: Option<Trouble>) -> Result<Response, ApiError> {
-    let plugins = api.store().plugins(&visitor.caller).await?.into_iter().map(Plugin::of).collect();
-    let own = visitor.caller.member().map(|(id, _)| Scope::Private(id));
+async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) -> PageResult {
+    let plugins = session.store().plugins(&session.caller).await?;
+    // An auditor may deposit nothing, so the page leaves out the forms.
+    let own = session.caller.member().map(|(id, _)| Scope::Private(id));
     let page = PluginsPage {
-        shell: Shell::new(visitor, "Plugins", "/console/plugins").cli([
+        layout: Layout::new(session, "Plugins", "/console/plugins").with_cli([
             "dropsafe plugin list",
             "dropsafe plugin set NAME --required SECRET --optional SECRET",
             "dropsafe plugin disable NAME",
         ]),
-        plugins,
-        may_declare: visitor.may(Action::EditCatalog),
-        may_deposit: own.is_some_and(|own| visitor.may(Action::Deposit(own))),
-        may_share: visitor.may(Action::Deposit(Scope::Shared)),
-        trouble,
+        plugins: plugins.into_iter().map(PluginRow::new).collect(),
+        may_declare: session.may(Action::EditCatalog),
+        may_deposit: own.is_some_and(|own| session.may(Action::Deposit(own))),
+        may_share: session.may(Action::Deposit(Scope::Shared)),
+        error,
     };
-    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+    Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
-async fn finished(
-    api: &Api,
-    visitor: &Visitor,
-    done: Result<String, ApiError>,
-) -> Result<Response, ApiError> {
-    match done {
-        Ok(what) => Ok(redirect::done(visitor, "/console/plugins", &what)),
-        Err(refused) => shown(api, visitor, Some(refused.into())).await,
+/// Returns to the page: with a message, or with the error of a refused form.
+async fn respond(session: &BrowserSession, result: Result<String, ApiError>) -> PageResult {
+    match result {
+        Ok(message) => Ok(redirect::with_message(session, "/console/plugins", &message)),
+        Err(error) => render_plugins(session, Some(error.into())).await,
     }
 }
 
-/// Declares a plugin, or changes what is declared.
-pub(crate) async fn declare(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let done = declared(&api, &visitor, &form).await;
-    finished(&api, &visitor, done).await
+/// Declares a plugin, or changes its declaration.
+pub(crate) async fn declare(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = match parse_declaration(&form) {
+        Ok(new) => session.store().put_plugin(&session.caller, new).await.map_err(ApiError::from),
+        Err(error) => Err(error),
+    };
+    respond(&session, result.map(|plugin| format!("Declared {}.", plugin.name))).await
 }
 
-async fn declared(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiError> {
+/// Reads the form of a declaration.
+fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, ApiError> {
     let secrets = |field: &str| -> Result<Vec<SecretName>, ApiError> {
-        let text = form.text(field).unwrap_or_default();
-        let names = text.split(|c: char| c.is_whitespace() || c == ',').filter(|name| !name.is_empty());
-        names.map(|name| parse_name(field, name)).collect()
+        split_words(&form.text_or_empty(field)).map(|name| parse_name(field, name)).collect()
     };
     let title = form.text("title").map(|title| title.parse()).transpose();
-    let new = NewPlugin {
-        name: plugin_of(form)?,
-        title: title.map_err(|_| ApiError::new(Code::Unprocessable, "title: has at most 100 characters"))?,
+    Ok(NewPlugin {
+        name: parse_plugin(form)?,
+        title: title
+            .map_err(|_| ApiError::new(Code::Unprocessable, "title: expected at most 100 characters"))?,
         required: secrets("required")?,
         optional: secrets("optional")?,
+        // The form has no such field: a change of the declaration leaves the switch as it is.
         enabled: None,
-    };
-    let plugin = api.store().put_plugin(&visitor.caller, new).await?;
-    Ok(format!("{} is declared.", plugin.name))
+    })
 }
 
-fn plugin_of(form: &Form) -> Result<PluginName, ApiError> {
-    parse_name("plugin", &form.text("plugin").unwrap_or_default())
+fn parse_plugin(form: &MultipartForm) -> Result<PluginName, ApiError> {
+    // In the form, not in the path: names such as `@acme/mail` contain a slash.
+    parse_name("plugin", &form.text_or_empty("plugin"))
 }
 
-/// Enables or disables.
-pub(crate) async fn enable(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let on = form.text("enabled").as_deref() == Some("on");
-    let done = async {
-        let plugin = api.store().set_plugin_enabled(&visitor.caller, &plugin_of(&form)?, on).await?;
+/// Enables or disables a plugin.
+pub(crate) async fn set_enabled(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    // The button sends the state to switch to. If two people press it at once, the second press changes nothing.
+    let on = form.text_or_empty("enabled") == "on";
+    let result = async {
+        let plugin = session.store().set_plugin_enabled(&session.caller, &parse_plugin(&form)?, on).await?;
         Ok(match on {
-            true => format!("{} is enabled: boots get its secrets.", plugin.name),
-            false => format!("{} is disabled: future boots do not get its secrets.", plugin.name),
+            true => format!("Plugin {} is enabled. Boots receive its secrets.", plugin.name),
+            false => format!("Plugin {} is disabled. Future boots do not receive its secrets.", plugin.name),
         })
     };
-    finished(&api, &visitor, done.await).await
+    respond(&session, result.await).await
 }
 
-/// Forgets what was declared.
-pub(crate) async fn remove(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let done = async {
-        let plugin = api.store().remove_plugin(&visitor.caller, &plugin_of(&form)?).await?;
-        Ok(format!("{} is not declared any more; its secrets stay.", plugin.name))
+/// Removes a declaration.
+pub(crate) async fn remove(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = async {
+        let plugin = session.store().remove_plugin(&session.caller, &parse_plugin(&form)?).await?;
+        Ok(format!("Removed the declaration of {}. Its secrets were not deleted.", plugin.name))
     };
-    finished(&api, &visitor, done.await).await
+    respond(&session, result.await).await
 }
 
 /// Deposits a secret that a plugin needs.
-pub(crate) async fn fill(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    let done = filled(&api, &visitor, &mut form).await;
-    finished(&api, &visitor, done).await
-}
-
-async fn filled(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<String, ApiError> {
-    let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
-    let (text, base64) = carried(&value);
-    let shared = form.text("scope").as_deref() == Some("shared");
-    let body = wire::CreateSecretRequest {
-        name: form.text("name").unwrap_or_default(),
-        env: None,
-        scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },
-        kind: Kind::Encrypted,
-        delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: form.text("plugin"),
-        category: None,
-        value: text,
-        value_base64: base64,
-        sealed: None,
-        hint: None,
-        allow_refused: false,
-    };
-    Ok(told(&api.store().create_secret(&visitor.caller, new_of(body)?, None).await?))
+pub(crate) async fn deposit_required(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
+    // The form has no box for auto-install. A secret that a plugin requires is of no use without it.
+    let fields = SecretForm { auto_install: true, ..SecretForm::new(&form) };
+    let result = deposit(&session, &fields, &mut form).await;
+    respond(&session, result.map(|written| summarize(&written))).await
 }

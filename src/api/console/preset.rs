@@ -1,112 +1,76 @@
-//! Adding the secrets of a known platform: its fields by name, each deposited as a secret of its own.
+//! Adding the secrets of a known platform: the preset names the fields, and each becomes a secret of its own.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect};
 
-use super::layout::{Shell, Trouble, sentence, show};
-use super::multipart::{Form, carried};
+use super::display::capitalize;
+use super::layout::{ErrorNotice, Layout, render};
+use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_row::{Tag, Tags};
-use super::session::{Posted, Visitor};
-use crate::api::Api;
+use super::secret_form::{SecretForm, is_shared};
+use super::secret_row::{CategoryTag, CategoryTags};
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;
-use crate::domain::catalog::Preset;
+use crate::domain::catalog::{Preset, PresetField};
 use crate::domain::name::SecretName;
 use crate::domain::role::Action;
-use crate::domain::secret::{Scope, ScopeKind};
-use crate::domain::value::{Delivery, Kind, SecretValue};
-use crate::wire;
+use crate::domain::secret::Scope;
+use crate::domain::value::Kind;
+use crate::store;
 use crate::wire::Code;
 
-/// A preset to choose.
-pub(crate) struct Choice {
-    pub(crate) id: String,
-    pub(crate) title: String,
-}
-
-impl Choice {
-    pub(crate) fn all(api: &Api) -> Vec<Self> {
-        let all = api.store().presets().all().iter();
-        all.map(|preset| Self { id: preset.id.to_string(), title: preset.title.to_string() }).collect()
-    }
-}
-
-/// The public beginnings of keys that presets know, with blanks between them.
-pub(crate) fn prefixes(api: &Api) -> String {
-    let fields = api.store().presets().all().iter().flat_map(|preset| &preset.fields);
-    let known = fields.filter(|field| field.kind == Kind::Encrypted).flat_map(|field| &field.prefixes);
-    known.map(|prefix| &**prefix).collect::<Vec<_>>().join(" ")
-}
-
+/// The form of one preset.
 #[derive(Template)]
 #[template(path = "preset.html", config = "src/api/console/askama.toml")]
 struct PresetPage {
-    shell: Shell,
+    layout: Layout,
     id: String,
     title: String,
-    category: Tag,
-    fields: Vec<Entry>,
-    shared: bool,
-    usual: bool,
+    /// The category that all its secrets get.
+    category: CategoryTag,
+    fields: Vec<PresetFieldRow>,
+    form: PresetForm,
     may_share: bool,
-    trouble: Option<Trouble>,
+    error: Option<ErrorNotice>,
 }
 
-struct Entry {
+/// What the form holds, without the values.
+#[derive(Clone, Copy, Default)]
+struct PresetForm {
+    shared: bool,
+    /// Whether the secrets are exported under the names that the platform's own tools read.
+    usual: bool,
+}
+
+impl PresetForm {
+    fn new(form: &MultipartForm) -> Self {
+        Self { shared: is_shared(form), usual: form.has("usual") }
+    }
+}
+
+/// A field of the preset.
+struct PresetFieldRow {
+    /// Names the field in the form: `value.KEY`.
     key: String,
     label: String,
     name: String,
+    /// What the secret is exported as by default.
     env: String,
+    /// The name that the platform's own tools read; empty if there is none.
     usual: String,
-    optional: bool,
     plain: bool,
+    /// How values of this field begin, separated by blanks. A script warns about others.
     prefixes: String,
     placeholder: String,
 }
 
-/// Which preset.
-pub(crate) struct Ask {
-    preset: Option<String>,
-}
-
-impl FromQuery for Ask {
-    const NAMES: &'static [&'static str] = &["preset"];
-
-    fn read(query: &mut QueryReader) -> Self {
-        Self { preset: query.text("preset", 100) }
-    }
-}
-
-/// The form of a preset.
-pub(crate) async fn page(
-    State(api): State<Api>,
-    visitor: Visitor,
-    FormQueryParams(ask): FormQueryParams<Ask>,
-) -> Result<Response, ApiError> {
-    match ask.preset {
-        Some(id) => shown(&api, &visitor, find(&api, &id)?, (false, false), None).await,
-        None => Ok(redirect::to("/console/secrets/new")),
-    }
-}
-
-fn find<'a>(api: &'a Api, id: &str) -> Result<&'a Preset, ApiError> {
-    api.store().presets().find(id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such preset"))
-}
-
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
-    preset: &Preset,
-    (shared, usual): (bool, bool),
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let entries = preset.fields.iter().map(|field| {
-        let name = name_of(preset, field)?;
-        Ok(Entry {
+impl PresetFieldRow {
+    fn new(preset: &Preset, field: &PresetField) -> Result<Self, ApiError> {
+        let name = secret_name(preset, field)?;
+        Ok(Self {
             key: field.key.to_string(),
             label: if field.optional {
                 format!("{} (optional)", field.label)
@@ -116,112 +80,150 @@ async fn shown(
             env: name.export().to_string(),
             name: name.to_string(),
             usual: field.usual.as_ref().map(ToString::to_string).unwrap_or_default(),
-            optional: field.optional,
             plain: field.kind == Kind::Plain,
             prefixes: field.prefixes.iter().map(|prefix| &**prefix).collect::<Vec<_>>().join(" "),
             placeholder: field.prefixes.first().map_or_else(String::new, |prefix| format!("{prefix}…")),
         })
-    });
-    let entries = entries.collect::<Result<Vec<_>, ApiError>>()?;
+    }
+}
+
+/// The preset to display.
+pub(crate) struct PresetQuery {
+    preset: Option<String>,
+}
+
+impl FromQuery for PresetQuery {
+    const NAMES: &'static [&'static str] = &["preset"];
+
+    fn read(query: &mut QueryReader) -> Self {
+        Self { preset: query.text("preset", 100) }
+    }
+}
+
+/// Displays the form of a preset.
+pub(crate) async fn show_form(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<PresetQuery>,
+) -> PageResult {
+    match query.preset {
+        Some(id) => render_form(&session, find_preset(&session, &id)?, PresetForm::default(), None).await,
+        // The first choice, "Custom secret", is empty.
+        None => Ok(Redirect::to("/console/secrets/new").into_response()),
+    }
+}
+
+fn find_preset<'a>(session: &'a BrowserSession, id: &str) -> Result<&'a Preset, ApiError> {
+    let found = session.store().presets().find(id);
+    found.ok_or_else(|| ApiError::new(Code::NotFound, "this preset does not exist"))
+}
+
+async fn render_form(
+    session: &BrowserSession,
+    preset: &Preset,
+    form: PresetForm,
+    error: Option<ErrorNotice>,
+) -> PageResult {
+    let fields = preset.fields.iter().map(|field| PresetFieldRow::new(preset, field));
     let page = PresetPage {
-        shell: Shell::new(visitor, &format!("Add {}", preset.title), "/console/secrets").cli([
+        layout: Layout::new(session, &format!("Add {}", preset.title), "/console/secrets").with_cli([
             format!("dropsafe set --preset {} --shared", preset.id),
             "dropsafe preset list".to_owned(),
         ]),
         id: preset.id.to_string(),
         title: preset.title.to_string(),
-        category: Tags::of(api, visitor).await?.find(preset.category.as_str()),
-        fields: entries,
-        shared,
-        usual,
-        may_share: visitor.may(Action::Deposit(Scope::Shared)),
-        trouble,
+        category: CategoryTags::load(session).await?.lookup(preset.category.as_str()),
+        fields: fields.collect::<Result<Vec<_>, ApiError>>()?,
+        form,
+        may_share: session.may(Action::Deposit(Scope::Shared)),
+        error,
     };
-    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+    Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
 /// Deposits the fields that are filled in.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted<LARGE_BODY>) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    let preset = find(&api, &form.text("preset").unwrap_or_default())?;
-    let (shared, usual) = (form.text("scope").as_deref() == Some("shared"), form.has("usual"));
-    match deposit(&api, &visitor, preset, (shared, usual), &mut form).await {
-        Ok(told) => Ok(redirect::done(&visitor, "/console/secrets", &told)),
-        Err(refused) => shown(&api, &visitor, preset, (shared, usual), Some(refused.into())).await,
+pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
+    let preset = find_preset(&session, &form.text_or_empty("preset"))?;
+    let choices = PresetForm::new(&form);
+    // All fields are checked before the first one is stored.
+    let result = match read_fields(preset, choices, &mut form) {
+        Ok(secrets) => deposit_all(&session, preset, secrets).await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(message) => Ok(redirect::with_message(&session, "/console/secrets", &message)),
+        Err(error) => render_form(&session, preset, choices, Some(error.into())).await,
     }
 }
 
-async fn deposit(
-    api: &Api,
-    visitor: &Visitor,
+/// Converts the fields that are filled in to secrets.
+fn read_fields(
     preset: &Preset,
-    (shared, usual): (bool, bool),
-    form: &mut Form,
-) -> Result<String, ApiError> {
-    let mut bodies = Vec::new();
+    choices: PresetForm,
+    form: &mut MultipartForm,
+) -> Result<Vec<store::NewSecret>, ApiError> {
+    let mut secrets = Vec::new();
     for field in &preset.fields {
-        let value = form.value(&format!("value.{}", field.key), &format!("file.{}", field.key))?;
-        match value {
-            Some(value) => bodies.push(body(preset, field, &value, shared, usual)?),
+        match form.take_value(&format!("value.{}", field.key), &format!("file.{}", field.key))? {
+            Some(value) => {
+                let env = field.usual.as_ref().filter(|_| choices.usual);
+                let fields = SecretForm {
+                    name: secret_name(preset, field)?.to_string(),
+                    env: env.map(ToString::to_string).unwrap_or_default(),
+                    shared: choices.shared,
+                    plain: field.kind == Kind::Plain,
+                    category: preset.category.to_string(),
+                    // A platform's secrets are for all boots. A machine that needs only some excludes the others.
+                    auto_install: true,
+                    ..SecretForm::default()
+                };
+                secrets.push(new_of(fields.create_request(&value))?);
+            }
+            // An empty optional field is how people say that they do not need that secret.
             None if field.optional => {}
             None => {
                 let detail = format!("{} is missing", field.label);
-                return Err(ApiError::new(Code::ValueInvalid, detail).hint("fill in what is not optional"));
+                return Err(ApiError::new(Code::ValueInvalid, detail).hint("fill in every required field"));
             }
         }
     }
-    let news = bodies.into_iter().map(new_of).collect::<Result<Vec<_>, _>>()?;
+    Ok(secrets)
+}
+
+/// Deposits the secrets one after the other and describes the result.
+async fn deposit_all(
+    session: &BrowserSession,
+    preset: &Preset,
+    secrets: Vec<store::NewSecret>,
+) -> Result<String, ApiError> {
     let mut stored: Vec<String> = Vec::new();
     let mut warnings = String::new();
-    for new in news {
+    // One after the other: the first refusal must stop the rest.
+    for new in secrets {
         let name = new.name.to_string();
-        match api.store().create_secret(&visitor.caller, new, None).await {
+        match session.store().create_secret(&session.caller, new, None).await {
             Ok(written) => {
                 for warning in &written.warnings {
-                    warnings.push_str(&format!(" {}: {}", name, sentence(&warning.to_string())));
+                    warnings.push_str(&format!(" {}: {}", name, capitalize(&warning.to_string())));
                 }
                 stored.push(written.secret.meta.env.to_string());
             }
             Err(error) if stored.is_empty() => return Err(error.into()),
+            // Each secret is a commit of its own, so the ones before stay. The message must say so: a second attempt
+            // with them would be refused because their names are taken.
             Err(error) => {
-                let refused = ApiError::from(error);
-                let why = &refused.problem().detail;
-                let detail = format!("stored: {}; {name} is not: {why}", stored.join(", "));
-                return Err(
-                    ApiError::new(refused.code(), detail).hint("leave out what is stored and try again")
-                );
+                let error = ApiError::from(error);
+                let reason = &error.problem().detail;
+                let detail = format!("saved {}, but not {name}: {reason}", stored.join(", "));
+                let hint = "leave the saved fields empty and try again with the rest";
+                return Err(ApiError::new(error.code(), detail).hint(hint));
             }
         }
     }
-    Ok(format!("{} is stored, and exported as {}.{warnings}", preset.title, stored.join(", ")))
+    Ok(format!("Saved {}. It is exported as {}.{warnings}", preset.title, stored.join(", ")))
 }
 
-fn body(
-    preset: &Preset,
-    field: &crate::domain::catalog::PresetField,
-    value: &SecretValue,
-    shared: bool,
-    usual: bool,
-) -> Result<wire::CreateSecretRequest, ApiError> {
-    let (text, base64) = carried(value);
-    Ok(wire::CreateSecretRequest {
-        name: name_of(preset, field)?.to_string(),
-        env: field.usual.as_ref().filter(|_| usual).map(ToString::to_string),
-        scope: if shared { ScopeKind::Shared } else { ScopeKind::Private },
-        kind: field.kind,
-        delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: Some(preset.category.to_string()),
-        value: text,
-        value_base64: base64,
-        sealed: None,
-        hint: None,
-        allow_refused: false,
-    })
-}
-
-/// The name of a field's secret. Presets whose names cannot be are found when they are read.
-fn name_of(preset: &Preset, field: &crate::domain::catalog::PresetField) -> Result<SecretName, ApiError> {
+/// Returns the name of a field's secret.
+fn secret_name(preset: &Preset, field: &PresetField) -> Result<SecretName, ApiError> {
+    // Presets with a name that is invalid are refused when the server reads them, so this is not reached.
     preset.name_of(field).map_err(|error| ApiError::new(Code::NameInvalid, error.to_string()))
 }

@@ -1,28 +1,25 @@
-//! Answers to forms: the next page, so that loading it again repeats nothing.
+//! Responses to forms: always a redirect (303), so that reloading the next page does not repeat the action.
 
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::cookies;
-use super::session::Visitor;
+use super::session::BrowserSession;
+use super::{HOME, cookies};
 
-/// To that page.
-pub(crate) fn to(path: &str) -> Response {
-    Redirect::to(path).into_response()
-}
-
-/// To that page, which says what was done.
-pub(crate) fn done(visitor: &Visitor, path: &str, what: &str) -> Response {
-    let mut response = to(path);
-    cookies::tell(&mut response, what, visitor.browser.over_tls);
+/// Redirects to a page and displays `message` there. The message must never contain a value.
+pub(crate) fn with_message(session: &BrowserSession, path: &str, message: &str) -> Response {
+    let mut response = Redirect::to(path).into_response();
+    cookies::set_flash(&mut response, message, session.browser.over_tls);
     response
 }
 
-/// The path if it is a page of the console, else its home: no form or link of another site chooses where to go.
-pub(crate) fn own_page(path: Option<&str>) -> &str {
-    let own = |path: &&str| {
+/// Returns `path` if it is a page of the console, else the console's home. Without this check a link of another site
+/// could choose where a login leads to (an open redirect).
+pub(crate) fn local_path_or_home(path: Option<&str>) -> &str {
+    // A backslash counts: browsers read `/\evil.example` as `//evil.example` (WHATWG URL, "special" schemes).
+    let local = |path: &&str| {
         path.starts_with("/console/") && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
-    path.filter(own).unwrap_or(super::HOME)
+    path.filter(local).unwrap_or(HOME)
 }
 
 #[cfg(test)]
@@ -31,7 +28,7 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere() {
-        assert_eq!(own_page(Some("/console/boots?live=true")), "/console/boots?live=true");
+        assert_eq!(local_path_or_home(Some("/console/boots?live=true")), "/console/boots?live=true");
         for path in [
             "//evil.example",
             "https://evil.example/console/",
@@ -40,7 +37,7 @@ mod tests {
             "/consolex/",
             "/\\evil",
         ] {
-            assert_eq!(own_page(Some(path)), "/console/", "{path}");
+            assert_eq!(local_path_or_home(Some(path)), "/console/", "{path}");
         }
     }
 }

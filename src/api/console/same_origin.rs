@@ -1,5 +1,6 @@
-//! Whether a request that changes something comes from a page of this console: told by the browser, which no page can
-//! make it lie about. Beside the token in the form, and before anything of the request is read.
+//! The same-origin check: whether a request that changes something comes from a page of this console. The browser says so
+//! in headers that no page can forge. The check runs before anything else of the request is read, and beside the CSRF
+//! token of the form.
 
 use http::header;
 use http::request::Parts;
@@ -7,27 +8,31 @@ use http::request::Parts;
 use crate::api::problem::ApiError;
 use crate::wire::Code;
 
-/// Refuses what another site has sent.
-pub(crate) fn is_ours(parts: &Parts) -> Result<(), ApiError> {
-    let named = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let ours = match named("sec-fetch-site") {
+/// Refuses a request that another site caused, or whose origin is unknown.
+pub(crate) fn require_same_origin(parts: &Parts) -> Result<(), ApiError> {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let same_origin = match header("sec-fetch-site") {
+        // `none` is refused as well: it means an address that was typed, and nobody types a POST
+        // (https://www.w3.org/TR/fetch-metadata/).
         Some(site) => site == "same-origin",
-        // An older browser says only where it comes from.
-        None => match (named(header::ORIGIN.as_str()), host(parts)) {
+        // Browsers before 2023 (Safari before 16.4) send only `Origin`. A request without both is refused.
+        None => match (header(header::ORIGIN.as_str()), host(parts)) {
+            // The scheme is not compared: behind a proxy that ends TLS, this server does not know its own.
             (Some(origin), Some(host)) => {
                 origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
             }
             _ => false,
         },
     };
-    if ours {
+    if same_origin {
         return Ok(());
     }
     Err(ApiError::new(Code::Forbidden, "the request does not come from a page of this console")
-        .hint("open the console itself and try again there"))
+        .hint("open the console in this browser and try again from there"))
 }
 
 fn host(parts: &Parts) -> Option<&str> {
+    // HTTP/2 sends `:authority`, which hyper puts into the address, instead of a `Host` header.
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     authority.or_else(|| parts.headers.get(header::HOST)?.to_str().ok())
 }
@@ -36,18 +41,18 @@ fn host(parts: &Parts) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn judged(headers: &[(&str, &str)]) -> bool {
+    fn is_accepted(headers: &[(&str, &str)]) -> bool {
         let mut request = http::Request::builder().uri("/console/login").header("host", "vault.example:7373");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        is_ours(&request.body(()).unwrap().into_parts().0).is_ok()
+        require_same_origin(&request.body(()).unwrap().into_parts().0).is_ok()
     }
 
     #[test]
     fn only_pages_of_this_host() {
-        assert!(judged(&[("sec-fetch-site", "same-origin")]));
-        assert!(judged(&[("origin", "https://vault.example:7373")]));
+        assert!(is_accepted(&[("sec-fetch-site", "same-origin")]));
+        assert!(is_accepted(&[("origin", "https://vault.example:7373")]));
         for headers in [
             &[][..],
             &[("sec-fetch-site", "cross-site")],
@@ -59,7 +64,7 @@ mod tests {
             &[("origin", "https://vault.example")],
             &[("origin", "https://evil.example/vault.example:7373")],
         ] {
-            assert!(!judged(headers), "{headers:?}");
+            assert!(!is_accepted(headers), "{headers:?}");
         }
     }
 }

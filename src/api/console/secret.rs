@@ -1,16 +1,16 @@
-//! One secret: what is known of it, who holds it, and what can be done to it. Its value is not among what is known.
+//! The page of one secret: its attributes, the boots that hold it, and what can be done with it. The value of an
+//! encrypted secret is not available here.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 
-use super::deposit::{no_value, told};
-use super::layout::{Shell, Trouble, show};
-use super::multipart::{Form, carried};
+use super::display::{DisplayTime, shell_quote};
+use super::form_options::FormOptions;
+use super::layout::{ErrorNotice, Layout, render};
+use super::multipart::{MultipartForm, encode_value};
 use super::redirect;
-use super::secret_row::{Row, Tag, Tags, When, quoted};
-use super::session::{Posted, Visitor};
-use crate::api::Api;
+use super::secret_form::{SecretForm, summarize};
+use super::secret_row::{CategoryTags, SecretRow};
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
@@ -20,61 +20,71 @@ use crate::domain::role::Action;
 use crate::domain::value::Kind;
 use crate::{store, wire};
 
+/// The details of a secret and the forms that change it.
 #[derive(Template)]
 #[template(path = "secret.html", config = "src/api/console/askama.toml")]
 struct SecretPage {
-    shell: Shell,
-    row: Row,
-    /// The whole value of a plain one.
+    layout: Layout,
+    row: SecretRow,
+    /// The whole value of a plain secret.
     plain: Option<String>,
+    /// The generation of the release key that opens the value; empty for a plain secret.
     generation: String,
     may_replace: bool,
     may_reencrypt: bool,
-    admin: bool,
-    holders: Vec<Holder>,
+    /// Active boots only: a workload that has ended holds nothing.
+    holders: Vec<HolderRow>,
     may_see_holders: bool,
-    tags: Vec<Tag>,
-    plugins: Vec<String>,
-    prefixes: String,
-    trouble: Option<Trouble>,
+    /// The attributes, to edit them.
+    form: SecretForm,
+    options: FormOptions,
+    error: Option<ErrorNotice>,
 }
 
-struct Holder {
+/// A boot that holds the secret.
+struct HolderRow {
     boot: String,
     member: String,
+    /// The host's name; empty if the machine sent none.
     host: String,
-    at: When,
+    at: DisplayTime,
+    /// Whether it holds the current version.
     current: bool,
 }
 
-/// The page.
-pub(crate) async fn page(
-    State(api): State<Api>,
-    visitor: Visitor,
-    PathParam(id): PathParam<SecretId>,
-) -> Result<Response, ApiError> {
-    shown(&api, &visitor, id, None).await
+impl HolderRow {
+    fn new(holder: store::Holder) -> Self {
+        Self {
+            boot: holder.boot.to_string(),
+            member: holder.member.to_string(),
+            host: holder.host.unwrap_or_default(),
+            at: DisplayTime::new(holder.at),
+            current: holder.held.current,
+        }
+    }
 }
 
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
-    id: SecretId,
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let secret = api.store().secret(&visitor.caller, id).await?;
+/// Displays the page.
+pub(crate) async fn show_secret(session: BrowserSession, PathParam(id): PathParam<SecretId>) -> PageResult {
+    render_secret(&session, id, None).await
+}
+
+async fn render_secret(session: &BrowserSession, id: SecretId, error: Option<ErrorNotice>) -> PageResult {
+    let secret = session.store().secret(&session.caller, id).await?;
     let scope = secret.meta.scope;
-    let may_see_holders = visitor.may(Action::ReadHolders(scope));
-    let holders: Vec<Holder> = if may_see_holders {
-        let found = api.store().holders(&visitor.caller, id).await?;
-        found.into_iter().map(Holder::of).collect()
+    // Asked first: the store would record a denial in the audit log each time a member opens the page.
+    let may_see_holders = session.may(Action::ReadHolders(scope));
+    let holders: Vec<HolderRow> = if may_see_holders {
+        let found = session.store().holders(&session.caller, id).await?;
+        found.into_iter().map(HolderRow::new).collect()
     } else {
         Vec::new()
     };
-    let tags = Tags::of(api, visitor).await?;
+    let tags = CategoryTags::load(session).await?;
     let (plain, generation) = (secret.plain.clone(), secret.generation);
-    let row = Row::of(visitor, &tags, secret);
-    let (name, flags) = (quoted(&row.name), row.cli_scope(visitor));
+    let row = SecretRow::new(session, &tags, secret);
+    let (name, flags) = (shell_quote(&row.name), row.cli_flags(session));
+    // The commands never contain the value: `set` reads it from standard input or asks for it.
     let cli = [
         format!("dropsafe set {name} {flags}"),
         format!("dropsafe edit {name} {flags} --no-install"),
@@ -83,169 +93,146 @@ async fn shown(
         format!("dropsafe boots {name}"),
     ];
     let page = SecretPage {
-        shell: Shell::new(visitor, &row.name, "/console/secrets").cli(cli),
+        layout: Layout::new(session, &row.name, "/console/secrets").with_cli(cli),
         plain,
         generation: generation.map_or_else(String::new, |generation| generation.to_string()),
-        may_replace: visitor.may(Action::Deposit(scope)),
-        may_reencrypt: visitor.may(Action::ReEncryptSecret(scope)),
-        admin: visitor.is_admin(),
+        may_replace: session.may(Action::Deposit(scope)),
+        may_reencrypt: session.may(Action::ReEncryptSecret(scope)),
         holders,
         may_see_holders,
-        tags: tags.0,
-        plugins: super::plugins::names(api, visitor).await?,
-        prefixes: super::preset::prefixes(api),
+        form: SecretForm::from_row(&row),
+        options: FormOptions::new(session, tags).await?,
         row,
-        trouble,
+        error,
     };
-    Ok(show(Trouble::status(page.trouble.as_ref()), &page))
+    Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
-impl Holder {
-    fn of(holder: store::Holder) -> Self {
-        Self {
-            boot: holder.boot.to_string(),
-            member: holder.member.to_string(),
-            host: holder.host.unwrap_or_default(),
-            at: When::of(holder.at),
-            current: holder.held.current,
-        }
-    }
-}
-
-/// The version that the form was made from.
-fn seen(form: &Form) -> Option<VersionId> {
+/// Reads the version that the page displayed. The store refuses a change to any other version, so that nobody overwrites
+/// what somebody else has changed in the meantime.
+fn expected_version(form: &MultipartForm) -> Option<VersionId> {
     form.text("version").and_then(|text| text.parse().ok())
 }
 
-fn back(visitor: &Visitor, id: SecretId, what: &str) -> Response {
-    redirect::done(visitor, &format!("/console/secrets/{id}"), what)
-}
-
-/// A new value, hence a new version.
-pub(crate) async fn replace(
-    State(api): State<Api>,
-    PathParam(id): PathParam<SecretId>,
-    posted: Posted<LARGE_BODY>,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    match replaced(&api, &visitor, id, &mut form).await {
-        Ok(written) => {
-            let what = format!("{} Boots so far keep the value that they were given.", told(&written));
-            Ok(back(&visitor, id, &what))
-        }
-        Err(refused) => shown(&api, &visitor, id, Some(refused.into())).await,
+/// Returns to the secret's page: with a message, or with the error of a refused form.
+async fn respond(session: &BrowserSession, id: SecretId, result: Result<String, ApiError>) -> PageResult {
+    match result {
+        Ok(message) => Ok(redirect::with_message(session, &format!("/console/secrets/{id}"), &message)),
+        Err(error) => render_secret(session, id, Some(error.into())).await,
     }
 }
 
-async fn replaced(
-    api: &Api,
-    visitor: &Visitor,
+/// Replaces the value, which creates a new version.
+pub(crate) async fn replace(
+    PathParam(id): PathParam<SecretId>,
+    CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>,
+) -> PageResult {
+    let result = replace_value(&session, id, &mut form).await;
+    let result =
+        result.map(|written| format!("{} Running boots keep the previous value.", summarize(&written)));
+    respond(&session, id, result).await
+}
+
+/// Sends the new value, and the type and the exported name if they change with it.
+async fn replace_value(
+    session: &BrowserSession,
     id: SecretId,
-    form: &mut Form,
+    form: &mut MultipartForm,
 ) -> Result<store::Written, ApiError> {
-    let value = form.value("value", "value_file")?.ok_or_else(no_value)?;
-    let (text, base64) = carried(&value);
+    let (value, value_base64) = encode_value(&form.require_value()?);
+    // The form's first choice is empty: what is not chosen stays as it is.
     let kind = match form.text("type").as_deref() {
         Some("plain") => Some(Kind::Plain),
         Some("encrypted") => Some(Kind::Encrypted),
         _ => None,
     };
     let body = wire::ReplaceSecretRequest {
-        value: text,
-        value_base64: base64,
+        value,
+        value_base64,
         sealed: None,
         hint: None,
+        // The exported name and the type are part of what the value is sealed with, so they change only with a value.
         env: form.text("as"),
         kind,
         delivery: None,
         allow_refused: form.has("allow_refused"),
         change: None,
     };
-    Ok(api.store().replace_secret(&visitor.caller, id, seen(form), replacement_of(body)?).await?)
+    let replacement = replacement_of(body)?;
+    Ok(session.store().replace_secret(&session.caller, id, expected_version(form), replacement).await?)
 }
 
-/// Plugin, category, auto-install.
+/// Changes the attributes.
 pub(crate) async fn edit(
-    State(api): State<Api>,
     PathParam(id): PathParam<SecretId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let change = wire::UpdateSecretRequest {
-        auto_install: Some(form.has("auto_install")),
-        plugin: Some(form.text("plugin").unwrap_or_default()),
-        category: Some(form.text("category").unwrap_or_default()),
-    };
-    match changed(&api, &visitor, id, &form, change).await {
-        Ok(secret) => {
-            Ok(back(&visitor, id, &format!("{} is changed; its value and version stay.", secret.meta.name)))
-        }
-        Err(refused) => shown(&api, &visitor, id, Some(refused.into())).await,
-    }
+    CsrfForm { session, form }: CsrfForm,
+) -> PageResult {
+    let request = SecretForm::new(&form).change_request();
+    let result = change_attributes(&session, id, &form, request).await;
+    let result =
+        result.map(|secret| format!("Updated {}. Its value and version did not change.", secret.meta.name));
+    respond(&session, id, result).await
 }
 
-async fn changed(
-    api: &Api,
-    visitor: &Visitor,
+async fn change_attributes(
+    session: &BrowserSession,
     id: SecretId,
-    form: &Form,
-    change: wire::UpdateSecretRequest,
+    form: &MultipartForm,
+    request: wire::UpdateSecretRequest,
 ) -> Result<store::Secret, ApiError> {
-    Ok(api.store().change_secret(&visitor.caller, id, seen(form), change_of(change)?).await?)
+    let change = change_of(request)?;
+    Ok(session.store().change_secret(&session.caller, id, expected_version(form), change).await?)
 }
 
-/// The switch in the table.
-pub(crate) async fn install(
-    State(api): State<Api>,
+/// Turns auto-install on or off, with the switch in the table.
+pub(crate) async fn set_auto_install(
     PathParam(id): PathParam<SecretId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let on = form.text("auto_install").as_deref() == Some("on");
-    let change = wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };
-    let secret = changed(&api, &visitor, id, &form, change).await?;
+    CsrfForm { session, form }: CsrfForm,
+) -> PageResult {
+    // The switch sends the state to switch to, so pressing it twice by mistake does not toggle it back.
+    let on = form.text_or_empty("auto_install") == "on";
+    let request =
+        wire::UpdateSecretRequest { auto_install: Some(on), ..wire::UpdateSecretRequest::default() };
+    let secret = change_attributes(&session, id, &form, request).await?;
     let name = &secret.meta.name;
-    let what = match on {
-        true => format!("Every boot in scope gets {name} from now on."),
-        false => format!("{name} is kept back from boots that do not name it."),
+    let message = match on {
+        true => format!("Auto-install is on for {name}: every boot in scope receives it."),
+        false => format!("Auto-install is off for {name}: only boots that request it by name receive it."),
     };
-    let here = form.text("here");
-    Ok(redirect::done(&visitor, redirect::own_page(here.as_deref()), &what))
+    // Back to the same filter and page of the list.
+    let return_to = form.text("return_to");
+    Ok(redirect::with_message(&session, redirect::local_path_or_home(return_to.as_deref()), &message))
 }
 
-/// The same value under a fresh key.
+/// Encrypts the same value with a fresh key.
 pub(crate) async fn re_encrypt(
-    State(api): State<Api>,
     PathParam(id): PathParam<SecretId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    match api.store().reencrypt_secret(&visitor.caller, id).await {
-        Ok(secret) => {
-            let what = format!("{} is sealed anew; value and version stay.", secret.meta.name);
-            Ok(back(&visitor, id, &what))
-        }
-        Err(error) => shown(&api, &visitor, id, Some(ApiError::from(error).into())).await,
-    }
+    CsrfForm { session, .. }: CsrfForm,
+) -> PageResult {
+    let result = session.store().reencrypt_secret(&session.caller, id).await.map_err(ApiError::from);
+    let result = result
+        .map(|secret| format!("Re-encrypted {}. Its value and version did not change.", secret.meta.name));
+    respond(&session, id, result).await
 }
 
-/// Deletes it; future boots do not get it.
+/// Deletes the secret.
 pub(crate) async fn delete(
-    State(api): State<Api>,
     PathParam(id): PathParam<SecretId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    match api.store().delete_secret(&visitor.caller, id, seen(&form)).await {
+    CsrfForm { session, form }: CsrfForm,
+) -> PageResult {
+    match session.store().delete_secret(&session.caller, id, expected_version(&form)).await {
         Ok(deleted) => {
             let name = &deleted.secret.meta.name;
-            let what = match deleted.held_by.len() {
-                0 => format!("{name} is deleted. No boot that is known holds it."),
-                1 => format!("{name} is deleted. 1 boot still holds it, until its workload ends."),
-                more => format!("{name} is deleted. {more} boots still hold it, until their workloads end."),
+            let message = match deleted.held_by.len() {
+                0 => format!("Deleted {name}. No active boot holds it."),
+                1 => format!("Deleted {name}. 1 active boot still holds it until its workload ends."),
+                more => {
+                    format!("Deleted {name}. {more} active boots still hold it until their workloads end.")
+                }
             };
-            Ok(redirect::done(&visitor, "/console/secrets", &what))
+            // Its own page no longer exists.
+            Ok(redirect::with_message(&session, "/console/secrets", &message))
         }
-        Err(error) => shown(&api, &visitor, id, Some(ApiError::from(error).into())).await,
+        Err(error) => respond(&session, id, Err(error.into())).await,
     }
 }

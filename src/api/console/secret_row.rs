@@ -1,81 +1,53 @@
-//! How things are shown on several pages: times, categories, secrets in a row, addresses with a query.
+//! A secret as a row of a table, with its category. A row never carries the value of an encrypted secret.
 
 use std::collections::BTreeMap;
 
-use super::session::Visitor;
-use crate::api::Api;
+use super::display::{DisplayTime, shell_quote, truncate};
+use super::session::BrowserSession;
 use crate::api::problem::ApiError;
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 use crate::store::Secret;
-use crate::wire::paths;
 
-/// A time: for machines, and to the minute for people.
+/// A category with its colour.
 #[derive(Clone)]
-pub(crate) struct When {
-    pub(crate) iso: String,
-    pub(crate) text: String,
-}
-
-impl When {
-    pub(crate) fn of(at: impl ToString) -> Self {
-        let iso = at.to_string();
-        let text = match (iso.get(..10), iso.get(11..16)) {
-            (Some(day), Some(minute)) => format!("{day} {minute}"),
-            _ => iso.clone(),
-        };
-        Self { iso, text }
-    }
-}
-
-/// A query string with what is there, percent-encoded (RFC 3986 section 2.1); empty when nothing is.
-pub(crate) fn query(pairs: &[(&str, Option<String>)]) -> String {
-    paths::with_query("", pairs)
-}
-
-/// A word for a shell, quoted where it must be.
-pub(crate) fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@=,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
-/// A category as it is shown.
-#[derive(Clone)]
-pub(crate) struct Tag {
+pub(crate) struct CategoryTag {
+    /// The name that forms and queries use; empty for "no category".
     pub(crate) name: String,
+    /// The name that people read.
     pub(crate) title: String,
-    /// A class of the style sheet.
+    /// The suffix of a class of the style sheet: `c-red`.
     pub(crate) colour: &'static str,
+    /// The tooltip; empty if the category has none.
     pub(crate) description: String,
 }
 
-/// The categories of an organization by name.
-pub(crate) struct Tags(pub(crate) Vec<Tag>, BTreeMap<String, usize>);
+/// The categories of an organization, in their order and by name.
+pub(crate) struct CategoryTags(pub(crate) Vec<CategoryTag>, BTreeMap<String, usize>);
 
-impl Tags {
-    pub(crate) async fn of(api: &Api, visitor: &Visitor) -> Result<Self, ApiError> {
-        let found = api.store().categories(&visitor.caller).await?;
-        let tags: Vec<Tag> = found
+impl CategoryTags {
+    /// Loads the categories of the session's organization.
+    pub(crate) async fn load(session: &BrowserSession) -> Result<Self, ApiError> {
+        let categories = session.store().categories(&session.caller).await?;
+        let tags: Vec<CategoryTag> = categories
             .into_iter()
-            .map(|category| Tag {
+            .map(|category| CategoryTag {
                 name: category.name.to_string(),
                 title: category.title.to_string(),
                 colour: category.colour.as_str(),
                 description: category.description.to_string(),
             })
             .collect();
-        let places = tags.iter().enumerate().map(|(at, tag)| (tag.name.clone(), at)).collect();
-        Ok(Self(tags, places))
+        // A page looks up one tag per row, and an organization may have hundreds of categories.
+        let positions = tags.iter().enumerate().map(|(at, tag)| (tag.name.clone(), at)).collect();
+        Ok(Self(tags, positions))
     }
 
-    pub(crate) fn find(&self, name: &str) -> Tag {
+    /// Returns the tag of a category. A category that was deleted while a secret still names it gets a gray tag.
+    pub(crate) fn lookup(&self, name: &str) -> CategoryTag {
         let found = self.1.get(name).and_then(|at| self.0.get(*at));
-        found.cloned().unwrap_or_else(|| Tag {
+        found.cloned().unwrap_or_else(|| CategoryTag {
             name: name.to_owned(),
             title: name.to_owned(),
             colour: "gray",
@@ -84,95 +56,79 @@ impl Tags {
     }
 }
 
-/// A secret in a row of a table.
-pub(crate) struct Row {
+/// A secret in a row of a table. Absent texts are empty, which templates test with `is_empty`.
+pub(crate) struct SecretRow {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) env: String,
     pub(crate) scope: &'static str,
+    /// The member whose private secret it is; empty for a shared one.
     pub(crate) owner: String,
     pub(crate) plugin: String,
-    pub(crate) category: Option<Tag>,
+    pub(crate) category: Option<CategoryTag>,
     pub(crate) encrypted: bool,
     pub(crate) file: bool,
-    /// The redacted form, or the value of a plain one.
-    pub(crate) shown: String,
+    /// The redacted form of an encrypted value, or the beginning of a plain one.
+    pub(crate) preview: String,
     pub(crate) auto_install: bool,
     pub(crate) version: String,
-    /// Enough of it to tell two apart.
+    /// The end of `version`, enough to tell two versions apart.
     pub(crate) short_version: String,
-    pub(crate) updated: When,
-    pub(crate) created: When,
+    pub(crate) updated: DisplayTime,
+    pub(crate) created: DisplayTime,
     pub(crate) author: String,
     pub(crate) may_edit: bool,
     pub(crate) may_delete: bool,
 }
 
-/// The most of a plain value that a table shows, in characters.
-const SHOWN: usize = 60;
+/// The longest preview of a plain value, in characters.
+const MAX_PREVIEW: usize = 60;
+/// Characters of a version that a table displays.
+const SHORT_VERSION: usize = 6;
 
-impl Row {
-    pub(crate) fn of(visitor: &Visitor, tags: &Tags, secret: Secret) -> Self {
+impl SecretRow {
+    /// Describes a secret to the member who is logged in.
+    pub(crate) fn new(session: &BrowserSession, tags: &CategoryTags, secret: Secret) -> Self {
         let Secret { meta, owner, author, plain, generation: _ } = secret;
-        let text = |shown: Option<String>| shown.unwrap_or_default();
+        let text = |text: Option<String>| text.unwrap_or_default();
         let version = meta.version.to_string();
+        // Every version id begins with `ver_`, so the end tells two of them apart. Ids are ASCII, so slicing is safe.
+        let short_version = version[version.len().saturating_sub(SHORT_VERSION)..].to_owned();
         Self {
             id: meta.id.to_string(),
             name: meta.name.to_string(),
             env: meta.env.to_string(),
             scope: meta.scope.kind().as_str(),
+            // A shared secret belongs to the organization, whoever deposited it.
             owner: text(owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string())),
             plugin: text(meta.plugin.map(|plugin| plugin.to_string())),
-            category: meta.category.map(|category| tags.find(category.as_str())),
+            category: meta.category.map(|category| tags.lookup(category.as_str())),
             encrypted: meta.kind == Kind::Encrypted,
-            file: meta.delivery == crate::domain::value::Delivery::File,
-            shown: match plain {
-                Some(plain) => shortened(&plain),
+            file: meta.delivery == Delivery::File,
+            // Only values with a known public prefix have a redacted form, and an organization can keep none at all.
+            preview: match plain {
+                Some(plain) => truncate(&plain, MAX_PREVIEW),
                 None => text(meta.hint.map(|hint| hint.to_string())),
             },
             auto_install: meta.auto_install,
-            short_version: version.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect(),
+            short_version,
             version,
-            updated: When::of(meta.updated_at),
-            created: When::of(meta.created_at),
+            updated: DisplayTime::new(meta.updated_at),
+            created: DisplayTime::new(meta.created_at),
             author: text(author.map(|author| author.to_string())),
-            may_edit: visitor.may(Action::EditSecret(meta.scope)),
-            may_delete: visitor.may(Action::DeleteSecret(meta.scope)),
+            may_edit: session.may(Action::EditSecret(meta.scope)),
+            may_delete: session.may(Action::DeleteSecret(meta.scope)),
         }
     }
 
-    /// What follows the command's name and the secret's on a command line.
-    pub(crate) fn cli_scope(&self, visitor: &Visitor) -> String {
-        let own = visitor.caller.member().is_some_and(|(_, name)| name.as_str() == self.owner);
+    /// Returns the flags that select this secret on a command line, after its name.
+    pub(crate) fn cli_flags(&self, session: &BrowserSession) -> String {
+        // Two owners can use the same name, so a name alone would be ambiguous.
+        let own = session.caller.member().is_some_and(|(_, name)| name.as_str() == self.owner);
         match (self.scope, own) {
             ("shared", _) => "--shared".to_owned(),
             (_, true) => "--private".to_owned(),
-            (_, false) => format!("--owner {}", quoted(&self.owner)),
+            (_, false) => format!("--owner {}", shell_quote(&self.owner)),
         }
-    }
-}
-
-fn shortened(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
-    if text.chars().count() > SHOWN { format!("{line}…") } else { line }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_goes_into_an_address_or_a_command_line_stays_one_word() {
-        let pairs = [("q", Some("a b&c=é".to_owned())), ("x", None), ("y", Some(String::new()))];
-        assert_eq!(query(&pairs), "?q=a%20b%26c%3D%C3%A9&y=");
-        assert_eq!(quoted("a-b"), "a-b");
-        assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
-        assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn times_are_shown_to_the_minute() {
-        assert_eq!(When::of("2026-11-22T11:04:47.123Z").text, "2026-11-22 11:04");
-        assert_eq!(When::of("x").text, "x");
     }
 }

@@ -1,91 +1,69 @@
-//! The Status page: whether boots are answered, and for the operator what can be done about it: unlocking, key slots,
-//! re-encryption, organizations. A passphrase passes through here in memory that is wiped, and is in no page.
+//! The Status page: whether the store answers boots. The operator also unlocks and re-encrypts the store here, and manages
+//! key slots and organizations. A passphrase is only in memory that is wiped, and in no page.
 
 use std::time::Instant;
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
-use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::layout::{Shell, Trouble, show};
-use super::multipart::Form;
+use super::display::DisplayTime;
+use super::layout::{ErrorNotice, Layout, render};
+use super::members::split_issued;
+use super::multipart::MultipartForm;
+use super::operator_sections::OperatorSections;
 use super::redirect;
-use super::secret_row::When;
-use super::session::{Posted, Visitor};
-use super::tokens::once;
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::auth::count_guess;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
 use crate::api::problem::parse_name;
 use crate::domain::id::SlotId;
-use crate::store;
-use crate::store::{NewKeyslot, NewOrg, PageAsk, Progress, Statistics, Status, UnlockError, UnlockSecret};
+use crate::store::{NewKeyslot, NewOrg, Progress, Statistics, Status, UnlockError, UnlockSecret};
 use crate::wire::Code;
 
-/// The longest passphrase or key file, in bytes.
+/// The longest passphrase or key file, in bytes. A limit keeps a guess as cheap to refuse as it was to send.
 const MAX_SECRET: usize = 4096;
 
+/// The store's state, and what the visitor can do about it.
 #[derive(Template)]
 #[template(path = "status.html", config = "src/api/console/askama.toml")]
 struct StatusPage {
-    shell: Shell,
+    layout: Layout,
     status: Status,
     version: &'static str,
-    started: When,
+    started: DisplayTime,
+    /// Absent for the operator, who cannot access an organization's data.
     statistics: Option<Statistics>,
-    /// The operator's part.
-    operator: Option<Operator>,
-    issued: Option<Issued>,
-    trouble: Option<Trouble>,
+    /// Present for the operator only.
+    operator: Option<OperatorSections>,
+    issued: Option<IssuedAdminToken>,
+    error: Option<ErrorNotice>,
 }
 
-struct Operator {
-    slots: Vec<Slot>,
-    orgs: Vec<OrgRow>,
-    once: String,
-}
-
-struct Slot {
-    id: String,
-    kind: &'static str,
-    label: String,
-    created: When,
-}
-
-struct OrgRow {
-    name: String,
-    created: When,
-    shared_by_members: bool,
-    hints: bool,
-    ceiling: u32,
-}
-
-/// The first admin's token of a new organization, shown this once.
-struct Issued {
+/// The token of a new organization's first administrator. Only this response displays it.
+struct IssuedAdminToken {
     org: String,
     token: String,
 }
 
-/// The page.
-pub(crate) async fn page(State(api): State<Api>, visitor: Visitor) -> Result<Response, ApiError> {
-    shown(&api, &visitor, None, None).await
+/// Displays the page.
+pub(crate) async fn show_status(session: BrowserSession) -> PageResult {
+    render_status(&session, Ok(None)).await
 }
 
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
-    issued: Option<Issued>,
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let store = api.store();
-    let status = store.status(&visitor.caller).await?;
-    let operator = if visitor.is_operator() { Some(Operator::of(api, visitor).await?) } else { None };
-    let statistics =
-        if visitor.is_operator() { None } else { Some(store.statistics(&visitor.caller).await?) };
-    let cli: &[&str] = if visitor.is_operator() {
+async fn render_status(
+    session: &BrowserSession,
+    result: Result<Option<IssuedAdminToken>, ApiError>,
+) -> PageResult {
+    let store = session.store();
+    let status = store.status(&session.caller).await?;
+    // Asking for the other part would be denied, and recorded as such.
+    let (operator, statistics) = if session.is_operator() {
+        (Some(OperatorSections::load(session).await?), None)
+    } else {
+        (None, Some(store.statistics(&session.caller).await?))
+    };
+    let cli: &[&str] = if session.is_operator() {
         &[
             "dropsafe status",
             "dropsafe unlock",
@@ -96,170 +74,147 @@ async fn shown(
     } else {
         &["dropsafe status", "dropsafe stats"]
     };
+    let (http_status, issued, error) = split_issued(result);
     let page = StatusPage {
-        shell: Shell::new(visitor, "Status", "/console/status").cli(cli.iter().copied()),
+        layout: Layout::new(session, "Status", "/console/status").with_cli(cli.iter().copied()),
         version: env!("CARGO_PKG_VERSION"),
-        started: When::of(status.started_at),
+        started: DisplayTime::new(status.started_at),
         status,
         statistics,
         operator,
         issued,
-        trouble,
+        error,
     };
-    let http =
-        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
-    Ok(show(http, &page))
-}
-
-impl Operator {
-    async fn of(api: &Api, visitor: &Visitor) -> Result<Self, ApiError> {
-        let store = api.store();
-        let slots = store.keyslots(&visitor.caller).await?;
-        let orgs = store.list_orgs(&visitor.caller, PageAsk { cursor: None, limit: Some(500) }).await?;
-        let slot = |slot: store::Keyslot| Slot {
-            id: slot.id.to_string(),
-            kind: match slot.kind.as_str() {
-                "passphrase" => "passphrase",
-                "key_file" => "key file",
-                other => other,
-            },
-            label: slot.label.map(|label| label.to_string()).unwrap_or_default(),
-            created: When::of(slot.created_at),
-        };
-        let org = |org: store::Org| OrgRow {
-            name: org.name.to_string(),
-            created: When::of(org.created_at),
-            shared_by_members: org.policy.shared_by_members,
-            hints: org.policy.hints,
-            ceiling: org.policy.variable_ceiling,
-        };
-        Ok(Self {
-            slots: slots.into_iter().map(slot).collect(),
-            orgs: orgs.items.into_iter().map(org).collect(),
-            once: once(api),
-        })
-    }
+    Ok(render(http_status, &page))
 }
 
 impl StatusPage {
-    /// The re-encryption under way, with how much there is to do.
+    /// Returns the re-encryption that is running, and how many values it has to process.
     fn running(&self) -> Option<(&Progress, u64)> {
         let progress = &self.status.reencrypt;
+        // HTML forbids a `max` of 0, which is the total of an empty store.
         progress.running.then(|| (progress, progress.total.unwrap_or(progress.done).max(1)))
     }
 }
 
-async fn finished(api: &Api, visitor: &Visitor, done: Result<&str, ApiError>) -> Result<Response, ApiError> {
-    match done {
-        Ok(what) => Ok(redirect::done(visitor, "/console/status", what)),
-        Err(refused) => shown(api, visitor, None, Some(refused.into())).await,
+/// Returns to the page: with a message, or with the error of a refused form.
+async fn respond(session: &BrowserSession, result: Result<String, ApiError>) -> PageResult {
+    match result {
+        Ok(message) => Ok(redirect::with_message(session, "/console/status", &message)),
+        Err(error) => render_status(session, Err(error)).await,
     }
 }
 
-/// What opens a key slot: a passphrase, or a key file chosen or pasted.
-fn secret_of(form: &mut Form) -> Result<UnlockSecret, ApiError> {
-    let file = form.value("key_text", "key_file")?;
-    let passphrase = form.secret_line("passphrase");
-    let too_long = || ApiError::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"));
+/// Takes what opens a key slot from a form: a passphrase, or a key file that was chosen or pasted.
+fn take_unlock_secret(form: &mut MultipartForm) -> Result<UnlockSecret, ApiError> {
+    let invalid = |detail: &str| ApiError::new(Code::InvalidRequest, detail);
+    let file = form.take_value("key_text", "key_file")?;
+    let passphrase = form.take_secret_line("passphrase");
     match (passphrase.is_empty(), file) {
         (false, None) if passphrase.len() <= MAX_SECRET => Ok(UnlockSecret::Passphrase(passphrase)),
         (true, Some(file)) if file.len() <= MAX_SECRET => match std::str::from_utf8(file.expose()) {
+            // Editors end a file with a line break, which belongs to no key.
             Ok(text) => Ok(UnlockSecret::KeyFile(Zeroizing::new(text.trim().to_owned()))),
             Err(_) => Err(ApiError::new(Code::Unprocessable, "this is not the text of a key file")),
         },
-        (true, None) => Err(ApiError::new(Code::InvalidRequest, "there is no passphrase and no key file")),
-        (false, Some(_)) => {
-            Err(ApiError::new(Code::InvalidRequest, "there is a passphrase and a key file: give one of them"))
-        }
-        _ => Err(too_long()),
+        (true, None) => Err(invalid("the form has no passphrase and no key file: give one of them")),
+        (false, Some(_)) => Err(invalid("the form has a passphrase and a key file: give only one")),
+        _ => Err(ApiError::new(Code::Unprocessable, format!("expected 1 to {MAX_SECRET} characters"))),
     }
 }
 
-/// Loads the release key.
-pub(crate) async fn unlock(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    let done = unlocked(&api, &visitor, &mut form).await;
-    finished(&api, &visitor, done.map(|()| "The store is unlocked: boots are answered.")).await
+/// Unlocks the store: loads the release key.
+pub(crate) async fn unlock(CsrfForm { session, mut form }: CsrfForm) -> PageResult {
+    let result = try_unlock(&session, &mut form).await;
+    let message = "The store is unlocked. Boots are answered.".to_owned();
+    respond(&session, result.map(|()| message)).await
 }
 
-async fn unlocked(api: &Api, visitor: &Visitor, form: &mut Form) -> Result<(), ApiError> {
-    let source = visitor.caller.source();
-    api.limits().check_auth_throttle(source, Instant::now())?;
-    let unlocked = api.store().unlock(&visitor.caller, secret_of(form)?).await;
-    unlocked.map(|_| ()).map_err(|error| {
+/// Unlocks the store with what the form contains, and counts a wrong secret as a guess.
+async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Result<(), ApiError> {
+    let source = session.caller.source();
+    // A stolen operator token must not allow guessing passphrases at full speed.
+    session.api.limits().check_auth_throttle(source, Instant::now())?;
+    let result = session.store().unlock(&session.caller, take_unlock_secret(form)?).await;
+    result.map(|_| ()).map_err(|error| {
+        // Only a wrong secret counts as a guess, not a byte store that does not answer.
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            count_guess(api, source);
+            count_guess(&session.api, source);
         }
         error.into()
     })
 }
 
-/// Drops the release key.
-pub(crate) async fn lock(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    let done = api.store().lock(&visitor.caller).await.map_err(ApiError::from);
-    let what = "The store is locked: deposits go on, boots are refused.";
-    finished(&api, &visitor, done.map(|()| what)).await
+/// Locks the store: wipes the release key from memory.
+pub(crate) async fn lock(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let result = session.store().lock(&session.caller).await.map_err(ApiError::from);
+    let message = "The store is locked. Deposits still work, and boots are refused.".to_owned();
+    respond(&session, result.map(|()| message)).await
 }
 
-/// Begins a new generation: the operator for the store, a member for what it may.
-pub(crate) async fn re_encrypt(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    if visitor.is_operator() {
-        let done = api.store().reencrypt_all(&visitor.caller).await.map_err(ApiError::from);
-        let what = "A new generation of the release key is made; all values move to it.";
-        return finished(&api, &visitor, done.map(|_| what)).await;
-    }
-    let done = api.store().reencrypt_own_org(&visitor.caller).await.map_err(ApiError::from);
-    let done = done.map(|count| format!("Sealed anew: {count}. Values and versions stay."));
-    let (what, done) = match done {
-        Ok(what) => (what, Ok(())),
-        Err(refused) => (String::new(), Err(refused)),
+/// Re-encrypts: the operator the whole store with a new release key, a member every secret that the member can change.
+pub(crate) async fn re_encrypt(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    let result = if session.is_operator() {
+        // The values move in the background: a large store takes longer than a browser waits.
+        let started = session.store().reencrypt_all(&session.caller).await;
+        started.map(|_| {
+            "Re-encryption started. All values move to a new generation of the release key.".to_owned()
+        })
+    } else {
+        let count = session.store().reencrypt_own_org(&session.caller).await;
+        count.map(|count| format!("Secrets re-encrypted: {count}. Their values and versions did not change."))
     };
-    finished(&api, &visitor, done.map(|()| what.as_str())).await
+    respond(&session, result.map_err(ApiError::from)).await
 }
 
 /// Adds a key slot.
-pub(crate) async fn add_keyslot(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, mut form } = posted;
-    let done = async {
+pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> PageResult {
+    let result = async {
         let label = form.text("label").map(|label| label.parse()).transpose();
-        let label = label.map_err(|_| ApiError::new(Code::Unprocessable, "label: has at most 100 bytes"))?;
-        let slot = NewKeyslot { credential: false, secret: secret_of(&mut form)?, label, argon2: None };
-        api.store().add_keyslot(&visitor.caller, slot).await?;
-        Ok("The key slot is added.")
+        let label =
+            label.map_err(|_| ApiError::new(Code::Unprocessable, "label: expected at most 100 bytes"))?;
+        // A systemd credential is bound to its machine, so no browser can provide one.
+        let secret = take_unlock_secret(&mut form)?;
+        // Without a cost the store derives the key at its default cost, which no browser needs to know.
+        let slot = NewKeyslot { credential: false, secret, label, argon2: None };
+        session.store().add_keyslot(&session.caller, slot).await?;
+        Ok("The key slot is added.".to_owned())
     };
-    let done = done.await;
-    finished(&api, &visitor, done).await
+    let result = result.await;
+    respond(&session, result).await
 }
 
 /// Removes a key slot.
 pub(crate) async fn remove_keyslot(
-    State(api): State<Api>,
     PathParam(id): PathParam<SlotId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    let done = api.store().remove_keyslot(&visitor.caller, id).await.map_err(ApiError::from);
-    let what = "The key slot is removed. Old copies of the byte store still open with it, until everything is re-encrypted.";
-    finished(&api, &visitor, done.map(|_| what)).await
+    CsrfForm { session, .. }: CsrfForm,
+) -> PageResult {
+    let result = session.store().remove_keyslot(&session.caller, id).await.map_err(ApiError::from);
+    // Said at once, because removing a slot looks like revoking its passphrase and is not.
+    let message = "The key slot is removed. It still opens old copies of the byte store: re-encrypt everything \
+        if its passphrase or key file was exposed.";
+    respond(&session, result.map(|_| message.to_owned())).await
 }
 
-/// Makes an organization.
-pub(crate) async fn create_org(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let text = |name: &str| form.text(name).unwrap_or_default();
-    let done = async {
-        let new =
-            NewOrg { name: parse_name("name", &text("name"))?, admin: parse_name("admin", &text("admin"))? };
-        let made = api.store().create_org(&visitor.caller, new, form.text("once").as_deref()).await?;
-        Ok::<_, ApiError>(Issued {
-            org: made.org.name.to_string(),
-            token: made.admin_token.to_text().to_string(),
-        })
+/// Creates an organization, and displays the token of its first administrator.
+pub(crate) async fn create_org(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = create_org_from(&session, &form).await;
+    render_status(&session, result.map(Some)).await
+}
+
+/// Creates the organization that the form describes.
+async fn create_org_from(
+    session: &BrowserSession,
+    form: &MultipartForm,
+) -> Result<IssuedAdminToken, ApiError> {
+    let new = NewOrg {
+        name: parse_name("name", &form.text_or_empty("name"))?,
+        admin: parse_name("admin", &form.text_or_empty("admin"))?,
     };
-    match done.await {
-        Ok(issued) => shown(&api, &visitor, Some(issued), None).await,
-        Err(refused) => shown(&api, &visitor, None, Some(refused.into())).await,
-    }
+    let key = form.text("idempotency_key");
+    let created = session.store().create_org(&session.caller, new, key.as_deref()).await?;
+    Ok(IssuedAdminToken {
+        org: created.org.name.to_string(),
+        token: created.admin_token.to_text().to_string(),
+    })
 }

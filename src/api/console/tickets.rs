@@ -1,167 +1,162 @@
-//! The Tickets page. A ticket's text is in one answer only: the one to the form that made it.
+//! The Tickets page: boot tickets. Only the response that creates a ticket contains its text.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
-use http::StatusCode;
 
-use super::layout::{Shell, Trouble, show};
-use super::multipart::Form;
+use super::credential_form::{new_idempotency_key, parse_lifetime, parse_number};
+use super::display::{DisplayTime, split_words};
+use super::form_options::{member_names, plugin_names};
+use super::layout::{ErrorNotice, Layout, render};
+use super::members::split_issued;
+use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_row::When;
-use super::session::{Posted, Visitor};
-use super::tokens::{once, seconds};
-use crate::api::Api;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::PathParam;
 use crate::api::page::PageQuery;
 use crate::api::problem::ApiError;
 use crate::api::query::FormQueryParams;
-use crate::api::tickets::issue_ticket;
+use crate::api::tickets;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
 use crate::store::PageAsk;
-use crate::wire::Code;
 use crate::{store, wire};
 
+/// The list, the form, and a ticket that was just created.
 #[derive(Template)]
 #[template(path = "tickets.html", config = "src/api/console/askama.toml")]
 struct TicketsPage {
-    shell: Shell,
-    rows: Vec<Row>,
+    layout: Layout,
+    rows: Vec<TicketRow>,
+    /// The address of the next page, if there is one.
     next: Option<String>,
     may_create: bool,
+    /// The members that a ticket can act for.
     members: Vec<String>,
     plugins: Vec<String>,
-    /// A repeated form makes no second ticket.
-    once: String,
-    /// Shown this once.
+    idempotency_key: String,
+    /// The text of a ticket that was just created.
     issued: Option<String>,
-    trouble: Option<Trouble>,
+    error: Option<ErrorNotice>,
 }
 
-struct Row {
+/// A ticket. Its text is stored nowhere.
+struct TicketRow {
     id: String,
     member: String,
+    /// The member who created it.
     author: String,
     label: String,
-    created: When,
-    expires: Option<When>,
+    created: DisplayTime,
+    expires: Option<DisplayTime>,
+    /// How many boots have used it, of how many it allows.
     uses: String,
+    /// The plugins and networks that it is limited to; empty for none.
     limits: Vec<String>,
-    usable: bool,
+    /// `active` if a boot with it would be accepted now, else why not.
+    state: &'static str,
     may_revoke: bool,
 }
 
-impl Row {
-    fn of(ticket: store::Ticket, may_revoke: bool) -> Self {
+impl TicketRow {
+    fn new(ticket: store::Ticket, may_revoke: bool) -> Self {
         let uses = match (ticket.used, ticket.uses) {
             (used, Some(uses)) => format!("{} of {uses}", used.unwrap_or(0)),
-            (_, None) => "any number".to_owned(),
+            // The store counts the uses of limited tickets only.
+            (_, None) => "unlimited".to_owned(),
+        };
+        // The store's own verdict decides about "active"; the rest only explains a refusal.
+        let state = match (ticket.usable, ticket.revoked_at) {
+            (true, _) => "active",
+            (false, Some(_)) => "revoked",
+            (false, None) if ticket.uses.is_some() && ticket.used >= ticket.uses => "used up",
+            (false, None) => "expired",
         };
         let plugins = ticket.plugins.iter().flatten().map(|plugin| format!("plugin {plugin}"));
-        let sources = ticket.sources.iter().map(|source| format!("from {source}"));
+        let sources = ticket.sources.iter().map(|source| format!("network {source}"));
         Self {
             limits: plugins.chain(sources).collect(),
             id: ticket.id.to_string(),
             member: ticket.member.to_string(),
             author: ticket.author.to_string(),
             label: ticket.label.map(|label| label.to_string()).unwrap_or_default(),
-            created: When::of(ticket.created_at),
-            expires: ticket.expires_at.map(When::of),
+            created: DisplayTime::new(ticket.created_at),
+            expires: ticket.expires_at.map(DisplayTime::new),
             uses,
-            usable: ticket.usable,
+            state,
             may_revoke,
         }
     }
 }
 
-/// The page.
-pub(crate) async fn page(
-    State(api): State<Api>,
-    visitor: Visitor,
-    FormQueryParams(ask): FormQueryParams<PageQuery>,
-) -> Result<Response, ApiError> {
-    shown(&api, &visitor, ask.into(), None, None).await
+/// Displays the page.
+pub(crate) async fn show_tickets(
+    session: BrowserSession,
+    FormQueryParams(query): FormQueryParams<PageQuery>,
+) -> PageResult {
+    render_tickets(&session, query.into(), Ok(None)).await
 }
 
-async fn shown(
-    api: &Api,
-    visitor: &Visitor,
+async fn render_tickets(
+    session: &BrowserSession,
     ask: PageAsk,
-    issued: Option<String>,
-    trouble: Option<Trouble>,
-) -> Result<Response, ApiError> {
-    let found = api.store().list_tickets(&visitor.caller, None, ask).await?;
-    let own = visitor.caller.member().map(|(id, _)| id);
-    let may_create = own.is_some_and(|own| visitor.may(Action::CreateTicket(own)));
+    result: Result<Option<String>, ApiError>,
+) -> PageResult {
+    let found = session.store().list_tickets(&session.caller, None, ask).await?;
+    // Auditors read this page too. Who may create a ticket for themselves may also revoke those that are listed.
+    let own = session.caller.member().map(|(id, _)| id);
+    let may_create = own.is_some_and(|own| session.may(Action::CreateTicket(own)));
+    let (status, issued, error) = split_issued(result);
     let page = TicketsPage {
-        shell: Shell::new(visitor, "Tickets", "/console/tickets").cli([
+        layout: Layout::new(session, "Tickets", "/console/tickets").with_cli([
             "dropsafe ticket new --ttl 24h --uses 1",
             "dropsafe ticket list",
             "dropsafe ticket revoke TICKET_ID",
         ]),
-        rows: found.items.into_iter().map(|ticket| Row::of(ticket, may_create)).collect(),
+        rows: found.items.into_iter().map(|ticket| TicketRow::new(ticket, may_create)).collect(),
         next: found.next.map(|next| format!("/console/tickets?cursor={next}")),
         may_create,
-        members: super::members::names(api, visitor).await?,
-        plugins: super::plugins::names(api, visitor).await?,
-        once: once(api),
+        members: member_names(session).await?,
+        plugins: plugin_names(session).await?,
+        idempotency_key: new_idempotency_key(session),
         issued,
-        trouble,
+        error,
     };
-    let status =
-        if page.issued.is_some() { StatusCode::CREATED } else { Trouble::status(page.trouble.as_ref()) };
-    Ok(show(status, &page))
+    Ok(render(status, &page))
 }
 
-/// Makes a ticket, and shows it.
-pub(crate) async fn create(State(api): State<Api>, posted: Posted) -> Result<Response, ApiError> {
-    let Posted { visitor, form } = posted;
-    let (issued, trouble) = match made(&api, &visitor, &form).await {
-        Ok(ticket) => (Some(ticket), None),
-        Err(refused) => (None, Some(refused.into())),
-    };
-    shown(&api, &visitor, PageAsk::default(), issued, trouble).await
+/// Creates a ticket and displays it.
+pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let result = issue_ticket(&session, &form).await;
+    // The first page again: the form does not carry the cursor of the page that it was sent from.
+    render_tickets(&session, PageAsk::default(), result.map(Some)).await
 }
 
-async fn made(api: &Api, visitor: &Visitor, form: &Form) -> Result<String, ApiError> {
-    let uses = form.text("uses").map(|uses| uses.parse().map_err(|_| not_a_number("uses"))).transpose()?;
-    let words = |field: &str| -> Vec<String> {
-        let text = form.text(field).unwrap_or_default();
-        let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
-        words.map(str::to_owned).collect()
-    };
+/// Creates a ticket from the form and returns its text.
+async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, ApiError> {
+    let words =
+        |field: &str| -> Vec<String> { split_words(&form.text_or_empty(field)).map(str::to_owned).collect() };
     let body = wire::CreateTicketRequest {
         member: form.text("member"),
-        ttl_seconds: seconds(form)?,
-        uses,
+        ttl_seconds: parse_lifetime(form)?,
+        uses: parse_number(form, "uses")?,
+        // An empty list would allow no plugin at all; an empty field means any.
         plugins: Some(words("plugins")).filter(|plugins| !plugins.is_empty()),
         sources: words("sources"),
         label: form.text("label"),
     };
-    let issued = issue_ticket(api, &visitor.caller, body, form.text("once").as_deref()).await?;
-    Ok(issued.ticket)
+    let key = form.text("idempotency_key");
+    Ok(tickets::issue_ticket(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
 }
 
-/// Of a field that takes a number.
-pub(crate) fn not_a_number(field: &str) -> ApiError {
-    ApiError::new(Code::InvalidRequest, format!("{field}: expected a whole number"))
-}
-
-/// Revokes one.
+/// Revokes a ticket.
 pub(crate) async fn revoke(
-    State(api): State<Api>,
     PathParam(id): PathParam<TicketId>,
-    posted: Posted,
-) -> Result<Response, ApiError> {
-    let Posted { visitor, .. } = posted;
-    match api.store().revoke_ticket(&visitor.caller, id).await {
+    CsrfForm { session, .. }: CsrfForm,
+) -> PageResult {
+    match session.store().revoke_ticket(&session.caller, id).await {
         Ok(_) => {
-            let what = "The ticket is revoked: boots with it are denied from now on.";
-            Ok(redirect::done(&visitor, "/console/tickets", what))
+            let message = "The ticket is revoked. Boots with it are denied from now on.";
+            Ok(redirect::with_message(&session, "/console/tickets", message))
         }
-        Err(error) => {
-            shown(&api, &visitor, PageAsk::default(), None, Some(ApiError::from(error).into())).await
-        }
+        Err(error) => render_tickets(&session, PageAsk::default(), Err(error.into())).await,
     }
 }

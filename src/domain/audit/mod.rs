@@ -160,6 +160,14 @@ impl AuditText {
         &self.0
     }
 
+    /// Reads a text back that was stored as an entry's. Anything else must use the constructors above.
+    pub(crate) fn from_stored_text(text: &str) -> Result<Self, AuditTextError> {
+        if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+            return Err(AuditTextError);
+        }
+        Ok(Self(text.into()))
+    }
+
     fn bounded(text: &str) -> Self {
         Self(text[..text.floor_char_boundary(MAX_TEXT)].into())
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::id::VersionId;
 use crate::domain::name::{EnvName, SecretName};
-use crate::domain::resolve::Why;
+use crate::domain::resolve::ReleaseReason;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
@@ -18,7 +18,7 @@ fn boot(id: u8, machine: Option<&str>, kernel_boot: Option<&str>) -> Boot {
         version: VersionId::from_bytes([id; 16]),
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        by: Why::Auto,
+        by: ReleaseReason::Auto,
         shadows: Vec::new(),
     };
     Boot {

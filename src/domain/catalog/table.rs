@@ -25,32 +25,32 @@ pub(crate) const CATEGORIES: &[(&str, &str, Colour, &str)] = &[
     ("custom", "Custom", Colour::Gray, "User-defined secrets with custom names"),
 ];
 
-struct Row {
+struct PresetRow {
     id: &'static str,
     title: &'static str,
     category: &'static str,
-    fields: &'static [Field],
+    fields: &'static [FieldRow],
 }
 
 /// Key, label, marks, usual variable, prefixes.
-type Field = (&'static str, &'static str, Marks, &'static str, &'static [&'static str]);
+type FieldRow = (&'static str, &'static str, FieldMarks, &'static str, &'static [&'static str]);
 
 #[derive(Clone, Copy)]
-enum Marks {
+enum FieldMarks {
     Required,
     Optional,
     RequiredPlain,
     OptionalPlain,
 }
 
-use Marks::{Optional, OptionalPlain, Required, RequiredPlain};
+use FieldMarks::{Optional, OptionalPlain, Required, RequiredPlain};
 
 const SKILL: &str = "skill_credential";
 const DEPLOY: &str = "deploy_credential";
 const CLOUD: &str = "cloud_storage";
 
 /// A platform with one key calls it `access_token`.
-const PRESETS: &[Row] = &[
+const PRESETS: &[PresetRow] = &[
     row("openai", "OpenAI", SKILL, &[("access_token", "API Key", Required, "OPENAI_API_KEY", &["sk-"])]),
     row(
         "anthropic",
@@ -181,8 +181,13 @@ const PRESETS: &[Row] = &[
     ),
 ];
 
-const fn row(id: &'static str, title: &'static str, category: &'static str, fields: &'static [Field]) -> Row {
-    Row { id, title, category, fields }
+const fn row(
+    id: &'static str,
+    title: &'static str,
+    category: &'static str,
+    fields: &'static [FieldRow],
+) -> PresetRow {
+    PresetRow { id, title, category, fields }
 }
 
 /// The rows as presets. A row that is none is left out; a test counts them.
@@ -190,13 +195,13 @@ pub(crate) fn presets() -> Vec<Preset> {
     PRESETS.iter().filter_map(preset).collect()
 }
 
-fn preset(row: &Row) -> Option<Preset> {
+fn preset(row: &PresetRow) -> Option<Preset> {
     let fields = row.fields.iter().map(field).collect::<Result<_, _>>().ok()?;
     let (id, title) = (PresetId::parse(row.id).ok()?, Label::parse(row.title).ok()?);
     Preset::new(id, title, Category::parse(row.category).ok()?, fields).ok()
 }
 
-fn field((key, label, marks, usual, prefixes): &Field) -> Result<PresetField, NameError> {
+fn field((key, label, marks, usual, prefixes): &FieldRow) -> Result<PresetField, NameError> {
     Ok(PresetField {
         key: FieldKey::parse(key)?,
         label: Label::parse(label)?,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FaultKind, Line};
+use super::{ImportFaultKind, ImportLine};
 use crate::domain::name::{Category, NameError, PluginName};
 use crate::domain::value::{Delivery, Kind};
 
@@ -45,7 +45,10 @@ pub enum CommentFault {
 
 /// What the comments of a file say, by the line of the assignment that they are for; and what is wrong with them, by their
 /// own line. `lines` are those of the same bytes.
-pub fn attributes(bytes: &[u8], lines: &[Line]) -> (BTreeMap<usize, Attributes>, Vec<(usize, CommentFault)>) {
+pub fn attributes(
+    bytes: &[u8],
+    lines: &[ImportLine],
+) -> (BTreeMap<usize, Attributes>, Vec<(usize, CommentFault)>) {
     let texts: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let mut said: BTreeMap<usize, Attributes> = BTreeMap::new();
     let mut faults = Vec::new();
@@ -98,5 +101,5 @@ fn marked(line: &[u8]) -> Option<&str> {
 /// Whether a quote that these lines open goes on after them.
 fn within_a_value(before: &[&[u8]]) -> bool {
     let before = before.join(&b'\n');
-    super::lines(&before).iter().any(|line| matches!(line.value, Err(FaultKind::Unclosed)))
+    super::lines(&before).iter().any(|line| matches!(line.value, Err(ImportFaultKind::Unclosed)))
 }

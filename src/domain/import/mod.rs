@@ -14,7 +14,7 @@
 //! - Single quotes keep everything up to the next single quote, newlines too.
 //! - Double quotes keep newlines and know `\\`, `\"`, `\$`, `` \` `` and a backslash before a newline (which joins the lines), as
 //!   systemd does, and `\n`, `\r`, `\t` as dotenv does: systemd would keep those two characters, yet nobody means them.
-//! - Lines end with LF or CRLF. A UTF-8 byte order mark at the start is skipped.
+//! - LineScanner end with LF or CRLF. A UTF-8 byte order mark at the start is skipped.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ mod tests;
 
 text::text_enum! {
     /// What becomes of one name.
-    pub enum Fate, "what becomes of a name" {
+    pub enum ImportOutcome, "what becomes of a name" {
         /// A new secret.
         Create = "create",
         /// A new version of the secret that is there.
@@ -47,7 +47,7 @@ text::text_enum! {
 
 text::text_enum! {
     /// What to do with a secret that is there already.
-    pub enum Existing, "replace, keep or refuse" {
+    pub enum ExistingPolicy, "replace, keep or refuse" {
         /// Give it the new value.
         Replace = "replace",
         /// Leave it.
@@ -59,13 +59,13 @@ text::text_enum! {
 
 /// An assignment, or what is wrong with one.
 #[derive(Debug)]
-pub struct Line {
+pub struct ImportLine {
     /// The line that it begins on, counted from 1.
     pub line: usize,
     /// The name, as far as one could be read.
     pub name: Option<SecretName>,
     /// The value.
-    pub value: Result<SecretValue, FaultKind>,
+    pub value: Result<SecretValue, ImportFaultKind>,
 }
 
 /// One assignment.
@@ -84,16 +84,16 @@ pub use attributes::{Attributes, CommentFault, attributes};
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
-pub struct Fault {
+pub struct ImportFault {
     /// The line, counted from 1; for a value over several lines, the one it begins on.
     pub line: usize,
     /// What is wrong.
-    pub kind: FaultKind,
+    pub kind: ImportFaultKind,
 }
 
 /// A kind of fault. Says the rule, never the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FaultKind {
+pub enum ImportFaultKind {
     /// No `=` in the line.
     #[error("this is no assignment: there is no `=`")]
     NoAssignment,
@@ -129,7 +129,7 @@ pub enum FaultKind {
     },
 }
 
-impl FaultKind {
+impl ImportFaultKind {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -151,13 +151,13 @@ impl FaultKind {
 }
 
 /// Reads a whole file. Either every assignment in the order of the file, or every fault in that order.
-pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Fault>> {
+pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<ImportFault>> {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut faults = Vec::new();
-    for Line { line, name, value } in lines(bytes) {
+    for ImportLine { line, name, value } in lines(bytes) {
         match (name, value) {
             (Some(name), Ok(value)) => assignments.push(Assignment { line, name, value }),
-            (_, Err(kind)) => faults.push(Fault { line, kind }),
+            (_, Err(kind)) => faults.push(ImportFault { line, kind }),
             (None, Ok(_)) => {}
         }
     }
@@ -165,15 +165,15 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Fault>> {
 }
 
 /// Reads a whole file, its assignments and its faults in their order.
-pub fn lines(bytes: &[u8]) -> Vec<Line> {
+pub fn lines(bytes: &[u8]) -> Vec<ImportLine> {
     let mut exported: BTreeMap<EnvName, usize> = BTreeMap::new();
-    let read = scan::Lines::new(bytes).map(|(line, read)| match read {
+    let read = scan::LineScanner::new(bytes).map(|(line, read)| match read {
         Ok((name, value)) => {
             let first = *exported.entry(name.export()).or_insert(line);
-            let value = if first == line { Ok(value) } else { Err(FaultKind::Duplicate { first }) };
-            Line { line, name: Some(name), value }
+            let value = if first == line { Ok(value) } else { Err(ImportFaultKind::Duplicate { first }) };
+            ImportLine { line, name: Some(name), value }
         }
-        Err(kind) => Line { line, name: None, value: Err(kind) },
+        Err(kind) => ImportLine { line, name: None, value: Err(kind) },
     });
     read.collect()
 }

@@ -2,19 +2,19 @@
 
 use zeroize::Zeroizing;
 
-use super::FaultKind;
+use super::ImportFaultKind;
 use crate::domain::name::{NameError, SecretName};
 use crate::domain::value::SecretValue;
 
 /// The assignments of a file with the number of the line each begins on; blank lines and comments are passed over.
-pub(crate) struct Lines<'a> {
+pub(crate) struct LineScanner<'a> {
     rest: &'a [u8],
     line: usize,
 }
 
-type Read = Result<(SecretName, SecretValue), FaultKind>;
+type Read = Result<(SecretName, SecretValue), ImportFaultKind>;
 
-impl<'a> Lines<'a> {
+impl<'a> LineScanner<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes), line: 1 }
     }
@@ -27,7 +27,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Iterator for Lines<'_> {
+impl Iterator for LineScanner<'_> {
     type Item = (usize, Read);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -65,18 +65,18 @@ fn assignment(rest: &[u8], line: &[u8]) -> (Read, usize) {
             let read = if is_blank_or_comment_after_quote(tail) {
                 Ok((name, taken))
             } else {
-                Err(FaultKind::AfterQuote)
+                Err(ImportFaultKind::AfterQuote)
             };
             (read, end + line_len(&rest[end..]))
         }
-        Err(FaultKind::Unclosed) => (Err(FaultKind::Unclosed), rest.len()),
+        Err(ImportFaultKind::Unclosed) => (Err(ImportFaultKind::Unclosed), rest.len()),
         Err(kind) => (Err(kind), after_fault(rest, line)),
     }
 }
 
 /// The name, and where the value begins.
-fn name_of(line: &[u8]) -> Result<(SecretName, usize), FaultKind> {
-    let equals = line.iter().position(|byte| *byte == b'=').ok_or(FaultKind::NoAssignment)?;
+fn name_of(line: &[u8]) -> Result<(SecretName, usize), ImportFaultKind> {
+    let equals = line.iter().position(|byte| *byte == b'=').ok_or(ImportFaultKind::NoAssignment)?;
     let mut name = line[..equals].trim_ascii_start();
     if let Some(exported) = name.strip_prefix(b"export")
         && exported.first().is_some_and(u8::is_ascii_whitespace)
@@ -84,7 +84,7 @@ fn name_of(line: &[u8]) -> Result<(SecretName, usize), FaultKind> {
         name = exported.trim_ascii_start();
     }
     if name.last().is_some_and(u8::is_ascii_whitespace) {
-        return Err(FaultKind::Blank);
+        return Err(ImportFaultKind::Blank);
     }
     let name = str::from_utf8(name).map_err(|_| NameError::Character {
         what: "a secret's name",
@@ -93,49 +93,49 @@ fn name_of(line: &[u8]) -> Result<(SecretName, usize), FaultKind> {
     Ok((SecretName::parse(name)?, equals + 1))
 }
 
-fn unquoted(line: &[u8]) -> Result<SecretValue, FaultKind> {
+fn unquoted(line: &[u8]) -> Result<SecretValue, ImportFaultKind> {
     let value = line.trim_ascii_end();
     if value.first().is_some_and(u8::is_ascii_whitespace) {
-        return Err(FaultKind::Blank);
+        return Err(ImportFaultKind::Blank);
     }
     if value.contains(&0) {
-        return Err(FaultKind::Nul);
+        return Err(ImportFaultKind::Nul);
     }
     let comment =
         value.first() == Some(&b'#') || value.windows(2).any(|pair| matches!(pair, [b' ' | b'\t', b'#']));
     if comment || value.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | b'`')) {
-        return Err(FaultKind::Unquoted);
+        return Err(ImportFaultKind::Unquoted);
     }
     if (0..value.len()).any(|at| expands(&value[at..])) {
-        return Err(FaultKind::Dollar);
+        return Err(ImportFaultKind::Dollar);
     }
     Ok(SecretValue::new(value.to_vec()))
 }
 
 /// The value between single quotes and how many bytes it takes with them.
-fn single_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), FaultKind> {
+fn single_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), ImportFaultKind> {
     let inside = &bytes[1..];
-    let len = inside.iter().position(|byte| *byte == b'\'').ok_or(FaultKind::Unclosed)?;
+    let len = inside.iter().position(|byte| *byte == b'\'').ok_or(ImportFaultKind::Unclosed)?;
     if inside[..len].contains(&0) {
-        return Err(FaultKind::Nul);
+        return Err(ImportFaultKind::Nul);
     }
     Ok((SecretValue::new(inside[..len].to_vec()), len + 2))
 }
 
 /// The value between double quotes and how many bytes it takes with them.
-fn double_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), FaultKind> {
+fn double_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), ImportFaultKind> {
     // Escapes only make it shorter, so the vector does not grow and leaves no copy behind.
-    let len = closing(bytes).ok_or(FaultKind::Unclosed)?;
+    let len = closing(bytes).ok_or(ImportFaultKind::Unclosed)?;
     let mut value = Zeroizing::new(Vec::with_capacity(len));
     let mut rest = &bytes[1..len];
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
         match (byte, after) {
-            (0, _) => return Err(FaultKind::Nul),
-            (b'$', _) if expands_after(after) => return Err(FaultKind::Dollar),
+            (0, _) => return Err(ImportFaultKind::Nul),
+            (b'$', _) if expands_after(after) => return Err(ImportFaultKind::Dollar),
             (b'\\', [b'\r', b'\n', after @ ..] | [b'\n', after @ ..]) => rest = after,
             (b'\\', [escaped, after @ ..]) => {
-                value.push(unescape(*escaped).ok_or(FaultKind::Escape)?);
+                value.push(unescape(*escaped).ok_or(ImportFaultKind::Escape)?);
                 rest = after;
             }
             (byte, _) => value.push(*byte),

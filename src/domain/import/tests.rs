@@ -18,11 +18,11 @@ fn one(text: &str) -> String {
     all.remove(0).2
 }
 
-fn faults(text: &str) -> Vec<(usize, FaultKind)> {
+fn faults(text: &str) -> Vec<(usize, ImportFaultKind)> {
     parse(text.as_bytes()).unwrap_err().iter().map(|fault| (fault.line, fault.kind)).collect()
 }
 
-fn fault(text: &str) -> FaultKind {
+fn fault(text: &str) -> ImportFaultKind {
     let all = faults(text);
     assert_eq!(all.len(), 1, "{text:?}");
     all[0].1
@@ -85,37 +85,37 @@ fn line_ends_and_byte_order_mark() {
 
 #[test]
 fn where_readers_differ_the_line_is_a_fault() {
-    assert_eq!(fault("A"), FaultKind::NoAssignment);
-    assert_eq!(fault("; comment"), FaultKind::NoAssignment);
-    assert_eq!(fault("export A"), FaultKind::NoAssignment);
+    assert_eq!(fault("A"), ImportFaultKind::NoAssignment);
+    assert_eq!(fault("; comment"), ImportFaultKind::NoAssignment);
+    assert_eq!(fault("export A"), ImportFaultKind::NoAssignment);
     for text in ["A =b", "A= b", "A = b", "A= 'b'", "A=\tb"] {
-        assert_eq!(fault(text), FaultKind::Blank, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Blank, "{text:?}");
     }
     for text in ["A=b # c", "A=b\t#c", "A=#c", "A=b\"c\"", "A=it's", "A=C:\\x", "A=b\\", "A=`id`"] {
-        assert_eq!(fault(text), FaultKind::Unquoted, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Unquoted, "{text:?}");
     }
     for text in ["A=$B", "A=x${B}", "A=$(id)", "A=a$$b", "A=\"$B\"", "A=\"${B}\"", "A=\"x$(id)\"", "A=$_"] {
-        assert_eq!(fault(text), FaultKind::Dollar, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Dollar, "{text:?}");
     }
     for text in [r#"A="\x""#, r#"A="\'""#, r#"A="C:\dir""#] {
-        assert_eq!(fault(text), FaultKind::Escape, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Escape, "{text:?}");
     }
     for text in ["A='b'c", "A=\"b\"c", "A='b' c", "A='b'#c", "A='b''c'", "A=\"a\"'b'"] {
-        assert_eq!(fault(text), FaultKind::AfterQuote, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::AfterQuote, "{text:?}");
     }
     for text in ["A='b", "A=\"b", "A=\"b\\\"", "A='b\nB=1\nC=2"] {
-        assert_eq!(fault(text), FaultKind::Unclosed, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Unclosed, "{text:?}");
     }
     for text in ["A=b\0", "A='b\0'", "A=\"b\0\""] {
-        assert_eq!(fault(text), FaultKind::Nul, "{text:?}");
+        assert_eq!(fault(text), ImportFaultKind::Nul, "{text:?}");
     }
-    assert!(matches!(fault("=b"), FaultKind::Name(NameError::Empty { .. })));
-    assert!(matches!(fault("A B=c"), FaultKind::Name(NameError::Character { .. })));
-    assert!(matches!(fault("1=c"), FaultKind::Name(NameError::NoLetter)));
-    assert!(matches!(faults_of_bytes(b"\xff=c")[0].kind, FaultKind::Name(NameError::Character { .. })));
+    assert!(matches!(fault("=b"), ImportFaultKind::Name(NameError::Empty { .. })));
+    assert!(matches!(fault("A B=c"), ImportFaultKind::Name(NameError::Character { .. })));
+    assert!(matches!(fault("1=c"), ImportFaultKind::Name(NameError::NoLetter)));
+    assert!(matches!(faults_of_bytes(b"\xff=c")[0].kind, ImportFaultKind::Name(NameError::Character { .. })));
 }
 
-fn faults_of_bytes(bytes: &[u8]) -> Vec<Fault> {
+fn faults_of_bytes(bytes: &[u8]) -> Vec<ImportFault> {
     parse(bytes).unwrap_err()
 }
 
@@ -131,12 +131,12 @@ fn all_faults_are_reported_with_their_lines() {
         "A=1\nnonsense\nB=$X\nC=\"multi\n\\q line\nend\"\nD = \"x\ny\"\nE='v'w\nF=ok\na=2\nG='open\nH=1\n";
     let lines: Vec<_> = faults(text).into_iter().map(|(line, _)| line).collect();
     assert_eq!(lines, [2, 3, 4, 7, 9, 11, 12]);
-    assert_eq!(faults(text)[5].1, FaultKind::Duplicate { first: 1 });
+    assert_eq!(faults(text)[5].1, ImportFaultKind::Duplicate { first: 1 });
 }
 
 #[test]
 fn two_names_that_export_alike_are_duplicates() {
-    assert_eq!(faults("db-url=1\nX=1\nDB_URL=2\n"), [(3, FaultKind::Duplicate { first: 1 })]);
+    assert_eq!(faults("db-url=1\nX=1\nDB_URL=2\n"), [(3, ImportFaultKind::Duplicate { first: 1 })]);
 }
 
 proptest! {

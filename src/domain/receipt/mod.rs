@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::digest::Digest;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{EnvName, SecretName};
-use crate::domain::resolve::{Chosen, Resolution, Shadowed, Skipped, Why};
+use crate::domain::resolve::{Chosen, ReleaseReason, Resolution, Shadowed, Skipped};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
@@ -47,7 +47,7 @@ pub struct ReceiptEntry {
     /// How it is delivered.
     pub delivery: Delivery,
     /// Why the boot got it.
-    pub by: Why,
+    pub by: ReleaseReason,
     /// What it overrides.
     pub shadows: Vec<Shadowed>,
 }
@@ -87,7 +87,7 @@ impl Receipt {
 }
 
 impl ReceiptEntry {
-    fn order(&self) -> (&EnvName, Why, &SecretId, &VersionId, ScopeKind, Delivery) {
+    fn order(&self) -> (&EnvName, ReleaseReason, &SecretId, &VersionId, ScopeKind, Delivery) {
         (&self.env, self.by, &self.id, &self.version, self.scope, self.delivery)
     }
 

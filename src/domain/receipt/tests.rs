@@ -11,7 +11,7 @@ fn entry(env: &str, id: u8) -> ReceiptEntry {
         version: VersionId::from_bytes([id; 16]),
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        by: Why::Auto,
+        by: ReleaseReason::Auto,
         shadows: Vec::new(),
     }
 }
@@ -20,7 +20,7 @@ fn receipt(entries: Vec<ReceiptEntry>) -> Receipt {
     Receipt { entries, skipped: Vec::new(), revision: 7 }
 }
 
-fn chosen(env: &str, id: u8, by: Why) -> Chosen {
+fn chosen(env: &str, id: u8, by: ReleaseReason) -> Chosen {
     let entry = entry(env, id);
     Chosen {
         id: entry.id,
@@ -50,7 +50,7 @@ fn the_digest_differs_when_any_entry_differs() {
         other(&|entry| entry.version = VersionId::from_bytes([3; 16])),
         other(&|entry| entry.scope = ScopeKind::Private),
         other(&|entry| entry.delivery = Delivery::File),
-        other(&|entry| entry.by = Why::Included),
+        other(&|entry| entry.by = ReleaseReason::Included),
         receipt(vec![entry("A", 1)]).digest(),
         receipt(vec![entry("B", 2)]).digest(),
         receipt(vec![entry("A", 1), entry("B", 2), entry("B", 2)]).digest(),
@@ -80,11 +80,11 @@ fn the_digest_is_what_older_agents_compute() {
 #[test]
 fn a_receipt_lists_each_released_secret_once() {
     let mut resolution = Resolution::default();
-    resolution.variables.insert(EnvName::parse("B").unwrap(), chosen("B", 2, Why::Auto));
+    resolution.variables.insert(EnvName::parse("B").unwrap(), chosen("B", 2, ReleaseReason::Auto));
     for (asked, found) in [
-        ("b", Some(chosen("B", 2, Why::Reference))),
-        ("a", Some(chosen("A", 1, Why::Reference))),
-        ("A", Some(chosen("A", 1, Why::Reference))),
+        ("b", Some(chosen("B", 2, ReleaseReason::Reference))),
+        ("a", Some(chosen("A", 1, ReleaseReason::Reference))),
+        ("A", Some(chosen("A", 1, ReleaseReason::Reference))),
         ("none", None),
     ] {
         resolution.references.insert(asked.to_owned(), found);

@@ -79,12 +79,12 @@ impl Pattern {
     }
 }
 
-type Entry = (Pattern, &'static Family);
+type RefusedName = (Pattern, &'static Family);
 
 /// The table by the first two bytes of the names, because a boot asks for every candidate and nearly all are fine.
 /// Patterns that begin with fewer bytes stand under [`ANY`].
-static INDEX: LazyLock<HashMap<[u8; 2], Vec<Entry>>> = LazyLock::new(|| {
-    let mut index: HashMap<[u8; 2], Vec<Entry>> = HashMap::new();
+static INDEX: LazyLock<HashMap<[u8; 2], Vec<RefusedName>>> = LazyLock::new(|| {
+    let mut index: HashMap<[u8; 2], Vec<RefusedName>> = HashMap::new();
     for family in table::FAMILIES {
         for text in family.names.split_ascii_whitespace() {
             let pattern = Pattern::parse(text);

@@ -16,7 +16,7 @@ mod tests;
 
 /// What a boot asks for. The texts match a secret's name or its exported name, exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Request {
+pub struct ResolveRequest {
     /// The plugins that run; `None` if the boot does not restrict them. Neither `include` nor `references` reach past this.
     pub plugins: Option<BTreeSet<PluginName>>,
     /// Wanted although `auto_install` is off.
@@ -58,7 +58,7 @@ pub struct Chosen {
     /// What would have been exported under the same name otherwise.
     pub shadows: Vec<Shadowed>,
     /// Why the boot gets it.
-    pub by: Why,
+    pub by: ReleaseReason,
 }
 
 /// A secret that lost its exported name to another.
@@ -99,7 +99,7 @@ pub struct Skipped {
 
 text::text_enum! {
     /// Why a boot gets a secret.
-    pub enum Why, "a reason: auto, included or reference" {
+    pub enum ReleaseReason, "a reason: auto, included or reference" {
         /// `auto_install` is on.
         Auto = "auto",
         /// The boot named it.
@@ -141,7 +141,7 @@ text::text_enum! {
 pub fn resolve<'a>(
     candidates: impl IntoIterator<Item = &'a SecretMeta>,
     disabled: &BTreeSet<PluginName>,
-    request: &Request,
+    request: &ResolveRequest,
 ) -> Resolution {
     let mut pool: Vec<Candidate<'a>> =
         candidates.into_iter().map(|meta| Candidate::judge(meta, disabled, request)).collect();
@@ -163,11 +163,11 @@ pub fn resolve<'a>(
 /// A secret with the first reason, if any, not to export it.
 struct Candidate<'a> {
     meta: &'a SecretMeta,
-    verdict: Result<Why, SkipReason>,
+    verdict: Result<ReleaseReason, SkipReason>,
 }
 
 impl<'a> Candidate<'a> {
-    fn judge(meta: &'a SecretMeta, disabled: &BTreeSet<PluginName>, request: &Request) -> Self {
+    fn judge(meta: &'a SecretMeta, disabled: &BTreeSet<PluginName>, request: &ResolveRequest) -> Self {
         // What no reference may reach comes first, so that no other reason hides it.
         let verdict = if is_disabled(meta, disabled) {
             Err(SkipReason::PluginDisabled)
@@ -180,9 +180,9 @@ impl<'a> Candidate<'a> {
         } else if !deliverable(meta) {
             Err(SkipReason::Unusable)
         } else if meta.auto_install {
-            Ok(Why::Auto)
+            Ok(ReleaseReason::Auto)
         } else if named(meta, &request.include) {
-            Ok(Why::Included)
+            Ok(ReleaseReason::Included)
         } else {
             Err(SkipReason::AutoInstallOff)
         };
@@ -197,7 +197,7 @@ impl<'a> Candidate<'a> {
 /// Gives the name that all `rivals` share to the first that would be installed.
 fn export(
     rivals: &[Candidate<'_>],
-    request: &Request,
+    request: &ResolveRequest,
     referred: &BTreeSet<SecretId>,
     resolution: &mut Resolution,
 ) {
@@ -237,7 +237,7 @@ fn refer(pool: &[Candidate<'_>], asked: &str) -> Option<Chosen> {
     };
     let env = &by_env.or_else(named)?.meta.env;
     let mut rivals = pool.iter().filter(usable).filter(|candidate| candidate.meta.env == *env);
-    let mut chosen = chosen(rivals.next()?.meta, Why::Reference);
+    let mut chosen = chosen(rivals.next()?.meta, ReleaseReason::Reference);
     chosen.shadows.extend(rivals.map(|candidate| shadowed(candidate.meta)));
     Some(chosen)
 }
@@ -254,7 +254,7 @@ fn named(meta: &SecretMeta, names: &BTreeSet<String>) -> bool {
     !names.is_empty() && (names.contains(meta.name.as_str()) || names.contains(meta.env.as_str()))
 }
 
-fn plugin_runs(meta: &SecretMeta, request: &Request) -> bool {
+fn plugin_runs(meta: &SecretMeta, request: &ResolveRequest) -> bool {
     match (&meta.plugin, &request.plugins) {
         (Some(plugin), Some(running)) => running.contains(plugin),
         (None, _) | (_, None) => true,
@@ -275,7 +275,7 @@ fn deliverable(meta: &SecretMeta) -> bool {
 }
 
 /// A file that was asked for inside a value is skipped for that, not because it is off.
-fn file_only(meta: &SecretMeta, reason: SkipReason, request: &Request) -> SkipReason {
+fn file_only(meta: &SecretMeta, reason: SkipReason, request: &ResolveRequest) -> SkipReason {
     let off = reason == SkipReason::AutoInstallOff;
     if off && meta.delivery == Delivery::File && named(meta, &request.references) {
         SkipReason::FileOnly
@@ -284,7 +284,7 @@ fn file_only(meta: &SecretMeta, reason: SkipReason, request: &Request) -> SkipRe
     }
 }
 
-fn chosen(meta: &SecretMeta, by: Why) -> Chosen {
+fn chosen(meta: &SecretMeta, by: ReleaseReason) -> Chosen {
     Chosen {
         id: meta.id,
         name: meta.name.clone(),

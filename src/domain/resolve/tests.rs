@@ -71,7 +71,7 @@ fn skips(resolution: &Resolution) -> Vec<String> {
 }
 
 /// No plugin is disabled unless a test says so.
-fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &Request) -> Resolution {
+fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &ResolveRequest) -> Resolution {
     super::resolve(candidates, &BTreeSet::new(), request)
 }
 
@@ -80,28 +80,32 @@ fn a_disabled_plugins_secrets_are_kept_back_and_shadow_nothing() {
     let disabled: BTreeSet<PluginName> = plugins(&["mcp"]).unwrap();
     let secrets = [shared(1, "key"), of_plugin(private(2, "key"), "mcp"), of_plugin(shared(3, "own"), "mcp")];
     for request in [
-        Request::default(),
-        Request { plugins: plugins(&["mcp"]), ..Request::default() },
-        Request { include: set(&["key", "own"]), references: set(&["own"]), ..Request::default() },
-        Request { exclude: set(&["own"]), references: set(&["own"]), ..Request::default() },
+        ResolveRequest::default(),
+        ResolveRequest { plugins: plugins(&["mcp"]), ..ResolveRequest::default() },
+        ResolveRequest {
+            include: set(&["key", "own"]),
+            references: set(&["own"]),
+            ..ResolveRequest::default()
+        },
+        ResolveRequest { exclude: set(&["own"]), references: set(&["own"]), ..ResolveRequest::default() },
     ] {
         let resolution = super::resolve(&secrets, &disabled, &request);
         assert_eq!(exported(&resolution), ["KEY=1"]);
         assert_eq!(skips(&resolution), ["2:plugin_disabled", "3:plugin_disabled"]);
         assert!(resolution.references.values().all(Option::is_none));
     }
-    let resolution = resolve(&secrets, &Request::default());
+    let resolution = resolve(&secrets, &ResolveRequest::default());
     assert_eq!(exported(&resolution), ["KEY=2", "OWN=3"]);
 }
 
 #[test]
 fn excluding_a_secret_opens_no_way_past_the_plugins() {
     let secrets = [of_plugin(shared(1, "key"), "mcp")];
-    let request = Request {
+    let request = ResolveRequest {
         plugins: plugins(&["other"]),
         exclude: set(&["key"]),
         references: set(&["key"]),
-        ..Request::default()
+        ..ResolveRequest::default()
     };
     let resolution = resolve(&secrets, &request);
     assert_eq!(resolution.references["key"], None);
@@ -111,11 +115,11 @@ fn excluding_a_secret_opens_no_way_past_the_plugins() {
 #[test]
 fn private_beats_shared_on_the_exported_name() {
     let secrets = [shared(1, "OPENAI_API_KEY"), private(2, "openai-api-key"), shared(3, "db_url")];
-    let resolution = resolve(&secrets, &Request::default());
+    let resolution = resolve(&secrets, &ResolveRequest::default());
     assert_eq!(exported(&resolution), ["DB_URL=3", "OPENAI_API_KEY=2"]);
     assert_eq!(skips(&resolution), ["1:shadowed"]);
     let winner = &resolution.variables["OPENAI_API_KEY"];
-    assert_eq!((winner.scope_kind, winner.by), (ScopeKind::Private, Why::Auto));
+    assert_eq!((winner.scope_kind, winner.by), (ScopeKind::Private, ReleaseReason::Auto));
     assert_eq!(winner.shadows.len(), 1);
     assert_eq!(winner.shadows[0].name.as_str(), "OPENAI_API_KEY");
     assert_eq!(winner.shadows[0].scope_kind, ScopeKind::Shared);
@@ -123,7 +127,11 @@ fn private_beats_shared_on_the_exported_name() {
 
 #[test]
 fn what_is_not_installed_shadows_nothing() {
-    let running = Request { plugins: plugins(&["other"]), exclude: set(&["excluded"]), ..Request::default() };
+    let running = ResolveRequest {
+        plugins: plugins(&["other"]),
+        exclude: set(&["excluded"]),
+        ..ResolveRequest::default()
+    };
     for (not_installed, reason) in [
         (off(private(2, "key")), "2:auto_install_off"),
         (of_plugin(private(2, "key"), "mcp"), "2:plugin_not_running"),
@@ -140,7 +148,7 @@ fn what_is_not_installed_shadows_nothing() {
 #[test]
 fn refused_names_are_skipped_unless_allowed() {
     let secrets = [private(1, "ld-preload"), SecretMeta { allow_refused: true, ..shared(2, "LD_PRELOAD") }];
-    let resolution = resolve(&secrets, &Request::default());
+    let resolution = resolve(&secrets, &ResolveRequest::default());
     assert_eq!(exported(&resolution), ["LD_PRELOAD=2"]);
     assert_eq!(skips(&resolution), ["1:refused"]);
 }
@@ -148,7 +156,7 @@ fn refused_names_are_skipped_unless_allowed() {
 #[test]
 fn two_of_one_scope_are_decided_by_id() {
     for secrets in [[private(2, "key"), private(1, "KEY")], [shared(1, "KEY"), shared(2, "key")]] {
-        let resolution = resolve(&secrets, &Request::default());
+        let resolution = resolve(&secrets, &ResolveRequest::default());
         assert_eq!(exported(&resolution), ["KEY=1"]);
         assert_eq!(skips(&resolution), ["2:shadowed"]);
         assert_eq!(resolution.variables["KEY"].shadows[0].id, SecretId::from_bytes([2; 16]));
@@ -158,17 +166,17 @@ fn two_of_one_scope_are_decided_by_id() {
 #[test]
 fn include_brings_what_is_off_by_either_name() {
     for asked in ["db-url", "DB_URL"] {
-        let request = Request { include: set(&[asked]), ..Request::default() };
+        let request = ResolveRequest { include: set(&[asked]), ..ResolveRequest::default() };
         let resolution = resolve(&[off(shared(1, "db-url")), off(shared(2, "other"))], &request);
         assert_eq!(exported(&resolution), ["DB_URL=1"]);
-        assert_eq!(resolution.variables["DB_URL"].by, Why::Included);
+        assert_eq!(resolution.variables["DB_URL"].by, ReleaseReason::Included);
         assert_eq!(skips(&resolution), ["2:auto_install_off"]);
     }
 }
 
 #[test]
 fn an_included_private_secret_overrides() {
-    let request = Request { include: set(&["KEY"]), ..Request::default() };
+    let request = ResolveRequest { include: set(&["KEY"]), ..ResolveRequest::default() };
     let resolution = resolve(&[shared(1, "key"), off(private(2, "key"))], &request);
     assert_eq!(exported(&resolution), ["KEY=2"]);
     assert_eq!(skips(&resolution), ["1:shadowed"]);
@@ -177,7 +185,8 @@ fn an_included_private_secret_overrides() {
 #[test]
 fn exclude_wins_over_auto_and_include() {
     for asked in ["db-url", "DB_URL"] {
-        let request = Request { include: set(&["db-url"]), exclude: set(&[asked]), ..Request::default() };
+        let request =
+            ResolveRequest { include: set(&["db-url"]), exclude: set(&[asked]), ..ResolveRequest::default() };
         let resolution = resolve(&[shared(1, "db-url")], &request);
         assert_eq!(skips(&resolution), ["1:excluded"]);
         assert!(resolution.variables.is_empty());
@@ -187,33 +196,33 @@ fn exclude_wins_over_auto_and_include() {
 #[test]
 fn neither_include_nor_reference_reaches_past_the_plugins() {
     let secret = [of_plugin(shared(1, "key"), "mcp:github")];
-    let request = Request {
+    let request = ResolveRequest {
         plugins: plugins(&[]),
         include: set(&["key"]),
         references: set(&["key"]),
-        ..Request::default()
+        ..ResolveRequest::default()
     };
     let resolution = resolve(&secret, &request);
     assert_eq!(skips(&resolution), ["1:plugin_not_running"]);
     assert_eq!(resolution.references["key"], None);
     for plugins in [plugins(&["mcp:github", "x"]), None] {
-        let resolution = resolve(&secret, &Request { plugins, ..Request::default() });
+        let resolution = resolve(&secret, &ResolveRequest { plugins, ..ResolveRequest::default() });
         assert_eq!(exported(&resolution), ["KEY=1"]);
     }
 }
 
 #[test]
 fn a_reference_delivers_without_exporting() {
-    let request = Request { references: set(&["db-url", "nothing"]), ..Request::default() };
+    let request = ResolveRequest { references: set(&["db-url", "nothing"]), ..ResolveRequest::default() };
     let resolution = resolve(&[off(shared(1, "db-url"))], &request);
     assert!(resolution.variables.is_empty() && resolution.skipped.is_empty());
-    assert_eq!(resolution.references["db-url"].as_ref().unwrap().by, Why::Reference);
+    assert_eq!(resolution.references["db-url"].as_ref().unwrap().by, ReleaseReason::Reference);
     assert_eq!(resolution.references["nothing"], None);
 }
 
 #[test]
 fn a_reference_also_exports_what_is_on() {
-    let request = Request { references: set(&["DB_URL"]), ..Request::default() };
+    let request = ResolveRequest { references: set(&["DB_URL"]), ..ResolveRequest::default() };
     let resolution = resolve(&[shared(1, "db-url")], &request);
     assert_eq!(exported(&resolution), ["DB_URL=1"]);
     assert_eq!(resolution.references["DB_URL"].as_ref().unwrap().id, resolution.variables["DB_URL"].id);
@@ -222,7 +231,7 @@ fn a_reference_also_exports_what_is_on() {
 #[test]
 fn a_reference_yields_the_secret_that_overrides() {
     for asked in ["openai-api-key", "OPENAI_API_KEY", "openai.api.key"] {
-        let request = Request { references: set(&[asked]), ..Request::default() };
+        let request = ResolveRequest { references: set(&[asked]), ..ResolveRequest::default() };
         let resolution = resolve(&[shared(1, "openai-api-key"), off(private(2, "openai.api.key"))], &request);
         let chosen = resolution.references[asked].as_ref().unwrap();
         assert_eq!(chosen.id, SecretId::from_bytes([2; 16]), "{asked}");
@@ -232,8 +241,11 @@ fn a_reference_yields_the_secret_that_overrides() {
 
 #[test]
 fn a_reference_may_use_an_excluded_or_refused_name() {
-    let request =
-        Request { references: set(&["db-url", "path"]), exclude: set(&["db-url"]), ..Request::default() };
+    let request = ResolveRequest {
+        references: set(&["db-url", "path"]),
+        exclude: set(&["db-url"]),
+        ..ResolveRequest::default()
+    };
     let resolution = resolve(&[shared(1, "db-url"), shared(2, "path")], &request);
     assert!(resolution.variables.is_empty());
     assert!(resolution.references.values().all(Option::is_some));
@@ -241,7 +253,7 @@ fn a_reference_may_use_an_excluded_or_refused_name() {
 
 #[test]
 fn a_file_is_exported_but_not_referred_to() {
-    let request = Request { references: set(&["cert", "key"]), ..Request::default() };
+    let request = ResolveRequest { references: set(&["cert", "key"]), ..ResolveRequest::default() };
     let long = SecretMeta { value_len: 1 << 20, ..file(shared(1, "cert")) };
     let resolution = resolve(&[long, off(file(shared(2, "key")))], &request);
     assert_eq!(exported(&resolution), ["CERT=1"]);
@@ -252,13 +264,14 @@ fn a_file_is_exported_but_not_referred_to() {
 
 #[test]
 fn nothing_yields_nothing() {
-    assert_eq!(resolve(&[], &Request::default()), Resolution::default());
+    assert_eq!(resolve(&[], &ResolveRequest::default()), Resolution::default());
 }
 
 #[test]
 fn serde_round_trips() {
     let secrets = [shared(1, "OPENAI_API_KEY"), private(2, "openai-api-key"), off(shared(3, "x"))];
-    let resolution = resolve(&secrets, &Request { references: set(&["x"]), ..Request::default() });
+    let resolution =
+        resolve(&secrets, &ResolveRequest { references: set(&["x"]), ..ResolveRequest::default() });
     let text = serde_json::to_string(&resolution).unwrap();
     assert_eq!(serde_json::from_str::<Resolution>(&text).unwrap(), resolution);
 }
@@ -320,9 +333,9 @@ prop_compose! {
         include in asked(),
         exclude in asked(),
         references in asked(),
-    ) -> Request {
+    ) -> ResolveRequest {
         let plugins = restricted.map(|names| names.iter().map(|name| PluginName::parse(name).unwrap()).collect());
-        Request { plugins, include, exclude, references }
+        ResolveRequest { plugins, include, exclude, references }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::audit::Outcome;
-use crate::store::keyspace;
 
 async fn actions(store: &Store, caller: &Caller, filter: &AuditFilter) -> Vec<String> {
     let mut all = Vec::new();
@@ -130,7 +129,7 @@ async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
 }
 
 async fn verify(memory: &Arc<Memory>) -> Verification {
-    crate::store::audit::verify_records(&Records {
+    crate::store::rules::audit::verify_records(&Records {
         kv: memory.clone(),
         key: record_key(),
         random: Arc::new(KernelEntropy),

@@ -37,9 +37,9 @@ async fn a_restored_store_is_the_one_that_was_backed_up() {
     let file = backup(&world).await;
 
     let kv = Arc::new(Memory::new());
-    let told = restored(&kv, &file).await.unwrap();
-    assert_eq!(told.store, world.store.id());
-    assert!(told.revision > revision);
+    let audit_action = restored(&kv, &file).await.unwrap();
+    assert_eq!(audit_action.store, world.store.id());
+    assert!(audit_action.revision > revision);
     let store = open(kv, world.clock.clone()).await;
     assert!(store.status(&world.operator).await.unwrap().revision > revision);
     unlock(&store).await;

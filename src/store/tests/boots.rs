@@ -1,7 +1,7 @@
 //! Boots: what is released, what is remembered, who still holds what.
 
 use super::*;
-use crate::domain::resolve::Request;
+use crate::domain::resolve::ResolveRequest;
 
 fn on_machine(machine: &str, kernel_boot: &str) -> BootAsk {
     BootAsk {
@@ -41,7 +41,8 @@ async fn off_secrets_are_included_and_referred_to_by_name() {
     }
     let ticket = world.ticket(&world.admin).await;
     let set = |name: &str| [name.to_owned()].into();
-    let request = Request { include: set("wanted"), references: set("referred"), ..Request::default() };
+    let request =
+        ResolveRequest { include: set("wanted"), references: set("referred"), ..ResolveRequest::default() };
     let ask = BootAsk { request, ..BootAsk::default() };
     let explained = world.store.explain(&ticket, ask.clone()).await.unwrap();
     let released = world.store.boot(&ticket, ask).await.unwrap();
@@ -136,9 +137,15 @@ async fn boots_are_listed_newest_first_in_pages_and_to_whom_they_concern() {
     assert_eq!(error.code(), Code::Forbidden);
     let admins_boot = made.iter().find(|id| own.iter().all(|boot| boot.id != **id)).unwrap();
     assert_eq!(world.store.boot_record(&bob, *admins_boot).await.unwrap_err().code(), Code::NotFound);
-    let by_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
+    let authenticate_ticket = BootFilter { ticket: bobs.ticket(), ..BootFilter::default() };
     assert_eq!(
-        world.store.list_boots(&world.admin, &by_ticket, PageAsk::default()).await.unwrap().items.len(),
+        world
+            .store
+            .list_boots(&world.admin, &authenticate_ticket, PageAsk::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
         4
     );
 }
@@ -188,7 +195,7 @@ async fn the_first_boot_settles_and_all_give_the_same() {
     }
     let first = world.boot(&world.admin).await;
     eventually(|| async {
-        let unsettled = crate::store::keyspace::all_unsettled();
+        let unsettled = keyspace::all_unsettled();
         world.store.records().scan(&unsettled, None, 1).await.unwrap().found.is_empty()
     })
     .await;

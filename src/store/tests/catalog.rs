@@ -112,7 +112,7 @@ async fn only_admins_edit_the_catalog_and_every_edit_is_recorded() {
     world.store.remove_plugin(&world.admin, &plugin("mcp")).await.unwrap();
     let filter = AuditFilter::default();
     let trail = world.store.audit(&world.admin, &filter, PageAsk::default()).await.unwrap().items;
-    let told: Vec<String> = trail
+    let audit_action: Vec<String> = trail
         .iter()
         .filter(|item| ["plugin", "category"].iter().any(|kind| item.event.action.as_str().starts_with(kind)))
         .map(|item| {
@@ -121,7 +121,7 @@ async fn only_admins_edit_the_catalog_and_every_edit_is_recorded() {
         })
         .collect();
     assert_eq!(
-        told,
+        audit_action,
         [
             "plugin.delete mcp allowed",
             "category.delete payments allowed",

@@ -35,7 +35,7 @@ async fn more_work_than_may_wait_is_refused_at_once() {
     let world = World::on(memory.clone()).await;
     let slow = Faulty::after(&memory, 0, Fault::Hang);
     let store = open(slow.clone(), world.clock.clone()).await;
-    let attempts: Vec<_> = (0..crate::store::journal::QUEUE + 1000)
+    let attempts: Vec<_> = (0..crate::store::engine::journal::QUEUE + 1000)
         .map(|_| {
             let (store, caller) = (store.clone(), world.admin.clone());
             tokio::spawn(async move { store.explain(&caller, BootAsk::default()).await })

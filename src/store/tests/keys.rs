@@ -115,10 +115,10 @@ async fn opening_tells_what_is_wrong() {
         Store::init(memory.clone(), record_key(), init, clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, InitError::AlreadyInitialised));
 
-    let (mut found, _) = memory.get(&[crate::store::keyspace::HEADER.to_vec()]).await.unwrap();
+    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;
     header[17] = 9;
-    let write = Write::Put(crate::store::keyspace::HEADER.to_vec(), header);
+    let write = Write::Put(keyspace::HEADER.to_vec(), header);
     memory.commit(Vec::new(), vec![write]).await.unwrap();
     let error = Store::open(memory, record_key(), clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 1 }));

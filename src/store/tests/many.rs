@@ -1,7 +1,7 @@
 //! Ten thousand secrets in one organization: what is asked of the byte store is what is shown. And several at once.
 
 use super::*;
-use crate::domain::import::{Existing, Fate};
+use crate::domain::import::{ExistingPolicy, ImportOutcome};
 
 const SECRETS: usize = 10_000;
 
@@ -85,7 +85,7 @@ fn file(text: &str, scope: ScopeKind) -> ImportAsk {
     ImportAsk {
         text: SecretValue::new(text.as_bytes().to_vec()),
         scope,
-        existing: Existing::Replace,
+        existing: ExistingPolicy::Replace,
         kind: Kind::Plain,
         auto_install: true,
         plugin: None,
@@ -175,7 +175,7 @@ async fn a_file_is_one_commit_and_its_trail_is_whole() {
     let preview =
         world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), true).await.unwrap();
     assert_eq!((preview.stored, preview.lines.len(), revision().await), (false, 2, before));
-    assert!(preview.lines.iter().all(|line| line.fate == Fate::Create && line.secret.is_none()));
+    assert!(preview.lines.iter().all(|line| line.fate == ImportOutcome::Create && line.secret.is_none()));
     let done = world.store.import(&world.admin, file("A=1\nB=2\n", ScopeKind::Private), false).await.unwrap();
     assert!(done.stored && done.lines.iter().all(|line| line.secret.is_some()));
     assert_eq!(revision().await, before + 1);
@@ -186,7 +186,7 @@ async fn a_file_is_one_commit_and_its_trail_is_whole() {
         .unwrap();
     assert_eq!(
         (taken.stored, taken.lines[0].fate, taken.lines[1].fate),
-        (false, Fate::Replace, Fate::Refused)
+        (false, ImportOutcome::Replace, ImportOutcome::Refused)
     );
     assert_eq!(revision().await, before + 1);
     assert!(world.verification().await.ok);

@@ -42,7 +42,7 @@ async fn a_removed_member_leaves_nothing_that_works() {
     eventually(|| async { world.store.records().scan(&prefix, None, 1).await.unwrap().found.is_empty() })
         .await;
     eventually(|| async {
-        let removals = crate::store::keyspace::removals();
+        let removals = keyspace::removals();
         world.store.records().scan(&removals, None, 1).await.unwrap().found.is_empty()
     })
     .await;

@@ -7,13 +7,13 @@ mod boots;
 mod catalog;
 mod failing;
 mod idempotency;
-mod kept;
 mod keys;
 mod many;
 mod members;
 mod migrate;
 mod reencrypt;
 mod replicas;
+mod scope_cache;
 mod secrets;
 mod sessions;
 mod tickets;
@@ -27,18 +27,22 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::crypto::memory::Key32;
 use crate::crypto::passphrase::Argon2Params;
+use crate::crypto::record::RecordKey;
 use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
 use crate::domain::role::Role;
 use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::kv::memory::Memory;
 use crate::kv::{
-    BoxFuture, CommitError, KvEntry, KvHealth, KvPage, KvReadError, KvSnapshot, Limits, Outage, Precondition,
-    Write,
+    BoxFuture, CommitError, Kv, KvEntry, KvHealth, KvPage, KvReadError, KvSnapshot, Limits, Outage,
+    Precondition, Revision, Write,
 };
+use crate::store::engine::records::Records;
+use crate::store::tables::keyspace;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const RECORD_KEY: [u8; 32] = [7; 32];

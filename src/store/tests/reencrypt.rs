@@ -7,7 +7,7 @@ async fn finished(store: &Store, caller: &Caller) {
 }
 
 async fn generations(store: &Store) -> Vec<u32> {
-    let (found, _) = store.records().scan_all(&crate::store::keyspace::all_secrets()).await.unwrap();
+    let (found, _) = store.records().scan_all(&keyspace::all_secrets()).await.unwrap();
     found.iter().filter_map(|found| found.record.value.generation()).collect()
 }
 

@@ -110,7 +110,7 @@ async fn a_run_whose_process_died_is_taken_over() {
     world.store.reencrypt_all(&world.operator).await.unwrap();
     world.store.close_journal_only().await;
     world.clock.advance(Duration::from_secs(60));
-    other.inner.chores.notify_one();
+    other.inner.background.notify_one();
     eventually(|| async { !other.reencrypt_progress(&world.admin).await.unwrap().running }).await;
     let credential = other.create_ticket(&world.admin, NewTicket::default(), None).await.unwrap().credential;
     let ticket = other.authenticate(&credential, None).await.unwrap();

@@ -27,7 +27,7 @@ impl Layer {
     /// With the hand, and without what only costs time here. `device`: what the hand holds on to.
     pub fn new(device: &str) -> Self {
         let layer = Self(tempfile::tempdir().unwrap());
-        layer.write("usr/local/lib/hand", include_str!("hand.sh"));
+        layer.write("usr/local/lib/hand", include_str!("script_runner.sh"));
         let (from, to) = device.split_once(' ').unwrap_or((device, device));
         let hand =
             format!("[Service]\nExecStart=/bin/sh /usr/local/lib/hand {from} {to}\nTimeoutStopSec=1\n");

@@ -1,7 +1,7 @@
 //! Under nspawn: tickets that run out, that delete themselves and that come by other ways, and what an outage does with a cache.
 
 use super::machine::{Layer, Machine};
-use super::stories;
+use super::scenarios;
 
 const HERE: &str = "127.0.0.1";
 
@@ -14,8 +14,8 @@ fn layer(settings: &str) -> Layer {
 
 #[test]
 fn a_ticket_for_one_boot_boots_once() {
-    let site = stories::store(HERE);
-    stories::deposit(&site);
+    let site = scenarios::store(HERE);
+    scenarios::deposit(&site);
     let layer = layer("");
     layer.ticket(&site.ticket("admin", &["--uses", "1"]));
     let Some(mut machine) = Machine::nspawn(layer) else { return };
@@ -28,13 +28,13 @@ fn a_ticket_for_one_boot_boots_once() {
     machine.ok("test ! -e /run/dropsafe/env");
     machine.reboot();
     machine.settled();
-    stories::refused(&mut machine, "no use left");
+    scenarios::refused(&mut machine, "no use left");
 }
 
 #[test]
 fn a_ticket_file_that_is_to_go_goes_with_the_first_boot() {
-    let site = stories::store(HERE);
-    let ticket = stories::deposit(&site);
+    let site = scenarios::store(HERE);
+    let ticket = scenarios::deposit(&site);
     let layer = layer("ticket_file: /etc/dropsafe/ticket\ndelete_ticket_file: true\n");
     layer.write("etc/dropsafe/ticket", &ticket);
     let Some(mut machine) = Machine::nspawn(layer) else { return };
@@ -42,7 +42,7 @@ fn a_ticket_file_that_is_to_go_goes_with_the_first_boot() {
     machine.ok("test ! -e /etc/dropsafe/ticket");
     machine.reboot();
     machine.settled();
-    stories::nothing_started(&mut machine);
+    scenarios::nothing_started(&mut machine);
     assert_eq!(machine.shows("dropsafe-agent.service", "ExecMainStatus"), "78");
     let journal = machine.ok("journalctl -b -u dropsafe-agent -o cat");
     assert!(journal.contains("/etc/dropsafe/ticket"), "{journal}");
@@ -51,14 +51,14 @@ fn a_ticket_file_that_is_to_go_goes_with_the_first_boot() {
 
 #[test]
 fn an_outage_is_met_from_the_cache_until_a_denial_destroys_it() {
-    let mut site = stories::store(HERE);
-    let ticket = stories::deposit(&site);
+    let mut site = scenarios::store(HERE);
+    let ticket = scenarios::deposit(&site);
     let layer = layer("deadline: 1s\non_outage: cache\ncache: {dir: /var/cache/dropsafe, max_age: 1h}\n");
     layer.ticket(&ticket);
     let Some(mut machine) = Machine::nspawn(layer) else { return };
     machine.active("app.service credential.service");
     machine.ok("test -n \"$(ls /var/cache/dropsafe)\"");
-    stories::no_value_is_kept(&mut machine);
+    scenarios::no_value_is_kept(&mut machine);
 
     assert!(site.stop().success());
     machine.reboot();
@@ -67,8 +67,8 @@ fn an_outage_is_met_from_the_cache_until_a_denial_destroys_it() {
     let status = machine.shows("dropsafe-agent.service", "StatusText");
     assert!(status.contains("from the cache of"), "{status}");
 
-    stories::serve(&mut site, HERE);
-    stories::a_revoked_ticket_ends_it(&site, &mut machine);
+    scenarios::serve(&mut site, HERE);
+    scenarios::a_revoked_ticket_ends_it(&site, &mut machine);
     machine.ok("test -z \"$(ls /var/cache/dropsafe)\"");
 
     assert!(site.stop().success());
@@ -79,8 +79,8 @@ fn an_outage_is_met_from_the_cache_until_a_denial_destroys_it() {
 
 #[test]
 fn each_workload_may_fetch_for_itself() {
-    let site = stories::store(HERE);
-    let ticket = stories::deposit(&site);
+    let site = scenarios::store(HERE);
+    let ticket = scenarios::deposit(&site);
     let layer = Layer::new(Machine::PIPES);
     layer.unit("exec.service", &super::super::place::text("examples/workload/exec.service"));
     layer.enable("exec.service", "multi-user.target");
@@ -94,5 +94,5 @@ fn each_workload_may_fetch_for_itself() {
     // No ticket for the machine as a whole: its own unit says so, and nothing else is touched.
     machine.until("systemctl is-failed dropsafe-agent.service");
     assert_eq!(machine.shows("dropsafe-agent.service", "ExecMainStatus"), "78");
-    stories::no_value_is_kept(&mut machine);
+    scenarios::no_value_is_kept(&mut machine);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::super::booted::machine::Machine;
-use super::super::booted::stories;
+use super::super::booted::scenarios;
 use super::super::harness::skip;
 use super::super::place::has;
 use super::{HOST, image, start};
@@ -43,14 +43,14 @@ fn boot(ticket: &str) -> Option<Machine> {
 
 #[test]
 fn a_machine_boots_late_changes_and_is_refused() {
-    let mut site = stories::store(HOST);
-    let ticket = stories::deposit(&site);
+    let mut site = scenarios::store(HOST);
+    let ticket = scenarios::deposit(&site);
     assert!(site.stop().success());
     let Some(mut machine) = boot(&ticket) else { return };
     assert_eq!(machine.run("systemd-detect-virt --vm").1.trim(), if kvm() { "kvm" } else { "qemu" });
-    stories::the_store_comes_late(&mut site, HOST, &mut machine);
-    stories::changes_show_after_a_reboot(&site, &mut machine);
-    stories::a_revoked_ticket_ends_it(&site, &mut machine);
+    scenarios::the_store_comes_late(&mut site, HOST, &mut machine);
+    scenarios::changes_show_after_a_reboot(&site, &mut machine);
+    scenarios::a_revoked_ticket_ends_it(&site, &mut machine);
 }
 
 fn kvm() -> bool {

@@ -1,11 +1,11 @@
-//! A kernel of its own as a process of the host (User Mode Linux): the same stories within seconds, and the units' confinement seen
+//! A kernel of its own as a process of the host (User Mode Linux): the same scenarios within seconds, and the units' confinement seen
 //! from inside, of which nspawn, itself confined, cannot show all.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::super::booted::machine::Machine;
-use super::super::booted::stories;
+use super::super::booted::scenarios;
 use super::super::harness::skip;
 use super::super::place::has;
 use super::{HOST, image, start};
@@ -30,14 +30,14 @@ fn boot(ticket: &str) -> Option<Machine> {
 
 #[test]
 fn a_kernel_of_its_own_boots_late_changes_and_is_refused() {
-    let mut site = stories::store(HOST);
-    let ticket = stories::deposit(&site);
+    let mut site = scenarios::store(HOST);
+    let ticket = scenarios::deposit(&site);
     assert!(site.stop().success());
     let Some(mut machine) = boot(&ticket) else { return };
     assert_eq!(machine.run("systemd-detect-virt").1.trim(), "uml");
-    stories::the_store_comes_late(&mut site, HOST, &mut machine);
-    stories::changes_show_after_a_reboot(&site, &mut machine);
-    stories::a_revoked_ticket_ends_it(&site, &mut machine);
+    scenarios::the_store_comes_late(&mut site, HOST, &mut machine);
+    scenarios::changes_show_after_a_reboot(&site, &mut machine);
+    scenarios::a_revoked_ticket_ends_it(&site, &mut machine);
 }
 
 /// What a unit's confinement lets through.
@@ -51,8 +51,8 @@ fn probed(machine: &mut Machine, unit: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn the_units_are_confined_as_they_say() {
-    let site = stories::store(HOST);
-    let Some(mut machine) = boot(&stories::deposit(&site)) else { return };
+    let site = scenarios::store(HOST);
+    let Some(mut machine) = boot(&scenarios::deposit(&site)) else { return };
     machine.active("app.service");
     let drop_in = "[Service]\\nExecStartPre=/bin/sh /usr/local/lib/probe\\n";
     machine.ok(&format!(

@@ -1,12 +1,13 @@
-// Starts what the page at hand has use for. Everything here also works without a script, by a form or a link.
+// Starts what the current page uses. Everything here also works without a script, by a form or a link.
 import { watchForms } from "./deposit.js";
 import { watchSearch, watchNames } from "./live.js";
 import { watchPanels } from "./panel.js";
-import { documentOf } from "./fetch.js";
+import { fetchDocument } from "./fetch.js";
 
+// The style sheet hides what needs a script until one runs, and the buttons that a script replaces from then on.
 document.documentElement.dataset.scripted = "";
 
-/** Wires up what is inside `root`, now and each time a part of the page is exchanged. */
+/** Adds the listeners inside `root`: for the whole page once, and for each part of it that is exchanged. */
 export function watch(root) {
   watchForms(root);
   watchNames(root);
@@ -21,7 +22,7 @@ export function watch(root) {
     button.addEventListener("click", () => copy(button));
   }
   for (const form of root.querySelectorAll("form[data-switch]")) {
-    form.addEventListener("submit", (event) => flip(event, form));
+    form.addEventListener("submit", (event) => toggleSwitch(event, form));
   }
 }
 
@@ -31,49 +32,53 @@ async function copy(button) {
     await navigator.clipboard.writeText(field.value);
     button.textContent = "Copied";
   } catch {
+    // Browsers offer the clipboard over HTTPS and on localhost only.
     field.select();
     button.textContent = "Press Ctrl+C";
   }
 }
 
-/** A switch in the table, without losing one's place in it. */
-async function flip(event, form) {
+/** Sends a switch in the table without loading the page, so that nobody loses the place in a long list. */
+async function toggleSwitch(event, form) {
   event.preventDefault();
   const button = form.querySelector("[role=switch]");
   const data = new FormData(form, button);
   button.setAttribute("aria-busy", "true");
-  const answer = await documentOf("POST", form.action, data);
-  const name = button.getAttribute("aria-label");
-  const fresh = [...answer.page.querySelectorAll("[role=switch]")].find((other) => other.getAttribute("aria-label") === name);
-  if (answer.status !== 200 || !fresh) {
+  const response = await fetchDocument("POST", form.action, data);
+  // The response is the list after the redirect. A label is unique there: it contains the secret's name.
+  const label = button.getAttribute("aria-label");
+  const switches = [...response.page.querySelectorAll("[role=switch]")];
+  const fresh = switches.find((other) => other.getAttribute("aria-label") === label);
+  if (response.status !== 200 || !fresh) {
     form.submit();
     return;
   }
   button.removeAttribute("aria-busy");
   button.setAttribute("aria-checked", fresh.getAttribute("aria-checked"));
   button.value = fresh.value;
-  tell(answer.page);
+  displayFlash(response.page);
 }
 
-/** Shows and announces what another page had to say. */
-export function tell(page) {
-  const told = page.getElementById("told");
-  const here = document.getElementById("told");
-  if (told && here) here.replaceChildren(...told.childNodes);
+/** Displays the message of another page here, where screen readers announce it. */
+function displayFlash(page) {
+  const from = page.getElementById("flash");
+  const to = document.getElementById("flash");
+  if (from && to) to.replaceChildren(...from.childNodes);
 }
 
-const theme = document.querySelector("form[data-theme-form]");
-theme?.addEventListener("submit", async (event) => {
+const themeForm = document.querySelector("form[data-theme-form]");
+themeForm?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = theme.querySelector("button");
+  const button = themeForm.querySelector("button");
   const order = ["system", "light", "dark"];
   const chosen = button.value;
-  await documentOf("POST", theme.action, new FormData(theme, button));
+  await fetchDocument("POST", themeForm.action, new FormData(themeForm, button));
   document.documentElement.dataset.theme = chosen;
   button.value = order[(order.indexOf(chosen) + 1) % order.length];
   button.title = `Theme: ${chosen}`;
-  button.setAttribute("aria-label", `Theme is ${chosen}; change to ${button.value}`);
+  button.setAttribute("aria-label", `Theme: ${chosen}. Switch to ${button.value}`);
 });
 
 watch(document);
-document.getElementById("trouble")?.focus();
+// A refused form loads a new page, whose errors a keyboard or a screen reader would reach last.
+document.getElementById("error")?.focus();

@@ -1,5 +1,5 @@
-// Fields that take a value: shown on demand, files dropped into them, and a word when a value looks wrong. The value
-// stays in its field; it is judged here and sent with the form alone.
+// Fields that take a value: shown on demand, filled by dropping a file, with a warning if the value looks wrong. The value
+// never leaves its field: it is checked here, and only the form itself sends it.
 
 export function watchForms(root) {
   for (const box of root.querySelectorAll("[data-value]")) watchValue(box);
@@ -18,71 +18,77 @@ function watchValue(box) {
   const field = box.querySelector("textarea");
   const file = box.querySelector("input[type=file]");
   const warning = box.querySelector("[data-warning]");
-  const judge = () => {
-    if (warning) warning.textContent = field.value ? doubt(field) : "";
+  const check = () => {
+    if (warning) warning.textContent = field.value ? findWarning(field) : "";
   };
-  field.addEventListener("input", judge);
-  field.form.addEventListener("change", judge);
+  field.addEventListener("input", check);
+  // The type of the secret decides as well, and it is another field of the form.
+  field.form.addEventListener("change", check);
   box.addEventListener("dragover", (event) => {
     event.preventDefault();
     box.classList.add("over");
   });
   box.addEventListener("dragleave", () => box.classList.remove("over"));
   box.addEventListener("drop", (event) => {
+    // Without this, the browser opens the file in place of the page.
     event.preventDefault();
     box.classList.remove("over");
     if (event.dataTransfer.files.length === 0) {
       field.value = event.dataTransfer.getData("text/plain");
-      judge();
+      check();
       return;
     }
+    // As a file, not as text: bytes that are not UTF-8 would be damaged.
     file.files = event.dataTransfer.files;
     file.dispatchEvent(new Event("change", { bubbles: true }));
   });
   file.addEventListener("change", () => {
+    // The server refuses a form with a value and a file.
     const chosen = file.files.length > 0;
     field.disabled = chosen;
     if (chosen) field.value = "";
   });
 }
 
-/** What is probably a mistake. Only ever a word: the store takes what it is given. */
-function doubt(field) {
+/** Returns a warning about what is probably a mistake. It is only a warning: the store accepts the value. */
+function findWarning(field) {
   const value = field.value;
   const known = field.dataset.prefixes.split(" ").filter(Boolean);
-  const usual = known.length > 0;
+  // A preset's field lists its own prefixes; elsewhere the list is of all platforms, and any other value is fine.
   const expected = field.form.hasAttribute("data-known-prefixes") ? [] : known;
-  if (usual && expected.length > 0 && !expected.some((prefix) => value.startsWith(prefix))) {
-    return `Unusual: such a value begins with ${expected.join(" or ")}. It can be stored all the same.`;
+  if (expected.length > 0 && !expected.some((prefix) => value.startsWith(prefix))) {
+    return `Unusual value: it normally begins with ${expected.join(" or ")}. You can save it anyway.`;
   }
   const type = field.form.querySelector("[name=type]");
-  if (type?.value === "plain" && looksLikeAKey(value, known)) {
-    return "This looks like a key, and a plain value may be shown. Make it encrypted unless you are sure.";
+  if (type?.value === "plain" && looksLikeKey(value, known)) {
+    return "This looks like a key, and plain values are displayed. Choose the type Encrypted if it is sensitive.";
   }
-  if (/^\s|\s$/.test(value)) return "There are blanks or a line break around it; they are kept.";
+  if (/^\s|\s$/.test(value)) return "The value begins or ends with a blank or a line break, which is stored too.";
   return "";
 }
 
-function looksLikeAKey(value, known) {
+function looksLikeKey(value, known) {
+  // A prefix of one character, such as `/`, says nothing.
   if (known.some((prefix) => prefix.length > 1 && value.startsWith(prefix))) return true;
   return /^[A-Za-z0-9+/_=.-]{24,}$/.test(value) && /[0-9]/.test(value) && /[A-Za-z]/.test(value);
 }
 
-/** The preview comes into the page, so that the text stays in its field and is in no answer. */
+/** Displays the preview inside this page: the text stays in its field, which a new page could not fill in again. */
 function watchImport(form) {
   form.addEventListener("submit", async (event) => {
     if (event.submitter?.value !== "preview") return;
     event.preventDefault();
-    const { documentOf } = await import("./fetch.js");
-    const answer = await documentOf("POST", form.action, new FormData(form, event.submitter));
-    const trouble = answer.page?.getElementById("trouble");
-    const fresh = answer.page?.getElementById("preview");
+    const { fetchDocument } = await import("./fetch.js");
+    const response = await fetchDocument("POST", form.action, new FormData(form, event.submitter));
+    const error = response.page?.getElementById("error");
+    const fresh = response.page?.getElementById("preview");
     if (!fresh) {
-      window.location.assign(answer.url || "/console/import");
+      // The session has ended: the response is the login page.
+      window.location.assign(response.url || "/console/import");
       return;
     }
-    const here = document.getElementById("preview");
-    here.replaceChildren(...(trouble ? [document.adoptNode(trouble)] : fresh.childNodes));
-    here.querySelector("[tabindex]")?.focus();
+    const preview = document.getElementById("preview");
+    preview.replaceChildren(...(error ? [document.adoptNode(error)] : fresh.childNodes));
+    preview.querySelector("[tabindex]")?.focus();
   });
 }

@@ -1,15 +1,15 @@
-// Fetches pages as documents. XMLHttpRequest parses an answer without running anything in it, and without a text ever
-// becoming markup here: no other way of doing that is allowed by the page's Trusted Types.
+// Fetches pages as documents. XMLHttpRequest parses a response without running anything in it and without text becoming
+// markup here. The page's Trusted Types forbid every other way (DOMParser, innerHTML).
 
-/** Resolves to { status, url, page }. With `keep`, what the store has to say is kept for the page that follows. */
-export function documentOf(method, address, body, keep = false) {
+/** Resolves to { status, url, page }. With `keepFlash` the server keeps its message for the page that is loaded next. */
+export function fetchDocument(method, address, body, keepFlash = false) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open(method, address);
-    if (keep) request.setRequestHeader("x-keep-told", "1");
+    if (keepFlash) request.setRequestHeader("x-keep-flash", "1");
     request.responseType = "document";
     request.onload = () => resolve({ status: request.status, url: request.responseURL, page: request.response });
-    request.onerror = () => reject(new Error("the store does not answer"));
+    request.onerror = () => reject(new Error("the store does not respond"));
     request.send(body);
   });
 }

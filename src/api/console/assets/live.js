@@ -1,14 +1,16 @@
-// As one types: search results, and what a name is exported as. Never sends a value.
-import { documentOf } from "./fetch.js";
+// While somebody types: search results, and what a name is exported as. Never sends a value.
+import { fetchDocument } from "./fetch.js";
 
+/** Milliseconds without a key press before a request: longer than most people's pause between two keys. */
 const PAUSE = 180;
 
-/** Calls `work` once typing has paused, and drops answers that a later question has overtaken. */
-function pausing(work) {
+/** Returns a function that calls `work` once typing has paused. `work` gets a test whether its result is still wanted. */
+function debounce(work) {
   let timer;
   let turn = 0;
   return () => {
     clearTimeout(timer);
+    // Responses can arrive out of order: one that is overtaken by a later request must not replace its result.
     const own = ++turn;
     timer = setTimeout(() => work(() => own === turn), PAUSE);
   };
@@ -16,75 +18,79 @@ function pausing(work) {
 
 export function watchSearch(root, watch) {
   for (const form of root.querySelectorAll("form[data-live]")) {
-    const ask = pausing(async (current) => {
+    const search = debounce(async (isCurrent) => {
       const query = new URLSearchParams([...new FormData(form)].filter(([, text]) => text !== ""));
       const address = `${form.getAttribute("action")}${query.size ? `?${query}` : ""}`;
       const only = new URLSearchParams(query);
       if (form.action.endsWith("/secrets")) only.set("only", "rows");
-      let answer;
+      let response;
       try {
-        answer = await documentOf("GET", `${form.getAttribute("action")}?${only}`);
+        response = await fetchDocument("GET", `${form.getAttribute("action")}?${only}`);
       } catch {
         return;
       }
-      if (!current()) return;
-      const fresh = answer.page?.querySelector(form.dataset.live);
+      if (!isCurrent()) return;
+      const fresh = response.page?.querySelector(form.dataset.live);
       if (!fresh) {
+        // A filter that the server refuses, or a session that has ended: load the page that says so.
         window.location.assign(address);
         return;
       }
       document.querySelector(form.dataset.live).replaceWith(document.adoptNode(fresh));
+      // Reloading and bookmarks keep the filter, without a step in the history per letter.
       history.replaceState(null, "", address);
       watch(fresh);
     });
-    form.addEventListener("input", ask);
-    form.addEventListener("change", ask);
+    form.addEventListener("input", search);
+    form.addEventListener("change", search);
   }
 }
 
 export function watchNames(root) {
   for (const field of root.querySelectorAll("[data-live-name]")) {
     const form = field.form;
-    const told = form.querySelector("[data-name-told]");
-    const ask = pausing(async (current) => {
+    const feedback = form.querySelector("[data-name-feedback]");
+    const check = debounce(async (isCurrent) => {
       const name = field.value.trim();
       if (!name) {
-        told.replaceChildren();
+        feedback.replaceChildren();
         return;
       }
       const query = new URLSearchParams({ name, scope: new FormData(form).get("scope") ?? "private" });
       const as = form.querySelector("[data-live-as]")?.value.trim();
       if (as) query.set("as", as);
-      let answer;
+      let result;
       try {
-        answer = await (await fetch(`/console/live/name?${query}`, { redirect: "error" })).json();
+        // A redirect leads to the login page, which is no JSON.
+        result = await (await fetch(`/console/live/name?${query}`, { redirect: "error" })).json();
       } catch {
         return;
       }
-      if (current()) show(field, told, answer);
+      if (isCurrent()) displayFeedback(field, feedback, result);
     });
     form.addEventListener("input", (event) => {
-      if (event.target === field || event.target.name === "scope" || event.target.name === "as") ask();
+      if (event.target === field || event.target.name === "scope" || event.target.name === "as") check();
     });
-    if (field.value) ask();
+    // A refused form comes back with its name.
+    if (field.value) check();
   }
 }
 
-function show(field, told, answer) {
+function displayFeedback(field, feedback, result) {
   const parts = [];
-  if (answer.env) {
+  if (result.env) {
     const code = document.createElement("code");
-    code.textContent = answer.env;
+    code.textContent = result.env;
     parts.push("Exported as ", code);
   }
-  let bad = answer.fault ?? "";
-  if (!bad && answer.taken) bad = `${answer.taken} is there already under this name: replace its value instead`;
-  if (bad) {
-    const fault = document.createElement("strong");
-    fault.textContent = `${parts.length ? " – " : ""}${bad}${answer.hint ? `; ${answer.hint}` : ""}.`;
-    parts.push(fault);
+  let problem = result.fault ?? "";
+  if (!problem && result.taken) problem = `the secret ${result.taken} already uses this name: replace its value instead`;
+  if (problem) {
+    const text = document.createElement("strong");
+    text.textContent = `${parts.length ? " – " : ""}${problem}${result.hint ? `; ${result.hint}` : ""}.`;
+    parts.push(text);
   }
-  told.replaceChildren(...parts);
-  told.classList.toggle("bad", Boolean(bad));
-  field.setAttribute("aria-invalid", String(Boolean(bad)));
+  feedback.replaceChildren(...parts);
+  feedback.classList.toggle("bad", Boolean(problem));
+  field.setAttribute("aria-invalid", String(Boolean(problem)));
 }

@@ -1,6 +1,6 @@
-// The side panel: the page that a link leads to, shown beside the one at hand. A form in it that is refused comes back
-// into it; one that is done leads on.
-import { documentOf } from "./fetch.js";
+// The side panel: displays the page that a link leads to beside the current one. A refused form returns into the panel; an
+// accepted one loads the page that it leads to.
+import { fetchDocument } from "./fetch.js";
 
 const panel = document.getElementById("panel");
 let opener = null;
@@ -9,12 +9,14 @@ export function watchPanels(root, watch) {
   if (!panel) return;
   for (const link of root.querySelectorAll("a[data-panel]")) {
     link.addEventListener("click", (event) => {
+      // These ask for a new tab or window.
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
       event.preventDefault();
       if (!panel.contains(link)) opener = link;
       open("GET", link.href, undefined, watch);
     });
   }
+  // The same form on a page of its own needs no script.
   if (!panel.contains(root) && root !== panel) return;
   for (const form of panel.querySelectorAll("form[data-panel-form]")) {
     form.addEventListener("submit", (event) => {
@@ -37,39 +39,40 @@ export function watchPanels(root, watch) {
 
 async function open(method, address, data, watch) {
   panel.setAttribute("aria-busy", "true");
-  let answer;
+  let response;
   try {
-    answer = await documentOf(method, address, data, true);
+    response = await fetchDocument(method, address, data, true);
   } catch {
     window.location.assign("/console/");
     return;
   }
   panel.removeAttribute("aria-busy");
-  const content = answer.page?.querySelector("[data-panel-content]");
+  const content = response.page?.querySelector("[data-panel-content]");
   if (!content) {
-    // Done, or the session is over: go where the answer came from.
-    clear();
-    window.location.assign(answer.url || "/console/");
+    // The form was accepted, or the session has ended: load the page that the response came from.
+    resetForms();
+    window.location.assign(response.url || "/console/");
     return;
   }
   panel.replaceChildren(document.adoptNode(content));
   watch(panel);
   if (!panel.open) panel.showModal();
   panel.scrollTop = 0;
-  const trouble = panel.querySelector("#trouble");
-  (trouble ?? panel.querySelector("select, input:not([type=hidden]), textarea"))?.focus();
+  const error = panel.querySelector("#error");
+  (error ?? panel.querySelector("select, input:not([type=hidden]), textarea"))?.focus();
 }
 
-function clear() {
+function resetForms() {
   for (const form of panel.querySelectorAll("form")) form.reset();
 }
 
 panel?.addEventListener("close", () => {
-  // A value that was typed and not sent does not stay behind.
-  clear();
+  // Browsers restore what was typed when somebody goes back: a value that was not sent must not stay behind.
+  resetForms();
   panel.replaceChildren();
   opener?.focus();
 });
 panel?.addEventListener("click", (event) => {
+  // A click on the backdrop has the dialog itself as its target.
   if (event.target === panel) panel.close();
 });

@@ -1,0 +1,131 @@
+//! What this boot already received, for [`super::enter`]: the environment file that `boot` wrote, or else the environment of a
+//! container's workload.
+//!
+//! In a container, the first process is the workload, or a supervisor whose oldest child is the workload. The kernel shows the
+//! environment of a process to its own user, and to root with CAP_SYS_PTRACE.
+#![expect(clippy::disallowed_methods, reason = "reads what a boot left, and /proc")]
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use zeroize::Zeroizing;
+
+use super::boot::environment_file;
+use super::boot::environment_file::ENVIRONMENT;
+use super::microvm::in_first_namespace;
+use super::supervise::NAME;
+
+/// The default folder for files, whatever session this is.
+const FOLDER: &str = "/run/dropsafe";
+
+pub(crate) type Variables = Vec<(OsString, Zeroizing<Vec<u8>>)>;
+
+/// Why nothing can be entered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReceivedError {
+    /// `boot` has not run, and this is no container.
+    #[error("there are no secrets in {} and the first process is not a workload", .0.display())]
+    Nothing(PathBuf),
+    #[error("{}: {kind}", path.display())]
+    Unreadable { path: PathBuf, kind: io::ErrorKind },
+    #[error("{}: not as `dropsafe-agent boot` writes it", .0.display())]
+    Damaged(PathBuf),
+    /// The workload has not started yet, or has ended.
+    #[error("the supervisor has no workload")]
+    Gone,
+}
+
+impl ReceivedError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Nothing(_) => Some("run `dropsafe-agent boot` first, or name its folder with --files-dir"),
+            Self::Unreadable { .. } => {
+                Some("enter as the user that the workload runs as (docker exec --user), or as root")
+            }
+            Self::Damaged(_) => Some("run `dropsafe-agent boot` again"),
+            Self::Gone => None,
+        }
+    }
+}
+
+/// The variables that this boot received. `folder` is where `boot` writes.
+pub(crate) fn read(folder: &Path) -> Result<Variables, ReceivedError> {
+    // The default folder too: a session has an XDG_RUNTIME_DIR of its own, and the machine's boot wrote to /run/dropsafe.
+    for folder in [folder, Path::new(FOLDER)] {
+        let path = folder.join(ENVIRONMENT);
+        if let Some(text) = read_file(&path)? {
+            let variables = environment_file::parse(&text).ok_or(ReceivedError::Damaged(path))?;
+            return Ok(variables.into_iter().map(|(name, value)| (name.into(), value)).collect());
+        }
+    }
+    let supervised = comm(1).is_some_and(|comm| comm == NAME.to_bytes());
+    // The first process of a machine is an init system and no workload, unless it is our supervisor. systemd in a container says
+    // that it is an init system (sd_booted(3)).
+    if !supervised && (in_first_namespace() || Path::new("/run/systemd/system").exists()) {
+        return Err(ReceivedError::Nothing(folder.to_owned()));
+    }
+    let pid = if supervised { oldest_child(1)? } else { 1 };
+    let path = PathBuf::from(format!("/proc/{pid}/environ"));
+    let text = read_file(&path)?.ok_or(ReceivedError::Gone)?;
+    Ok(parse_environ(&text))
+}
+
+/// Returns `None` if there is no such file.
+fn read_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ReceivedError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ReceivedError::Unreadable { path: path.to_owned(), kind: error.kind() }),
+    }
+}
+
+fn comm(pid: u32) -> Option<Vec<u8>> {
+    let comm = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec())
+}
+
+/// The child of `parent` that was started first.
+fn oldest_child(parent: u32) -> Result<u32, ReceivedError> {
+    let entries = fs::read_dir("/proc").map_err(|_| ReceivedError::Gone)?;
+    let processes = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let children = processes.filter_map(|pid| {
+        let (of, start) = parent_and_start(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+        (of == parent).then_some((start, pid))
+    });
+    // By start time, since process ids are used again. Children that the supervisor adopted descend from the workload, and so are
+    // younger than it.
+    children.min().map(|(_, pid)| pid).ok_or(ReceivedError::Gone)
+}
+
+/// Fields 4 and 22 of proc_pid_stat(5).
+fn parent_and_start(stat: &[u8]) -> Option<(u32, u64)> {
+    // Field 2 is the name in parentheses, which may itself contain parentheses and spaces.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields: Vec<&str> = str::from_utf8(stat.get(end + 1..)?).ok()?.split_ascii_whitespace().collect();
+    Some((fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?))
+}
+
+/// Splits the content of /proc/PID/environ.
+pub(crate) fn parse_environ(environ: &[u8]) -> Variables {
+    let variable = |string: &[u8]| {
+        // As for getenv(3), a string without `=` is no variable; the first byte belongs to the name even if it is `=`.
+        let end = string.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+        Some((OsStr::from_bytes(&string[..end]).to_owned(), Zeroizing::new(string[end + 1..].to_vec())))
+    };
+    environ.split(|byte| *byte == 0).filter_map(variable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_process_is_read_whatever_it_is_called() {
+        let stat = b"7 (a b) c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 100 200";
+        assert_eq!(parent_and_start(stat), Some((1, 4711)));
+        assert_eq!(parent_and_start(b"7 (a) S 1"), None);
+    }
+}

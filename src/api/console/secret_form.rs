@@ -1,0 +1,122 @@
+//! The form for a secret, without its value. The pages that create, edit or complete a secret share it, so that a new
+//! attribute needs one field here and one in the macro `secret_attributes`.
+
+use super::display::capitalize;
+use super::multipart::{MultipartForm, encode_value};
+use super::secret_row::SecretRow;
+use crate::api::query::{FromQuery, QueryReader};
+use crate::domain::secret::ScopeKind;
+use crate::domain::value::{Delivery, Kind, SecretValue};
+use crate::store::Written;
+use crate::wire;
+
+/// What the fields hold. It never has the value: a refused form comes back with everything else filled in.
+#[derive(Default)]
+pub(crate) struct SecretForm {
+    pub(crate) name: String,
+    /// The exported name; empty for the one that the store derives.
+    pub(crate) env: String,
+    pub(crate) shared: bool,
+    pub(crate) plain: bool,
+    pub(crate) file: bool,
+    pub(crate) plugin: String,
+    pub(crate) category: String,
+    pub(crate) auto_install: bool,
+    /// Whether an administrator allows an exported name that is refused otherwise.
+    pub(crate) allow_refused: bool,
+}
+
+/// A link can fill in the fields of a new secret.
+impl FromQuery for SecretForm {
+    const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
+
+    fn read(query: &mut QueryReader) -> Self {
+        let mut text = |name| query.text(name, 200).unwrap_or_default();
+        let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
+        // As in the API, auto-install is on by default.
+        Self { name, plugin, category, shared: scope == "shared", auto_install: true, ..Self::default() }
+    }
+}
+
+impl SecretForm {
+    /// Reads a form that was sent.
+    pub(crate) fn new(form: &MultipartForm) -> Self {
+        Self {
+            name: form.text_or_empty("name"),
+            env: form.text_or_empty("as"),
+            shared: is_shared(form),
+            plain: form.text_or_empty("type") == "plain",
+            file: form.text_or_empty("delivery") == "file",
+            plugin: form.text_or_empty("plugin"),
+            category: form.text_or_empty("category"),
+            auto_install: form.has("auto_install"),
+            allow_refused: form.has("allow_refused"),
+        }
+    }
+
+    /// Fills in the attributes of an existing secret, to edit them.
+    pub(crate) fn from_row(row: &SecretRow) -> Self {
+        Self {
+            // The rest changes only with a new value (type, exported name), or never (name, scope).
+            plugin: row.plugin.clone(),
+            category: row.category.as_ref().map(|tag| tag.name.clone()).unwrap_or_default(),
+            auto_install: row.auto_install,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the request that deposits a new secret.
+    pub(crate) fn create_request(&self, value: &SecretValue) -> wire::CreateSecretRequest {
+        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let (text, base64) = encode_value(value);
+        wire::CreateSecretRequest {
+            name: self.name.clone(),
+            env: non_empty(&self.env),
+            scope: scope_kind(self.shared),
+            // Encrypted unless plain was chosen: a damaged form must not make a value readable.
+            kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
+            delivery: if self.file { Delivery::File } else { Delivery::Variable },
+            auto_install: self.auto_install,
+            plugin: non_empty(&self.plugin),
+            category: non_empty(&self.category),
+            value: text,
+            value_base64: base64,
+            // Sealing in the browser would need a script. The server seals the value before it stores it.
+            sealed: None,
+            hint: None,
+            allow_refused: self.allow_refused,
+        }
+    }
+
+    /// Returns the request that changes the attributes of an existing secret. An empty text clears an attribute.
+    pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
+        wire::UpdateSecretRequest {
+            // The form always contains all attributes, so a box that is not ticked means off, not unchanged.
+            auto_install: Some(self.auto_install),
+            plugin: Some(self.plugin.clone()),
+            category: Some(self.category.clone()),
+        }
+    }
+}
+
+/// Returns whether the shared scope was chosen. Anything else means private: the safer reading of a damaged form.
+pub(crate) fn is_shared(form: &MultipartForm) -> bool {
+    form.text_or_empty("scope") == "shared"
+}
+
+/// Returns the scope of a form.
+pub(crate) fn scope_kind(shared: bool) -> ScopeKind {
+    if shared { ScopeKind::Shared } else { ScopeKind::Private }
+}
+
+/// Describes a deposit: the names, and what the store warns about.
+pub(crate) fn summarize(written: &Written) -> String {
+    let meta = &written.secret.meta;
+    // Both names: the second is what the workload reads, and the store may have derived it.
+    let mut summary = format!("Saved {}. It is exported as {}.", meta.name, meta.env);
+    for warning in &written.warnings {
+        summary.push(' ');
+        summary.push_str(&capitalize(&warning.to_string()));
+    }
+    summary
+}

@@ -1,0 +1,242 @@
+//! Background tasks, in small steps that let callers go first: deleting what removed members left, settling data keys,
+//! re-encrypting everything, deleting expired records.
+//!
+//! The byte store says what there is to do, so that any process continues after a crash.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
+use crate::domain::secret::Scope;
+use crate::domain::time::Timestamp;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::format::Record;
+use crate::store::engine::journal::Stop;
+use crate::store::engine::keys::{Key, Prefix};
+use crate::store::rules::boots::AttemptRecord;
+use crate::store::rules::idempotency::AnswerRecord;
+use crate::store::rules::keys::OpenValueError;
+use crate::store::rules::members::RemovalRecord;
+use crate::store::rules::secrets::SecretRecord;
+use crate::store::rules::sessions::{SessionMark, SessionRecord};
+use crate::store::rules::store::{Inner, Store};
+use crate::store::tables::keyspace;
+
+/// How often the task runs when nobody wakes it.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// How long the task waits for more work after it was woken.
+const GATHER: Duration = Duration::from_millis(20);
+/// Records of one step.
+const STEP: usize = 32;
+/// How often expired records are deleted.
+const DELETE_INTERVAL: Duration = Duration::from_secs(3600);
+/// Operations in the journal's queue above which background tasks wait.
+const BUSY: usize = 16;
+
+/// Runs the background tasks for as long as the store is in use.
+pub(crate) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
+    let mut deleted_at: Option<Timestamp> = None;
+    loop {
+        {
+            // Not held while the task waits, so that a store that nobody uses is dropped.
+            let Some(inner) = store.upgrade() else { return };
+            let store = Store { inner };
+            if let Err(failure) = store.run_background_tasks(&mut deleted_at).await {
+                tracing::debug!(%failure, "a background task failed and will be tried again");
+            }
+        }
+        if tokio::time::timeout(INTERVAL, wake.notified()).await.is_ok() {
+            // Every deposit wakes the task: those that come together share one commit.
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+}
+
+impl Store {
+    async fn run_background_tasks(&self, deleted_at: &mut Option<Timestamp>) -> Result<(), Failure> {
+        self.clear_removed_members().await?;
+        {
+            // Another process may have changed the keys, and settling needs the newest generation.
+            let _alone = self.inner.keys_change.lock().await;
+            self.follow_keys().await?;
+        }
+        // Before a re-encryption, which may take long: unsettled values make every boot slower.
+        self.settle_all().await?;
+        self.continue_reencryption().await?;
+        let now = self.now();
+        if deleted_at.is_none_or(|at| now.since(at) >= DELETE_INTERVAL) {
+            *deleted_at = Some(now);
+            self.delete_expired(&keyspace::answers(), AnswerRecord::is_over).await?;
+            self.delete_expired(&keyspace::attempts(), AttemptRecord::is_over).await?;
+            self.delete_expired(&keyspace::sessions(), SessionRecord::is_over).await?;
+            self.delete_expired(&keyspace::session_marks(), SessionMark::is_over).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits while callers have operations in the queue.
+    pub(crate) async fn yield_to_callers(&self) {
+        // Even with an empty queue, reads of callers get the processor first.
+        tokio::task::yield_now().await;
+        if self.journal().waiting() > BUSY {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Deletes what removed members left.
+    async fn clear_removed_members(&self) -> Result<(), Failure> {
+        let (removals, _) = self.records().scan_all(&keyspace::removals()).await?;
+        for removal in removals {
+            let RemovalRecord { org, member } = removal.record;
+            self.delete_private_secrets(org, member).await?;
+            // All tokens of the organization, because the index has no order by member. Removals are rare.
+            let index = self.records().tokens(Some(org));
+            let (tokens, _) = self.records().scan_all(&index).await?;
+            let tokens = tokens.iter().filter(|found| found.record == Some(member));
+            for id in tokens.filter_map(|found| index.id(&found.key)) {
+                let key = keyspace::token(TokenId::from_bytes(id));
+                self.update(key, |token, now| _ = token.revoked_at.get_or_insert(now)).await?;
+            }
+            let index = self.records().tickets(org);
+            let (tickets, _) = self.records().scan_all(&index).await?;
+            let tickets = tickets.iter().filter(|found| found.record == member);
+            for id in tickets.filter_map(|found| index.id(&found.key)) {
+                let key = keyspace::ticket(TicketId::from_bytes(id));
+                self.update(key, |ticket, now| _ = ticket.revoked_at.get_or_insert(now)).await?;
+            }
+            // Last, so that a crash before it only repeats work.
+            let cleared = self.journal().run(Vec::new(), move |tx| {
+                tx.delete(&keyspace::removal(member));
+                Ok::<_, Stop<Failure>>(())
+            });
+            cleared.await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_private_secrets(&self, org: OrgId, member: MemberId) -> Result<(), Failure> {
+        let prefix = self.records().secrets(org, Scope::Private(member));
+        loop {
+            // Always from the start: the step before has deleted what was there.
+            let page = self.records().scan(&prefix, None, STEP.min(self.secrets_per_commit())).await?;
+            if page.found.is_empty() {
+                return Ok(());
+            }
+            let keys: Vec<Key<SecretRecord>> =
+                page.found.into_iter().map(|found| Key::new(found.key)).collect();
+            let reads = keys.iter().map(Key::to_vec).collect();
+            let cleared = self.journal().run(reads, move |tx| {
+                for key in &keys {
+                    // Another process may run the same task.
+                    if let Some(record) = tx.get(key)? {
+                        tx.delete_secret(&record);
+                    }
+                }
+                Ok::<_, Stop<Failure>>(())
+            });
+            cleared.await?;
+            self.yield_to_callers().await;
+        }
+    }
+
+    /// Changes a record, if it exists.
+    async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
+    where
+        T: Record + 'static,
+    {
+        let updated = self.journal().run(vec![key.to_vec()], move |tx| {
+            if let Some(mut record) = tx.get(&key)? {
+                change(&mut record, tx.now());
+                tx.put(&key, &record)?;
+            }
+            Ok::<_, Stop<Failure>>(())
+        });
+        updated.await.map(|_| ())
+    }
+
+    /// Wraps the data keys of deposits so that boots open them without a public-key operation.
+    async fn settle_all(&self) -> Result<(), Failure> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            // Read at each step, because the store may be locked at any time.
+            let Some(release) = self.release() else { return Ok(()) };
+            let most = STEP.min(self.secrets_per_commit());
+            let page = self.records().scan(&keyspace::all_unsettled(), after.as_deref(), most).await?;
+            after = page.found.last().map(|found| found.key.clone());
+            let keys: Vec<_> = page.found.iter().map(|found| keyspace::marked(&found.key)).collect();
+            let mut settled = Vec::new();
+            for (key, record) in keys.iter().zip(self.records().get_all(&keys).await?) {
+                let outcome = match &record {
+                    None => Ok(None),
+                    Some(record) => self.settle(&release, record),
+                };
+                match outcome {
+                    Ok(new) => settled.push((key.clone(), record, new)),
+                    // No boot can open it either, so that there is nothing to settle.
+                    Err(OpenValueError::Unusable) => settled.push((key.clone(), record, None)),
+                    // Another process has a newer generation, and settles it.
+                    Err(OpenValueError::UnknownGeneration) => {}
+                }
+            }
+            let reads = settled.iter().map(|(key, ..)| key.to_vec()).collect();
+            let stored = self.journal().run(reads, move |tx| {
+                for (key, before, after) in &settled {
+                    // If it has changed since, then the change set its own marker.
+                    if tx.get(key)? == *before {
+                        if let Some(after) = after {
+                            tx.put(key, after)?;
+                        }
+                        tx.delete(&keyspace::unsettled(key));
+                    }
+                }
+                Ok::<_, Stop<Failure>>(())
+            });
+            stored.await?;
+            if !page.more {
+                return Ok(());
+            }
+            self.yield_to_callers().await;
+        }
+    }
+
+    /// Deletes the expired records under a prefix.
+    async fn delete_expired<T: Record + 'static>(
+        &self,
+        prefix: &Prefix<T>,
+        is_over: fn(&T, Timestamp) -> bool,
+    ) -> Result<(), Failure> {
+        let now = self.now();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.records().scan(prefix, after.as_deref(), 1000).await?;
+            after = page.found.last().map(|found| found.key.clone());
+            let over = page.found.into_iter().filter(|found| is_over(&found.record, now));
+            let over: Vec<Key<T>> = over.map(|found| Key::new(found.key)).collect();
+            for keys in over.chunks(STEP.min(self.secrets_per_commit())) {
+                let keys = keys.to_vec();
+                let deleted = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
+                    for key in &keys {
+                        // Read again: a session may have been used meanwhile.
+                        if tx.get(key)?.is_some_and(|record| is_over(&record, now)) {
+                            tx.delete(key);
+                        }
+                    }
+                    Ok::<_, Stop<Failure>>(())
+                });
+                deleted.await?;
+                self.yield_to_callers().await;
+            }
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Secrets whose records fit one commit, with their indexes and bodies.
+    fn secrets_per_commit(&self) -> usize {
+        // A secret has its record, body, two names, id, marker and stamp; the rest is for the audit log.
+        (self.records().kv.limits().max_writes_per_commit / 16).max(1)
+    }
+}

@@ -1,0 +1,300 @@
+//! Reading a backup into an empty byte store.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::crypto::random::Random;
+use crate::crypto::record::RecordKey;
+use crate::domain::code::Code;
+use crate::domain::id::StoreId;
+use crate::kv::{Kv, Precondition, Write};
+use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::{decode, encode};
+use crate::store::rules::backup::format::{
+    DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest,
+};
+use crate::store::rules::store::Identity;
+use crate::store::tables::keyspace;
+
+/// Marks a byte store into which a backup is being restored.
+const MARKER: &[u8] = b"\0restore";
+
+/// The result of a restore.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The store's id.
+    pub store: StoreId,
+    /// How many records were read.
+    pub records: u64,
+    /// The revision of the backup, from which the restored store continues.
+    pub revision: u64,
+}
+
+/// Why nothing was restored. The byte store still counts as empty.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The byte store holds a store or something else.
+    #[error("the byte store is not empty")]
+    NotEmpty,
+    /// The stream is not a backup.
+    #[error("this is not a backup of this program")]
+    NotABackup,
+    /// Written by a newer version of this program.
+    #[error("the backup has format {found}, and this program reads up to {known}")]
+    NewerFormat {
+        /// The backup's format.
+        found: u16,
+        /// The newest that this program reads.
+        known: u16,
+    },
+    /// Truncated or changed.
+    #[error("the backup is damaged or cut short")]
+    Damaged,
+    /// The record key belongs to another store.
+    #[error("the record key is not this backup's")]
+    WrongRecordKey,
+    /// The stream could not be read.
+    #[error("the backup cannot be read")]
+    Read(#[source] io::Error),
+    /// The byte store failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// Writes a backup into an empty byte store, which counts as empty until everything is verified and written. Reports the
+/// records so far to `progress`. The next restore deletes what a failed one left behind.
+pub async fn restore(
+    kv: Arc<dyn Kv>,
+    record_key: &RecordKey,
+    stream: &mut (dyn AsyncRead + Send + Unpin),
+    random: &mut (dyn Random + Send),
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Restored, RestoreError> {
+    let mut input = BackupInput { stream, hash: Sha256::new() };
+    let preamble = input.array::<PREAMBLE>().await.map_err(|error| match error {
+        // Too short even for a preamble.
+        RestoreError::Damaged => RestoreError::NotABackup,
+        error => error,
+    })?;
+    let preamble = Preamble::decode(&preamble).ok_or(RestoreError::NotABackup)?;
+    if preamble.format > FORMAT {
+        return Err(RestoreError::NewerFormat { found: preamble.format, known: FORMAT });
+    }
+    if preamble.record_key != keyspace::key_check(record_key) {
+        return Err(RestoreError::WrongRecordKey);
+    }
+    let mut target = RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
+    // From here on, the marker tells a failed restore from a foreign byte store.
+    target.begin().await?;
+    let outcome = fill(&mut target, &mut input, &preamble, random, progress).await;
+    if outcome.is_err() {
+        // If this fails too, the marker stays, and the next restore clears the rest.
+        let _ = target.clear().await;
+    }
+    outcome
+}
+
+async fn fill(
+    target: &mut RestoreTarget<'_>,
+    input: &mut BackupInput<'_>,
+    preamble: &Preamble,
+    random: &mut (dyn Random + Send),
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Restored, RestoreError> {
+    loop {
+        let [letter] = input.array().await?;
+        match letter {
+            b'P' => {
+                let key = u32::from_be_bytes(input.array().await?);
+                let value = u32::from_be_bytes(input.array().await?);
+                let key = input.bytes(key, MAX_KEY).await?;
+                let value = input.bytes(value, MAX_VALUE).await?;
+                target.take(key, value).await?;
+                if target.records.is_multiple_of(1000) {
+                    progress(target.records);
+                }
+            }
+            b'F' => target.clear().await?,
+            b'E' => break,
+            _ => return Err(RestoreError::Damaged),
+        }
+    }
+    let frames = u64::from_be_bytes(input.array().await?);
+    let revision = u64::from_be_bytes(input.array().await?);
+    let digest: [u8; 32] = input.hash.finalize_reset().into();
+    let expected = sealed_digest(target.record_key, &digest);
+    // Also detects a truncated file, because only a complete one has the keyed digest of all frames.
+    if input.array::<DIGEST>().await? != expected || frames != target.records {
+        return Err(RestoreError::Damaged);
+    }
+    target.finish(preamble, revision, random).await?;
+    progress(frames);
+    Ok(Restored { store: preamble.store, records: frames, revision })
+}
+
+struct BackupInput<'a> {
+    stream: &'a mut (dyn AsyncRead + Send + Unpin),
+    hash: Sha256,
+}
+
+impl BackupInput<'_> {
+    async fn array<const N: usize>(&mut self) -> Result<[u8; N], RestoreError> {
+        let mut bytes = [0; N];
+        self.read(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn bytes(&mut self, len: u32, most: usize) -> Result<Vec<u8>, RestoreError> {
+        // Checked before the allocation, because the file is not verified yet.
+        let len = usize::try_from(len).ok().filter(|len| *len <= most).ok_or(RestoreError::Damaged)?;
+        let mut bytes = vec![0; len];
+        self.read(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<(), RestoreError> {
+        self.stream.read_exact(bytes).await.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => RestoreError::Damaged,
+            _ => RestoreError::Read(error),
+        })?;
+        self.hash.update(bytes);
+        Ok(())
+    }
+}
+
+struct RestoreTarget<'a> {
+    kv: Arc<dyn Kv>,
+    record_key: &'a RecordKey,
+    pending: BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+    records: u64,
+}
+
+impl RestoreTarget<'_> {
+    /// Marks an empty byte store, or clears one that a failed restore left.
+    async fn begin(&mut self) -> Result<(), RestoreError> {
+        let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
+        let marked =
+            self.kv.get(&[MARKER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten().is_some();
+        let header =
+            self.kv.get(&[keyspace::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        // Never over another store, and never into data of another program.
+        if header.is_some() || (!first.entries.is_empty() && !marked) {
+            return Err(RestoreError::NotEmpty);
+        }
+        if marked {
+            return Ok(self.clear().await?);
+        }
+        let absent =
+            vec![Precondition::Absent(keyspace::HEADER.to_vec()), Precondition::Absent(MARKER.to_vec())];
+        let mark = vec![Write::Put(MARKER.to_vec(), vec![1])];
+        self.kv.commit(absent, mark).await.map_err(Failure::from)?;
+        Ok(())
+    }
+
+    async fn take(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), RestoreError> {
+        // Those keys are a place's own, such as its header, which must not exist before the end.
+        if key.is_empty() || key.starts_with(b"\0") {
+            return Err(RestoreError::Damaged);
+        }
+        self.record_key.open_record(&key, &value).map_err(|_| RestoreError::Damaged)?;
+        let size = key.len() + value.len() + 64;
+        let limits = self.kv.limits();
+        // Half of a commit, because a backend counts more than keys and values.
+        if self.pending.len() + 2 > limits.max_writes_per_commit || self.bytes + size > limits.max_commit / 2
+        {
+            self.flush().await?;
+        }
+        self.bytes += size;
+        self.records += 1;
+        self.pending.insert(key, value);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        self.bytes = 0;
+        let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
+        // Nobody else may make a store here meanwhile.
+        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(no_store, writes.collect()).await?;
+        Ok(())
+    }
+
+    /// Deletes everything except the marker.
+    async fn clear(&mut self) -> Result<(), Failure> {
+        self.pending.clear();
+        self.bytes = 0;
+        let most = self.kv.limits().max_writes_per_commit.min(500);
+        let mut after = None;
+        loop {
+            let page = self.kv.scan(&[], after.as_deref(), most).await?;
+            after = page.entries.last().map(|entry| entry.key.clone());
+            let rest = page.entries.into_iter().map(|entry| entry.key).filter(|key| key != MARKER);
+            let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+            self.kv.commit(no_store, rest.map(Write::Delete).collect()).await?;
+            if !page.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes the byte store a store whose revisions continue those of the backup.
+    async fn finish(
+        &mut self,
+        preamble: &Preamble,
+        revision: u64,
+        random: &mut (dyn Random + Send),
+    ) -> Result<(), RestoreError> {
+        self.flush().await?;
+        let key = keyspace::identity();
+        let found = self.kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        let sealed = found.ok_or(RestoreError::Damaged)?.value;
+        let plain = self.record_key.open_record(key.bytes(), &sealed).map_err(|_| RestoreError::Damaged)?;
+        let identity: Identity = decode(&plain).map_err(|_| RestoreError::Damaged)?;
+        // The preamble names the store before anything is verified. The sealed identity is the proof.
+        if identity.id != preamble.store {
+            return Err(RestoreError::Damaged);
+        }
+        // Revisions must not repeat: clients and caches compare them.
+        let plain = encode(&Identity { revision_base: revision, ..identity })?;
+        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
+        let sealed = self.record_key.seal_record(key.bytes(), &plain, &mut fill);
+        let writes = vec![
+            Write::Put(key.to_vec(), sealed),
+            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(self.record_key)),
+            Write::Delete(MARKER.to_vec()),
+        ];
+        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        self.kv.commit(no_store, writes).await.map_err(Failure::from)?;
+        Ok(())
+    }
+}
+
+impl Coded for RestoreError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotEmpty => Code::AlreadyInitialised,
+            Self::NotABackup | Self::NewerFormat { .. } => Code::InvalidRequest,
+            Self::Damaged => Code::Corrupt,
+            Self::WrongRecordKey => Code::Forbidden,
+            Self::Read(_) => Code::Unavailable,
+            Self::Failure(failure) => failure.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotEmpty => "restore into a new place",
+            Self::NewerFormat { .. } => "use the version of this program that made it, or a newer one",
+            Self::Damaged => "use another copy of the backup",
+            Self::WrongRecordKey => "put the record key of the old store beside the new one",
+            Self::NotABackup | Self::Read(_) => return None,
+            Self::Failure(failure) => return failure.hint(),
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,41 @@
+//! What a boot would be given, without values.
+
+use std::collections::BTreeMap;
+
+use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::role::Action;
+use crate::store::engine::failure::Failure;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::boots::{BootAsk, BootError, Explained};
+use crate::store::rules::caller::Caller;
+use crate::store::rules::store::Store;
+
+impl Store {
+    /// Returns what a boot would be given, and why, for a ticket or a member. Spends no use, opens no value, and works on a
+    /// locked store.
+    pub async fn explain(&self, caller: &Caller, ask: BootAsk) -> Result<Explained, BootError> {
+        let action = AuditAction::BootExplain;
+        let (org, member) = self.require_member(caller, action).await?;
+        self.permit(caller, Action::Explain(member), action, None).await?;
+        ask.check()?;
+        let ticket = caller.ticket_record();
+        let request = ticket.map_or_else(|| ask.request.clone(), |ticket| ticket.restrict(&ask.request));
+        // With the stamps of now, unlike a boot: no commit follows that would notice an outdated scope.
+        let mut receipt = self.read_scope(org, member).await?.resolve(&request, &BTreeMap::new());
+        // After the scope, so that the revision is not older than what it describes.
+        let (_, now) = self.records().kv.get(&[]).await.map_err(Failure::from)?;
+        receipt.revision = self.revision(now);
+        let event = caller.event(action).target(ticket.map(|ticket| target::ticket(ticket.id)));
+        let count = AuditText::number(receipt.count() as u64);
+        self.journal().record(vec![event.detail(DetailKey::Count, count)]).await?;
+        let (org, member) = caller.own_names()?;
+        Ok(Explained {
+            org,
+            member,
+            receipt,
+            locked: self.is_locked(),
+            uses_left: ticket.and_then(|ticket| ticket.uses_left()),
+            expires_at: ticket.and_then(|ticket| ticket.expires_at),
+        })
+    }
+}

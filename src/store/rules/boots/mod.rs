@@ -1,0 +1,306 @@
+//! Boots: the only place where values leave the store, and the record of who received what.
+
+mod commit;
+mod explain;
+mod list;
+mod open;
+mod record;
+mod release;
+mod report;
+mod scope_cache;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub(crate) use record::{AttemptRecord, SeenReceipts};
+pub(crate) use scope_cache::ScopeCache;
+
+use crate::domain::code::Code;
+use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
+use crate::domain::name::{EnvName, MemberName, OrgName};
+use crate::domain::receipt::Receipt;
+use crate::domain::resolve::ResolveRequest;
+use crate::domain::role::Denied;
+use crate::domain::time::Timestamp;
+use crate::domain::value::SecretValue;
+use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::journal::Stop;
+use crate::store::rules::error::{Error, RETRY_LOCKED};
+
+/// Bytes of a text that a machine reports about itself.
+const MAX_TEXT: usize = 128;
+/// Names, and plugins, that one boot may list.
+const MAX_NAMES: usize = 1000;
+/// Bytes of such a name: the longest exported name.
+const MAX_NAME: usize = 201;
+
+/// A machine's request. Texts over 128 bytes, or with control characters, are refused.
+#[derive(Clone, Debug, Default)]
+pub struct BootAsk {
+    /// Plugins, included names, excluded names and references.
+    pub request: ResolveRequest,
+    /// A stable name of the machine, if it has one.
+    pub machine: Option<String>,
+    /// The kernel's boot id, which tells a reboot from a second workload.
+    pub kernel_boot: Option<String>,
+    /// The host name, for people.
+    pub host: Option<String>,
+    /// The agent's version.
+    pub agent: Option<String>,
+    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. For five minutes after the try that spent a
+    /// use, further tries spend none, so that a lost answer does not cost a machine its boot.
+    pub attempt: Option<String>,
+}
+
+/// What a boot was given.
+#[derive(Debug)]
+pub struct Released {
+    /// The boot.
+    pub boot: BootId,
+    /// The organization.
+    pub org: OrgName,
+    /// The member that the ticket acts for.
+    pub member: MemberName,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What was released and what was not. The agent checks its count and its digest.
+    pub receipt: Receipt,
+    /// One value for each entry of the receipt.
+    pub values: Vec<ReleasedValue>,
+}
+
+/// One released value.
+#[derive(Debug)]
+pub struct ReleasedValue {
+    /// The secret.
+    pub id: SecretId,
+    /// Its value.
+    pub value: SecretValue,
+}
+
+/// What a boot would be given, without values.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The organization.
+    pub org: OrgName,
+    /// The member that the ticket acts for.
+    pub member: MemberName,
+    /// What would be released, what would not, and why.
+    pub receipt: Receipt,
+    /// Whether the store is locked, so that a boot would have to wait.
+    pub locked: bool,
+    /// The uses that the ticket has left. Absent without a limit or a ticket.
+    pub uses_left: Option<u64>,
+    /// When the ticket expires.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The agent's report that it started the workload.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The digest of what the agent received, as hexadecimal text.
+    pub digest: String,
+    /// How many variables the workload has in all.
+    pub variables: u32,
+}
+
+/// A boot that happened.
+#[derive(Clone, Debug)]
+pub struct BootDetails {
+    /// Its id.
+    pub id: BootId,
+    /// The member that it acted for.
+    pub member: MemberName,
+    /// The ticket.
+    pub ticket: TicketId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The peer's address.
+    pub source: Option<IpAddr>,
+    /// The machine's name.
+    pub machine: Option<String>,
+    /// The kernel's boot id.
+    pub kernel_boot: Option<String>,
+    /// The host name.
+    pub host: Option<String>,
+    /// The agent's version.
+    pub agent: Option<String>,
+    /// When the agent reported the start of the workload.
+    pub confirmed_at: Option<Timestamp>,
+    /// How many variables the workload has in all, as the agent reported.
+    pub variables: Option<u32>,
+    /// Whether a later boot of the same machine shows that this one has ended.
+    pub superseded: bool,
+    /// What was released and what was not.
+    pub receipt: Receipt,
+    /// The released secrets that were replaced or deleted since, and that the workload still has.
+    pub stale: Vec<Held>,
+}
+
+/// A version of a secret that a boot holds.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The secret.
+    pub secret: SecretId,
+    /// The name it was exported as.
+    pub env: EnvName,
+    /// The version.
+    pub version: VersionId,
+    /// False if the secret was replaced or deleted.
+    pub current: bool,
+}
+
+/// A boot that holds a version of a secret.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The boot.
+    pub boot: BootId,
+    /// The member that it acted for.
+    pub member: MemberName,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The host name.
+    pub host: Option<String>,
+    /// What it holds.
+    pub held: Held,
+}
+
+/// Which boots to list. An absent field matches all.
+#[derive(Clone, Debug, Default)]
+pub struct BootFilter {
+    /// Boots of this member.
+    pub member: Option<MemberName>,
+    /// Boots by this ticket.
+    pub ticket: Option<TicketId>,
+    /// Boots that received this secret, by its id, name or exported name, also after its deletion.
+    pub secret: Option<String>,
+    /// Active boots only.
+    pub live: bool,
+}
+
+/// Why nothing was released. No use of the ticket was spent.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The caller is not a ticket, or its member has no permission.
+    #[error(transparent)]
+    Forbidden(#[from] Denied),
+    /// No release key is in memory.
+    #[error("the store is locked")]
+    Locked,
+    /// No use is left.
+    #[error("the ticket has no use left")]
+    TicketSpent,
+    /// The ticket has expired.
+    #[error("the ticket has expired")]
+    Expired,
+    /// The ticket was revoked, or its member removed, since the authentication.
+    #[error("the ticket was revoked")]
+    Revoked,
+    /// A field of the request is invalid.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// Name of the field as in the API.
+        field: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl BootAsk {
+    /// Refuses texts and lists that would only fill the audit log.
+    fn check(&self) -> Result<(), BootError> {
+        let texts = [
+            ("machine", &self.machine),
+            ("kernel_boot", &self.kernel_boot),
+            ("host", &self.host),
+            ("agent", &self.agent),
+        ];
+        for (field, text) in texts {
+            let Some(text) = text else { continue };
+            // Control characters could move the cursor in a terminal that lists boots.
+            if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+                let why = "it must be 1 to 128 bytes without control characters";
+                return Err(BootError::Invalid { field, why });
+            }
+        }
+        // It becomes part of a key, and is shown in no list.
+        let plain = |attempt: &String| {
+            (1..=MAX_TEXT).contains(&attempt.len()) && attempt.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !self.attempt.as_ref().is_none_or(plain) {
+            let why = "it must be 1 to 128 visible ASCII characters";
+            return Err(BootError::Invalid { field: "Idempotency-Key", why });
+        }
+        let ResolveRequest { plugins, include, exclude, references } = &self.request;
+        if plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_NAMES) {
+            return Err(BootError::Invalid { field: "plugins", why: "there are more than 1000" });
+        }
+        for (field, names) in [("include", include), ("exclude", exclude), ("references", references)] {
+            if names.len() > MAX_NAMES {
+                return Err(BootError::Invalid { field, why: "there are more than 1000" });
+            }
+            // A longer name cannot exist, and would only make the request large.
+            if names.iter().any(|name| name.is_empty() || name.len() > MAX_NAME) {
+                return Err(BootError::Invalid { field, why: "a name has 1 to 201 bytes" });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Error> for BootError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Forbidden(denied) => Self::Forbidden(denied),
+            Error::Failure(failure) => Self::Failure(failure),
+            // What is not found for a ticket is its own member: removed meanwhile.
+            Error::NotFound { .. } => Self::Revoked,
+            Error::Locked => Self::Locked,
+            // No other error can come from the checks that a boot makes.
+            _ => Self::Failure(Failure::Internal),
+        }
+    }
+}
+
+impl Coded for BootError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::Locked => Code::Locked,
+            Self::TicketSpent => Code::TicketSpent,
+            Self::Expired => Code::Expired,
+            Self::Revoked => Code::Revoked,
+            Self::Invalid { .. } => Code::InvalidRequest,
+            Self::Failure(failure) => failure.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Forbidden(denied) => denied.hint()?,
+            Self::Locked => "the operator unlocks the store",
+            // Whatever the reason, this ticket will never work again.
+            Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
+            Self::Invalid { .. } => return None,
+            Self::Failure(failure) => return failure.hint(),
+        };
+        Some(hint.to_owned())
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Locked => Some(RETRY_LOCKED),
+            Self::Failure(failure) => failure.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl From<BootError> for Stop<BootError> {
+    fn from(error: BootError) -> Self {
+        Self::Refused(error)
+    }
+}

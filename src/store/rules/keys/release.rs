@@ -1,0 +1,210 @@
+//! The release key in memory, and its two uses: opening values for a boot, and sealing them again.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::crypto::memory::Key32;
+use crate::crypto::random::Random;
+use crate::crypto::ring::{KeyRing, SealedRing};
+use crate::crypto::slot::Opener;
+use crate::crypto::value::{self, SealedValue};
+use crate::domain::value::SecretValue;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::journal::{Halt, Tx};
+use crate::store::rules::secrets::{BodyRecord, SecretRecord, Stored, Whole};
+use crate::store::rules::store::Store;
+use crate::store::tables::keyspace;
+
+/// An unlocked ring, and its stored form.
+pub(crate) struct Release {
+    pub(crate) ring: KeyRing,
+    pub(crate) sealed: SealedRing,
+    /// Opens the ring again after another process changed it. `None` in the process that created the store.
+    opener: Option<Arc<Opener>>,
+    /// Seals the values in the cache. It is random, and dropped with the ring.
+    pub(crate) cache_key: Arc<Key32>,
+}
+
+/// Why a value did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenValueError {
+    /// Another process has created the value's generation since this one was unlocked.
+    UnknownGeneration,
+    /// Its depositor did not seal it correctly. The record around it is authentic.
+    Unusable,
+}
+
+/// A secret whose value was sealed again.
+pub(crate) struct Resealed {
+    pub(crate) record: SecretRecord,
+    apart: Option<BodyRecord>,
+}
+
+impl Release {
+    pub(crate) fn new(
+        ring: KeyRing,
+        sealed: SealedRing,
+        opener: Option<Opener>,
+        rng: &mut dyn Random,
+    ) -> Self {
+        Self { ring, sealed, opener: opener.map(Arc::new), cache_key: Arc::new(Key32::random(rng)) }
+    }
+
+    /// This release key with another ring, after a change by this process.
+    pub(crate) fn with_ring(&self, ring: KeyRing, sealed: SealedRing) -> Self {
+        Self { ring, sealed, opener: self.opener.clone(), cache_key: Arc::clone(&self.cache_key) }
+    }
+}
+
+impl Resealed {
+    pub(crate) fn generation(&self) -> Option<u32> {
+        self.record.value.generation()
+    }
+}
+
+impl Store {
+    /// The release key. `None` while the store is locked.
+    pub(crate) fn release(&self) -> Option<Arc<Release>> {
+        self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The release key after changes by other processes. `None` if it is still `release`.
+    pub(crate) async fn newer_release(
+        &self,
+        release: &Arc<Release>,
+    ) -> Result<Option<Arc<Release>>, Failure> {
+        // A change by this process takes effect in memory when it releases the lock.
+        let _ended = self.inner.keys_change.lock().await;
+        self.follow_keys().await?;
+        Ok(self.release().filter(|newer| !Arc::ptr_eq(newer, release)))
+    }
+
+    /// Takes over a change of the keys by another process. The caller holds the lock on changes of the keys.
+    pub(crate) async fn follow_keys(&self) -> Result<(), Failure> {
+        // A locked process has nothing to follow with: its next unlock reads the newest keys.
+        let Some(release) = self.release() else { return Ok(()) };
+        let keys = self.keys_record().await?;
+        if keys.ring == release.sealed {
+            return Ok(());
+        }
+        let followed =
+            release.opener.as_ref().map(|opener| keys.slots.follow(self.id().as_bytes(), &keys.ring, opener));
+        // If the slot that unlocked this process was removed, the old ring stays and opens what it opened before.
+        if let Some(Ok(ring)) = followed {
+            self.replace_release(release.with_ring(ring, keys.ring));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_release(&self, release: Option<Release>) {
+        *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
+        // They are sealed under the key that was just replaced.
+        self.inner.scope_cache.clear_answers();
+    }
+
+    /// Replaces the release key, unless the store was locked meanwhile.
+    pub(crate) fn replace_release(&self, release: Release) {
+        let mut held = self.inner.release.write().unwrap_or_else(PoisonError::into_inner);
+        // A lock during the change of the keys must win: the operator was told that no key is in memory.
+        if held.is_some() {
+            *held = Some(Arc::new(release));
+        }
+    }
+
+    /// Opens a value.
+    pub(crate) fn open_value(
+        &self,
+        release: &Release,
+        record: &SecretRecord,
+        sealed: &SealedValue,
+    ) -> Result<SecretValue, OpenValueError> {
+        let key = release.ring.release_key(sealed.generation).ok_or(OpenValueError::UnknownGeneration)?;
+        let opened = record.bound(self.id(), |context| value::open(key, context, sealed));
+        let mut opened = opened.map_err(|_| OpenValueError::Unusable)?;
+        // Moved from one type that wipes its memory into another, without a copy.
+        Ok(SecretValue::new(std::mem::take(&mut *opened)))
+    }
+
+    /// Seals a secret's value again, to the current generation. `None` if the secret was replaced or deleted meanwhile.
+    pub(crate) async fn reseal(
+        &self,
+        release: &Release,
+        record: SecretRecord,
+    ) -> Result<Option<Resealed>, Failure> {
+        let apart = match record.value.body().place() {
+            None => None,
+            Some(place) => match self.records().get(&place).await? {
+                None => return Ok(None),
+                apart => apart,
+            },
+        };
+        let whole = record.value.clone().whole(apart)?;
+        let (value, apart) = match whole {
+            Whole::Plain(bytes) => Stored::plain(bytes, self.records()),
+            Whole::Sealed(sealed) => {
+                let old = release.ring.release_key(sealed.generation).ok_or(Failure::Conflict)?;
+                let new = release.ring.current();
+                let resealed = record.bound(self.id(), |context| {
+                    value::reseal(old, new, context, &sealed, &mut self.records().rng())
+                });
+                // A value that does not open stays as it is. It opens no better with its old generation.
+                let unmoved = SealedValue { generation: new.generation(), ..sealed };
+                Stored::sealed(resealed.unwrap_or(unmoved), self.records())
+            }
+        };
+        let SecretRecord { org, meta, .. } = record;
+        Ok(Some(Resealed { record: SecretRecord { org, meta, value }, apart }))
+    }
+
+    /// Wraps a secret's data key so that opening it needs no public-key operation. `None` if there is nothing to do.
+    pub(crate) fn settle(
+        &self,
+        release: &Release,
+        record: &SecretRecord,
+    ) -> Result<Option<SecretRecord>, OpenValueError> {
+        let Stored::Sealed { generation, nonce, wrapped, ciphertext } = &record.value else {
+            return Ok(None);
+        };
+        // Another process may have settled it between the scan and this read.
+        if wrapped.is_settled() {
+            return Ok(None);
+        }
+        let key = release.ring.release_key(*generation).ok_or(OpenValueError::UnknownGeneration)?;
+        let settled = record
+            .bound(self.id(), |context| value::settle(key, context, wrapped, &mut self.records().rng()))
+            .map_err(|_| OpenValueError::Unusable)?;
+        let value = Stored::Sealed {
+            generation: *generation,
+            nonce: *nonce,
+            wrapped: settled,
+            ciphertext: ciphertext.clone(),
+        };
+        Ok(Some(SecretRecord { org: record.org, meta: record.meta.clone(), value }))
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a secret that was sealed again, and returns whether it did: only if the secret is unchanged and the new
+    /// generation is the current one.
+    pub(crate) fn put_resealed(&mut self, before: &SecretRecord, resealed: &Resealed) -> Result<bool, Halt> {
+        let key = before.key(self.records());
+        self.need([key.to_vec(), keyspace::keys().to_vec()])?;
+        // A newer value must not be overwritten by an older one under fresh keys.
+        if self.get(&key)?.as_ref() != Some(before) {
+            return Ok(false);
+        }
+        let keys = self.get(&keyspace::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
+        // A re-encryption may already have passed this secret, and would then drop the generation that it is sealed to.
+        if resealed.generation().is_some_and(|own| own != keys.ring.deposit_key().generation()) {
+            return Ok(false);
+        }
+        if let Some(place) = before.value.body().place() {
+            self.delete(&place);
+        }
+        self.put(&key, &resealed.record)?;
+        if let (Some(place), Some(apart)) = (resealed.record.value.body().place(), &resealed.apart) {
+            self.put(&place, apart)?;
+        }
+        self.delete(&keyspace::unsettled(&key));
+        Ok(true)
+    }
+}

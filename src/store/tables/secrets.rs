@@ -1,0 +1,284 @@
+//! Secrets: what may be listed and the sealed value in one record, a long value in a record of its own, the indexes by id, name
+//! and exported name, the version stamp of each scope, and the marks of values that are still to be settled.
+//!
+//! Everything of one scope lies together, so that a boot reads what it needs with one scan per scope.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::crypto::aead::Nonce;
+use crate::crypto::value::WrappedKey;
+use crate::domain::id::{OrgId, SecretId};
+use crate::domain::name::{EnvName, SecretName};
+use crate::domain::secret::{Scope, SecretMeta};
+use crate::domain::value::ValueWarning;
+use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Convert, StoredField, encode, record, stored};
+use crate::store::engine::journal::CommitHook;
+use crate::store::engine::keys::{GROUP, Key, Prefix};
+use crate::store::engine::records::Records;
+use crate::store::engine::table::Table;
+
+pub(crate) const SECRETS: Table = Table::new(b's', "secrets");
+pub(crate) const SCOPE_STAMPS: Table = Table::new(b'S', "scope stamps");
+pub(crate) const UNSETTLED: Table = Table::new(b'u', "unsettled");
+pub(crate) const BODIES: Table = Table::new(b'v', "bodies");
+pub(crate) const SECRET_SCOPES: Table = Table::new(b'i', "secret ids");
+pub(crate) const SECRET_ENVS: Table = Table::new(b'e', "exported name");
+pub(crate) const SECRET_NAMES: Table = Table::new(b'n', "secret name");
+
+pub(crate) fn all_secrets() -> Prefix<SecretRecord> {
+    SECRETS.all()
+}
+
+/// Returns the key of the stamp of the scope that `secrets` lists. Every change of a secret writes it, so what was read of the
+/// scope is current as long as the stamp is.
+pub(crate) fn scope_mark(secrets: &Prefix<SecretRecord>) -> Key<ScopeMark> {
+    Key::new([[SCOPE_STAMPS.letter].as_slice(), &secrets.bytes()[1..]].concat())
+}
+
+/// Returns the key of the stamp that a change at `key` must write. None if `key` is not a secret's.
+pub(crate) fn mark_of(key: &[u8]) -> Option<Key<ScopeMark>> {
+    let (scope, id) = key.split_at_checked(GROUP)?;
+    (scope.first() == Some(&SECRETS.letter) && id.len() == 16)
+        .then(|| scope_mark(&Prefix::new(scope.to_vec())))
+}
+
+/// Returns the prefix of the marks of all secrets whose data keys are to be settled.
+pub(crate) fn all_unsettled() -> Prefix<Unsettled> {
+    UNSETTLED.all()
+}
+
+pub(crate) fn unsettled(secret: &Key<SecretRecord>) -> Key<Unsettled> {
+    all_unsettled().key(&secret.bytes()[1..])
+}
+
+/// Returns the key of the secret that a mark is for.
+pub(crate) fn marked(marker: &[u8]) -> Key<SecretRecord> {
+    all_secrets().key(&marker[1..])
+}
+
+pub(crate) fn body(place: [u8; 16]) -> Key<BodyRecord> {
+    BODIES.by_id(&place)
+}
+
+impl Records {
+    /// Returns the prefix of the secrets of one scope.
+    pub(crate) fn secrets(&self, org: OrgId, scope: Scope) -> Prefix<SecretRecord> {
+        let (kind, owner) = scope_parts(&scope);
+        self.grouped(&SECRETS, &[org.as_bytes(), kind, owner])
+    }
+
+    pub(crate) fn secret(&self, org: OrgId, scope: Scope, id: SecretId) -> Key<SecretRecord> {
+        self.secrets(org, scope).key(id.as_bytes())
+    }
+
+    /// Returns the prefix of the scopes of an organization's secrets, by id.
+    pub(crate) fn scopes(&self, org: OrgId) -> Prefix<Scope> {
+        self.grouped(&SECRET_SCOPES, &[org.as_bytes()])
+    }
+
+    /// Returns the key that says which secret of a scope is exported under a name.
+    pub(crate) fn secret_env(&self, org: OrgId, scope: Scope, env: &EnvName) -> Key<SecretId> {
+        let (kind, owner) = scope_parts(&scope);
+        self.hashed(&SECRET_ENVS, &[org.as_bytes(), kind, owner, env.as_str().as_bytes()])
+    }
+
+    /// Returns the key that says which secret of a scope has a name.
+    pub(crate) fn secret_name(&self, org: OrgId, scope: Scope, name: &SecretName) -> Key<SecretId> {
+        let (kind, owner) = scope_parts(&scope);
+        self.hashed(&SECRET_NAMES, &[org.as_bytes(), kind, owner, name.as_str().as_bytes()])
+    }
+}
+
+fn scope_parts(scope: &Scope) -> (&'static [u8], &[u8]) {
+    match scope {
+        Scope::Shared => (b"shared", &[]),
+        Scope::Private(owner) => (b"private", owner.as_bytes()),
+    }
+}
+
+/// A secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SecretRecord {
+    pub(crate) org: OrgId,
+    pub(crate) meta: SecretMeta,
+    pub(crate) value: SecretValueRecord,
+}
+
+/// Its value.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum SecretValueRecord {
+    /// Of type `plain`: encrypted with the record only.
+    Plain(Body),
+    /// Sealed.
+    Sealed { generation: u32, nonce: Nonce, wrapped: WrappedKey, ciphertext: Body },
+}
+
+/// Bytes that may be long.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Body {
+    /// In the secret's own record.
+    Here(ByteBuf),
+    /// In a [`BodyRecord`] at this random place, which each sealing draws anew: a reader of the secret's record finds the
+    /// bytes that belong to it there, or nothing.
+    Apart([u8; 16]),
+}
+
+stored! {
+    StoredSecretMetaV1 = SecretMeta {
+        id: [u8; 16],
+        name: String,
+        env: String,
+        scope: Option<[u8; 16]>,
+        kind: String,
+        delivery: String,
+        auto_install: bool,
+        plugin: Option<String>,
+        category: Option<String>,
+        version: [u8; 16],
+        hint: Option<String>,
+        allow_refused: bool,
+        value_len: u32,
+        created_at: i64,
+        updated_at: i64,
+        author: [u8; 16],
+    }
+}
+
+/// A stored enum: variants are numbered by their position, so a later format adds at the end.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum StoredSecretValueV1 {
+    Plain(Body),
+    Sealed { generation: u32, nonce: [u8; 24], wrapped: WrappedKey, ciphertext: Body },
+}
+
+impl StoredField for StoredSecretValueV1 {}
+
+impl Convert<StoredSecretValueV1> for SecretValueRecord {
+    fn to_stored(&self) -> StoredSecretValueV1 {
+        match self.clone() {
+            Self::Plain(body) => StoredSecretValueV1::Plain(body),
+            Self::Sealed { generation, nonce, wrapped, ciphertext } => {
+                StoredSecretValueV1::Sealed { generation, nonce, wrapped, ciphertext }
+            }
+        }
+    }
+
+    fn from_stored(stored: StoredSecretValueV1) -> Result<Self, Failure> {
+        Ok(match stored {
+            StoredSecretValueV1::Plain(body) => Self::Plain(body),
+            StoredSecretValueV1::Sealed { generation, nonce, wrapped, ciphertext } => {
+                Self::Sealed { generation, nonce, wrapped, ciphertext }
+            }
+        })
+    }
+}
+
+stored! {
+    StoredSecretV1 = SecretRecord {
+        org: [u8; 16],
+        meta: StoredSecretMetaV1,
+        value: StoredSecretValueV1,
+    }
+}
+
+record! { SecretRecord {} newest 1 => StoredSecretV1 }
+record! { SecretId {} newest 1 => [u8; 16] }
+record! { Scope {} newest 1 => Option<[u8; 16]> }
+
+/// A long value.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct BodyRecord {
+    pub(crate) bytes: ByteBuf,
+}
+
+stored! {
+    StoredBodyV1 = BodyRecord { bytes: ByteBuf }
+}
+
+record! { BodyRecord {} newest 1 => StoredBodyV1 }
+
+/// Marks a secret whose data key is still wrapped to the deposit key.
+#[derive(Clone)]
+pub(crate) struct Unsettled;
+
+/// The version stamp of a scope: the commit that wrote it says when the secrets of the scope last changed.
+#[derive(Clone)]
+pub(crate) struct ScopeMark;
+
+/// Writes the version stamp of a scope with every change of a secret in it.
+pub(crate) struct ScopeStamps;
+
+impl CommitHook for ScopeStamps {
+    fn stamp_key(&self, key: &[u8]) -> Option<Vec<u8>> {
+        mark_of(key).map(|key| key.to_vec())
+    }
+
+    fn stamp(&self) -> Result<Vec<u8>, Failure> {
+        encode(&ScopeMark)
+    }
+}
+
+macro_rules! empty_records {
+    ($($Record:ident),+) => { $(
+        impl Convert<()> for $Record {
+            fn to_stored(&self) {}
+
+            fn from_stored((): ()) -> Result<Self, Failure> {
+                Ok(Self)
+            }
+        }
+
+        record! { $Record {} newest 1 => () }
+    )+ };
+}
+
+empty_records!(Unsettled, ScopeMark);
+
+/// What is remembered of a deposit for its repetitions.
+pub(crate) struct DepositAnswer {
+    pub(crate) meta: SecretMeta,
+    pub(crate) generation: Option<u32>,
+    pub(crate) warnings: Vec<ValueWarning>,
+}
+
+stored! {
+    StoredDepositAnswerV1 = DepositAnswer {
+        meta: StoredSecretMetaV1,
+        generation: Option<u32>,
+        warnings: Vec<StoredWarningV1>,
+    }
+}
+
+record! { DepositAnswer {} newest 1 => StoredDepositAnswerV1 }
+
+#[derive(Serialize, Deserialize)]
+pub(crate) enum StoredWarningV1 {
+    TrailingNewline,
+    Empty,
+    UnusualForm(String),
+    LooksLikeKey,
+}
+
+impl StoredField for StoredWarningV1 {}
+
+impl Convert<StoredWarningV1> for ValueWarning {
+    fn to_stored(&self) -> StoredWarningV1 {
+        match self {
+            Self::TrailingNewline => StoredWarningV1::TrailingNewline,
+            Self::Empty => StoredWarningV1::Empty,
+            Self::UnusualForm { expected } => StoredWarningV1::UnusualForm(expected.to_string()),
+            Self::LooksLikeKey => StoredWarningV1::LooksLikeKey,
+        }
+    }
+
+    fn from_stored(stored: StoredWarningV1) -> Result<Self, Failure> {
+        Ok(match stored {
+            StoredWarningV1::TrailingNewline => Self::TrailingNewline,
+            StoredWarningV1::Empty => Self::Empty,
+            StoredWarningV1::UnusualForm(expected) => Self::UnusualForm { expected: expected.into() },
+            StoredWarningV1::LooksLikeKey => Self::LooksLikeKey,
+        })
+    }
+}

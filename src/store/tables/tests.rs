@@ -1,0 +1,1 @@
+//! Letters and golden vectors of all tables.
