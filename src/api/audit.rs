@@ -1,4 +1,4 @@
-//! `/v1/audit`: the trail and its verification.
+//! `/v1/audit`: the audit log, its export and its verification.
 
 use std::io;
 
@@ -14,181 +14,144 @@ use utoipa_axum::routes;
 
 use super::auth::Authenticated;
 use super::openapi::{AUTHENTICATED, error_responses};
-use super::page::page;
+use super::page::{PageQuery, Paged, page_view};
 use super::problem::ApiError;
 use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
 use super::{Api, stream};
 use crate::domain::audit::AuditText;
 use crate::domain::time::Timestamp;
 use crate::store;
-use crate::store::{AuditFilter, Caller, Cursor, PageAsk};
+use crate::store::{AuditFilter, Caller, PageAsk};
 use crate::wire::{AuditEntryView, AuditVerificationView, ChainView, Code, PageView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(audit)).routes(routes!(export_audit)).routes(routes!(verify_audit))
 }
 
 error_responses! {
-    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
-    Verifying = [AUTHENTICATED];
+    ListAuditErrors = [AUTHENTICATED, &[Code::Unprocessable]];
+    VerifyAuditErrors = [AUTHENTICATED];
 }
 
-/// Parameters of the list; absent ones admit all.
+/// The filter of the list and of the export. An absent parameter matches every entry.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListAuditQuery {
-    /// Part of the action, the actor's or the target's name, without regard to case.
+    /// A part of the action or of the name of the actor or target, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
-    /// The action, such as `secret.create`, or its first part.
+    /// The action, for example `secret.create`, or its first part.
     #[param(min_length = 1, max_length = 64, pattern = "^[a-z_.]+$")]
     action: Option<String>,
-    /// The actor's name or id.
+    /// The name or id of the actor.
     #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$")]
     actor: Option<String>,
-    /// From this time on, RFC 3339.
+    /// Only entries at or after this time (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
     since: Option<Timestamp>,
-    /// Before this time, RFC 3339.
+    /// Only entries before this time (RFC 3339).
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
-    /// From the former page's `next`.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
-    cursor: Option<Cursor>,
-    /// Items at most; 100 unless said.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
-    limit: usize,
 }
 
 impl FromQuery for ListAuditQuery {
-    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor", "limit"];
+    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until"];
 
     fn read(query: &mut QueryReader) -> Self {
+        let is_action = |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.');
+        let is_actor = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-');
         Self {
             q: query.text("q", 200),
-            action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
-            actor: query.word(
-                "actor",
-                64,
-                |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-'),
-            ),
+            action: query.word("action", 64, is_action),
+            actor: query.word("actor", 64, is_actor),
             since: query.parsed("since"),
             until: query.parsed("until"),
-            cursor: query.cursor(),
-            limit: query.limit(),
         }
     }
 }
 
-/// The audit trail
+impl From<ListAuditQuery> for AuditFilter {
+    fn from(query: ListAuditQuery) -> Self {
+        let ListAuditQuery { q, action, actor, since, until } = query;
+        Self { q, action, actor, since, until, any_of: Vec::new() }
+    }
+}
+
+/// List the entries of the audit log
 ///
-/// Newest first: its organization's for an admin or auditor, the whole store's for the operator.
-#[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAuditQuery),
-    responses((status = 200, body = PageView<AuditEntryView>, description = "A page."), Listing),
+/// Newest first. An admin or auditor sees the entries of the organization, the operator those of the whole store.
+#[utoipa::path(get, path = paths::AUDIT, tag = "audit", operation_id = "audit", params(ListAuditQuery, PageQuery),
+    responses((status = 200, body = PageView<AuditEntryView>, description = "A page of entries."), ListAuditErrors),
     security(("member" = []), ("operator" = [])))]
 async fn audit(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<ListAuditQuery>,
+    QueryParams(Paged { filter, page }): QueryParams<Paged<ListAuditQuery>>,
 ) -> Result<Json<PageView<AuditEntryView>>, ApiError> {
-    let ListAuditQuery { q, action, actor, since, until, cursor, limit } = ask;
-    let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
-    let ask = PageAsk { cursor, limit: Some(limit) };
-    Ok(Json(page(api.store().audit(&caller, &filter, ask).await?, entry_view)))
+    Ok(Json(page_view(api.store().audit(&caller, &filter.into(), page).await?, entry_view)))
 }
 
-/// Parameters of the export; absent ones admit all.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ExportAuditQuery {
-    /// Part of the action, the actor's or the target's name, without regard to case.
-    #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
-    q: Option<String>,
-    /// The action, such as `secret.create`, or its first part.
-    #[param(min_length = 1, max_length = 64, pattern = "^[a-z_.]+$")]
-    action: Option<String>,
-    /// The actor's name or id.
-    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$")]
-    actor: Option<String>,
-    /// From this time on, RFC 3339.
-    #[param(value_type = Option<String>, format = DateTime)]
-    since: Option<Timestamp>,
-    /// Before this time, RFC 3339.
-    #[param(value_type = Option<String>, format = DateTime)]
-    until: Option<Timestamp>,
-}
-
-impl FromQuery for ExportAuditQuery {
-    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until"];
-
-    fn read(query: &mut QueryReader) -> Self {
-        let ListAuditQuery { q, action, actor, since, until, .. } = ListAuditQuery::read(query);
-        Self { q, action, actor, since, until }
-    }
-}
-
-/// The audit trail as JSON lines
+/// Export the audit log as JSON lines
 ///
-/// One entry a line, newest first, all of those that the filter admits. An export that fails breaks off.
-#[utoipa::path(get, path = paths::AUDIT_EXPORT, tag = "audit", operation_id = "export_audit", params(ExportAuditQuery),
-    responses((status = 200, body = String, content_type = "application/jsonl", description = "The entries."), Listing),
+/// One entry per line, newest first: every entry that matches. An export that fails is cut off, without the last chunk of
+/// the transfer.
+#[utoipa::path(get, path = paths::AUDIT_EXPORT, tag = "audit", operation_id = "export_audit", params(ListAuditQuery),
+    responses((status = 200, body = String, content_type = "application/jsonl", description = "The entries, one JSON object per line."), ListAuditErrors),
     security(("member" = []), ("operator" = [])))]
 async fn export_audit(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<ExportAuditQuery>,
+    QueryParams(filter): QueryParams<ListAuditQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let ExportAuditQuery { q, action, actor, since, until } = ask;
-    let filter = AuditFilter { q, action, actor, since, until, any_of: Vec::new() };
-    Ok(([(header::CONTENT_TYPE, "application/jsonl")], exported(&api, caller, filter).await?))
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], stream_entries(&api, caller, filter.into()).await?))
 }
 
-/// What the filter admits as JSON lines, newest first, read and sent piece by piece.
-pub(crate) async fn exported(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, ApiError> {
-    let next = |cursor| PageAsk { cursor, limit: Some(EXPORTED) };
-    // Whatever stands in the way shows with the first page, before an answer has begun.
+/// Streams the entries that match as JSON lines, newest first.
+pub(crate) async fn stream_entries(api: &Api, caller: Caller, filter: AuditFilter) -> Result<Body, ApiError> {
+    let next = |cursor| PageAsk { cursor, limit: Some(EXPORT_PAGE) };
+    // The first page is read before the response begins, so that a refusal still gets its status.
     let mut page = api.store().audit(&caller, &filter, next(None)).await?;
-    let (pieces, taken) = stream::channel();
+    let (sender, body) = stream::channel();
     let store = api.store().clone();
-    let pump = async move {
+    let send = async move {
         loop {
-            if pieces.give(Ok(lines(page.items))).await.is_err() {
+            if sender.send(Ok(json_lines(page.items))).await.is_err() {
                 return;
             }
             let Some(cursor) = page.next else { return };
             page = match store.audit(&caller, &filter, next(Some(cursor))).await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::error!("an export of the trail broke off: {error}");
-                    let _ = pieces.give(Err(io::Error::other("the export broke off"))).await;
+                    tracing::error!("an export of the audit log failed: {error}");
+                    let _ = sender.send(Err(io::Error::other("the export failed"))).await;
                     return;
                 }
             };
         }
     };
-    tokio::spawn(pump.in_current_span());
-    Ok(taken)
+    tokio::spawn(send.in_current_span());
+    Ok(body)
 }
 
-/// Entries of one piece of an export.
-const EXPORTED: usize = 500;
+/// The number of entries in one chunk of an export.
+const EXPORT_PAGE: usize = 500;
 
-fn lines(items: Vec<store::AuditItem>) -> Bytes {
+fn json_lines(items: Vec<store::AuditItem>) -> Bytes {
     let mut text = Vec::new();
     for item in items {
-        // Made of texts and numbers: nothing in it can fail to serialize.
+        // An entry is made of texts and numbers, so serializing it cannot fail.
         let _ = serde_json::to_writer(&mut text, &entry_view(item));
         text.push(b'\n');
     }
     Bytes::from(text)
 }
 
-/// Verifies every chain of the trail
+/// Verify the audit log
 ///
-/// Reads all of it.
+/// Reads every entry of every chain, and checks that none was changed, removed or inserted. Takes time in proportion to
+/// the number of entries.
 #[utoipa::path(get, path = paths::AUDIT_VERIFY, tag = "audit", operation_id = "verify_audit",
-    responses((status = 200, body = AuditVerificationView, description = "What was found."), Verifying),
+    responses((status = 200, body = AuditVerificationView, description = "The state of each chain."), VerifyAuditErrors),
     security(("member" = []), ("operator" = [])))]
 async fn verify_audit(
     State(api): State<Api>,
@@ -205,7 +168,6 @@ async fn verify_audit(
     Ok(Json(AuditVerificationView { ok, entries, chains: chains.into_iter().map(chain).collect() }))
 }
 
-/// An entry as shown.
 pub(crate) fn entry_view(item: store::AuditItem) -> AuditEntryView {
     let text = |text: AuditText| text.as_str().to_owned();
     let event = item.event;

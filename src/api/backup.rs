@@ -1,5 +1,4 @@
-//! `GET /v1/backup`: the byte store's records as they are, encrypted, as a stream. A stream that fails breaks off, so
-//! that nobody takes it for a whole one.
+//! `GET /v1/backup`: the encrypted records of the byte store, as a stream.
 
 use std::io;
 
@@ -20,20 +19,20 @@ use super::{Api, stream};
 use crate::store::Backup;
 use crate::wire::{Code, paths};
 
-/// The route of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(backup))
 }
 
 error_responses! {
-    BackingUp = [AUTHENTICATED, &[Code::StoreFull]];
+    BackupErrors = [AUTHENTICATED, &[Code::StoreFull]];
 }
 
-/// A backup: all records, encrypted as they are
+/// Take a backup
 ///
-/// BufferedBody only with its trailer. To restore it, the record key is needed, and to unlock it a key slot's secret.
+/// The backup has every record as it is stored, encrypted. It is complete only if it ends with its trailer. Restoring
+/// needs the record key, and unlocking the restored store needs the secret of a key slot. For the operator.
 #[utoipa::path(get, path = paths::BACKUP, tag = "server", operation_id = "backup",
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The backup."), BackingUp),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The backup."), BackupErrors),
     security(("operator" = [])))]
 async fn backup(
     State(api): State<Api>,
@@ -41,19 +40,20 @@ async fn backup(
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<impl IntoResponse, ApiError> {
     let backup = api.store().backup(&caller).await?;
-    let (pieces, body) = stream::channel();
-    tokio::spawn(pump(backup, pieces).in_current_span());
+    let (sender, body) = stream::channel();
+    tokio::spawn(send_backup(backup, sender).in_current_span());
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body))
 }
 
-async fn pump(mut backup: Backup, pieces: BodySender) {
-    while let Some(piece) = backup.next().await {
-        let piece = piece.map(Bytes::from).map_err(|error| {
-            tracing::error!("a backup broke off: {error}");
-            io::Error::other("the backup broke off")
+async fn send_backup(mut backup: Backup, sender: BodySender) {
+    while let Some(chunk) = backup.next().await {
+        let chunk = chunk.map(Bytes::from).map_err(|error| {
+            tracing::error!("a backup failed: {error}");
+            io::Error::other("the backup failed")
         });
-        let failed = piece.is_err();
-        if pieces.give(piece).await.is_err() || failed {
+        let failed = chunk.is_err();
+        // The status was sent long ago. Cutting the body off is the only way left to say that it is not whole.
+        if sender.send(chunk).await.is_err() || failed {
             return;
         }
     }

@@ -1,8 +1,7 @@
-//! `/v1/boot`: the only release of values, and its explanation without them. The answer is written once, into memory
+//! `/v1/boot`: the only release of values, and its explanation without them. The response is written once, into memory
 //! that is wiped after it was sent.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::body::Body;
@@ -16,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{IdempotencyKey, JsonBody, LARGE_BODY, idempotency_parameter};
+use super::body::{JsonBody, LARGE_BODY};
+use super::extract::{IdempotencyKey, idempotency_parameter};
 use super::openapi::{AUTHENTICATED, WITH_BODY, error_responses};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
@@ -29,38 +29,38 @@ use crate::wire::{
     BootRequest, BootResponse, Code, ExplainResponse, ReleasedView, Value, ValueBase64, paths,
 };
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(boot)).routes(routes!(explain))
 }
 
-/// Names in one list of a boot's request.
+/// The largest number of names in one list of a request.
 const MAX_NAMES: usize = 1000;
 
 error_responses! {
-    Booting = [AUTHENTICATED, WITH_BODY, &[
+    BootErrors = [AUTHENTICATED, WITH_BODY, &[
         Code::TicketSpent, Code::Locked, Code::Unprocessable, Code::NameInvalid, Code::StoreFull, Code::Conflict,
     ]];
-    Explaining = [AUTHENTICATED, WITH_BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
+    ExplainErrors = [AUTHENTICATED, WITH_BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
 }
 
-/// What `Idempotency-Key` means here.
+/// The meaning of `Idempotency-Key` for a boot.
 struct AttemptKeyParam;
 
 impl utoipa::IntoParams for AttemptKeyParam {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let description =
-            "The same for all tries of one boot: within five minutes they spend one use of the ticket.";
+            "The same key for all tries of one boot: within five minutes they spend one use of the ticket.";
         vec![idempotency_parameter(description)]
     }
 }
 
-/// Boots: spends one use of the ticket and answers with the values in its scope
+/// Boot: release the values in the scope of the ticket
 ///
-/// The use, the record of the boot and its audit entry are durable before the answer begins.
+/// Spends one use of the ticket. The use, the record of the boot and its audit entry are durable before the response
+/// begins. A locked store answers 503 `locked`.
 #[utoipa::path(post, path = paths::BOOT, tag = "boots", operation_id = "boot", request_body = BootRequest,
     params(AttemptKeyParam),
-    responses((status = 200, body = BootResponse, description = "The release."), Booting),
+    responses((status = 200, body = BootResponse, description = "The values, and the receipt, which says which secrets were released or skipped, and why."), BootErrors),
     security(("ticket" = [])))]
 async fn boot(
     State(api): State<Api>,
@@ -69,16 +69,11 @@ async fn boot(
     IdempotencyKey(attempt): IdempotencyKey,
     JsonBody(body): JsonBody<BootRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let answer = release(&api, &caller, body, attempt).await;
-    let metrics = api.metrics();
-    match &answer {
-        Ok((count, _)) => {
-            metrics.boots.fetch_add(1, Relaxed);
-            metrics.released.fetch_add(*count, Relaxed);
-        }
-        Err(_) => drop(metrics.boots_refused.fetch_add(1, Relaxed)),
-    }
-    let (_, bytes) = answer?;
+    let (count, bytes) = release(&api, &caller, body, attempt).await.inspect_err(|_| {
+        api.metrics().boots_refused.inc();
+    })?;
+    api.metrics().boots.inc();
+    api.metrics().released.inc_by(count);
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(bytes)))
 }
 
@@ -88,27 +83,28 @@ async fn release(
     body: BootRequest,
     attempt: Option<String>,
 ) -> Result<(u64, Bytes), ApiError> {
-    let ask = BootAsk { attempt, ..ask_of(body)? };
-    // Of whoever else is not a ticket's, the store says that it may not.
-    let _turn = match caller.org() {
-        Some((org, _)) => Some(api.admission().enter(org).await?),
+    let ask = BootAsk { attempt, ..parse_request(body)? };
+    // The operator has no organization to queue for. The store refuses it, as it refuses members.
+    let _permit = match caller.org() {
+        Some((org, _)) => Some(api.admission().acquire(org).await?),
         None => None,
     };
     let released = api.store().boot(caller, ask).await?;
     let count = released.receipt.count() as u64;
-    let room = released.values.iter().map(|released| AROUND + released.value.len()).sum();
-    let bytes = written(&response(released), room).map_err(|_| {
-        tracing::error!("a boot's answer could not be written");
-        ApiError::new(Code::Internal, "the request could not be done; the server's log says more")
+    let capacity = released.values.iter().map(|released| OVERHEAD + released.value.len()).sum();
+    // An error of serde_json may quote what it was writing, so it is not logged.
+    let bytes = serialize(&response(released), capacity).map_err(|_| {
+        tracing::error!("the response to a boot could not be serialized");
+        ApiError::internal()
     })?;
     Ok((count, bytes))
 }
 
-/// What a boot would be given, and why
+/// Explain what a boot would release
 ///
-/// Spends nothing, opens nothing, works on a locked store.
+/// Spends no use and decrypts nothing. Also works on a locked store.
 #[utoipa::path(post, path = paths::EXPLAIN, tag = "boots", operation_id = "explain", request_body = BootRequest,
-    responses((status = 200, body = ExplainResponse, description = "What would be released, without values."), Explaining),
+    responses((status = 200, body = ExplainResponse, description = "The receipt that a boot would have, without values."), ExplainErrors),
     security(("ticket" = [])))]
 async fn explain(
     State(api): State<Api>,
@@ -116,7 +112,7 @@ async fn explain(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<BootRequest, LARGE_BODY>,
 ) -> Result<Json<ExplainResponse>, ApiError> {
-    let explained = api.store().explain(&caller, ask_of(body)?).await?;
+    let explained = api.store().explain(&caller, parse_request(body)?).await?;
     Ok(Json(ExplainResponse {
         organization: explained.org.to_string(),
         member: explained.member.to_string(),
@@ -127,14 +123,15 @@ async fn explain(
     }))
 }
 
-fn ask_of(body: BootRequest) -> Result<BootAsk, ApiError> {
+fn parse_request(body: BootRequest) -> Result<BootAsk, ApiError> {
     let mut errors = FieldErrors::default();
     let request = ResolveRequest {
-        plugins: body.plugins.map(|plugins| each(&mut errors, "plugins", &plugins)),
-        include: names(&mut errors, "include", &body.include),
-        exclude: names(&mut errors, "exclude", &body.exclude),
-        references: names(&mut errors, "references", &body.references),
+        plugins: body.plugins.map(|plugins| parse_list(&mut errors, "plugins", &plugins)),
+        include: parse_names(&mut errors, "include", &body.include),
+        exclude: parse_names(&mut errors, "exclude", &body.exclude),
+        references: parse_names(&mut errors, "references", &body.references),
     };
+    // These texts end up in the audit log and on terminals, so they are short and have no control characters.
     for (field, text) in [
         ("machine", &body.machine),
         ("kernel_boot", &body.kernel_boot),
@@ -151,14 +148,15 @@ fn ask_of(body: BootRequest) -> Result<BootAsk, ApiError> {
     Ok(BootAsk { request, machine, kernel_boot, host, agent, attempt: None })
 }
 
-fn names(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<String> {
-    each::<SecretName>(errors, field, texts).into_iter().map(|name| name.to_string()).collect()
+fn parse_names(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<String> {
+    parse_list::<SecretName>(errors, field, texts).into_iter().map(|name| name.to_string()).collect()
 }
 
-fn each<T>(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<T>
+fn parse_list<T>(errors: &mut FieldErrors, field: &str, texts: &[String]) -> BTreeSet<T>
 where
     T: std::str::FromStr<Err: std::fmt::Display> + Ord,
 {
+    // A list over the limit is not parsed: its faults would make the response as long as the request.
     if texts.len() > MAX_NAMES {
         errors.add(field, format!("has more than {MAX_NAMES} names"));
         return BTreeSet::new();
@@ -168,6 +166,7 @@ where
 
 fn response(released: store::Released) -> BootResponse {
     let value = |released: store::ReleasedValue| {
+        // JSON has no bytes: what is not UTF-8 goes out as base64.
         let text = Value::of(&released.value);
         let value_base64 = if text.is_none() { Some(ValueBase64::of(&released.value)) } else { None };
         ReleasedView { id: released.id.to_string(), value: text, value_base64 }
@@ -184,12 +183,12 @@ fn response(released: store::Released) -> BootResponse {
     }
 }
 
-/// Bytes of JSON around each value: ids, names and what the receipt says of it, about.
-const AROUND: usize = 640;
+/// Bytes of JSON for each value beside the value itself, roughly: ids, names, and its line of the receipt.
+const OVERHEAD: usize = 640;
 
-/// The answer as JSON, about `room` bytes beside what is always there, in memory whose last owner wipes it.
-fn written(response: &BootResponse, room: usize) -> serde_json::Result<Bytes> {
-    let mut out = WipedBuffer::with_capacity(AROUND + room);
+/// Serializes the response into memory that its last owner wipes. `capacity` is an estimate.
+fn serialize(response: &BootResponse, capacity: usize) -> serde_json::Result<Bytes> {
+    let mut out = WipedBuffer::with_capacity(OVERHEAD + capacity);
     serde_json::to_writer(&mut out, response)?;
     Ok(Bytes::from_owner(out.into_inner()))
 }
@@ -214,7 +213,7 @@ mod tests {
             receipt: crate::domain::receipt::Receipt::default(),
             values: vec![released(b"a \"quoted\"\nline"), released(&[0xff, 0]), released(&[b'\\'; 4000])],
         });
-        let bytes = written(&response, 0).unwrap();
+        let bytes = serialize(&response, 0).unwrap();
         assert_eq!(bytes, serde_json::to_vec(&response).unwrap());
         let back: BootResponse = serde_json::from_slice(&bytes).unwrap();
         let [first, second, _]: [ReleasedView; 3] = back.values.try_into().unwrap();

@@ -1,4 +1,4 @@
-//! `/v1/categories`, `/v1/presets`, `/v1/statistics`: what secrets are grouped by, made from, and how many there are.
+//! `/v1/categories`, `/v1/presets` and `/v1/statistics`.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,9 +7,10 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{JsonBody, PathParam};
+use super::body::JsonBody;
+use super::extract::PathParam;
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::plugins::named;
+use super::page::whole_list;
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::domain::catalog::{CategoryForm, Preset};
@@ -19,7 +20,6 @@ use crate::wire::{
     CategoryView, Code, DeclareCategoryRequest, PageView, PresetFieldView, PresetView, StatisticsView, paths,
 };
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_categories))
@@ -29,31 +29,32 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 error_responses! {
-    Reading = [AUTHENTICATED];
-    Declaring = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
-    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound]];
+    ReadCatalogErrors = [AUTHENTICATED];
+    DeclareCategoryErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    RemoveCategoryErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
-/// Categories
+/// List the categories
 ///
-/// The five that every organization has come first, then its own and words that are only in use, in one page.
+/// First the five that every organization has, then those that it declared, then undeclared ones that a secret names. One
+/// page.
 #[utoipa::path(get, path = paths::CATEGORIES, tag = "catalog", operation_id = "list_categories",
-    responses((status = 200, body = PageView<CategoryView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<CategoryView>, description = "All categories."), ReadCatalogErrors), security(("member" = [])))]
 async fn list_categories(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<PageView<CategoryView>>, ApiError> {
     let all = api.store().categories(&caller).await?;
-    Ok(Json(PageView { items: all.into_iter().map(view).collect(), next: None }))
+    Ok(Json(whole_list(all, category_view)))
 }
 
-/// Declares a category
+/// Declare a category
 ///
-/// One of the five is shown otherwise from now on.
+/// Sets its title, colour and description. One of the five built-in categories gets a new appearance. For admins.
 #[utoipa::path(put, path = paths::CATEGORY, tag = "catalog", operation_id = "put_category", request_body = DeclareCategoryRequest,
     params(("name" = Category, Path)),
-    responses((status = 200, body = CategoryView, description = "It is declared."), Declaring), security(("member" = [])))]
+    responses((status = 200, body = CategoryView, description = "The declared category."), DeclareCategoryErrors), security(("member" = [])))]
 async fn put_category(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -62,49 +63,52 @@ async fn put_category(
     JsonBody(body): JsonBody<DeclareCategoryRequest>,
 ) -> Result<Json<CategoryView>, ApiError> {
     let mut errors = FieldErrors::default();
-    let title = named(&mut errors, "title", &body.title);
-    let colour = errors.check_as(Code::InvalidRequest, "colour", body.colour.parse());
-    let description = errors.check_as(Code::InvalidRequest, "description", body.description.parse());
+    let title = errors.check_name("title", &body.title);
+    let colour = errors.check("colour", body.colour.parse());
+    let description = errors.check("description", body.description.parse());
     errors.into_result()?;
     let (Some(title), Some(colour), Some(description)) = (title, colour, description) else {
-        return Err(ApiError::new(Code::InvalidRequest, "the body is incomplete"));
+        return Err(ApiError::incomplete());
     };
     let new = store::NewCategory { name, form: CategoryForm { title, colour, description } };
-    Ok(Json(view(api.store().put_category(&caller, new).await?)))
+    Ok(Json(category_view(api.store().put_category(&caller, new).await?)))
 }
 
-/// Removes a category
+/// Remove the declaration of a category
 ///
-/// Its secrets keep the word. One of the five cannot go: it is shown as it was at first.
+/// Its secrets keep the name of the category. A built-in category gets its original appearance back. For admins.
 #[utoipa::path(delete, path = paths::CATEGORY, tag = "catalog", operation_id = "remove_category",
     params(("name" = Category, Path)),
-    responses((status = 200, body = CategoryView, description = "It is removed."), Removing), security(("member" = [])))]
+    responses((status = 200, body = CategoryView, description = "The category after the removal."), RemoveCategoryErrors), security(("member" = [])))]
 async fn remove_category(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     PathParam(name): PathParam<Category>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<CategoryView>, ApiError> {
-    Ok(Json(view(api.store().remove_category(&caller, &name).await?)))
+    Ok(Json(category_view(api.store().remove_category(&caller, &name).await?)))
 }
 
-/// Presets
+/// List the presets
 ///
-/// Names, category and form of well-known platforms' secrets: the program's, and those that its operator added.
+/// The names, category and format of the secrets of well-known platforms: the presets of this program, and those that the
+/// operator added. One page.
 #[utoipa::path(get, path = paths::PRESETS, tag = "catalog", operation_id = "list_presets",
-    responses((status = 200, body = PageView<PresetView>, description = "All of them."), Reading), security(("member" = [])))]
+    responses((status = 200, body = PageView<PresetView>, description = "All presets."), ReadCatalogErrors), security(("member" = [])))]
 async fn list_presets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<PageView<PresetView>>, ApiError> {
     let presets = api.store().presets_for(&caller).await?;
-    Ok(Json(PageView { items: presets.all().iter().map(preset_view).collect(), next: None }))
+    Ok(Json(whole_list(presets.all(), preset_view)))
 }
 
-/// Counts of the secrets that the caller may see
+/// Count the secrets
+///
+/// The counts cover the secrets that the caller may see.
 #[utoipa::path(get, path = paths::STATISTICS, tag = "catalog", operation_id = "statistics",
-    responses((status = 200, body = StatisticsView, description = "The counts."), Reading), security(("member" = [])))]
+    responses((status = 200, body = StatisticsView, description = "The counts."), ReadCatalogErrors), security(("member" = [])))]
 async fn statistics(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -127,7 +131,7 @@ async fn statistics(
     }))
 }
 
-fn view(category: store::CategoryState) -> CategoryView {
+fn category_view(category: store::CategoryState) -> CategoryView {
     CategoryView {
         name: category.name.to_string(),
         title: category.title.to_string(),

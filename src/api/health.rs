@@ -1,4 +1,4 @@
-//! Liveness, readiness and metrics. Tells strangers nothing but yes or no.
+//! Liveness, readiness and metrics. Strangers learn yes or no, and nothing else.
 
 use axum::Json;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -7,34 +7,38 @@ use http::header;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Api;
 use super::auth::Authenticated;
-use super::metrics::GaugeValues;
+use super::metrics::{CONTENT_TYPE, GaugeValues};
 use super::middleware::Peer;
-use super::openapi::{Anyone, ByOperator, Unready};
+use super::openapi::{AUTHENTICATED, UnauthenticatedErrors, error_responses};
 use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
-use super::{Api, metrics};
-use crate::domain::role::Principal;
 use crate::store::Caller;
 use crate::wire::{Code, HealthView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics_text))
 }
 
-/// Liveness: the process answers
+error_responses! {
+    ReadinessErrors = [&[Code::Unavailable]];
+    MetricsErrors = [AUTHENTICATED];
+}
+
+/// Check that the process responds
 #[utoipa::path(get, path = paths::HEALTHZ, tag = "server", operation_id = "healthz",
-    responses((status = 200, body = HealthView, description = "It does."), Anyone), security(()))]
+    responses((status = 200, body = HealthView, description = "The process responds."), UnauthenticatedErrors), security(()))]
 async fn healthz(QueryParams(NoParams): QueryParams<NoParams>) -> Json<HealthView> {
     Json(HealthView { status: "ok".to_owned() })
 }
 
-/// Readiness: the byte store answers
+/// Check that the server is ready
 ///
-/// A locked store is ready: it takes deposits.
+/// Ready means that the byte store responds and that the server is not shutting down. A locked store is ready, because it
+/// accepts deposits.
 #[utoipa::path(get, path = paths::READYZ, tag = "server", operation_id = "readyz",
-    responses((status = 200, body = HealthView, description = "It does."), Anyone, Unready), security(()))]
+    responses((status = 200, body = HealthView, description = "The server is ready."), UnauthenticatedErrors, ReadinessErrors), security(()))]
 async fn readyz(
     State(api): State<Api>,
     QueryParams(NoParams): QueryParams<NoParams>,
@@ -42,32 +46,30 @@ async fn readyz(
     if api.store().healthy().await && !api.is_draining() {
         Ok(Json(HealthView { status: "ok".to_owned() }))
     } else {
-        Err(ApiError::new(Code::Unavailable, "the store is not ready"))
+        Err(ApiError::new(Code::Unavailable, "the server is not ready"))
     }
 }
 
-/// Metrics as Prometheus text
+/// Get the metrics as Prometheus text
 ///
-/// For the operator; on the Unix socket for anyone who may open it.
+/// Exposition format 0.0.4. For the operator. On the Unix socket no credential is needed: the permissions of the file
+/// decide who may connect.
 #[utoipa::path(get, path = paths::METRICS, tag = "server", operation_id = "metrics",
-    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."), ByOperator),
+    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."), MetricsErrors),
     security((), ("operator" = [])))]
 async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl IntoResponse, ApiError> {
     let (mut parts, _) = request.into_parts();
-    let caller = if Peer::of(&parts.extensions) == Peer::Socket {
+    let caller = if Peer::from_extensions(&parts.extensions) == Peer::Socket {
         Caller::this_process()
     } else {
         Authenticated::from_request_parts(&mut parts, &api).await?.0
     };
-    if *caller.principal() != Principal::Operator {
-        return Err(ApiError::new(Code::Forbidden, "metrics are for the store's operator"));
-    }
+    let status = api.store().metrics(&caller).await?;
     QueryParams::<NoParams>::from_request_parts(&mut parts, &api).await?;
-    let status = api.store().status(&caller).await?;
-    let (boots_at_work, boots_waiting) = api.admission().counts();
+    let (active_boots, waiting_boots) = api.admission().counts();
     let gauges = GaugeValues {
-        boots_at_work,
-        boots_waiting,
+        active_boots,
+        waiting_boots,
         locked: status.locked,
         in_flight: api.limits().in_flight(),
         connections: api.connections(),
@@ -76,5 +78,6 @@ async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl I
         generation: status.generation,
         audit_entries: status.audit_entries,
     };
-    Ok(([(header::CONTENT_TYPE, metrics::MEDIA_TYPE)], api.metrics().text(&gauges)))
+    let text = api.metrics().render(&gauges).map_err(|_| ApiError::internal())?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }

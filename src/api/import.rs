@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{JsonBody, LARGE_BODY};
+use super::body::{JsonBody, LARGE_BODY};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
@@ -16,20 +16,19 @@ use crate::domain::import::ImportOutcome;
 use crate::store;
 use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(import))
 }
 
 error_responses! {
-    Importing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    ImportErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
 }
 
 /// Deposits a `.env` file
 ///
 /// In one commit, or nothing of it. Ask with `preview` first: the answer says what would become of each line.
 #[utoipa::path(post, path = paths::IMPORT, tag = "secrets", operation_id = "import", request_body = ImportRequest,
-    responses((status = 200, body = ImportResponse, description = "It is stored, durably; or it was a preview."), Importing),
+    responses((status = 200, body = ImportResponse, description = "It is stored, durably; or it was a preview."), ImportErrors),
     security(("member" = [])))]
 async fn import(
     State(api): State<Api>,

@@ -1,5 +1,5 @@
-//! Locking and unlocking, key slots, and what depositors need. Passphrases and key files pass through here in memory
-//! that is wiped, and never into a log or an answer.
+//! Locking and unlocking, key slots, and the deposit key. Passphrases and key files stay in memory that is wiped, and
+//! never go into a log or a response.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,20 +11,21 @@ use zeroize::Zeroizing;
 
 use super::Api;
 use super::auth::{Authenticated, count_guess};
-use super::extract::{JsonBody, PathParam};
+use super::body::JsonBody;
+use super::extract::PathParam;
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
+use super::page::{PageQuery, whole_list};
 use super::problem::{ApiError, FieldErrors};
-use super::query::{NoParams, PageQuery, QueryParams};
-use super::tokens::label;
+use super::query::{NoParams, QueryParams};
+use super::tokens::check_label;
 use crate::domain::id::SlotId;
 use crate::store;
-use crate::store::UnlockError;
+use crate::store::{PageAsk, UnlockError};
 use crate::wire::{
     AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
     UnlockResponse, UnlockText, paths,
 };
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(deposit_key))
@@ -34,21 +35,23 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(remove_keyslot))
 }
 
-/// The longest passphrase or key file, in bytes.
+/// The longest passphrase or key file, in characters.
 const MAX_SECRET: usize = 4096;
 
 error_responses! {
-    Reading = [AUTHENTICATED];
-    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
-    Unlocking = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
-    Locking = [AUTHENTICATED, &[Code::StoreFull]];
-    Adding = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::Unprocessable]];
-    Removing = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastKeyslot]];
+    DepositKeyErrors = [AUTHENTICATED];
+    ListKeyslotsErrors = [AUTHENTICATED, &[Code::Unprocessable]];
+    UnlockErrors = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
+    LockErrors = [AUTHENTICATED, &[Code::StoreFull]];
+    AddKeyslotErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::Unprocessable]];
+    RemoveKeyslotErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastKeyslot]];
 }
 
-/// What a client needs to seal a deposit
+/// Get the deposit key
+///
+/// A client needs it to seal a value before it sends the deposit. The response also has the limits of the organization.
 #[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key",
-    responses((status = 200, body = DepositKeyView, description = "The deposit key."), Reading), security(("member" = [])))]
+    responses((status = 200, body = DepositKeyView, description = "The deposit key, and what a sealed deposit is bound to."), DepositKeyErrors), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -68,11 +71,12 @@ async fn deposit_key(
     }))
 }
 
-/// Loads the release key
+/// Unlock the store
 ///
-/// With a passphrase or a key file's text. Wrong ones are slowed per source.
+/// Decrypts the release key with a passphrase or a key file. Wrong ones are throttled per source address. For the
+/// operator.
 #[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = UnlockRequest,
-    responses((status = 200, body = UnlockResponse, description = "It is unlocked."), Unlocking), security(("operator" = [])))]
+    responses((status = 200, body = UnlockResponse, description = "The store is unlocked."), UnlockErrors), security(("operator" = [])))]
 async fn unlock(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -80,9 +84,9 @@ async fn unlock(
     JsonBody(body): JsonBody<UnlockRequest>,
 ) -> Result<Json<UnlockResponse>, ApiError> {
     let mut errors = FieldErrors::default();
-    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
+    let secret = check_secret(&mut errors, body.passphrase, body.key_file);
     errors.into_result()?;
-    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
+    let secret = secret.ok_or_else(ApiError::incomplete)?;
     let unlocked = api.store().unlock(&caller, secret).await.inspect_err(|error| {
         if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
             count_guess(&api, caller.source());
@@ -91,11 +95,12 @@ async fn unlock(
     Ok(Json(UnlockResponse { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
 }
 
-/// Drops the release key
+/// Lock the store
 ///
-/// Boots that were being answered finish; others are refused until the store is unlocked again.
+/// Wipes the release key from memory. Boots in flight finish. Later boots fail with `locked` until the store is unlocked.
+/// For the operator.
 #[utoipa::path(post, path = paths::LOCK, tag = "keys", operation_id = "lock",
-    responses((status = 200, body = LockResponse, description = "It is locked."), Locking), security(("operator" = [])))]
+    responses((status = 200, body = LockResponse, description = "The store is locked."), LockErrors), security(("operator" = [])))]
 async fn lock(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -105,28 +110,30 @@ async fn lock(
     Ok(Json(LockResponse { locked: true }))
 }
 
-/// The key slots
+/// List the key slots
+///
+/// A store has at most 16, so one page holds all of them. For the operator.
 #[utoipa::path(get, path = paths::KEYSLOTS, tag = "keys", operation_id = "keyslots",
     params(PageQuery),
-    responses((status = 200, body = PageView<KeyslotView>, description = "All of them."), Listing), security(("operator" = [])))]
+    responses((status = 200, body = PageView<KeyslotView>, description = "All key slots."), ListKeyslotsErrors), security(("operator" = [])))]
 async fn keyslots(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<PageQuery>,
+    QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<PageView<KeyslotView>>, ApiError> {
     let slots = api.store().keyslots(&caller).await?;
-    // There are 16 at most, so one page holds them and no cursor was ever given out.
-    if ask.page().cursor.is_some() {
-        return Err(ApiError::new(Code::Unprocessable, "cursor: is none of this list"));
+    // The list never returns a cursor, so this one is from another list.
+    if PageAsk::from(page).cursor.is_some() {
+        return Err(ApiError::new(Code::Unprocessable, "cursor: is not from this list"));
     }
-    Ok(Json(PageView { items: slots.into_iter().map(view).collect(), next: None }))
+    Ok(Json(whole_list(slots, keyslot_view)))
 }
 
-/// Adds a key slot
+/// Add a key slot
 ///
-/// On an unlocked store.
+/// Adds another passphrase or key file that unlocks the store. The store must be unlocked. For the operator.
 #[utoipa::path(post, path = paths::KEYSLOTS, tag = "keys", operation_id = "add_keyslot", request_body = AddKeyslotRequest,
-    responses((status = 201, body = KeyslotView, description = "The slot."), Adding), security(("operator" = [])))]
+    responses((status = 201, body = KeyslotView, description = "The new key slot."), AddKeyslotErrors), security(("operator" = [])))]
 async fn add_keyslot(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -134,35 +141,36 @@ async fn add_keyslot(
     JsonBody(body): JsonBody<AddKeyslotRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut errors = FieldErrors::default();
-    let secret = secret_of(&mut errors, body.passphrase, body.key_file);
-    let label = label(&mut errors, body.label.as_deref());
+    let secret = check_secret(&mut errors, body.passphrase, body.key_file);
+    let label = check_label(&mut errors, body.label.as_deref());
     errors.into_result()?;
-    let secret = secret.ok_or_else(|| ApiError::new(Code::InvalidRequest, "the body is incomplete"))?;
+    let secret = secret.ok_or_else(ApiError::incomplete)?;
     let slot = store::NewKeyslot { credential: body.credential, secret, label, argon2: None };
-    Ok((StatusCode::CREATED, Json(view(api.store().add_keyslot(&caller, slot).await?))))
+    Ok((StatusCode::CREATED, Json(keyslot_view(api.store().add_keyslot(&caller, slot).await?))))
 }
 
-/// Removes a key slot
+/// Remove a key slot
 ///
-/// Never the last. Old copies of the byte store still open with it: re-encrypting everything is what makes it worthless.
+/// The last key slot cannot be removed. The passphrase or key file still opens old copies of the byte store, until
+/// everything is re-encrypted. For the operator.
 #[utoipa::path(delete, path = paths::KEYSLOT, tag = "keys", operation_id = "remove_keyslot",
     params(("id" = SlotId, Path)),
-    responses((status = 200, body = KeyslotView, description = "It is removed."), Removing), security(("operator" = [])))]
+    responses((status = 200, body = KeyslotView, description = "The removed key slot."), RemoveKeyslotErrors), security(("operator" = [])))]
 async fn remove_keyslot(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<SlotId>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<KeyslotView>, ApiError> {
-    Ok(Json(view(api.store().remove_keyslot(&caller, id).await?)))
+    Ok(Json(keyslot_view(api.store().remove_keyslot(&caller, id).await?)))
 }
 
-fn secret_of(
+fn check_secret(
     errors: &mut FieldErrors,
     passphrase: Option<UnlockText>,
     key_file: Option<UnlockText>,
 ) -> Option<store::UnlockSecret> {
-    // The type wipes itself, so its text is taken out and not moved.
+    // The type wipes itself on drop, so Rust does not let its text be moved out.
     let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
     let (field, secret) = match (passphrase, key_file) {
         (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
@@ -181,8 +189,7 @@ fn secret_of(
     Some(secret)
 }
 
-/// A key slot as shown.
-pub(crate) fn view(slot: store::Keyslot) -> KeyslotView {
+fn keyslot_view(slot: store::Keyslot) -> KeyslotView {
     KeyslotView {
         id: slot.id.to_string(),
         kind: slot.kind.as_str().to_owned(),

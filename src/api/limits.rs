@@ -1,5 +1,5 @@
-//! How much is taken on at once: requests, bytes of bodies, and guesses at credentials. What is over a limit is refused
-//! at once with a time to come back, before it costs memory. Never waits.
+//! Limits on requests, on the memory of bodies, and on wrong credentials. A request over a limit is refused at once, with
+//! `Retry-After` and before it costs memory. Nothing here waits.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use super::auth_throttle::AuthThrottle;
 use super::problem::ApiError;
 use crate::wire::Code;
 
-/// Unit in which the memory of bodies is counted.
+/// The unit in which the memory of bodies is counted: a semaphore has at most 2^29 permits on a 32-bit machine.
 const BODY_UNIT: usize = 1024;
 
-/// The limits' sizes.
+/// The values of the limits.
 #[derive(Clone, Debug)]
 pub struct LimitSettings {
-    /// Requests being worked on, boots and their reports apart.
+    /// Requests in flight, without boots and their reports.
     pub in_flight: usize,
-    /// Boots that wait for their turn.
+    /// Boots that may wait for a permit.
     pub boots_waiting: usize,
-    /// The longest that a boot may wait for its turn.
+    /// The longest time that a boot may wait for a permit.
     pub boot_wait: Duration,
-    /// Bytes of bodies being read, in all.
+    /// Bytes of all bodies that are being read.
     pub body_memory: usize,
     /// Bytes of a request's headers, names and values.
     pub header_bytes: usize,
-    /// How long a body may take to arrive.
+    /// The longest time that a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a request may take, from its headers to the answer's headers.
+    /// The longest time from a request's headers to its response's headers.
     pub request_timeout: Duration,
-    /// AuthThrottle at credentials that one source has free.
+    /// Wrong credentials that one source may send at once.
     pub guesses: u32,
-    /// One more guess comes back after each such time.
+    /// The time after which a source may send one more.
     pub guess_interval: Duration,
 }
 
@@ -42,9 +42,9 @@ impl Default for LimitSettings {
         Self {
             // What people ask takes about a millisecond of one core: this is a queue of about a second.
             in_flight: 1024,
-            // As many as there may be connections; what bounds them is the time they would wait.
+            // As many as there may be connections; the time that they would wait bounds them.
             boots_waiting: 4096,
-            // A third of the time that agents have unless they are told otherwise.
+            // A third of the default timeout of agents.
             boot_wait: Duration::from_secs(10),
             body_memory: 64 * 1024 * 1024,
             // Our own clients send less than 1 KiB; proxies add some.
@@ -59,75 +59,74 @@ impl Default for LimitSettings {
     }
 }
 
-/// The limits and what is used of them.
-pub struct RequestLimits {
+/// The limits of one process, and how much of each is in use.
+pub(crate) struct RequestLimits {
     settings: LimitSettings,
     requests: Arc<Semaphore>,
     boots: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
-    guesses: AuthThrottle,
+    throttle: AuthThrottle,
 }
 
 impl RequestLimits {
-    /// Nothing used.
-    pub fn new(settings: LimitSettings) -> Self {
+    pub(crate) fn new(settings: LimitSettings) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(settings.in_flight)),
             boots: Arc::new(Semaphore::new(settings.in_flight + settings.boots_waiting)),
             bodies: Arc::new(Semaphore::new(settings.body_memory / BODY_UNIT)),
-            guesses: AuthThrottle::new(settings.guesses, settings.guess_interval),
+            throttle: AuthThrottle::new(settings.guesses, settings.guess_interval),
             settings,
         }
     }
 
-    /// The sizes.
-    pub fn settings(&self) -> &LimitSettings {
+    pub(crate) fn settings(&self) -> &LimitSettings {
         &self.settings
     }
 
-    /// Room for one more request, until the permit is dropped.
-    pub fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.requests)
-            .try_acquire_owned()
-            .map_err(|_| ApiError::new(Code::Overloaded, "too many requests are being worked on"))
+    /// Admits one more request, until the permit is dropped.
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        acquire(&self.requests, 1, "too many requests are in flight")
     }
 
-    /// As [`admit`](Self::admit), for a boot or its report: they wait in a line of their own, and neither keep people out
-    /// nor are kept out by them.
-    pub fn admit_boot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.boots)
-            .try_acquire_owned()
-            .map_err(|_| ApiError::new(Code::Overloaded, "too many boots are being worked on"))
+    /// Admits a boot or its report. These have a limit of their own: people and machines do not keep each other out.
+    pub(crate) fn admit_boot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        acquire(&self.boots, 1, "too many boots are in flight")
     }
 
-    /// Room for a body of that many bytes, until the permit is dropped.
-    pub fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
-        let units = u32::try_from(bytes.div_ceil(BODY_UNIT)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies)
-            .try_acquire_many_owned(units)
-            .map_err(|_| ApiError::new(Code::Overloaded, "too many large bodies are being read"))
+    /// Reserves memory for a body of `bytes`, until the permit is dropped.
+    pub(crate) fn reserve_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        acquire(&self.bodies, bytes.div_ceil(BODY_UNIT), "too many large bodies are being read")
     }
 
-    /// Requests being worked on.
-    pub fn in_flight(&self) -> usize {
+    /// The number of requests in flight.
+    pub(crate) fn in_flight(&self) -> usize {
         let LimitSettings { in_flight, boots_waiting, .. } = self.settings;
-        let room = self.requests.available_permits() + self.boots.available_permits();
-        (2 * in_flight + boots_waiting).saturating_sub(room)
+        let free = self.requests.available_permits() + self.boots.available_permits();
+        // Two loads are no snapshot: a request that ends between them would make the difference negative.
+        (2 * in_flight + boots_waiting).saturating_sub(free)
     }
 
-    /// Refuses a source that has guessed too often; asked before its next credential is looked at.
-    pub fn check_auth_throttle(&self, source: Option<IpAddr>, now: Instant) -> Result<(), ApiError> {
-        self.guesses.wait(source, now).map_or(Ok(()), |wait| {
-            let refused =
-                ApiError::new(Code::RateLimited, "too many wrong credentials came from this address");
-            Err(refused.retry_after(wait))
-        })
+    /// Refuses a source that has sent too many wrong credentials. Runs before the next credential is read.
+    pub(crate) fn check_auth_throttle(&self, source: Option<IpAddr>, now: Instant) -> Result<(), ApiError> {
+        match self.throttle.wait(source, now) {
+            None => Ok(()),
+            Some(wait) => {
+                let detail = "too many wrong credentials came from this address";
+                Err(ApiError::new(Code::RateLimited, detail).retry_after(wait))
+            }
+        }
     }
 
-    /// Counts a wrong credential or passphrase from `source`.
-    pub fn count_guess(&self, source: Option<IpAddr>, now: Instant) {
-        self.guesses.count(source, now);
+    /// Counts a wrong credential or passphrase of `source`.
+    pub(crate) fn count_guess(&self, source: Option<IpAddr>, now: Instant) {
+        self.throttle.count(source, now);
     }
+}
+
+fn acquire(semaphore: &Arc<Semaphore>, units: usize, detail: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    let permit = Arc::clone(semaphore).try_acquire_many_owned(units);
+    permit.map_err(|_| ApiError::new(Code::Overloaded, detail))
 }
 
 #[cfg(test)]

@@ -1,207 +1,157 @@
-//! Counters and their Prometheus text (exposition format 0.0.4). Labels are routes and methods from the route table and
-//! fixed words: never a path, name or address from a request, so that their number is bounded.
+//! Counters of the API and their Prometheus text. Labels are methods and routes of the route table and fixed words:
+//! never a path, a name or an address of a request, so that the number of series is bounded.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::fmt;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
 
-/// The media type of the text.
-pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) use self::prometheus_text::CONTENT_TYPE;
 
-/// Upper bounds of the histogram, microseconds. A boot takes about 1 ms, a passphrase 100 ms and more.
-const BOUNDS: [u64; 12] =
-    [250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000, 10_000_000];
+/// Upper bounds of the histogram, in seconds. A boot takes about 1 ms, a passphrase 100 ms and more.
+const BOUNDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
+/// Status classes, as the label says them.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What a request that matched no route counts under.
-const NO_ROUTE: (&str, &str) = ("other", "none");
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    route: String,
+}
 
-/// Everything that is counted by the API.
-pub struct Metrics {
-    routes: BTreeMap<(String, String), Series>,
-    unrouted: Series,
-    /// Boots answered with values.
-    pub boots: AtomicU64,
-    /// Boots refused, for whatever reason.
-    pub boots_refused: AtomicU64,
-    /// Values that left.
-    pub released: AtomicU64,
-    /// Requests refused with 503 `overloaded`.
-    pub shed: AtomicU64,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: &'static str,
+}
+
+/// The counters of one process.
+pub(crate) struct Metrics {
+    registry: Registry,
+    routes: BTreeMap<String, Vec<Method>>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// Boots that were answered with values.
+    pub(crate) boots: Counter,
+    /// Boots that were refused, for any reason.
+    pub(crate) boots_refused: Counter,
+    /// Values that were released.
+    pub(crate) released: Counter,
+    /// Requests that were refused with 503 `overloaded`.
+    pub(crate) shed: Counter,
     /// Wrong credentials and passphrases.
-    pub guesses: AtomicU64,
+    pub(crate) guesses: Counter,
 }
 
-#[derive(Default)]
-struct Series {
-    classes: [AtomicU64; 5],
-    buckets: [AtomicU64; BOUNDS.len()],
-    sum_micros: AtomicU64,
-}
-
-/// What is measured elsewhere, at the time of asking.
+/// Values that other parts of the server measure, read at the time of the scrape.
 #[derive(Clone, Debug, Default)]
-pub struct GaugeValues {
+pub(crate) struct GaugeValues {
     /// Whether no release key is in memory.
-    pub locked: bool,
-    /// Requests being worked on.
-    pub in_flight: usize,
-    /// Boots at work.
-    pub boots_at_work: usize,
-    /// Boots that wait for their turn.
-    pub boots_waiting: usize,
-    /// Connections open.
-    pub connections: u64,
-    /// The byte store's revision: one more for each commit.
-    pub revision: u64,
+    pub(crate) locked: bool,
+    /// Requests in flight.
+    pub(crate) in_flight: usize,
+    /// Boots in flight.
+    pub(crate) active_boots: usize,
+    /// Boots that wait for a permit.
+    pub(crate) waiting_boots: usize,
+    /// Open connections.
+    pub(crate) connections: u64,
+    /// The byte store's revision, which grows by one with each commit.
+    pub(crate) revision: u64,
     /// Operations that wait for their commit.
-    pub queue: usize,
+    pub(crate) queue: usize,
     /// Generation of the release key.
-    pub generation: u32,
+    pub(crate) generation: u32,
     /// Audit entries that this process has written.
-    pub audit_entries: u64,
+    pub(crate) audit_entries: u64,
 }
 
 impl Metrics {
-    /// Zeros, with a series for each of the routes.
-    pub fn new(routes: &[(Method, String)]) -> Self {
-        let key = |(method, path): &(Method, String)| (path.clone(), method.as_str().to_owned());
-        Self {
-            routes: routes.iter().map(|route| (key(route), Series::default())).collect(),
-            unrouted: Series::default(),
-            boots: AtomicU64::default(),
-            boots_refused: AtomicU64::default(),
-            released: AtomicU64::default(),
-            shed: AtomicU64::default(),
-            guesses: AtomicU64::default(),
+    /// Creates counters at zero. Only `routes` become labels.
+    pub(crate) fn new(routes: &[(Method, String)]) -> Self {
+        let mut methods = BTreeMap::<String, Vec<Method>>::new();
+        for (method, path) in routes {
+            methods.entry(path.clone()).or_default().push(method.clone());
         }
-    }
-
-    /// Counts one answer. `route` is the matched path, if one matched.
-    pub fn answered(&self, route: Option<&str>, method: &Method, status: StatusCode, took: Duration) {
-        // Owned keys only because a map of pairs cannot be asked with borrowed ones; both are short.
-        let key = route.map(|route| (route.to_owned(), method.as_str().to_owned()));
-        let series = key.and_then(|key| self.routes.get(&key)).unwrap_or(&self.unrouted);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
-        if let Some(count) = series.classes.get(class) {
-            count.fetch_add(1, Relaxed);
-        }
-        for (bucket, bound) in series.buckets.iter().zip(BOUNDS) {
-            if micros <= bound {
-                bucket.fetch_add(1, Relaxed);
-            }
-        }
-        series.sum_micros.fetch_add(micros, Relaxed);
-    }
-
-    /// The text, with what is measured elsewhere.
-    pub fn text(&self, gauges: &GaugeValues) -> String {
-        let mut text = String::with_capacity(16 * 1024);
-        let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        let mut metrics = Self {
+            registry: Registry::default(),
+            routes: methods,
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
+            boots: Counter::default(),
+            boots_refused: Counter::default(),
+            released: Counter::default(),
+            shed: Counter::default(),
+            guesses: Counter::default(),
         };
-        one("dropsafe_boots_total", "counter", "Boots answered with values.", self.boots.load(Relaxed));
-        one("dropsafe_boots_refused_total", "counter", "Boots refused.", self.boots_refused.load(Relaxed));
-        one("dropsafe_released_entries_total", "counter", "Values released.", self.released.load(Relaxed));
-        one("dropsafe_shed_total", "counter", "Requests refused as overload.", self.shed.load(Relaxed));
-        one(
-            "dropsafe_guesses_total",
-            "counter",
-            "Wrong credentials and passphrases.",
-            self.guesses.load(Relaxed),
-        );
-        one("dropsafe_locked", "gauge", "1 when no release key is in memory.", u64::from(gauges.locked));
-        one("dropsafe_in_flight_requests", "gauge", "Requests being worked on.", gauges.in_flight as u64);
-        one("dropsafe_boots_at_work", "gauge", "Boots being released.", gauges.boots_at_work as u64);
-        one(
-            "dropsafe_boots_waiting",
-            "gauge",
-            "Boots that wait for their turn.",
-            gauges.boots_waiting as u64,
-        );
-        one("dropsafe_open_connections", "gauge", "Connections open.", gauges.connections);
-        one(
-            "dropsafe_kv_commits",
-            "counter",
-            "Commits of the byte store since it was made.",
-            gauges.revision,
-        );
-        one(
-            "dropsafe_journal_waiting",
-            "gauge",
-            "Operations that wait for their commit.",
-            gauges.queue as u64,
-        );
-        one(
-            "dropsafe_key_generation",
-            "gauge",
-            "Generation of the release key.",
-            u64::from(gauges.generation),
-        );
-        one("dropsafe_audit_entries_total", "counter", "Audit entries written.", gauges.audit_entries);
-        let build = "dropsafe_build_info";
-        let version = env!("CARGO_PKG_VERSION");
-        let _ = write!(
-            text,
-            "# HELP {build} The program.\n# TYPE {build} gauge\n{build}{{version=\"{version}\"}} 1\n"
-        );
-        self.write_requests(&mut text);
-        self.write_durations(&mut text);
-        text
+        // The library appends `_total` to counters, `_info` to infos, and a full stop to each help text.
+        let mut counter =
+            |name, help, counter: &Counter| metrics.registry.register(name, help, counter.clone());
+        counter("dropsafe_boots", "Boots answered with values", &metrics.boots);
+        counter("dropsafe_boots_refused", "Boots refused", &metrics.boots_refused);
+        counter("dropsafe_released_entries", "Values released", &metrics.released);
+        counter("dropsafe_shed", "Requests refused because of overload", &metrics.shed);
+        counter("dropsafe_guesses", "Wrong credentials and passphrases", &metrics.guesses);
+        let (requests, durations) = (metrics.requests.clone(), metrics.durations.clone());
+        metrics.registry.register("dropsafe_http_requests", "Requests answered", requests);
+        let help = "Time from a request's headers to its response's headers";
+        metrics.registry.register("dropsafe_http_request_duration_seconds", help, durations);
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        metrics.registry.register("dropsafe_build", "The running program", version);
+        metrics
     }
 
-    fn series(&self) -> impl Iterator<Item = ((&str, &str), &Series)> {
-        let routed =
-            self.routes.iter().map(|((path, method), series)| ((method.as_str(), path.as_str()), series));
-        routed.chain([(NO_ROUTE, &self.unrouted)])
+    /// Counts one response. `route` is the matched route, if one matched.
+    pub(crate) fn count_response(
+        &self,
+        route: Option<&str>,
+        method: &Method,
+        status: StatusCode,
+        elapsed: Duration,
+    ) {
+        let known =
+            route.filter(|route| self.routes.get(*route).is_some_and(|methods| methods.contains(method)));
+        // A method is the client's text (RFC 9110 section 9.1 lets it be any token), so an unknown one is no label.
+        let (method, route) = known.map_or(("other", "none"), |route| (method.as_str(), route));
+        let (method, route) = (method.to_owned(), route.to_owned());
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        let status = CLASSES.get(class).copied().unwrap_or("5xx");
+        let labels = RouteLabels { method: method.clone(), route: route.clone() };
+        self.durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
-    fn write_requests(&self, text: &mut String) {
-        let name = "dropsafe_http_requests_total";
-        let _ = write!(text, "# HELP {name} Requests answered.\n# TYPE {name} counter\n");
-        for ((method, route), series) in self.series() {
-            for (class, count) in series.classes.iter().enumerate() {
-                let count = count.load(Relaxed);
-                if count > 0 {
-                    let class = class + 1;
-                    let _ = writeln!(
-                        text,
-                        "{name}{{method=\"{method}\",route=\"{route}\",status=\"{class}xx\"}} {count}"
-                    );
-                }
-            }
-        }
+    /// Renders the counters and `gauges` in the text format 0.0.4.
+    pub(crate) fn render(&self, gauges: &GaugeValues) -> Result<String, fmt::Error> {
+        // What others measure has no state here: a registry of constants is cheaper than keeping copies up to date.
+        let mut measured = Registry::default();
+        let mut gauge = |name, help, value: u64| measured.register(name, help, ConstGauge::new(value));
+        gauge("dropsafe_locked", "1 if no release key is in memory", u64::from(gauges.locked));
+        gauge("dropsafe_in_flight_requests", "Requests in flight", gauges.in_flight as u64);
+        gauge("dropsafe_boots_at_work", "Boots in flight", gauges.active_boots as u64);
+        gauge("dropsafe_boots_waiting", "Boots that wait for their turn", gauges.waiting_boots as u64);
+        gauge("dropsafe_open_connections", "Open connections", gauges.connections);
+        gauge("dropsafe_journal_waiting", "Operations that wait for their commit", gauges.queue as u64);
+        gauge("dropsafe_key_generation", "Generation of the release key", u64::from(gauges.generation));
+        let mut counter = |name, help, value| measured.register(name, help, ConstCounter::new(value));
+        counter("dropsafe_kv_commits", "Commits of the byte store since it was created", gauges.revision);
+        counter("dropsafe_audit_entries", "Audit entries written", gauges.audit_entries);
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_text::encode(&mut text, &measured)?;
+        // This counter had its name before the library came, and dashboards use it.
+        text = text.replace("dropsafe_kv_commits_total", "dropsafe_kv_commits");
+        prometheus_text::encode(&mut text, &self.registry)?;
+        Ok(text)
     }
-
-    fn write_durations(&self, text: &mut String) {
-        let name = "dropsafe_http_request_duration_seconds";
-        let _ = write!(
-            text,
-            "# HELP {name} From the request's headers to the answer's.\n# TYPE {name} histogram\n"
-        );
-        for ((method, route), series) in self.series() {
-            let count: u64 = series.classes.iter().map(|count| count.load(Relaxed)).sum();
-            if count == 0 {
-                continue;
-            }
-            let labels = format!("method=\"{method}\",route=\"{route}\"");
-            for (bucket, bound) in series.buckets.iter().zip(BOUNDS) {
-                let (bound, within) = (seconds(bound), bucket.load(Relaxed));
-                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {within}");
-            }
-            let sum = seconds(series.sum_micros.load(Relaxed));
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
-            let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
-        }
-    }
-}
-
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1_000_000.0
 }
 
 #[cfg(test)]
@@ -212,11 +162,11 @@ mod tests {
     fn answers_are_counted_by_route_and_class() {
         let metrics = Metrics::new(&[(Method::GET, "/v1/secrets".to_owned())]);
         let ms = Duration::from_millis;
-        metrics.answered(Some("/v1/secrets"), &Method::GET, StatusCode::OK, ms(1));
-        metrics.answered(Some("/v1/secrets"), &Method::GET, StatusCode::NOT_FOUND, ms(20));
-        metrics.answered(None, &Method::GET, StatusCode::NOT_FOUND, ms(1));
-        metrics.answered(Some("/v1/secrets"), &Method::TRACE, StatusCode::METHOD_NOT_ALLOWED, ms(1));
-        let text = metrics.text(&GaugeValues { locked: true, ..GaugeValues::default() });
+        metrics.count_response(Some("/v1/secrets"), &Method::GET, StatusCode::OK, ms(1));
+        metrics.count_response(Some("/v1/secrets"), &Method::GET, StatusCode::NOT_FOUND, ms(20));
+        metrics.count_response(None, &Method::GET, StatusCode::NOT_FOUND, ms(1));
+        metrics.count_response(Some("/v1/secrets"), &Method::TRACE, StatusCode::METHOD_NOT_ALLOWED, ms(1));
+        let text = metrics.render(&GaugeValues { locked: true, ..GaugeValues::default() }).unwrap();
         for line in [
             "dropsafe_http_requests_total{method=\"GET\",route=\"/v1/secrets\",status=\"2xx\"} 1",
             "dropsafe_http_requests_total{method=\"GET\",route=\"/v1/secrets\",status=\"4xx\"} 1",
@@ -224,6 +174,11 @@ mod tests {
             "dropsafe_http_request_duration_seconds_bucket{method=\"GET\",route=\"/v1/secrets\",le=\"0.001\"} 1",
             "dropsafe_http_request_duration_seconds_bucket{method=\"GET\",route=\"/v1/secrets\",le=\"+Inf\"} 2",
             "dropsafe_locked 1",
+            "# TYPE dropsafe_kv_commits counter",
+            "# TYPE dropsafe_boots_total counter",
+            "dropsafe_kv_commits 0",
+            "dropsafe_audit_entries_total 0",
+            concat!("dropsafe_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
         }

@@ -1,11 +1,12 @@
-//! HTTP in front of the store, one file per resource. A request is judged in this order: admission, credential, size,
-//! parse. Decides nothing itself: who may do what is the store's. Never logs or repeats what a request holds.
+//! HTTP in front of the store, one file per resource. A request is checked in this order: admission, credential, size,
+//! syntax. Decides nothing itself: the store's rules say who may do what. Never logs or repeats what a request holds.
 
 mod admission;
 mod audit;
 mod auth;
 mod auth_throttle;
 mod backup;
+mod body;
 mod boot;
 mod boots;
 mod categories;
@@ -35,34 +36,35 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use admission::Admission;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use bytes::Bytes;
 use http::Method;
-use limits::RequestLimits;
-use metrics::Metrics;
-pub use middleware::{OverTls, Peer};
-use problem::ApiError;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::admission::{Admission, QueueLimits};
+use self::limits::{LimitSettings, RequestLimits};
+use self::metrics::Metrics;
+pub use self::middleware::{OverTls, Peer};
+use self::problem::ApiError;
 use crate::domain::pin::Pin;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
-/// What the API is told at its start.
+/// What the API is made of.
 pub struct ApiConfig {
     /// The store.
     pub store: Store,
-    /// Where its random request ids come from.
+    /// The source of request ids.
     pub random: Arc<dyn Entropy>,
-    /// Addresses that go into tickets.
+    /// The store's addresses, as tickets name them.
     pub urls: Vec<String>,
-    /// The pin that goes with them.
+    /// The pin that goes into tickets with the addresses.
     pub pin: Option<Pin>,
-    /// The limits' sizes.
-    pub limits: limits::LimitSettings,
+    /// The values of the limits.
+    pub limits: LimitSettings,
 }
 
 /// The API of one process. Clones share everything.
@@ -70,7 +72,7 @@ pub struct ApiConfig {
 pub struct Api(Arc<ApiInner>);
 
 struct ApiInner {
-    setup: ApiConfig,
+    config: ApiConfig,
     limits: RequestLimits,
     admission: Admission,
     metrics: Metrics,
@@ -81,51 +83,54 @@ struct ApiInner {
 }
 
 impl Api {
-    /// The API over `setup`'s store.
-    pub fn new(setup: ApiConfig) -> Self {
-        let (_, document) = parts();
+    /// Creates the API over the store of `config`.
+    pub fn new(config: ApiConfig) -> Self {
+        let (_, document) = all_routes();
+        let queue = QueueLimits { length: config.limits.boots_waiting, wait: config.limits.boot_wait };
         Self(Arc::new(ApiInner {
-            limits: RequestLimits::new(setup.limits.clone()),
-            admission: Admission::new(setup.limits.boots_waiting, setup.limits.boot_wait),
+            limits: RequestLimits::new(config.limits.clone()),
+            admission: Admission::new(queue),
             metrics: Metrics::new(&openapi::operations(&document)),
-            document: openapi::finished(&document),
+            document: openapi::render(&document),
             draining: AtomicBool::new(false),
             boots_only: AtomicBool::new(false),
             connections: AtomicU64::new(0),
-            setup,
+            config,
         }))
     }
 
-    /// Leaves out of the routes, from the next [`router`](Self::router) on, all but those of boots and of unlocking.
-    pub fn serve_boots_only(&self) {
+    /// Limits the routers made from now on to the routes of boots and of unlocking.
+    pub(crate) fn serve_boots_only(&self) {
         self.0.boots_only.store(true, Relaxed);
     }
 
-    /// The service that answers requests. The server puts a [`Peer`] into each request's extensions.
+    /// Builds the service that answers requests. The server puts a [`Peer`] into each request's extensions.
     pub fn router(&self) -> Router {
         let router = match self.0.boots_only.load(Relaxed) {
-            true => boot_parts().0,
-            false => parts().0.merge(console::routes()),
+            true => boot_routes().0,
+            false => all_routes().0.merge(console::routes()),
         };
         router
             .method_not_allowed_fallback(wrong_method)
             .fallback(no_such_route)
+            // Inside the middleware, which has to count and log the response to a panic like any other.
+            .layer(CatchPanicLayer::custom(middleware::respond_to_panic))
             .layer(from_fn_with_state(self.clone(), middleware::handle))
             .with_state(self.clone())
     }
 
-    /// From now on the server is not ready: what watches it sends new work elsewhere.
-    pub fn drain(&self) {
+    /// Makes the server not ready, so that load balancers send new work elsewhere.
+    pub(crate) fn drain(&self) {
         self.0.draining.store(true, Relaxed);
     }
 
-    /// Says how many connections are open, for the metrics.
-    pub fn set_connections(&self, open: u64) {
+    /// Sets the number of open connections, for the metrics.
+    pub(crate) fn set_connections(&self, open: u64) {
         self.0.connections.store(open, Relaxed);
     }
 
     fn store(&self) -> &Store {
-        &self.0.setup.store
+        &self.0.config.store
     }
 
     fn limits(&self) -> &RequestLimits {
@@ -145,7 +150,7 @@ impl Api {
     }
 
     fn addresses(&self) -> (Vec<String>, Option<Pin>) {
-        (self.0.setup.urls.clone(), self.0.setup.pin)
+        (self.0.config.urls.clone(), self.0.config.pin)
     }
 
     fn connections(&self) -> u64 {
@@ -157,21 +162,17 @@ impl Api {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        self.0.setup.random.fill(bytes);
+        self.0.config.random.fill(bytes);
     }
 }
 
-/// Every route, as method and path with its parameter in braces: what a test of permissions has to cover.
+/// Lists every route of the API as method and path, with the path's parameter in braces. The test of permissions covers
+/// each of them.
 pub fn routes() -> Vec<(Method, String)> {
-    openapi::operations(&parts().1)
+    openapi::operations(&all_routes().1)
 }
 
-/// The API's description, as it is served.
-pub fn document() -> Bytes {
-    openapi::finished(&parts().1)
-}
-
-fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
+fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(secrets::routes())
@@ -193,12 +194,12 @@ fn parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// What a server serves that is there for boots alone.
-fn boot_parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
+/// The routes of a server that only answers boots.
+fn boot_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     OpenApiRouter::new()
         .merge(openapi::routes())
         .merge(boot::routes())
-        .merge(boots::reports())
+        .merge(boots::report_routes())
         .merge(keys::routes())
         .merge(status::routes())
         .merge(health::routes())
@@ -208,7 +209,7 @@ fn boot_parts() -> (Router<Api>, utoipa::openapi::OpenApi) {
 async fn no_such_route(State(api): State<Api>) -> ApiError {
     if api.0.boots_only.load(Relaxed) {
         return ApiError::new(Code::NotFound, "this server answers boots only")
-            .hint("ask one whose role is `all` or `deposit`");
+            .hint("use a server whose role is `all` or `deposit`");
     }
     ApiError::new(Code::NotFound, "the API has no such path").hint("GET /v1/openapi.json lists the paths")
 }

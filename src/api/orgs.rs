@@ -1,4 +1,4 @@
-//! `/v1/orgs`, the operator's, and `/v1/org`, the caller's own organization and its policy.
+//! `/v1/orgs`: all organizations, for the operator. `/v1/org`: the caller's own organization and its policy.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,48 +9,48 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{IdempotencyKey, JsonBody};
-use super::members::name_in;
+use super::body::JsonBody;
+use super::extract::IdempotencyKey;
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::page::page;
-use super::problem::{ApiError, FieldErrors};
-use super::query::{NoParams, PageQuery, QueryParams};
+use super::page::{PageQuery, page_view};
+use super::problem::{ApiError, FieldErrors, parse_name};
+use super::query::{NoParams, QueryParams};
 use crate::domain::value::MAX_VARIABLE;
 use crate::store;
 use crate::store::PolicyChange;
 use crate::wire::{Code, CreateOrgRequest, CreateOrgResponse, OrgView, PageView, UpdateOrgRequest, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_orgs, create_org)).routes(routes!(own_org, change_policy))
 }
 
 error_responses! {
-    Listing = [AUTHENTICATED, &[Code::Unprocessable]];
-    Creating = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
-    Reading = [AUTHENTICATED];
-    Changing = [AUTHENTICATED, WITH_BODY, WRITE];
+    ListOrgsErrors = [AUTHENTICATED, &[Code::Unprocessable]];
+    CreateOrgErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
+    ReadOrgErrors = [AUTHENTICATED];
+    UpdateOrgErrors = [AUTHENTICATED, WITH_BODY, WRITE];
 }
 
-/// All organizations
+/// List the organizations of the store
 ///
-/// Ascending by id.
+/// In ascending order of id. For the operator.
 #[utoipa::path(get, path = paths::ORGS, tag = "organization", operation_id = "list_orgs", params(PageQuery),
-    responses((status = 200, body = PageView<OrgView>, description = "A page."), Listing), security(("operator" = [])))]
+    responses((status = 200, body = PageView<OrgView>, description = "A page of organizations."), ListOrgsErrors), security(("operator" = [])))]
 async fn list_orgs(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<PageQuery>,
+    QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<PageView<OrgView>>, ApiError> {
-    Ok(Json(page(api.store().list_orgs(&caller, ask.page()).await?, view)))
+    Ok(Json(page_view(api.store().list_orgs(&caller, page.into()).await?, org_view)))
 }
 
-/// Makes an organization with its first admin
+/// Create an organization with its first admin
 ///
-/// A repeated idempotency key is a conflict, because the token cannot be shown twice.
+/// The response shows the admin's token. The store keeps a hash of it, so a repeated idempotency key is a conflict. For
+/// the operator.
 #[utoipa::path(post, path = paths::ORGS, tag = "organization", operation_id = "create_org", request_body = CreateOrgRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = CreateOrgResponse, description = "The organization, and its first admin's token, shown this once."), Creating),
+    responses((status = 201, body = CreateOrgResponse, description = "The organization and the token of its first admin. The token is not shown again."), CreateOrgErrors),
     security(("operator" = [])))]
 async fn create_org(
     State(api): State<Api>,
@@ -59,29 +59,32 @@ async fn create_org(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateOrgRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let new = store::NewOrg { name: name_in("name", &body.name)?, admin: name_in("admin", &body.admin)? };
-    let made = api.store().create_org(&caller, new, key.as_deref()).await?;
-    let body =
-        CreateOrgResponse { admin_token: made.admin_token.to_text().to_string(), view: view(made.org) };
+    let new =
+        store::NewOrg { name: parse_name("name", &body.name)?, admin: parse_name("admin", &body.admin)? };
+    let created = api.store().create_org(&caller, new, key.as_deref()).await?;
+    let body = CreateOrgResponse {
+        admin_token: created.admin_token.to_text().to_string(),
+        view: org_view(created.org),
+    };
     Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// The caller's own organization
+/// Get the organization of the caller
 #[utoipa::path(get, path = paths::ORG_SELF, tag = "organization", operation_id = "own_org",
-    responses((status = 200, body = OrgView, description = "The organization."), Reading), security(("member" = [])))]
+    responses((status = 200, body = OrgView, description = "The organization."), ReadOrgErrors), security(("member" = [])))]
 async fn own_org(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<OrgView>, ApiError> {
-    Ok(Json(view(api.store().own_org(&caller).await?)))
+    Ok(Json(org_view(api.store().own_org(&caller).await?)))
 }
 
-/// Changes the policy of the caller's organization
+/// Change the policy of the organization
 ///
-/// What is absent stays.
+/// An absent field stays as it is. For admins.
 #[utoipa::path(patch, path = paths::ORG_SELF, tag = "organization", operation_id = "change_policy", request_body = UpdateOrgRequest,
-    responses((status = 200, body = OrgView, description = "The organization."), Changing), security(("member" = [])))]
+    responses((status = 200, body = OrgView, description = "The organization with the new policy."), UpdateOrgErrors), security(("member" = [])))]
 async fn change_policy(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
@@ -90,16 +93,16 @@ async fn change_policy(
 ) -> Result<Json<OrgView>, ApiError> {
     let UpdateOrgRequest { shared_by_members, hints, variable_ceiling } = body;
     let mut errors = FieldErrors::default();
+    // Linux gives one variable at most MAX_ARG_STRLEN bytes, so a larger ceiling would be a promise that boots break.
     if variable_ceiling.is_some_and(|ceiling| !(1..=MAX_VARIABLE as u64).contains(&u64::from(ceiling))) {
         errors.add("variable_ceiling", format!("expected a number from 1 to {MAX_VARIABLE}"));
     }
     errors.into_result()?;
     let change = PolicyChange { shared_by_members, hints, variable_ceiling };
-    Ok(Json(view(api.store().set_policy(&caller, change).await?)))
+    Ok(Json(org_view(api.store().set_policy(&caller, change).await?)))
 }
 
-/// An organization as shown.
-pub(crate) fn view(org: store::Org) -> OrgView {
+fn org_view(org: store::Org) -> OrgView {
     OrgView {
         id: org.id.to_string(),
         name: org.name.to_string(),

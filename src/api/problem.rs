@@ -1,97 +1,101 @@
-//! What a refused request is answered with: `application/problem+json` (RFC 9457), from the store's errors by their
-//! code. Never holds a value, a parser's message, or a word of another organization.
+//! Error responses: `application/problem+json` (RFC 9457), from the store's errors by their code. Never holds a value, a
+//! parser's message, or a word of another organization.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::domain::name::NameError;
 use crate::store::{AuthError, BackupError, BootError, Coded, Error, UnlockError};
 use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.
-pub const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// When to come back where the failure itself does not say.
+/// `Retry-After` where the failure itself gives none.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A locked store waits for a person.
 const PAUSE_LOCKED: Duration = Duration::from_secs(5);
 
-/// A request that was not done, and why.
+/// Why a request failed, and the headers of the response.
 #[derive(Debug)]
-pub struct ApiError(Box<ApiErrorInner>);
+pub(crate) struct ApiError(Box<ApiErrorInner>);
 
 #[derive(Debug)]
 struct ApiErrorInner {
     problem: Problem,
     retry_after: Option<Duration>,
-    allow: Option<HeaderValue>,
 }
 
 impl ApiError {
-    /// For `code`, with its particulars in our own words.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    /// Creates an error with `code`. The text of `detail` must not come from the request.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after = match code {
             Code::Locked => Some(PAUSE_LOCKED),
             Code::Overloaded | Code::Unavailable | Code::RateLimited => Some(PAUSE),
             _ => None,
         };
-        Self(Box::new(ApiErrorInner { problem: Problem::new(code, detail), retry_after, allow: None }))
+        Self(Box::new(ApiErrorInner { problem: Problem::new(code, detail), retry_after }))
     }
 
-    /// With what to do about it.
+    /// Creates the error for a defect or a broken disk. The caller has logged the cause.
+    pub(crate) fn internal() -> Self {
+        Self::new(Code::Internal, "the request failed; the server's log has the details")
+    }
+
+    /// Creates the error for a body without a field whose absence was already reported.
+    pub(crate) fn incomplete() -> Self {
+        Self::new(Code::InvalidRequest, "the body is incomplete")
+    }
+
+    /// Adds what the caller can do about it.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.problem.hint = Some(hint.into());
         self
     }
 
-    /// With when to try again.
+    /// Sets `Retry-After`.
     #[must_use]
-    pub fn retry_after(mut self, pause: Duration) -> Self {
+    pub(crate) fn retry_after(mut self, pause: Duration) -> Self {
         self.0.retry_after = Some(pause);
         self
     }
 
-    /// With the methods that the path has.
-    #[must_use]
-    pub fn allow(mut self, methods: Option<HeaderValue>) -> Self {
-        self.0.allow = methods;
-        self
-    }
-
-    /// What it says.
-    pub fn problem(&self) -> &Problem {
+    /// The body of the response.
+    pub(crate) fn problem(&self) -> &Problem {
         &self.0.problem
     }
 
-    /// Its code.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.0.problem.code
     }
 
-    fn of<E: Coded>(error: &E) -> Self {
+    fn from_store<E: Coded>(error: &E) -> Self {
         let code = match error.code() {
             Code::Corrupt | Code::AlreadyInitialised | Code::Unknown => Code::Internal,
             code => code,
         };
-        // What is our defect or the disk's is for the log; the caller can do nothing with it.
-        let mut refused = if code == Code::Internal {
+        // The caller can do nothing about a defect or a broken disk, and its text may name files of this machine.
+        let mut problem = if code == Code::Internal {
             tracing::error!(code = error.code().as_str(), "a request failed: {error}");
-            Self::new(code, "the request could not be done; the server's log says more")
+            Self::internal()
         } else {
             Self::new(code, error.to_string())
         };
         if let Some(hint) = error.hint() {
-            refused = refused.hint(hint);
+            problem = problem.hint(hint);
         }
         if let Some(pause) = error.retry_after() {
-            refused = refused.retry_after(pause);
+            problem = problem.retry_after(pause);
         }
-        refused
+        problem
     }
 
-    /// What could be read and cannot be done is told from what could not be read.
+    /// Turns the error into `unprocessable`, with one fault of `field`: the request could be read, but not executed.
     fn unprocessable(mut self, field: &str, message: &str) -> Self {
         let fault = FieldFault { field: field.to_owned(), message: message.to_owned() };
         let hint = self.0.problem.hint.take();
@@ -101,132 +105,142 @@ impl ApiError {
     }
 }
 
-macro_rules! by_code {
-    ($($Error:ty)+) => { $(
-        impl From<$Error> for ApiError {
-            fn from(error: $Error) -> Self {
-                Self::of(&error)
-            }
-        }
-    )+ };
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        Self::from_store(&error)
+    }
 }
 
-by_code! { AuthError BackupError }
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        Self::from_store(&error)
+    }
+}
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
-        let refused = Self::of(&error);
+        let problem = Self::from_store(&error);
         match &error {
-            Error::Invalid { field, why } => refused.unprocessable(field, why),
-            _ => refused,
+            Error::Invalid { field, why } => problem.unprocessable(field, why),
+            _ => problem,
         }
     }
 }
 
 impl From<UnlockError> for ApiError {
     fn from(error: UnlockError) -> Self {
-        let refused = Self::of(&error);
+        let problem = Self::from_store(&error);
         match &error {
-            UnlockError::NotAKeyFile => refused.unprocessable("key_file", "is not the text of a key file"),
-            _ => refused,
+            UnlockError::NotAKeyFile => problem.unprocessable("key_file", "is not the text of a key file"),
+            _ => problem,
         }
     }
 }
 
 impl From<BootError> for ApiError {
     fn from(error: BootError) -> Self {
-        let refused = Self::of(&error);
+        let problem = Self::from_store(&error);
         match &error {
-            BootError::Invalid { field, why } => refused.unprocessable(field, why),
-            _ => refused,
+            BootError::Invalid { field, why } => problem.unprocessable(field, why),
+            _ => problem,
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let ApiErrorInner { problem, retry_after, allow } = *self.0;
+        let ApiErrorInner { problem, retry_after } = *self.0;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
-        // A problem is made of texts and numbers only: nothing in it can fail to serialize.
+        // A problem is made of texts and numbers, so serializing it cannot fail.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
         if let Some(pause) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(pause)));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }
-        if let Some(allow) = allow {
-            headers.insert(header::ALLOW, allow);
-        }
+        // RFC 9110 section 11.6.1 requires a challenge in every 401.
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dropsafe\""));
         }
+        // The middleware logs the code, and must not parse the body for it.
         response.extensions_mut().insert(code);
         response
     }
 }
 
-/// Every fault of one request, gathered before it is refused.
+/// The faults of one request, gathered so that all of them are reported at once.
 #[derive(Debug, Default)]
-pub struct FieldErrors {
+pub(crate) struct FieldErrors {
     code: Option<Code>,
-    errors: Vec<FieldFault>,
+    faults: Vec<FieldFault>,
     hint: Option<&'static str>,
 }
 
 impl FieldErrors {
-    /// The value of `read`, or a fault of `field` in the words of the error, whose type promises not to quote.
-    pub fn check<T, E: std::fmt::Display>(&mut self, field: &str, read: Result<T, E>) -> Option<T> {
-        self.check_as(Code::InvalidRequest, field, read)
+    /// Returns the value, or adds a fault of `field` with the error's text. The error must not quote its input.
+    pub(crate) fn check<T, E: Display>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        self.check_as(Code::InvalidRequest, field, parsed)
     }
 
-    /// As [`Self::check`]; a fault gives the request this code when it is the first.
-    pub fn check_as<T, E: std::fmt::Display>(
+    /// As [`Self::check`]. The first fault gives the response its code.
+    pub(crate) fn check_as<T, E: Display>(
         &mut self,
         code: Code,
         field: &str,
-        read: Result<T, E>,
+        parsed: Result<T, E>,
     ) -> Option<T> {
-        match read {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.add_as(code, field, error.to_string());
-                None
-            }
-        }
+        parsed.map_err(|error| self.add_as(code, field, error.to_string())).ok()
     }
 
-    /// A fault of `field`.
-    pub fn add(&mut self, field: &str, message: impl Into<String>) {
+    /// Parses a name of any kind, with its hint.
+    pub(crate) fn check_name<T: FromStr<Err = NameError>>(&mut self, field: &str, text: &str) -> Option<T> {
+        let parsed = text.parse::<T>();
+        if let Err(error) = &parsed {
+            self.hint(error.hint());
+        }
+        self.check_as(Code::NameInvalid, field, parsed)
+    }
+
+    /// Adds a fault of `field`.
+    pub(crate) fn add(&mut self, field: &str, message: impl Into<String>) {
         self.add_as(Code::InvalidRequest, field, message);
     }
 
-    /// A fault of `field`, with the code it gives the request when it is the first.
-    pub fn add_as(&mut self, code: Code, field: &str, message: impl Into<String>) {
+    /// As [`Self::add`]. The first fault gives the response its code.
+    pub(crate) fn add_as(&mut self, code: Code, field: &str, message: impl Into<String>) {
         self.code.get_or_insert(code);
-        self.errors.push(FieldFault { field: field.to_owned(), message: message.into() });
+        self.faults.push(FieldFault { field: field.to_owned(), message: message.into() });
     }
 
-    /// What to do about them; the first one said is kept.
-    pub fn hint(&mut self, hint: Option<&'static str>) {
+    /// Sets what the caller can do about the faults, unless an earlier fault has set it.
+    pub(crate) fn hint(&mut self, hint: Option<&'static str>) {
         self.hint = self.hint.or(hint);
     }
 
-    /// The refusal when there is a fault.
-    pub fn into_result(self) -> Result<(), ApiError> {
+    /// Returns an error if there is a fault.
+    pub(crate) fn into_result(self) -> Result<(), ApiError> {
         let Some(code) = self.code else { return Ok(()) };
-        let detail = match self.errors.as_slice() {
+        let detail = match self.faults.as_slice() {
             [only] => format!("{}: {}", only.field, only.message),
-            several => format!("{} errors", several.len()),
+            several => format!("{} faults", several.len()),
         };
-        let mut refused = ApiError::new(code, detail);
-        refused.0.problem.errors = self.errors;
-        refused.0.problem.hint = self.hint.map(str::to_owned);
-        Err(refused)
+        let mut error = ApiError::new(code, detail);
+        error.0.problem.errors = self.faults;
+        error.0.problem.hint = self.hint.map(str::to_owned);
+        Err(error)
     }
 }
 
-fn seconds(pause: Duration) -> u64 {
+/// Parses a name of any kind out of a body.
+pub(crate) fn parse_name<T: FromStr<Err = NameError>>(field: &str, text: &str) -> Result<T, ApiError> {
+    let mut errors = FieldErrors::default();
+    let name = errors.check_name(field, text);
+    errors.into_result()?;
+    name.ok_or_else(ApiError::incomplete)
+}
+
+fn whole_seconds(pause: Duration) -> u64 {
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
@@ -258,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_rounded_up_to_seconds() {
-        assert_eq!(seconds(Duration::from_millis(1)), 1);
-        assert_eq!(seconds(Duration::from_secs(5)), 5);
+    fn a_pause_is_rounded_up_to_whole_seconds() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(5)), 5);
     }
 }

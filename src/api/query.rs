@@ -1,64 +1,70 @@
-//! QueryReader strings, read field by field with every fault at once. Never repeats a parameter's name or content that it
-//! does not know: a secret pasted into an address arrives here.
+//! Query strings, read parameter by parameter, with every fault reported at once. Never repeats the name or the content
+//! of a parameter that it does not know: a secret that was pasted into an address arrives here.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::problem::{ApiError, FieldErrors};
-use crate::domain::name::MemberName;
-use crate::store::{Cursor, PageAsk};
+use crate::store::Cursor;
 
-/// The longest cursor that is looked at, in bytes.
+/// The longest cursor that is read, in bytes.
 const MAX_CURSOR: usize = 1024;
 /// The largest page.
 const MAX_LIMIT: usize = 500;
-/// The page when none is asked for.
+/// The size of a page if the request does not say.
 const DEFAULT_LIMIT: usize = 100;
 
-/// A set of parameters that a route takes.
-pub trait FromQuery: Sized {
-    /// The names that it knows; any other is refused.
+/// The parameters of one route.
+pub(crate) trait FromQuery: Sized {
+    /// The known names; any other is refused.
     const NAMES: &'static [&'static str];
+    /// Whether `cursor` and `limit` are known too.
+    const PAGED: bool = false;
 
-    /// Reads them. FieldErrors are gathered in `query`; what is returned then is not used.
+    /// Reads the parameters. If `query` gathers a fault, the result is dropped.
     fn read(query: &mut QueryReader) -> Self;
 }
 
-/// The parameters of a request.
-pub struct QueryParams<T>(pub T);
+/// Extracts the query parameters of an API request.
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for QueryParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let mut query = QueryReader::of(parts.uri.query().unwrap_or(""), T::NAMES);
-        let read = T::read(&mut query);
-        query.errors.into_result()?;
-        Ok(Self(read))
+        read_query(parts.uri.query().unwrap_or("")).map(Self)
     }
 }
 
-/// As [`QueryParams`], of a page: a form sends all of its fields, and those that are empty were not filled in.
-pub struct FormQueryParams<T>(pub T);
+/// Extracts the query parameters of a form that a browser sent.
+pub(crate) struct FormQueryParams<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: FromQuery> FromRequestParts<S> for FormQueryParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let text = parts.uri.query().unwrap_or("");
+        // A browser sends every field of a form; an empty one was not filled in.
         let filled: Vec<&str> = text.split('&').filter(|pair| !pair.ends_with('=')).collect();
-        let mut query = QueryReader::of(&filled.join("&"), T::NAMES);
-        let read = T::read(&mut query);
-        query.errors.into_result()?;
-        Ok(Self(read))
+        read_query(&filled.join("&")).map(Self)
     }
 }
 
+fn read_query<T: FromQuery>(text: &str) -> Result<T, ApiError> {
+    let paging: &[&str] = if T::PAGED { &["cursor", "limit"] } else { &[] };
+    let names: Vec<&str> = T::NAMES.iter().chain(paging).copied().collect();
+    let mut query = QueryReader::parse(text, &names);
+    let parameters = T::read(&mut query);
+    query.errors.into_result()?;
+    Ok(parameters)
+}
+
 /// A route without parameters.
-pub struct NoParams;
+pub(crate) struct NoParams;
 
 impl FromQuery for NoParams {
     const NAMES: &'static [&'static str] = &[];
@@ -68,70 +74,14 @@ impl FromQuery for NoParams {
     }
 }
 
-/// A list without filters.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PageQuery {
-    /// From the former page's `next`.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
-    cursor: Option<Cursor>,
-    /// Items at most; 100 unless said.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
-    limit: usize,
-}
-
-impl PageQuery {
-    /// Which page.
-    pub fn page(self) -> PageAsk {
-        PageAsk { cursor: self.cursor, limit: Some(self.limit) }
-    }
-}
-
-impl FromQuery for PageQuery {
-    const NAMES: &'static [&'static str] = &["cursor", "limit"];
-
-    fn read(query: &mut QueryReader) -> Self {
-        Self { cursor: query.cursor(), limit: query.limit() }
-    }
-}
-
-/// A list of what belongs to members.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct MemberPageQuery {
-    /// Of this member.
-    member: Option<MemberName>,
-    /// From the former page's `next`.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
-    cursor: Option<Cursor>,
-    /// Items at most; 100 unless said.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
-    limit: usize,
-}
-
-impl MemberPageQuery {
-    /// Which member, and which page.
-    pub fn into_parts(self) -> (Option<MemberName>, PageAsk) {
-        (self.member, PageAsk { cursor: self.cursor, limit: Some(self.limit) })
-    }
-}
-
-impl FromQuery for MemberPageQuery {
-    const NAMES: &'static [&'static str] = &["member", "cursor", "limit"];
-
-    fn read(query: &mut QueryReader) -> Self {
-        Self { member: query.parsed("member"), cursor: query.cursor(), limit: query.limit() }
-    }
-}
-
-/// A query string taken apart.
-pub struct QueryReader {
+/// A parsed query string, and the faults found in it.
+pub(crate) struct QueryReader {
     pairs: Vec<(&'static str, String)>,
     errors: FieldErrors,
 }
 
 impl QueryReader {
-    fn of(text: &str, names: &'static [&'static str]) -> Self {
+    fn parse(text: &str, names: &[&'static str]) -> Self {
         let mut query = Self { pairs: Vec::new(), errors: FieldErrors::default() };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -140,7 +90,8 @@ impl QueryReader {
                 query.errors.add("query", unknown(names));
                 continue;
             };
-            if query.pairs.iter().any(|(taken, _)| *taken == name) {
+            // Proxies and servers disagree on which of two equal parameters counts, so there must be one.
+            if query.has(name) {
                 query.errors.add(name, "is given more than once");
                 continue;
             }
@@ -152,54 +103,60 @@ impl QueryReader {
         query
     }
 
-    /// The parameter as it is, if it was given: 1 to `max` characters, none of them a control character.
-    pub fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
-        let text = self.pairs.iter().find(|(known, _)| *known == name)?.1.clone();
-        if text.is_empty() {
-            self.errors.add(name, "is empty");
-            return None;
-        }
-        if text.chars().count() > max {
-            self.errors.add(name, format!("is longer than {max} characters"));
-            return None;
-        }
-        if text.chars().any(char::is_control) {
-            self.errors.add(name, "holds a control character");
-            return None;
-        }
-        Some(text)
+    fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
     }
 
-    /// As [`Self::text`], of these bytes only.
-    pub fn word(&mut self, name: &'static str, max: usize, letter: fn(u8) -> bool) -> Option<String> {
+    /// Returns whether the request has the parameter.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Returns a text of 1 to `max` characters without control characters, or `None` if it is absent.
+    pub(crate) fn text(&mut self, name: &'static str, max: usize) -> Option<String> {
+        let text = self.get(name)?.to_owned();
+        let fault = if text.is_empty() {
+            "is empty".to_owned()
+        } else if text.chars().count() > max {
+            format!("is longer than {max} characters")
+        } else if text.chars().any(char::is_control) {
+            "holds a control character".to_owned()
+        } else {
+            return Some(text);
+        };
+        self.errors.add(name, fault);
+        None
+    }
+
+    /// As [`Self::text`], made of bytes that `is_allowed` accepts.
+    pub(crate) fn word(
+        &mut self,
+        name: &'static str,
+        max: usize,
+        is_allowed: fn(u8) -> bool,
+    ) -> Option<String> {
         let text = self.text(name, max)?;
-        if !text.bytes().all(letter) {
+        if !text.bytes().all(is_allowed) {
             self.errors.add(name, "holds a character that is not allowed");
             return None;
         }
         Some(text)
     }
 
-    /// Whether the parameter was given.
-    pub fn has(&self, name: &str) -> bool {
-        self.pairs.iter().any(|(known, _)| *known == name)
-    }
-
-    /// The parameter parsed, if it was given. `T`'s error must not quote.
-    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+    /// Parses the parameter, if the request has it. The error of `T` must not quote what it could not parse.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name, 256)?;
         self.errors.check(name, text.parse())
     }
 
-    /// What was made of the parameter elsewhere, or its fault.
-    pub fn check<T, E: Display>(&mut self, name: &'static str, read: Result<T, E>) -> Option<T> {
-        self.errors.check(name, read)
+    /// Returns the value of `parsed`, or reports its error as a fault of the parameter.
+    pub(crate) fn check<T, E: Display>(&mut self, name: &'static str, parsed: Result<T, E>) -> Option<T> {
+        self.errors.check(name, parsed)
     }
 
-    /// `true` or `false`.
-    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
-        let text = self.pairs.iter().find(|(known, _)| *known == name)?.1.as_str();
-        match text {
+    /// Reads `true` or `false`.
+    pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        match self.get(name)? {
             "true" => Some(true),
             "false" => Some(false),
             _ => {
@@ -209,16 +166,15 @@ impl QueryReader {
         }
     }
 
-    /// `cursor`.
-    pub fn cursor(&mut self) -> Option<Cursor> {
-        let cursor = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        self.word("cursor", MAX_CURSOR, cursor).map(Cursor::from_text)
+    /// Reads `cursor`. Whether a page goes on from there is the store's to say.
+    pub(crate) fn cursor(&mut self) -> Option<Cursor> {
+        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        self.word("cursor", MAX_CURSOR, is_allowed).map(Cursor::from_text)
     }
 
-    /// `limit`.
-    pub fn limit(&mut self) -> usize {
-        let found = self.pairs.iter().find(|(known, _)| *known == "limit");
-        match found.map(|(_, text)| digits(text)) {
+    /// Reads `limit`: 1 to 500, by default 100.
+    pub(crate) fn limit(&mut self) -> usize {
+        match self.get("limit").map(parse_digits) {
             None => DEFAULT_LIMIT,
             Some(Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => limit,
             Some(_) => {
@@ -229,34 +185,29 @@ impl QueryReader {
     }
 }
 
-/// Decimal digits and nothing else: `parse` alone would take `+1`.
-fn digits(text: &str) -> Option<usize> {
+fn parse_digits(text: &str) -> Option<usize> {
+    // `parse` alone would accept `+1`, which the description's `integer` does not.
     (text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
 fn unknown(names: &[&str]) -> String {
     match names {
-        [] => "this route takes no parameters".to_owned(),
-        names => format!("holds a parameter that is not known; known here: {}", names.join(", ")),
+        [] => "this route has no parameters".to_owned(),
+        names => format!("holds an unknown parameter; known here: {}", names.join(", ")),
     }
 }
 
-/// `application/x-www-form-urlencoded` as the WHATWG URL Standard has it, except that damaged escapes are refused.
+/// Decodes `application/x-www-form-urlencoded`, or returns `None` for a damaged escape or text that is not UTF-8.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => bytes.push(hex(rest.next()?)? << 4 | hex(rest.next()?)?),
-            other => bytes.push(other),
-        }
+    // The WHATWG URL Standard, and the library with it, keeps a damaged escape as it is. Here it is a mistake to report.
+    let is_escape = |after: &str| {
+        after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(|decoded| decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -266,7 +217,7 @@ mod tests {
     const NAMES: &[&str] = &["q", "limit", "cursor", "auto_install"];
 
     fn faults(text: &str) -> usize {
-        let mut query = QueryReader::of(text, NAMES);
+        let mut query = QueryReader::parse(text, NAMES);
         query.text("q", 10);
         query.flag("auto_install");
         query.cursor();
@@ -282,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_read() {
-        let mut query = QueryReader::of("q=a%20b+c&limit=7", NAMES);
+        let mut query = QueryReader::parse("q=a%20b+c&limit=7", NAMES);
         assert_eq!(query.text("q", 10).as_deref(), Some("a b c"));
         assert_eq!(query.limit(), 7);
         assert_eq!(faults(""), 0);

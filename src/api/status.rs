@@ -1,4 +1,4 @@
-//! `/v1/status` and `/v1/whoami`: the state of the store, and who is asking.
+//! `/v1/status` and `/v1/whoami`: the state of the store, and the identity of the caller.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,27 +12,28 @@ use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
 use crate::store::Caller;
-use crate::wire::{Code, IdentityView, StatusView, paths};
+use crate::wire::{IdentityView, StatusView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
 }
 
 error_responses! {
-    Reading = [AUTHENTICATED];
+    ReadStatusErrors = [AUTHENTICATED];
 }
 
-/// State of the store, and who is asking
+/// Get the state of the store
+///
+/// Whether it is locked, its key generation, its byte store, the progress of a re-encryption, and the identity of the
+/// caller.
 #[utoipa::path(get, path = paths::STATUS, tag = "server", operation_id = "status",
-    responses((status = 200, body = StatusView, description = "The state."), Reading),
+    responses((status = 200, body = StatusView, description = "The state of the store."), ReadStatusErrors),
     security(("member" = []), ("operator" = [])))]
 async fn status(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<StatusView>, ApiError> {
-    not_a_ticket(&caller)?;
     let status = api.store().status(&caller).await?;
     let identity = identity(&caller);
     Ok(Json(StatusView {
@@ -52,24 +53,17 @@ async fn status(
     }))
 }
 
-/// Who the credential stands for
+/// Get the identity of the caller
 #[utoipa::path(get, path = paths::WHOAMI, tag = "server", operation_id = "whoami",
-    responses((status = 200, body = IdentityView, description = "The caller."), Reading),
+    responses((status = 200, body = IdentityView, description = "The member or operator that the credential belongs to."), ReadStatusErrors),
     security(("member" = []), ("operator" = [])))]
 async fn whoami(
+    State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<IdentityView>, ApiError> {
-    not_a_ticket(&caller)?;
+    api.store().who_am_i(&caller).await?;
     Ok(Json(identity(&caller)))
-}
-
-/// What asks the store nothing, or something that it tells anyone, is closed to tickets here.
-fn not_a_ticket(caller: &Caller) -> Result<(), ApiError> {
-    match caller.ticket() {
-        Some(_) => Err(ApiError::new(Code::Forbidden, "a boot ticket can boot, explain and report only")),
-        None => Ok(()),
-    }
 }
 
 fn identity(caller: &Caller) -> IdentityView {

@@ -1,5 +1,5 @@
-//! Bodies that are made while they are sent, no faster than the network takes them. One that fails breaks off, so that
-//! nobody takes it for a whole one.
+//! Response bodies that are produced while they are sent, no faster than the network takes them. A stream that fails is cut
+//! off, so that nobody takes it for a whole one.
 
 use std::io;
 use std::pin::Pin;
@@ -8,35 +8,35 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use hyper::body::Frame;
 use tokio::sync::mpsc;
 
-/// BodySender made ahead of the network; each is at most some 2 MiB.
+/// Chunks produced ahead of the network; each is at most about 2 MiB.
 const AHEAD: usize = 2;
-/// How long the network may take no piece before the stream is given up.
-const STALLED: Duration = Duration::from_secs(60);
+/// The time without progress after which a stream is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-type Piece = Result<Bytes, io::Error>;
-
-/// Where pieces are put in.
-pub(crate) struct BodySender(mpsc::Sender<Piece>);
+/// The sending half of a body.
+pub(crate) struct BodySender(mpsc::Sender<io::Result<Bytes>>);
 
 /// The network takes no more.
 pub(crate) struct StalledError;
 
 impl BodySender {
-    /// Gives the next piece.
-    pub(crate) async fn give(&self, piece: Piece) -> Result<(), StalledError> {
-        self.0.send_timeout(piece, STALLED).await.map_err(|_| StalledError)
+    /// Sends the next chunk, or the failure that cuts the body off.
+    pub(crate) async fn send(&self, chunk: io::Result<Bytes>) -> Result<(), StalledError> {
+        // Without a timeout, a client that stops reading would hold the store's snapshot open.
+        self.0.send_timeout(chunk, STALL_TIMEOUT).await.map_err(|_| StalledError)
     }
 }
 
-/// A body, and where it comes from.
+/// Creates a body and its sender.
 pub(crate) fn channel() -> (BodySender, Body) {
-    let (pieces, taken) = mpsc::channel(AHEAD);
-    (BodySender(pieces), Body::new(ChannelBody(taken)))
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    (BodySender(sender), Body::new(ChannelBody(receiver)))
 }
 
-struct ChannelBody(mpsc::Receiver<Result<Bytes, io::Error>>);
+struct ChannelBody(mpsc::Receiver<io::Result<Bytes>>);
 
 impl HttpBody for ChannelBody {
     type Data = Bytes;
@@ -45,7 +45,7 @@ impl HttpBody for ChannelBody {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(hyper::body::Frame::data)))
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 }

@@ -1,4 +1,5 @@
-//! `/v1/tickets`: what machines present. A ticket's text is shown once, in the answer that made it.
+//! `/v1/tickets`: boot tickets, the credentials of machines. The text of a ticket is shown once, in the response that
+//! creates it.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +12,13 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{IdempotencyKey, JsonBody, PathParam};
+use super::body::JsonBody;
+use super::extract::{IdempotencyKey, PathParam};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::page::page;
+use super::page::{OwnerQuery, PageQuery, Paged, page_view};
 use super::problem::{ApiError, FieldErrors};
-use super::query::{MemberPageQuery, NoParams, QueryParams};
-use super::tokens::{label, ttl};
+use super::query::{NoParams, QueryParams};
+use super::tokens::{check_label, check_ttl};
 use crate::domain::cidr::Cidr;
 use crate::domain::id::TicketId;
 use crate::domain::name::PluginName;
@@ -25,49 +27,48 @@ use crate::store;
 use crate::store::Caller;
 use crate::wire::{Code, CreateTicketRequest, CreateTicketResponse, PageView, TicketView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_tickets, create_ticket)).routes(routes!(ticket, revoke_ticket))
 }
 
-/// Plugins, and networks, of one ticket.
+/// The largest number of plugins of a ticket, and of its networks.
 const MAX_LIST: usize = 100;
-/// Uses of one ticket.
+/// The largest number of uses of a ticket.
 const MAX_USES: u64 = 1_000_000_000;
 
 error_responses! {
-    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [AUTHENTICATED, WITH_BODY, WRITE, &[
+    ListTicketsErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    CreateTicketErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
         Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
     ]];
-    Reading = [AUTHENTICATED, &[Code::NotFound]];
-    Revoking = [AUTHENTICATED, WRITE, &[Code::NotFound]];
+    ReadTicketErrors = [AUTHENTICATED, &[Code::NotFound]];
+    RevokeTicketErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
-/// Tickets that the caller may see
+/// List boot tickets
 ///
-/// Ascending by id.
-#[utoipa::path(get, path = paths::TICKETS, tag = "organization", operation_id = "list_tickets", params(MemberPageQuery),
-    responses((status = 200, body = PageView<TicketView>, description = "A page."), Listing), security(("member" = [])))]
+/// A member sees the tickets that act for them, an admin or auditor those of the organization. In ascending order of id.
+#[utoipa::path(get, path = paths::TICKETS, tag = "organization", operation_id = "list_tickets", params(OwnerQuery, PageQuery),
+    responses((status = 200, body = PageView<TicketView>, description = "A page of tickets."), ListTicketsErrors), security(("member" = [])))]
 async fn list_tickets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<MemberPageQuery>,
+    QueryParams(Paged { filter, page }): QueryParams<Paged<OwnerQuery>>,
 ) -> Result<Json<PageView<TicketView>>, ApiError> {
-    let (member, ask) = ask.into_parts();
-    Ok(Json(page(api.store().list_tickets(&caller, member.as_ref(), ask).await?, view)))
+    let found = api.store().list_tickets(&caller, filter.member.as_ref(), page).await?;
+    Ok(Json(page_view(found, ticket_view)))
 }
 
-/// Makes a boot ticket
+/// Create a boot ticket
 ///
-/// A member for itself, an admin for any member. A repeated idempotency key is a conflict, because the ticket cannot be
-/// shown twice.
+/// A member creates tickets for themselves, an admin for any member. The store keeps a hash of the ticket's credential, so
+/// a repeated idempotency key is a conflict.
 #[utoipa::path(post, path = paths::TICKETS, tag = "organization", operation_id = "create_ticket", request_body = CreateTicketRequest,
     params(IdempotencyKey),
     responses(
-        (status = 201, body = CreateTicketResponse, description = "The ticket, shown this once.",
-            headers(("Location" = String, description = "What is known of it."))),
-        Creating,
+        (status = 201, body = CreateTicketResponse, description = "The ticket. It is not shown again.",
+            headers(("Location" = String, description = "The path of the ticket's metadata."))),
+        CreateTicketErrors,
     ),
     security(("member" = [])))]
 async fn create_ticket(
@@ -77,32 +78,34 @@ async fn create_ticket(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateTicketRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let body = issue(&api, &caller, body, key.as_deref()).await?;
+    let body = issue_ticket(&api, &caller, body, key.as_deref()).await?;
     let location = paths::fill(paths::TICKET, &body.view.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)))
 }
 
-/// Makes a ticket and writes it with the store's addresses.
-pub(crate) async fn issue(
+/// Creates a ticket, and renders it with its text, which names the store's addresses.
+pub(crate) async fn issue_ticket(
     api: &Api,
     caller: &Caller,
     body: CreateTicketRequest,
     key: Option<&str>,
 ) -> Result<CreateTicketResponse, ApiError> {
-    let issued = api.store().create_ticket(caller, new_of(body)?, key).await?;
+    let issued = api.store().create_ticket(caller, parse_request(body)?, key).await?;
     let (urls, pin) = api.addresses();
     let ticket = BootTicket::new(urls, pin, issued.credential).map_err(|error| {
-        // Addresses are checked when the configuration is read: this is a defect.
-        tracing::error!("a ticket could not be written: {error}");
-        ApiError::new(Code::Internal, "the request could not be done; the server's log says more")
+        // The configuration checks the addresses, so this is a defect.
+        tracing::error!("a ticket could not be encoded: {error}");
+        ApiError::internal()
     })?;
-    Ok(CreateTicketResponse { ticket: ticket.to_text().to_string(), view: view(issued.ticket) })
+    Ok(CreateTicketResponse { ticket: ticket.to_text().to_string(), view: ticket_view(issued.ticket) })
 }
 
-/// One ticket
+/// Get a boot ticket
+///
+/// The response has no credential.
 #[utoipa::path(get, path = paths::TICKET, tag = "organization", operation_id = "ticket",
     params(("id" = TicketId, Path)),
-    responses((status = 200, body = TicketView, description = "What is known of it."), Reading),
+    responses((status = 200, body = TicketView, description = "The ticket's metadata."), ReadTicketErrors),
     security(("member" = [])))]
 async fn ticket(
     State(api): State<Api>,
@@ -110,15 +113,15 @@ async fn ticket(
     PathParam(id): PathParam<TicketId>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<TicketView>, ApiError> {
-    Ok(Json(view(api.store().ticket(&caller, id).await?)))
+    Ok(Json(ticket_view(api.store().ticket(&caller, id).await?)))
 }
 
-/// Revokes a ticket
+/// Revoke a boot ticket
 ///
-/// No boot after the answer is given anything.
+/// Boots that begin after the response get nothing. Running boots keep their values.
 #[utoipa::path(delete, path = paths::TICKET, tag = "organization", operation_id = "revoke_ticket",
     params(("id" = TicketId, Path)),
-    responses((status = 200, body = TicketView, description = "It is revoked."), Revoking),
+    responses((status = 200, body = TicketView, description = "The revoked ticket."), RevokeTicketErrors),
     security(("member" = [])))]
 async fn revoke_ticket(
     State(api): State<Api>,
@@ -126,25 +129,26 @@ async fn revoke_ticket(
     PathParam(id): PathParam<TicketId>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<TicketView>, ApiError> {
-    Ok(Json(view(api.store().revoke_ticket(&caller, id).await?)))
+    Ok(Json(ticket_view(api.store().revoke_ticket(&caller, id).await?)))
 }
 
-fn new_of(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError> {
+fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError> {
     let mut errors = FieldErrors::default();
     if body.uses.is_some_and(|uses| !(1..=MAX_USES).contains(&uses)) {
         errors.add("uses", format!("expected a number from 1 to {MAX_USES}"));
     }
-    let mut short = |field: &str, count: usize| {
+    // A list that is too long is not parsed, so that its faults do not fill the response.
+    let mut is_short = |field: &str, count: usize| {
         if count > MAX_LIST {
             errors.add(field, format!("has more than {MAX_LIST} items"));
         }
         count <= MAX_LIST
     };
-    let plugins = body.plugins.filter(|plugins| short("plugins", plugins.len()));
-    let sources = Some(body.sources).filter(|sources| short("sources", sources.len())).unwrap_or_default();
+    let plugins = body.plugins.filter(|plugins| is_short("plugins", plugins.len()));
+    let sources = Some(body.sources).filter(|sources| is_short("sources", sources.len())).unwrap_or_default();
     let new = store::NewTicket {
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
-        ttl: ttl(&mut errors, body.ttl_seconds),
+        ttl: check_ttl(&mut errors, body.ttl_seconds),
         uses: body.uses,
         plugins: plugins.map(|plugins| {
             let parsed =
@@ -155,14 +159,13 @@ fn new_of(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError> {
             .iter()
             .filter_map(|text| errors.check_as(Code::Unprocessable, "sources", Cidr::parse(text)))
             .collect(),
-        label: label(&mut errors, body.label.as_deref()),
+        label: check_label(&mut errors, body.label.as_deref()),
     };
     errors.into_result()?;
     Ok(new)
 }
 
-/// A ticket as shown.
-pub(crate) fn view(ticket: store::Ticket) -> TicketView {
+fn ticket_view(ticket: store::Ticket) -> TicketView {
     TicketView {
         id: ticket.id.to_string(),
         member: ticket.member.to_string(),

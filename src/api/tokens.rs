@@ -1,4 +1,5 @@
-//! `/v1/tokens`: members' tokens, and the operator's own. A token's text is shown once, in the answer that made it.
+//! `/v1/tokens`: tokens of members and of the operator. The text of a token is shown once, in the response that creates
+//! it.
 
 use std::time::Duration;
 
@@ -11,55 +12,56 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
-use super::extract::{IdempotencyKey, JsonBody, PathParam};
+use super::body::JsonBody;
+use super::extract::{IdempotencyKey, PathParam};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::page::page;
+use super::page::{OwnerQuery, PageQuery, Paged, page_view};
 use super::problem::{ApiError, FieldErrors};
-use super::query::{MemberPageQuery, NoParams, QueryParams};
+use super::query::{NoParams, QueryParams};
 use crate::domain::id::TokenId;
 use crate::domain::name::Label;
 use crate::store;
 use crate::store::Caller;
 use crate::wire::{Code, CreateTokenRequest, CreateTokenResponse, PageView, TokenView, paths};
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_tokens, create_token)).routes(routes!(revoke_token))
 }
 
-/// The longest that a token or ticket may live: a hundred years, so that times stay within what RFC 3339 can write.
+/// The longest lifetime of a token or ticket in seconds: 100 years, so that RFC 3339 can express every expiry.
 pub(crate) const MAX_TTL: u64 = 3_153_600_000;
 
 error_responses! {
-    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [AUTHENTICATED, WITH_BODY, WRITE, &[
+    ListTokensErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    CreateTokenErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
         Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
     ]];
-    Revoking = [AUTHENTICATED, WRITE, &[Code::NotFound]];
+    RevokeTokenErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
-/// Tokens that the caller may see
+/// List tokens
 ///
-/// A member its own, an admin or auditor the organization's, the operator the operator's. Ascending by id.
-#[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(MemberPageQuery),
-    responses((status = 200, body = PageView<TokenView>, description = "A page."), Listing),
+/// A member sees their own tokens, an admin or auditor those of the organization, the operator those of the operator. In
+/// ascending order of id.
+#[utoipa::path(get, path = paths::TOKENS, tag = "organization", operation_id = "list_tokens", params(OwnerQuery, PageQuery),
+    responses((status = 200, body = PageView<TokenView>, description = "A page of tokens."), ListTokensErrors),
     security(("member" = []), ("operator" = [])))]
 async fn list_tokens(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<MemberPageQuery>,
+    QueryParams(Paged { filter, page }): QueryParams<Paged<OwnerQuery>>,
 ) -> Result<Json<PageView<TokenView>>, ApiError> {
-    let (member, ask) = ask.into_parts();
-    Ok(Json(page(api.store().list_tokens(&caller, member.as_ref(), ask).await?, view)))
+    let found = api.store().list_tokens(&caller, filter.member.as_ref(), page).await?;
+    Ok(Json(page_view(found, token_view)))
 }
 
-/// Makes a token
+/// Create a token
 ///
-/// A member for itself, an admin for any member, the operator for itself. A repeated idempotency key is a conflict,
-/// because the token cannot be shown twice.
+/// A member creates tokens for themselves, an admin for any member, the operator for the operator. The store keeps a hash
+/// of the token, so a repeated idempotency key is a conflict.
 #[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = CreateTokenRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = CreateTokenResponse, description = "The token, shown this once."), Creating),
+    responses((status = 201, body = CreateTokenResponse, description = "The token. It is not shown again."), CreateTokenErrors),
     security(("member" = []), ("operator" = [])))]
 async fn create_token(
     State(api): State<Api>,
@@ -68,12 +70,12 @@ async fn create_token(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateTokenRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let body = issue(&api, &caller, body, key.as_deref()).await?;
+    let body = issue_token(&api, &caller, body, key.as_deref()).await?;
     Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// Makes a token.
-pub(crate) async fn issue(
+/// Creates a token, and renders it with its text.
+pub(crate) async fn issue_token(
     api: &Api,
     caller: &Caller,
     body: CreateTokenRequest,
@@ -82,20 +84,20 @@ pub(crate) async fn issue(
     let mut errors = FieldErrors::default();
     let new = store::NewToken {
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
-        ttl: ttl(&mut errors, body.ttl_seconds),
-        label: label(&mut errors, body.label.as_deref()),
+        ttl: check_ttl(&mut errors, body.ttl_seconds),
+        label: check_label(&mut errors, body.label.as_deref()),
     };
     errors.into_result()?;
     let issued = api.store().create_token(caller, new, key).await?;
-    Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: view(issued.token) })
+    Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: token_view(issued.token) })
 }
 
-/// Revokes a token
+/// Revoke a token
 ///
-/// The operator's last usable token stays.
+/// The last active token of the operator cannot be revoked.
 #[utoipa::path(delete, path = paths::TOKEN, tag = "organization", operation_id = "revoke_token",
     params(("id" = TokenId, Path)),
-    responses((status = 200, body = TokenView, description = "It is revoked."), Revoking),
+    responses((status = 200, body = TokenView, description = "The revoked token."), RevokeTokenErrors),
     security(("member" = []), ("operator" = [])))]
 async fn revoke_token(
     State(api): State<Api>,
@@ -103,11 +105,11 @@ async fn revoke_token(
     PathParam(id): PathParam<TokenId>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<TokenView>, ApiError> {
-    Ok(Json(view(api.store().revoke_token(&caller, id).await?)))
+    Ok(Json(token_view(api.store().revoke_token(&caller, id).await?)))
 }
 
-/// A time to live out of a body.
-pub(crate) fn ttl(errors: &mut FieldErrors, seconds: Option<u64>) -> Option<Duration> {
+/// Reads a lifetime out of a body.
+pub(crate) fn check_ttl(errors: &mut FieldErrors, seconds: Option<u64>) -> Option<Duration> {
     let seconds = seconds?;
     if !(1..=MAX_TTL).contains(&seconds) {
         errors.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
@@ -115,13 +117,12 @@ pub(crate) fn ttl(errors: &mut FieldErrors, seconds: Option<u64>) -> Option<Dura
     Some(Duration::from_secs(seconds))
 }
 
-/// A label out of a body.
-pub(crate) fn label(errors: &mut FieldErrors, text: Option<&str>) -> Option<Label> {
+/// Reads a label out of a body.
+pub(crate) fn check_label(errors: &mut FieldErrors, text: Option<&str>) -> Option<Label> {
     errors.check_as(Code::Unprocessable, "label", text?.parse())
 }
 
-/// A token as shown.
-pub(crate) fn view(token: store::Token) -> TokenView {
+fn token_view(token: store::Token) -> TokenView {
     TokenView {
         id: token.id.to_string(),
         member: token.member.map(|name| name.to_string()),

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::api_client::Client;
 use super::error::CallError;
-use super::list::{AuditListFilter, Pages, query};
+use super::list::{AuditListFilter, Pages};
 use crate::wire::{
     CategoryView, DeclareCategoryRequest, DeclarePluginRequest, PluginView, PresetView, StatisticsView,
     UpdatePluginRequest, paths,
@@ -82,6 +82,6 @@ impl Client {
         filter: &AuditListFilter,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {
-        self.stream(query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
+        self.stream(paths::with_query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
     }
 }

@@ -8,7 +8,7 @@ use super::api_client::Client;
 use super::error::{CallError, CallRefusal, ResponseFault};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::wire::PageView;
+use crate::wire::{PageView, paths};
 
 /// The items asked for at once: the most that a store gives.
 const PAGE: usize = 500;
@@ -79,7 +79,12 @@ enum PageCursor {
 
 impl<T: DeserializeOwned> Pages<T> {
     pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
-        Self { path: query(path, filter), cursor: PageCursor::Start, whole: false, items: PhantomData }
+        Self {
+            path: paths::with_query(path, filter),
+            cursor: PageCursor::Start,
+            whole: false,
+            items: PhantomData,
+        }
     }
 
     /// A list that comes in one page.
@@ -92,8 +97,10 @@ impl<T: DeserializeOwned> Pages<T> {
         let limit = PAGE.to_string();
         let path = match &self.cursor {
             PageCursor::Start if self.whole => self.path.clone(),
-            PageCursor::Start => query(&self.path, &[("limit", Some(&limit))]),
-            PageCursor::At(cursor) => query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))]),
+            PageCursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
+            PageCursor::At(cursor) => {
+                paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))])
+            }
             PageCursor::End => return Ok(None),
         };
         let page: PageView<T> = client.get(path).await?;
@@ -156,26 +163,6 @@ impl AuditListFilter {
     }
 }
 
-/// `path` with those of `pairs` that have a value, percent-encoded (RFC 3986, section 2).
-pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
-    let mut out = path.to_owned();
-    let mut separator = if path.contains('?') { '&' } else { '?' };
-    for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
-        out.push(separator);
-        out.push_str(name);
-        out.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        separator = '&';
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,9 +174,9 @@ mod tests {
             scope: Some(ScopeKind::Shared),
             ..<_>::default()
         };
-        let path = query("/v1/secrets", &filter.pairs());
+        let path = paths::with_query("/v1/secrets", &filter.pairs());
         assert_eq!(path, "/v1/secrets?name=a%26b%3Dc%20d%23%0D%0A%C3%A9&scope=shared");
-        assert_eq!(query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
-        assert_eq!(query("/v1/boots", &BootListFilter::default().pairs()), "/v1/boots");
+        assert_eq!(paths::with_query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
+        assert_eq!(paths::with_query("/v1/boots", &BootListFilter::default().pairs()), "/v1/boots");
     }
 }

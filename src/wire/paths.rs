@@ -1,5 +1,7 @@
 //! Paths of the API. `{id}` stands where an identifier goes.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Secrets of the caller's organization.
 pub const SECRETS: &str = "/v1/secrets";
 /// One secret.
@@ -93,21 +95,27 @@ pub const READYZ: &str = "/readyz";
 /// Prometheus text.
 pub const METRICS: &str = "/metrics";
 
-/// `path` with its one `{…}` filled in; `id` must be of URL-safe characters or is percent-encoded.
+/// All but the unreserved characters (RFC 3986 section 2.3).
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Names of members and plugins have `@`, which a path segment may hold as it is.
+const PATH_SEGMENT: &AsciiSet = &QUERY_VALUE.remove(b'@');
+
+/// Replaces the one `{…}` of `path` with `id`, percent-encoded.
 pub fn fill(path: &str, id: &str) -> String {
     let (before, rest) = path.split_once('{').unwrap_or((path, ""));
     let after = rest.split_once('}').map_or("", |(_, after)| after);
-    let mut filled = String::with_capacity(path.len() + id.len());
-    filled.push_str(before);
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            filled.push(char::from(byte));
-        } else {
-            filled.push_str(&format!("%{byte:02X}"));
-        }
+    format!("{before}{}{after}", utf8_percent_encode(id, PATH_SEGMENT))
+}
+
+/// Appends to `path` those of `parameters` that have a value, percent-encoded.
+pub fn with_query<T: AsRef<str>>(path: &str, parameters: &[(&str, Option<T>)]) -> String {
+    let mut text = path.to_owned();
+    for (name, value) in parameters {
+        let Some(value) = value else { continue };
+        let separator = if text.contains('?') { '&' } else { '?' };
+        text.push_str(&format!("{separator}{name}={}", utf8_percent_encode(value.as_ref(), QUERY_VALUE)));
     }
-    filled.push_str(after);
-    filled
+    text
 }
 
 #[cfg(test)]

@@ -9,50 +9,49 @@ use utoipa_axum::routes;
 
 use crate::api::Api;
 use crate::api::auth::Authenticated;
-use crate::api::extract::{JsonBody, LARGE_BODY};
+use crate::api::body::{JsonBody, LARGE_BODY};
 use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use crate::api::plugins::named;
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{NoParams, QueryParams};
 use crate::store::{Variable, VariableAssignment};
 use crate::wire::{Code, SetVariablesRequest, SetVariablesResponse, VariableView, VariablesView, paths};
 
-/// Shown for a value of which no redacted form is kept.
-const HIDDEN: &str = "****";
+/// The text in place of a value without a stored hint.
+const REDACTED: &str = "****";
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(face_secrets, set_face_secrets))
+    OpenApiRouter::new().routes(routes!(list_variables, set_variables))
 }
 
 error_responses! {
-    Reading = [AUTHENTICATED];
-    Setting = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    ReadVariablesErrors = [AUTHENTICATED];
+    SetVariablesErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
 }
 
-/// All variables, redacted
+/// List the variables, redacted
 ///
-/// Those that the caller's own boots get, private before shared, and those that declared plugins ask for.
-#[utoipa::path(get, path = paths::FACE_SECRETS, tag = "faces", operation_id = "face_secrets",
-    responses((status = 200, body = VariablesView, description = "All of them."), Reading), security(("member" = [])))]
-async fn face_secrets(
+/// The variables that the caller's own boots receive, where private overrides shared, and those that declared plugins
+/// need.
+#[utoipa::path(get, path = paths::FACE_SECRETS, tag = "compat", operation_id = "compat_variables",
+    responses((status = 200, body = VariablesView, description = "The variables by name."), ReadVariablesErrors), security(("member" = [])))]
+async fn list_variables(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<VariablesView>, ApiError> {
     let variables = api.store().variables(&caller).await?;
     let secrets: BTreeMap<String, VariableView> =
-        variables.into_iter().map(|(env, variable)| (env.to_string(), view(variable))).collect();
+        variables.into_iter().map(|(env, variable)| (env.to_string(), variable_view(variable))).collect();
     Ok(Json(VariablesView { secrets }))
 }
 
-/// Sets and clears variables
+/// Set and clear variables
 ///
-/// In one commit, or none of them. Each means the secret that the list shows under its name; a variable that is not set
-/// becomes a private secret of the caller. An empty text clears.
-#[utoipa::path(put, path = paths::FACE_SECRETS, tag = "faces", operation_id = "set_face_secrets", request_body = SetVariablesRequest,
-    responses((status = 200, body = SetVariablesResponse, description = "They are set, durably."), Setting), security(("member" = [])))]
-async fn set_face_secrets(
+/// All of them in one commit, or none. A name means the secret that the list shows under it. A variable that is not set
+/// becomes a private secret of the caller. An empty text clears the variable.
+#[utoipa::path(put, path = paths::FACE_SECRETS, tag = "compat", operation_id = "set_compat_variables", request_body = SetVariablesRequest,
+    responses((status = 200, body = SetVariablesResponse, description = "The variables are set. They are durable."), SetVariablesErrors), security(("member" = [])))]
+async fn set_variables(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
@@ -61,8 +60,8 @@ async fn set_face_secrets(
     let mut errors = FieldErrors::default();
     let mut assignments = Vec::with_capacity(body.secrets.len());
     for (name, value) in body.secrets {
-        // A text that is no name may be a value, so it is not repeated.
-        let Some(env) = named(&mut errors, "secrets", &name) else { continue };
+        // A text that is no name may be a value in the wrong place, so the fault does not repeat it.
+        let Some(env) = errors.check_name("secrets", &name) else { continue };
         let value = Some(value.into_secret()).filter(|value| !value.is_empty());
         assignments.push(VariableAssignment { env, value });
     }
@@ -77,11 +76,11 @@ async fn set_face_secrets(
     Ok(Json(SetVariablesResponse { ok: true }))
 }
 
-fn view(variable: Variable) -> VariableView {
+fn variable_view(variable: Variable) -> VariableView {
     let set = variable.is_set();
     let hint = variable.secret.and_then(|secret| secret.hint).map(|hint| hint.to_string());
     VariableView {
-        value: if set { hint.unwrap_or_else(|| HIDDEN.to_owned()) } else { String::new() },
+        value: if set { hint.unwrap_or_else(|| REDACTED.to_owned()) } else { String::new() },
         set,
         plugin_id: variable.plugin.map(|plugin| plugin.to_string()).unwrap_or_default(),
         plugin_enabled: variable.plugin_enabled,

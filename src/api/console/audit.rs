@@ -7,7 +7,7 @@ use http::{StatusCode, header};
 use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{ErrorNotice, Layout, render};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::audit::{entry_view, exported};
+use crate::api::audit::{entry_view, stream_entries};
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::audit::AuditAction;
@@ -236,7 +236,7 @@ pub(crate) async fn export(
     FormQueryParams(query): FormQueryParams<AuditQuery>,
 ) -> PageResult {
     // Streamed: an export can be larger than the memory of the server.
-    let lines = exported(&session.api, session.caller, query.filter).await?;
+    let lines = stream_entries(&session.api, session.caller, query.filter).await?;
     // An attachment: a browser must download it, not display text that members wrote under this origin.
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),

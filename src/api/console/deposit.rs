@@ -9,7 +9,7 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE_BODY;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::FormQueryParams;
 use crate::api::secrets::new_of;

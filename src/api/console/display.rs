@@ -1,5 +1,7 @@
 //! How texts and times are written on pages, in addresses and on command lines. Knows no page and no request.
 
+use crate::wire::paths;
+
 /// A point in time, written for machines and for people.
 #[derive(Clone)]
 pub(crate) struct DisplayTime {
@@ -25,22 +27,7 @@ impl DisplayTime {
 /// Writes the pairs that have a value as a query string, percent-encoded (RFC 3986 section 2.1). Returns an empty string
 /// if no pair has one.
 pub(crate) fn encode_query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        let Some(value) = value else { continue };
-        text.push(if text.is_empty() { '?' } else { '&' });
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            // The unreserved characters of RFC 3986. `+` for a blank is avoided: only form decoders understand it.
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    text
+    paths::with_query("", pairs)
 }
 
 /// Writes a text as one word of a POSIX shell, in quotes where it needs them.

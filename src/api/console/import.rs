@@ -11,7 +11,7 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, scope_kind};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE_BODY;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::secrets::checked_attributes;
 use crate::domain::import::{ExistingPolicy, ImportOutcome};

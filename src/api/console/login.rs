@@ -99,7 +99,7 @@ async fn start_session(
     token: &str,
     former: Option<SessionKey>,
 ) -> Result<SessionKey, ApiError> {
-    let source = Peer::of(extensions).address();
+    let source = Peer::from_extensions(extensions).address();
     // The throttle comes first: whoever guesses tokens must not learn whether the next one is well-formed either.
     api.limits().check_auth_throttle(source, Instant::now())?;
     let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);

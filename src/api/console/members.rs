@@ -11,8 +11,8 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::PathParam;
-use crate::api::members::name_in;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::domain::name::MemberName;
 use crate::domain::role::{Action, Role};
 use crate::store;
@@ -167,7 +167,8 @@ fn parse_role(form: &MultipartForm) -> Result<Role, ApiError> {
 /// Adds a member.
 pub(crate) async fn add(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = async {
-        let new = NewMember { name: name_in("name", &form.text_or_empty("name"))?, role: parse_role(&form)? };
+        let new =
+            NewMember { name: parse_name("name", &form.text_or_empty("name"))?, role: parse_role(&form)? };
         // A member's name is unique, so a form that is sent twice needs no idempotency key.
         let member = session.store().create_member(&session.caller, new, None).await?;
         Ok(format!("Added {0}. Create a token for {0} next.", member.name))

@@ -9,9 +9,9 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::secret_form::{SecretForm, summarize};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE_BODY;
-use crate::api::members::name_in;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::domain::name::{PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::Scope;
@@ -141,7 +141,7 @@ pub(crate) async fn declare(CsrfForm { session, form }: CsrfForm) -> PageResult 
 /// Reads the form of a declaration.
 fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, ApiError> {
     let secrets = |field: &str| -> Result<Vec<SecretName>, ApiError> {
-        split_words(&form.text_or_empty(field)).map(|name| name_in(field, name)).collect()
+        split_words(&form.text_or_empty(field)).map(|name| parse_name(field, name)).collect()
     };
     let title = form.text("title").map(|title| title.parse()).transpose();
     Ok(NewPlugin {
@@ -157,7 +157,7 @@ fn parse_declaration(form: &MultipartForm) -> Result<NewPlugin, ApiError> {
 
 fn parse_plugin(form: &MultipartForm) -> Result<PluginName, ApiError> {
     // In the form, not in the path: names such as `@acme/mail` contain a slash.
-    name_in("plugin", &form.text_or_empty("plugin"))
+    parse_name("plugin", &form.text_or_empty("plugin"))
 }
 
 /// Enables or disables a plugin.

@@ -10,7 +10,7 @@ use super::redirect;
 use super::secret_form::{SecretForm, is_shared};
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::extract::LARGE_BODY;
+use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::secrets::new_of;

@@ -11,7 +11,7 @@ use super::multipart::MultipartForm;
 use super::same_origin::require_same_origin;
 use super::{HOME, cookies};
 use crate::api::Api;
-use crate::api::extract::{SMALL_BODY, is_within, read_whole_body};
+use crate::api::body::{SMALL_BODY, check_length, read_whole_body};
 use crate::api::middleware::{OverTls, Peer, RequestId};
 use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role, decide};
@@ -103,7 +103,7 @@ impl BrowserSession {
         let browser = Browser::new(parts);
         let logged_out = || ApiError::new(Code::Unauthorized, "nobody is logged in");
         let key = cookies::read_session(&parts.headers, browser.over_tls).ok_or_else(logged_out)?;
-        let source = Peer::of(&parts.extensions).address();
+        let source = Peer::from_extensions(&parts.extensions).address();
         let caller = api.store().session(&key, source).await.map_err(|error| match error {
             // A store that cannot answer must not log everybody out.
             AuthError::Failure(failure) => ApiError::from(AuthError::Failure(failure)),
@@ -185,7 +185,7 @@ async fn read_form(
     limit: usize,
 ) -> Result<MultipartForm, ApiError> {
     // The declared length is checked first: a body that is too long is refused before any of it is read.
-    is_within(&parts.headers, limit)?;
+    check_length(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
     let whole = read_whole_body(api, &parts.headers, body, limit).await?;
     MultipartForm::parse(kind, &whole.bytes)

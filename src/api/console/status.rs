@@ -15,8 +15,8 @@ use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::auth::count_guess;
 use crate::api::extract::PathParam;
-use crate::api::members::name_in;
 use crate::api::problem::ApiError;
+use crate::api::problem::parse_name;
 use crate::domain::id::SlotId;
 use crate::store::{NewKeyslot, NewOrg, Progress, Statistics, Status, UnlockError, UnlockSecret};
 use crate::wire::Code;
@@ -208,8 +208,8 @@ async fn create_org_from(
     form: &MultipartForm,
 ) -> Result<IssuedAdminToken, ApiError> {
     let new = NewOrg {
-        name: name_in("name", &form.text_or_empty("name"))?,
-        admin: name_in("admin", &form.text_or_empty("admin"))?,
+        name: parse_name("name", &form.text_or_empty("name"))?,
+        admin: parse_name("admin", &form.text_or_empty("admin"))?,
     };
     let key = form.text("idempotency_key");
     let created = session.store().create_org(&session.caller, new, key.as_deref()).await?;

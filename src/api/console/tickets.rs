@@ -11,9 +11,10 @@ use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::PathParam;
+use crate::api::page::PageQuery;
 use crate::api::problem::ApiError;
-use crate::api::query::{FormQueryParams, PageQuery};
-use crate::api::tickets::issue;
+use crate::api::query::FormQueryParams;
+use crate::api::tickets;
 use crate::domain::id::TicketId;
 use crate::domain::role::Action;
 use crate::store::PageAsk;
@@ -91,7 +92,7 @@ pub(crate) async fn show_tickets(
     session: BrowserSession,
     FormQueryParams(query): FormQueryParams<PageQuery>,
 ) -> PageResult {
-    render_tickets(&session, query.page(), Ok(None)).await
+    render_tickets(&session, query.into(), Ok(None)).await
 }
 
 async fn render_tickets(
@@ -143,7 +144,7 @@ async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<
         label: form.text("label"),
     };
     let key = form.text("idempotency_key");
-    Ok(issue(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
+    Ok(tickets::issue_ticket(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
 }
 
 /// Revokes a ticket.

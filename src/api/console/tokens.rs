@@ -7,7 +7,7 @@ use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
-use crate::api::tokens::issue;
+use crate::api::tokens;
 use crate::domain::id::TokenId;
 use crate::wire;
 
@@ -25,7 +25,7 @@ async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<I
         label: form.text("label"),
     };
     let key = form.text("idempotency_key");
-    let created = issue(&session.api, &session.caller, body, key.as_deref()).await?;
+    let created = tokens::issue_token(&session.api, &session.caller, body, key.as_deref()).await?;
     Ok(IssuedToken { member: created.view.member.unwrap_or_default(), token: created.token })
 }
 

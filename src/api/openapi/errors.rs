@@ -1,5 +1,5 @@
-//! The refusals that routes can answer with, as responses of the description. Each route names its codes in groups;
-//! codes of one status make one response.
+//! The error responses of each route in the OpenAPI document. A route names its codes in groups, and codes with the same
+//! status become one response.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use utoipa::openapi::{ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Respons
 use crate::api::problem::MEDIA_TYPE;
 use crate::wire::Code;
 
-/// What any request can meet.
+/// Codes of every request.
 const COMMON: &[Code] =
     &[Code::InvalidRequest, Code::HeadersTooLarge, Code::Internal, Code::Overloaded, Code::Unavailable];
-/// What a request that needs a credential can meet.
+/// Codes of a request with a credential, [`COMMON`] included.
 pub(crate) const AUTHENTICATED: &[Code] = &[
     Code::InvalidRequest,
     Code::HeadersTooLarge,
@@ -25,13 +25,13 @@ pub(crate) const AUTHENTICATED: &[Code] = &[
     Code::Forbidden,
     Code::SourceNotAllowed,
 ];
-/// What a request with a body can meet.
+/// Codes of a request with a body.
 pub(crate) const WITH_BODY: &[Code] =
     &[Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType];
-/// What a change can meet. Reading is recorded too, so a full disk stops it as well where it is.
+/// Codes of a request that writes. A read that is recorded in the audit log names [`Code::StoreFull`] itself.
 pub(crate) const WRITE: &[Code] = &[Code::StoreFull, Code::Conflict];
 
-/// Declares, for use in `responses(…)`, a set of refusals made of groups of codes.
+/// Declares types for `responses(…)`, each a set of error responses made of groups of codes.
 macro_rules! error_responses {
     ($($(#[$doc:meta])* $vis:vis $Name:ident = [$($group:expr),* $(,)?];)+) => { $(
         $(#[$doc])*
@@ -51,15 +51,11 @@ macro_rules! error_responses {
 pub(crate) use error_responses;
 
 error_responses! {
-    /// Of a route without a credential.
-    pub(crate) Anyone = [COMMON];
-    /// Of a route for the operator that changes nothing.
-    pub(crate) ByOperator = [AUTHENTICATED];
-    /// Of readiness.
-    pub(crate) Unready = [&[Code::Unavailable]];
+    /// The errors of a route without a credential.
+    pub(crate) UnauthenticatedErrors = [COMMON];
 }
 
-/// The responses of all codes in `groups`, one per status.
+/// Builds the responses of all codes in `groups`, one for each status.
 pub(crate) fn error_responses_for(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {

@@ -1,5 +1,5 @@
-//! The API's own description, OpenAPI 3.1, generated from the handlers. It says of every route what it takes, within
-//! which limits, and every status it answers with. Says nothing of what a store holds.
+//! The OpenAPI 3.1 document of the API, generated from the handlers: every route, its parameters with their limits, and
+//! every status of its responses. Contains nothing of what a store holds.
 
 mod errors;
 mod schemas;
@@ -7,9 +7,6 @@ mod schemas;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-pub(crate) use errors::{
-    AUTHENTICATED, Anyone, ByOperator, Unready, WITH_BODY, WRITE, error_responses, error_responses_for,
-};
 use http::{Method, header};
 use serde_json::{Value, json};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -17,23 +14,25 @@ use utoipa::openapi::{HttpMethod, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::errors::{
+    AUTHENTICATED, UnauthenticatedErrors, WITH_BODY, WRITE, error_responses, error_responses_for,
+};
 use super::Api;
 use super::query::{NoParams, QueryParams};
 use crate::wire::{Problem, paths};
 
-/// The route of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(skeleton()).routes(routes!(openapi))
 }
 
-/// This description
+/// Get this document
 #[utoipa::path(get, path = paths::OPENAPI, tag = "server", operation_id = "openapi", security(()),
-    responses((status = 200, body = Object, description = "The description of this API."), Anyone))]
+    responses((status = 200, body = Object, description = "The OpenAPI document."), UnauthenticatedErrors))]
 async fn openapi(State(api): State<Api>, QueryParams(NoParams): QueryParams<NoParams>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], api.document())
 }
 
-/// The methods and paths of a document, in its order.
+/// Lists the methods and paths of the document, in its order.
 pub(crate) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
     let all = [
         (HttpMethod::Get, Method::GET),
@@ -54,9 +53,9 @@ pub(crate) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
     found
 }
 
-/// The document as it is served: what the derives cannot say is added here.
-pub(crate) fn finished(document: &OpenApi) -> Bytes {
-    // A document is made of texts, numbers and maps of them: it always serializes.
+/// Renders the document as it is served, with what the derives cannot express.
+pub(crate) fn render(document: &OpenApi) -> Bytes {
+    // A document is made of texts, numbers and maps of them, so serializing it cannot fail.
     let mut json = serde_json::to_value(document).unwrap_or_default();
     if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
         schemas::add_patterns(schemas);
@@ -70,7 +69,7 @@ pub(crate) fn finished(document: &OpenApi) -> Bytes {
             *schema = json!({ "description": schema["description"], "type": "object", "oneOf": Value::Array(alternatives) });
         }
     }
-    let id = json!({ "description": "For the server's log and the audit trail.", "required": true,
+    let id = json!({ "description": "Identifies the request in the server's log and in the audit log.", "required": true,
         "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } });
     for_each_response(&mut json, |response| {
         if let Some(headers) = response.entry("headers").or_insert_with(|| json!({})).as_object_mut() {
@@ -105,7 +104,7 @@ fn merge_object(schema: &mut Value, part: &Value) {
     }
 }
 
-/// Bodies of which exactly one of several fields has to be there.
+/// Bodies that must have exactly one of several fields.
 const EXACTLY_ONE: [(&str, &[&str]); 4] = [
     ("CreateSecretRequest", &["value", "value_base64", "sealed"]),
     ("ReplaceSecretRequest", &["value", "value_base64", "sealed"]),
@@ -113,21 +112,21 @@ const EXACTLY_ONE: [(&str, &[&str]); 4] = [
     ("AddKeyslotRequest", &["passphrase", "key_file"]),
 ];
 
-/// `schema` with `form` there and the other `forms` absent or null.
+/// Narrows `schema`: the field `form` is required, and the other `forms` are absent or null.
 fn with_form(schema: &Value, form: &str, forms: &[&str]) -> Value {
     let mut schema = schema.clone();
     for other in forms.iter().filter(|other| **other != form) {
         schema["properties"][*other] = json!({ "type": "null" });
     }
     let own = &mut schema["properties"][form];
-    // Either a type and null, or a reference and null.
+    // utoipa writes an optional text as two types, and an optional object as a reference or null.
     if own["type"].is_array() {
         own["type"] = json!("string");
     } else if let Some(reference) =
         own["oneOf"].as_array().and_then(|of| of.iter().find(|one| one["$ref"].is_string()))
     {
         *own = reference.clone();
-        // A plain value is not sealed: there would be nothing to show.
+        // The store must be able to show a plain value, so it is never sealed.
         schema["properties"]["type"] = json!({ "const": "encrypted" });
     }
     if !schema["required"].is_array() {
@@ -158,21 +157,22 @@ fn skeleton() -> OpenApi {
     #[openapi(
         info(
             title = "dropsafe",
-            description = "A write-only secret store. Values go in by deposits and leave only by boots.\n\n\
-                Every refused request is answered with a problem (RFC 9457) whose `code` is stable. Lists page by `cursor`.",
+            description = "A write-only secret store. People deposit values, and only boots receive them.\n\n\
+                An error response is a problem (RFC 9457) with a stable `code`. A list has pages: the `next` of a page \
+                is the `cursor` of the following one. Times are RFC 3339 in UTC, sizes are bytes, and durations are seconds.",
             license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
         ),
         servers((url = "/")),
         components(schemas(Problem)),
         tags(
-            (name = "secrets", description = "Deposits and what is known of them"),
-            (name = "boots", description = "The release of values, and who holds what"),
-            (name = "organization", description = "Members, tokens, tickets, policy"),
+            (name = "secrets", description = "Deposits and the metadata of secrets"),
+            (name = "boots", description = "The release of values, and the records of boots"),
+            (name = "organization", description = "Members, tokens, boot tickets, policy"),
             (name = "catalog", description = "Plugins, categories, presets, statistics"),
-            (name = "faces", description = "The same in the forms of other stores, for clients that know those"),
-            (name = "audit", description = "The audit trail"),
+            (name = "compat", description = "Compatibility APIs for clients of other stores"),
+            (name = "audit", description = "The audit log"),
             (name = "keys", description = "Locking, key slots, re-encryption"),
-            (name = "server", description = "State of the server"),
+            (name = "server", description = "The state of the server"),
         ),
     )]
     struct Skeleton;
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        serde_json::from_slice(&super::super::document()).unwrap()
+        serde_json::from_slice(&crate::api::openapi::render(&crate::api::all_routes().1)).unwrap()
     }
 
     fn each(value: &Value, found: &mut impl FnMut(&str, &Value)) {

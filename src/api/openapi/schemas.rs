@@ -1,5 +1,5 @@
-//! Schemas of the vocabulary's texts: identifiers, and the patterns of names. Bodies and parameters refer to them, so
-//! each rule stands here once. A test holds them to the parsers.
+//! Schemas of identifiers, codes and times, and the patterns of names. Bodies and parameters refer to them, so each rule is
+//! written once. A test compares them with the parsers.
 
 use serde_json::{Value, json};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
@@ -23,7 +23,7 @@ macro_rules! identifiers {
             impl ToSchema for id::$Id {}
         )+
 
-        /// Schemas of all identifiers, by name.
+        /// Returns the schemas of all identifiers by name.
         pub(crate) fn identifiers() -> Vec<(String, RefOr<Schema>)> {
             vec![$((stringify!($Id).to_owned(), id::$Id::schema()),)+]
         }
@@ -36,7 +36,7 @@ impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
         let codes = Code::ALL.iter().map(|code| code.as_str());
         let text =
-            ObjectBuilder::new().schema_type(Type::String).description(Some("Stable codes of errors."));
+            ObjectBuilder::new().schema_type(Type::String).description(Some("The stable code of an error."));
         text.enum_values(Some(codes)).into()
     }
 }
@@ -46,14 +46,15 @@ impl ToSchema for Code {}
 impl PartialSchema for Timestamp {
     fn schema() -> RefOr<Schema> {
         let pattern = r"^-?[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z$";
-        let text = ObjectBuilder::new().schema_type(Type::String).description(Some("RFC 3339, in UTC."));
+        let text =
+            ObjectBuilder::new().schema_type(Type::String).description(Some("A time in UTC (RFC 3339)."));
         text.pattern(Some(pattern)).into()
     }
 }
 
 impl ToSchema for Timestamp {}
 
-/// What the vocabulary's own schemas, made of a description only, do not say: pattern and greatest length.
+/// The pattern and the greatest length of each name. Its own schema has a description only.
 const PATTERNS: [(&str, &str, Option<usize>); 12] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
@@ -69,10 +70,10 @@ const PATTERNS: [(&str, &str, Option<usize>); 12] = [
     ("Cidr", "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", None),
 ];
 
-/// One line; blanks at its ends and too many bytes are refused beyond what a pattern can say.
+/// One line. The parser also refuses spaces at its ends and too many bytes, which a pattern cannot express.
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
-/// Adds the patterns to the schemas of a document.
+/// Adds the patterns to the schemas of the document.
 pub(crate) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {
     for (name, pattern, max) in PATTERNS {
         if let Some(Value::Object(schema)) = schemas.get_mut(name) {

@@ -1,52 +1,46 @@
-//! What `GET /v1/secrets` takes.
+//! The filter of `GET /v1/secrets`.
 
 use crate::api::query::{FromQuery, QueryReader};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
-use crate::store::{Cursor, PageAsk, SecretFilter};
+use crate::store::SecretFilter;
 
-/// Parameters of the list; absent ones admit all.
+/// The filter of the list. An absent parameter matches every secret.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListSecretsQuery {
-    /// Part of the name or of the exported name, without regard to case.
+    /// A part of the name or of the exported name, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
-    /// Shared, or private ones that the caller may see.
+    /// Only shared secrets, or only private ones.
     scope: Option<ScopeKind>,
-    /// Private ones of this member.
+    /// Only private secrets of this member.
     owner: Option<MemberName>,
-    /// The name or the exported name, exactly.
+    /// Only secrets with exactly this name or exported name.
     name: Option<SecretName>,
-    /// The exported name, exactly.
+    /// Only secrets with exactly this exported name.
     env: Option<EnvName>,
-    /// Of this plugin.
+    /// Only secrets of this plugin.
     plugin: Option<PluginName>,
-    /// Of this category.
+    /// Only secrets of this category.
     category: Option<Category>,
-    /// Encrypted or plain.
+    /// Only encrypted secrets, or only plain ones.
     #[param(rename = "type")]
     kind: Option<Kind>,
-    /// On or off.
+    /// Only secrets that are auto-installed, or only those that are not.
     auto_install: Option<bool>,
-    /// Tied to a plugin at all, or to none.
+    /// Only secrets that have a plugin, or only those without one.
     has_plugin: Option<bool>,
-    /// In a category at all, or in none.
+    /// Only secrets that have a category, or only those without one.
     has_category: Option<bool>,
-    /// Tied to a plugin that is enabled, or to one that is disabled.
+    /// Only secrets whose plugin is enabled, or only those whose plugin is disabled.
     plugin_enabled: Option<bool>,
-    /// From the former page's `next`.
-    #[param(value_type = Option<String>, min_length = 1, max_length = 1024, pattern = "^[a-z0-9]+$")]
-    cursor: Option<Cursor>,
-    /// Items at most; 100 unless said.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
-    limit: usize,
 }
 
 impl ListSecretsQuery {
-    /// The filter, the page, and the exported name that the page is filtered by afterwards.
-    pub(crate) fn into_parts(self) -> (SecretFilter, PageAsk, Option<EnvName>) {
+    /// Returns the store's filter, and the exported name by which the caller filters the page afterwards.
+    pub(crate) fn into_parts(self) -> (SecretFilter, Option<EnvName>) {
         let name = self.name.map(|name| name.to_string());
         let filter = SecretFilter {
             name: name.or_else(|| self.env.as_ref().map(EnvName::to_string)),
@@ -61,7 +55,7 @@ impl ListSecretsQuery {
             has_category: self.has_category,
             plugin_enabled: self.plugin_enabled,
         };
-        (filter, PageAsk { cursor: self.cursor, limit: Some(self.limit) }, self.env)
+        (filter, self.env)
     }
 }
 
@@ -79,8 +73,6 @@ impl FromQuery for ListSecretsQuery {
         "has_plugin",
         "has_category",
         "plugin_enabled",
-        "cursor",
-        "limit",
     ];
 
     fn read(query: &mut QueryReader) -> Self {
@@ -97,8 +89,6 @@ impl FromQuery for ListSecretsQuery {
             has_plugin: query.flag("has_plugin"),
             has_category: query.flag("has_category"),
             plugin_enabled: query.flag("plugin_enabled"),
-            cursor: query.cursor(),
-            limit: query.limit(),
         }
     }
 }

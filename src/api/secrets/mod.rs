@@ -1,12 +1,13 @@
-//! `/v1/secrets`: deposits and what is known of them. Values come in here; only those of type `plain` go out.
+//! `/v1/secrets`: deposits, and the metadata of secrets. Values come in here; only those of type `plain` go out.
 
 mod deposit;
 mod list;
 mod view;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::IntoResponse;
+use http::request::Parts;
 use http::{HeaderName, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,20 +18,20 @@ use self::view::etag;
 pub(crate) use self::view::view;
 use super::Api;
 use super::auth::Authenticated;
+use super::body::{JsonBody, LARGE_BODY};
 use super::boots::holder_view;
-use super::extract::{IdempotencyKey, IfMatch, JsonBody, LARGE_BODY, PathParam};
+use super::extract::{IdempotencyKey, IfMatch, PathParam};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::page::page;
+use super::page::{PageQuery, Paged, page_view};
 use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
-use crate::domain::id::SecretId;
+use crate::domain::id::{SecretId, VersionId};
 use crate::store;
 use crate::wire::{
     Code, CreateSecretRequest, DeleteSecretResponse, PageView, ReencryptView, ReplaceSecretRequest,
     SecretView, UpdateSecretRequest, paths,
 };
 
-/// The routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_secrets, create_secret))
@@ -39,7 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(reencrypt_secret))
 }
 
-const DEPOSITING: &[Code] = &[
+const DEPOSIT: &[Code] = &[
     Code::NameTaken,
     Code::StaleGeneration,
     Code::Unprocessable,
@@ -50,47 +51,65 @@ const DEPOSITING: &[Code] = &[
 ];
 
 error_responses! {
-    Listing = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
-    Creating = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::IdempotencyMismatch]];
-    Reading = [AUTHENTICATED, &[Code::NotFound]];
-    Replacing = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSITING, &[Code::NotFound, Code::VersionMismatch]];
-    Changing = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
-    Deleting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::VersionMismatch]];
-    Reencrypting = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
-    ReencryptingAll = [AUTHENTICATED, WRITE, &[Code::Locked]];
-    Progress = [AUTHENTICATED];
+    ListSecretsErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
+    CreateSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT, &[Code::IdempotencyMismatch]];
+    ReadSecretErrors = [AUTHENTICATED, &[Code::NotFound]];
+    ReplaceSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT, &[Code::NotFound, Code::VersionMismatch]];
+    UpdateSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
+    DeleteSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::VersionMismatch]];
+    ReencryptSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    ReencryptAllErrors = [AUTHENTICATED, WRITE, &[Code::Locked]];
+    ReencryptProgressErrors = [AUTHENTICATED];
 }
 
-/// Secrets that the caller may see
+/// Extracts the secret of the path, and the version that the caller expects it to have.
+struct ConditionalSecret {
+    id: SecretId,
+    version: Option<VersionId>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ConditionalSecret {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let PathParam(id) = PathParam::from_request_parts(parts, state).await?;
+        let IfMatch(version) = IfMatch::from_request_parts(parts, state).await?;
+        Ok(Self { id, version })
+    }
+}
+
+/// List secrets
 ///
-/// Ascending by id. A page may be short, even empty, and still have a `next`.
-#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecretsQuery),
-    responses((status = 200, body = PageView<SecretView>, description = "A page."), Listing), security(("member" = [])))]
+/// The shared secrets, and the private ones that the caller may see, in ascending order of id. A page can be shorter than
+/// `limit`, or empty, and still have a `next`.
+#[utoipa::path(get, path = paths::SECRETS, tag = "secrets", operation_id = "list_secrets", params(ListSecretsQuery, PageQuery),
+    responses((status = 200, body = PageView<SecretView>, description = "A page of secrets."), ListSecretsErrors), security(("member" = [])))]
 async fn list_secrets(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(ask): QueryParams<ListSecretsQuery>,
+    QueryParams(Paged { filter, page }): QueryParams<Paged<ListSecretsQuery>>,
 ) -> Result<Json<PageView<SecretView>>, ApiError> {
-    let (filter, page_ask, env) = ask.into_parts();
-    let mut found = api.store().list_secrets(&caller, &filter, page_ask).await?;
+    let (filter, env) = filter.into_parts();
+    let mut found = api.store().list_secrets(&caller, &filter, page).await?;
+    // The store finds a name and an exported name in one index, and this parameter means the exported one only.
     found.items.retain(|secret| env.as_ref().is_none_or(|env| secret.meta.env == *env));
-    Ok(Json(page(found, |secret| view(secret, &[]))))
+    Ok(Json(page_view(found, |secret| view(secret, &[]))))
 }
 
-/// Deposits a new secret
+/// Deposit a new secret
 ///
-/// Works on a locked store. Answers with the name that it is exported as.
+/// Also works on a locked store. The response has the name under which the secret is exported.
 #[utoipa::path(post, path = paths::SECRETS, tag = "secrets", operation_id = "create_secret", request_body = CreateSecretRequest,
     params(
         IdempotencyKey,
     ),
     responses(
-        (status = 201, body = SecretView, description = "It is deposited, durably.", headers(
-            ("ETag" = String, description = "The version, in quotes."),
-            ("Location" = String, description = "The secret."),
-            ("Idempotency-Replayed" = Option<bool>, description = "Present when this repeats an earlier answer."),
+        (status = 201, body = SecretView, description = "The new secret. It is durable.", headers(
+            ("ETag" = String, description = "The version of the secret, in quotes."),
+            ("Location" = String, description = "The path of the secret."),
+            ("Idempotency-Replayed" = Option<bool>, description = "Present if the response is that of an earlier request."),
         )),
-        Creating,
+        CreateSecretErrors,
     ),
     security(("member" = [])))]
 async fn create_secret(
@@ -108,12 +127,14 @@ async fn create_secret(
     Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], replayed, body))
 }
 
-/// One secret
+/// Get the metadata of a secret
+///
+/// The response has the value only if the secret is of type `plain`.
 #[utoipa::path(get, path = paths::SECRET, tag = "secrets", operation_id = "secret",
     params(("id" = SecretId, Path)),
     responses(
-        (status = 200, body = SecretView, description = "The secret.", headers(("ETag" = String, description = "The version, in quotes."))),
-        Reading,
+        (status = 200, body = SecretView, description = "The secret.", headers(("ETag" = String, description = "The version of the secret, in quotes."))),
+        ReadSecretErrors,
     ),
     security(("member" = [])))]
 async fn secret(
@@ -126,24 +147,23 @@ async fn secret(
     Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
-/// Replaces a secret's value
+/// Replace the value of a secret
 ///
-/// A new value is a new version. Works on a locked store; boots that happened keep what they have.
+/// Creates a new version. Running boots keep the old one. Also works on a locked store.
 #[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = ReplaceSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
     ),
     responses(
-        (status = 200, body = SecretView, description = "It is replaced, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
-        Replacing,
+        (status = 200, body = SecretView, description = "The secret with the new version. It is durable.", headers(("ETag" = String, description = "The version of the secret, in quotes."))),
+        ReplaceSecretErrors,
     ),
     security(("member" = [])))]
 async fn replace_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    PathParam(id): PathParam<SecretId>,
-    IfMatch(version): IfMatch,
+    ConditionalSecret { id, version }: ConditionalSecret,
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<ReplaceSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -151,24 +171,23 @@ async fn replace_secret(
     Ok((etag(&written.secret), Json(view(written.secret, &written.warnings))))
 }
 
-/// Changes a secret's attributes
+/// Change the attributes of a secret
 ///
-/// The value and its version stay.
+/// The value and its version stay. An absent field stays as it is.
 #[utoipa::path(patch, path = paths::SECRET, tag = "secrets", operation_id = "change_secret", request_body = UpdateSecretRequest,
     params(
         ("id" = SecretId, Path),
         IfMatch,
     ),
     responses(
-        (status = 200, body = SecretView, description = "It is changed, durably.", headers(("ETag" = String, description = "The version, in quotes."))),
-        Changing,
+        (status = 200, body = SecretView, description = "The secret with the new attributes. They are durable.", headers(("ETag" = String, description = "The version of the secret, in quotes."))),
+        UpdateSecretErrors,
     ),
     security(("member" = [])))]
 async fn change_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    PathParam(id): PathParam<SecretId>,
-    IfMatch(version): IfMatch,
+    ConditionalSecret { id, version }: ConditionalSecret,
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<UpdateSecretRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -176,21 +195,20 @@ async fn change_secret(
     Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
-/// Deletes a secret
+/// Delete a secret
 ///
-/// Future boots do not get it. The answer names those that still hold it.
+/// Later boots do not receive it. The response lists the boots that still hold it.
 #[utoipa::path(delete, path = paths::SECRET, tag = "secrets", operation_id = "delete_secret",
     params(
         ("id" = SecretId, Path),
         IfMatch,
     ),
-    responses((status = 200, body = DeleteSecretResponse, description = "It is deleted, durably."), Deleting),
+    responses((status = 200, body = DeleteSecretResponse, description = "The deleted secret, and the boots that hold it. The deletion is durable."), DeleteSecretErrors),
     security(("member" = [])))]
 async fn delete_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    PathParam(id): PathParam<SecretId>,
-    IfMatch(version): IfMatch,
+    ConditionalSecret { id, version }: ConditionalSecret,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<DeleteSecretResponse>, ApiError> {
     let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
@@ -202,12 +220,12 @@ async fn delete_secret(
     }))
 }
 
-/// Seals one secret's value again
+/// Re-encrypt a secret
 ///
-/// The same value and version under a fresh key and nonces. On an unlocked store.
+/// Keeps the value and the version, and encrypts them with a fresh key and nonces. The store must be unlocked.
 #[utoipa::path(post, path = paths::SECRET_REENCRYPT, tag = "secrets", operation_id = "reencrypt_secret",
     params(("id" = SecretId, Path)),
-    responses((status = 200, body = SecretView, description = "It is sealed again.", headers(("ETag" = String, description = "The version, in quotes."))), Reencrypting),
+    responses((status = 200, body = SecretView, description = "The re-encrypted secret.", headers(("ETag" = String, description = "The version of the secret, in quotes."))), ReencryptSecretErrors),
     security(("member" = [])))]
 async fn reencrypt_secret(
     State(api): State<Api>,
@@ -219,9 +237,9 @@ async fn reencrypt_secret(
     Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
-/// How far the re-encryption of everything is
+/// Get the progress of the re-encryption of everything
 #[utoipa::path(get, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_progress",
-    responses((status = 200, body = ReencryptView, description = "How far it is."), Progress),
+    responses((status = 200, body = ReencryptView, description = "The progress."), ReencryptProgressErrors),
     security(("operator" = []), ("member" = [])))]
 async fn reencrypt_progress(
     State(api): State<Api>,
@@ -231,12 +249,12 @@ async fn reencrypt_progress(
     Ok(Json(progress_view(api.store().reencrypt_progress(&caller).await?)))
 }
 
-/// Re-encrypts everything
+/// Re-encrypt everything
 ///
-/// Makes a new generation of the release key, to which all values move in the background. When one is under way already,
-/// that one's progress is the answer.
+/// Creates a new generation of the release key, and moves all values to it in the background. If a re-encryption is
+/// running, the response is its progress, and no new one begins. For the operator.
 #[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all",
-    responses((status = 202, body = ReencryptView, description = "It is under way."), ReencryptingAll),
+    responses((status = 202, body = ReencryptView, description = "The re-encryption is running."), ReencryptAllErrors),
     security(("operator" = [])))]
 async fn reencrypt_all(
     State(api): State<Api>,
@@ -246,7 +264,6 @@ async fn reencrypt_all(
     Ok((StatusCode::ACCEPTED, Json(progress_view(api.store().reencrypt_all(&caller).await?))))
 }
 
-/// The progress as shown.
 pub(crate) fn progress_view(progress: store::Progress) -> ReencryptView {
     let store::Progress { running, generation, done, total } = progress;
     ReencryptView { running, generation, done, total }

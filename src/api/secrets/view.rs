@@ -1,4 +1,4 @@
-//! A secret as it is shown.
+//! Responses with a secret.
 
 use http::{HeaderName, header};
 
@@ -7,12 +7,12 @@ use crate::domain::value::{SecretValue, ValueWarning};
 use crate::store::Secret;
 use crate::wire::{SecretView, Value};
 
-/// The version as an entity tag (RFC 9110 section 8.8.3).
+/// Renders the version as an entity tag (RFC 9110 section 8.8.3).
 pub(crate) fn etag(secret: &Secret) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{}\"", secret.meta.version))]
 }
 
-/// Everything but an encrypted value.
+/// Renders everything but an encrypted value.
 pub(crate) fn view(secret: Secret, warnings: &[ValueWarning]) -> SecretView {
     let Secret { meta, owner, author, plain, generation: _ } = secret;
     SecretView {

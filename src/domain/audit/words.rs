@@ -15,6 +15,8 @@ text::text_enum! {
         StoreUnlock = "store.unlock",
         /// The store was locked.
         StoreLock = "store.lock",
+        /// The state of the store was asked for.
+        StoreRead = "store.read",
         /// A backup was taken.
         StoreBackup = "store.backup",
         /// A re-encryption of everything began.

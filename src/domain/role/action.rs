@@ -11,8 +11,6 @@ pub enum Action {
     CreateOrg,
     /// List organizations.
     ListOrgs,
-    /// See the store's inner state: slots, generations, backends.
-    ReadStoreStatus,
     /// Unlock.
     Unlock,
     /// Lock.
@@ -37,7 +35,9 @@ pub enum Action {
     // Anyone with a credential.
     /// Ask who one is, and what one may do.
     WhoAmI,
-    /// See whether the store is locked, and its deposit key.
+    /// See whether the store is locked, its key generation, its byte store, and how far a re-encryption is.
+    ReadStoreStatus,
+    /// See the deposit key.
     ReadDepositKey,
 
     // The organization.

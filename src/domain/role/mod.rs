@@ -164,10 +164,9 @@ fn operator(action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
         CreateOrg | ListOrgs => Ok(()),
-        ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
-        | ReadMetrics => Ok(()),
+        Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup | ReadMetrics => Ok(()),
         ReadStoreAudit | VerifyAudit | EditOperatorTokens => Ok(()),
-        WhoAmI | ReadDepositKey => Ok(()),
+        WhoAmI | ReadStoreStatus | ReadDepositKey => Ok(()),
         ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers | EditMembers | ReadAudit => {
             Err(Denied::OperatorOutside)
         }
@@ -184,10 +183,11 @@ fn admin(own: MemberId, action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
         CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
-        ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
-        | ReadMetrics => Err(Denied::NeedsOperator),
+        Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup | ReadMetrics => {
+            Err(Denied::NeedsOperator)
+        }
         ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
-        WhoAmI | ReadDepositKey | VerifyAudit => Ok(()),
+        WhoAmI | ReadStoreStatus | ReadDepositKey | VerifyAudit => Ok(()),
         ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers | EditMembers | ReadAudit => {
             Ok(())
         }
@@ -209,10 +209,11 @@ fn member(own: MemberId, action: &Action, policy: &OrgPolicy) -> Result<(), Deni
     use Action::*;
     match action {
         CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
-        ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
-        | ReadMetrics => Err(Denied::NeedsOperator),
+        Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup | ReadMetrics => {
+            Err(Denied::NeedsOperator)
+        }
         ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
-        WhoAmI | ReadDepositKey | ReadSettings | ReadCatalog => Ok(()),
+        WhoAmI | ReadStoreStatus | ReadDepositKey | ReadSettings | ReadCatalog => Ok(()),
         EditSettings | EditCatalog | ListMembers | EditMembers | ReadAudit | VerifyAudit => {
             Err(Denied::NeedsAdmin)
         }
@@ -234,12 +235,12 @@ fn auditor(own: MemberId, action: &Action) -> Result<(), Denied> {
     use Action::*;
     match action {
         CreateOrg | ListOrgs => Err(Denied::NeedsOperator),
-        ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
-        | ReadMetrics => Err(Denied::NeedsOperator),
-        ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
-        WhoAmI | ReadDepositKey | ReadSettings | ReadCatalog | ListMembers | ReadAudit | VerifyAudit => {
-            Ok(())
+        Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup | ReadMetrics => {
+            Err(Denied::NeedsOperator)
         }
+        ReadStoreAudit | EditOperatorTokens => Err(Denied::NeedsOperator),
+        WhoAmI | ReadStoreStatus | ReadDepositKey | ReadSettings | ReadCatalog | ListMembers | ReadAudit
+        | VerifyAudit => Ok(()),
         EditSettings | EditCatalog | EditMembers => Err(Denied::AuditorReads),
         ListTokens(_) | ListTickets(_) => Ok(()),
         // Its own tokens carry no more than its own role. A ticket would release values to it.
@@ -265,9 +266,10 @@ fn ticket(own: TicketId, member: MemberId, role: Role, action: &Action) -> Resul
         ReportBoot(made_by) if *made_by == own => Ok(()),
         ReportBoot(_) => Err(Denied::NotYours),
         CreateOrg | ListOrgs => Err(Denied::TicketBootsOnly),
-        ReadStoreStatus | Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup
-        | ReadMetrics => Err(Denied::TicketBootsOnly),
-        ReadStoreAudit | VerifyAudit | EditOperatorTokens | WhoAmI | ReadDepositKey => {
+        Unlock | Lock | ListKeyslots | EditKeyslots | ReEncryptAll | Backup | ReadMetrics => {
+            Err(Denied::TicketBootsOnly)
+        }
+        ReadStoreAudit | VerifyAudit | EditOperatorTokens | WhoAmI | ReadStoreStatus | ReadDepositKey => {
             Err(Denied::TicketBootsOnly)
         }
         ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers | EditMembers | ReadAudit => {

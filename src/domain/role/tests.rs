@@ -48,7 +48,6 @@ fn matrix() -> Vec<(Action, [Result<(), Denied>; 5])> {
     vec![
         (CreateOrg, store),
         (ListOrgs, store),
-        (ReadStoreStatus, store),
         (Unlock, store),
         (Lock, store),
         (ListKeyslots, store),
@@ -60,6 +59,7 @@ fn matrix() -> Vec<(Action, [Result<(), Denied>; 5])> {
         (EditOperatorTokens, store),
         (VerifyAudit, [YES, YES, no(NeedsAdmin), YES, no(TicketBootsOnly)]),
         (WhoAmI, anyone),
+        (ReadStoreStatus, anyone),
         (ReadDepositKey, anyone),
         (ReadSettings, readers),
         (EditSettings, admins),

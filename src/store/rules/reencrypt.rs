@@ -101,8 +101,7 @@ impl Store {
 
     /// Returns the progress, for the operator and members.
     pub async fn reencrypt_progress(&self, caller: &Caller) -> Result<Progress, Error> {
-        let audit_action = AuditAction::ReEncryptStart;
-        self.permit(caller, Action::ReadDepositKey, audit_action, Some(target::store())).await?;
+        self.permit(caller, Action::ReadStoreStatus, AuditAction::StoreRead, Some(target::store())).await?;
         let generation = self.deposit_key().await?.generation();
         Ok(self.progress(generation).await?)
     }

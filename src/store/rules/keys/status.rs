@@ -95,7 +95,22 @@ impl Store {
 
     /// Returns the state of the store, for the operator and members.
     pub async fn status(&self, caller: &Caller) -> Result<Status, Error> {
-        self.permit(caller, Action::ReadDepositKey, AuditAction::StoreStart, Some(target::store())).await?;
+        self.permit(caller, Action::ReadStoreStatus, AuditAction::StoreRead, Some(target::store())).await?;
+        self.read_status().await
+    }
+
+    /// Returns the same state for the metrics, for the operator.
+    pub(crate) async fn metrics(&self, caller: &Caller) -> Result<Status, Error> {
+        self.permit(caller, Action::ReadMetrics, AuditAction::StoreRead, Some(target::store())).await?;
+        self.read_status().await
+    }
+
+    /// Checks that the caller may ask who it is: the operator and members may, tickets may not.
+    pub(crate) async fn who_am_i(&self, caller: &Caller) -> Result<(), Error> {
+        self.permit(caller, Action::WhoAmI, AuditAction::StoreRead, Some(target::store())).await
+    }
+
+    async fn read_status(&self) -> Result<Status, Error> {
         let health = self.records().kv.health().await;
         let key = self.deposit_key().await?;
         Ok(Status {
