@@ -109,7 +109,9 @@ fn an_operator_adds_presets_and_every_fault_is_told() {
     serve.args(["serve", "--data", "data"]);
     let refused = super::site::Ran::of(super::site::feed(serve, b""));
     assert_ne!(refused.code, Some(0));
-    for told in ["`title` is missing", "`category` is missing", "`fields` is missing", "a mapping of"] {
+    for told in
+        ["`title` is missing", "`category` is missing", "`fields` is missing", "expected a mapping of"]
+    {
         assert!(refused.err.contains(told), "{told}: {}", refused.err);
     }
 }
