@@ -49,6 +49,7 @@ impl<T> FieldPatch<T> {
 
     /// This patch, or `Set(default)` where it keeps.
     #[must_use]
+    #[cfg(feature = "server")]
     pub(crate) fn or_set(self, default: T) -> Self {
         if matches!(self, Self::Keep) { Self::Set(default) } else { self }
     }
