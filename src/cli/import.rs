@@ -6,8 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::CliContext;
-use super::deposit::print_warnings;
-use super::deposit::{DepositClient, DepositSpec};
+use super::deposit::{DepositClient, DepositSpec, print_warnings};
 use super::env_file::EnvFileDeposit;
 use super::error::{CliError, CommandResult};
 use super::progress::ProgressIndicator;

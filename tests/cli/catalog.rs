@@ -48,7 +48,7 @@ fn categories_are_listed_declared_and_removed() {
     site.run(&["category", "set", "x", "--title", "X", "--colour", "plaid"]).fails(1, &["a colour"]);
     site.run(&["category", "remove", "payments"]).ok();
     assert_eq!(site.run(&["show", "a", "--json"]).ok().json()["category"], "payments");
-    site.run(&["category", "remove", "custom"]).fails(1, &["stay"]);
+    site.run(&["category", "remove", "custom"]).fails(1, &["a built-in category cannot be removed"]);
 }
 
 #[test]

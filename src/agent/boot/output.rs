@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tracing::warn;
 
-use super::environment_file;
 use super::environment_file::{ENVIRONMENT, EnvPair};
-use super::staged_files;
 use super::staged_files::{FileAccess, StagedFiles};
+use super::{environment_file, staged_files};
 use crate::agent::account::AccountError;
 use crate::agent::config::AgentSettings;
 use crate::agent::environment::EnvironmentStrings;

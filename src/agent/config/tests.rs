@@ -1,7 +1,6 @@
 //! Where each setting comes from, and every fault with its place.
 
 use clap::Parser;
-
 use tracing::level_filters::LevelFilter;
 
 use super::*;

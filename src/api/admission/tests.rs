@@ -1,3 +1,5 @@
+//! Boots wait their turn by organization, and are refused early when the wait would be too long.
+
 use super::*;
 
 const LIMITS: QueueLimits = QueueLimits { length: 1000, wait: Duration::from_secs(10) };

@@ -200,4 +200,6 @@ macro_rules! record {
     };
 }
 
-pub(crate) use {convert_as_text, record, stored};
+pub(crate) use convert_as_text;
+pub(crate) use record;
+pub(crate) use stored;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde_bytes::ByteBuf;
+
 use crate::domain::id::MemberId;
 use crate::domain::role::Principal;
 use crate::domain::time::Timestamp;
@@ -15,7 +17,6 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 pub(crate) use crate::store::tables::answers::AnswerRecord;
-use serde_bytes::ByteBuf;
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);

@@ -1,5 +1,7 @@
 //! How a secret is kept: what may be listed and the value, sealed, in one record; a long value in a record of its own.
 
+use serde_bytes::ByteBuf;
+
 use crate::crypto::value::{SealedValue, ValueContext};
 use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::EnvName;
@@ -11,7 +13,6 @@ use crate::store::tables::keyspace;
 pub(crate) use crate::store::tables::secrets::{
     Body, BodyRecord, SecretRecord, SecretValueRecord as Stored, Unsettled,
 };
-use serde_bytes::ByteBuf;
 
 /// Bytes of a value, or of its ciphertext, that are kept in the secret's own record: so that one scan of a scope reads
 /// all that a boot needs, and no more than it needs.
