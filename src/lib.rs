@@ -21,6 +21,10 @@
 //! name or value; the agent's own build holds no server code; no parser's message leaves the place that called it.
 
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "agent", feature = "server")),
+    allow(dead_code, unused_imports, reason = "the build of both programs is where unused code is found")
+)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
