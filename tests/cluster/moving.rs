@@ -37,7 +37,7 @@ fn a_store_moves_to_etcd_and_back_with_all_that_it_holds() {
 
     let moved: serde_json::Value = serde_json::from_slice(&migrate(&site, None, &there).stdout).unwrap();
     assert!(moved["records"].as_u64().unwrap() > 80, "{moved}");
-    fails(&migrate(&site, None, &there), "moved away");
+    fails(&migrate(&site, None, &there), "already moved");
     let mut old = dropsafe(site.folder());
     old.args(["serve", "--data"]).arg(site.servers[0].folder());
     fails(&old.output().unwrap(), "was moved");
