@@ -1,3 +1,5 @@
+//! Tests of the admission of boots.
+
 use super::*;
 
 const LIMITS: QueueLimits = QueueLimits { length: 1000, wait: Duration::from_secs(10) };
