@@ -9,6 +9,7 @@ use divan::Bencher;
 use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::passphrase::Argon2Params;
 use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::attributes::Attributes;
 use dropsafe::domain::id::{MemberId, SecretId, VersionId};
 use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
@@ -60,7 +61,7 @@ fn boot_sqlite(bencher: Bencher, secrets: usize) {
 fn herd_of_64_sqlite(bencher: Bencher, secrets: usize) {
     let folder = tempfile::tempdir_in(".").expect("a folder");
     let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
-    let Filled { runtime, store, ticket, .. } = Filled::new(Arc::new(kv), secrets);
+    let FilledStore { runtime, store, ticket, .. } = FilledStore::new(Arc::new(kv), secrets);
     bencher.bench_local(|| {
         runtime.block_on(async {
             let boots = (0..64).map(|_| {
@@ -96,7 +97,7 @@ fn floor_commit_sqlite(bencher: Bencher) {
 /// A deposit of a value, sealed by the server.
 #[divan::bench]
 fn deposit_memory(bencher: Bencher) {
-    let Filled { runtime, store, admin, .. } = Filled::new(Arc::new(Memory::new()), 0);
+    let FilledStore { runtime, store, admin, .. } = FilledStore::new(Arc::new(Memory::new()), 0);
     let mut number = 0;
     bencher.bench_local(|| {
         number += 1;
@@ -113,7 +114,7 @@ mod ten_thousand {
     /// The first page of 100.
     #[divan::bench]
     fn page(bencher: Bencher) {
-        let (folder, filled) = ten_thousand();
+        let (folder, filled) = open_ten_thousand();
         list(bencher, &filled, SecretFilter::default(), 100);
         drop(folder);
     }
@@ -121,7 +122,7 @@ mod ten_thousand {
     /// A search that finds one of them.
     #[divan::bench]
     fn search(bencher: Bencher) {
-        let (folder, filled) = ten_thousand();
+        let (folder, filled) = open_ten_thousand();
         list(bencher, &filled, SecretFilter { q: Some("t-9876".to_owned()), ..SecretFilter::default() }, 1);
         drop(folder);
     }
@@ -129,7 +130,7 @@ mod ten_thousand {
     /// The numbers above the page.
     #[divan::bench]
     fn statistics(bencher: Bencher) {
-        let (folder, Filled { runtime, store, admin, .. }) = ten_thousand();
+        let (folder, FilledStore { runtime, store, admin, .. }) = open_ten_thousand();
         bencher.bench_local(|| {
             let counted = runtime.block_on(store.statistics(&admin)).expect("numbers");
             assert_eq!(counted.total, 10_000);
@@ -162,10 +163,10 @@ mod ten_thousand {
         });
     }
 
-    fn ten_thousand() -> (tempfile::TempDir, Filled) {
+    fn open_ten_thousand() -> (tempfile::TempDir, FilledStore) {
         let folder = tempfile::tempdir_in(".").expect("a folder");
         let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
-        let filled = Filled::new(Arc::new(kv), 0);
+        let filled = FilledStore::new(Arc::new(kv), 0);
         for file in 0..40 {
             let lines: String = (0..250).map(|i| format!("secret-{}=value\n", file * 250 + i)).collect();
             let ask = ImportAsk {
@@ -173,9 +174,7 @@ mod ten_thousand {
                 scope: ScopeKind::Shared,
                 existing: ExistingPolicy::Refuse,
                 kind: Kind::Encrypted,
-                auto_install: true,
-                plugin: None,
-                category: None,
+                attributes: Attributes::default(),
             };
             let report = filled.runtime.block_on(filled.store.import(&filled.admin, ask, false));
             assert!(report.expect("an import").stored);
@@ -183,8 +182,8 @@ mod ten_thousand {
         (folder, filled)
     }
 
-    fn list(bencher: Bencher, filled: &Filled, filter: SecretFilter, expected: usize) {
-        let Filled { runtime, store, admin, .. } = filled;
+    fn list(bencher: Bencher, filled: &FilledStore, filter: SecretFilter, expected: usize) {
+        let FilledStore { runtime, store, admin, .. } = filled;
         let filter = SecretFilter { scope: Some(ScopeKind::Shared), ..filter };
         bencher.bench_local(|| {
             let found = runtime.block_on(store.list_secrets(admin, &filter, PageAsk::default()));
@@ -194,7 +193,7 @@ mod ten_thousand {
 }
 
 /// A store with settled secrets, and a ticket.
-struct Filled {
+struct FilledStore {
     runtime: Runtime,
     store: Store,
     admin: Caller,
@@ -202,14 +201,14 @@ struct Filled {
 }
 
 fn boot(bencher: Bencher, kv: Arc<dyn Kv>, secrets: usize) {
-    let Filled { runtime, store, ticket, .. } = Filled::new(kv, secrets);
+    let FilledStore { runtime, store, ticket, .. } = FilledStore::new(kv, secrets);
     bencher.bench_local(|| {
         let released = runtime.block_on(store.boot(&ticket, BootAsk::default())).expect("a boot");
         assert_eq!(released.values.len(), secrets);
     });
 }
 
-impl Filled {
+impl FilledStore {
     fn new(kv: Arc<dyn Kv>, secrets: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (store, admin, ticket) = runtime.block_on(async {
@@ -254,9 +253,7 @@ fn new_secret(name: &str) -> NewSecret {
         owner: None,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
         allow_refused: false,
     }
@@ -276,9 +273,7 @@ fn meta(number: usize) -> SecretMeta {
         scope: Scope::Shared,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         version: VersionId::from_bytes(id(2)),
         hint: None,
         allow_refused: false,

@@ -64,12 +64,12 @@ impl Outcome {
 type Booted = (Result<Duration, String>, u64);
 
 /// As the machine's own, and counts how often it is asked to wait.
-struct Counting {
+struct CountingTimer {
     pace: SystemTimer,
     waits: u64,
 }
 
-impl Timer for Counting {
+impl Timer for CountingTimer {
     fn now(&self) -> Duration {
         self.pace.now()
     }
@@ -100,7 +100,7 @@ impl Herd {
                 let herd = Arc::clone(&herd);
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                    LocalSet::new().block_on(&runtime, herd.some(thread, began))
+                    LocalSet::new().block_on(&runtime, herd.run_thread(thread, began))
                 })
             })
             .collect();
@@ -118,8 +118,8 @@ impl Herd {
     }
 
     /// The machines of one thread.
-    async fn some(self: Arc<Self>, thread: usize, began: Instant) -> Vec<Booted> {
-        let room = match self.arrival {
+    async fn run_thread(self: Arc<Self>, thread: usize, began: Instant) -> Vec<Booted> {
+        let slots = match self.arrival {
             Arrival::AtMost(most) => Some(Arc::new(Semaphore::new(most.div_ceil(THREADS)))),
             Arrival::AtOnce | Arrival::PerSecond(_) => None,
         };
@@ -129,8 +129,8 @@ impl Herd {
                 let at = began + Duration::from_secs_f64(number as f64 / rate);
                 tokio::time::sleep_until(at.into()).await;
             }
-            let permit = match &room {
-                Some(room) => Some(Arc::clone(room).acquire_owned().await.unwrap()),
+            let permit = match &slots {
+                Some(slots) => Some(Arc::clone(slots).acquire_owned().await.unwrap()),
                 None => None,
             };
             let herd = Arc::clone(&self);
@@ -144,7 +144,7 @@ impl Herd {
 
     async fn boot(&self, number: usize) -> Booted {
         let began = Instant::now();
-        let mut pace = Counting { pace: SystemTimer::start(), waits: 0 };
+        let mut pace = CountingTimer { pace: SystemTimer::start(), waits: 0 };
         let request = BootRequest {
             machine: Some(format!("machine-{number}")),
             kernel_boot: Some(format!("{:032x}", u128::from(pace.random()))),

@@ -36,15 +36,15 @@ use site::{Site, text};
 
 #[derive(Parser)]
 struct Args {
-    /// What `cargo bench` adds.
+    /// Added by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
     #[command(subcommand)]
-    what: Option<What>,
+    command: Option<BenchCommand>,
 }
 
 #[derive(clap::Subcommand)]
-enum What {
+enum BenchCommand {
     /// Machines that boot at once, or at a rate
     Herd(HerdArgs),
     /// Boots beside nginx serving a static file of 4 KiB
@@ -93,7 +93,7 @@ struct HerdArgs {
     #[arg(long, default_value_t = 30)]
     deadline: u64,
     #[arg(long, value_enum, default_value = "sqlite")]
-    store: Kept,
+    store: ByteStore,
     /// Servers over the store, which must be on etcd for more than one
     #[arg(long, default_value_t = 1)]
     servers: usize,
@@ -103,7 +103,7 @@ struct HerdArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kept {
+enum ByteStore {
     Sqlite,
     /// One member.
     Etcd,
@@ -113,32 +113,32 @@ enum Kept {
 
 fn main() {
     let args = Args::parse();
-    match args.what {
-        Some(What::Herd(herd)) => run_herd(&herd),
-        Some(What::Nginx(nginx)) => run_nginx(&nginx),
-        Some(What::Sizes(asked)) => sizes::run(&asked.sizes, asked.rounds),
-        Some(What::CommitTo { file }) => sizes::commit_until_killed(&file),
+    match args.command {
+        Some(BenchCommand::Herd(herd)) => run_herd(&herd),
+        Some(BenchCommand::Nginx(nginx)) => run_nginx(&nginx),
+        Some(BenchCommand::Sizes(args)) => sizes::run(&args.sizes, args.rounds),
+        Some(BenchCommand::CommitTo { file }) => sizes::commit_until_killed(&file),
         // `cargo test --benches` runs this once to see that it works.
-        None => match Args::parse_from(["herd", "herd", "--agents", "10"]).what {
-            Some(What::Herd(herd)) => run_herd(&herd),
+        None => match Args::parse_from(["herd", "herd", "--agents", "10"]).command {
+            Some(BenchCommand::Herd(herd)) => run_herd(&herd),
             _ => unreachable!(),
         },
     }
 }
 
 /// A store with so many shared secrets, served.
-struct Filled {
+struct ServedStore {
     site: Site,
     ticket: Arc<BootTicket>,
     etcd: Option<Cluster>,
 }
 
-impl Filled {
-    fn new(kept: Kept, servers: usize, secrets: usize) -> Filled {
-        let etcd = match kept {
-            Kept::Sqlite => None,
-            Kept::Etcd => Some(Cluster::start(1, &[])),
-            Kept::Etcd3 => Some(Cluster::start(3, &[])),
+impl ServedStore {
+    fn new(byte_store: ByteStore, servers: usize, secrets: usize) -> ServedStore {
+        let etcd = match byte_store {
+            ByteStore::Sqlite => None,
+            ByteStore::Etcd => Some(Cluster::start(1, &[])),
+            ByteStore::Etcd3 => Some(Cluster::start(3, &[])),
         };
         let url = match &etcd {
             None => "sqlite:store.db".to_owned(),
@@ -155,7 +155,7 @@ impl Filled {
         let ticket = Arc::new(BootTicket::parse(&text(&site.ticket_at(0, &[]))).unwrap());
         // Data keys are settled in the background.
         std::thread::sleep(Duration::from_millis(500));
-        Filled { site, ticket, etcd }
+        ServedStore { site, ticket, etcd }
     }
 
     /// Of the store's file and its log.
@@ -171,7 +171,7 @@ impl Filled {
 }
 
 fn run_herd(args: &HerdArgs) {
-    let filled = Filled::new(args.store, args.servers, args.secrets);
+    let filled = ServedStore::new(args.store, args.servers, args.secrets);
     for _ in 0..args.rounds {
         let arrival = match (args.rate, args.at_most) {
             (Some(rate), _) => Arrival::PerSecond(rate),
@@ -193,11 +193,11 @@ fn run_herd(args: &HerdArgs) {
         if args.servers == 1 && filled.etcd.is_none() {
             println!("{} bytes of the store's file for each boot", grown / args.agents as u64);
         }
-        tell(&outcome, [after[0] - before[0], after[1] - before[1]], &filled.pids());
+        print_outcome(&outcome, [after[0] - before[0], after[1] - before[1]], &filled.pids());
     }
 }
 
-fn tell(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]) {
+fn print_outcome(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]) {
     let booted = outcome.took.len();
     let ms = |share| outcome.percentile(share).as_secs_f64() * 1e3;
     println!(
@@ -223,7 +223,7 @@ fn tell(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]) {
 
 /// Rounds of nginx, of boots with the same key exchange, and of boots with the hybrid one that agents make, in turn.
 fn run_nginx(args: &NginxArgs) {
-    let filled = Filled::new(Kept::Sqlite, 1, args.secrets);
+    let filled = ServedStore::new(ByteStore::Sqlite, 1, args.secrets);
     let server = &filled.site.servers[0];
     let nginx = Nginx::start(&server.folder().join("tls"), harness::free_port());
     let boot = nginx::boot_request(&filled.ticket);

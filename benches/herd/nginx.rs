@@ -1,7 +1,7 @@
 //! The same number of requests of a plain client to nginx, which serves a static file of 4 KiB, and to a store, which
 //! decrypts and records a boot: each over TLS 1.3 with a connection and a handshake of its own, in turns.
 //!
-//! The client is the same for both and the least there can be: a handshake, a request, an answer of a known length, the
+//! The client is the same for both and the least there can be: a handshake, a request, a response of a known length, the
 //! end of the connection. What it cannot judge fails the bench.
 
 use std::path::Path;
@@ -123,7 +123,7 @@ impl Load {
                 let load = Arc::clone(&load);
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                    runtime.block_on(load.half());
+                    runtime.block_on(load.run_thread());
                 })
             })
             .collect();
@@ -133,14 +133,14 @@ impl Load {
         began.elapsed()
     }
 
-    async fn half(self: Arc<Self>) {
+    async fn run_thread(self: Arc<Self>) {
         let config = Arc::new(config(self.hybrid));
         let tasks: Vec<_> = (0..self.at_once / 2)
             .map(|_| {
                 let (load, config) = (Arc::clone(&self), Arc::clone(&config));
                 tokio::spawn(async move {
                     for _ in 0..load.requests / load.at_once {
-                        load.ask(&config).await;
+                        load.request_once(&config).await;
                     }
                 })
             })
@@ -150,19 +150,19 @@ impl Load {
         }
     }
 
-    async fn ask(&self, config: &Arc<ClientConfig>) {
+    async fn request_once(&self, config: &Arc<ClientConfig>) {
         let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.unwrap();
         stream.write_all(&self.request).await.unwrap();
-        let (mut answer, mut whole) = (Vec::with_capacity(16 * 1024), None);
-        while whole.is_none_or(|whole| answer.len() < whole) {
-            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "the answer was cut short");
+        let (mut response, mut whole) = (Vec::with_capacity(16 * 1024), None);
+        while whole.is_none_or(|whole| response.len() < whole) {
+            assert!(stream.read_buf(&mut response).await.unwrap() > 0, "the response was cut short");
             if whole.is_none()
-                && let Some(head) = answer.windows(4).position(|at| at == b"\r\n\r\n")
+                && let Some(head) = response.windows(4).position(|at| at == b"\r\n\r\n")
             {
-                let head_text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
+                let head_text = String::from_utf8_lossy(&response[..head]).to_lowercase();
                 assert!(head_text.starts_with("http/1.1 200"), "{head_text}");
                 let length =
                     head_text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
@@ -173,9 +173,9 @@ impl Load {
 }
 
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -223,7 +223,7 @@ fn config(hybrid: bool) -> ClientConfig {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         .with_no_client_auth();
     config.resumption = rustls::client::Resumption::disabled();
     config.send_ticket_request = Some(TicketRequest { new_session_count: 0, resumption_count: 0 });

@@ -12,6 +12,7 @@ use dropsafe::crypto::keyfile::UnlockKey;
 use dropsafe::crypto::memory::Key32;
 use dropsafe::crypto::random::Kernel;
 use dropsafe::crypto::record::RecordKey;
+use dropsafe::domain::attributes::Attributes;
 use dropsafe::domain::import::ExistingPolicy;
 use dropsafe::domain::name::{MemberName, OrgName, SecretName};
 use dropsafe::domain::role::Role;
@@ -35,14 +36,14 @@ fn record_key() -> RecordKey {
 }
 
 /// A store on the disk, closed.
-struct Made {
+struct CreatedStore {
     file: PathBuf,
     secrets: usize,
     key: zeroize::Zeroizing<String>,
 }
 
 /// A store in use.
-struct Open {
+struct OpenStore {
     store: Store,
     admin: Caller,
     ticket: Caller,
@@ -56,9 +57,9 @@ pub fn run(sizes: &[usize], rounds: usize) {
     let mut all = Vec::new();
     for secrets in sizes {
         let began = Instant::now();
-        let (made, open) = runtime.block_on(make(folder.path(), *secrets));
-        eprintln!("{secrets} secrets: made and settled in {:.0} s", began.elapsed().as_secs_f64());
-        all.push((made, open, Vec::new(), Vec::new()));
+        let (created, open) = runtime.block_on(make(folder.path(), *secrets));
+        eprintln!("{secrets} secrets: created and settled in {:.0} s", began.elapsed().as_secs_f64());
+        all.push((created, open, Vec::new(), Vec::new()));
     }
     for _ in 0..rounds {
         for (_, open, boots, deposits) in &mut all {
@@ -70,29 +71,29 @@ pub fn run(sizes: &[usize], rounds: usize) {
     }
     println!("medians of {rounds} rounds; beside the smallest");
     let first = (median(&all[0].2), median(&all[0].3));
-    for (made, open, boots, deposits) in &all {
+    for (created, open, boots, deposits) in &all {
         let (boot, deposit) = (median(boots), median(deposits));
         runtime.block_on(open.store.close());
-        let bytes = std::fs::metadata(&made.file).unwrap().len();
-        let clean = opening(&runtime, made);
-        kill_at_work(made);
-        let killed = opening(&runtime, made);
+        let bytes = std::fs::metadata(&created.file).unwrap().len();
+        let clean = time_opening(&runtime, created);
+        leave_crashed(created);
+        let killed = time_opening(&runtime, created);
         println!(
             "{:8} secrets: boot {:4.0} µs ({:.2}), deposit {:4.0} µs ({:.2}); open after a clean stop {:.1} ms, \
              after kill -9 {:.1} ms; {} bytes a secret",
-            made.secrets,
+            created.secrets,
             boot * 1e6,
             boot / first.0,
             deposit * 1e6,
             deposit / first.1,
             clean * 1e3,
             killed * 1e3,
-            bytes / made.secrets as u64,
+            bytes / created.secrets as u64,
         );
     }
 }
 
-async fn make(folder: &Path, secrets: usize) -> (Made, Open) {
+async fn make(folder: &Path, secrets: usize) -> (CreatedStore, OpenStore) {
     let file = folder.join(format!("{secrets}.db"));
     let key = UnlockKey::generate(&mut Kernel).to_text();
     let secret = UnlockSecret::KeyFile(key.clone());
@@ -103,9 +104,9 @@ async fn make(folder: &Path, secrets: usize) -> (Made, Open) {
     };
     let kv = Arc::new(Sqlite::open(&file).unwrap());
     let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
-    let made = Store::init(kv, record_key(), init, clock, random).await.unwrap();
-    let store = made.store;
-    let admin = store.authenticate(&made.admin_token, None).await.unwrap();
+    let created = Store::init(kv, record_key(), init, clock, random).await.unwrap();
+    let store = created.store;
+    let admin = store.authenticate(&created.admin_token, None).await.unwrap();
     import(&store, &admin, ScopeKind::Shared, SHARED).await;
 
     let members = (secrets - SHARED).div_ceil(EACH);
@@ -129,7 +130,7 @@ async fn make(folder: &Path, secrets: usize) -> (Made, Open) {
 
     let ticket = store.create_ticket(&admin, NewTicket::default(), None).await.unwrap();
     let ticket = store.authenticate(&ticket.credential, None).await.unwrap();
-    let mut open = Open { store, admin, ticket, deposits: 0 };
+    let mut open = OpenStore { store, admin, ticket, deposits: 0 };
     // Data keys are settled in the background, which makes the store's revision go on.
     let mut before = 0;
     loop {
@@ -141,7 +142,7 @@ async fn make(folder: &Path, secrets: usize) -> (Made, Open) {
         before = now;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    (Made { file, secrets: SHARED + members * EACH, key }, open)
+    (CreatedStore { file, secrets: SHARED + members * EACH, key }, open)
 }
 
 async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) {
@@ -152,14 +153,12 @@ async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) 
         scope,
         existing: ExistingPolicy::Refuse,
         kind: Kind::Encrypted,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
     };
     assert!(store.import(caller, ask, false).await.unwrap().stored);
 }
 
-impl Open {
+impl OpenStore {
     async fn boot(&mut self) -> f64 {
         let began = Instant::now();
         let released = self.store.boot(&self.ticket, BootAsk::default()).await.unwrap();
@@ -178,9 +177,7 @@ impl Open {
             owner: None,
             kind: Kind::Encrypted,
             delivery: Delivery::Variable,
-            auto_install: false,
-            plugin: None,
-            category: None,
+            attributes: Attributes { auto_install: false, ..Attributes::default() },
             deposit: Deposit::Value(SecretValue::new(vec![b'x'; 64])),
             allow_refused: false,
         };
@@ -191,13 +188,13 @@ impl Open {
 }
 
 /// How long it takes until the store could serve, unlocked by a key file.
-fn opening(runtime: &Runtime, made: &Made) -> f64 {
+fn time_opening(runtime: &Runtime, created: &CreatedStore) -> f64 {
     let took = runtime.block_on(async {
         let began = Instant::now();
-        let kv = Arc::new(Sqlite::open(&made.file).unwrap());
+        let kv = Arc::new(Sqlite::open(&created.file).unwrap());
         let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
         let store = Store::open(kv, record_key(), clock, random).await.unwrap();
-        let secret = UnlockSecret::KeyFile(made.key.clone());
+        let secret = UnlockSecret::KeyFile(created.key.clone());
         store.unlock(&Caller::this_process(), secret).await.unwrap();
         let took = began.elapsed();
         store.close().await;
@@ -207,9 +204,9 @@ fn opening(runtime: &Runtime, made: &Made) -> f64 {
 }
 
 /// Lets a process commit to the store as fast as it can, and kills it.
-fn kill_at_work(made: &Made) {
+fn leave_crashed(created: &CreatedStore) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["commit-to", made.file.to_str().unwrap()])
+        .args(["commit-to", created.file.to_str().unwrap()])
         .stdin(Stdio::null())
         .spawn()
         .unwrap();

@@ -11,6 +11,7 @@ use super::body::{JsonBody, LARGE_BODY};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
+use super::secrets::checked_attributes;
 use crate::domain::import::ImportOutcome;
 use crate::store;
 use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
@@ -35,18 +36,13 @@ async fn import(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<ImportRequest, LARGE_BODY>,
 ) -> Result<Json<ImportResponse>, ApiError> {
-    let mut errors = FieldErrors::default();
-    let plugin = body.plugin.as_deref().and_then(|name| errors.check_name("plugin", name));
-    let category = body.category.as_deref().and_then(|name| errors.check_name("category", name));
-    errors.into_result()?;
+    let attributes = checked_attributes(body.attributes.parse())?;
     let ask = store::ImportAsk {
         text: body.env.into_secret(),
         scope: body.scope,
         existing: body.existing,
         kind: body.kind,
-        auto_install: body.auto_install,
-        plugin,
-        category,
+        attributes,
     };
     let report = api.store().import(&caller, ask, body.preview).await?;
     if !report.stored && !body.preview {

@@ -58,6 +58,7 @@ impl AuditArgs {
             return verify(context, json).await;
         }
         let mut client = connect::open_client(context)?;
+        // The store filters: the log can be far larger than what a filter leaves.
         let filter = AuditListFilter {
             q: self.text,
             action: self.action,

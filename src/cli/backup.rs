@@ -37,6 +37,7 @@ impl BackupArgs {
         let bar = ProgressIndicator::bytes("backing up");
         let mut written: u64 = 0;
         let mut sink = |piece: &[u8]| {
+            // Counted here and not on the file at the end: another process could have replaced it by then.
             written += piece.len() as u64;
             bar.advance(piece.len() as u64);
             file.write_all(piece)

@@ -64,6 +64,7 @@ impl CategoryCommand {
                     .await;
             }
             Self::Set(CategorySetArgs { name, title, colour, description, json }) => {
+                // One call for both: whether the category exists already makes no difference to the caller.
                 let declaration = DeclareCategoryRequest { title, colour, description };
                 let category = client.put_category(&name, &declaration).await?;
                 context.output.json_or_line(json, &category, || {

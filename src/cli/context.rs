@@ -17,6 +17,7 @@ impl CliContext {
     pub(crate) fn from_process() -> Self {
         Self {
             environment: CliEnvironment::from_process(),
+            // Once: all prompts of a command agree on whether there is a person to ask.
             terminal: UserTerminal::detect(),
             output: Output::stdout(),
         }

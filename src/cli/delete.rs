@@ -46,6 +46,7 @@ impl DeleteArgs {
         }
         context.output.line(format!("deleted {what}"))?;
         match deleted.held_by.len() {
+            // Said explicitly: it is the answer to "is the old value still in use anywhere?".
             0 => context.output.line("no active boot holds it")?,
             count => {
                 context.output.line(format!("active boots that still hold it: {count}"))?;

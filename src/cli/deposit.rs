@@ -7,11 +7,14 @@ use super::pinned_keys::StoreAddress;
 use super::{output, pinned_keys, selector};
 use crate::client::{CallError, Client, DepositError, Depositor};
 use crate::crypto::random::Kernel;
-use crate::domain::name::{Category, EnvName, PluginName, SecretName, refused};
+use crate::domain::attributes::AttributesPatch;
+use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
-use crate::wire::{CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest};
+use crate::wire::{
+    AttributesRequest, CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest,
+};
 
 /// Everything about a deposit but its value. When a secret is replaced, what is `None` keeps its current setting.
 #[derive(Clone, Debug)]
@@ -21,9 +24,7 @@ pub(crate) struct DepositSpec {
     pub(crate) scope: ScopeKind,
     pub(crate) kind: Option<Kind>,
     pub(crate) delivery: Option<Delivery>,
-    pub(crate) auto_install: Option<bool>,
-    pub(crate) plugin: Option<PluginName>,
-    pub(crate) category: Option<Category>,
+    pub(crate) attributes: AttributesPatch,
     pub(crate) allow_refused: bool,
 }
 
@@ -36,9 +37,7 @@ impl DepositSpec {
             scope,
             kind: None,
             delivery: None,
-            auto_install: None,
-            plugin: None,
-            category: None,
+            attributes: AttributesPatch::default(),
             allow_refused: false,
         }
     }
@@ -125,9 +124,7 @@ impl DepositClient {
             scope: spec.scope,
             kind: spec.kind.unwrap_or(Kind::Encrypted),
             delivery: spec.delivery.unwrap_or(Delivery::Variable),
-            auto_install: spec.auto_install.unwrap_or(true),
-            plugin: text(&spec.plugin),
-            category: text(&spec.category),
+            attributes: AttributesRequest::from(&spec.attributes.to_attributes()),
             // The depositor fills in the value and the hint, sealed or plain according to the type.
             value: None,
             value_base64: None,
@@ -146,11 +143,6 @@ impl DepositClient {
         value: &SecretValue,
         if_version: Option<&str>,
     ) -> Result<SecretView, CliError> {
-        let change = UpdateSecretRequest {
-            auto_install: spec.auto_install,
-            plugin: text(&spec.plugin),
-            category: text(&spec.category),
-        };
         let request = ReplaceSecretRequest {
             value: None,
             value_base64: None,
@@ -161,7 +153,7 @@ impl DepositClient {
             delivery: spec.delivery,
             allow_refused: spec.allow_refused,
             // In the same request: the new value must not be released for a moment with the old attributes.
-            change: Some(change),
+            change: Some(UpdateSecretRequest::from(&spec.attributes)),
         };
         let (client, depositor) = (&mut self.client, &mut self.depositor);
         Ok(depositor.replace(client, existing, request, value, if_version, &mut Kernel).await?)
@@ -194,7 +186,7 @@ pub(crate) fn summarize(stored: &SecretView, new: bool) -> String {
     if stored.delivery == Delivery::File {
         about.push("as a file".to_owned());
     }
-    if !stored.auto_install {
+    if !stored.attributes.auto_install {
         about.push("not auto-installed".to_owned());
     }
     about.push(format!("version {}", stored.version));

@@ -34,20 +34,19 @@ impl EnvFileFault {
 /// Parses a whole file.
 pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
     let assignments = import::lines(bytes);
-    let (mut attributes, bad_comments) = import::attributes(bytes, &assignments);
+    let (mut options, bad_comments) = import::attributes(bytes, &assignments);
     let mut lines = Vec::with_capacity(assignments.len());
     let mut faults = Vec::new();
     for import::ImportLine { line: number, name, value } in assignments {
         match (name, value) {
             (Some(name), Ok(value)) => {
-                let attributes = attributes.remove(&number).unwrap_or_default();
+                // By line and not by name: a name can occur twice, and its second line is reported as a fault.
+                let options = options.remove(&number).unwrap_or_default();
                 let spec = DepositSpec {
-                    kind: attributes.kind,
-                    delivery: attributes.delivery,
-                    auto_install: attributes.auto_install,
-                    plugin: attributes.plugin,
-                    category: attributes.category,
-                    allow_refused: attributes.allow_refused,
+                    kind: options.kind,
+                    delivery: options.delivery,
+                    attributes: options.attributes,
+                    allow_refused: options.allow_refused,
                     ..DepositSpec::new(name, scope)
                 };
                 lines.push(EnvFileDeposit { number, spec, value });
@@ -66,6 +65,7 @@ pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attributes::FieldPatch;
     use crate::domain::name::{Category, PluginName};
     use crate::domain::value::{Delivery, Kind};
 
@@ -84,11 +84,11 @@ mod tests {
         let names: Vec<_> = lines.iter().map(|line| line.spec.name.to_string()).collect();
         assert_eq!(names, ["A", "openai-api-key", "B", "REGION", "KEY"]);
         assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 5, 6, 8, 10]);
-        assert_eq!(lines[0].spec.auto_install, None);
-        assert_eq!(lines[1].spec.auto_install, Some(false));
-        assert_eq!(lines[1].spec.plugin.as_ref().map(PluginName::as_str), Some("@acme/db"));
-        assert_eq!(lines[1].spec.category.as_ref().map(Category::as_str), Some("api_key"));
-        assert_eq!(lines[2].spec.plugin, None);
+        assert_eq!(lines[0].spec.attributes.auto_install, None);
+        assert_eq!(lines[1].spec.attributes.auto_install, Some(false));
+        assert_eq!(lines[1].spec.attributes.plugin, FieldPatch::Set(PluginName::parse("@acme/db").unwrap()));
+        assert_eq!(lines[1].spec.attributes.category, FieldPatch::Set(Category::parse("api_key").unwrap()));
+        assert_eq!(lines[2].spec.attributes.plugin, FieldPatch::Keep);
         assert_eq!(lines[3].spec.kind, Some(Kind::Plain));
         assert_eq!(lines[4].spec.delivery, Some(Delivery::File));
     }

@@ -64,6 +64,7 @@ impl CliError {
 
     /// Standard output cannot be written.
     pub(crate) fn stdout(error: &io::Error) -> Self {
+        // Success, as for other programs at the head of a pipe: the reader has all that it wanted.
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { exit: Exit::Success, message: String::new(), hint: None, quiet: true };
         }

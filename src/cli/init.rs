@@ -77,6 +77,7 @@ impl InitArgs {
         };
         let created = server::init(options).await?;
         if self.json {
+            // Without the advice below: with --json somebody's program reads this, and standard error stays empty.
             context.output.json(&serde_json::json!({
                 "url": created.url_with_pin,
                 "pin": created.pin.to_string(),

@@ -23,6 +23,7 @@ pub(crate) fn read_value(
     file: Option<&Path>,
 ) -> Result<SecretValue, CliError> {
     let bytes = match file {
+        // A file wins over standard input: in a script the latter is often something unrelated.
         Some(path) => files::read(path, MAX_FILE)?,
         None if context.terminal.input => {
             let line = context.terminal.prompt_hidden(&format!("Value of {name} (hidden): "))?;

@@ -100,6 +100,7 @@ impl KeyslotAddArgs {
             }
             _ => (Some(input::read_new_passphrase(context, self.passphrase_file.as_deref())?), None),
         };
+        // Exactly one of the two is set; the flags conflict with each other.
         let request = AddKeyslotRequest {
             passphrase: passphrase.map(unlock_text),
             key_file: key_file.map(unlock_text),

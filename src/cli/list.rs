@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::connect;
 use super::context::CliContext;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
+use super::{attributes, connect};
 use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
 use crate::wire::SecretView;
@@ -36,6 +36,7 @@ pub(crate) struct ListArgs {
 impl ListArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
+        // Filtered by the store: a page that is filtered here could arrive empty.
         let scope = match (self.shared, self.private) {
             (true, _) => Some(ScopeKind::Shared),
             (_, true) => Some(ScopeKind::Private),
@@ -44,8 +45,8 @@ impl ListArgs {
         let (q, plugin, category) = (self.text, self.plugin, self.category);
         let pages =
             Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
-        let headings =
-            ["NAME", "EXPORTED AS", "SCOPE", "TYPE", "AUTO-INSTALL", "PLUGIN", "CATEGORY", "UPDATED", "HINT"];
+        let [install, plugin, category] = attributes::COLUMNS;
+        let headings = ["NAME", "EXPORTED AS", "SCOPE", "TYPE", install, plugin, category, "UPDATED", "HINT"];
         PagedList { json: self.json, limit: None, headings, row, empty: "no secrets" }
             .print(context, &mut client, pages)
             .await
@@ -54,14 +55,15 @@ impl ListArgs {
 
 fn row(secret: SecretView) -> [String; 9] {
     let scope = format_scope(&secret);
+    let [install, plugin, category] = attributes::cells(&secret.attributes);
     [
         secret.name,
         secret.env,
         scope,
         secret.kind.to_string(),
-        if secret.auto_install { "on" } else { "off" }.to_owned(),
-        secret.plugin.unwrap_or_default(),
-        secret.category.unwrap_or_default(),
+        install,
+        plugin,
+        category,
         secret.updated_at,
         // Last: it is the one column of an unpredictable width.
         secret.hint.unwrap_or_default(),

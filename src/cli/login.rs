@@ -50,6 +50,7 @@ impl LoginArgs {
         let bytes = serde_json::to_vec_pretty(&login)
             .map(Zeroizing::new)
             .map_err(|_| CliError::new(Exit::Internal, "the login cannot be encoded as JSON"))?;
+        // The login before the pin, which is of no use without one.
         files::write_private(&path, &bytes)?;
         pinned_keys::pin(context, &address, &status.store, &status.fingerprint)?;
         if self.json {

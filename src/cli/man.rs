@@ -26,6 +26,7 @@ impl ManArgs {
     pub(crate) fn run(self, context: &mut CliContext, dropsafe: fn() -> clap::Command) -> CommandResult {
         match self.folder {
             None => {
+                // Into memory first: a failure must not leave half a page on standard output.
                 let mut page = Vec::new();
                 Man::new(self.program.command(dropsafe)).render(&mut page)?;
                 context.output.bytes(&page)?;

@@ -91,6 +91,7 @@ impl MemberCommand {
         match self {
             Self::Add(MemberAddArgs { name, role, json }) => {
                 let request = CreateMemberRequest { name, role: role.into() };
+                // The name is not parsed here: the store checks it, and says which field is wrong.
                 let member = client.create_member(&request).await?;
                 context
                     .output

@@ -46,6 +46,7 @@ impl MigrateArgs {
             }
             Moving::Compared(done) => bar.set_position(done, Some(total)),
         };
+        // Kept for the advice at the end: the move consumes the address.
         let to = self.to.to_string();
         let result = server::migrate(&self.data, self.from, self.to, &mut progress).await;
         drop(bar);

@@ -2,6 +2,7 @@
 //! plain setting, and never reads one from the command line.
 
 mod arguments;
+mod attributes;
 mod audit;
 mod backup;
 mod boots;

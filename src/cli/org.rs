@@ -70,6 +70,7 @@ impl OrgCommand {
 
 impl OrgCreateArgs {
     async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
+        // The administrator comes with the organization: nobody else could add a first member to it.
         let request = CreateOrgRequest { name: self.name, admin: self.admin };
         let created = client.create_org(&request).await?;
         if self.json {

@@ -62,6 +62,7 @@ impl PresetCommand {
 }
 
 fn preset_row(preset: PresetView) -> [String; 4] {
+    // A question mark for an optional field, as in a grammar: the table has no room for another column.
     let fields: Vec<String> = preset
         .fields
         .iter()

@@ -42,6 +42,7 @@ impl PresetDeposit<'_> {
                 plan.push((spec, field, value));
             }
         }
+        // Only now: nothing was sent before every value was read and every name was checked.
         let mut deposits = DepositClient::open(context, client, &address).await?;
         let mut all = Vec::new();
         for (spec, field, value) in plan {
@@ -73,11 +74,13 @@ impl PresetDeposit<'_> {
         let name = SecretName::parse(&field.name).map_err(invalid)?;
         let env = field.usual.as_deref().filter(|_| self.usual_names);
         let category = Category::parse(&preset.category).map_err(invalid)?;
+        let mut attributes = self.attributes.attributes.clone();
+        attributes.category = attributes.category.or_set(category);
         Ok(DepositSpec {
             name,
             env: env.map(EnvName::parse).transpose().map_err(invalid)?,
             kind: self.attributes.kind.or(Some(field.kind)),
-            category: self.attributes.category.clone().or(Some(category)),
+            attributes,
             ..self.attributes.clone()
         })
     }

@@ -36,6 +36,7 @@ impl ProgressIndicator {
     }
 
     pub(crate) fn set_position(&self, done: u64, total: Option<u64>) {
+        // Before the position: a position beyond the old length would be drawn as a full bar.
         if let Some(total) = total {
             self.0.set_length(total);
         }

@@ -57,6 +57,7 @@ impl RestoreArgs {
         let mut progress = |records| bar.set_position(records, None);
         let result =
             server::restore(self.options()?, self.record_key.clone(), &mut backup, &mut progress).await;
+        // The bar would be drawn over the message of a failure.
         drop(bar);
         let restored = result?;
         let document = serde_json::json!({

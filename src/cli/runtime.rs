@@ -20,6 +20,7 @@ pub(crate) fn block_on(command: impl Future<Output = CommandResult>) -> CommandR
 /// A runtime that serves; `workers` is the number of threads, by default one for each processor.
 pub(crate) fn multi_thread(workers: Option<usize>) -> Result<Runtime, CliError> {
     let mut builder = Builder::new_multi_thread();
+    // tokio's own default reads the number of processors that this process may use, also in a container.
     if let Some(workers) = workers {
         builder.worker_threads(workers);
     }

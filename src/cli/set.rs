@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::attributes::AttributeArgs;
 use super::context::CliContext;
 use super::deposit::{DepositClient, DepositSpec, print_warnings, summarize};
 use super::error::{CliError, CommandResult, invalid_name};
 use super::preset_deposit::PresetDeposit;
 use super::{connect, input, usage};
-use crate::domain::name::{Category, EnvName, PluginName, SecretName};
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 use crate::process::Exit;
@@ -50,15 +51,8 @@ pub(crate) struct SetArgs {
     /// Sensitive: the value is sealed and never displayed (default for a new secret)
     #[arg(long, conflicts_with = "plain")]
     pub(crate) encrypted: bool,
-    /// Do not auto-install it: only boots that request it by name receive it
-    #[arg(long)]
-    pub(crate) no_install: bool,
-    /// Plugin that needs it
-    #[arg(long, value_name = "PLUGIN")]
-    pub(crate) plugin: Option<String>,
-    /// Category to group it under
-    #[arg(long, value_name = "CATEGORY")]
-    pub(crate) category: Option<String>,
+    #[command(flatten)]
+    pub(crate) attributes: AttributeArgs,
     /// Export it under exactly this name
     #[arg(long = "as", value_name = "ENV")]
     pub(crate) env: Option<String>,
@@ -129,19 +123,7 @@ impl SetArgs {
                 _ => None,
             },
             delivery: self.as_file.then_some(Delivery::File),
-            auto_install: self.no_install.then_some(false),
-            plugin: self
-                .plugin
-                .as_deref()
-                .map(PluginName::parse)
-                .transpose()
-                .map_err(invalid_name("--plugin"))?,
-            category: self
-                .category
-                .as_deref()
-                .map(Category::parse)
-                .transpose()
-                .map_err(invalid_name("--category"))?,
+            attributes: self.attributes.patch()?,
             allow_refused: self.allow_refused,
             ..DepositSpec::new(name, scope)
         })

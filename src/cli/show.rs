@@ -6,7 +6,7 @@ use super::context::CliContext;
 use super::error::CommandResult;
 use super::list::format_scope;
 use super::selector::{SelectorArgs, find};
-use super::{connect, table};
+use super::{attributes, connect, table};
 use crate::domain::value::Kind;
 use crate::process::Exit;
 use crate::wire::SecretView;
@@ -24,6 +24,7 @@ pub(crate) struct ShowArgs {
 impl ShowArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
+        // Finding it returns everything that is shown here, so no further call is needed.
         let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
         if self.json {
             context.output.json(&secret)?;
@@ -37,28 +38,26 @@ impl ShowArgs {
 /// What people see of a secret.
 pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
     let scope = format_scope(&secret);
-    let install =
-        if secret.auto_install { "on" } else { "off: only boots that request it by name receive it" };
     let value = match secret.value {
         // A plain value need not be text; what is not is replaced, since this is for people.
         Some(value) => String::from_utf8_lossy(value.into_secret().expose()).into_owned(),
         None if secret.kind == Kind::Plain => "(not visible to you)".to_owned(),
         None => secret.hint.map_or_else(|| "(write-only)".to_owned(), |hint| format!("{hint} (write-only)")),
     };
-    vec![
+    let first = [
         ("name", secret.name),
         ("exported as", secret.env),
         ("scope", scope),
         ("type", secret.kind.to_string()),
         ("delivery", secret.delivery.to_string()),
-        ("auto-install", install.to_owned()),
-        ("plugin", secret.plugin.unwrap_or_default()),
-        ("category", secret.category.unwrap_or_default()),
+    ];
+    let last = [
         ("value", value),
         ("version", secret.version),
         ("author", secret.author.unwrap_or_default()),
         ("created", secret.created_at),
         ("updated", secret.updated_at),
         ("id", secret.id),
-    ]
+    ];
+    first.into_iter().chain(attributes::fields(&secret.attributes)).chain(last).collect()
 }

@@ -53,6 +53,7 @@ fn print_counts(
         return Ok(());
     }
     let named = by_name.into_iter().map(|(name, count)| [name, count.to_string()]);
+    // In parentheses, which the name of no plugin or category can contain.
     let rest = (without > 0).then(|| ["(none)".to_owned(), without.to_string()]);
     TextTable::new([heading, "SECRETS"]).rows(&mut context.output, named.chain(rest))
 }

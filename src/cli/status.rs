@@ -34,6 +34,7 @@ impl StatusArgs {
             if status.healthy { status.backend } else { format!("{}, not healthy", status.backend) };
         let mut fields = vec![
             ("store", status.store),
+            // The client's and not what was typed: it shows which store the environment or the login selected.
             ("address", client.address().to_owned()),
             ("identity", identity),
             ("state", lock.to_owned()),

@@ -120,6 +120,7 @@ impl TicketCreateArgs {
         }
         Ok(CreateTicketRequest {
             member: self.member,
+            // A duration and not a date: the store's clock decides, and this machine's may be wrong.
             ttl_seconds: self.ttl.map(|ttl| ttl.as_secs()),
             uses: self.uses,
             // An empty list would mean: no plugin at all.

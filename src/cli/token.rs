@@ -76,6 +76,7 @@ impl TokenCommand {
 
 impl TokenCreateArgs {
     async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
+        // A duration and not a date: the store's clock decides, and this machine's may be wrong.
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
         let request = CreateTokenRequest { member: self.member, ttl_seconds, label: self.label };
         let created = client.create_token(&request).await?;

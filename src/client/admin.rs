@@ -17,22 +17,25 @@ use crate::wire::{
 /// Members, their tokens, and tickets.
 impl Client {
     /// Members: `GET /v1/members`.
-    pub fn members() -> Pages<MemberView> {
+    pub(crate) fn members() -> Pages<MemberView> {
         Pages::of(paths::MEMBERS, &[])
     }
 
     /// One member: `GET /v1/members/{name}`.
-    pub async fn member(&mut self, name: &str) -> Result<MemberView, CallError> {
+    pub(crate) async fn member(&mut self, name: &str) -> Result<MemberView, CallError> {
         self.get(paths::fill(paths::MEMBER, name)).await
     }
 
     /// A new member: `POST /v1/members`.
-    pub async fn create_member(&mut self, member: &CreateMemberRequest) -> Result<MemberView, CallError> {
+    pub(crate) async fn create_member(
+        &mut self,
+        member: &CreateMemberRequest,
+    ) -> Result<MemberView, CallError> {
         self.create(paths::MEMBERS.to_owned(), member).await
     }
 
     /// Another role: `PATCH /v1/members/{name}`.
-    pub async fn change_member(
+    pub(crate) async fn change_member(
         &mut self,
         name: &str,
         change: &UpdateMemberRequest,
@@ -41,17 +44,17 @@ impl Client {
     }
 
     /// Removes a member: `DELETE /v1/members/{name}`.
-    pub async fn remove_member(&mut self, name: &str) -> Result<(), CallError> {
+    pub(crate) async fn remove_member(&mut self, name: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::MEMBER, name)).await
     }
 
     /// Tokens that the caller may see: `GET /v1/tokens`.
-    pub fn tokens() -> Pages<TokenView> {
+    pub(crate) fn tokens() -> Pages<TokenView> {
         Pages::of(paths::TOKENS, &[])
     }
 
     /// A new token: `POST /v1/tokens`. The answer is the only time it is shown.
-    pub async fn create_token(
+    pub(crate) async fn create_token(
         &mut self,
         token: &CreateTokenRequest,
     ) -> Result<CreateTokenResponse, CallError> {
@@ -59,22 +62,17 @@ impl Client {
     }
 
     /// Revokes a token: `DELETE /v1/tokens/{id}`.
-    pub async fn revoke_token(&mut self, id: &str) -> Result<(), CallError> {
+    pub(crate) async fn revoke_token(&mut self, id: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::TOKEN, id)).await
     }
 
     /// Tickets that the caller may see: `GET /v1/tickets`.
-    pub fn tickets() -> Pages<TicketView> {
+    pub(crate) fn tickets() -> Pages<TicketView> {
         Pages::of(paths::TICKETS, &[])
     }
 
-    /// One ticket: `GET /v1/tickets/{id}`.
-    pub async fn ticket(&mut self, id: &str) -> Result<TicketView, CallError> {
-        self.get(paths::fill(paths::TICKET, id)).await
-    }
-
     /// A new ticket: `POST /v1/tickets`. The answer is the only time it is shown.
-    pub async fn create_ticket(
+    pub(crate) async fn create_ticket(
         &mut self,
         ticket: &CreateTicketRequest,
     ) -> Result<CreateTicketResponse, CallError> {
@@ -82,7 +80,7 @@ impl Client {
     }
 
     /// Revokes a ticket: `DELETE /v1/tickets/{id}`.
-    pub async fn revoke_ticket(&mut self, id: &str) -> Result<(), CallError> {
+    pub(crate) async fn revoke_ticket(&mut self, id: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::TICKET, id)).await
     }
 }
@@ -90,22 +88,20 @@ impl Client {
 /// Organizations.
 impl Client {
     /// Organizations, for the operator: `GET /v1/orgs`.
-    pub fn orgs() -> Pages<OrgView> {
+    pub(crate) fn orgs() -> Pages<OrgView> {
         Pages::of(paths::ORGS, &[])
     }
 
     /// A new organization, by the operator: `POST /v1/orgs`.
-    pub async fn create_org(&mut self, org: &CreateOrgRequest) -> Result<CreateOrgResponse, CallError> {
+    pub(crate) async fn create_org(
+        &mut self,
+        org: &CreateOrgRequest,
+    ) -> Result<CreateOrgResponse, CallError> {
         self.create(paths::ORGS.to_owned(), org).await
     }
 
-    /// The caller's organization and its policy: `GET /v1/org`.
-    pub async fn org(&mut self) -> Result<OrgView, CallError> {
-        self.get(paths::ORG_SELF.to_owned()).await
-    }
-
     /// Another policy: `PATCH /v1/org`.
-    pub async fn change_org(&mut self, change: &UpdateOrgRequest) -> Result<OrgView, CallError> {
+    pub(crate) async fn change_org(&mut self, change: &UpdateOrgRequest) -> Result<OrgView, CallError> {
         self.write(Method::PATCH, paths::ORG_SELF.to_owned(), change, None).await
     }
 }
@@ -113,48 +109,48 @@ impl Client {
 /// The store itself.
 impl Client {
     /// Its state, and who the caller is: `GET /v1/status`.
-    pub async fn status(&mut self) -> Result<StatusView, CallError> {
+    pub(crate) async fn status(&mut self) -> Result<StatusView, CallError> {
         self.get(paths::STATUS.to_owned()).await
     }
 
     /// Loads the release key: `POST /v1/unlock`.
-    pub async fn unlock(&mut self, secret: &UnlockRequest) -> Result<UnlockResponse, CallError> {
+    pub(crate) async fn unlock(&mut self, secret: &UnlockRequest) -> Result<UnlockResponse, CallError> {
         self.post(paths::UNLOCK.to_owned(), secret).await
     }
 
     /// Drops the release key: `POST /v1/lock`.
-    pub async fn lock(&mut self) -> Result<LockResponse, CallError> {
+    pub(crate) async fn lock(&mut self) -> Result<LockResponse, CallError> {
         self.post_nothing(paths::LOCK.to_owned()).await
     }
 
     /// Key slots: `GET /v1/keyslots`.
-    pub fn keyslots() -> Pages<KeyslotView> {
+    pub(crate) fn keyslots() -> Pages<KeyslotView> {
         Pages::of(paths::KEYSLOTS, &[])
     }
 
     /// A new key slot: `POST /v1/keyslots`.
-    pub async fn add_keyslot(&mut self, slot: &AddKeyslotRequest) -> Result<KeyslotView, CallError> {
+    pub(crate) async fn add_keyslot(&mut self, slot: &AddKeyslotRequest) -> Result<KeyslotView, CallError> {
         self.create(paths::KEYSLOTS.to_owned(), slot).await
     }
 
     /// Removes a key slot: `DELETE /v1/keyslots/{id}`.
-    pub async fn remove_keyslot(&mut self, id: &str) -> Result<(), CallError> {
+    pub(crate) async fn remove_keyslot(&mut self, id: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::KEYSLOT, id)).await
     }
 
     /// The audit trail, newest first: `GET /v1/audit`.
-    pub fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
+    pub(crate) fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
         Pages::of(paths::AUDIT, &filter.pairs())
     }
 
     /// Whether the audit trail is whole: `GET /v1/audit/verify`. It reads all of it, so this may take minutes.
-    pub async fn verify_audit(&mut self) -> Result<AuditVerificationView, CallError> {
+    pub(crate) async fn verify_audit(&mut self) -> Result<AuditVerificationView, CallError> {
         self.get_slowly(paths::AUDIT_VERIFY.to_owned()).await
     }
 
     /// The byte store's records, encrypted as they are: `GET /v1/backup`. `sink` is given the pieces in order; its error
     /// ends the call. An error after the first piece leaves a part behind, which is no backup.
-    pub async fn backup(
+    pub(crate) async fn backup(
         &mut self,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {

@@ -14,17 +14,17 @@ use crate::wire::{
 
 impl Client {
     /// Plugins: `GET /v1/plugins`.
-    pub fn plugins() -> Pages<PluginView> {
+    pub(crate) fn plugins() -> Pages<PluginView> {
         Pages::of(paths::PLUGINS, &[]).in_one_page()
     }
 
     /// One plugin: `GET /v1/plugins/{name}`.
-    pub async fn plugin(&mut self, name: &str) -> Result<PluginView, CallError> {
+    pub(crate) async fn plugin(&mut self, name: &str) -> Result<PluginView, CallError> {
         self.get(paths::fill(paths::PLUGIN, name)).await
     }
 
     /// Declares a plugin: `PUT /v1/plugins/{name}`.
-    pub async fn put_plugin(
+    pub(crate) async fn put_plugin(
         &mut self,
         name: &str,
         declaration: &DeclarePluginRequest,
@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// Enables or disables a plugin: `PATCH /v1/plugins/{name}`.
-    pub async fn change_plugin(
+    pub(crate) async fn change_plugin(
         &mut self,
         name: &str,
         change: &UpdatePluginRequest,
@@ -42,17 +42,17 @@ impl Client {
     }
 
     /// Removes a plugin's declaration: `DELETE /v1/plugins/{name}`.
-    pub async fn remove_plugin(&mut self, name: &str) -> Result<(), CallError> {
+    pub(crate) async fn remove_plugin(&mut self, name: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::PLUGIN, name)).await
     }
 
     /// Categories: `GET /v1/categories`.
-    pub fn categories() -> Pages<CategoryView> {
+    pub(crate) fn categories() -> Pages<CategoryView> {
         Pages::of(paths::CATEGORIES, &[]).in_one_page()
     }
 
     /// Declares a category: `PUT /v1/categories/{name}`.
-    pub async fn put_category(
+    pub(crate) async fn put_category(
         &mut self,
         name: &str,
         declaration: &DeclareCategoryRequest,
@@ -61,23 +61,23 @@ impl Client {
     }
 
     /// Removes a category: `DELETE /v1/categories/{name}`.
-    pub async fn remove_category(&mut self, name: &str) -> Result<(), CallError> {
+    pub(crate) async fn remove_category(&mut self, name: &str) -> Result<(), CallError> {
         self.remove(paths::fill(paths::CATEGORY, name)).await
     }
 
     /// Presets: `GET /v1/presets`.
-    pub fn presets() -> Pages<PresetView> {
+    pub(crate) fn presets() -> Pages<PresetView> {
         Pages::of(paths::PRESETS, &[]).in_one_page()
     }
 
     /// WriteCounts of the secrets that the caller may see: `GET /v1/statistics`.
-    pub async fn statistics(&mut self) -> Result<StatisticsView, CallError> {
+    pub(crate) async fn statistics(&mut self) -> Result<StatisticsView, CallError> {
         self.get(paths::STATISTICS.to_owned()).await
     }
 
     /// The trail as JSON lines, newest first: `GET /v1/audit/export`. `sink` is given the pieces in order; an error after
     /// the first leaves a part behind.
-    pub async fn export_audit(
+    pub(crate) async fn export_audit(
         &mut self,
         filter: &AuditListFilter,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),

@@ -15,7 +15,7 @@ const PAGE: usize = 500;
 
 /// Which secrets; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct SecretListFilter {
+pub(crate) struct SecretListFilter {
     /// With exactly this name or exported name.
     pub name: Option<String>,
     /// With this in either, without regard to case.
@@ -34,7 +34,7 @@ pub struct SecretListFilter {
 
 /// Which boots; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct BootListFilter {
+pub(crate) struct BootListFilter {
     /// For this member.
     pub member: Option<String>,
     /// By the ticket with this id.
@@ -47,7 +47,7 @@ pub struct BootListFilter {
 
 /// Which entries of the audit trail; all that are visible unless narrowed.
 #[derive(Clone, Debug, Default)]
-pub struct AuditListFilter {
+pub(crate) struct AuditListFilter {
     /// With this in the action's, actor's or target's name, without regard to case.
     pub q: Option<String>,
     /// Of this action, or of this kind of action (`secret`).
@@ -61,21 +61,8 @@ pub struct AuditListFilter {
 }
 
 /// A list that is fetched as it is read.
-///
-/// ```
-/// # async fn names(client: &mut dropsafe::client::Client) -> Result<(), dropsafe::client::CallError> {
-/// # use dropsafe::client::{Client, SecretListFilter};
-/// let mut secrets = Client::secrets(&SecretListFilter::default());
-/// while let Some(page) = secrets.next(client).await? {
-///     for secret in page {
-///         println!("{}", secret.name);
-///     }
-/// }
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
-pub struct Pages<T> {
+pub(crate) struct Pages<T> {
     path: String,
     cursor: PageCursor,
     /// Whether the list takes neither limit nor cursor: it is short by its nature.
@@ -106,7 +93,7 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 
     /// The next page, or none after the last. A page may be empty and not be the last.
-    pub async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
+    pub(crate) async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
         let limit = PAGE.to_string();
         let path = match &self.cursor {
             PageCursor::Start if self.whole => self.path.clone(),
@@ -130,24 +117,12 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 
     /// All that is left.
-    pub async fn all(mut self, client: &mut Client) -> Result<Vec<T>, CallError> {
+    pub(crate) async fn all(mut self, client: &mut Client) -> Result<Vec<T>, CallError> {
         let mut all = Vec::new();
         while let Some(page) = self.next(client).await? {
             all.extend(page);
         }
         Ok(all)
-    }
-
-    /// The first `limit` of what is left, or all when there are fewer.
-    pub async fn first(mut self, limit: usize, client: &mut Client) -> Result<Vec<T>, CallError> {
-        let mut first = Vec::new();
-        while first.len() < limit
-            && let Some(page) = self.next(client).await?
-        {
-            first.extend(page);
-        }
-        first.truncate(limit);
-        Ok(first)
     }
 }
 

@@ -51,22 +51,14 @@ mod transport;
 mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
-pub use api_client::Client;
+pub(crate) use api_client::Client;
 pub use boot::{BootCallError, BootOptions, BootSession, boot, explain};
 #[cfg(feature = "server")]
-pub use deposit::DepositError;
+pub(crate) use deposit::{DepositError, Depositor};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use error::CallError;
+pub use error::{CallOutage, CallRefusal};
 #[cfg(feature = "server")]
-pub use deposit::Depositor;
-pub use endpoint::{Endpoint, EndpointError};
-pub use error::{CallError, CallOutage, CallRefusal, CallStage, CertificateFault, ResponseFault, TlsFault};
-#[cfg(feature = "server")]
-pub use list::AuditListFilter;
-#[cfg(feature = "server")]
-pub use list::BootListFilter;
-#[cfg(feature = "server")]
-pub use list::Pages;
-#[cfg(feature = "server")]
-pub use list::SecretListFilter;
-pub use probe::{ProbeResult, ProbeSuccess, probe};
-pub use roots::RootsError;
+pub(crate) use list::{AuditListFilter, BootListFilter, Pages, SecretListFilter};
+pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
 pub use timer::{SystemTimer, Timer};

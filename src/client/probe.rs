@@ -17,7 +17,7 @@ use crate::wire::paths;
 
 /// How one address did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeResult {
+pub(crate) struct ProbeResult {
     /// The address as the ticket has it, without its pin.
     pub address: String,
     /// What came of it.
@@ -26,7 +26,7 @@ pub struct ProbeResult {
 
 /// An address that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProbeSuccess {
+pub(crate) struct ProbeSuccess {
     /// From the first packet to the answer.
     pub took: Duration,
     /// The other side's clock, in whole seconds, when it told it.
@@ -34,7 +34,11 @@ pub struct ProbeSuccess {
 }
 
 /// Tries each of the ticket's addresses once, with all checks of a boot but without its credential.
-pub async fn probe(ticket: &BootTicket, options: &BootOptions, pace: &mut impl Timer) -> Vec<ProbeResult> {
+pub(crate) async fn probe(
+    ticket: &BootTicket,
+    options: &BootOptions,
+    pace: &mut impl Timer,
+) -> Vec<ProbeResult> {
     let mut probes = Vec::new();
     for url in ticket.urls() {
         let target = target(url, ticket, options.authorities.as_deref());

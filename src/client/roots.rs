@@ -58,7 +58,7 @@ pub enum RootsError {
 
 impl RootsError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => {
                 "name a readable PEM file (DROPSAFE_CA), or add #sha256/… to the address"

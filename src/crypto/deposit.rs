@@ -1,8 +1,7 @@
-//! The deposit key, which seals, and the release key, which opens: the two halves of an X25519 pair, one pair per
-//! generation.
+//! The deposit key, which seals, and the release key, which opens: the halves of one X25519 pair for each generation.
 //!
-//! A depositor needs the deposit key only, and it tells nothing of the release key. The release key must never leave
-//! the process that boots are answered from, other than wrapped by [`super::ring`].
+//! A depositor needs the deposit key only, and it reveals nothing about the release key. The release key must never leave
+//! the process that answers boots, other than sealed by [`super::ring`].
 
 use std::fmt;
 
@@ -15,7 +14,7 @@ use super::memory::Key32;
 use super::random::Random;
 use super::{hpke, kdf, serial};
 
-/// Seals values of one generation. Public.
+/// The public key that values of one generation are sealed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepositKey {
@@ -25,55 +24,56 @@ pub struct DepositKey {
 }
 
 impl DepositKey {
-    /// From what [`generation`](Self::generation) and [`public`](Self::public) gave. Whether the point is a usable one
-    /// shows when something is sealed to it.
-    pub fn from_parts(generation: u32, public: [u8; 32]) -> Self {
+    /// The inverse of [`generation`](Self::generation) and [`public`](Self::public).
+    pub(crate) fn from_parts(generation: u32, public: [u8; 32]) -> Self {
+        // Any 32 bytes are accepted. Sealing fails if they are a point of small order.
         Self { generation, public }
     }
 
-    /// The generation of the release key that opens what this seals.
-    pub fn generation(&self) -> u32 {
+    /// The generation of the release key that opens values sealed to this key.
+    pub(crate) fn generation(&self) -> u32 {
         self.generation
     }
 
     /// The X25519 public key, in the encoding of RFC 7748.
-    pub fn public(&self) -> &[u8; 32] {
+    pub(crate) fn public(&self) -> &[u8; 32] {
         &self.public
     }
 
-    /// What a depositor pins: `sha256/` and base64 of a digest of suite, generation and key.
-    pub fn fingerprint(&self) -> String {
-        let named = Aad::new("dropsafe deposit key v1")
+    /// The text that a depositor pins: `sha256/` and the base64 of a digest over suite, generation and key.
+    pub(crate) fn fingerprint(&self) -> String {
+        // The generation is included, so that an old key which is served again does not match the pin of a newer one.
+        let input = Aad::new("dropsafe deposit key v1")
             .part(&hpke::X25519.to_be_bytes())
-            .number(self.generation)
+            .u32(self.generation)
             .part(&self.public);
-        format!("sha256/{}", BASE64URL_NOPAD.encode(&Sha256::digest(named.as_bytes())))
+        format!("sha256/{}", BASE64URL_NOPAD.encode(&Sha256::digest(input.as_bytes())))
     }
 }
 
-/// Opens values of one generation.
+/// The private key that opens the values of one generation.
 pub struct ReleaseKey {
-    secret: Key32,
-    /// Wraps the data keys of settled values: derived once, since a boot needs nothing else.
-    settled: Key32,
+    private: Key32,
+    /// Wraps the data keys of settled values.
+    settling: Key32,
     deposit: DepositKey,
 }
 
 impl ReleaseKey {
-    /// A new pair.
+    /// A fresh pair.
     pub fn generate(generation: u32, rng: &mut dyn Random) -> Self {
         Self::from_parts(generation, Key32::random(rng))
     }
 
-    /// From the private key, any 32 bytes (RFC 7748 clamps them when they are used).
-    pub fn from_parts(generation: u32, secret: Key32) -> Self {
-        let settled = kdf::derive(&secret, &Aad::new("dropsafe settling key v1").number(generation));
-        let public = hpke::public_half(&secret);
-        Self { secret, settled, deposit: DepositKey { generation, public } }
+    /// From a private key, which may be any 32 bytes.
+    pub(crate) fn from_parts(generation: u32, private: Key32) -> Self {
+        // Derived here once and not for each value: a boot of settled values then runs no HKDF and no X25519 at all.
+        let settling = kdf::derive(&private, &Aad::new("dropsafe settling key v1").u32(generation));
+        let public = hpke::pk(&private);
+        Self { private, settling, deposit: DepositKey { generation, public } }
     }
 
-    /// The generation it opens.
-    pub fn generation(&self) -> u32 {
+    pub(crate) fn generation(&self) -> u32 {
         self.deposit.generation
     }
 
@@ -82,12 +82,12 @@ impl ReleaseKey {
         self.deposit
     }
 
-    pub(crate) fn secret(&self) -> &Key32 {
-        &self.secret
+    pub(crate) fn private_key(&self) -> &Key32 {
+        &self.private
     }
 
-    pub(crate) fn settled(&self) -> &Key32 {
-        &self.settled
+    pub(crate) fn settling_key(&self) -> &Key32 {
+        &self.settling
     }
 }
 

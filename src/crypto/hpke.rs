@@ -1,110 +1,128 @@
-//! HPKE (RFC 9180) with one suite: the one way this program encrypts to a public key. One message for each encapsulation.
+//! HPKE (RFC 9180) with one suite: the only way this program encrypts to a public key.
 //!
-//! In base mode anybody may have sealed; in auth mode only the holder of the sender's private key (or of the
-//! recipient's). The `info` names the format, the associated data the place.
+//! Names follow the RFC: `pk_r` and `sk_r` are the recipient's keys, `pk_s` and `sk_s` the sender's, `enc` is the
+//! encapsulated key. In base mode anybody may have sealed; in auth mode only a holder of `sk_s` or of `sk_r`. Callers put
+//! the name of their format into `info` and the place of the message into `aad`.
 
 use std::convert::Infallible;
 
+use hpke::aead::{AeadCtxR, AeadCtxS};
 use hpke::{Deserializable, HpkeError, Kem as _, OpModeR, OpModeS, Serializable};
 
-use super::aad::Aad;
 use super::memory::Key32;
 use super::random::Random;
 use super::{SecretBytes, random};
 
-/// Identifies how a key is encapsulated, by the KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and
-/// the AEAD follow from it. X-Wing, the post-quantum hybrid, would be `0x647a`.
-pub type SuiteId = u16;
+/// A KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and the AEAD follow from it. X-Wing, the
+/// post-quantum hybrid, would be `0x647a`.
+pub(crate) type SuiteId = u16;
 
 /// DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256 and ChaCha20-Poly1305: the only suite so far.
-pub const X25519: SuiteId = <Kem as hpke::Kem>::KEM_ID;
+pub(crate) const X25519: SuiteId = <Kem as hpke::Kem>::KEM_ID;
 
-pub(crate) type Kem = hpke::kem::X25519HkdfSha256;
-pub(crate) type Kdf = hpke::kdf::HkdfSha256;
-pub(crate) type Aead = hpke::aead::ChaCha20Poly1305;
-type PublicKey = <Kem as hpke::Kem>::PublicKey;
-type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
+type Kem = hpke::kem::X25519HkdfSha256;
+type Kdf = hpke::kdf::HkdfSha256;
+type Aead = hpke::aead::ChaCha20Poly1305;
 
-/// An encapsulated key and what is sealed under it.
-pub(crate) struct Sealed {
-    pub enc: Vec<u8>,
-    pub ct: Vec<u8>,
-}
+/// `ContextS`: seals the messages of one encapsulation, in order.
+pub(crate) struct SenderContext(AeadCtxS<Aead, Kdf, Kem>);
 
-/// Seals `plaintext` to the public key `to`; in auth mode if a private key is given as `from`. Fails only for a public
-/// key that is no point of large order.
-pub(crate) fn seal(
-    to: &[u8; 32],
-    from: Option<&Key32>,
+/// `ContextR`: opens the messages of one encapsulation, in the order in which they were sealed.
+pub(crate) struct RecipientContext(AeadCtxR<Aead, Kdf, Kem>);
+
+/// `SetupBaseS`. Returns `enc` and the context; fails only if `pk_r` is a point of small order.
+pub(crate) fn setup_base_s(
+    pk_r: &[u8; 32],
     info: &[u8],
-    aad: &Aad,
-    plaintext: &[u8],
     rng: &mut dyn Random,
-) -> Result<Sealed, HpkeError> {
-    seal_bytes(to, from, info, aad.as_bytes(), plaintext, rng)
+) -> Result<(Vec<u8>, SenderContext), HpkeError> {
+    setup_sender(&OpModeS::Base, pk_r, info, rng)
 }
 
-/// Opens what [`seal`] made; in auth mode if a public key is given as `from`.
-pub(crate) fn open(
-    to: &Key32,
-    from: Option<&[u8; 32]>,
+/// `SetupAuthS`: as [`setup_base_s`], and proves that the sender holds `sk_s`.
+pub(crate) fn setup_auth_s(
+    pk_r: &[u8; 32],
     info: &[u8],
-    aad: &Aad,
-    enc: &[u8],
-    ct: &[u8],
-) -> Result<SecretBytes, HpkeError> {
-    open_bytes(to, from, info, aad.as_bytes(), enc, ct)
-}
-
-/// The public half of a private key, which may be any 32 bytes (RFC 7748 clamps them when they are used).
-pub(crate) fn public_half(secret: &Key32) -> [u8; 32] {
-    Kem::sk_to_pk(&private_key(secret)).to_bytes().into()
-}
-
-pub(crate) fn seal_bytes(
-    to: &[u8; 32],
-    from: Option<&Key32>,
-    info: &[u8],
-    aad: &[u8],
-    plaintext: &[u8],
+    sk_s: &Key32,
     rng: &mut dyn Random,
-) -> Result<Sealed, HpkeError> {
-    let mode = match from {
-        Some(from) => OpModeS::Auth((private_key(from), public_key(&public_half(from)))),
-        None => OpModeS::Base,
-    };
-    let (to, rng) = (public_key(to), &mut HpkeRandom(rng));
-    let (enc, ct) = hpke::single_shot_seal_with_rng::<Aead, Kdf, Kem>(&mode, &to, info, plaintext, aad, rng)?;
-    Ok(Sealed { enc: enc.to_bytes().to_vec(), ct })
+) -> Result<(Vec<u8>, SenderContext), HpkeError> {
+    let mode = OpModeS::Auth((deserialize_private(sk_s), deserialize_public(&pk(sk_s))));
+    setup_sender(&mode, pk_r, info, rng)
 }
 
-pub(crate) fn open_bytes(
-    to: &Key32,
-    from: Option<&[u8; 32]>,
-    info: &[u8],
-    aad: &[u8],
+/// `SetupBaseR`.
+pub(crate) fn setup_base_r(enc: &[u8], sk_r: &Key32, info: &[u8]) -> Result<RecipientContext, HpkeError> {
+    setup_recipient(&OpModeR::Base, enc, sk_r, info)
+}
+
+/// `SetupAuthR`.
+pub(crate) fn setup_auth_r(
     enc: &[u8],
-    ct: &[u8],
-) -> Result<SecretBytes, HpkeError> {
-    let mode = from.map_or(OpModeR::Base, |from| OpModeR::Auth(public_key(from)));
+    sk_r: &Key32,
+    info: &[u8],
+    pk_s: &[u8; 32],
+) -> Result<RecipientContext, HpkeError> {
+    setup_recipient(&OpModeR::Auth(deserialize_public(pk_s)), enc, sk_r, info)
+}
+
+impl SenderContext {
+    /// `ContextS.Seal`.
+    pub(crate) fn seal(&mut self, aad: &[u8], pt: &[u8]) -> Result<Vec<u8>, HpkeError> {
+        self.0.seal(pt, aad)
+    }
+}
+
+impl RecipientContext {
+    /// `ContextR.Open`.
+    pub(crate) fn open(&mut self, aad: &[u8], ct: &[u8]) -> Result<SecretBytes, HpkeError> {
+        self.0.open(ct, aad).map(SecretBytes::new)
+    }
+}
+
+/// `pk(sk)`: the public key of a private key, which may be any 32 bytes.
+pub(crate) fn pk(sk: &Key32) -> [u8; 32] {
+    Kem::sk_to_pk(&deserialize_private(sk)).to_bytes().into()
+}
+
+fn setup_sender(
+    mode: &OpModeS<Kem>,
+    pk_r: &[u8; 32],
+    info: &[u8],
+    rng: &mut dyn Random,
+) -> Result<(Vec<u8>, SenderContext), HpkeError> {
+    // The `_with_rng` variant: the other one reads the operating system, and a test could not reproduce a vector.
+    let (enc, context) =
+        hpke::setup_sender_with_rng(mode, &deserialize_public(pk_r), info, &mut HpkeRandom(rng))?;
+    Ok((enc.to_bytes().to_vec(), SenderContext(context)))
+}
+
+fn setup_recipient(
+    mode: &OpModeR<Kem>,
+    enc: &[u8],
+    sk_r: &Key32,
+    info: &[u8],
+) -> Result<RecipientContext, HpkeError> {
+    // `enc` comes from outside: a wrong length is an error here, and a point of small order is one in the Decap of
+    // RFC 9180 (section 7.1.4), which both modes run.
     let enc = Deserializable::from_bytes(enc)?;
-    let opened = hpke::single_shot_open::<Aead, Kdf, Kem>(&mode, &private_key(to), &enc, info, ct, aad)?;
-    Ok(SecretBytes::new(opened))
+    hpke::setup_receiver(mode, &deserialize_private(sk_r), &enc, info).map(RecipientContext)
 }
 
-/// Wiped when dropped.
+/// The result is wiped when dropped.
 #[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 private key")]
-pub(crate) fn private_key(secret: &Key32) -> PrivateKey {
-    Deserializable::from_bytes(secret.expose()).expect("32 bytes")
+fn deserialize_private(sk: &Key32) -> <Kem as hpke::Kem>::PrivateKey {
+    // X25519 clamps the scalar when it multiplies (RFC 7748, section 5), so no value is invalid.
+    Deserializable::from_bytes(sk.expose()).expect("32 bytes")
 }
 
 #[expect(clippy::expect_used, reason = "every 32 bytes are an X25519 public key")]
-pub(crate) fn public_key(public: &[u8; 32]) -> PublicKey {
-    Deserializable::from_bytes(public).expect("32 bytes")
+fn deserialize_public(pk: &[u8; 32]) -> <Kem as hpke::Kem>::PublicKey {
+    // Points of small order pass here and fail in the multiplication, which refuses an all-zero result.
+    Deserializable::from_bytes(pk).expect("32 bytes")
 }
 
-/// [`Random`] as HPKE wants it.
-pub(crate) struct HpkeRandom<'a>(pub &'a mut dyn Random);
+/// Gives a [`Random`] the traits that `hpke` asks for.
+struct HpkeRandom<'a>(&'a mut dyn Random);
 
 impl hpke::rand_core::TryRng for HpkeRandom<'_> {
     type Error = Infallible;

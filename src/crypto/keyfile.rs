@@ -1,7 +1,7 @@
-//! Keys as text for files: 32 random bytes with a purpose, a version and a checksum.
+//! The text form of a key in a file: 32 random bytes with a purpose, a version and a checksum.
 //!
-//! The checksum finds typing and copying mistakes; it protects nothing. Text is never echoed in an error, and what is
-//! decoded stays in wiped memory.
+//! The checksum finds typing and copying mistakes; it protects nothing. An error never quotes the text, and the decoded bytes
+//! stay in memory that is wiped.
 
 use std::fmt;
 
@@ -12,29 +12,27 @@ use zeroize::{Zeroize, Zeroizing};
 use super::memory::Key32;
 use super::random::Random;
 
-/// Key and checksum.
 const DECODED_LEN: usize = 32 + CHECKSUM_LEN;
 const CHECKSUM_LEN: usize = 4;
 /// 36 bytes as base32.
 const ENCODED_LEN: usize = 58;
 
-/// What a key file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Unlock,
     Record,
 }
 
-/// The key of a key slot, from a key file or a systemd credential.
+/// The key that opens a key slot, from a key file or a systemd credential.
 pub struct UnlockKey(Key32);
 
 impl UnlockKey {
-    /// A new random key.
+    /// A fresh key.
     pub fn generate(rng: &mut dyn Random) -> Self {
         Self(Key32::random(rng))
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote; white space around it is skipped.
+    /// The inverse of [`to_text`](Self::to_text). White space around the text is ignored.
     pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
         read(Purpose::Unlock, text).map(Self)
     }
@@ -55,28 +53,28 @@ impl fmt::Debug for UnlockKey {
     }
 }
 
-/// Why a text is not the key that was asked for.
+/// Why a text is not the expected key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// It starts as no key of this version does.
+    /// It does not start like a key of this version.
     #[error("this is not a dropsafe key file")]
     NotAKey,
-    /// A record key where an unlock key belongs, or the other way round.
+    /// It is a record key and an unlock key is expected, or the reverse.
     #[error("this is a dropsafe key file for another purpose")]
     OtherPurpose,
-    /// Cut short, or more than a key.
+    /// It is shorter or longer than a key.
     #[error("the key file is truncated or has something after the key")]
     Length,
-    /// A character that does not occur, or a wrong checksum.
-    #[error("the key file is mistyped: its checksum does not match")]
+    /// It has a character that base32 does not use, or a wrong checksum.
+    #[error("invalid key file (checksum mismatch)")]
     Mistyped,
 }
 
 impl Purpose {
     const ALL: [Self; 2] = [Self::Unlock, Self::Record];
 
-    /// How the text starts, its version included; base32 follows, which has no `1`.
     const fn prefix(self) -> &'static str {
+        // The 1 is the version. Base32, which follows, has no such digit.
         match self {
             Self::Unlock => "dropsafe-key-1",
             Self::Record => "dropsafe-record-1",
@@ -84,6 +82,7 @@ impl Purpose {
     }
 
     fn checksum(self, key: &[u8; 32]) -> [u8; CHECKSUM_LEN] {
+        // The prefix is hashed too: a key that is copied under another purpose's prefix fails its checksum.
         let mut digest: [u8; 32] =
             Sha256::new().chain_update(self.prefix()).chain_update(key).finalize().into();
         let mut checksum = [0; CHECKSUM_LEN];
@@ -96,13 +95,15 @@ impl Purpose {
 pub(crate) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> {
     let text = text.trim();
     let Some(encoded) = text.strip_prefix(purpose.prefix()) else {
-        let of_another = Purpose::ALL.iter().any(|other| text.starts_with(other.prefix()));
-        return Err(if of_another { KeyFileError::OtherPurpose } else { KeyFileError::NotAKey });
+        // Told apart because the two files lie side by side, and mixing them up is the likeliest mistake.
+        let other_purpose = Purpose::ALL.iter().any(|other| text.starts_with(other.prefix()));
+        return Err(if other_purpose { KeyFileError::OtherPurpose } else { KeyFileError::NotAKey });
     };
     if encoded.len() != ENCODED_LEN {
         return Err(KeyFileError::Length);
     }
     let mut decoded = Zeroizing::new([0; DECODED_LEN]);
+    // Either case: some people type a key from paper.
     BASE32_NOPAD_NOCASE.decode_mut(encoded.as_bytes(), &mut *decoded).map_err(|_| KeyFileError::Mistyped)?;
     let Some((key, checksum)) = decoded.split_first_chunk::<32>() else { return Err(KeyFileError::Length) };
     if purpose.checksum(key) == checksum { Ok(Key32::copy_of(key)) } else { Err(KeyFileError::Mistyped) }
@@ -113,7 +114,7 @@ pub(crate) fn write(purpose: Purpose, key: &Key32) -> Zeroizing<String> {
     let (key_bytes, checksum) = bytes.split_at_mut(32);
     key_bytes.copy_from_slice(key.expose());
     checksum.copy_from_slice(&purpose.checksum(key.expose()));
-    // Enough from the start: a buffer that grows leaves copies behind.
+    // The full capacity at once: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(purpose.prefix().len() + ENCODED_LEN));
     text.push_str(purpose.prefix());
     BASE32_NOPAD.encode_append(&*bytes, &mut text);
@@ -134,7 +135,7 @@ mod tests {
             assert_eq!(text.len(), purpose.prefix().len() + ENCODED_LEN);
             assert!(text.starts_with(purpose.prefix()) && text.bytes().all(|byte| byte.is_ascii_graphic()));
             for spelled in [text.to_string(), format!("{}\n", *text), format!(" {}\r\n", *text)] {
-                assert!(read(purpose, &spelled).unwrap().is(key.expose()));
+                assert!(read(purpose, &spelled).unwrap().ct_eq(key.expose()));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Where keys live: pages that are locked against swap and left out of core dumps, each key wiped when dropped.
+//! Memory for keys: pages that are locked against swap and excluded from core dumps, each key wiped when dropped.
 //!
 //! The only file of this program with `unsafe` for memory. Locking is best effort (RLIMIT_MEMLOCK is 8 MiB by default and
-//! may be 0), so keys share pages: 512 of them cost 16 KiB of it. A key is never cloned, printed, compared other than in
-//! constant time, or moved: what moves is the reference to it.
+//! may be 0), so keys share pages: 512 of them use 16 KiB of it. A key is never cloned, printed, moved, or compared other
+//! than in constant time.
 #![expect(unsafe_code, reason = "mmap, mlock and madvise; every call has its SAFETY comment")]
 
 use std::mem::ManuallyDrop;
@@ -23,31 +23,32 @@ use super::random::Random;
 pub struct Key32(ManuallyDrop<&'static mut Cell>);
 
 impl Key32 {
-    /// A copy of `bytes`; wiping the original is the caller's.
+    /// A copy of `bytes`. The caller wipes the original.
     pub fn copy_of(bytes: &[u8; 32]) -> Self {
         Self::fill_with(|key| *key = *bytes)
     }
 
-    /// A fresh random key.
+    /// A fresh key.
     pub fn random(rng: &mut dyn Random) -> Self {
         Self::fill_with(|key| rng.fill(key))
     }
 
-    /// A key that `fill` writes where it will stay. It starts as zeros.
+    /// A key that `fill` writes over zeros.
     pub fn fill_with(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+        // Written where it will stay: an array that is returned by value can leave copies in stack frames.
         let mut key = Self(ManuallyDrop::new(free_cells().take()));
         fill(&mut key.0);
         key
     }
 
-    /// The bytes. The only way to them.
+    /// The only access to the bytes.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether both keys are the same, in constant time.
-    pub fn is(&self, other: &[u8; 32]) -> bool {
-        self.0.ct_eq(other).into()
+    /// Compares in constant time.
+    pub(crate) fn ct_eq(&self, other: &[u8; 32]) -> bool {
+        self.0.as_slice().ct_eq(other).into()
     }
 }
 
@@ -55,6 +56,7 @@ impl Drop for Key32 {
     fn drop(&mut self) {
         // SAFETY: `self.0` is not used again: this is `drop`.
         let cell = unsafe { ManuallyDrop::take(&mut self.0) };
+        // Before the cell is in the list: another thread may take it at once and expects zeros.
         cell.zeroize();
         free_cells().0.push(cell);
     }
@@ -66,18 +68,15 @@ impl fmt::Debug for Key32 {
     }
 }
 
-/// Bytes that are appended piece by piece, wiped when dropped. A plain vector that grows frees its old memory unwiped; this one
-/// moves to a larger vector and wipes the smaller one.
+/// Bytes that are appended piece by piece, wiped when dropped.
 #[derive(Default)]
 pub(crate) struct WipedBuffer(Zeroizing<Vec<u8>>);
 
 impl WipedBuffer {
-    /// Room for `capacity` bytes before anything has to move.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self(Zeroizing::new(Vec::with_capacity(capacity)))
     }
 
-    /// The number of bytes appended so far.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -86,6 +85,7 @@ impl WipedBuffer {
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
+            // A plain vector that grows frees its old memory unwiped. Here the assignment drops the old one, which wipes it.
             let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(self.0.capacity() * 2)));
             larger.extend_from_slice(&self.0);
             self.0 = larger;
@@ -110,25 +110,25 @@ impl io::Write for WipedBuffer {
     }
 }
 
-/// Keeps this process out of core dumps and out of reach of other processes of its user: RLIMIT_CORE 0 and
-/// PR_SET_DUMPABLE 0, which also closes ptrace(2) and /proc/PID/mem. For the store.
-pub fn harden_process() -> Result<(), Errno> {
+/// Excludes this process from core dumps and closes it to other processes of its user. For the store.
+pub(crate) fn harden_process() -> Result<(), Errno> {
     forbid_core_dumps()?;
+    // PR_SET_DUMPABLE 0 also closes ptrace(2) and /proc/PID/mem: see PR_SET_DUMPABLE(2const).
     prctl::set_dumpable(false)
 }
 
-/// RLIMIT_CORE 0, which execve(2) keeps. For the agent, whose dumpable flag execve would set again, and for whose
-/// workload it would be no business of ours.
-pub fn forbid_core_dumps() -> Result<(), Errno> {
+/// Sets RLIMIT_CORE to 0, which execve(2) keeps. For the agent.
+pub(crate) fn forbid_core_dumps() -> Result<(), Errno> {
+    // Not the dumpable flag: execve(2) sets it again, and whether a workload can be debugged is not ours to decide.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)
 }
 
 type Cell = [u8; 32];
 
-/// Cells in one mapping: four pages of 4 KiB, or one of 16.
+/// Cells in one mapping, which is four pages of 4 KiB or one of 16.
 const CELLS: usize = 512;
 
-/// Cells that no key uses, all zero. Mappings are never returned: the most keys ever held at once is what stays.
+/// Cells that no key uses, all zero. Their mappings are never unmapped.
 struct FreeCells(Vec<&'static mut Cell>);
 
 impl FreeCells {
@@ -136,6 +136,7 @@ impl FreeCells {
         loop {
             match self.0.pop() {
                 Some(cell) => return cell,
+                // In bulk: mlock(2) works on whole pages, and a page for each key would use up the limit.
                 None => self.0.extend(map_cells()),
             }
         }
@@ -144,7 +145,7 @@ impl FreeCells {
 
 fn free_cells() -> MutexGuard<'static, FreeCells> {
     static FREE: Mutex<FreeCells> = Mutex::new(FreeCells(Vec::new()));
-    // Nothing between lock and unlock leaves the list half changed.
+    // A panic between lock and unlock cannot leave the list half changed, so a poisoned lock is as good as any.
     FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -153,11 +154,11 @@ fn map_cells() -> &'static mut [Cell; CELLS] {
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new anonymous mapping, at an address of the kernel's choice, touches no memory in use.
     let Ok(start) = (unsafe { mmap_anonymous(None, LENGTH, protection, MapFlags::MAP_PRIVATE) }) else {
-        // Out of mappings: keys on the heap are still wiped, and a program without keys is no safer.
+        // The kernel refuses more mappings. Keys on the heap are still wiped, and stopping would make nothing safer.
         return Box::leak(Box::new([[0; 32]; CELLS]));
     };
-    // SAFETY: the range is the mapping just made; neither call changes what it holds. Both may fail (old kernel, memory
-    // lock limit), which leaves a key where swap or a core dump can take it: `harden_process` covers the latter.
+    // SAFETY: the range is the mapping just made, and neither call changes its content. Both may fail (old kernel, memory
+    // lock limit), which leaves a key within reach of swap or a core dump; `harden_process` covers the latter.
     unsafe {
         let _ = mlock(start, LENGTH.get());
         let _ = madvise(start, LENGTH.get(), MmapAdvise::MADV_DONTDUMP);
@@ -197,7 +198,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..1000 {
                         let key = Key32::copy_of(&[n; 32]);
-                        assert!(key.is(&[n; 32]) && !key.is(&[n + 1; 32]));
+                        assert!(key.ct_eq(&[n; 32]) && !key.ct_eq(&[n + 1; 32]));
                     }
                 });
             }

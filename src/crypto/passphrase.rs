@@ -1,8 +1,8 @@
-//! Passphrases to keys: Argon2id version 1.3 (RFC 9106).
+//! Keys from passphrases: Argon2id version 1.3 (RFC 9106).
 //!
-//! Memory and time are what an attacker pays, so new parameters have a floor; a stored slot could ask for any amount of
-//! either, so they have caps when they are read. Derivations never run more than [`AT_ONCE`] at a time in this process: they
-//! would multiply its memory. They block: an async caller goes through a blocking thread.
+//! New parameters have a floor, because memory and time are the attacker's cost; stored ones have caps, because a slot could
+//! ask for any amount of either. At most [`MAX_CONCURRENT`] derivations run at a time in this process, as each takes its
+//! memory anew. A derivation blocks: an async caller uses a blocking thread.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -14,15 +14,16 @@ use zeroize::Zeroizing;
 use super::SecretBytes;
 use super::memory::Key32;
 
-/// Derivations that may run at once.
-pub const AT_ONCE: u32 = 2;
+/// The number of derivations that may run at the same time.
+pub(crate) const MAX_CONCURRENT: u32 = 2;
 
-/// A passphrase: any bytes but none. As they came: nothing trims or normalizes them here.
+/// A passphrase that is not empty.
 pub struct Passphrase(SecretBytes);
 
 impl Passphrase {
-    /// Refuses the empty one.
+    /// Takes the bytes as they are.
     pub fn new(bytes: SecretBytes) -> Result<Self, EmptyPassphrase> {
+        // Neither trimmed nor normalized: a rule that changed between versions would lock a store for good.
         if bytes.is_empty() { Err(EmptyPassphrase) } else { Ok(Self(bytes)) }
     }
 
@@ -37,54 +38,52 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// Nothing was typed, or the file is empty.
+/// The passphrase has no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the passphrase is empty")]
 pub struct EmptyPassphrase;
 
-/// What a derivation costs.
+/// The cost of a derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Argon2Params {
-    /// KiB of memory.
     memory_kib: u32,
-    /// Passes over it.
     passes: u32,
-    /// Lanes it is divided into.
     lanes: u32,
 }
 
 impl Argon2Params {
-    /// RFC 9106's second recommended set: 64 MiB, 3 passes, 4 lanes. The least that a slot is created with.
+    /// The second recommended option of RFC 9106 (section 4), and the floor for new slots: 64 MiB, 3 passes, 4 lanes.
     pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 4 };
-    /// The most that a slot may ask for: 1 GiB, 16 passes, 16 lanes.
-    pub const MOST: Self = Self { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
+    /// The cap for stored slots: 1 GiB, 16 passes, 16 lanes.
+    pub(crate) const MAX: Self = Self { memory_kib: 1024 * 1024, passes: 16, lanes: 16 };
 
-    /// Parameters for a slot that is kept, no weaker in any of the three than [`Argon2Params::DEFAULT`].
+    /// Parameters for a lasting slot, none of them below [`Argon2Params::DEFAULT`].
     pub fn new(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, Argon2ParamsError> {
         let params = Self { memory_kib, passes, lanes };
-        if !Self::DEFAULT.no_more_than(params) {
+        // Each of the three on its own: more passes do not make up for memory, which is what special hardware lacks.
+        if !Self::DEFAULT.is_at_most(params) {
             return Err(Argon2ParamsError::TooWeak);
         }
-        params.within_caps()
+        params.check_caps()
     }
 
-    /// The cheapest there are, for a store that lives as long as one process (`dropsafe dev`) and for tests. Worth nothing
-    /// against somebody who has the slot.
+    /// The cheapest parameters, for a store that lives as long as one process (`dropsafe dev`) and for tests. They protect
+    /// nothing against somebody who has the slot.
     pub const fn for_throwaway_stores() -> Self {
         Self { memory_kib: 8, passes: 1, lanes: 1 }
     }
 
     /// KiB of memory, passes, lanes.
-    pub fn costs(&self) -> (u32, u32, u32) {
+    pub(crate) fn costs(&self) -> (u32, u32, u32) {
         (self.memory_kib, self.passes, self.lanes)
     }
 
-    fn within_caps(self) -> Result<Self, Argon2ParamsError> {
-        if self.no_more_than(Self::MOST) { Ok(self) } else { Err(Argon2ParamsError::TooCostly) }
+    fn check_caps(self) -> Result<Self, Argon2ParamsError> {
+        if self.is_at_most(Self::MAX) { Ok(self) } else { Err(Argon2ParamsError::TooCostly) }
     }
 
-    fn no_more_than(self, other: Self) -> bool {
+    fn is_at_most(self, other: Self) -> bool {
         self.memory_kib <= other.memory_kib && self.passes <= other.passes && self.lanes <= other.lanes
     }
 }
@@ -106,28 +105,28 @@ pub enum Argon2ParamsError {
     TooCostly,
 }
 
-/// Why no key was derived.
+/// Why a derivation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeriveError {
-    /// The parameters exceed the caps, or are none of Argon2's.
-    #[error("the key slot asks for more work than this program does, or for none")]
+    /// The parameters exceed the caps, or Argon2 does not allow them.
+    #[error("the key slot has Argon2 parameters outside the limits of this program")]
     Params,
-    /// The memory could not be had.
+    /// The allocation failed.
     #[error("the memory that the key slot asks for is not available")]
     Memory,
 }
 
-/// The key of a passphrase. Waits while [`AT_ONCE`] others are being derived.
+/// Derives the key of a passphrase. Waits while [`MAX_CONCURRENT`] other derivations run.
 pub(crate) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Argon2Params) -> Result<Key32, DeriveError> {
-    let (memory_kib, passes, lanes) = params.within_caps().map_err(|_| DeriveError::Params)?.costs();
+    let (memory_kib, passes, lanes) = params.check_caps().map_err(|_| DeriveError::Params)?.costs();
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| DeriveError::Params)?;
-    let _permit = Permit::wait();
-    run(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
+    let _permit = Permit::acquire();
+    argon2id(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
 }
 
-/// Works in memory of our own, because argon2 does not wipe the memory it allocates itself.
-pub(crate) fn run(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Key32, DeriveError> {
+pub(crate) fn argon2id(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Key32, DeriveError> {
     let count = argon2.params().block_count();
+    // In memory of our own: argon2 does not wipe the memory that it allocates itself, and aborts if there is too little.
     let mut blocks = Zeroizing::new(Vec::<Block>::new());
     blocks.try_reserve_exact(count).map_err(|_| DeriveError::Memory)?;
     blocks.resize(count, Block::default());
@@ -141,14 +140,15 @@ pub(crate) fn run(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result
 static RUNNING: Mutex<u32> = Mutex::new(0);
 static FINISHED: Condvar = Condvar::new();
 
-/// One of [`AT_ONCE`] places, held while a derivation runs.
+/// The right to run a derivation: one of [`MAX_CONCURRENT`].
 struct Permit;
 
 impl Permit {
-    fn wait() -> Self {
+    fn acquire() -> Self {
+        // A condition variable and not a tokio semaphore: a derivation blocks its thread anyway, and needs no runtime.
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut running = FINISHED
-            .wait_while(running, |running| *running >= AT_ONCE)
+            .wait_while(running, |running| *running >= MAX_CONCURRENT)
             .unwrap_or_else(PoisonError::into_inner);
         *running += 1;
         Self
@@ -176,8 +176,8 @@ mod tests {
         for (memory, passes, lanes) in [(memory - 1, 3, 4), (memory, 2, 4), (memory, 3, 3)] {
             assert_eq!(Argon2Params::new(memory, passes, lanes), Err(Argon2ParamsError::TooWeak));
         }
-        let (memory, passes, lanes) = Argon2Params::MOST.costs();
-        assert_eq!(Argon2Params::new(memory, passes, lanes), Ok(Argon2Params::MOST));
+        let (memory, passes, lanes) = Argon2Params::MAX.costs();
+        assert_eq!(Argon2Params::new(memory, passes, lanes), Ok(Argon2Params::MAX));
         for (memory, passes, lanes) in [(memory + 1, 16, 16), (memory, 17, 16), (memory, 16, 17)] {
             assert_eq!(Argon2Params::new(memory, passes, lanes), Err(Argon2ParamsError::TooCostly));
         }
@@ -207,7 +207,7 @@ mod tests {
             for _ in 0..16 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _permit = Permit::wait();
+                        let _permit = Permit::acquire();
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
@@ -215,6 +215,6 @@ mod tests {
                 });
             }
         });
-        assert!(most.into_inner() <= AT_ONCE);
+        assert!(most.into_inner() <= MAX_CONCURRENT);
     }
 }

@@ -1,7 +1,7 @@
-//! The record key: encrypts every record before it reaches the byte store, and hashes what its keys are made of.
+//! The record key: encrypts every record before it reaches the byte store, and hashes the parts of storage keys.
 //!
-//! The byte store must never see a name, an owner or a length-preserving image of one. A record opens only under the key
-//! (in the byte store's sense) that it was sealed for.
+//! The byte store must never see a name, an owner or a length-preserving image of one. A record opens only at the storage
+//! key that it was sealed for.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -18,8 +18,7 @@ use super::{SecretBytes, aead, kdf, keyfile};
 const FORMAT: u8 = 1;
 const LABEL: &str = "dropsafe record v1";
 
-/// The three subkeys of a store's record key. The 32 bytes they come from live in a file beside the server's
-/// configuration
+/// The three subkeys of a store's record key. Their root is in a file beside the server's configuration
 /// ([`super::keyfile`]), never in the byte store.
 #[derive(Debug)]
 pub struct RecordKey {
@@ -29,19 +28,20 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
-    /// A new key, and the text of the file to keep it in.
+    /// A new key, and the text of its key file.
     pub fn generate(rng: &mut dyn Random) -> (Self, Zeroizing<String>) {
         let root = Key32::random(rng);
         (Self::new(&root), keyfile::write(Purpose::Record, &root))
     }
 
-    /// From the text of a record key file: `dropsafe-record-1…`.
+    /// Reads the text of a record key file: `dropsafe-record-1…`.
     pub fn from_text(text: &str) -> Result<Self, KeyFileError> {
         keyfile::read(Purpose::Record, text).map(|root| Self::new(&root))
     }
 
-    /// Derives the subkeys.
+    /// Derives the subkeys of `root`.
     pub fn new(root: &Key32) -> Self {
+        // A label for each purpose: an HMAC over chosen parts never runs under the key that encrypts.
         Self {
             records: kdf::derive(root, &Aad::new("dropsafe record key v1")),
             names: kdf::derive(root, &Aad::new("dropsafe name key v1")),
@@ -49,39 +49,41 @@ impl RecordKey {
         }
     }
 
-    /// Seals a record for the place `kv_key`: format byte, nonce, ciphertext, tag (41 bytes more than the plaintext).
+    /// Seals a record for the storage key `kv_key`: format byte, nonce, ciphertext, tag (41 bytes more than the plaintext).
     pub fn seal_record(&self, kv_key: &[u8], plaintext: &[u8], rng: &mut dyn Random) -> Vec<u8> {
         let mut out = Vec::with_capacity(1 + aead::NONCE_LEN + plaintext.len() + aead::TAG_LEN);
         out.push(FORMAT);
-        aead::seal_after(&mut out, &self.records, &place(kv_key), plaintext, rng);
+        aead::append_sealed(&mut out, &self.records, &bind(kv_key), plaintext, rng);
         out
     }
 
     /// Opens a record found at `kv_key`.
     pub fn open_record(&self, kv_key: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenRecordError> {
+        // The format byte is outside the ciphertext, so that a later version can choose the cipher by it; it is bound too.
         match sealed.split_first() {
-            Some((&FORMAT, sealed)) => Ok(aead::open_prefixed(&self.records, &place(kv_key), sealed)?),
+            Some((&FORMAT, sealed)) => Ok(aead::open_prefixed(&self.records, &bind(kv_key), sealed)?),
             Some((&format, _)) => Err(OpenRecordError::Format(format)),
             None => Err(OpenRecordError::Damaged(DecryptError)),
         }
     }
 
-    /// A keyed hash of `parts` for the purpose `label`: the same parts give the same hash, which tells nothing of them
-    /// without this key. HMAC-SHA256 cut to 128 bits.
+    /// A keyed hash of `parts` for the purpose `label`: HMAC-SHA256, cut to 128 bits. Without this key it reveals only
+    /// which parts are equal.
     pub fn key_hash(&self, label: &str, parts: &[&[u8]]) -> [u8; 16] {
+        // 128 bits: names are guessed, not collided with, and every storage key carries several of these hashes.
         let full: [u8; 32] = mac(&self.names, label, parts).finalize().into_bytes().into();
         let mut out = [0; 16];
         out.copy_from_slice(&full[..16]);
         out
     }
 
-    /// The link of the audit chain, or of a checkpoint, over `parts`. HMAC-SHA256 under a key of its own.
-    pub fn audit_mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+    /// The MAC of an audit entry or a checkpoint over `parts`: HMAC-SHA256 under a key of its own.
+    pub(crate) fn audit_mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
         mac(&self.audit, label, parts).finalize().into_bytes().into()
     }
 
-    /// Whether `claimed` is the [`audit_mac`](Self::audit_mac) of `parts`, in constant time.
-    pub fn audit_mac_is(&self, label: &str, parts: &[&[u8]], claimed: &[u8]) -> bool {
+    /// Compares `claimed` with the [`audit_mac`](Self::audit_mac) of `parts` in constant time.
+    pub(crate) fn verify_audit_mac(&self, label: &str, parts: &[&[u8]], claimed: &[u8]) -> bool {
         mac(&self.audit, label, parts).verify_slice(claimed).is_ok()
     }
 }
@@ -89,29 +91,15 @@ impl RecordKey {
 /// Why a record did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenRecordError {
-    /// Changed, moved from another key, or of another record key.
+    /// It was changed, moved from another storage key, or sealed under another record key.
     #[error("the record does not open: it was damaged, moved or sealed under another record key")]
     Damaged(#[from] DecryptError),
-    /// Written by a later version, or not a record.
+    /// A later version wrote it, or it is not a record.
     #[error("the record has the unknown format {0}")]
     Format(u8),
 }
 
-impl OpenRecordError {
-    /// What to do.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Damaged(_) => {
-                Some("check that the record key is the one this store was made with, or restore a backup")
-            }
-            Self::Format(_) => {
-                Some("check that this version of dropsafe is not older than the one that wrote the store")
-            }
-        }
-    }
-}
-
-fn place(kv_key: &[u8]) -> Aad {
+fn bind(kv_key: &[u8]) -> Aad {
     Aad::new(LABEL).part(&[FORMAT]).part(kv_key)
 }
 
@@ -164,12 +152,14 @@ mod tests {
     fn an_audit_mac_is_recognized_whole_and_unchanged() {
         let (key, _) = RecordKey::generate(&mut Kernel);
         let mut mac = key.audit_mac("entry", &[b"one"]);
-        assert!(key.audit_mac_is("entry", &[b"one"], &mac));
-        assert!(!key.audit_mac_is("entry", &[b"two"], &mac) && !key.audit_mac_is("end", &[b"one"], &mac));
-        assert!(!key.audit_mac_is("entry", &[b"one"], &mac[..31]));
+        assert!(key.verify_audit_mac("entry", &[b"one"], &mac));
+        assert!(
+            !key.verify_audit_mac("entry", &[b"two"], &mac) && !key.verify_audit_mac("end", &[b"one"], &mac)
+        );
+        assert!(!key.verify_audit_mac("entry", &[b"one"], &mac[..31]));
         for bit in 0..256 {
             mac[bit / 8] ^= 1 << (bit % 8);
-            assert!(!key.audit_mac_is("entry", &[b"one"], &mac));
+            assert!(!key.verify_audit_mac("entry", &[b"one"], &mac));
             mac[bit / 8] ^= 1 << (bit % 8);
         }
     }

@@ -1,5 +1,4 @@
-//! Byte fields as base64 (RFC 4648 section 5, no padding) in text formats and as bytes in binary ones.
-//! Never for key material.
+//! Byte fields: base64 (RFC 4648, section 5, without padding) in text formats, bytes in binary ones. Never for key material.
 
 use std::fmt;
 
@@ -11,7 +10,10 @@ use serde::{Deserialize, Deserializer, Serializer};
 pub(crate) mod bytes {
     use super::*;
 
-    pub fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        bytes: &impl AsRef<[u8]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             serializer.serialize_str(&BASE64URL_NOPAD.encode(bytes.as_ref()))
         } else {
@@ -19,22 +21,24 @@ pub(crate) mod bytes {
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(
         deserializer: D,
     ) -> Result<T, D::Error> {
         let bytes = if deserializer.is_human_readable() {
+            // A `Cow` because JSON lends a text only if it has no escapes.
             let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
             BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64url"))?
         } else {
-            deserializer.deserialize_byte_buf(Bytes)?
+            deserializer.deserialize_byte_buf(ByteFieldVisitor)?
         };
+        // The error names no bytes: a field in the wrong place could be a secret.
         T::try_from(bytes).map_err(|_| D::Error::custom("wrong number of bytes"))
     }
 }
 
-struct Bytes;
+struct ByteFieldVisitor;
 
-impl<'de> Visitor<'de> for Bytes {
+impl<'de> Visitor<'de> for ByteFieldVisitor {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

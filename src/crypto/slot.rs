@@ -1,9 +1,8 @@
-//! Key slots: what a passphrase, a key file or a systemd credential unlocks a store with.
+//! Key slots: how a passphrase, a key file or a systemd credential unlocks a store.
 //!
-//! The secret of a slot gives a key pair (through Argon2id if a person chose it), and the ring's root is sealed to it, in
-//! HPKE's auth mode, by the ring. So a new root can be wrapped without the passphrase, yet nobody without the ring can
-//! put a root of their own into a slot. A slot commits to its secret, so no slot opens under two. Nothing here tells
-//! a wrong passphrase from another, or how close it came.
+//! The secret of a slot gives a key pair (through Argon2id if it is a passphrase), and the ring seals its root to that pair in
+//! HPKE's auth mode. So a new root can be wrapped without the passphrase, yet nobody without the ring can put a root of their
+//! own into a slot. A slot commits to its secret, so that no second secret opens it. All wrong secrets give one answer.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,18 +18,18 @@ use super::{hpke, kdf, passphrase, random, serial};
 
 const LABEL: &str = "dropsafe key slot v1";
 
-/// What is presented to a slot.
+/// A secret that may open a slot.
 #[derive(Clone, Copy, Debug)]
 pub enum SlotSecret<'a> {
-    /// What a person types.
+    /// Typed by a person.
     Passphrase(&'a Passphrase),
-    /// A file of the operator's.
+    /// From a file of the operator.
     KeyFile(&'a UnlockKey),
-    /// The same, handed over by systemd and sealed to the machine (systemd-creds(1)).
+    /// From systemd, which seals it to the machine (systemd-creds(1)).
     Credential(&'a UnlockKey),
 }
 
-/// What a slot is opened by.
+/// The kind of secret that opens a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
@@ -38,13 +37,13 @@ pub enum SlotKind {
     Passphrase(Argon2Params),
     /// A key file.
     KeyFile,
-    /// A systemd credential. Any key file opens it too: only where it is kept differs.
+    /// A systemd credential. The same key in a file opens it too.
     Credential,
 }
 
 impl SlotKind {
     /// `passphrase`, `key_file` or `credential`.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Passphrase(_) => "passphrase",
             Self::KeyFile => "key_file",
@@ -62,14 +61,14 @@ pub struct KeySlot {
     kind: SlotKind,
     #[serde(with = "serial::bytes")]
     salt: [u8; 16],
-    /// Public half of the identity of the ring that may wrap a root here.
+    /// Public key of the ring that may wrap a root here.
     #[serde(with = "serial::bytes")]
     ring: [u8; 32],
     suite: SuiteId,
-    /// What the root is sealed to.
+    /// Public key that the root is sealed to.
     #[serde(with = "serial::bytes")]
     public: [u8; 32],
-    /// Of the secret, so that no second one opens this slot.
+    /// Fixes the secret: no second one opens this slot.
     #[serde(with = "serial::bytes")]
     commitment: [u8; 32],
     #[serde(with = "serial::bytes")]
@@ -78,8 +77,8 @@ pub struct KeySlot {
     ct: Vec<u8>,
 }
 
-/// Makes a slot of `ring` that `secret` will open, and the ring that knows it; both are to be stored in one commit.
-/// `params` matter for a passphrase only. `id` is the slot's, random. Blocks for as long as the derivation takes.
+/// Makes a slot of `ring` that `secret` opens, and a ring that knows the slot. Store both in one commit. `id` is random;
+/// `params` matter for a passphrase only. Blocks while the derivation runs.
 pub fn create(
     ring: &KeyRing,
     id: &[u8; 16],
@@ -95,39 +94,38 @@ pub fn create(
             SlotSecret::Credential(_) => SlotKind::Credential,
         },
         salt: random::array(rng),
-        ring: hpke::public_half(ring.identity()),
+        ring: hpke::pk(ring.identity()),
         suite: hpke::X25519,
+        // Filled in below: the derivation binds the fields above, so it needs the slot that far.
         public: [0; 32],
         commitment: [0; 32],
         enc: Vec::new(),
         ct: Vec::new(),
     };
     if let Some(keys) = slot.derive(ring.store(), secret)? {
-        slot.public = hpke::public_half(&keys.private);
+        slot.public = hpke::pk(&keys.private);
         slot.commitment = *keys.commitment.expose();
     }
-    let slot = slot.rewrapped(ring, rng);
+    let slot = slot.rewrap(ring, rng);
     let ring = ring.with_slot(&slot);
     Ok((slot, ring))
 }
 
 impl KeySlot {
-    /// Its id.
-    pub fn id(&self) -> &[u8; 16] {
+    pub(crate) fn id(&self) -> &[u8; 16] {
         &self.id
     }
 
-    /// What opens it.
-    pub fn kind(&self) -> SlotKind {
+    pub(crate) fn kind(&self) -> SlotKind {
         self.kind
     }
 
-    /// Public half of the identity of the ring it was made with.
+    /// Public key of the ring that made it.
     pub(crate) fn ring(&self) -> &[u8; 32] {
         &self.ring
     }
 
-    /// The ring's root and what opened it, or none if `secret` is not this slot's.
+    /// Unwraps the ring's root. Returns `None` if `secret` does not belong to this slot.
     pub(crate) fn open(
         &self,
         store: &[u8; 16],
@@ -137,43 +135,48 @@ impl KeySlot {
             return Err(KeySlotError::UnknownSuite(self.suite));
         }
         let Some(keys) = self.derive(store, secret)? else { return Ok(None) };
-        if !keys.commitment.is(&self.commitment) {
+        // ChaCha20-Poly1305 commits to no key: without this check one slot could be made to open under two secrets, and each
+        // answer would halve the candidates (https://eprint.iacr.org/2020/1491, partitioning oracles).
+        if !keys.commitment.ct_eq(&self.commitment) {
             return Ok(None);
         }
         let opener = Opener { slot: self.id, private: keys.private };
         Ok(Some((self.open_with(store, &opener)?, opener)))
     }
 
-    /// The ring's root as it is wrapped now, by what opened this slot before.
+    /// Unwraps the present root with the key that opened this slot before.
     pub(crate) fn open_with(&self, store: &[u8; 16], opener: &Opener) -> Result<Key32, KeySlotError> {
         if self.suite != hpke::X25519 {
             return Err(KeySlotError::UnknownSuite(self.suite));
         }
         let aad = self.bind(store);
-        let root = hpke::open(&opener.private, Some(&self.ring), LABEL.as_bytes(), &aad, &self.enc, &self.ct)
+        // Auth mode: a root that anybody but the ring sealed to the public key of this slot does not open.
+        let root = hpke::setup_auth_r(&self.enc, &opener.private, LABEL.as_bytes(), &self.ring)
+            .and_then(|mut recipient| recipient.open(aad.as_bytes(), &self.ct))
             .map_err(|_| KeySlotError::Damaged)?;
         let root = root.as_slice().try_into().map_err(|_| KeySlotError::Damaged)?;
         Ok(Key32::copy_of(root))
     }
 
-    /// This slot with the root of `ring`, which must be the one it was made with.
+    /// This slot with the root of `ring`, which must be the ring that made it.
     #[expect(
         clippy::expect_used,
         reason = "both public keys were computed from private ones, so they are usable points"
     )]
-    pub(crate) fn rewrapped(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
+    pub(crate) fn rewrap(&self, ring: &KeyRing, rng: &mut dyn Random) -> Self {
         let (aad, root) = (self.bind(ring.store()), ring.root().expose());
-        let sealed = hpke::seal(&self.public, Some(ring.identity()), LABEL.as_bytes(), &aad, root, rng)
+        let (enc, ct) = hpke::setup_auth_s(&self.public, LABEL.as_bytes(), ring.identity(), rng)
+            .and_then(|(enc, mut sender)| Ok((enc, sender.seal(aad.as_bytes(), root)?)))
             .expect("sealing to a key of our own");
-        Self { enc: sealed.enc, ct: sealed.ct, ..self.clone() }
+        Self { enc, ct, ..self.clone() }
     }
 
-    /// Identifies all of the slot but the wrapped root.
+    /// A digest of the slot without its wrapped root.
     pub(crate) fn digest(&self, store: &[u8; 16]) -> [u8; 32] {
         Sha256::digest(self.bind(store).as_bytes()).into()
     }
 
-    /// The keys that `secret` gives with this slot's parameters; none if it is of another kind.
+    /// The keys of `secret` with this slot's parameters. Returns `None` if it is of another kind.
     fn derive(&self, store: &[u8; 16], secret: SlotSecret<'_>) -> Result<Option<SlotKeys>, DeriveError> {
         let derived;
         let material = match (self.kind, secret) {
@@ -181,6 +184,7 @@ impl KeySlot {
                 derived = passphrase::derive(passphrase.expose(), &self.salt, params)?;
                 &derived
             }
+            // 256 random bits need no Argon2id. The two kinds differ only in where the operator keeps the key.
             (
                 SlotKind::KeyFile | SlotKind::Credential,
                 SlotSecret::KeyFile(key) | SlotSecret::Credential(key),
@@ -193,8 +197,9 @@ impl KeySlot {
         Ok(Some(SlotKeys { private: subkey("private key"), commitment: subkey("commitment") }))
     }
 
-    /// All that was fixed before the secret was used.
+    /// Binds every field that is fixed before the secret is used.
     fn header(&self, store: &[u8; 16]) -> Aad {
+        // The parameters are bound, so that nobody can weaken a stored slot and have the passphrase tried against it.
         let (kind, (memory_kib, passes, lanes)) = match self.kind {
             SlotKind::Passphrase(params) => (1, params.costs()),
             SlotKind::KeyFile => (2, (0, 0, 0)),
@@ -203,10 +208,10 @@ impl KeySlot {
         Aad::new(LABEL)
             .part(store)
             .part(&self.id)
-            .number(kind)
-            .number(memory_kib)
-            .number(passes)
-            .number(lanes)
+            .u32(kind)
+            .u32(memory_kib)
+            .u32(passes)
+            .u32(lanes)
             .part(&self.salt)
             .part(&self.ring)
             .part(&self.suite.to_be_bytes())
@@ -217,15 +222,14 @@ impl KeySlot {
     }
 }
 
-/// What a slot was opened with: opens what is wrapped to it later, for as long as the slot is there. As secret as the
-/// ring itself, and no more: it does not give the passphrase.
-pub struct Opener {
+/// The private key of an opened slot. It unwraps later roots while the slot exists, so it is as secret as the ring; it does
+/// not reveal the passphrase.
+pub(crate) struct Opener {
     slot: [u8; 16],
     private: Key32,
 }
 
 impl Opener {
-    /// Id of the slot.
     pub(crate) fn slot(&self) -> &[u8; 16] {
         &self.slot
     }
@@ -242,22 +246,22 @@ struct SlotKeys {
     commitment: Key32,
 }
 
-/// Why nothing was unlocked.
+/// Why no slot unlocked the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeySlotError {
-    /// The secret is not that of any slot. Deliberately nothing more.
+pub(crate) enum KeySlotError {
+    /// The secret belongs to no slot.
     #[error("no key slot opens with this passphrase or key")]
     Refused,
-    /// A slot could not even be tried.
+    /// A slot could not be tried.
     #[error(transparent)]
     Derive(#[from] DeriveError),
-    /// A slot of a later version.
+    /// A later version made the slot.
     #[error("a key slot is sealed with suite {0:#06x}, which this version does not know")]
     UnknownSuite(SuiteId),
-    /// The secret is right and what it should open has changed.
+    /// The secret is right, and the slot was changed.
     #[error("the key slot was damaged, or is of another store")]
     Damaged,
-    /// The slot opened and the ring did not.
+    /// The slot opened, and the ring did not.
     #[error(transparent)]
     Ring(#[from] RingDamaged),
 }

@@ -1,32 +1,31 @@
-//! The key slots of a store, kept as one: never none, never the same twice, and tried together.
+//! The key slots of a store as one list: never empty, each id once, tried in order.
 
 use serde::{Deserialize, Serialize};
 
 use super::ring::{KeyRing, SealedRing};
 use super::slot::{KeySlot, KeySlotError, Opener, SlotSecret};
 
-/// The slots of a store: at least one, at most [`KeySlots::MOST`], each id once.
+/// The slots of a store: 1 to [`KeySlots::MAX`], each id once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<KeySlot>", try_from = "Vec<KeySlot>")]
-pub struct KeySlots(Vec<KeySlot>);
+pub(crate) struct KeySlots(Vec<KeySlot>);
 
 impl KeySlots {
-    /// The most slots a store has: each that is tried with a wrong passphrase costs a derivation.
-    pub const MOST: usize = 16;
+    /// The largest number of slots. A wrong passphrase costs a derivation for each of them.
+    pub(crate) const MAX: usize = 16;
 
     /// The first slot of a new store.
-    pub fn first(slot: KeySlot) -> Self {
+    pub(crate) fn first(slot: KeySlot) -> Self {
         Self(vec![slot])
     }
 
-    /// In the order they were added.
-    pub fn iter(&self) -> impl Iterator<Item = &KeySlot> {
+    /// The slots in the order in which they were added.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeySlot> {
         self.0.iter()
     }
 
-    /// These slots and one more.
-    pub fn with(&self, slot: KeySlot) -> Result<Self, AddSlotError> {
-        if self.0.len() >= Self::MOST {
+    pub(crate) fn with(&self, slot: KeySlot) -> Result<Self, AddSlotError> {
+        if self.0.len() >= Self::MAX {
             return Err(AddSlotError::Full);
         }
         if self.0.iter().any(|other| other.id() == slot.id()) {
@@ -35,9 +34,9 @@ impl KeySlots {
         Ok(Self(self.0.iter().cloned().chain([slot]).collect()))
     }
 
-    /// These slots without one. It is no revocation: an old copy of the slot and of the ring still open with the old
-    /// secret, and so does the present ring until it has a new generation ([`KeyRing::with_generation`]).
-    pub fn without(&self, id: &[u8; 16]) -> Result<Self, RemoveSlotError> {
+    /// These slots without one. This does not revoke its secret, which opens old copies of slot and ring, and the present ring
+    /// until that has a new generation ([`KeyRing::with_generation`]).
+    pub(crate) fn without(&self, id: &[u8; 16]) -> Result<Self, RemoveSlotError> {
         let left: Vec<KeySlot> = self.0.iter().filter(|slot| slot.id() != id).cloned().collect();
         match left.len() {
             0 => Err(RemoveSlotError::Last),
@@ -46,18 +45,18 @@ impl KeySlots {
         }
     }
 
-    /// Unlocks the ring: tries `secret` on each slot that it could be for. Blocks, one derivation for each slot with a
-    /// passphrase.
-    pub fn unlock(
+    /// Unlocks the ring with the first slot that `secret` opens. Blocks for one derivation for each passphrase slot.
+    pub(crate) fn unlock(
         &self,
         store: &[u8; 16],
         ring: &SealedRing,
         secret: SlotSecret<'_>,
     ) -> Result<UnlockedRing, KeySlotError> {
-        // A damaged slot does not keep the others shut.
+        // A damaged slot must not lock the others out, so its error is kept and the loop goes on.
         let mut failure = KeySlotError::Refused;
         for slot in &self.0 {
             match slot.open(store, secret) {
+                // A slot of another ring, put beside ours. Its root would open only that ring, so say damaged now.
                 Ok(Some(_)) if slot.ring() != ring.identity() => failure = KeySlotError::Damaged,
                 Ok(Some((root, opener))) => {
                     let ring = KeyRing::open(store, root, ring)?;
@@ -70,9 +69,8 @@ impl KeySlots {
         Err(failure)
     }
 
-    /// The ring as it is stored now, by what unlocked an earlier one: no secret is asked for again. Refused when the slot
-    /// is there no more.
-    pub fn follow(
+    /// Opens the present ring with the key that unlocked an earlier one, without the secret. Refused if the slot is gone.
+    pub(crate) fn follow(
         &self,
         store: &[u8; 16],
         ring: &SealedRing,
@@ -85,8 +83,9 @@ impl KeySlots {
         Ok(KeyRing::open(store, slot.open_with(store, opener)?, ring)?)
     }
 
-    /// These slots wrapped anew, in the same order.
-    pub(crate) fn replaced(&self, slots: Vec<KeySlot>) -> Self {
+    /// The same slots, rewrapped, in the same order.
+    pub(crate) fn replace_all(&self, slots: Vec<KeySlot>) -> Self {
+        // So the number and the ids are still valid, and the checks of `with` need not run again.
         debug_assert!(slots.iter().map(KeySlot::id).eq(self.iter().map(KeySlot::id)));
         Self(slots)
     }
@@ -102,56 +101,44 @@ impl TryFrom<Vec<KeySlot>> for KeySlots {
     type Error = AddSlotError;
 
     fn try_from(slots: Vec<KeySlot>) -> Result<Self, AddSlotError> {
+        // Through `with`, so that a stored list obeys the same limits as one that was built here.
         let mut slots = slots.into_iter();
         let first = slots.next().map(Self::first).ok_or(AddSlotError::None)?;
         slots.try_fold(first, |slots, slot| slots.with(slot))
     }
 }
 
-/// An unlocked ring and which slot did it.
+/// An unlocked ring and the slot that opened.
 #[derive(Debug)]
-pub struct UnlockedRing {
+pub(crate) struct UnlockedRing {
     /// The release keys.
     pub ring: KeyRing,
     /// Id of the slot that opened.
     pub slot: [u8; 16],
-    /// What follows the ring when others change it.
+    /// Opens the ring again after others changed it.
     pub opener: Opener,
 }
 
 /// Why a slot was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddSlotError {
-    /// There are [`KeySlots::MOST`] already.
+pub(crate) enum AddSlotError {
+    /// There are [`KeySlots::MAX`] slots.
     #[error("there are 16 key slots already")]
     Full,
-    /// One with this id exists.
     #[error("there already is a key slot with this id")]
     Duplicate,
-    /// An empty list was stored.
+    /// The stored list is empty.
     #[error("there is no key slot")]
     None,
 }
 
 /// Why a slot was not removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RemoveSlotError {
-    /// Nothing would unlock the store any more.
+pub(crate) enum RemoveSlotError {
     #[error("the last key slot cannot be removed")]
     Last,
-    /// There is none with this id.
     #[error("there is no such key slot")]
     Unknown,
-}
-
-impl RemoveSlotError {
-    /// What to do.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Last => Some("add another key slot first"),
-            Self::Unknown => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -203,7 +190,7 @@ mod tests {
             let unlocked = slots.unlock(&STORE, &sealed, secret).unwrap();
             assert_eq!(unlocked.slot, [id; 16]);
             assert_eq!(unlocked.ring.deposit_key(), ring.deposit_key());
-            assert!(unlocked.ring.current().secret().is(ring.current().secret().expose()));
+            assert!(unlocked.ring.current().private_key().ct_eq(ring.current().private_key().expose()));
         }
     }
 
@@ -243,7 +230,6 @@ mod tests {
         let one = slots.without(&[1; 16]).unwrap().without(&[3; 16]).unwrap();
         assert_eq!(one.without(&[2; 16]), Err(RemoveSlotError::Last));
         assert_eq!(one.without(&[9; 16]), Err(RemoveSlotError::Unknown));
-        assert!(RemoveSlotError::Last.hint().is_some());
     }
 
     #[test]
@@ -263,7 +249,7 @@ mod tests {
         let (file, rng) = (UnlockKey::generate(&mut Kernel), &mut Kernel);
         let (slots, _) = three_slots(&passphrase("horse"), &file, &file);
         let evil = KeyRing::create(&STORE, rng);
-        let planted = KeySlots::first(slots.iter().nth(1).unwrap().rewrapped(&evil, rng));
+        let planted = KeySlots::first(slots.iter().nth(1).unwrap().rewrap(&evil, rng));
         let answer = planted.unlock(&STORE, &evil.seal(rng), SlotSecret::KeyFile(&file)).unwrap_err();
         assert_eq!(answer, KeySlotError::Damaged);
     }

@@ -4,6 +4,7 @@
 
 mod text;
 
+pub mod attributes;
 pub mod audit;
 pub mod boot;
 #[cfg(feature = "server")]

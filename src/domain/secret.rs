@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attributes::Attributes;
 use crate::domain::hint::Hint;
 use crate::domain::id::{MemberId, SecretId, VersionId};
-use crate::domain::name::{Category, EnvName, PluginName, SecretName};
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 use crate::domain::value::{Delivery, Kind};
@@ -64,12 +65,8 @@ pub struct SecretMeta {
     pub kind: Kind,
     /// How the value reaches the workload.
     pub delivery: Delivery,
-    /// Whether every boot in scope gets it, or only those that name it.
-    pub auto_install: bool,
-    /// The plugin that needs it, if only boots that run that plugin shall get it.
-    pub plugin: Option<PluginName>,
-    /// The category it is listed under.
-    pub category: Option<Category>,
+    /// What can change without a new value.
+    pub attributes: Attributes,
     /// The current version of the value.
     pub version: VersionId,
     /// The redacted display of the value, if there is one and the organization keeps them.
@@ -89,6 +86,7 @@ pub struct SecretMeta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::name::PluginName;
 
     fn meta() -> SecretMeta {
         let name = SecretName::parse("openai-api-key").unwrap();
@@ -99,9 +97,10 @@ mod tests {
             scope: Scope::Private(MemberId::from_bytes([2; 16])),
             kind: Kind::Encrypted,
             delivery: Delivery::Variable,
-            auto_install: true,
-            plugin: Some(PluginName::parse("mcp:openai").unwrap()),
-            category: None,
+            attributes: Attributes {
+                plugin: Some(PluginName::parse("mcp:openai").unwrap()),
+                ..Attributes::default()
+            },
             version: VersionId::from_bytes([3; 16]),
             hint: Some(Hint::parse("sk-****...wxyz").unwrap()),
             allow_refused: false,

@@ -1,9 +1,9 @@
-//! One connection: HTTP/1.1 or HTTP/2 with bounds on headers and time. A connection on which nothing happens is closed,
-//! and one that shall stop finishes what it has begun.
+//! One connection: HTTP/1.1 or HTTP/2, with limits on headers and time. An idle connection is closed, and a connection that is to
+//! stop finishes the requests that it has begun.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,41 +22,47 @@ use tower::ServiceExt as _;
 use super::lingering_stream::LingeringStream;
 use crate::api::{OverTls, Peer};
 
-/// Headers of a request, in number.
+/// The most headers of a request.
 const MAX_HEADERS: usize = 64;
-/// Bytes that HTTP/1 reads ahead: more than the headers that the API accepts, so that it can say what is too large.
+/// How many bytes HTTP/1 reads ahead: more than the headers that the API accepts, so that it can say what is too large.
 const READ_AHEAD: usize = 32 * 1024;
-/// HTTP/2 requests at once on one connection.
+/// The most requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 128;
 
-/// How long a peer is waited for.
+/// How long to wait for a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionTimeouts {
-    /// To finish the TLS handshake.
+    /// For the TLS handshake.
     pub handshake: Duration,
-    /// To send the headers of an HTTP/1 request, from the end of the one before.
+    /// For the headers of an HTTP/1 request, from the end of the request before.
     pub headers: Duration,
-    /// With no request under way.
+    /// Without any request.
     pub idle: Duration,
 }
 
 impl Default for ConnectionTimeouts {
     fn default() -> Self {
         // A machine that boots on a slow line needs a second or two for each. An idle connection is closed politely before
-        // its next headers count as late, so that a client that asks once a minute sees an end and not an error.
+        // its next headers count as late, so that a client which calls once a minute sees an end and not an error.
         let (handshake, headers, idle) = (10, 30, 20);
         let seconds = Duration::from_secs;
         Self { handshake: seconds(handshake), headers: seconds(headers), idle: seconds(idle) }
     }
 }
 
-/// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// HTTP/1.1
     Http1,
-    /// HTTP/2
     Http2,
+}
+
+/// What all connections of a listener share.
+#[derive(Clone)]
+pub(crate) struct ConnectionConfig {
+    pub(crate) router: Router,
+    pub(crate) timeouts: ConnectionTimeouts,
+    /// Becomes true when the server stops.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// Serves one connection to its end.
@@ -65,67 +71,70 @@ pub(crate) async fn serve<S>(
     protocol: Protocol,
     peer: Peer,
     over_tls: Option<OverTls>,
-    router: Router,
-    patience: ConnectionTimeouts,
-    stop: watch::Receiver<bool>,
+    config: ConnectionConfig,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let ConnectionConfig { router, timeouts, stop } = config;
     let activity = Arc::new(ConnectionActivity::new());
     let service = ConnectionService { router, peer, over_tls, activity: Arc::clone(&activity) };
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(patience.headers)
+                .header_read_timeout(timeouts.headers)
                 .max_headers(MAX_HEADERS)
                 .max_buf_size(READ_AHEAD)
-                // An agent reports and execs: its end closes while the report is being recorded.
+                // An agent reports its boot and then execs: its side closes while the report is still being recorded.
                 .half_close(true)
                 .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
-            watched(connection, http1::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
+            drive(connection, http1::Connection::graceful_shutdown, &activity, timeouts.idle, stop).await;
         }
         Protocol::Http2 => {
+            // Without lingering: HTTP/2 tells its peer about an early response in the protocol itself (RFC 9113 section 8.1).
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS)
                 .max_header_list_size(READ_AHEAD as u32)
                 .max_send_buf_size(64 * 1024)
+                // Finds peers that vanished while a request is in progress, when the idle timeout does not count.
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            watched(connection, http2::Connection::graceful_shutdown, &activity, patience.idle, stop).await;
+            drive(connection, http2::Connection::graceful_shutdown, &activity, timeouts.idle, stop).await;
         }
     }
 }
 
-async fn watched<C, E>(
+/// Runs a connection until it ends, and closes it once it is idle or the server stops.
+async fn drive<C, E>(
     connection: C,
     close: impl Fn(Pin<&mut C>),
     activity: &ConnectionActivity,
-    patience: Duration,
+    idle_timeout: Duration,
     mut stop: watch::Receiver<bool>,
 ) where
     C: Future<Output = Result<(), E>>,
 {
     let mut connection = pin!(connection);
     let mut closing = false;
-    let mut look = tokio::time::interval(patience / 8);
+    // A coarse tick instead of a timer that every request would have to reset.
+    let mut tick = tokio::time::interval(idle_timeout / 8);
     loop {
         tokio::select! {
-            // How a connection ended is its peer's business: it went away, or was too slow.
+            // An error here is the peer's doing: it went away, or was too slow. There is nobody to report it to.
             _ = connection.as_mut() => return,
             _ = stop.wait_for(|stop| *stop), if !closing => {
                 closing = true;
                 close(connection.as_mut());
             }
-            _ = look.tick() => {
-                let idle = activity.idle(Instant::now());
-                if idle > patience && !closing {
+            _ = tick.tick() => {
+                let idle = activity.idle_time(Instant::now());
+                if idle > idle_timeout && !closing {
                     closing = true;
                     close(connection.as_mut());
-                } else if idle > patience * 2 {
-                    // Asked to close, and its peer takes neither that nor the last answer.
+                } else if idle > idle_timeout * 2 {
+                    // It was asked to close, and its peer reads neither that nor the last response.
                     return;
                 }
             }
@@ -133,7 +142,7 @@ async fn watched<C, E>(
     }
 }
 
-/// Requests under way on a connection.
+/// The requests in progress on a connection: how many, and when the last one ended.
 struct ConnectionActivity(Mutex<(usize, Instant)>);
 
 impl ConnectionActivity {
@@ -141,27 +150,33 @@ impl ConnectionActivity {
         Self(Mutex::new((0, Instant::now())))
     }
 
-    fn begin(self: &Arc<Self>) -> RequestGuard {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+    fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        self.lock().0 += 1;
         RequestGuard(Arc::clone(self))
     }
 
-    fn idle(&self, now: Instant) -> Duration {
-        let (under_way, last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if under_way == 0 { now.saturating_duration_since(last) } else { Duration::ZERO }
+    fn idle_time(&self, now: Instant) -> Duration {
+        let (in_progress, last_end) = *self.lock();
+        if in_progress == 0 { now.saturating_duration_since(last_end) } else { Duration::ZERO }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
+        // Two plain values: a panic elsewhere cannot leave them inconsistent.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Counts a request as in progress until it is dropped.
 struct RequestGuard(Arc<ConnectionActivity>);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = (state.0.saturating_sub(1), Instant::now());
+        let mut activity = self.0.lock();
+        *activity = (activity.0.saturating_sub(1), Instant::now());
     }
 }
 
-/// The routes, for the requests of one connection.
+/// The API's routes for the requests of one connection.
 struct ConnectionService {
     router: Router,
     peer: Peer,
@@ -175,22 +190,23 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let under_way = self.activity.begin();
+        let guard = self.activity.begin_request();
+        // The API reads the peer from here and never from a header, which any client can set.
         request.extensions_mut().insert(self.peer);
         if let Some(over_tls) = self.over_tls {
             request.extensions_mut().insert(over_tls);
         }
-        let answer = self.router.clone().oneshot(request.map(Body::new));
+        let response = self.router.clone().oneshot(request.map(Body::new));
         Box::pin(async move {
-            answer.await.map(|response| response.map(|body| TrackedBody { body, _under_way: under_way }))
+            response.await.map(|response| response.map(|body| TrackedBody { body, _guard: guard }))
         })
     }
 }
 
-/// A body that keeps its request under way until it was taken.
+/// A response body. Its request is in progress until the body has been sent.
 struct TrackedBody {
     body: Body,
-    _under_way: RequestGuard,
+    _guard: RequestGuard,
 }
 
 impl HttpBody for TrackedBody {

@@ -1,16 +1,16 @@
-//! A stream that closes politely: it says that it is done, and then reads for a moment what its peer still sends. A
-//! socket that is closed with unread data is reset by the kernel, and the reset can overtake the answer (RFC 9112
-//! section 9.6): whoever sends a body that is too large would never learn that it is.
+//! A stream that closes politely: it ends its own side, and then reads for a moment what its peer still sends. The kernel resets a
+//! socket that is closed with unread data, and the reset can overtake the response (RFC 9112 section 9.6): a client that sends too
+//! large a body would never learn that it is too large.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long and how much is read after the end.
+/// How long and how much to read after the end.
 const TIME: Duration = Duration::from_secs(2);
 const BYTES: usize = 8 * 1024 * 1024;
 
@@ -22,16 +22,15 @@ pub(crate) struct LingeringStream<S> {
 
 enum LingerState {
     Open,
-    /// The peer knows that we are done.
-    Reading {
-        left: usize,
-        until: Pin<Box<Sleep>>,
+    /// Our side has ended; the peer's data is read and dropped.
+    Draining {
+        remaining: usize,
+        deadline: Pin<Box<Sleep>>,
     },
     Done,
 }
 
 impl<S> LingeringStream<S> {
-    /// `stream`, to linger when it is shut down.
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, state: LingerState::Open }
     }
@@ -77,20 +76,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
         loop {
             match state {
                 LingerState::Open => {
-                    std::task::ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
-                    *state = LingerState::Reading { left: BYTES, until: Box::pin(tokio::time::sleep(TIME)) };
+                    ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
+                    let deadline = Box::pin(tokio::time::sleep(TIME));
+                    *state = LingerState::Draining { remaining: BYTES, deadline };
                 }
-                LingerState::Reading { left, until } => {
-                    if until.as_mut().poll(context).is_ready() {
+                LingerState::Draining { remaining, deadline } => {
+                    // First, so that a peer which never stops sending cannot keep the connection.
+                    if deadline.as_mut().poll(context).is_ready() {
                         *state = LingerState::Done;
                         continue;
                     }
                     let mut space = [0; 8192];
                     let mut buffer = ReadBuf::new(&mut space);
-                    let read = std::task::ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+                    let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+                    // An error counts as the end: the response is out, and nobody waits for this connection.
                     let read = read.map_or(0, |()| buffer.filled().len());
-                    *left = left.saturating_sub(read);
-                    if read == 0 || *left == 0 {
+                    *remaining = remaining.saturating_sub(read);
+                    if read == 0 || *remaining == 0 {
                         *state = LingerState::Done;
                     }
                 }

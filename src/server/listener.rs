@@ -1,5 +1,5 @@
-//! Sockets: binding them, accepting from them and telling what came from where. Bounds the number of connections. Where
-//! there is no TLS, there is a Unix socket or loopback.
+//! Listening sockets: binds them, accepts connections and says where they came from. Limits the number of connections. Without TLS
+//! there are only Unix sockets and loopback.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,80 +12,72 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{ConnectionTimeouts, Protocol, serve};
+use super::connection::{ConnectionConfig, Protocol, serve};
 use super::data_dir;
 use super::data_dir::DataDirError;
-use crate::api::{Api, OverTls, Peer};
+use crate::api::{OverTls, Peer};
 
-/// How long accepting pauses when the system has no descriptor or memory left: trying at once would only spin.
+/// How long accepting pauses when the system has no descriptor or memory left. Trying again at once would only spin.
 const EXHAUSTED: Duration = Duration::from_millis(100);
-/// Connections that the kernel may keep until they are accepted, where they cost next to nothing; what does not fit is tried
-/// again by its sender's kernel. Linux makes it `net.core.somaxconn` where that is less.
+/// How many connections the kernel may keep until they are accepted, where they cost next to nothing. The kernel of a client that
+/// finds no place tries again. Linux lowers this to `net.core.somaxconn`.
 const BACKLOG: u32 = 65_535;
 
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// The address could not be bound.
     #[error("listening on {address}")]
     Bind {
-        /// The address.
         address: SocketAddr,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// The Unix socket could not be bound.
     #[error("listening on {}", path.display())]
     BindSocket {
-        /// The path.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: io::Error,
     },
-    /// The socket's file.
     #[error(transparent)]
     File(#[from] DataDirError),
 }
 
-/// A bound socket, not yet accepting.
+/// A bound socket that does not accept yet.
 pub(crate) enum Listener {
     /// TLS over TCP.
     Tls(TcpListener, Arc<ServerConfig>),
     /// TCP on loopback.
     Plain(TcpListener),
-    /// A Unix socket.
     Unix(UnixListener),
 }
 
 impl Listener {
-    /// TLS on `address`.
     pub(crate) fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
         Ok(Self::Tls(bind(address)?, config))
     }
 
-    /// No TLS on `address`, which is one of loopback's.
+    /// Listens without TLS; the configuration allows only addresses of loopback.
     pub(crate) fn plain(address: SocketAddr) -> Result<Self, ListenError> {
         Ok(Self::Plain(bind(address)?))
     }
 
-    /// A Unix socket at `path` with `mode`. What a server that was killed left there is removed: the folder's lock says
-    /// that no other one runs.
+    /// Listens on a Unix socket.
     pub(crate) fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
+        // A server that was killed leaves its socket behind. The folder's lock is held, so that no other server uses it.
         data_dir::remove_stale_socket(path)?;
         let listener = UnixListener::bind(path)
             .map_err(|source| ListenError::BindSocket { path: path.to_owned(), source })?;
+        // Until here the umask keeps everybody else out.
         data_dir::set_mode(path, mode)?;
         Ok(Self::Unix(listener))
     }
 
-    /// The address, when it is TCP; with the port that the system chose where 0 was asked for.
+    /// The address of a TCP listener; if port 0 was requested, with the port that the system chose.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tls(listener, _) | Self::Plain(listener) => listener.local_addr().ok(),
@@ -113,7 +105,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     };
     let bound = socket.and_then(|socket| {
-        // A server that starts again must not wait for the last connections of the one before to be forgotten.
+        // Otherwise a restarted server could not listen while connections of its predecessor are in TIME_WAIT (tcp(7)).
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -127,47 +119,43 @@ enum Accepted {
     Unix(UnixStream),
 }
 
-/// Lets this process have as many descriptors as it may: the usual soft limit of 1024 is there for programs that use
-/// select(2), and is less than the connections that a server takes.
-pub(crate) fn allow_descriptors() {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Without it there are fewer, and accepting pauses when they are used up.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+/// Raises the limit of open descriptors to what this process is allowed.
+pub(crate) fn raise_descriptor_limit() {
+    // The usual soft limit of 1024 is for programs that use select(2), and is less than the connections of a server.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // If this fails there are fewer connections: accepting pauses when descriptors run out.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
-/// Accepts from `listener` until `stop` says so, then finishes its connections. Dropping the future breaks them off.
-pub(crate) async fn accept(
-    listener: Listener,
-    api: Api,
-    room: Arc<Semaphore>,
-    patience: ConnectionTimeouts,
-    mut stop: watch::Receiver<bool>,
-) {
-    let router = api.router();
-    let doing = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+/// Accepts connections until the server stops, then waits for those that are open. Dropping the future aborts them.
+pub(crate) async fn accept(listener: Listener, slots: Arc<Semaphore>, config: ConnectionConfig) {
+    let mut stop = config.stop.clone();
+    let handshakes = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
     let mut connections = JoinSet::new();
     loop {
-        // Room first: what finds none waits in the kernel's queue, where it costs us nothing.
         let accepted = tokio::select! {
+            // In this order: stopping wins over accepting, and finished connections give their memory back first.
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
             accepted = async {
-                let permit = Arc::clone(&room).acquire_owned().await;
-                (listener.accept().await, permit)
+                // The slot first: a connection for which there is none waits in the kernel, where it costs us nothing.
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (listener.accept().await, slot)
             } => accepted,
         };
-        let (accepted, Ok(permit)) = accepted else { break };
+        let (accepted, Ok(slot)) = accepted else { break };
         match accepted {
             Ok(accepted) => {
-                let (router, stop, doing) = (router.clone(), stop.clone(), Arc::clone(&doing));
+                let (config, handshakes) = (config.clone(), Arc::clone(&handshakes));
                 connections.spawn(async move {
-                    let _permit = permit;
-                    converse(accepted, router, patience, stop, doing).await;
+                    let _slot = slot;
+                    serve_accepted(accepted, config, &handshakes).await;
                 });
             }
             Err(error) => {
+                // Every other error concerns one connection, which its client has given up (accept(2)).
                 let exhausted = error.raw_os_error().map(Errno::from_raw).is_some_and(|errno| {
                     matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
                 });
@@ -178,55 +166,49 @@ pub(crate) async fn accept(
             }
         }
     }
+    // At once, so that clients are refused and try another server while the last requests finish here.
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-/// A TLS handshake. What costs most of it, by far the most that a boot costs, is done for a few at a time: in a herd the
-/// connections that have theirs behind them get on, instead of all having half of one.
 async fn handshake(
     stream: TcpStream,
     config: Arc<ServerConfig>,
-    doing: &Semaphore,
+    handshakes: &Semaphore,
 ) -> io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let rest = {
-        let _one = doing.acquire().await.map_err(io::Error::other)?;
-        // Reads the hello, makes the keys and signs.
+        // The expensive part, and by far the most expensive one of a boot, is done for a few connections at a time. When
+        // many machines boot at once, some are finished early instead of all being half done.
+        let _one = handshakes.acquire().await.map_err(io::Error::other)?;
+        // Processes the hello, derives the keys and signs.
         hello.into_stream(config)
     };
     rest.await
 }
 
-async fn converse(
-    accepted: Accepted,
-    router: axum::Router,
-    patience: ConnectionTimeouts,
-    stop: watch::Receiver<bool>,
-    doing: Arc<Semaphore>,
-) {
+async fn serve_accepted(accepted: Accepted, config: ConnectionConfig, handshakes: &Semaphore) {
     match accepted {
-        Accepted::Tls(stream, config, address) => {
+        Accepted::Tls(stream, tls, address) => {
+            // Without Nagle's algorithm, which would hold back the end of a response until the client acknowledges the rest.
             let _ = stream.set_nodelay(true);
-            // Whoever stops halfway, or speaks something else, is a stranger: worth a line only when one looks for it.
-            let stream =
-                match tokio::time::timeout(patience.handshake, handshake(stream, config, &doing)).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
-                    Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
-                };
+            let handshake = handshake(stream, tls, handshakes);
+            // Only at debug level: every port scanner fails here.
+            let stream = match tokio::time::timeout(config.timeouts.handshake, handshake).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
+                Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
+            };
             let protocol = match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            serve(stream, protocol, Peer::Network(address.ip()), Some(OverTls), router, patience, stop).await;
+            serve(stream, protocol, Peer::Network(address.ip()), Some(OverTls), config).await;
         }
         Accepted::Plain(stream, address) => {
             let _ = stream.set_nodelay(true);
-            serve(stream, Protocol::Http1, Peer::Network(address.ip()), None, router, patience, stop).await;
+            serve(stream, Protocol::Http1, Peer::Network(address.ip()), None, config).await;
         }
-        Accepted::Unix(stream) => {
-            serve(stream, Protocol::Http1, Peer::Socket, None, router, patience, stop).await;
-        }
+        Accepted::Unix(stream) => serve(stream, Protocol::Http1, Peer::Socket, None, config).await,
     }
 }

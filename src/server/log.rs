@@ -1,5 +1,5 @@
-//! The log: structured events as text or JSON lines on standard error. What other crates would say is cut at warnings,
-//! so that no library logs what it carries, whatever the level.
+//! The log: structured events on standard error, as text or JSON lines. Other crates are limited to warnings, so that no library
+//! logs the data that it handles, whatever the level.
 
 use std::str::FromStr;
 
@@ -9,13 +9,12 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ServerLogFormat {
     /// Lines for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
@@ -31,7 +30,7 @@ impl FromStr for ServerLogFormat {
     }
 }
 
-/// How much is logged of this program's own.
+/// How much this program logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogLevel(LevelFilter);
 
@@ -58,11 +57,11 @@ impl FromStr for LogLevel {
     }
 }
 
-/// Starts the log of this process; a second call changes nothing. A panic is logged by its place alone: its message may
-/// hold what was being worked on.
+/// Starts the log of this process. A second call changes nothing.
 pub(crate) fn start(format: ServerLogFormat, level: LogLevel) {
     let others = level.0.min(LevelFilter::from_level(Level::WARN));
     let filter = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), level.0);
+    // Two registries and not one with a boxed layer: every event would pay for the indirection.
     let started = match format {
         ServerLogFormat::Text => {
             let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
@@ -76,8 +75,12 @@ pub(crate) fn start(format: ServerLogFormat, level: LogLevel) {
     };
     if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
+            // The place alone: the message may contain what was being worked on.
             let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
-            tracing::error!(place = place.as_deref().unwrap_or("unknown"), "a panic: this is a defect");
+            tracing::error!(
+                place = place.as_deref().unwrap_or("unknown"),
+                "a panic: this is a bug in dropsafe"
+            );
         }));
     }
 }

@@ -1,6 +1,7 @@
-//! Assembly: configuration → byte store → store → API → listeners → drain; and the making of a store. Holds no rule of
-//! what a store does, and prints nothing.
+//! Assembles a server: configuration → byte store → store → API → listeners → drain. Also creates, moves and restores stores.
+//! Knows none of a store's rules, and prints nothing.
 
+mod active_listeners;
 mod config;
 mod connection;
 pub(crate) mod data_dir;

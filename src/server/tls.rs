@@ -1,5 +1,5 @@
-//! The server's TLS: a private certificate authority and the server's own certificate as `init` makes them, and the
-//! configuration that serves either these or certificates of one's own. TLS 1.3 only. Never prints a key.
+//! The server's TLS: a private certificate authority and the server's own certificate, as `init` creates them, and the TLS
+//! configuration for either these or the operator's own certificates. TLS 1.3 only. Never prints a key.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,31 +19,27 @@ use zeroize::Zeroizing;
 use crate::domain::pin::Pin;
 use crate::domain::time::Timestamp;
 
-/// How long the authority lives. It never leaves this store, and replacing it means telling every client.
+/// The lifetime of the authority. It never leaves this store, and replacing it means telling every client.
 const AUTHORITY_YEARS: i16 = 30;
-/// How long the server's certificate lives. Machines compare its key with the pin of their ticket, whatever the date.
+/// The lifetime of the server's certificate. Machines compare its key with the pin of their ticket, whatever the date.
 const LEAF_YEARS: i16 = 10;
 
-/// Why there is no TLS.
+/// Why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A key or certificate could not be made.
-    #[error("a certificate could not be made")]
+    #[error("a certificate cannot be created")]
     Make(#[source] rcgen::Error),
-    /// A name that cannot stand in a certificate.
-    #[error("a name for the certificate is not a host name or an address")]
+    #[error("a name for the certificate is neither a host name nor an address")]
     Name,
-    /// The file holds no certificate.
-    #[error("the certificate file holds no certificate in PEM")]
+    #[error("the certificate file contains no certificate in PEM")]
     NoCertificate,
-    /// The file holds no private key.
-    #[error("the key file holds no private key in PEM")]
+    #[error("the key file contains no private key in PEM")]
     NoKey,
-    /// No key for resumption tickets.
-    #[error("the kernel gives no randomness")]
+    /// There is no key for resumption tickets.
+    #[error("the kernel provides no randomness")]
     Randomness,
-    /// The key is not the certificate's, or of a kind that is not supported.
-    #[error("the certificate and its key do not go together")]
+    /// Or the key is of a kind that is not supported.
+    #[error("the certificate and the key do not match")]
     Mismatch,
 }
 
@@ -53,28 +49,29 @@ pub(crate) struct GeneratedCertificates {
     pub(crate) ca: String,
     /// The authority's key.
     pub(crate) ca_key: Zeroizing<String>,
-    /// The server's certificate, and the authority's after it.
+    /// The server's certificate, followed by the authority's.
     pub(crate) chain: String,
     /// The server's key.
     pub(crate) key: Zeroizing<String>,
-    /// Of the server's key.
+    /// The pin of the server's key.
     pub(crate) pin: Pin,
 }
 
-/// Makes an authority and a server certificate for `names`, which are host names and addresses.
-pub(crate) fn make(names: &[String], now: Timestamp) -> Result<GeneratedCertificates, TlsError> {
+/// Creates an authority and a server certificate for `names`, which are host names and addresses.
+pub(crate) fn generate(names: &[String], now: Timestamp) -> Result<GeneratedCertificates, TlsError> {
     let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
-    let mut ca = params(now, AUTHORITY_YEARS, "dropsafe authority");
+    let mut ca = certificate_params(now, AUTHORITY_YEARS, "dropsafe authority");
+    // It signs server certificates and no further authorities.
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key).map_err(TlsError::Make)?;
 
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(TlsError::Make)?;
-    let mut leaf = params(now, LEAF_YEARS, "dropsafe");
+    let mut leaf = certificate_params(now, LEAF_YEARS, "dropsafe");
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     leaf.use_authority_key_identifier_extension = true;
-    leaf.subject_alt_names = names.iter().map(|name| alternative(name)).collect::<Result<_, _>>()?;
+    leaf.subject_alt_names = names.iter().map(|name| parse_san(name)).collect::<Result<_, _>>()?;
     let certificate = leaf.signed_by(&key, &Issuer::from_params(&ca, &ca_key)).map_err(TlsError::Make)?;
 
     let ca_pem = ca_certificate.pem();
@@ -83,26 +80,25 @@ pub(crate) fn make(names: &[String], now: Timestamp) -> Result<GeneratedCertific
         chain: certificate.pem() + &ca_pem,
         ca: ca_pem,
         key: Zeroizing::new(key.serialize_pem()),
-        pin: pin_of(certificate.der())?,
+        pin: compute_pin(certificate.der())?,
     })
 }
 
-/// What the listeners serve with.
+/// What the listeners use.
 pub(crate) struct ServerTls {
-    /// The configuration.
     pub(crate) config: Arc<ServerConfig>,
-    /// The pin of its key.
+    /// The pin of the certificate's key.
     pub(crate) pin: Pin,
 }
 
-/// The configuration for a certificate chain and its key, both PEM.
-pub(crate) fn served(chain: &str, key: &str) -> Result<ServerTls, TlsError> {
+/// The TLS configuration for a certificate chain and its key, both PEM.
+pub(crate) fn load(chain: &str, key: &str) -> Result<ServerTls, TlsError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|_| TlsError::NoCertificate)?;
-    let pin = pin_of(chain.first().ok_or(TlsError::NoCertificate)?)?;
+    let pin = compute_pin(chain.first().ok_or(TlsError::NoCertificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;
-    // Hybrid post-quantum key exchange comes first in this provider (feature `prefer-post-quantum`).
+    // This provider prefers hybrid post-quantum key exchange (feature `prefer-post-quantum`).
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -111,36 +107,38 @@ pub(crate) fn served(chain: &str, key: &str) -> Result<ServerTls, TlsError> {
         .with_single_cert(chain, key)
         .map_err(|_| TlsError::Mismatch)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Whoever says how many resumption tickets it wants gets those (RFC 9149): an agent wants none before it has to come
-    // back. Others, browsers above all, get one. The ticket's key is this process's own, so that another server of the same
-    // store makes a whole handshake, and is replaced every six hours; each session has a key exchange of its own.
+    // A client that says how many resumption tickets it wants gets as many (RFC 9149): an agent wants none until it has to
+    // come back. Others, above all browsers, get one. The key of these tickets belongs to this process, so another server of
+    // the same store does a full handshake. It is replaced every six hours, and each session has its own key exchange.
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| TlsError::Randomness)?;
     config.send_tls13_tickets = 1;
     config.max_tls13_tickets = 2;
     Ok(ServerTls { config: Arc::new(config), pin })
 }
 
-fn pin_of(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {
+fn compute_pin(certificate: &CertificateDer<'_>) -> Result<Pin, TlsError> {
     let parsed = ParsedCertificate::try_from(certificate).map_err(|_| TlsError::NoCertificate)?;
+    // Of the key and not of the certificate: a renewed certificate with the same key keeps every ticket valid.
     Ok(Pin(Sha256::digest(parsed.subject_public_key_info().as_ref()).into()))
 }
 
-fn params(now: Timestamp, years: i16, name: &str) -> CertificateParams {
+fn certificate_params(now: Timestamp, years: i16, name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     let today = jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default();
     let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
-    // A day of slack for clocks that run behind; the end is in the same month, on a day that every month has.
+    // From the first day of the month, for clients whose clocks are slow, to the first day of a month, which every year has.
     let (year, month) = (i32::from(today.year()), today.month().unsigned_abs());
     params.not_before = rcgen::date_time_ymd(year, month, 1);
     params.not_after = rcgen::date_time_ymd(year + i32::from(years), month, 1);
     params
 }
 
-fn alternative(name: &str) -> Result<SanType, TlsError> {
+fn parse_san(name: &str) -> Result<SanType, TlsError> {
     match name.parse::<IpAddr>() {
         Ok(address) => Ok(SanType::IpAddress(address)),
         Err(_) => {
+            // The stricter parser first: rcgen accepts names that no client could ever match.
             let name = DnsName::try_from(name).map_err(|_| TlsError::Name)?;
             name.as_ref().try_into().map(SanType::DnsName).map_err(|_| TlsError::Name)
         }
@@ -177,8 +175,8 @@ mod tests {
 
     #[test]
     fn tickets_are_for_those_who_ask_for_them_and_are_resumed() {
-        let made = make(&["localhost".to_owned()], Timestamp::from_millis(1_790_000_000_000)).unwrap();
-        let served = served(&made.chain, &made.key).unwrap().config;
+        let made = generate(&["localhost".to_owned()], Timestamp::from_millis(1_790_000_000_000)).unwrap();
+        let served = load(&made.chain, &made.key).unwrap().config;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(made.ca.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -204,22 +202,22 @@ mod tests {
     #[test]
     fn what_is_made_can_be_served_and_has_the_pin_of_its_key() {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-        let made = make(&names, Timestamp::from_millis(1_790_000_000_000)).unwrap();
-        let served = served(&made.chain, &made.key).unwrap();
+        let made = generate(&names, Timestamp::from_millis(1_790_000_000_000)).unwrap();
+        let served = load(&made.chain, &made.key).unwrap();
         assert_eq!(served.pin, made.pin);
-        assert_ne!(make(&names, Timestamp::from_millis(0)).unwrap().pin, made.pin);
+        assert_ne!(generate(&names, Timestamp::from_millis(0)).unwrap().pin, made.pin);
     }
 
     #[test]
     fn what_does_not_go_together_is_refused() {
         let names = ["localhost".to_owned()];
         let (one, other) = (
-            make(&names, Timestamp::from_millis(0)).unwrap(),
-            make(&names, Timestamp::from_millis(0)).unwrap(),
+            generate(&names, Timestamp::from_millis(0)).unwrap(),
+            generate(&names, Timestamp::from_millis(0)).unwrap(),
         );
-        assert!(matches!(served(&one.chain, &other.key), Err(TlsError::Mismatch)));
-        assert!(matches!(served("canary", &one.key), Err(TlsError::NoCertificate)));
-        assert!(matches!(served(&one.chain, "canary"), Err(TlsError::NoKey)));
-        assert!(matches!(make(&["no host".to_owned()], Timestamp::from_millis(0)), Err(TlsError::Name)));
+        assert!(matches!(load(&one.chain, &other.key), Err(TlsError::Mismatch)));
+        assert!(matches!(load("canary", &one.key), Err(TlsError::NoCertificate)));
+        assert!(matches!(load(&one.chain, "canary"), Err(TlsError::NoKey)));
+        assert!(matches!(generate(&["no host".to_owned()], Timestamp::from_millis(0)), Err(TlsError::Name)));
     }
 }

@@ -1,5 +1,4 @@
-//! Unlocking at the start: a passphrase file, a key file, or one of systemd's credentials. The texts live in memory that
-//! is wiped.
+//! Unlocking at startup: by a passphrase file, a key file, or a systemd credential. The texts live in memory that is wiped.
 
 use std::path::Path;
 
@@ -9,23 +8,28 @@ use super::config::UnlockSource;
 use super::data_dir::{DataDirError, is_exposed, read};
 use crate::store::UnlockSecret;
 
-/// Names of systemd credentials that are looked for (systemd.exec(5), LoadCredentialEncrypted=).
+/// The names of the systemd credentials that are looked for (systemd.exec(5), `LoadCredentialEncrypted=`).
 const CREDENTIAL_KEY: &str = "dropsafe.key";
 const CREDENTIAL_PASSPHRASE: &str = "dropsafe.passphrase";
 
-/// What was configured, or else what systemd has put into this service's credentials, or else nothing.
-pub(crate) fn secret(
+/// Reads what is configured, or else one of this service's systemd credentials. Returns `None` if there is neither: the store
+/// starts locked.
+pub(crate) fn read_unlock_secret(
     configured: Option<&UnlockSource>,
     credentials: Option<&Path>,
 ) -> Result<Option<UnlockSecret>, DataDirError> {
     match configured {
-        Some(UnlockSource::PassphraseFile(path)) => return Ok(Some(passphrase(guarded(path)?))),
-        Some(UnlockSource::KeyFile(path)) => return Ok(Some(UnlockSecret::KeyFile(guarded(path)?))),
+        Some(UnlockSource::PassphraseFile(path)) => {
+            return Ok(Some(passphrase(read_with_warning(path)?)));
+        }
+        Some(UnlockSource::KeyFile(path)) => {
+            return Ok(Some(UnlockSecret::KeyFile(read_with_warning(path)?)));
+        }
         None => {}
     }
     let Some(credentials) = credentials else { return Ok(None) };
     let (key, phrase) = (credentials.join(CREDENTIAL_KEY), credentials.join(CREDENTIAL_PASSPHRASE));
-    // systemd guards the folder, whatever the mode of a file in it.
+    // The mode of these files is not checked: systemd gives the folder to this service alone.
     if key.exists() {
         return Ok(Some(UnlockSecret::KeyFile(read(&key)?)));
     }
@@ -35,17 +39,16 @@ pub(crate) fn secret(
     Ok(None)
 }
 
-/// A file that an operator made is told about, not refused, when others may read it: the store must come up at boot, and
-/// the folder around the file may well be closed.
-fn guarded(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
+fn read_with_warning(path: &Path) -> Result<Zeroizing<String>, DataDirError> {
+    // A warning and no refusal: the store must come up at boot, and the folder around the file may be closed.
     if is_exposed(path)? {
-        tracing::warn!(file = %path.display(), "the file that unlocks the store may be read by other users: chmod 600");
+        tracing::warn!(file = %path.display(), "the file that unlocks the store can be read by other users: chmod 600");
     }
     read(path)
 }
 
-/// Editors and `echo` end a file with a newline that nobody means.
 fn passphrase(mut text: Zeroizing<String>) -> UnlockSecret {
+    // One line end, which editors and `echo` add and nobody means. The command line does the same.
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

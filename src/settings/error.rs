@@ -25,22 +25,22 @@ pub struct SettingErrors(Vec<SettingError>);
 
 impl SettingErrors {
     /// Adds one.
-    pub fn push(&mut self, origin: SettingOrigin, message: impl fmt::Display) {
+    pub(crate) fn push(&mut self, origin: SettingOrigin, message: impl fmt::Display) {
         self.0.push(SettingError { origin, message: message.to_string() });
     }
 
     /// In the order in which they were found.
-    pub fn iter(&self) -> impl Iterator<Item = &SettingError> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SettingError> {
         self.0.iter()
     }
 
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -48,7 +48,7 @@ impl SettingErrors {
     ///
     /// # Errors
     /// The collector itself, when it holds anything.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }

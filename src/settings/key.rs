@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The three names of one setting. A place where the setting cannot stand has an empty name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SettingKey {
+pub(crate) struct SettingKey {
     /// On the command line, with its dashes: `--cache-max-age`.
     pub flag: &'static str,
     /// In the environment: `DROPSAFE_CACHE_MAX_AGE`.
@@ -32,8 +32,6 @@ pub enum SettingOrigin {
     },
     /// A file as a whole.
     File(Arc<str>),
-    /// Nobody set it.
-    Default,
 }
 
 impl fmt::Display for SettingOrigin {
@@ -44,13 +42,12 @@ impl fmt::Display for SettingOrigin {
             Self::Line { file, line, field } if field.is_empty() => write!(f, "{file}:{line}"),
             Self::Line { file, line, field } => write!(f, "{file}:{line} {field}"),
             Self::File(file) => f.write_str(file),
-            Self::Default => f.write_str("default"),
         }
     }
 }
 
 /// The one of `known` that `written` was probably meant to be, if any is near enough.
-pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = written.to_ascii_lowercase().replace('-', "_");
     // A third of the letters may differ: more than that suggests unrelated words.
     let most = (folded.len() / 3).max(1);

@@ -4,13 +4,14 @@
 
 mod error;
 mod key;
-pub mod parse;
+pub(crate) mod parse;
 mod reader;
 mod source;
 mod yaml;
 
-pub use error::{SettingError, SettingErrors};
-pub use key::{SettingKey, SettingOrigin, nearest};
-pub use reader::{Setting, SettingReader};
-pub use source::{Environment, FoundSetting, SettingSource, SettingTexts};
-pub use yaml::{YamlEntry, YamlFile, YamlNode, YamlValue};
+pub use error::SettingErrors;
+pub(crate) use key::{SettingKey, SettingOrigin, nearest};
+pub(crate) use reader::{Setting, SettingReader};
+pub use source::Environment;
+pub(crate) use source::{FoundSetting, SettingSource, SettingTexts};
+pub(crate) use yaml::{YamlEntry, YamlFile, YamlNode, YamlValue};

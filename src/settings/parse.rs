@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// ExpectedForm, in words.
-pub type ExpectedForm = &'static str;
+pub(crate) type ExpectedForm = &'static str;
 
 /// A length of time: a number and `ms`, `s`, `m`, `h` or `d`, several of them added (`1m30s`). A bare number is refused,
 /// because its unit would be a guess; `0` alone is none at all.
 ///
 /// # Errors
 /// What was expected.
-pub fn duration(text: &str) -> Result<Duration, ExpectedForm> {
+pub(crate) fn duration(text: &str) -> Result<Duration, ExpectedForm> {
     const EXPECTED: ExpectedForm = "not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d";
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -45,7 +45,7 @@ pub fn duration(text: &str) -> Result<Duration, ExpectedForm> {
 ///
 /// # Errors
 /// What was expected.
-pub fn boolean(text: &str) -> Result<bool, ExpectedForm> {
+pub(crate) fn boolean(text: &str) -> Result<bool, ExpectedForm> {
     match text {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -57,7 +57,7 @@ pub fn boolean(text: &str) -> Result<bool, ExpectedForm> {
 ///
 /// # Errors
 /// What was expected.
-pub fn path(text: &str) -> Result<PathBuf, ExpectedForm> {
+pub(crate) fn path(text: &str) -> Result<PathBuf, ExpectedForm> {
     if text.is_empty() { Err("not a path: it is empty") } else { Ok(PathBuf::from(text)) }
 }
 
@@ -65,7 +65,7 @@ pub fn path(text: &str) -> Result<PathBuf, ExpectedForm> {
 ///
 /// # Errors
 /// The words, and which of them was probably meant.
-pub fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*meaning);
     }

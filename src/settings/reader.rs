@@ -10,34 +10,27 @@ use super::source::{SettingSource, SettingTexts};
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting<T> {
+pub(crate) struct Setting<T> {
     /// The value.
     pub value: T,
     /// Where it came from.
     pub origin: SettingOrigin,
 }
 
-impl<T> Setting<T> {
-    /// A value that nobody set.
-    pub fn default_of(value: T) -> Self {
-        Self { value, origin: SettingOrigin::Default }
-    }
-}
-
 /// Asks places in order and collects what is wrong.
-pub struct SettingReader<'a> {
+pub(crate) struct SettingReader<'a> {
     sources: &'a [&'a dyn SettingSource],
     faults: &'a mut SettingErrors,
 }
 
 impl<'a> SettingReader<'a> {
     /// `sources`: the most important first.
-    pub fn new(sources: &'a [&'a dyn SettingSource], faults: &'a mut SettingErrors) -> Self {
+    pub(crate) fn new(sources: &'a [&'a dyn SettingSource], faults: &'a mut SettingErrors) -> Self {
         Self { sources, faults }
     }
 
     /// One value.
-    pub fn one<T, E: Display>(
+    pub(crate) fn one<T, E: Display>(
         &mut self,
         key: &SettingKey,
         parse: impl Fn(&str) -> Result<T, E>,
@@ -64,7 +57,7 @@ impl<'a> SettingReader<'a> {
     }
 
     /// Several values. A single text is split at commas and white space.
-    pub fn list<T, E: Display>(
+    pub(crate) fn list<T, E: Display>(
         &mut self,
         key: &SettingKey,
         parse: impl Fn(&str) -> Result<T, E>,

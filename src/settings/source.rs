@@ -7,7 +7,7 @@ use super::key::{SettingKey, SettingOrigin};
 
 /// What a place holds for one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundSetting {
+pub(crate) struct FoundSetting {
     /// Where exactly.
     pub origin: SettingOrigin,
     /// The text, or the texts.
@@ -16,7 +16,7 @@ pub struct FoundSetting {
 
 /// One text or several. `Debug` shows no text: it may be a secret in the wrong place.
 #[derive(Clone, PartialEq, Eq)]
-pub enum SettingTexts {
+pub(crate) enum SettingTexts {
     /// A single text.
     One(OsString),
     /// A list, each item with its own place.
@@ -36,7 +36,7 @@ impl std::fmt::Debug for SettingTexts {
 }
 
 /// A place where settings stand.
-pub trait SettingSource {
+pub(crate) trait SettingSource {
     /// What stands there for `key`; `None` when it is not set there.
     fn find(&self, key: &SettingKey) -> Option<FoundSetting>;
 }
@@ -48,7 +48,7 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
     /// Of several entries with one name the first counts, as for `getenv(3)`.
-    pub fn new(entries: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub(crate) fn new(entries: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut variables = BTreeMap::new();
         for (name, value) in entries {
             variables.entry(name).or_insert(value);
@@ -57,12 +57,12 @@ impl Environment {
     }
 
     /// The variable's value, when it is set and not empty.
-    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// Every variable, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }

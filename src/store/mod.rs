@@ -34,7 +34,7 @@ pub use self::rules::page::{Cursor, Page, PageAsk};
 pub use self::rules::reencrypt::Progress;
 pub use self::rules::secrets::{
     Deleted, Deposit, ImportAsk, ImportLine, ImportReport, NewSecret, Replacement, SealedDeposit, Secret,
-    SecretChange, SecretFilter, Written,
+    SecretFilter, Written,
 };
 pub use self::rules::sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
 pub use self::rules::store::Store;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::attributes::AttributesRequest;
 use super::value::Value;
 use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::secret::ScopeKind;
@@ -25,17 +26,9 @@ pub struct ImportRequest {
     /// `encrypted` unless said.
     #[serde(default = "encrypted", rename = "type")]
     pub kind: Kind,
-    /// Whether every boot in scope gets them; true unless said.
-    #[serde(default = "yes")]
-    pub auto_install: bool,
-    /// The plugin that they are for.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::PluginName>))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
-    /// The category that they are shown under.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    /// Of new secrets.
+    #[serde(flatten)]
+    pub attributes: AttributesRequest,
     /// Say what would become of each line, and store nothing.
     #[serde(default)]
     pub preview: bool,
@@ -84,8 +77,4 @@ fn replace() -> ExistingPolicy {
 
 fn encrypted() -> Kind {
     Kind::Encrypted
-}
-
-fn yes() -> bool {
-    true
 }

@@ -2,6 +2,7 @@
 //! types and answers with every fault at once; only [`Value`] carries a secret, and nothing here prints one.
 
 mod account;
+mod attributes;
 mod audit;
 mod boot;
 mod catalog;
@@ -23,6 +24,7 @@ mod value;
 pub use account::{
     CreateMemberRequest, CreateTokenRequest, CreateTokenResponse, MemberView, TokenView, UpdateMemberRequest,
 };
+pub use attributes::{AttributeError, AttributesRequest, UpdateSecretRequest};
 pub use audit::{AuditEntryView, AuditVerificationView, ChainView};
 pub use boot::{
     BootRequest, BootResponse, BootView, ExplainResponse, HolderView, ReleasedView, ReportBootRequest,
@@ -45,10 +47,11 @@ pub use object::Object;
 pub use org::{CreateOrgRequest, CreateOrgResponse, OrgView, UpdateOrgRequest};
 pub use page::PageView;
 pub use problem::{Code, FieldFault, Problem};
-pub use secret::{
-    CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView,
-    UpdateSecretRequest,
-};
+pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
 pub use status::{HealthView, IdentityView, StatusView};
 pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
 pub use value::{Value, ValueBase64};
+
+fn yes() -> bool {
+    true
+}

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::attributes::{AttributesRequest, UpdateSecretRequest};
 use super::value::{Value, ValueBase64};
+use crate::domain::attributes::Attributes;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
@@ -27,17 +29,9 @@ pub struct CreateSecretRequest {
     /// `variable` unless said.
     #[serde(default = "variable")]
     pub delivery: Delivery,
-    /// Whether every boot in scope gets it; true unless said.
-    #[serde(default = "yes")]
-    pub auto_install: bool,
-    /// The plugin that it is for.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::PluginName>))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
-    /// The category that it is shown under.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    /// What can change later without a new value.
+    #[serde(flatten)]
+    pub attributes: AttributesRequest,
     /// The value as text; the server seals it at once.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, write_only, pattern = r"^[^\u0000]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,24 +120,6 @@ pub struct ReplaceSecretRequest {
     pub change: Option<UpdateSecretRequest>,
 }
 
-/// `PATCH /v1/secrets/{id}`: attributes; what is absent stays, an empty text clears.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct UpdateSecretRequest {
-    /// Whether every boot in scope gets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auto_install: Option<bool>,
-    /// The plugin that it is for; empty for none.
-    #[cfg_attr(feature = "server", schema(max_length = 100, pattern = r"^[A-Za-z0-9@/._:-]*$"))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
-    /// The category; empty for none.
-    #[cfg_attr(feature = "server", schema(max_length = 50, pattern = r"^[a-z0-9_-]*$"))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-}
-
 /// A secret as it is shown: everything but an encrypted value.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
@@ -167,14 +143,9 @@ pub struct SecretView {
     pub kind: Kind,
     /// `variable` or `file`.
     pub delivery: Delivery,
-    /// Whether every boot in scope gets it.
-    pub auto_install: bool,
-    /// The plugin that it is for.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::PluginName>))]
-    pub plugin: Option<String>,
-    /// The category that it is shown under.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
-    pub category: Option<String>,
+    /// What can change without a new value.
+    #[serde(flatten)]
+    pub attributes: Attributes,
     /// Opaque; changes with each value.
     #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
     pub version: String,
@@ -226,8 +197,4 @@ fn encrypted() -> Kind {
 
 fn variable() -> Delivery {
     Delivery::Variable
-}
-
-fn yes() -> bool {
-    true
 }

@@ -92,7 +92,7 @@ fn presets_are_shown_and_filled_in_from_standard_input() {
 }
 
 #[test]
-fn an_operator_adds_presets_and_every_fault_is_told() {
+fn an_operator_adds_presets_and_every_fault_is_reported() {
     let mut site = Site::new();
     let config = site.path("data/server.yaml");
     let before = std::fs::read_to_string(&config).unwrap();
@@ -109,13 +109,15 @@ fn an_operator_adds_presets_and_every_fault_is_told() {
     serve.args(["serve", "--data", "data"]);
     let refused = super::site::Ran::of(super::site::feed(serve, b""));
     assert_ne!(refused.code, Some(0));
-    for told in ["`title` is missing", "`category` is missing", "`fields` is missing", "a mapping of"] {
+    for told in
+        ["`title` is missing", "`category` is missing", "`fields` is missing", "expected a mapping of"]
+    {
         assert!(refused.err.contains(told), "{told}: {}", refused.err);
     }
 }
 
 #[test]
-fn secrets_are_counted_and_the_trail_is_exported() {
+fn secrets_are_counted_and_the_audit_log_is_exported() {
     let site = Site::unlocked();
     site.set("v", &["a", "--shared", "--plugin", "mcp"]).ok();
     site.set("v", &["b", "--category", "custom", "--no-install"]).ok();

@@ -60,7 +60,7 @@ fn a_changed_deposit_key_gets_nothing_until_it_is_accepted() {
 }
 
 #[test]
-fn what_is_at_the_address_is_told_apart() {
+fn an_absent_locked_or_wrong_store_is_told_apart() {
     let mut site = Site::new();
     site.run(&["status"]).fails(69, &["cannot be reached", "check that the store runs"]);
     site.serve("data", &[]);

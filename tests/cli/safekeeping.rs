@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::site::{PASSPHRASE, Site};
 
 #[test]
-fn init_tells_its_tokens_once_and_never_makes_a_store_twice() {
+fn init_prints_its_tokens_once_and_never_makes_a_store_twice() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str], input: &[u8]| {
         let mut command = super::site::bare(&folder);
@@ -72,7 +72,7 @@ fn re_encryption_keeps_values_and_versions() {
 }
 
 #[test]
-fn a_backup_makes_the_store_anew_with_its_record_key() {
+fn a_backup_restores_the_store_with_its_record_key() {
     let mut site = Site::unlocked();
     site.set("the value", &["kept"]).ok();
     site.run(&["backup", "denied.bak"]).fails(77, &["operator"]);
@@ -100,7 +100,7 @@ fn a_backup_makes_the_store_anew_with_its_record_key() {
 }
 
 #[test]
-fn the_trail_holds_what_was_done_and_by_whom() {
+fn the_audit_log_says_what_was_done_and_by_whom() {
     let site = Site::unlocked();
     site.set("hunter2-hunter2", &["some-name"]).ok();
     site.run(&["backup", "x"]).fails(77, &[]);

@@ -3,7 +3,7 @@
 use super::site::Site;
 
 #[test]
-fn a_deposit_tells_what_it_became_and_a_replacement_keeps_the_attributes() {
+fn a_deposit_is_summarized_and_a_replacement_keeps_the_attributes() {
     let site = Site::unlocked();
     let flags =
         ["openai-api-key", "--shared", "--no-install", "--plugin", "@acme/db", "--category", "api_key"];
@@ -169,7 +169,7 @@ fn an_import_stores_all_of_a_file_or_nothing() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure_unless_a_token_is_lost() {
+fn a_closed_pipe_is_no_failure_unless_a_token_is_lost() {
     let site = Site::unlocked();
     site.set("v", &["some"]).ok();
     for (arguments, code, says) in [

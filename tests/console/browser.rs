@@ -1,4 +1,4 @@
-//! Headless Chromium with a driver of its own, on a free port; both end with the test.
+//! Headless Chromium with its own driver on a free port. Both end with the test.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -28,14 +28,14 @@ struct Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Its own process group, the browser in it.
+        // The driver leads a process group that contains the browser.
         let group = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
 
-/// Where a program is, when it is.
+/// Finds a program in `PATH`.
 fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join(name))
@@ -43,7 +43,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// None, and said so, where there is no Chromium.
+    /// Starts a browser. Reports a skipped test and returns `None` where Chromium is not installed.
     pub async fn open(site: &Site) -> Option<Self> {
         let (Some(chromium), Some(driver)) = (program("chromium"), program("chromedriver")) else {
             skip("the console in a browser (Debian's chromium and chromium-driver)");
@@ -94,20 +94,20 @@ impl Browser {
         Some(browser)
     }
 
-    /// The width and height of the page, whatever the window's least is.
+    /// Sets the size of the page, which can be smaller than any window.
     pub fn size(&self, width: u32, height: u32) {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// What the system prefers: `light` or `dark`.
+    /// Sets the theme that the system prefers: `light` or `dark`.
     pub fn prefers(&self, theme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.devtools("Emulation.setEmulatedMedia", features);
     }
 
-    /// A picture of the page from top to bottom.
+    /// Takes a picture of the whole page.
     pub fn picture(&self) -> Vec<u8> {
         let how = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = self.devtools("Page.captureScreenshot", how);
@@ -142,7 +142,7 @@ impl Browser {
         self.wait_for("nav.side").await;
     }
 
-    /// Waits until there is such an element.
+    /// Waits for an element and returns it.
     #[track_caller]
     pub fn wait_for<'a>(&'a self, css: &'a str) -> impl Future<Output = Element> + 'a {
         let caller = std::panic::Location::caller();
@@ -154,7 +154,7 @@ impl Browser {
         }
     }
 
-    /// Waits until the page says so.
+    /// Waits until the page contains a text.
     #[track_caller]
     pub fn says<'a>(&'a self, words: &'a str) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
@@ -171,7 +171,7 @@ impl Browser {
         }
     }
 
-    /// The page's text as it is shown.
+    /// Returns the visible text of the page.
     pub async fn text(&self) -> String {
         let text = self.page.execute("return document.body ? document.body.innerText : ''", vec![]).await;
         text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
@@ -191,7 +191,7 @@ impl Browser {
         self.wait_for(css).await.click().await.unwrap();
     }
 
-    /// Clicks the button, link or summary that says so; in the panel when that is open.
+    /// Clicks the button, link or summary with this text, in the panel if that is open.
     #[track_caller]
     pub fn press<'a>(&'a self, words: &'a str) -> impl Future<Output = ()> + 'a {
         let caller = std::panic::Location::caller();
@@ -220,7 +220,7 @@ impl Browser {
         self.page.execute(script, vec![]).await.unwrap()
     }
 
-    /// All that the browser keeps of the page at hand and of this site: markup, the fields' contents, storage, history.
+    /// Returns all that the browser holds of the page and the site: markup, contents of fields, storage, history.
     pub async fn everything(&self) -> String {
         let script = "const fields = [...document.querySelectorAll('input, textarea, select')].map((e) => e.value);
             return JSON.stringify([document.documentElement.outerHTML, fields, {...localStorage}, {...sessionStorage},
@@ -240,7 +240,7 @@ fn reference(found: &Value) -> fantoccini::elements::ElementRef {
     id.to_owned().into()
 }
 
-/// The body of an answer of the driver, which keeps its connections open.
+/// Reads the body of a response of the driver, which keeps its connections open.
 fn answer_of(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let (mut answer, mut piece) = (Vec::new(), vec![0; 1 << 16]);

@@ -10,7 +10,7 @@ use crate::harness::Site;
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 const PEM: &str = "-----BEGIN CANARY-----\r\ncanary-in-a-file-55aa\r\n-----END CANARY-----\n";
 
-/// Whether a piece of a value is in what a browser keeps.
+/// Asserts that a text contains no part of a value.
 #[track_caller]
 fn is_clean(everything: &str) {
     for piece in ["canary0123456789", "canary-in-a-file", "canary-imported", "canary-plugin", "canary-typed"]
@@ -27,7 +27,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     let session = browser.run("return document.cookie").await;
     assert!(!session.as_str().unwrap().contains("session"), "a script can read the session: {session}");
 
-    // The panel: the exported name and a refusal as one types, and a way back by the keyboard.
+    // The panel: it displays the exported name or a refusal while somebody types, and Escape closes it.
     browser.press("Add a secret").await;
     browser.fill("#name", "node-options").await;
     browser.says("the name NODE_OPTIONS is refused").await;
@@ -43,7 +43,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     assert_eq!(focused, json!("Add a secret"), "the focus goes back to where it was");
     is_clean(&browser.everything().await);
 
-    // A refusal comes back into the panel, without the value.
+    // A refused form returns to the panel without the value.
     browser.press("Add a secret").await;
     browser.fill("#name", "ld-preload").await;
     browser.fill("#value", VALUE).await;
@@ -52,7 +52,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     assert_eq!(browser.run("return document.querySelector('dialog #value').value").await, json!(""));
     is_clean(&browser.everything().await);
 
-    // A deposit, with a word on a plain value that looks like a key.
+    // A deposit, with a warning about a plain value that looks like a key.
     browser.fill("#name", "openai-api-key").await;
     browser.fill("#value", VALUE).await;
     browser.press("Advanced options").await;
@@ -67,7 +67,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.page.back().await.unwrap();
     is_clean(&browser.everything().await);
 
-    // A file, byte for byte.
+    // A file is stored byte for byte.
     let file = site.folder.path().join("server.pem");
     fs::write(&file, PEM).unwrap();
     browser.goto("/console/secrets/new").await;
@@ -78,7 +78,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.says("Saved server-key.").await;
     is_clean(&browser.everything().await);
 
-    // The list: search as one types, the switch, and what a boot is given.
+    // The list: search while typing, the switch, and what a boot receives.
     browser.goto("/console/secrets").await;
     browser.fill("#q", "openai").await;
     browser.says("1 shown").await;
@@ -94,7 +94,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     assert_eq!(given["OPENAI_API_KEY"], VALUE);
     assert_eq!(given["SERVER_KEY"], PEM);
 
-    // Replace it: the boot holds what is old now. Delete it: in words, with who holds it.
+    // Replace the value: the boot then holds an older version. Delete the secret: the page says which boots hold it.
     browser.press("openai-api-key").await;
     browser.says("Active boots that hold it").await;
     browser.fill("#value", "sk-canary0123456789-the-newer-one").await;
@@ -112,7 +112,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
     browser.says("1 outdated").await;
     is_clean(&browser.everything().await);
 
-    // The trail has all of it, and nothing has a value.
+    // The audit log lists every step, and no value.
     browser.goto("/console/audit").await;
     for action in [
         "session.start",
@@ -141,7 +141,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     let Some(browser) = Browser::open(&site).await else { return };
     browser.log_in(&site.admin).await;
 
-    // Import: each line's fate before anything is stored, while the text stays where it was typed.
+    // Import: the preview displays each line's result, stores nothing, and keeps the text in its field.
     browser.goto("/console/import").await;
     browser.fill("#env", "MAIL_HOST=canary-imported-1\nLD_PRELOAD=canary-imported-2").await;
     browser.press("Preview").await;
@@ -155,7 +155,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("Import complete: 2 new, 0 replaced").await;
     is_clean(&browser.everything().await);
 
-    // A plugin lacks a secret, which is filled in where it is missed.
+    // A plugin lacks a secret, which its own card can add.
     browser.goto("/console/plugins").await;
     browser.fill("#plugin", "@acme/mail").await;
     browser.fill("#required", "mail-host\nmail-password").await;
@@ -167,7 +167,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("All required secrets are set").await;
     is_clean(&browser.everything().await);
 
-    // Members and their tokens; a ticket that a machine boots with.
+    // Members and their tokens, and a ticket that a machine boots with.
     browser.goto("/console/members").await;
     browser.fill("#name", "mel").await;
     browser.press("Add member").await;
@@ -189,7 +189,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("Released secrets").await;
     is_clean(&browser.everything().await);
 
-    // The theme stays.
+    // The theme is remembered.
     browser.click("[data-theme-form] button").await;
     browser.wait_for("html[data-theme=light]").await;
     browser.click("[data-theme-form] button").await;
@@ -197,7 +197,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.goto("/console/status").await;
     browser.wait_for("html[data-theme=dark]").await;
 
-    // A member sees no one else's private secrets.
+    // A member does not see other members' private secrets.
     browser.click(".menu summary").await;
     browser.press("Log out everywhere").await;
     browser.says("You are logged out everywhere: 1 session ended.").await;
@@ -209,7 +209,7 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     let text = browser.text().await;
     assert!(!text.contains("MAIL_HOST") && !text.contains("Audit"), "{text}");
 
-    // Locked: deposits go on; the operator unlocks with a passphrase, a wrong one gives no hint.
+    // Locked: deposits still work. A wrong passphrase is refused without a hint, and the right one unlocks the store.
     site.operator(&["lock"]).ok();
     browser.goto("/console/secrets/new").await;
     browser.says("The store is locked.").await;

@@ -1,10 +1,10 @@
-//! The console: as a browser shows it, and as an attacker asks it.
+//! The console, in a browser and under requests that no browser sends.
 //!
 //! | module | proves |
 //! |---|---|
-//! | `requests` | headers, cookies, sessions, foreign sites, markup in texts, refused forms, and that all is done without a script |
-//! | `flows` | what people do, from login to audit entry; a value once saved is nowhere in the browser |
-//! | `screenshots` | every page in both themes, narrow and wide: without a violation of axe-core's rules, as a picture for people |
+//! | `requests` | security headers, cookies, sessions, requests from other sites, escaped markup, refused forms, and every action without a script |
+//! | `flows` | what people do, from the login to the audit log; a value that was sent is nowhere in the browser |
+//! | `screenshots` | every page in both themes, narrow and wide: violates no rule of axe-core, and is saved as a picture for people |
 
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files")]
 

@@ -1,4 +1,4 @@
-//! The console asked directly, as a browser would and as an attacker would, over a store in memory.
+//! Requests to the console without a browser: what a browser would send, and what an attacker would. The store is in memory.
 
 use dropsafe::api::OverTls;
 use http::{Request, StatusCode};
@@ -8,7 +8,7 @@ use crate::test_api::{Answer, TestApi, Who};
 
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 
-/// A browser with a session.
+/// The cookies and the CSRF token of a session.
 struct TestBrowser<'a> {
     api: &'a TestApi,
     cookie: String,
@@ -37,7 +37,7 @@ impl<'a> TestBrowser<'a> {
         post(self.api, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
     }
 
-    /// Deposits, and gives the new secret's page.
+    /// Deposits a secret and returns the address of its page.
     async fn deposit(&self, name: &str, value: &str, more: &[(&str, &str)]) -> String {
         let mut fields = vec![("name", name), ("value", value), ("auto_install", "on")];
         fields.extend_from_slice(more);
@@ -57,7 +57,7 @@ fn cookies(answer: &Answer) -> Vec<String> {
     lines.map(|line| line.to_str().unwrap().to_owned()).collect()
 }
 
-/// The session that an answer has the browser keep.
+/// Returns the session's cookie that a response sets.
 fn cookie_of(answer: &Answer) -> String {
     let lines = cookies(answer);
     let line = lines.iter().find(|line| line.contains("session=") && !line.contains("Max-Age=0")).unwrap();
@@ -198,13 +198,13 @@ async fn the_sessions_cookie_is_for_this_site_alone_and_new_at_each_login() {
     let line = &cookies(&over_tls)[0];
     assert!(line.starts_with("__Host-dropsafe-session=") && line.ends_with("; Secure"), "{line}");
 
-    // Fixation: whatever session a browser comes with, it leaves with another, and the old one is over.
+    // Session fixation: a login always starts a new session and ends the one that the browser had.
     let planted = cookie_of(&first);
     let second = log_in(&api, token, &planted).await;
     assert_ne!(cookie_of(&second), planted);
     assert_eq!(get(&api, "/console/secrets", &planted).await.status, StatusCode::SEE_OTHER);
     assert_eq!(get(&api, "/console/secrets", &cookie_of(&second)).await.status, StatusCode::OK);
-    // One that an attacker made up does not become a session.
+    // A session id that an attacker made up never becomes valid.
     let made_up = format!("dropsafe-session={}", "B".repeat(64));
     let third = log_in(&api, token, &made_up).await;
     assert_ne!(cookie_of(&third), made_up);
@@ -239,7 +239,7 @@ async fn a_request_of_another_site_or_session_changes_nothing() {
         post(&api, "/console/secrets", &member.cookie, &here, &theirs).await.status,
         StatusCode::FORBIDDEN
     );
-    // A login that another site sends would log its victim into the attacker's account.
+    // Another site must not log its visitor into the attacker's account (login CSRF).
     let answer = post(
         &api,
         "/console/login",
@@ -311,7 +311,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
         let answer = member.post(&path, &fields).await;
         assert!(answer.status.is_client_error(), "{path}: {} {}", answer.status, answer.text);
         let there = answer.text.matches(VALUE).count();
-        // What was typed as the name does come back; the value's field is empty again.
+        // The name returns to its field. The value's field is empty.
         assert_eq!(there, if name_is_value { 1 } else { 0 }, "{path}: {}", answer.text);
     }
     let mut pages: Vec<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
@@ -334,7 +334,7 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
     let admin = TestBrowser::new(&api, Who::Admin).await;
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
     let evil = |text: &str| text.contains("<script>alert") || text.contains("<img src=x");
-    // Names take no markup at all: refused, and what comes back into the form is escaped.
+    // Names with markup are refused, and escaped where the form displays them again.
     for (path, field) in [
         ("/console/secrets", "name"),
         ("/console/secrets", "as"),
@@ -356,7 +356,7 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
         assert!(answer.status.is_client_error(), "{path} {field}: {}", answer.status);
         assert!(!evil(&answer.text), "{path} {field}: {}", answer.text);
     }
-    // Texts for people take it, and show it as text.
+    // Labels and titles may contain markup, which pages display as text.
     admin.post("/console/tickets", &[("label", script), ("ttl", "1")]).await;
     admin.post("/console/tokens", &[("label", script)]).await;
     admin.post("/console/plugins", &[("plugin", "mail"), ("title", script)]).await;
@@ -379,7 +379,7 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
         seen += page.matches("&#60;script&#62;alert").count();
     }
     assert!(seen >= 4, "the texts were not shown at all");
-    // Queries come back into their fields.
+    // A query returns to its field.
     let encoded = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%3E%3Cimg%20src%3Dx%3E";
     for path in [
         "/console/secrets?q=",
@@ -629,7 +629,7 @@ async fn every_command_line_that_a_page_shows_is_one() {
             "dropsafe-agent" => env!("CARGO_BIN_EXE_dropsafe-agent"),
             other => panic!("{other}: {line}"),
         };
-        // Whatever is not known is refused before the help is reached.
+        // clap refuses an unknown flag or command before it prints the help.
         let ran = std::process::Command::new(program).args(arguments).arg("--help").output().unwrap();
         assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
     }

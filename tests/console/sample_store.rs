@@ -1,16 +1,16 @@
-//! A store with something on every page.
+//! A store that fills every page.
 
 use crate::harness::{Ran, Site, bare, feed};
 
-/// Values that may be in no page.
+/// Values that no page may contain.
 pub const CANARIES: &[&str] = &[
     "sk-canary0123456789abcdefghijKLMN",
     "canary-of-the-database-9f8e7d6c5b4a",
     "canary-private-of-mel-1a2b3c4d5e",
 ];
 
-/// Members, secrets of every kind, plugins, tickets and boots.
-pub fn furnished() -> Site {
+/// Creates members, secrets of every kind, plugins, tickets and boots.
+pub fn create_sample_store() -> Site {
     let site = Site::unlocked();
     let mel = site.member("mel", "member");
     site.member("aud", "auditor");
@@ -61,13 +61,13 @@ pub fn furnished() -> Site {
     let ticket = site.ticket("mel", &["--label", "ci runner"]);
     site.ticket("mel", &["--ttl", "7d", "--uses", "3", "--plugin", "@acme/mail", "--source", "10.0.0.0/8"]);
     site.boot(&ticket, &[]);
-    // The boot before holds what is now old.
+    // The earlier boot now holds an outdated version.
     site.set("database-url", "canary-of-the-database-newer-value", &["--shared"]).ok();
     site.boot(&ticket, &[]);
     site
 }
 
-/// Asks the API over its socket; the answer's body, which is a success.
+/// Sends a request to the API over its Unix socket and returns the body of the successful response.
 pub fn api(site: &Site, token: &str, method: &str, path: &str, body: &str) -> String {
     let mut command = bare("curl", site.folder.path());
     command

@@ -1,4 +1,4 @@
-//! Every page, in both themes, narrow and wide: judged by axe-core, and kept as a picture in `target/console-shots`.
+//! Every page in both themes, narrow and wide: checked by axe-core, and saved as a picture in `target/console-shots`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::harness::skip;
-use crate::sample_store::furnished;
+use crate::sample_store::create_sample_store;
 
-/// The rules, where `tests/run` has fetched them.
+/// Returns axe-core's script, if `tests/run` has downloaded it.
 fn axe() -> Option<String> {
     let path = std::env::var_os("DROPSAFE_AXE").map(PathBuf::from)?;
     Some(fs::read_to_string(path).unwrap())
@@ -23,8 +23,8 @@ struct Gallery<'a> {
 }
 
 impl Gallery<'_> {
-    /// The page at hand, in all its forms.
-    async fn keep(&mut self, name: &str) {
+    /// Takes pictures of the current page in both themes and widths, and checks it.
+    async fn capture(&mut self, name: &str) {
         for theme in ["light", "dark"] {
             self.browser.prefers(theme);
             for width in [360, 1600] {
@@ -35,16 +35,16 @@ impl Gallery<'_> {
                 }
                 fs::write(self.folder.join(format!("{name}-{theme}-{width}.png")), self.browser.picture())
                     .unwrap();
-                // Each theme and each width once: the rules look at colours and at what is laid out, not at both at once.
+                // Each theme and each width once: a rule looks either at colours or at the layout.
                 if (theme == "light") == (width == 360) {
-                    self.judge(&format!("{name}, {theme}, {width}")).await;
+                    self.check(&format!("{name}, {theme}, {width}")).await;
                 }
             }
         }
         self.browser.size(1280, 900);
     }
 
-    async fn judge(&mut self, what: &str) {
+    async fn check(&mut self, what: &str) {
         let Some(axe) = &self.axe else { return };
         if !self.browser.run("return typeof window.axe === 'object'").await.as_bool().unwrap() {
             self.browser.page.execute(axe, vec![]).await.unwrap();
@@ -62,7 +62,7 @@ impl Gallery<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
-    let site = furnished();
+    let site = create_sample_store();
     let Some(browser) = Browser::open(&site).await else { return };
     let axe = axe();
     if axe.is_none() {
@@ -75,12 +75,12 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.goto("/console/").await;
     if gallery.axe.is_some() {
         browser.run("document.querySelector('main').append(document.createElement('button'))").await;
-        gallery.judge("a button without a name").await;
+        gallery.check("a button without a name").await;
         assert!(!gallery.faults.is_empty(), "the rules find nothing at all");
         gallery.faults.clear();
         browser.goto("/console/login").await;
     }
-    gallery.keep("login").await;
+    gallery.capture("login").await;
     browser.log_in(&site.admin).await;
     let secret = |name: &str| -> Value { site.cli(&["show", name, "--shared", "--json"]).ok().json() };
     let id = secret("database-url")["id"].as_str().unwrap().to_owned();
@@ -104,16 +104,16 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
         ("not-found", "/console/nothing".to_owned()),
     ] {
         browser.goto(&path).await;
-        gallery.keep(name).await;
+        gallery.capture(name).await;
     }
     browser.goto("/console/boots").await;
     browser.run("document.querySelectorAll('td.name a')[1].click()").await;
     browser.says("Released secrets").await;
-    gallery.keep("boot").await;
+    gallery.capture("boot").await;
     browser.goto("/console/secrets").await;
     browser.press("Add a secret").await;
     browser.wait_for("dialog[open] #name").await;
-    gallery.keep("panel").await;
+    gallery.capture("panel").await;
 
     browser.goto("/console/status").await;
     browser.click(".menu summary").await;
@@ -122,7 +122,7 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     site.operator(&["lock"]).ok();
     browser.log_in(&site.operator).await;
     browser.goto("/console/status").await;
-    gallery.keep("operator").await;
+    gallery.capture("operator").await;
 
     let faults = gallery.faults.join("\n");
     browser.close().await;

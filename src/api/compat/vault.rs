@@ -15,6 +15,7 @@ use crate::api::extract::PathParam;
 use crate::api::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use crate::api::problem::{ApiError, FieldErrors};
 use crate::api::query::{FromQuery, QueryParams, QueryReader};
+use crate::domain::attributes::Attributes;
 use crate::domain::id::SecretId;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
@@ -134,9 +135,7 @@ async fn new_vault_secret(
         owner: None,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category,
+        attributes: Attributes { category, ..Attributes::default() },
         deposit: Deposit::Value(body.value.into_secret()),
         allow_refused: false,
     };
@@ -184,7 +183,7 @@ pub(crate) fn vault_secret_view(secret: store::Secret, org_id: String) -> VaultS
         org_id,
         name: meta.name.to_string(),
         exported_as: meta.env.to_string(),
-        category: meta.category.map(|category| category.to_string()),
+        category: meta.attributes.category.map(|category| category.to_string()),
         scope: meta.scope.kind(),
         kind: meta.kind,
         version: meta.version.to_string(),

@@ -12,9 +12,9 @@ use super::redirect;
 use super::secret_form::{SecretForm, scope_kind};
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
-use crate::api::problem::{ApiError, parse_name};
+use crate::api::problem::ApiError;
+use crate::api::secrets::checked_attributes;
 use crate::domain::import::{ExistingPolicy, ImportOutcome};
-use crate::domain::name::NameError;
 use crate::domain::value::Kind;
 use crate::store::{ImportAsk, ImportReport};
 use crate::wire::Code;
@@ -56,8 +56,7 @@ struct ImportRow {
 
 /// Displays the form.
 pub(crate) async fn show_form(session: BrowserSession) -> PageResult {
-    let form = SecretForm { auto_install: true, ..SecretForm::default() };
-    render_form(&session, form, ExistingPolicy::Replace, Ok(None)).await
+    render_form(&session, SecretForm::default(), ExistingPolicy::Replace, Ok(None)).await
 }
 
 /// Previews or imports a file.
@@ -95,18 +94,8 @@ fn parse_request(
         scope: scope_kind(fields.shared),
         existing,
         kind: if fields.plain { Kind::Plain } else { Kind::Encrypted },
-        auto_install: fields.auto_install,
-        plugin: parse_optional("plugin", &fields.plugin)?,
-        category: parse_optional("category", &fields.category)?,
+        attributes: checked_attributes(fields.attributes.parse())?,
     })
-}
-
-/// Parses a name, unless the field is empty.
-fn parse_optional<T: std::str::FromStr<Err = NameError>>(
-    field: &str,
-    text: &str,
-) -> Result<Option<T>, ApiError> {
-    if text.is_empty() { Ok(None) } else { parse_name(field, text).map(Some) }
 }
 
 fn summarize_report(report: &ImportReport) -> String {

@@ -185,7 +185,8 @@ pub(crate) async fn remove(CsrfForm { session, form }: CsrfForm) -> PageResult {
 /// Deposits a secret that a plugin needs.
 pub(crate) async fn deposit_required(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>) -> PageResult {
     // The form has no box for auto-install. A secret that a plugin requires is of no use without it.
-    let fields = SecretForm { auto_install: true, ..SecretForm::new(&form) };
+    let mut fields = SecretForm::new(&form);
+    fields.attributes.auto_install = true;
     let result = deposit(&session, &fields, &mut form).await;
     respond(&session, result.map(|written| summarize(&written))).await
 }

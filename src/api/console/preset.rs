@@ -20,7 +20,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::Kind;
 use crate::store;
-use crate::wire::Code;
+use crate::wire::{AttributesRequest, Code};
 
 /// The form of one preset.
 #[derive(Template)]
@@ -171,9 +171,11 @@ fn read_fields(
                     env: env.map(ToString::to_string).unwrap_or_default(),
                     shared: choices.shared,
                     plain: field.kind == Kind::Plain,
-                    category: preset.category.to_string(),
                     // A platform's secrets are for all boots. A machine that needs only some excludes the others.
-                    auto_install: true,
+                    attributes: AttributesRequest {
+                        category: Some(preset.category.to_string()),
+                        ..AttributesRequest::default()
+                    },
                     ..SecretForm::default()
                 };
                 secrets.push(new_of(fields.create_request(&value))?);

@@ -9,6 +9,7 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::store::Written;
 use crate::wire;
+use crate::wire::AttributesRequest;
 
 /// What the fields hold. It never has the value: a refused form comes back with everything else filled in.
 #[derive(Default)]
@@ -19,9 +20,7 @@ pub(crate) struct SecretForm {
     pub(crate) shared: bool,
     pub(crate) plain: bool,
     pub(crate) file: bool,
-    pub(crate) plugin: String,
-    pub(crate) category: String,
-    pub(crate) auto_install: bool,
+    pub(crate) attributes: AttributesRequest,
     /// Whether an administrator allows an exported name that is refused otherwise.
     pub(crate) allow_refused: bool,
 }
@@ -31,10 +30,13 @@ impl FromQuery for SecretForm {
     const NAMES: &'static [&'static str] = &["name", "plugin", "category", "scope"];
 
     fn read(query: &mut QueryReader) -> Self {
+        let attributes = AttributesRequest {
+            plugin: query.text("plugin", 200),
+            category: query.text("category", 200),
+            ..AttributesRequest::default()
+        };
         let mut text = |name| query.text(name, 200).unwrap_or_default();
-        let (name, plugin, category, scope) = (text("name"), text("plugin"), text("category"), text("scope"));
-        // As in the API, auto-install is on by default.
-        Self { name, plugin, category, shared: scope == "shared", auto_install: true, ..Self::default() }
+        Self { name: text("name"), shared: text("scope") == "shared", attributes, ..Self::default() }
     }
 }
 
@@ -47,22 +49,19 @@ impl SecretForm {
             shared: is_shared(form),
             plain: form.text_or_empty("type") == "plain",
             file: form.text_or_empty("delivery") == "file",
-            plugin: form.text_or_empty("plugin"),
-            category: form.text_or_empty("category"),
-            auto_install: form.has("auto_install"),
+            attributes: AttributesRequest {
+                auto_install: form.has("auto_install"),
+                plugin: form.text("plugin"),
+                category: form.text("category"),
+            },
             allow_refused: form.has("allow_refused"),
         }
     }
 
     /// Fills in the attributes of an existing secret, to edit them.
     pub(crate) fn from_row(row: &SecretRow) -> Self {
-        Self {
-            // The rest changes only with a new value (type, exported name), or never (name, scope).
-            plugin: row.plugin.clone(),
-            category: row.category.as_ref().map(|tag| tag.name.clone()).unwrap_or_default(),
-            auto_install: row.auto_install,
-            ..Self::default()
-        }
+        // The rest changes only with a new value (type, exported name), or never (name, scope).
+        Self { attributes: row.attributes.clone(), ..Self::default() }
     }
 
     /// Returns the request that deposits a new secret.
@@ -76,9 +75,7 @@ impl SecretForm {
             // Encrypted unless plain was chosen: a damaged form must not make a value readable.
             kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
             delivery: if self.file { Delivery::File } else { Delivery::Variable },
-            auto_install: self.auto_install,
-            plugin: non_empty(&self.plugin),
-            category: non_empty(&self.category),
+            attributes: self.attributes.clone(),
             value: text,
             value_base64: base64,
             // Sealing in the browser would need a script. The server seals the value before it stores it.
@@ -90,11 +87,12 @@ impl SecretForm {
 
     /// Returns the request that changes the attributes of an existing secret. An empty text clears an attribute.
     pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
+        let AttributesRequest { auto_install, plugin, category } = self.attributes.clone();
         wire::UpdateSecretRequest {
             // The form always contains all attributes, so a box that is not ticked means off, not unchanged.
-            auto_install: Some(self.auto_install),
-            plugin: Some(self.plugin.clone()),
-            category: Some(self.category.clone()),
+            auto_install: Some(auto_install),
+            plugin: Some(plugin.unwrap_or_default()),
+            category: Some(category.unwrap_or_default()),
         }
     }
 }

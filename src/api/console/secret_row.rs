@@ -9,6 +9,7 @@ use crate::domain::role::Action;
 use crate::domain::secret::Scope;
 use crate::domain::value::{Delivery, Kind};
 use crate::store::Secret;
+use crate::wire::AttributesRequest;
 
 /// A category with its colour.
 #[derive(Clone)]
@@ -64,13 +65,12 @@ pub(crate) struct SecretRow {
     pub(crate) scope: &'static str,
     /// The member whose private secret it is; empty for a shared one.
     pub(crate) owner: String,
-    pub(crate) plugin: String,
+    pub(crate) attributes: AttributesRequest,
     pub(crate) category: Option<CategoryTag>,
     pub(crate) encrypted: bool,
     pub(crate) file: bool,
     /// The redacted form of an encrypted value, or the beginning of a plain one.
     pub(crate) preview: String,
-    pub(crate) auto_install: bool,
     pub(crate) version: String,
     /// The end of `version`, enough to tell two versions apart.
     pub(crate) short_version: String,
@@ -101,8 +101,8 @@ impl SecretRow {
             scope: meta.scope.kind().as_str(),
             // A shared secret belongs to the organization, whoever deposited it.
             owner: text(owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string())),
-            plugin: text(meta.plugin.map(|plugin| plugin.to_string())),
-            category: meta.category.map(|category| tags.lookup(category.as_str())),
+            attributes: AttributesRequest::from(&meta.attributes),
+            category: meta.attributes.category.map(|category| tags.lookup(category.as_str())),
             encrypted: meta.kind == Kind::Encrypted,
             file: meta.delivery == Delivery::File,
             // Only values with a known public prefix have a redacted form, and an organization can keep none at all.
@@ -110,7 +110,6 @@ impl SecretRow {
                 Some(plain) => truncate(&plain, MAX_PREVIEW),
                 None => text(meta.hint.map(|hint| hint.to_string())),
             },
-            auto_install: meta.auto_install,
             short_version,
             version,
             updated: DisplayTime::new(meta.updated_at),

@@ -222,7 +222,7 @@ fn group_rows(rows: Vec<SecretRow>, by_plugin: bool) -> Vec<SecretGroup> {
     }
     let mut groups: BTreeMap<String, Vec<SecretRow>> = BTreeMap::new();
     for row in rows {
-        groups.entry(row.plugin.clone()).or_default().push(row);
+        groups.entry(row.attributes.plugin.clone().unwrap_or_default()).or_default().push(row);
     }
     // The empty name sorts first, but the rest belongs at the end.
     let without = groups.remove("");

@@ -60,6 +60,9 @@ pub(crate) fn render(document: &OpenApi) -> Bytes {
     if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
         schemas::add_patterns(schemas);
     }
+    if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
+        flatten_all_of(schemas);
+    }
     for (schema, forms) in EXACTLY_ONE {
         if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
             let alternatives = forms.iter().map(|form| with_form(schema, form, forms)).collect();
@@ -74,6 +77,31 @@ pub(crate) fn render(document: &OpenApi) -> Bytes {
         }
     });
     Bytes::from(serde_json::to_vec(&json).unwrap_or_default())
+}
+
+/// Puts the properties of flattened structs among those of the body. `allOf` would refuse each part's fields in the other,
+/// since bodies have no additional properties.
+fn flatten_all_of(schemas: &mut serde_json::Map<String, Value>) {
+    let parts = schemas.clone();
+    for schema in schemas.values_mut() {
+        let Some(all_of) = schema.as_object_mut().and_then(|schema| schema.remove("allOf")) else { continue };
+        for part in all_of.as_array().into_iter().flatten() {
+            let name = part["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+            merge_object(schema, name.and_then(|name| parts.get(name)).unwrap_or(part));
+        }
+    }
+}
+
+fn merge_object(schema: &mut Value, part: &Value) {
+    for (key, value) in part.as_object().into_iter().flatten() {
+        match (&mut schema[key], value) {
+            (Value::Object(fields), Value::Object(more)) => fields.extend(more.clone()),
+            (Value::Array(names), Value::Array(more)) => names.extend(more.iter().cloned()),
+            (there @ Value::Null, value) => *there = value.clone(),
+            // The body's own description goes before that of a part.
+            _ => {}
+        }
+    }
 }
 
 /// Bodies that must have exactly one of several fields.

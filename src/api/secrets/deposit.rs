@@ -3,12 +3,14 @@
 use std::str::FromStr;
 
 use crate::api::problem::{ApiError, FieldErrors};
+use crate::domain::attributes::AttributesPatch;
 use crate::domain::name::NameError;
 use crate::domain::value::Hint;
 use crate::store;
 use crate::store::{Deposit, SealedDeposit, SealedValue, WrappedKey};
 use crate::wire::{
-    Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value, ValueBase64,
+    AttributeError, Code, CreateSecretRequest, ReplaceSecretRequest, SealedBody, UpdateSecretRequest, Value,
+    ValueBase64,
 };
 
 const NOT_BASE64: &str = "is not base64 with padding (RFC 4648 section 4)";
@@ -18,11 +20,12 @@ pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, ApiE
     let mut errors = FieldErrors::default();
     let name = name_of(&mut errors, "name", Some(&body.name));
     let env = name_of(&mut errors, "as", body.env.as_deref());
-    let plugin = name_of(&mut errors, "plugin", body.plugin.as_deref());
-    let category = name_of(&mut errors, "category", body.category.as_deref());
+    let attributes = attributes(&mut errors, body.attributes.parse());
     let deposit = deposit(&mut errors, body.value, body.value_base64, body.sealed, body.hint);
     errors.into_result()?;
-    let (Some(name), Some(deposit)) = (name, deposit) else { return Err(incomplete()) };
+    let (Some(name), Some(attributes), Some(deposit)) = (name, attributes, deposit) else {
+        return Err(incomplete());
+    };
     Ok(store::NewSecret {
         name,
         env,
@@ -30,9 +33,7 @@ pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, ApiE
         owner: None,
         kind: body.kind,
         delivery: body.delivery,
-        auto_install: body.auto_install,
-        plugin,
-        category,
+        attributes,
         deposit,
         allow_refused: body.allow_refused,
     })
@@ -42,10 +43,10 @@ pub(crate) fn new_of(body: CreateSecretRequest) -> Result<store::NewSecret, ApiE
 pub(crate) fn replacement_of(body: ReplaceSecretRequest) -> Result<store::Replacement, ApiError> {
     let mut errors = FieldErrors::default();
     let env = name_of(&mut errors, "as", body.env.as_deref());
-    let change = change(&mut errors, body.change.unwrap_or_default());
+    let change = attributes(&mut errors, body.change.unwrap_or_default().parse());
     let deposit = deposit(&mut errors, body.value, body.value_base64, body.sealed, body.hint);
     errors.into_result()?;
-    let Some(deposit) = deposit else { return Err(incomplete()) };
+    let (Some(change), Some(deposit)) = (change, deposit) else { return Err(incomplete()) };
     Ok(store::Replacement {
         deposit,
         env,
@@ -57,27 +58,28 @@ pub(crate) fn replacement_of(body: ReplaceSecretRequest) -> Result<store::Replac
 }
 
 /// Changed attributes.
-pub(crate) fn change_of(body: UpdateSecretRequest) -> Result<store::SecretChange, ApiError> {
+pub(crate) fn change_of(body: UpdateSecretRequest) -> Result<AttributesPatch, ApiError> {
+    checked_attributes(body.parse())
+}
+
+/// Attributes that stand alone, or the refusal with every fault of theirs.
+pub(crate) fn checked_attributes<T>(read: Result<T, Vec<AttributeError>>) -> Result<T, ApiError> {
     let mut errors = FieldErrors::default();
-    let change = change(&mut errors, body);
+    let attributes = attributes(&mut errors, read);
     errors.into_result()?;
-    Ok(change)
+    attributes.ok_or_else(incomplete)
 }
 
-fn change(errors: &mut FieldErrors, body: UpdateSecretRequest) -> store::SecretChange {
-    store::SecretChange {
-        auto_install: body.auto_install,
-        plugin: body.plugin.map(|text| cleared_or_name(errors, "plugin", &text)),
-        category: body.category.map(|text| cleared_or_name(errors, "category", &text)),
+fn attributes<T>(errors: &mut FieldErrors, read: Result<T, Vec<AttributeError>>) -> Option<T> {
+    let faults = match read {
+        Ok(attributes) => return Some(attributes),
+        Err(faults) => faults,
+    };
+    for AttributeError { field, error } in faults {
+        errors.hint(error.hint());
+        errors.add_as(Code::NameInvalid, field, error.to_string());
     }
-}
-
-fn cleared_or_name<T: FromStr<Err = NameError>>(
-    errors: &mut FieldErrors,
-    field: &str,
-    text: &str,
-) -> Option<T> {
-    name_of(errors, field, Some(text).filter(|text| !text.is_empty()))
+    None
 }
 
 fn name_of<T: FromStr<Err = NameError>>(

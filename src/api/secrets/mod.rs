@@ -12,7 +12,7 @@ use http::{HeaderName, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::deposit::{change_of, new_of, replacement_of};
+pub(crate) use self::deposit::{change_of, checked_attributes, new_of, replacement_of};
 use self::list::ListSecretsQuery;
 use self::view::etag;
 pub(crate) use self::view::view;

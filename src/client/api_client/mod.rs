@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Calls go one after another over one connection, which is opened at the first and opened again when the store closed
 /// it. A store that answers 429 or `overloaded` and says when to come back is asked again for up to 20 seconds; any other
 /// failure is told at once.
-pub struct Client {
+pub(crate) struct Client {
     target: ConnectTarget,
     authorization: (HeaderName, HeaderValue),
     connection: Option<Connection>,
@@ -47,7 +47,7 @@ pub struct Client {
 impl Client {
     /// A caller at `endpoint`. `authorities` is the PEM file that decides when the endpoint has no pin; the system's
     /// bundle unless said. Nothing is sent before the first call.
-    pub fn new(
+    pub(crate) fn new(
         endpoint: Endpoint,
         token: &Credential,
         authorities: Option<&Path>,
@@ -61,7 +61,7 @@ impl Client {
     }
 
     /// The address, without its pin: what messages name.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.target.to
     }
 

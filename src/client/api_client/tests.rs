@@ -190,7 +190,7 @@ async fn a_list_stops_when_enough_is_there_and_when_it_goes_in_a_circle() {
         json(200, "", &PageView { items: vec![member("a"), member("b")], next: Some("same".into()) })
     };
     let (mut client, server) = client(endless).await;
-    assert_eq!(Client::members().first(1, &mut client).await.unwrap().len(), 1);
+    assert_eq!(Client::members().next(&mut client).await.unwrap().unwrap().len(), 2);
     assert_eq!(server.asked().len(), 1);
     let error = Client::members().all(&mut client).await.unwrap_err();
     assert!(matches!(

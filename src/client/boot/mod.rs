@@ -68,16 +68,11 @@ pub enum BootCallError {
 
 impl BootCallError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Outage { last, .. } => last.hint(),
             Self::Refused(refused) => refused.hint(),
         }
-    }
-
-    /// Whether the store itself denied the ticket: then nothing that it released before may be used any more.
-    pub fn is_denial(&self) -> bool {
-        matches!(self, Self::Refused(refused) if refused.is_denial())
     }
 }
 

@@ -24,7 +24,7 @@ use crate::wire::{
 
 /// Why a value was not deposited.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DepositError {
+pub(crate) enum DepositError {
     /// The value cannot be delivered.
     #[error(transparent)]
     Value(#[from] ValueError),
@@ -55,7 +55,7 @@ pub enum DepositError {
 
 impl DepositError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Value(error) => error.hint(),
             Self::Name(error) => error.hint(),
@@ -72,7 +72,7 @@ impl DepositError {
 
 /// Deposits values with one store's deposit key.
 #[derive(Debug)]
-pub struct Depositor {
+pub(crate) struct Depositor {
     info: DepositKeyView,
     key: DepositKey,
     pinned: Option<String>,
@@ -81,20 +81,20 @@ pub struct Depositor {
 impl Depositor {
     /// Fetches the store's deposit key, which must have the fingerprint `pinned`, if one is known. The first time none is:
     /// keep [`Depositor::fingerprint`] for the next.
-    pub async fn open(client: &mut Client, pinned: Option<String>) -> Result<Self, DepositError> {
+    pub(crate) async fn open(client: &mut Client, pinned: Option<String>) -> Result<Self, DepositError> {
         let info = client.deposit_info().await?;
         let key = key(&info, pinned.as_deref())?;
         Ok(Self { info, key, pinned })
     }
 
     /// The fingerprint of the key in use, computed from the key.
-    pub fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         self.key.fingerprint()
     }
 
     /// Deposits `value` as a new secret. The fields of `secret` for the value and its hint are filled in here. The answer's
     /// warnings include what was noticed about the value.
-    pub async fn create(
+    pub(crate) async fn create(
         &mut self,
         client: &mut Client,
         mut secret: CreateSecretRequest,
@@ -126,7 +126,7 @@ impl Depositor {
 
     /// Deposits `value` as a new version of `existing`; with `if_version`, only while that is the current one. The fields of
     /// `replacement` for the value and its hint are filled in here.
-    pub async fn replace(
+    pub(crate) async fn replace(
         &mut self,
         client: &mut Client,
         existing: &SecretView,

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls::pki_types::{DnsName, ServerName};
 use thiserror::Error;
@@ -17,7 +17,7 @@ const SOCKET_PATH: usize = 107;
 
 /// Where a store listens, and for TLS by what it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     pub(crate) way: EndpointKind,
 }
 
@@ -65,7 +65,7 @@ pub enum EndpointError {
 
 impl EndpointError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Scheme => "write https://HOST:PORT, http://127.0.0.1:PORT or unix:/PATH",
             Self::PlainRemote => {
@@ -86,7 +86,7 @@ impl EndpointError {
 
 impl Endpoint {
     /// Parses an address. Without a port, `https` means 443 and `http` 80.
-    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix(path);
         }
@@ -119,14 +119,9 @@ impl Endpoint {
         Ok(Self { way })
     }
 
-    /// The endpoint of the socket at `path`.
-    pub fn unix(path: &Path) -> Result<Self, EndpointError> {
-        path.to_str().ok_or(EndpointError::SocketPath).and_then(unix)
-    }
-
     /// The same endpoint, known by `pin` where it speaks TLS and its address named no pin of its own.
     #[must_use]
-    pub fn pinned(mut self, pin: Pin) -> Self {
+    pub(crate) fn pinned(mut self, pin: Pin) -> Self {
         if let EndpointKind::Tls { pin: own @ None, .. } = &mut self.way {
             *own = Some(pin);
         }
@@ -134,16 +129,11 @@ impl Endpoint {
     }
 
     /// The pin of the server's key, when one is known.
-    pub fn pin(&self) -> Option<&Pin> {
+    pub(crate) fn pin(&self) -> Option<&Pin> {
         match &self.way {
             EndpointKind::Tls { pin, .. } => pin.as_ref(),
             EndpointKind::Loopback { .. } | EndpointKind::Unix { .. } => None,
         }
-    }
-
-    /// Whether certificate authorities decide about this server: it speaks TLS and no pin is known.
-    pub fn needs_roots(&self) -> bool {
-        matches!(&self.way, EndpointKind::Tls { pin: None, .. })
     }
 
     /// What the `Host` header says (RFC 9112, section 3.2). A socket has no name; `localhost` stands for it.
@@ -284,7 +274,7 @@ mod tests {
         assert!(!endpoint.to_string().contains('#'));
 
         let bare = Endpoint::parse("https://store.example").unwrap();
-        assert!(bare.needs_roots());
+        assert_eq!(bare.pin(), None);
         assert_eq!(bare.pinned(other).pin(), Some(&other));
         assert_eq!(Endpoint::parse("unix:/s").unwrap().pinned(other).pin(), None);
     }

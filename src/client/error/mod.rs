@@ -15,7 +15,7 @@ use crate::wire::{Code, Problem};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// It may pass: try again until a deadline.
     #[error(transparent)]
     Outage(#[from] CallOutage),
@@ -26,12 +26,12 @@ pub enum CallError {
 
 impl CallError {
     /// The store's own code, when it gave one.
-    pub fn code(&self) -> Option<Code> {
+    pub(crate) fn code(&self) -> Option<Code> {
         self.problem().map(|problem| problem.code)
     }
 
     /// What the store said, when it said something that can be read.
-    pub fn problem(&self) -> Option<&Problem> {
+    pub(crate) fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Outage(CallOutage::Status { problem, .. }) => problem.as_deref(),
             Self::Refused(CallRefusal::Problem(problem)) => Some(problem),
@@ -40,7 +40,7 @@ impl CallError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Outage(outage) => outage.hint(),
             Self::Refused(refused) => refused.hint(),
@@ -113,7 +113,7 @@ pub enum CallOutage {
 
 impl CallOutage {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::Name { .. } => Some("check the name, and that this machine's resolver answers"),
             Self::Unreachable { why: io::ErrorKind::NotFound, .. } => {
@@ -137,7 +137,7 @@ impl CallOutage {
     }
 
     /// How long the store asks to be left alone.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
@@ -224,12 +224,12 @@ pub enum CallRefusal {
 impl CallRefusal {
     /// Whether the store itself, reached over a connection that is trusted, denied the credential: 401 or 403 in its own
     /// words. Nothing that someone on the way can cause counts, for a denial destroys the agent's cache.
-    pub fn is_denial(&self) -> bool {
+    pub(crate) fn is_denial(&self) -> bool {
         matches!(self, Self::Problem(problem) if matches!(problem.status, 401 | 403))
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             Self::WrongPin { .. } => Some(
                 "if the store was given a new key on purpose, make new tickets and log in again; otherwise something \

@@ -1,4 +1,4 @@
-//! Every single bit of what is stored or bound is flipped, one at a time, and each time nothing opens.
+//! Flips every bit of what is stored or bound, one at a time: nothing may open.
 //!
 //! Structures are flipped in their serialized form, so that a field added tomorrow is covered tomorrow.
 
@@ -20,7 +20,7 @@ use crate::crypto::{SecretBytes, cache, slot, value};
 
 const STORE: [u8; 16] = [1; 16];
 
-/// Calls `opens` with each variant of `bytes` in which one bit differs; it must answer false. Answers how many there were.
+/// Calls `opens` with each variant of `bytes` in which one bit differs. It must return false. Returns the number of variants.
 fn no_flip_opens(bytes: &[u8], mut opens: impl FnMut(&[u8]) -> bool) -> usize {
     let mut bytes = bytes.to_vec();
     assert!(opens(&bytes), "unchanged, it opens");
@@ -145,7 +145,7 @@ impl OwnedContext {
         }
     }
 
-    /// None if the name is no longer UTF-8.
+    /// Returns `None` if the name is no longer UTF-8.
     fn borrow(&self) -> Option<ValueContext<'_>> {
         let Self { store, org, scope, owner, secret, env, version } = self;
         let env = std::str::from_utf8(env).ok()?;

@@ -1,8 +1,9 @@
-//! Where a value belongs: what a value and its wrapped key are bound to. It is never stored with them.
+//! The place of a value: what a value and its wrapped key are bound to. It is never stored with them, so that a row which is
+//! copied elsewhere does not bring its place along.
 
 use crate::crypto::aad::Aad;
 
-/// Where a value belongs. The generation is that of the key that seals or opens.
+/// The place of a value.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueContext<'a> {
     /// Id of the store.
@@ -15,15 +16,16 @@ pub struct ValueContext<'a> {
     pub owner: Option<&'a [u8; 16]>,
     /// Id of the secret.
     pub secret: &'a [u8; 16],
-    /// The name it is exported as.
+    /// The exported name.
     pub env: &'a str,
     /// Id of the version.
     pub version: &'a [u8; 16],
 }
 
 impl ValueContext<'_> {
-    /// Binds a ciphertext to this place, under the label of its format.
+    /// The associated data of a ciphertext of the format `label`, sealed for the key of `generation`.
     pub(crate) fn bind(&self, label: &str, generation: u32) -> Aad {
+        // The order is part of the stored format: tests/vectors/formats-1.json fixes it.
         Aad::new(label)
             .part(self.store)
             .part(self.org)
@@ -32,7 +34,7 @@ impl ValueContext<'_> {
             .part(self.secret)
             .part(self.env.as_bytes())
             .part(self.version)
-            .number(generation)
+            .u32(generation)
     }
 }
 

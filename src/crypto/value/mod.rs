@@ -1,27 +1,26 @@
-//! Values: each version under a random data key of its own, which is wrapped to the deposit key or, once settled, under
-//! a symmetric key derived from the release key.
+//! Values: each version is sealed under a random data key of its own, and the data key is wrapped ([`WrappedKey`]).
 //!
-//! Sealing needs nothing secret. Both the value and its wrapped key are bound to their whole [`ValueContext`], so that neither
-//! opens anywhere else. A value that opens is never checked here for what it means.
+//! Sealing needs no secret key. The value and its wrapped data key are both bound to their whole [`ValueContext`], so that
+//! neither opens anywhere else. This module never looks at what an opened value means.
 
 mod context;
+mod data_key;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::context::ValueContext;
+pub use self::data_key::WrappedKey;
+use self::data_key::{unwrap_key, wrap_settled, wrap_to_deposit_key};
+use crate::crypto::aad::Aad;
 use crate::crypto::aead::{Nonce, TAG_LEN};
 use crate::crypto::deposit::{DepositKey, ReleaseKey};
 use crate::crypto::hpke::SuiteId;
 use crate::crypto::memory::Key32;
 use crate::crypto::random::Random;
-use crate::crypto::{SecretBytes, aead, hpke, random, serial};
+use crate::crypto::{SecretBytes, aead, random, serial};
 
-/// Domain separation of the HPKE seals of data keys (`info` of RFC 9180).
-const INFO: &[u8] = b"dropsafe deposit v1";
-/// Labels of what is bound to a [`ValueContext`]: the value, and its data key in either form.
+/// Label of what binds a value to its [`ValueContext`].
 const VALUE: &str = "dropsafe value v1";
-const DEPOSITED: &str = "dropsafe deposited key v1";
-const SETTLED: &str = "dropsafe settled key v1";
 
 /// A value as it is stored and sent. The ciphertext is [`TAG_LEN`] bytes longer than the value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,46 +39,13 @@ pub struct SealedValue {
 }
 
 impl SealedValue {
-    /// Bytes of the value inside, or none when the ciphertext is too short to hold one.
-    pub fn value_len(&self) -> Option<usize> {
+    /// The length of the value inside, or `None` if the ciphertext is too short to hold one.
+    pub(crate) fn value_len(&self) -> Option<usize> {
         self.ciphertext.len().checked_sub(TAG_LEN)
     }
 }
 
-/// A data key, wrapped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum WrappedKey {
-    /// Sealed to the deposit key (RFC 9180, base mode, one message).
-    Hpke {
-        /// How.
-        suite: SuiteId,
-        /// The encapsulated key: 32 bytes for X25519.
-        #[serde(with = "serial::bytes")]
-        enc: Vec<u8>,
-        /// The sealed data key: 48 bytes.
-        #[serde(with = "serial::bytes")]
-        ct: Vec<u8>,
-    },
-    /// Under the symmetric key that belongs to the release key.
-    Settled {
-        /// Nonce of `ct`.
-        #[serde(with = "serial::bytes")]
-        nonce: Nonce,
-        /// The sealed data key: 48 bytes.
-        #[serde(with = "serial::bytes")]
-        ct: Vec<u8>,
-    },
-}
-
-impl WrappedKey {
-    /// Whether opening it costs no public-key operation.
-    pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Settled { .. })
-    }
-}
-
-/// The deposit key cannot be sealed to: it is not a point of large order, so nobody can have the release key.
+/// The deposit key is a point of small order, so there is no release key for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the deposit key is not a usable X25519 public key")]
 pub struct InvalidDepositKey;
@@ -87,7 +53,7 @@ pub struct InvalidDepositKey;
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealedValueError {
-    /// It was sealed for a release key that is not this one.
+    /// It is sealed for the release key of another generation.
     #[error("the value is of key generation {sealed}, and the release key of generation {key}")]
     Generation {
         /// Of the value.
@@ -95,10 +61,10 @@ pub enum SealedValueError {
         /// Of the release key.
         key: u32,
     },
-    /// Sealed by a later version of this program.
+    /// A later version of this program sealed it.
     #[error("the value's key is sealed with suite {0:#06x}, which this version does not know")]
     UnknownSuite(SuiteId),
-    /// Changed, moved from its place, or sealed to another key.
+    /// It was changed, moved from its place, or sealed to another key.
     #[error("the value does not open: it was damaged, moved or sealed to another key")]
     Damaged,
 }
@@ -110,49 +76,36 @@ pub fn seal(
     value: &[u8],
     rng: &mut dyn Random,
 ) -> Result<SealedValue, InvalidDepositKey> {
+    // A fresh data key for each value: sealing again never reuses a key, and a new generation wraps 32 bytes anew
+    // instead of every value's bytes.
     let data_key = Key32::random(rng);
-    let wrapped = wrap_hpke(key, context, &data_key, rng)?;
-    Ok(seal_under(&data_key, key.generation(), context, value, wrapped, rng))
+    let wrapped = wrap_to_deposit_key(key, context, &data_key, rng)?;
+    let (nonce, ciphertext) = encrypt(&data_key, &context.bind(VALUE, key.generation()), value, rng);
+    Ok(SealedValue { generation: key.generation(), nonce, ciphertext, wrapped })
 }
 
-/// Opens what [`seal`] made for the same context, or [`settle`] or [`reseal`] after it.
+/// Opens what [`seal`] made for the same context, before or after [`settle`] or [`reseal`].
 pub fn open(
     key: &ReleaseKey,
     context: &ValueContext<'_>,
     sealed: &SealedValue,
 ) -> Result<SecretBytes, SealedValueError> {
-    right_generation(key, sealed)?;
-    let data_key = unwrap(key, context, &sealed.wrapped)?;
-    open_under(&data_key, context, sealed)
+    decrypt(&unwrap_sealed(key, context, sealed)?, context, sealed)
 }
 
-/// Opens, and answers the settled form of the wrapped key if it was not settled yet, at the cost of one unwrapping.
-pub fn open_and_settle(
-    key: &ReleaseKey,
-    context: &ValueContext<'_>,
-    sealed: &SealedValue,
-    rng: &mut dyn Random,
-) -> Result<(SecretBytes, Option<WrappedKey>), SealedValueError> {
-    right_generation(key, sealed)?;
-    let data_key = unwrap(key, context, &sealed.wrapped)?;
-    let value = open_under(&data_key, context, sealed)?;
-    let settled = (!sealed.wrapped.is_settled()).then(|| wrap_settled(key, context, &data_key, rng));
-    Ok((value, settled))
-}
-
-/// Wraps a data key anew under the release key's symmetric key, so that the next opening costs no public-key operation.
-/// One that is settled already gets a fresh nonce.
+/// Wraps a data key again under the settling key, so that the next opening costs no public-key operation. A key that is
+/// already settled gets a fresh nonce.
 pub fn settle(
     key: &ReleaseKey,
     context: &ValueContext<'_>,
     wrapped: &WrappedKey,
     rng: &mut dyn Random,
 ) -> Result<WrappedKey, SealedValueError> {
-    let data_key = unwrap(key, context, wrapped)?;
+    let data_key = unwrap_key(key, context, wrapped)?;
     Ok(wrap_settled(key, context, &data_key, rng))
 }
 
-/// The same value under a fresh data key, fresh nonces and `new`'s generation; settled, since `new` is at hand.
+/// Seals the same value under a fresh data key, fresh nonces and the generation of `new`.
 pub fn reseal(
     old: &ReleaseKey,
     new: &ReleaseKey,
@@ -161,33 +114,31 @@ pub fn reseal(
     rng: &mut dyn Random,
 ) -> Result<SealedValue, SealedValueError> {
     let value = open(old, context, sealed)?;
-    let data_key = Key32::random(rng);
+    let (data_key, generation) = (Key32::random(rng), new.generation());
+    // Settled at once: whoever reseals holds the new release key, and the next boot is as quick as it will ever be.
     let wrapped = wrap_settled(new, context, &data_key, rng);
-    Ok(seal_under(&data_key, new.generation(), context, &value, wrapped, rng))
+    let (nonce, ciphertext) = encrypt(&data_key, &context.bind(VALUE, generation), &value, rng);
+    Ok(SealedValue { generation, nonce, ciphertext, wrapped })
 }
 
-fn right_generation(key: &ReleaseKey, sealed: &SealedValue) -> Result<(), SealedValueError> {
-    if sealed.generation == key.generation() {
-        Ok(())
-    } else {
-        Err(SealedValueError::Generation { sealed: sealed.generation, key: key.generation() })
-    }
-}
-
-fn seal_under(
-    data_key: &Key32,
-    generation: u32,
+fn unwrap_sealed(
+    key: &ReleaseKey,
     context: &ValueContext<'_>,
-    value: &[u8],
-    wrapped: WrappedKey,
-    rng: &mut dyn Random,
-) -> SealedValue {
-    let nonce = random::array(rng);
-    let ciphertext = aead::seal(data_key, &nonce, &context.bind(VALUE, generation), value);
-    SealedValue { generation, nonce, ciphertext, wrapped }
+    sealed: &SealedValue,
+) -> Result<Key32, SealedValueError> {
+    // Checked although the tag would fail as well: the caller can then say which generation is missing.
+    if sealed.generation != key.generation() {
+        return Err(SealedValueError::Generation { sealed: sealed.generation, key: key.generation() });
+    }
+    unwrap_key(key, context, &sealed.wrapped)
 }
 
-fn open_under(
+fn encrypt(data_key: &Key32, aad: &Aad, value: &[u8], rng: &mut dyn Random) -> (Nonce, Vec<u8>) {
+    let nonce = random::array(rng);
+    (nonce, aead::seal(data_key, &nonce, aad, value))
+}
+
+fn decrypt(
     data_key: &Key32,
     context: &ValueContext<'_>,
     sealed: &SealedValue,
@@ -196,53 +147,11 @@ fn open_under(
     aead::open(data_key, &sealed.nonce, &aad, &sealed.ciphertext).map_err(|_| SealedValueError::Damaged)
 }
 
-fn wrap_hpke(
-    key: &DepositKey,
-    context: &ValueContext<'_>,
-    data_key: &Key32,
-    rng: &mut dyn Random,
-) -> Result<WrappedKey, InvalidDepositKey> {
-    let aad = context.bind(DEPOSITED, key.generation());
-    let sealed =
-        hpke::seal(key.public(), None, INFO, &aad, data_key.expose(), rng).map_err(|_| InvalidDepositKey)?;
-    Ok(WrappedKey::Hpke { suite: hpke::X25519, enc: sealed.enc, ct: sealed.ct })
-}
-
-fn wrap_settled(
-    key: &ReleaseKey,
-    context: &ValueContext<'_>,
-    data_key: &Key32,
-    rng: &mut dyn Random,
-) -> WrappedKey {
-    let nonce = random::array(rng);
-    let aad = context.bind(SETTLED, key.generation());
-    WrappedKey::Settled { nonce, ct: aead::seal(key.settled(), &nonce, &aad, data_key.expose()) }
-}
-
-fn unwrap(
-    key: &ReleaseKey,
-    context: &ValueContext<'_>,
-    wrapped: &WrappedKey,
-) -> Result<Key32, SealedValueError> {
-    let data_key = match wrapped {
-        WrappedKey::Hpke { suite: hpke::X25519, enc, ct } => {
-            let aad = context.bind(DEPOSITED, key.generation());
-            hpke::open(key.secret(), None, INFO, &aad, enc, ct).map_err(|_| SealedValueError::Damaged)?
-        }
-        WrappedKey::Hpke { suite, .. } => return Err(SealedValueError::UnknownSuite(*suite)),
-        WrappedKey::Settled { nonce, ct } => {
-            let aad = context.bind(SETTLED, key.generation());
-            aead::open(key.settled(), nonce, &aad, ct).map_err(|_| SealedValueError::Damaged)?
-        }
-    };
-    // A depositor chooses what is sealed, so its length is not a given.
-    let data_key = data_key.as_slice().try_into().map_err(|_| SealedValueError::Damaged)?;
-    Ok(Key32::copy_of(data_key))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::data_key::{DEPOSITED, INFO};
     use super::*;
+    use crate::crypto::hpke;
     use crate::crypto::random::Kernel;
 
     const CONTEXT: ValueContext<'static> = ValueContext {
@@ -263,12 +172,9 @@ mod tests {
         assert_eq!(sealed.value_len(), Some(8));
         assert_eq!(*open(&old, &CONTEXT, &sealed).unwrap(), b"sk-value");
 
-        let (value, settled) = open_and_settle(&old, &CONTEXT, &sealed, rng).unwrap();
-        assert_eq!(*value, b"sk-value");
-        sealed.wrapped = settled.unwrap();
+        sealed.wrapped = settle(&old, &CONTEXT, &sealed.wrapped, rng).unwrap();
         assert!(sealed.wrapped.is_settled());
         assert_eq!(*open(&old, &CONTEXT, &sealed).unwrap(), b"sk-value");
-        assert_eq!(open_and_settle(&old, &CONTEXT, &sealed, rng).unwrap().1, None);
 
         let moved = reseal(&old, &new, &CONTEXT, &sealed, rng).unwrap();
         assert_eq!(*open(&new, &CONTEXT, &moved).unwrap(), b"sk-value");
@@ -322,10 +228,10 @@ mod tests {
         let mut sealed = seal(&key.deposit_key(), &CONTEXT, b"value", &mut Kernel).unwrap();
         for length in [0, 31, 33] {
             let aad = CONTEXT.bind(DEPOSITED, 1);
-            let short =
-                hpke::seal(key.deposit_key().public(), None, INFO, &aad, &[0; 33][..length], &mut Kernel)
-                    .unwrap();
-            sealed.wrapped = WrappedKey::Hpke { suite: hpke::X25519, enc: short.enc, ct: short.ct };
+            let (enc, mut sender) =
+                hpke::setup_base_s(key.deposit_key().public(), INFO, &mut Kernel).unwrap();
+            let ct = sender.seal(aad.as_bytes(), &[0; 33][..length]).unwrap();
+            sealed.wrapped = WrappedKey::Hpke { suite: hpke::X25519, enc, ct };
             assert_eq!(open(&key, &CONTEXT, &sealed), Err(SealedValueError::Damaged));
         }
     }

@@ -161,6 +161,7 @@ impl AuditText {
     }
 
     /// Reads a text back that was stored as an entry's. Anything else must use the constructors above.
+    #[cfg(feature = "server")]
     pub(crate) fn from_stored_text(text: &str) -> Result<Self, AuditTextError> {
         if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return Err(AuditTextError);

@@ -4,26 +4,23 @@
 use std::collections::BTreeMap;
 
 use super::{ImportFaultKind, ImportLine};
-use crate::domain::name::{Category, NameError, PluginName};
+use crate::domain::attributes::AttributesPatch;
+use crate::domain::name::NameError;
 use crate::domain::value::{Delivery, Kind};
 
 /// What a comment begins with to say something about the next line's secret.
 const MARK: &str = "dropsafe:";
 
-/// What comments say of one line; what is absent is not said.
+/// What the comments before one line say of its secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
+pub struct LineOptions {
     /// `plain`.
     pub kind: Option<Kind>,
     /// `file`.
     pub delivery: Option<Delivery>,
-    /// `no-install`.
-    pub auto_install: Option<bool>,
-    /// `plugin=NAME`.
-    pub plugin: Option<PluginName>,
-    /// `category=NAME`.
-    pub category: Option<Category>,
-    /// `allow-refused`: an administrator's word that an exported name on the refusal list is meant.
+    /// `no-install`, `plugin=NAME`, `category=NAME`.
+    pub attributes: AttributesPatch,
+    /// `allow-refused`: an administrator allows an exported name on the refusal list.
     pub allow_refused: bool,
 }
 
@@ -48,9 +45,9 @@ pub enum CommentFault {
 pub fn attributes(
     bytes: &[u8],
     lines: &[ImportLine],
-) -> (BTreeMap<usize, Attributes>, Vec<(usize, CommentFault)>) {
+) -> (BTreeMap<usize, LineOptions>, Vec<(usize, CommentFault)>) {
     let texts: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    let mut said: BTreeMap<usize, Attributes> = BTreeMap::new();
+    let mut said: BTreeMap<usize, LineOptions> = BTreeMap::new();
     let mut faults = Vec::new();
     for (index, text) in texts.iter().enumerate() {
         let Some(words) = marked(text) else { continue };
@@ -63,9 +60,9 @@ pub fn attributes(
             faults.push((number, CommentFault::Alone));
             continue;
         };
-        let attributes = said.entry(target).or_default();
+        let options = said.entry(target).or_default();
         for word in words.split_ascii_whitespace() {
-            if let Err(fault) = attributes.take(word) {
+            if let Err(fault) = options.read(word) {
                 faults.push((number, fault));
             }
         }
@@ -73,18 +70,24 @@ pub fn attributes(
     (said, faults)
 }
 
-impl Attributes {
-    fn take(&mut self, word: &str) -> Result<(), CommentFault> {
-        match word.split_once('=') {
-            Some(("plugin", name)) => self.plugin = Some(PluginName::parse(name)?),
-            Some(("category", name)) => self.category = Some(Category::parse(name)?),
-            None if word == "no-install" => self.auto_install = Some(false),
-            None if word == "plain" => self.kind = Some(Kind::Plain),
-            None if word == "file" => self.delivery = Some(Delivery::File),
-            None if word == "allow-refused" => self.allow_refused = true,
-            _ => return Err(CommentFault::Unknown),
+impl LineOptions {
+    fn read(&mut self, word: &str) -> Result<(), CommentFault> {
+        let known = match word.split_once('=') {
+            Some((key, text)) => self.attributes.set(key, text)?,
+            None => self.set_flag(word),
+        };
+        if known { Ok(()) } else { Err(CommentFault::Unknown) }
+    }
+
+    fn set_flag(&mut self, word: &str) -> bool {
+        match word {
+            "no-install" => self.attributes.auto_install = Some(false),
+            "plain" => self.kind = Some(Kind::Plain),
+            "file" => self.delivery = Some(Delivery::File),
+            "allow-refused" => self.allow_refused = true,
+            _ => return false,
         }
-        Ok(())
+        true
     }
 }
 

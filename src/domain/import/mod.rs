@@ -14,7 +14,7 @@
 //! - Single quotes keep everything up to the next single quote, newlines too.
 //! - Double quotes keep newlines and know `\\`, `\"`, `\$`, `` \` `` and a backslash before a newline (which joins the lines), as
 //!   systemd does, and `\n`, `\r`, `\t` as dotenv does: systemd would keep those two characters, yet nobody means them.
-//! - LineScanner end with LF or CRLF. A UTF-8 byte order mark at the start is skipped.
+//! - Lines end with LF or CRLF. A UTF-8 byte order mark at the start is skipped.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ pub struct Assignment {
     pub value: SecretValue,
 }
 
-pub use attributes::{Attributes, CommentFault, attributes};
+pub use attributes::{CommentFault, LineOptions, attributes};
 
 /// What is wrong with one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -179,7 +179,7 @@ impl<'a> Candidate<'a> {
             Err(SkipReason::Refused)
         } else if !deliverable(meta) {
             Err(SkipReason::Unusable)
-        } else if meta.auto_install {
+        } else if meta.attributes.auto_install {
             Ok(ReleaseReason::Auto)
         } else if named(meta, &request.include) {
             Ok(ReleaseReason::Included)
@@ -255,14 +255,14 @@ fn named(meta: &SecretMeta, names: &BTreeSet<String>) -> bool {
 }
 
 fn plugin_runs(meta: &SecretMeta, request: &ResolveRequest) -> bool {
-    match (&meta.plugin, &request.plugins) {
+    match (&meta.attributes.plugin, &request.plugins) {
         (Some(plugin), Some(running)) => running.contains(plugin),
         (None, _) | (_, None) => true,
     }
 }
 
 fn is_disabled(meta: &SecretMeta, disabled: &BTreeSet<PluginName>) -> bool {
-    meta.plugin.as_ref().is_some_and(|plugin| disabled.contains(plugin))
+    meta.attributes.plugin.as_ref().is_some_and(|plugin| disabled.contains(plugin))
 }
 
 /// Deposits are checked already; this holds when a limit became smaller since.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::domain::attributes::Attributes;
 use crate::domain::id::MemberId;
 use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
@@ -19,9 +20,7 @@ fn shared(id: u8, name: &str) -> SecretMeta {
         scope: Scope::Shared,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         version: VersionId::from_bytes([id; 16]),
         hint: None,
         allow_refused: false,
@@ -37,11 +36,14 @@ fn private(id: u8, name: &str) -> SecretMeta {
 }
 
 fn off(meta: SecretMeta) -> SecretMeta {
-    SecretMeta { auto_install: false, ..meta }
+    SecretMeta { attributes: Attributes { auto_install: false, ..Attributes::default() }, ..meta }
 }
 
 fn of_plugin(meta: SecretMeta, plugin: &str) -> SecretMeta {
-    SecretMeta { plugin: Some(PluginName::parse(plugin).unwrap()), ..meta }
+    SecretMeta {
+        attributes: Attributes { plugin: Some(PluginName::parse(plugin).unwrap()), ..Attributes::default() },
+        ..meta
+    }
 }
 
 fn file(meta: SecretMeta) -> SecretMeta {
@@ -301,7 +303,8 @@ prop_compose! {
         let meta = if is_private { private(0, name) } else { shared(0, name) };
         let plugin = plugin.map(|name| PluginName::parse(name).unwrap());
         let delivery = if is_file { Delivery::File } else { Delivery::Variable };
-        SecretMeta { auto_install, plugin, delivery, allow_refused, value_len, ..meta }
+        let attributes = Attributes { auto_install, plugin, ..Attributes::default() };
+        SecretMeta { attributes, delivery, allow_refused, value_len, ..meta }
     }
 }
 
@@ -393,9 +396,9 @@ proptest! {
             let meta = all.iter().find(|meta| meta.id == chosen.id).unwrap();
             let asked = |names: &BTreeSet<String>| names.contains(meta.name.as_str()) || names.contains(meta.env.as_str());
             prop_assert!(!asked(&request.exclude));
-            prop_assert!(meta.auto_install || asked(&request.include));
+            prop_assert!(meta.attributes.auto_install || asked(&request.include));
             prop_assert!(meta.allow_refused || refused(&meta.env).is_none());
-            prop_assert!(request.plugins.as_ref().is_none_or(|running| meta.plugin.as_ref().is_none_or(|plugin| running.contains(plugin))));
+            prop_assert!(request.plugins.as_ref().is_none_or(|running| meta.attributes.plugin.as_ref().is_none_or(|plugin| running.contains(plugin))));
             prop_assert!(meta.value_len < 2_000_000);
         }
     }

@@ -1,11 +1,11 @@
-//! The flags of `dropsafe serve`, as a place where settings stand.
+//! The flags of `dropsafe serve` as a source of settings.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, SettingTexts};
 
-/// What stands on the command line; what is absent is not said.
+/// The command line of `dropsafe serve`, not parsed yet: all sources are parsed together, so that all faults are reported at once.
 #[derive(Clone, Debug, Default)]
 pub struct ServeFlags {
     /// `--store`
@@ -16,9 +16,9 @@ pub struct ServeFlags {
     pub listen: Vec<String>,
     /// `--advertise`
     pub advertise: Vec<String>,
-    /// `--unlock-passphrase-file`; a relative path is relative to the working directory.
+    /// `--unlock-passphrase-file`, relative to the working directory
     pub unlock_passphrase_file: Option<PathBuf>,
-    /// `--unlock-key-file`; likewise.
+    /// `--unlock-key-file`, relative to the working directory
     pub unlock_key_file: Option<PathBuf>,
     /// `--log-format`
     pub log_format: Option<String>,
@@ -27,7 +27,7 @@ pub struct ServeFlags {
 impl SettingSource for ServeFlags {
     fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let one = |text: &Option<String>| text.clone().map(OsString::from).map(SettingTexts::One);
-        // The file's paths are relative to its folder, and these must not be.
+        // Made absolute here: whoever reads a path later takes it as relative to the data folder, as in the file.
         let path = |path: &Option<PathBuf>| {
             let path = path.as_ref()?;
             Some(SettingTexts::One(

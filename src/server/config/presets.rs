@@ -1,4 +1,4 @@
-//! The operator's own presets: the list `presets` of DIR/server.yaml. Every fault is told with its line, in our own words.
+//! The operator's own presets: the list `presets` of DIR/server.yaml. Every fault is reported with its line, in our own words.
 //!
 //! ```yaml
 //! presets:
@@ -8,10 +8,10 @@
 //!     fields:
 //!       - key: access_token
 //!         label: API token
-//!         optional: false      # unless said
-//!         type: encrypted      # unless said; plain for what is no secret
-//!         prefixes: [acme_]    # how values begin; none: nothing is known
-//!         usual: ACME_TOKEN    # what most programs read
+//!         optional: false      # default
+//!         type: encrypted      # default; plain for a setting that is not sensitive
+//!         prefixes: [acme_]    # how values begin (default: unknown)
+//!         usual: ACME_TOKEN    # the variable that most programs read
 //! ```
 
 use std::fmt::Display;
@@ -21,22 +21,22 @@ use crate::domain::catalog::{Preset, PresetField, Presets};
 use crate::domain::value::Kind;
 use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlNode, YamlValue, nearest, parse};
 
-/// The field of the file.
+/// The field of server.yaml.
 pub(crate) const FIELD: &str = "presets";
 
-const OF_PRESET: &[&str] = &["id", "title", "category", "fields"];
-const OF_FIELD: &[&str] = &["key", "label", "optional", "type", "prefixes", "usual"];
+const PRESET_KEYS: &[&str] = &["id", "title", "category", "fields"];
+const FIELD_KEYS: &[&str] = &["key", "label", "optional", "type", "prefixes", "usual"];
 
-/// Those of the program, and those of the file.
+/// The built-in presets, and those of the file.
 pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Presets {
     let mut presets = Presets::builtin();
     let Some(node) = file.node(FIELD) else { return presets };
-    let mut reading = PresetReader { file, faults };
-    for item in reading.list(node) {
-        if let Some(preset) = reading.preset(item)
+    let mut reader = PresetReader { file, faults };
+    for item in reader.list(node) {
+        if let Some(preset) = reader.preset(item)
             && let Err(error) = presets.add(preset)
         {
-            reading.fault(item, error);
+            reader.fault(item, error);
         }
     }
     presets
@@ -49,10 +49,10 @@ struct PresetReader<'a> {
 
 impl<'a> PresetReader<'a> {
     fn preset(&mut self, node: &'a YamlNode) -> Option<Preset> {
-        let entries = self.mapping(node, OF_PRESET)?;
-        let id = self.needed(node, entries, "id");
-        let title = self.needed(node, entries, "title");
-        let category = self.needed(node, entries, "category");
+        let entries = self.mapping(node, PRESET_KEYS)?;
+        let id = self.required(node, entries, "id");
+        let title = self.required(node, entries, "title");
+        let category = self.required(node, entries, "category");
         let fields = match entry(entries, "fields") {
             Some(fields) => self.list(fields).iter().map(|field| self.field(field)).collect::<Vec<_>>(),
             None => {
@@ -71,12 +71,13 @@ impl<'a> PresetReader<'a> {
     }
 
     fn field(&mut self, node: &'a YamlNode) -> Option<PresetField> {
-        let entries = self.mapping(node, OF_FIELD)?;
+        let entries = self.mapping(node, FIELD_KEYS)?;
+        // All parts are read before the first missing one ends this, so that every fault is reported.
         let before = self.faults.len();
-        let (key, label) = (self.needed(node, entries, "key"), self.needed(node, entries, "label"));
-        let optional = self.given(entries, "optional", parse::boolean).unwrap_or(false);
-        let kind = self.given(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
-        let usual = self.given(entries, "usual", str::parse);
+        let (key, label) = (self.required(node, entries, "key"), self.required(node, entries, "label"));
+        let optional = self.optional(entries, "optional", parse::boolean).unwrap_or(false);
+        let kind = self.optional(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
+        let usual = self.optional(entries, "usual", str::parse);
         let prefixes = match entry(entries, "prefixes") {
             None => Vec::new(),
             Some(node) => {
@@ -93,7 +94,7 @@ impl<'a> PresetReader<'a> {
             YamlValue::List(items) => items,
             YamlValue::Null => &[],
             YamlValue::Text(_) | YamlValue::Map(_) => {
-                self.fault(node, "a list belongs here");
+                self.fault(node, "expected a list");
                 &[]
             }
         }
@@ -101,7 +102,7 @@ impl<'a> PresetReader<'a> {
 
     fn mapping(&mut self, node: &'a YamlNode, known: &[&str]) -> Option<&'a [YamlEntry]> {
         let YamlValue::Map(entries) = &node.content else {
-            self.fault(node, format_args!("a mapping of {} belongs here", known.join(", ")));
+            self.fault(node, format_args!("expected a mapping of {}", known.join(", ")));
             return None;
         };
         for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
@@ -115,7 +116,7 @@ impl<'a> PresetReader<'a> {
         Some(entries)
     }
 
-    fn needed<T: FromStr<Err: Display>>(
+    fn required<T: FromStr<Err: Display>>(
         &mut self,
         node: &'a YamlNode,
         entries: &'a [YamlEntry],
@@ -125,10 +126,10 @@ impl<'a> PresetReader<'a> {
             self.fault(node, format_args!("`{key}` is missing"));
             return None;
         }
-        self.given(entries, key, str::parse)
+        self.optional(entries, key, str::parse)
     }
 
-    fn given<T, E: Display>(
+    fn optional<T, E: Display>(
         &mut self,
         entries: &'a [YamlEntry],
         key: &str,
@@ -139,6 +140,7 @@ impl<'a> PresetReader<'a> {
         match parse(text) {
             Ok(value) => Some(value),
             Err(error) => {
+                // The domain's errors state the rule and never the text.
                 self.fault(node, error);
                 None
             }
@@ -149,7 +151,7 @@ impl<'a> PresetReader<'a> {
         match &node.content {
             YamlValue::Text(text) => Some(text.as_str()),
             YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
-                self.fault(node, "a single value belongs here");
+                self.fault(node, "expected a single value");
                 None
             }
         }
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_presets_stand_behind_the_programs() {
+    fn the_files_presets_follow_the_built_in_ones() {
         let text = "presets:\n  - id: acme\n    title: Acme\n    category: api_key\n    fields:\n      - key: access_token\n        \
                     label: API token\n        prefixes: [acme_, a2_]\n        usual: ACME_TOKEN\n      - {key: region, label: Region, \
                     optional: true, type: plain}\n";
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_with_its_line_and_quotes_nothing() {
+    fn every_fault_is_reported_with_its_line_and_quotes_nothing() {
         let text = "presets:\n  - id: canary!\n    title: ''\n    categry: canary\n    fields: canary\n  - canary\n  - id: openai\n    \
                     title: T\n    category: custom\n    fields:\n      - {key: a, label: A}\n  - id: b\n    title: B\n    category: custom\n    \
                     fields:\n      - {label: A, optional: canary, type: canary, prefixes: canary}\n      - {key: [canary], label: B, usual: 1canary}\n";

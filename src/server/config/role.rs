@@ -1,26 +1,25 @@
-//! What a server is there for.
+//! What a server serves.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::settings::parse;
+use crate::settings::parse::ExpectedForm;
 
-/// What a server is there for. Of several over one store each may have its own.
+/// What a server serves. Servers of one store can have different roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ServerRole {
-    /// Everything.
     #[default]
     All,
-    /// People and their deposits; it never holds the release key.
+    /// People and their deposits. A server with this role never holds the release key.
     Deposit,
     /// Boots, and unlocking for them.
     Release,
 }
 
 impl FromStr for ServerRole {
-    type Err = parse::ExpectedForm;
+    type Err = ExpectedForm;
 
-    fn from_str(text: &str) -> Result<Self, parse::ExpectedForm> {
+    fn from_str(text: &str) -> Result<Self, ExpectedForm> {
         match text {
             "all" => Ok(Self::All),
             "deposit" => Ok(Self::Deposit),

@@ -17,14 +17,14 @@ const MAX_DEPTH: usize = 16;
 
 /// A parsed file.
 #[derive(Debug)]
-pub struct YamlFile {
+pub(crate) struct YamlFile {
     path: Arc<str>,
     root: Vec<YamlEntry>,
 }
 
 /// One key of a mapping, with its value.
 #[derive(Debug)]
-pub struct YamlEntry {
+pub(crate) struct YamlEntry {
     /// As written.
     pub key: Arc<str>,
     /// The value.
@@ -33,7 +33,7 @@ pub struct YamlEntry {
 
 /// A value and the line it is on.
 #[derive(Debug)]
-pub struct YamlNode {
+pub(crate) struct YamlNode {
     /// Counted from 1; of a mapping's value, the line of its key.
     pub line: usize,
     /// The value.
@@ -41,7 +41,7 @@ pub struct YamlNode {
 }
 
 /// A value. `Debug` shows no text.
-pub enum YamlValue {
+pub(crate) enum YamlValue {
     /// Nothing: empty, `~` or `null`, unquoted.
     Null,
     /// A text, as written.
@@ -71,13 +71,13 @@ impl std::fmt::Debug for YamlValue {
 
 impl YamlFile {
     /// A file in which nothing is set.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { path: "".into(), root: Vec::new() }
     }
 
     /// Parses `text`, the content of the file `path`. What is wrong goes to `faults`; a file that is not YAML, or not a
     /// mapping, counts as empty.
-    pub fn parse(path: &str, text: &str, faults: &mut SettingErrors) -> Self {
+    pub(crate) fn parse(path: &str, text: &str, faults: &mut SettingErrors) -> Self {
         let path: Arc<str> = path.into();
         let root = if text.len() > MAX_BYTES {
             faults.push(SettingOrigin::File(path.clone()), "larger than 1 MiB");
@@ -89,7 +89,7 @@ impl YamlFile {
     }
 
     /// The node at a dotted field.
-    pub fn node(&self, field: &str) -> Option<&YamlNode> {
+    pub(crate) fn node(&self, field: &str) -> Option<&YamlNode> {
         let mut entries = &self.root;
         let mut parts = field.split('.').peekable();
         while let Some(part) = parts.next() {
@@ -104,13 +104,13 @@ impl YamlFile {
     }
 
     /// The place of `node`, which belongs to `field`.
-    pub fn origin(&self, node: &YamlNode, field: &str) -> SettingOrigin {
+    pub(crate) fn origin(&self, node: &YamlNode, field: &str) -> SettingOrigin {
         SettingOrigin::Line { file: self.path.clone(), line: node.line, field: field.into() }
     }
 
     /// Names every key that is none of `known` (dotted), with the nearest that is. What is below a known field is that
     /// field's own.
-    pub fn refuse_unknown(&self, known: &[&str], faults: &mut SettingErrors) {
+    pub(crate) fn refuse_unknown(&self, known: &[&str], faults: &mut SettingErrors) {
         self.refuse_below("", &self.root, known, faults);
     }
 

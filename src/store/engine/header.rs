@@ -6,13 +6,16 @@ use crate::crypto::record::RecordKey;
 pub(crate) const HEADER: &[u8] = b"\0dropsafe";
 
 const MAGIC: &[u8; 16] = b"dropsafe store\n\0";
-/// The format that this program writes, and the newest it reads.
-pub(crate) const FORMAT: u16 = 1;
+/// The format that this program writes, and the newest that it reads.
+pub(crate) const FORMAT: u16 = 2;
+/// The oldest format that this program reads. No release wrote format 1.
+pub(crate) const OLDEST_FORMAT: u16 = 2;
 
 /// What the header is found to be.
 pub(crate) enum Header {
     Ours,
     OtherRecordKey,
+    Older(u16),
     Newer(u16),
     Foreign,
 }
@@ -29,9 +32,10 @@ pub(crate) fn read_header(bytes: &[u8], key: &RecordKey) -> Header {
     };
     match u16::from_be_bytes(*format) {
         0 => Header::Foreign,
-        FORMAT if check == key_check(key) => Header::Ours,
-        FORMAT => Header::OtherRecordKey,
-        newer => Header::Newer(newer),
+        newer if newer > FORMAT => Header::Newer(newer),
+        older if older < OLDEST_FORMAT => Header::Older(older),
+        _ if check == key_check(key) => Header::Ours,
+        _ => Header::OtherRecordKey,
     }
 }
 

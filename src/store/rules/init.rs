@@ -72,7 +72,15 @@ pub enum OpenError {
     /// The record key is not the one of this store.
     #[error("the record key is not this store's")]
     WrongRecordKey,
-    /// Written by a newer version of this program.
+    /// Written by a program from before the first release.
+    #[error("the store has format {found}, and this program reads format {oldest} and newer")]
+    OlderFormat {
+        /// The store's format.
+        found: u16,
+        /// The oldest that this program reads.
+        oldest: u16,
+    },
+    /// A later version wrote the store.
     #[error("the store has format {found}, and this program reads up to {known}")]
     NewerFormat {
         /// The store's.
@@ -192,6 +200,9 @@ impl Store {
         match keyspace::read_header(&header.value, &record_key) {
             Header::Ours => {}
             Header::OtherRecordKey => return Err(OpenError::WrongRecordKey),
+            Header::Older(found) => {
+                return Err(OpenError::OlderFormat { found, oldest: keyspace::OLDEST_FORMAT });
+            }
             Header::Newer(found) => return Err(OpenError::NewerFormat { found, known: keyspace::FORMAT }),
             Header::Foreign => return Err(OpenError::Foreign),
         }
@@ -241,7 +252,9 @@ impl Coded for OpenError {
         match self {
             Self::NotInitialised => Code::NotFound,
             Self::WrongRecordKey => Code::Forbidden,
-            Self::NewerFormat { .. } | Self::Foreign | Self::Moved => Code::Conflict,
+            Self::OlderFormat { .. } | Self::NewerFormat { .. } | Self::Foreign | Self::Moved => {
+                Code::Conflict
+            }
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -250,6 +263,9 @@ impl Coded for OpenError {
         let hint = match self {
             Self::NotInitialised => "make one with `dropsafe init`",
             Self::WrongRecordKey => "use the record key that `init` made for this store",
+            Self::OlderFormat { .. } => {
+                "no release wrote this format: make a new store with `dropsafe init` and deposit again"
+            }
             Self::NewerFormat { .. } => "use the version of this program that wrote it, or a newer one",
             Self::Moved => "name the place that `dropsafe migrate` moved it to, as `store` in server.yaml",
             Self::Foreign => "choose another place, or restore a backup there",

@@ -52,6 +52,9 @@ pub enum MigrateError {
     /// The old place holds no store.
     #[error("the byte store to move from holds no store")]
     NoSource,
+    /// Another version wrote the store.
+    #[error("the store to move has a format that this program does not read")]
+    Format,
     /// The store was already moved, and not to the new place.
     #[error("the store was already moved from there")]
     Moved,
@@ -105,7 +108,8 @@ pub async fn migrate(
         _ if was_moved => {}
         Header::Ours => {}
         Header::OtherRecordKey => return Err(MigrateError::WrongRecordKey),
-        Header::Newer(_) | Header::Foreign => return Err(MigrateError::NoSource),
+        Header::Older(_) | Header::Newer(_) => return Err(MigrateError::Format),
+        Header::Foreign => return Err(MigrateError::NoSource),
     }
     // The only record that is opened, because the new place must continue its revisions.
     let identity = source.identity(record_key).await?;
@@ -322,7 +326,7 @@ impl Coded for MigrateError {
             Self::NoSource => Code::NotFound,
             Self::NotEmpty => Code::AlreadyInitialised,
             Self::WrongRecordKey => Code::Forbidden,
-            Self::Moved | Self::Changing | Self::Differs => Code::Conflict,
+            Self::Format | Self::Moved | Self::Changing | Self::Differs => Code::Conflict,
             Self::TooLarge => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
@@ -330,6 +334,7 @@ impl Coded for MigrateError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Format => "use the version of this program that serves the store",
             Self::NoSource => "check where the store is",
             Self::Moved => "serve it from where it was moved to",
             Self::WrongRecordKey => "use the record key that `init` made for this store",

@@ -12,4 +12,6 @@ pub(crate) use super::tokens::token;
 pub(crate) use crate::store::engine::audit::tables::{
     ChainId, entries, entries_before, entry, entry_parts, head, heads, registry,
 };
-pub(crate) use crate::store::engine::header::{FORMAT, HEADER, header, key_check, moved_header, read_header};
+pub(crate) use crate::store::engine::header::{
+    FORMAT, HEADER, OLDEST_FORMAT, header, key_check, moved_header, read_header,
+};

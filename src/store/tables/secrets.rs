@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 
 use crate::crypto::aead::Nonce;
 use crate::crypto::value::WrappedKey;
+use crate::domain::attributes::Attributes;
 use crate::domain::id::{OrgId, SecretId};
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::secret::{Scope, SecretMeta};
@@ -126,6 +127,14 @@ pub(crate) enum Body {
 }
 
 stored! {
+    StoredAttributesV1 = Attributes {
+        auto_install: bool,
+        plugin: Option<String>,
+        category: Option<String>,
+    }
+}
+
+stored! {
     StoredSecretMetaV1 = SecretMeta {
         id: [u8; 16],
         name: String,
@@ -133,9 +142,7 @@ stored! {
         scope: Option<[u8; 16]>,
         kind: String,
         delivery: String,
-        auto_install: bool,
-        plugin: Option<String>,
-        category: Option<String>,
+        attributes: StoredAttributesV1,
         version: [u8; 16],
         hint: Option<String>,
         allow_refused: bool,

@@ -23,7 +23,7 @@ fn every_operation_is_a_task(
     task(store.authenticate(credential, None));
     task(store.create_secret(caller, new, None));
     task(store.replace_secret(caller, id, None, replacement));
-    task(store.change_secret(caller, id, None, SecretChange::default()));
+    task(store.change_secret(caller, id, None, AttributesPatch::default()));
     task(store.secret(caller, id));
     task(store.find_secret(caller, "", ScopeKind::Shared, None));
     task(store.list_secrets(caller, &filters.0, PageAsk::default()));
@@ -89,7 +89,7 @@ async fn nothing_crosses_between_organizations() {
     let not_found = [
         store.secret(&other, id).await.err(),
         store.replace_secret(&other, id, None, replacement("2")).await.err(),
-        store.change_secret(&other, id, None, SecretChange::default()).await.err(),
+        store.change_secret(&other, id, None, AttributesPatch::default()).await.err(),
         store.delete_secret(&other, id, None).await.err(),
         store.reencrypt_secret(&other, id).await.err(),
         store.find_secret(&other, "one", ScopeKind::Shared, None).await.err(),

@@ -126,9 +126,12 @@ async fn another_record_key_and_other_files_are_told_apart() {
     let outcome = restore(kv.clone(), &record_key(), &mut &b"hello"[..], &mut Kernel, &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::NotABackup)));
     let mut newer = file.clone();
-    newer[17] = 2;
+    newer[17] = 3;
+    let outcome = restore(kv.clone(), &record_key(), &mut newer.as_slice(), &mut Kernel, &mut |_| {}).await;
+    assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 3, known: 2 })));
+    newer[17] = 1;
     let outcome = restore(kv, &record_key(), &mut newer.as_slice(), &mut Kernel, &mut |_| {}).await;
-    assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 2, known: 1 })));
+    assert!(matches!(outcome, Err(RestoreError::OlderFormat { found: 1, oldest: 2 })));
     let error = world.store.backup(&world.admin).await.err().unwrap();
     assert_eq!(error.code(), Code::Forbidden);
 }

@@ -36,7 +36,10 @@ async fn private_overrides_shared_by_exported_name_and_the_shadowed_value_stays(
 async fn off_secrets_are_included_and_referred_to_by_name() {
     let world = World::new().await;
     for name in ["off", "wanted", "referred", "on"] {
-        let new = NewSecret { auto_install: name == "on", ..new_secret(name, ScopeKind::Shared, name) };
+        let new = NewSecret {
+            attributes: Attributes { auto_install: name == "on", ..Attributes::default() },
+            ..new_secret(name, ScopeKind::Shared, name)
+        };
         world.deposit(&world.admin, new).await;
     }
     let ticket = world.ticket(&world.admin).await;

@@ -25,11 +25,17 @@ fn declared(name: &str, required: &[&str], optional: &[&str]) -> NewPlugin {
 }
 
 fn tied(name: &str, scope: ScopeKind, to: &str) -> NewSecret {
-    NewSecret { plugin: Some(plugin(to)), ..new_secret(name, scope, "v") }
+    NewSecret {
+        attributes: Attributes { plugin: Some(plugin(to)), ..Attributes::default() },
+        ..new_secret(name, scope, "v")
+    }
 }
 
 fn in_category(name: &str, of: &str) -> NewSecret {
-    NewSecret { category: Some(category(of)), ..new_secret(name, ScopeKind::Shared, "v") }
+    NewSecret {
+        attributes: Attributes { category: Some(category(of)), ..Attributes::default() },
+        ..new_secret(name, ScopeKind::Shared, "v")
+    }
 }
 
 #[tokio::test]
@@ -180,8 +186,11 @@ async fn statistics_count_what_the_caller_may_see() {
     let gone = world.member("gone", Role::Member).await;
     world.deposit(&world.admin, tied("a", ScopeKind::Shared, "mcp")).await;
     world.deposit(&world.admin, in_category("b", "api_key")).await;
-    let off =
-        NewSecret { auto_install: false, kind: Kind::Plain, ..new_secret("c", ScopeKind::Private, "v") };
+    let off = NewSecret {
+        attributes: Attributes { auto_install: false, ..Attributes::default() },
+        kind: Kind::Plain,
+        ..new_secret("c", ScopeKind::Private, "v")
+    };
     world.deposit(&bob, off).await;
     world.private(&gone, "d", "v").await;
     world.private(&world.admin, "e", "v").await;

@@ -15,7 +15,7 @@ async fn a_repeated_creation_is_answered_and_not_done_again() {
     let others = [
         new_secret("one", ScopeKind::Shared, "2"),
         new_secret("two", ScopeKind::Shared, "1"),
-        NewSecret { auto_install: false, ..new() },
+        NewSecret { attributes: Attributes { auto_install: false, ..Attributes::default() }, ..new() },
     ];
     for other in others {
         let error = world.store.create_secret(&world.admin, other, key).await.unwrap_err();

@@ -120,9 +120,15 @@ async fn opening_tells_what_is_wrong() {
     header[17] = 9;
     let write = Write::Put(keyspace::HEADER.to_vec(), header);
     memory.commit(Vec::new(), vec![write]).await.unwrap();
-    let error = Store::open(memory, record_key(), clock.clone(), entropy()).await.err().unwrap();
-    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 1 }));
+    let error = Store::open(memory.clone(), record_key(), clock.clone(), entropy()).await.err().unwrap();
+    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 2 }));
     drop(world);
+    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
+    let mut header = found.pop().unwrap().unwrap().value;
+    header[17] = 1;
+    memory.commit(Vec::new(), vec![Write::Put(keyspace::HEADER.to_vec(), header)]).await.unwrap();
+    let error = Store::open(memory, record_key(), clock.clone(), entropy()).await.err().unwrap();
+    assert!(matches!(error, OpenError::OlderFormat { found: 1, oldest: 2 }));
 
     let foreign: Arc<dyn Kv> = Arc::new(Memory::new());
     foreign.commit(Vec::new(), vec![Write::Put(b"x".to_vec(), b"y".to_vec())]).await.unwrap();

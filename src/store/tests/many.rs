@@ -87,9 +87,7 @@ fn file(text: &str, scope: ScopeKind) -> ImportAsk {
         scope,
         existing: ExistingPolicy::Replace,
         kind: Kind::Plain,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
     }
 }
 

@@ -28,6 +28,7 @@ use super::*;
 use crate::crypto::memory::Key32;
 use crate::crypto::passphrase::Argon2Params;
 use crate::crypto::record::RecordKey;
+use crate::domain::attributes::{Attributes, AttributesPatch, FieldPatch};
 use crate::domain::code::Code;
 use crate::domain::credential::Credential;
 use crate::domain::id::SecretId;
@@ -195,9 +196,7 @@ fn new_secret(name: &str, scope: ScopeKind, text: &str) -> NewSecret {
         owner: None,
         kind: Kind::Encrypted,
         delivery: Delivery::Variable,
-        auto_install: true,
-        plugin: None,
-        category: None,
+        attributes: Attributes::default(),
         deposit: value(text),
         allow_refused: false,
     }
@@ -210,7 +209,7 @@ fn replacement(text: &str) -> Replacement {
         kind: None,
         delivery: None,
         allow_refused: false,
-        change: SecretChange::default(),
+        change: AttributesPatch::default(),
     }
 }
 

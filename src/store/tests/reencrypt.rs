@@ -109,7 +109,7 @@ async fn deposits_boots_and_changes_go_on_meanwhile() {
             let new = new_secret(&format!("during-{i}"), ScopeKind::Shared, &i.to_string());
             let id = store.create_secret(&admin, new, None).await.unwrap().secret.meta.id;
             store.replace_secret(&admin, id, None, replacement(&format!("again-{i}"))).await.unwrap();
-            let off = SecretChange { category: Some(None), ..SecretChange::default() };
+            let off = AttributesPatch { category: FieldPatch::Clear, ..AttributesPatch::default() };
             store.change_secret(&admin, id, None, off).await.unwrap();
             if i % 4 == 0 {
                 store.delete_secret(&admin, id, None).await.unwrap();

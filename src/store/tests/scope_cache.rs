@@ -37,7 +37,7 @@ async fn a_boot_scans_only_the_scope_that_has_changed() {
     assert_eq!(boot().await.0, third);
     settled().await;
     assert_eq!(boot().await.0, third);
-    let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    let off = AttributesPatch { auto_install: Some(false), ..AttributesPatch::default() };
     world.store.change_secret(&world.admin, own, None, off).await.unwrap();
     assert_eq!(boot().await, (second.clone(), 1));
     world.store.delete_secret(&world.admin, shared, None).await.unwrap();
@@ -57,7 +57,7 @@ async fn what_was_opened_before_a_lock_is_of_no_use_after_it() {
     unlock(&world.store).await;
     let after = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
     assert_eq!(variables(before), variables(after));
-    assert!(!kept.cache_key.is(world.store.release().unwrap().cache_key.expose()));
+    assert!(!kept.cache_key.ct_eq(world.store.release().unwrap().cache_key.expose()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

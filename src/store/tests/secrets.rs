@@ -182,7 +182,7 @@ async fn versions_guard_against_lost_changes() {
     let stale = Some(first.version);
     let error = world.store.replace_secret(&world.admin, id, stale, replacement("3")).await.unwrap_err();
     assert_eq!(error.code(), Code::VersionMismatch);
-    let off = SecretChange { auto_install: Some(false), ..SecretChange::default() };
+    let off = AttributesPatch { auto_install: Some(false), ..AttributesPatch::default() };
     let error = world.store.change_secret(&world.admin, id, stale, off.clone()).await.unwrap_err();
     assert_eq!(error.code(), Code::VersionMismatch);
     assert_eq!(

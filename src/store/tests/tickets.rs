@@ -113,7 +113,10 @@ async fn the_plugins_of_a_ticket_bound_its_boots() {
     let world = World::new().await;
     let plugin = |name: &str| PluginName::parse(name).unwrap();
     for name in ["stripe", "slack"] {
-        let new = NewSecret { plugin: Some(plugin(name)), ..new_secret(name, ScopeKind::Shared, "1") };
+        let new = NewSecret {
+            attributes: Attributes { plugin: Some(plugin(name)), ..Attributes::default() },
+            ..new_secret(name, ScopeKind::Shared, "1")
+        };
         world.deposit(&world.admin, new).await;
     }
     world.shared("free", "1").await;

@@ -307,7 +307,7 @@ fn body(event: &AuditEvent, link: &Link) -> Result<Vec<u8>, Failure> {
 /// Whether an entry is what was written as the `seq`-th of `chain`.
 pub(crate) fn entry_is_true(records: &Records, chain: &ChainId, seq: u64, entry: &Entry) -> bool {
     let Ok(body) = body(&entry.event, &entry.link) else { return false };
-    records.key.audit_mac_is(ENTRY, &[chain, &seq.to_be_bytes(), &body, &entry.previous], &entry.mac)
+    records.key.verify_audit_mac(ENTRY, &[chain, &seq.to_be_bytes(), &body, &entry.previous], &entry.mac)
 }
 
 /// Whether a head is what was written for `chain`.

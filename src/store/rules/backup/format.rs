@@ -9,8 +9,8 @@ use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
 const MAGIC: &[u8; 16] = b"dropsafe backup\n";
-/// The format that this program writes, and the newest that it reads.
-pub(crate) const FORMAT: u16 = 1;
+/// The format of a backup is that of the store in it, because its records are copied as they are.
+pub(crate) use crate::store::engine::header::{FORMAT, OLDEST_FORMAT};
 /// Bytes of a preamble.
 pub(crate) const PREAMBLE: usize = 16 + 2 + 16 + 16;
 /// Bytes after the last frame.

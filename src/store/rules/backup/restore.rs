@@ -15,7 +15,7 @@ use crate::kv::{Kv, Precondition, Write};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::format::{decode, encode};
 use crate::store::rules::backup::format::{
-    DIGEST, FORMAT, MAX_KEY, MAX_VALUE, PREAMBLE, Preamble, sealed_digest,
+    DIGEST, FORMAT, MAX_KEY, MAX_VALUE, OLDEST_FORMAT, PREAMBLE, Preamble, sealed_digest,
 };
 use crate::store::rules::store::Identity;
 use crate::store::tables::keyspace;
@@ -43,7 +43,15 @@ pub enum RestoreError {
     /// The stream is not a backup.
     #[error("this is not a backup of this program")]
     NotABackup,
-    /// Written by a newer version of this program.
+    /// Written by a program from before the first release.
+    #[error("the backup has format {found}, and this program reads format {oldest} and newer")]
+    OlderFormat {
+        /// The backup's format.
+        found: u16,
+        /// The oldest that this program reads.
+        oldest: u16,
+    },
+    /// A later version made the backup.
     #[error("the backup has format {found}, and this program reads up to {known}")]
     NewerFormat {
         /// The backup's format.
@@ -81,6 +89,9 @@ pub async fn restore(
         error => error,
     })?;
     let preamble = Preamble::decode(&preamble).ok_or(RestoreError::NotABackup)?;
+    if preamble.format < OLDEST_FORMAT {
+        return Err(RestoreError::OlderFormat { found: preamble.format, oldest: OLDEST_FORMAT });
+    }
     if preamble.format > FORMAT {
         return Err(RestoreError::NewerFormat { found: preamble.format, known: FORMAT });
     }
@@ -278,7 +289,7 @@ impl Coded for RestoreError {
     fn code(&self) -> Code {
         match self {
             Self::NotEmpty => Code::AlreadyInitialised,
-            Self::NotABackup | Self::NewerFormat { .. } => Code::InvalidRequest,
+            Self::NotABackup | Self::OlderFormat { .. } | Self::NewerFormat { .. } => Code::InvalidRequest,
             Self::Damaged => Code::Corrupt,
             Self::WrongRecordKey => Code::Forbidden,
             Self::Read(_) => Code::Unavailable,
@@ -289,6 +300,9 @@ impl Coded for RestoreError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NotEmpty => "restore into a new place",
+            Self::OlderFormat { .. } => {
+                "no release wrote this format: back up a store that this version serves"
+            }
             Self::NewerFormat { .. } => "use the version of this program that made it, or a newer one",
             Self::Damaged => "use another copy of the backup",
             Self::WrongRecordKey => "put the record key of the old store beside the new one",

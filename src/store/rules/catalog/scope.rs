@@ -31,7 +31,7 @@ impl Store {
 
 impl InScope {
     fn add(&mut self, meta: SecretMeta) {
-        if let Some(plugin) = &meta.plugin {
+        if let Some(plugin) = &meta.attributes.plugin {
             *self.plugins.entry(plugin.clone()).or_default() += 1;
         }
         self.by_env.insert((meta.env.clone(), meta.scope.kind()), meta);

@@ -88,16 +88,16 @@ impl Statistics {
             ScopeKind::Shared => &mut self.shared,
             ScopeKind::Private => &mut self.private,
         } += 1;
-        *match meta.auto_install {
+        *match meta.attributes.auto_install {
             true => &mut self.auto_install,
             false => &mut self.not_auto_install,
         } += 1;
         self.files += u64::from(meta.delivery == Delivery::File);
-        *match &meta.plugin {
+        *match &meta.attributes.plugin {
             Some(plugin) => self.by_plugin.entry(plugin.clone()).or_default(),
             None => &mut self.without_plugin,
         } += 1;
-        *match &meta.category {
+        *match &meta.attributes.category {
             Some(category) => self.by_category.entry(category.clone()).or_default(),
             None => &mut self.without_category,
         } += 1;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::attributes::Attributes;
 use crate::domain::audit::AuditAction;
-use crate::domain::import::{Attributes, ExistingPolicy};
+use crate::domain::import::{ExistingPolicy, LineOptions};
 use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
@@ -58,7 +59,7 @@ impl Store {
         };
         let mut variables: BTreeMap<EnvName, Variable> = BTreeMap::new();
         for (env, meta) in scope.winners() {
-            let by = match &meta.plugin {
+            let by = match &meta.attributes.plugin {
                 Some(tied) => Some((tied.clone(), enabled(tied))),
                 None => asked.get(&env).cloned(),
             };
@@ -96,7 +97,7 @@ impl Store {
                 Ok(name) => {
                     names.push(env.clone());
                     let deposit = value.map(Deposit::Value);
-                    items.push(Item { name, env: Some(env), deposit, attributes: Attributes::default() });
+                    items.push(Item { name, env: Some(env), deposit, options: LineOptions::default() });
                 }
                 Err(error) => refused.push((env, error.to_string())),
             }
@@ -106,9 +107,7 @@ impl Store {
             new_in: own,
             existing: ExistingPolicy::Replace,
             kind: Kind::Encrypted,
-            auto_install: true,
-            plugin: None,
-            category: None,
+            attributes: Attributes::default(),
         };
         let (plan, stored) =
             self.put_many(caller, &items, &rules, !refused.is_empty() || items.is_empty(), None).await?;

@@ -1,5 +1,6 @@
 //! Editing, deleting and re-encrypting one secret.
 
+use crate::domain::attributes::AttributesPatch;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
@@ -11,7 +12,7 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::deposit::told_of;
 use crate::store::rules::secrets::record::SecretRecord;
-use crate::store::rules::secrets::{Deleted, Secret, SecretChange};
+use crate::store::rules::secrets::{Deleted, Secret};
 use crate::store::rules::store::Store;
 use crate::store::tables::keyspace;
 
@@ -25,7 +26,7 @@ impl Store {
         caller: &Caller,
         id: SecretId,
         if_match: Option<VersionId>,
-        change: SecretChange,
+        change: AttributesPatch,
     ) -> Result<Secret, Error> {
         let audit_action = AuditAction::SecretEdit;
         let (org, _) = self.require_member(caller, audit_action).await?;
@@ -39,7 +40,7 @@ impl Store {
             if if_match.is_some_and(|version| version != record.meta.version) {
                 return Err(Error::VersionMismatch.into());
             }
-            change.apply(&mut record.meta);
+            change.apply(&mut record.meta.attributes);
             record.meta.updated_at = tx.now();
             tx.put(&key, &record)?;
             tx.audit(told_of(event.clone(), &record));
@@ -126,20 +127,6 @@ impl Tx<'_> {
         self.delete(&records.secret_name(record.org, *scope, name));
         if let Some(place) = record.value.body().place() {
             self.delete(&place);
-        }
-    }
-}
-
-impl SecretChange {
-    pub(crate) fn apply(&self, meta: &mut SecretMeta) {
-        if let Some(auto_install) = self.auto_install {
-            meta.auto_install = auto_install;
-        }
-        if let Some(plugin) = &self.plugin {
-            meta.plugin.clone_from(plugin);
-        }
-        if let Some(category) = &self.category {
-            meta.category.clone_from(category);
         }
     }
 }

@@ -59,9 +59,7 @@ impl Store {
                 scope,
                 kind: new.kind,
                 delivery: new.delivery,
-                auto_install: new.auto_install,
-                plugin: new.plugin.clone(),
-                category: new.category.clone(),
+                attributes: new.attributes.clone(),
                 version,
                 hint: prepared.hint.clone(),
                 allow_refused,
@@ -125,7 +123,7 @@ impl Store {
                 author,
                 ..before.meta.clone()
             };
-            new.change.apply(&mut meta);
+            new.change.apply(&mut meta.attributes);
             let event =
                 caller.event(audit_action).about(about).detail(DetailKey::Previous, before.meta.version);
             let reads = vec![keyspace::keys().to_vec(), before.key(self.records()).to_vec()];
@@ -327,19 +325,12 @@ impl DepositAnswer {
 
 impl NewSecret {
     fn request(&self, scope: Scope) -> RepeatableRequest<'_> {
-        let attributes = (
-            &self.name,
-            &self.env,
-            scope,
-            self.kind,
-            self.delivery,
-            self.auto_install,
-            &self.plugin,
-            &self.category,
-            self.allow_refused,
-        );
-        let mut parts = vec![postcard::to_allocvec(&attributes).unwrap_or_default()];
-        let value = match &self.deposit {
+        // All fields by name: a new one that was left out would make two different requests of one key look the same.
+        let Self { name, env, scope: _, owner: _, kind, delivery, attributes, deposit, allow_refused } = self;
+        // The scope is the one that the first two mean for this caller.
+        let metadata = (name, env, scope, kind, delivery, attributes, allow_refused);
+        let mut parts = vec![postcard::to_allocvec(&metadata).unwrap_or_default()];
+        let value = match deposit {
             Deposit::Value(value) => Some(value.expose()),
             Deposit::Sealed(sealed) => {
                 let sealed = (sealed.id, sealed.version, &sealed.value, &sealed.hint);

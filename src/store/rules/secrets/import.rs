@@ -1,9 +1,10 @@
 //! A `.env` file as deposits: what becomes of each line, and all of it or nothing.
 
+use crate::domain::attributes::Attributes;
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::id::SecretId;
 use crate::domain::import::{self, ExistingPolicy, ImportOutcome};
-use crate::domain::name::{Category, EnvName, PluginName, SecretName};
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Kind, SecretValue, ValueWarning};
@@ -26,12 +27,8 @@ pub struct ImportAsk {
     pub existing: ExistingPolicy,
     /// Encrypted or plain.
     pub kind: Kind,
-    /// Whether every boot in scope gets them.
-    pub auto_install: bool,
-    /// The plugin that they are for.
-    pub plugin: Option<PluginName>,
-    /// The category that they are shown under.
-    pub category: Option<Category>,
+    /// Of new secrets.
+    pub attributes: Attributes,
 }
 
 /// What became of a file, or would.
@@ -81,9 +78,8 @@ impl Store {
             let env = name.as_ref().map(SecretName::export);
             let (why, fate) = match (name.clone(), value) {
                 (Some(name), Ok(value)) => {
-                    let (deposit, attributes) =
-                        (Some(Deposit::Value(value)), said.remove(&line).unwrap_or_default());
-                    items.push(Item { name, env: None, deposit, attributes });
+                    let options = said.remove(&line).unwrap_or_default();
+                    items.push(Item { name, env: None, deposit: Some(Deposit::Value(value)), options });
                     places.push(lines.len());
                     (None, ImportOutcome::Create)
                 }
@@ -107,9 +103,7 @@ impl Store {
             new_in: scope,
             existing: ask.existing,
             kind: ask.kind,
-            auto_install: ask.auto_install,
-            plugin: ask.plugin,
-            category: ask.category,
+            attributes: ask.attributes,
         };
         let count = AuditText::number(items.len() as u64);
         let event =

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::crypto::deposit::DepositKey;
+use crate::domain::attributes::Attributes;
 use crate::domain::audit::{AuditAction, AuditEvent};
 use crate::domain::id::{MemberId, OrgId, SecretId, VersionId};
-use crate::domain::import::{Attributes, ExistingPolicy, ImportOutcome};
-use crate::domain::name::{Category, EnvName, PluginName, SecretName};
+use crate::domain::import::{ExistingPolicy, ImportOutcome, LineOptions};
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{Delivery, Kind, ValueWarning};
@@ -36,7 +37,7 @@ pub(crate) struct Item {
     pub(crate) env: Option<EnvName>,
     pub(crate) deposit: Option<Deposit>,
     /// What is said of this one in particular, new or not.
-    pub(crate) attributes: Attributes,
+    pub(crate) options: LineOptions,
 }
 
 /// Where the names are, and what new secrets are like.
@@ -48,9 +49,7 @@ pub(crate) struct Rules {
     pub(crate) new_in: Scope,
     pub(crate) existing: ExistingPolicy,
     pub(crate) kind: Kind,
-    pub(crate) auto_install: bool,
-    pub(crate) plugin: Option<PluginName>,
-    pub(crate) category: Option<Category>,
+    pub(crate) attributes: Attributes,
 }
 
 /// What becomes of one name, and what is to be done for it.
@@ -271,7 +270,7 @@ impl Store {
         key: &DepositKey,
     ) -> Result<Prepared, Error> {
         if !meta.allow_refused {
-            let (allow, audit_action) = (item.attributes.allow_refused, AuditAction::SecretCreate);
+            let (allow, audit_action) = (item.options.allow_refused, AuditAction::SecretCreate);
             meta.allow_refused = self.allow_name(caller, &meta.env, allow, audit_action).await?;
         }
         let SecretMeta { id, version, scope, kind, delivery, name, env, .. } = meta;
@@ -296,9 +295,7 @@ impl Store {
             scope: rules.new_in,
             kind: rules.kind,
             delivery: Delivery::Variable,
-            auto_install: rules.auto_install,
-            plugin: rules.plugin.clone(),
-            category: rules.category.clone(),
+            attributes: rules.attributes.clone(),
             version: VersionId::from_bytes([0; 16]),
             hint: None,
             allow_refused: false,
@@ -329,13 +326,10 @@ impl Item {
     }
 
     fn apply(&self, meta: &mut SecretMeta) {
-        let Attributes { kind, delivery, auto_install, plugin, category, allow_refused: _ } =
-            &self.attributes;
+        let LineOptions { kind, delivery, attributes, allow_refused: _ } = &self.options;
         meta.kind = kind.unwrap_or(meta.kind);
         meta.delivery = delivery.unwrap_or(meta.delivery);
-        meta.auto_install = auto_install.unwrap_or(meta.auto_install);
-        meta.plugin = plugin.clone().or(meta.plugin.take());
-        meta.category = category.clone().or(meta.category.take());
+        attributes.apply(&mut meta.attributes);
     }
 }
 

@@ -12,9 +12,9 @@ mod reseal;
 pub use import::{ImportAsk, ImportLine, ImportReport};
 pub(crate) use many::{Item, Planned, Rules};
 pub(crate) use record::{BodyRecord, SecretRecord, Stored, Whole};
-use serde::{Deserialize, Serialize};
 
 use crate::crypto::value::SealedValue;
+use crate::domain::attributes::{Attributes, AttributesPatch};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
 use crate::domain::secret::{ScopeKind, SecretMeta};
@@ -58,12 +58,8 @@ pub struct NewSecret {
     pub kind: Kind,
     /// As a variable or as a file.
     pub delivery: Delivery,
-    /// Whether every boot in scope gets it.
-    pub auto_install: bool,
-    /// The plugin that it is for.
-    pub plugin: Option<PluginName>,
-    /// The category that it is shown under.
-    pub category: Option<Category>,
+    /// What can change later without a new value.
+    pub attributes: Attributes,
     /// The value.
     pub deposit: Deposit,
     /// An admin's word that an exported name on the refusal list is meant.
@@ -84,18 +80,7 @@ pub struct Replacement {
     /// An admin's word that an exported name on the refusal list is meant.
     pub allow_refused: bool,
     /// Attributes to change in the same commit.
-    pub change: SecretChange,
-}
-
-/// What to change of a secret; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretChange {
-    /// Whether every boot in scope gets it.
-    pub auto_install: Option<bool>,
-    /// The plugin that it is for; `Some(None)` clears.
-    pub plugin: Option<Option<PluginName>>,
-    /// The category; `Some(None)` clears.
-    pub category: Option<Option<Category>>,
+    pub change: AttributesPatch,
 }
 
 /// A secret as shown.

@@ -410,15 +410,15 @@ impl Sought<'_> {
         let filter = self.filter;
         let is_named = |wanted: &str| meta.name.as_str() == wanted || meta.env.as_str() == wanted;
         let holds = |q: &str| holds(meta.name.as_str(), q) || holds(meta.env.as_str(), q);
-        let enabled = || meta.plugin.as_ref().map(|plugin| !self.disabled.contains(plugin));
+        let enabled = || meta.attributes.plugin.as_ref().map(|plugin| !self.disabled.contains(plugin));
         filter.name.as_deref().is_none_or(is_named)
             && self.q.as_deref().is_none_or(holds)
             && filter.kind.is_none_or(|kind| kind == meta.kind)
-            && filter.plugin.is_free_or(&meta.plugin)
-            && filter.category.is_free_or(&meta.category)
-            && filter.auto_install.is_none_or(|auto| auto == meta.auto_install)
-            && filter.has_plugin.is_none_or(|has| has == meta.plugin.is_some())
-            && filter.has_category.is_none_or(|has| has == meta.category.is_some())
+            && filter.plugin.is_free_or(&meta.attributes.plugin)
+            && filter.category.is_free_or(&meta.attributes.category)
+            && filter.auto_install.is_none_or(|auto| auto == meta.attributes.auto_install)
+            && filter.has_plugin.is_none_or(|has| has == meta.attributes.plugin.is_some())
+            && filter.has_category.is_none_or(|has| has == meta.attributes.category.is_some())
             && filter.plugin_enabled.is_none_or(|wanted| enabled() == Some(wanted))
     }
 }
