@@ -1,4 +1,4 @@
-//! Boots wait their turn by organization, and are refused early when the wait would be too long.
+//! Tests of the admission of boots.
 
 use super::*;
 
