@@ -83,11 +83,15 @@ pub(crate) fn render(document: &OpenApi) -> Bytes {
 /// since bodies have no additional properties.
 fn flatten_all_of(schemas: &mut serde_json::Map<String, Value>) {
     let parts = schemas.clone();
-    for schema in schemas.values_mut() {
+    for (name, schema) in schemas.iter_mut() {
         let Some(all_of) = schema.as_object_mut().and_then(|schema| schema.remove("allOf")) else { continue };
+        if name.ends_with("Request") {
+            // serde refuses unknown fields of flattened bodies too, but the derive says so only for the others.
+            schema["additionalProperties"] = false.into();
+        }
         for part in all_of.as_array().into_iter().flatten() {
-            let name = part["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
-            merge_object(schema, name.and_then(|name| parts.get(name)).unwrap_or(part));
+            let part_name = part["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+            merge_object(schema, part_name.and_then(|name| parts.get(name)).unwrap_or(part));
         }
     }
 }
