@@ -17,7 +17,7 @@ test-all: ## everything that CI runs
 	.ci/run
 
 docs: ## the API documentation of the crate, and every command of README.md and docs/
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps
 	cargo test --locked --test docs
 
 bench: ## the benchmarks; see docs/performance.md for what each measures

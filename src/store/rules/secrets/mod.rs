@@ -26,7 +26,7 @@ use crate::store::rules::boots::Holder;
 pub enum Deposit {
     /// As is; sealed here at once unless the kind is plain.
     Value(SecretValue),
-    /// Sealed by the client, to the deposit key of [`Store::deposit_info`](super::Store::deposit_info). Only of kind `encrypted`.
+    /// Sealed by the client, to the deposit key of [`Store::deposit_info`](crate::store::Store::deposit_info). Only of kind `encrypted`.
     Sealed(SealedDeposit),
 }
 
@@ -114,7 +114,7 @@ pub struct Written {
 pub struct Deleted {
     /// What was deleted.
     pub secret: Secret,
-    /// Boots that still hold one of its versions, newest first, as far as [`Store::holders`](super::Store::holders) looks.
+    /// Boots that still hold one of its versions, newest first, as far as [`Store::holders`](crate::store::Store::holders) looks.
     pub held_by: Vec<Holder>,
 }
 
