@@ -47,11 +47,11 @@ pub struct EmptyPassphrase;
 #[serde(deny_unknown_fields)]
 pub struct Argon2Params {
     /// KiB of memory.
-    memory_kib: u32,
+    pub(crate) memory_kib: u32,
     /// Passes over it.
-    passes: u32,
+    pub(crate) passes: u32,
     /// Lanes it is divided into.
-    lanes: u32,
+    pub(crate) lanes: u32,
 }
 
 impl Argon2Params {

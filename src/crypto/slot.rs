@@ -58,24 +58,24 @@ impl SlotKind {
 #[serde(deny_unknown_fields)]
 pub struct KeySlot {
     #[serde(with = "serial::bytes")]
-    id: [u8; 16],
-    kind: SlotKind,
+    pub(crate) id: [u8; 16],
+    pub(crate) kind: SlotKind,
     #[serde(with = "serial::bytes")]
-    salt: [u8; 16],
+    pub(crate) salt: [u8; 16],
     /// Public half of the identity of the ring that may wrap a root here.
     #[serde(with = "serial::bytes")]
-    ring: [u8; 32],
-    suite: SuiteId,
+    pub(crate) ring: [u8; 32],
+    pub(crate) suite: SuiteId,
     /// What the root is sealed to.
     #[serde(with = "serial::bytes")]
-    public: [u8; 32],
+    pub(crate) public: [u8; 32],
     /// Of the secret, so that no second one opens this slot.
     #[serde(with = "serial::bytes")]
-    commitment: [u8; 32],
+    pub(crate) commitment: [u8; 32],
     #[serde(with = "serial::bytes")]
-    enc: Vec<u8>,
+    pub(crate) enc: Vec<u8>,
     #[serde(with = "serial::bytes")]
-    ct: Vec<u8>,
+    pub(crate) ct: Vec<u8>,
 }
 
 /// Makes a slot of `ring` that `secret` will open, and the ring that knows it; both are to be stored in one commit.

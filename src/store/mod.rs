@@ -11,9 +11,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use self::engine::audit::verify::{ChainReport, ChainState, Verification};
 pub use self::engine::clock::{Clock, Entropy, KernelEntropy, SystemClock};
 pub use self::engine::failure::{Coded, Failure};
-pub use self::rules::audit::{AuditFilter, AuditItem, ChainReport, ChainState, Verification};
+pub use self::rules::audit::{AuditFilter, AuditItem};
 pub use self::rules::auth::AuthError;
 pub use self::rules::backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use self::rules::boots::{

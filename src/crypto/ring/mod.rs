@@ -44,13 +44,13 @@ pub struct KeyRing {
 #[serde(deny_unknown_fields)]
 pub struct SealedRing {
     #[serde(with = "serial::bytes")]
-    identity: [u8; 32],
-    current: DepositKey,
-    older: Vec<DepositKey>,
+    pub(crate) identity: [u8; 32],
+    pub(crate) current: DepositKey,
+    pub(crate) older: Vec<DepositKey>,
     #[serde(with = "serial::bytes")]
-    nonce: Nonce,
+    pub(crate) nonce: Nonce,
     #[serde(with = "serial::bytes")]
-    ciphertext: Vec<u8>,
+    pub(crate) ciphertext: Vec<u8>,
 }
 
 impl KeyRing {

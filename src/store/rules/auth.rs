@@ -14,11 +14,13 @@ use crate::domain::role::{OrgPolicy, Principal};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
-use crate::store::rules::members::MemberRecord;
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
-use crate::store::rules::tokens::TokenRecord;
-use crate::store::tables::keyspace;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::orgs;
+use crate::store::tables::tickets;
+use crate::store::tables::tickets::TicketRecord;
+use crate::store::tables::tokens;
+use crate::store::tables::tokens::TokenRecord;
 
 /// Why a credential was not accepted. All but `Unknown` and `Failure` require the secret part.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +108,7 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let found = self.records().get(&keyspace::token(credential.token_id())).await;
+        let found = self.records().get(&tokens::token(credential.token_id())).await;
         let token = match verify_secret(credential, found, |token: &TokenRecord| &token.hash) {
             Ok(token) => token,
             Err(error) => return (anonymous_event(), Err(error)),
@@ -135,7 +137,7 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let found = self.records().get(&keyspace::ticket(credential.ticket_id())).await;
+        let found = self.records().get(&tickets::ticket(credential.ticket_id())).await;
         let ticket = match verify_secret(credential, found, |ticket: &TicketRecord| &ticket.hash) {
             Ok(ticket) => ticket,
             Err(error) => return (anonymous_event(), Err(error)),
@@ -169,7 +171,7 @@ impl Store {
         org: OrgId,
         member: MemberId,
     ) -> Result<(OrgName, OrgPolicy, MemberRecord), AuthError> {
-        let (org_key, member_key) = (keyspace::org(org), self.records().member(org, member));
+        let (org_key, member_key) = (orgs::org(org), self.records().member(org, member));
         // One read for both, because every request pays for it.
         let snapshot = self.records().snapshot(vec![org_key.to_vec(), member_key.to_vec()]).await?;
         let org = snapshot.read(self.records(), 0, &org_key)?.ok_or(Failure::Corrupt)?;

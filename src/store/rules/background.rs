@@ -15,14 +15,20 @@ use crate::store::engine::failure::Failure;
 use crate::store::engine::format::Record;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::keys::{Key, Prefix};
-use crate::store::rules::boots::AttemptRecord;
-use crate::store::rules::idempotency::AnswerRecord;
 use crate::store::rules::keys::OpenValueError;
-use crate::store::rules::members::RemovalRecord;
-use crate::store::rules::secrets::SecretRecord;
-use crate::store::rules::sessions::{SessionMark, SessionRecord};
 use crate::store::rules::store::{Inner, Store};
-use crate::store::tables::keyspace;
+use crate::store::tables::answers;
+use crate::store::tables::answers::AnswerRecord;
+use crate::store::tables::boots;
+use crate::store::tables::boots::AttemptRecord;
+use crate::store::tables::members;
+use crate::store::tables::members::RemovalRecord;
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::SecretRecord;
+use crate::store::tables::sessions;
+use crate::store::tables::sessions::{SessionMark, SessionRecord};
+use crate::store::tables::tickets;
+use crate::store::tables::tokens;
 
 /// How often the task runs when nobody wakes it.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -55,6 +61,11 @@ pub(crate) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
 }
 
 impl Store {
+    pub(crate) fn start_background(&self) {
+        // A weak reference, so that the task does not keep an unused store alive.
+        tokio::spawn(run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
+    }
+
     async fn run_background_tasks(&self, deleted_at: &mut Option<Timestamp>) -> Result<(), Failure> {
         self.clear_removed_members().await?;
         {
@@ -68,10 +79,10 @@ impl Store {
         let now = self.now();
         if deleted_at.is_none_or(|at| now.since(at) >= DELETE_INTERVAL) {
             *deleted_at = Some(now);
-            self.delete_expired(&keyspace::answers(), AnswerRecord::is_over).await?;
-            self.delete_expired(&keyspace::attempts(), AttemptRecord::is_over).await?;
-            self.delete_expired(&keyspace::sessions(), SessionRecord::is_over).await?;
-            self.delete_expired(&keyspace::session_marks(), SessionMark::is_over).await?;
+            self.delete_expired(&answers::answers(), AnswerRecord::is_over).await?;
+            self.delete_expired(&boots::attempts(), AttemptRecord::is_over).await?;
+            self.delete_expired(&sessions::sessions(), SessionRecord::is_over).await?;
+            self.delete_expired(&sessions::session_marks(), SessionMark::is_over).await?;
         }
         Ok(())
     }
@@ -87,7 +98,7 @@ impl Store {
 
     /// Deletes what removed members left.
     async fn clear_removed_members(&self) -> Result<(), Failure> {
-        let (removals, _) = self.records().scan_all(&keyspace::removals()).await?;
+        let (removals, _) = self.records().scan_all(&members::removals()).await?;
         for removal in removals {
             let RemovalRecord { org, member } = removal.record;
             self.delete_private_secrets(org, member).await?;
@@ -96,19 +107,19 @@ impl Store {
             let (tokens, _) = self.records().scan_all(&index).await?;
             let tokens = tokens.iter().filter(|found| found.record == Some(member));
             for id in tokens.filter_map(|found| index.id(&found.key)) {
-                let key = keyspace::token(TokenId::from_bytes(id));
+                let key = tokens::token(TokenId::from_bytes(id));
                 self.update(key, |token, now| _ = token.revoked_at.get_or_insert(now)).await?;
             }
             let index = self.records().tickets(org);
             let (tickets, _) = self.records().scan_all(&index).await?;
             let tickets = tickets.iter().filter(|found| found.record == member);
             for id in tickets.filter_map(|found| index.id(&found.key)) {
-                let key = keyspace::ticket(TicketId::from_bytes(id));
+                let key = tickets::ticket(TicketId::from_bytes(id));
                 self.update(key, |ticket, now| _ = ticket.revoked_at.get_or_insert(now)).await?;
             }
             // Last, so that a crash before it only repeats work.
             let cleared = self.journal().run(Vec::new(), move |tx| {
-                tx.delete(&keyspace::removal(member));
+                tx.delete(&members::removal(member));
                 Ok::<_, Stop<Failure>>(())
             });
             cleared.await?;
@@ -163,9 +174,9 @@ impl Store {
             // Read at each step, because the store may be locked at any time.
             let Some(release) = self.release() else { return Ok(()) };
             let most = STEP.min(self.secrets_per_commit());
-            let page = self.records().scan(&keyspace::all_unsettled(), after.as_deref(), most).await?;
+            let page = self.records().scan(&secrets::all_unsettled(), after.as_deref(), most).await?;
             after = page.found.last().map(|found| found.key.clone());
-            let keys: Vec<_> = page.found.iter().map(|found| keyspace::marked(&found.key)).collect();
+            let keys: Vec<_> = page.found.iter().map(|found| secrets::marked(&found.key)).collect();
             let mut settled = Vec::new();
             for (key, record) in keys.iter().zip(self.records().get_all(&keys).await?) {
                 let outcome = match &record {
@@ -188,7 +199,7 @@ impl Store {
                         if let Some(after) = after {
                             tx.put(key, after)?;
                         }
-                        tx.delete(&keyspace::unsettled(key));
+                        tx.delete(&secrets::unsettled(key));
                     }
                 }
                 Ok::<_, Stop<Failure>>(())

@@ -13,7 +13,7 @@ use crate::domain::role::{Action, Denied, OrgPolicy, Principal, Role, decide};
 use crate::store::rules::audit::EventBuilder;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
+use crate::store::tables::tickets::TicketRecord;
 
 /// An authenticated principal and its address, as of its authentication. A commit reads again only what it depends on.
 #[derive(Clone)]

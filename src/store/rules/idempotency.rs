@@ -14,7 +14,7 @@ use crate::store::engine::keys::Key;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-pub(crate) use crate::store::tables::answers::AnswerRecord;
+use crate::store::tables::answers::AnswerRecord;
 use serde_bytes::ByteBuf;
 
 /// How long a key is remembered.

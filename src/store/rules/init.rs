@@ -11,6 +11,8 @@ use crate::domain::name::{MemberName, OrgName};
 use crate::kv::Kv;
 use crate::store::engine::clock::{Clock, Entropy};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::decode;
+use crate::store::engine::header;
 use crate::store::engine::header::Header;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Records;
@@ -19,9 +21,11 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{NewKeyslot, first_keys};
 use crate::store::rules::orgs::OrgCreation;
-use crate::store::rules::store::{Identity, Store};
-use crate::store::rules::tokens::{NewCredential, TokenRecord};
-use crate::store::tables::keyspace;
+use crate::store::rules::store::Store;
+use crate::store::rules::tokens::NewCredential;
+use crate::store::tables::store;
+use crate::store::tables::store::Identity;
+use crate::store::tables::tokens::TokenRecord;
 
 /// The parameters of [`Store::init`].
 pub struct Init {
@@ -112,7 +116,7 @@ impl Store {
         let first = kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         match first.entries.first() {
             None => {}
-            Some(entry) if entry.key == keyspace::HEADER => return Err(InitError::AlreadyInitialised),
+            Some(entry) if entry.key == header::HEADER => return Err(InitError::AlreadyInitialised),
             Some(_) => return Err(InitError::Foreign),
         }
         let mut id = [0; 16];
@@ -120,7 +124,7 @@ impl Store {
         let id = StoreId::from_bytes(id);
         // Only a restored or moved store continues other revisions.
         let identity = Identity { id, created_at: clock.now(), revision_base: 0 };
-        let header = keyspace::header(&record_key);
+        let header = header::header(&record_key);
         let records = Records { kv, key: record_key, random };
         let store = Self::start(records, identity.clone(), clock, false);
 
@@ -135,11 +139,11 @@ impl Store {
         let operator_token = operator.credential();
         let event = Caller::this_process().event(AuditAction::StoreInit).about(target::store());
         let org_event = Caller::this_process().event(AuditAction::OrgCreate);
-        let made = store.journal().run(vec![keyspace::HEADER.to_vec()], move |tx| {
+        let made = store.journal().run(vec![header::HEADER.to_vec()], move |tx| {
             // Fails if another process has created a store here since the scan.
             tx.put_header(&header)?;
-            tx.put(&keyspace::identity(), &identity)?;
-            tx.put(&keyspace::keys(), &keys)?;
+            tx.put(&store::identity(), &identity)?;
+            tx.put(&store::keys(), &keys)?;
             TokenRecord::new(&operator, None, tx.now()).put_new(tx)?;
             tx.audit(event.clone());
             creation.run(tx, org_event.clone()).map(drop)
@@ -183,8 +187,8 @@ impl Store {
         random: Arc<dyn Entropy>,
         deposits_only: bool,
     ) -> Result<Self, OpenError> {
-        let identity_key = keyspace::identity();
-        let keys = [keyspace::HEADER.to_vec(), identity_key.to_vec()];
+        let identity_key = store::identity();
+        let keys = [header::HEADER.to_vec(), identity_key.to_vec()];
         let (found, _) = kv.get(&keys).await.map_err(Failure::from)?;
         let [header, identity] = found.try_into().map_err(|_| Failure::Internal)?;
         // Without a header, an empty byte store is a normal first start, and anything else is foreign.
@@ -193,22 +197,20 @@ impl Store {
             let empty = first.entries.is_empty();
             return Err(if empty { OpenError::NotInitialised } else { OpenError::Foreign });
         };
-        // Before the other checks: the header of a moved store is not a valid one.
-        if header.value == keyspace::moved_header(&record_key) {
-            return Err(OpenError::Moved);
-        }
-        match keyspace::read_header(&header.value, &record_key) {
-            Header::Ours => {}
+        match header::read_header(&header.value, &record_key) {
+            Header::Ours(_) => {}
+            Header::Moved => return Err(OpenError::Moved),
             Header::OtherRecordKey => return Err(OpenError::WrongRecordKey),
             Header::Older(found) => {
-                return Err(OpenError::OlderFormat { found, oldest: keyspace::OLDEST_FORMAT });
+                return Err(OpenError::OlderFormat { found, oldest: header::OLDEST_FORMAT });
             }
-            Header::Newer(found) => return Err(OpenError::NewerFormat { found, known: keyspace::FORMAT }),
+            Header::Newer(found) => return Err(OpenError::NewerFormat { found, known: header::FORMAT }),
             Header::Foreign => return Err(OpenError::Foreign),
         }
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
-        let identity = crate::store::engine::format::decode(&plain)?;
+        let identity = decode(&plain)?;
+        header::upgrade(&*kv, header, &record_key).await?;
         let records = Records { kv, key: record_key, random };
         let store = Self::start(records, identity, clock, deposits_only);
         store.start_background();
@@ -219,10 +221,10 @@ impl Store {
 impl crate::store::engine::journal::Tx<'_> {
     /// Stores the header. Fails if there is one.
     fn put_header(&mut self, header: &[u8]) -> Result<(), Stop<Error>> {
-        if !self.is_absent(keyspace::HEADER)? {
+        if !self.is_absent(header::HEADER)? {
             return Err(Error::Taken { what: "store" }.into());
         }
-        self.put_unsealed(keyspace::HEADER, header);
+        self.put_unsealed(header::HEADER, header);
         Ok(())
     }
 }

@@ -17,8 +17,9 @@ use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::page::{Cursor, Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::members::{MemberRecord, RemovalRecord};
+use crate::store::tables::members;
+use crate::store::tables::members::{MemberRecord, RemovalRecord};
+use crate::store::tables::orgs;
 
 /// Index records that are read for one page of a filtered list, at most.
 const MAX_READ: usize = 5000;
@@ -61,7 +62,7 @@ impl Store {
         let id = MemberId::from_bytes(self.records().random_bytes());
         let event = caller.event(AuditAction::MemberCreate).about(target::member(id, &new.name));
         let event = event.detail(DetailKey::Role, new.role);
-        let reads = vec![keyspace::org(org).to_vec(), self.records().member_name(org, &new.name).to_vec()];
+        let reads = vec![orgs::org(org).to_vec(), self.records().member_name(org, &new.name).to_vec()];
         let made = self.journal().run(reads, move |tx| {
             once(tx, repeatable.as_ref(), |tx| {
                 let name_key = tx.records().member_name(org, &new.name);
@@ -118,7 +119,7 @@ impl Store {
         let event = caller.event(AuditAction::MemberEdit).about(target::member(id, name));
         let event = event.detail(DetailKey::Role, role);
         let key = self.records().member(org, id);
-        let changed = self.journal().run(vec![key.to_vec(), keyspace::org(org).to_vec()], move |tx| {
+        let changed = self.journal().run(vec![key.to_vec(), orgs::org(org).to_vec()], move |tx| {
             let mut member = tx.get_member(org, id)?;
             let before = std::mem::replace(&mut member.role, role);
             tx.count_admins(org, is_admin(role) - is_admin(before))?;
@@ -137,7 +138,7 @@ impl Store {
         let id = self.member_record(org, name).await?.id;
         let event = caller.event(AuditAction::MemberDelete).about(target::member(id, name));
         let (key, name_key) = (self.records().member(org, id), self.records().member_name(org, name));
-        let reads = vec![key.to_vec(), keyspace::org(org).to_vec()];
+        let reads = vec![key.to_vec(), orgs::org(org).to_vec()];
         let removed = self.journal().run(reads, move |tx| {
             let mut member = tx.get_member(org, id)?;
             tx.count_admins(org, -is_admin(member.role))?;
@@ -146,7 +147,7 @@ impl Store {
             tx.put(&key, &member)?;
             // A new member may take the name. The record under the id keeps it for the audit log.
             tx.delete(&name_key);
-            tx.put(&keyspace::removal(id), &RemovalRecord { org, member: id })?;
+            tx.put(&members::removal(id), &RemovalRecord { org, member: id })?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(member)
         });
@@ -256,7 +257,7 @@ impl Tx<'_> {
             return Ok(());
         }
         // Counted in the organization's record: two admins who demote each other at once must conflict.
-        let key = keyspace::org(org);
+        let key = orgs::org(org);
         let mut record = self.get(&key)?.ok_or(Halt::Failed(Failure::Corrupt))?;
         record.admins = record.admins.saturating_add_signed(change.into());
         if record.admins == 0 {

@@ -15,9 +15,10 @@ use crate::domain::id::StoreId;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::format::{decode, encode};
+use crate::store::engine::header;
 use crate::store::engine::header::Header;
-use crate::store::rules::store::Identity;
-use crate::store::tables::keyspace;
+use crate::store::tables::store;
+use crate::store::tables::store::Identity;
 
 /// Marks a place to which a store is being moved, with the store's id, so that no two stores are mixed.
 const MARKER: &[u8] = b"\0migrate";
@@ -100,20 +101,19 @@ pub async fn migrate(
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<Migrated, MigrateError> {
     let (source, target) = (MigrationPlace { kv: from }, MigrationPlace { kv: to });
-    let header = source.get(keyspace::HEADER).await?.ok_or(MigrateError::NoSource)?;
-    let moved = keyspace::moved_header(record_key);
+    let header = source.get(header::HEADER).await?.ok_or(MigrateError::NoSource)?;
     // Either interrupted between the last two commits, or moved before. The new place tells which.
-    let was_moved = header.value == moved;
-    match keyspace::read_header(&header.value, record_key) {
-        _ if was_moved => {}
-        Header::Ours => {}
+    let found = header::read_header(&header.value, record_key);
+    let was_moved = found == Header::Moved;
+    match found {
+        Header::Ours(_) | Header::Moved => {}
         Header::OtherRecordKey => return Err(MigrateError::WrongRecordKey),
         Header::Older(_) | Header::Newer(_) => return Err(MigrateError::Format),
         Header::Foreign => return Err(MigrateError::NoSource),
     }
     // The only record that is opened, because the new place must continue its revisions.
     let identity = source.identity(record_key).await?;
-    match target.begin(identity.id, &moved, was_moved).await {
+    match target.begin(identity.id, record_key, was_moved).await {
         Err(MigrateError::NotEmpty) if was_moved => return Err(MigrateError::Moved),
         begun => begun?,
     }
@@ -137,8 +137,10 @@ pub async fn migrate(
     };
     if !was_moved {
         // From this commit on, no server opens the old place.
-        let unchanged = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
-        source.commit(unchanged, vec![Write::Put(keyspace::HEADER.to_vec(), moved)]).await?;
+        let unchanged = vec![Precondition::At(header::HEADER.to_vec(), header.revision)];
+        source
+            .commit(unchanged, vec![Write::Put(header::HEADER.to_vec(), header::moved_header(record_key))])
+            .await?;
     }
     let store = identity.id;
     target.finish(record_key, identity, revision, random).await?;
@@ -222,12 +224,17 @@ impl MigrationPlace<'_> {
 
     /// The precondition that nobody has created a store at this place.
     fn unmade(&self) -> Vec<Precondition> {
-        vec![Precondition::Absent(keyspace::HEADER.to_vec())]
+        vec![Precondition::Absent(header::HEADER.to_vec())]
     }
 
     /// Marks an empty place. Also accepts one that holds a part of the same store, or that the store was moved from.
-    async fn begin(&self, store: StoreId, moved: &[u8], source_moved: bool) -> Result<(), MigrateError> {
-        let header = self.get(keyspace::HEADER).await?;
+    async fn begin(
+        &self,
+        store: StoreId,
+        record_key: &RecordKey,
+        source_moved: bool,
+    ) -> Result<(), MigrateError> {
+        let header = self.get(header::HEADER).await?;
         let marker = self.get(MARKER).await?;
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         // The id in the marker tells an interrupted move of this store from one of another store.
@@ -237,9 +244,11 @@ impl MigrationPlace<'_> {
             None if ours => Ok(()),
             None if first.entries.is_empty() => self.commit(self.unmade(), vec![mark]).await,
             // The store moves back to a place where it was before.
-            Some(header) if header.value == moved && !source_moved => {
-                let held = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
-                self.commit(held, vec![Write::Delete(keyspace::HEADER.to_vec()), mark]).await
+            Some(header)
+                if header::read_header(&header.value, record_key) == Header::Moved && !source_moved =>
+            {
+                let held = vec![Precondition::At(header::HEADER.to_vec(), header.revision)];
+                self.commit(held, vec![Write::Delete(header::HEADER.to_vec()), mark]).await
             }
             _ => Err(MigrateError::NotEmpty),
         }
@@ -271,7 +280,7 @@ impl MigrationPlace<'_> {
         revision: Revision,
         random: &mut (dyn Random + Send),
     ) -> Result<(), MigrateError> {
-        let key = keyspace::identity();
+        let key = store::identity();
         // Revisions must not repeat: clients and caches compare them.
         let revision_base = identity.revision_base + revision;
         let plain = encode(&Identity { revision_base, ..identity })?;
@@ -279,7 +288,7 @@ impl MigrationPlace<'_> {
         let sealed = record_key.seal_record(key.bytes(), &plain, &mut fill);
         let writes = vec![
             Write::Put(key.to_vec(), sealed),
-            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(record_key)),
+            Write::Put(header::HEADER.to_vec(), header::header(record_key)),
             Write::Delete(MARKER.to_vec()),
         ];
         self.commit(self.unmade(), writes).await
@@ -313,7 +322,7 @@ impl RecordWalk<'_> {
 }
 
 async fn identity_of(kv: &Arc<dyn Kv>, record_key: &RecordKey) -> Result<Identity, MigrateError> {
-    let key = keyspace::identity();
+    let key = store::identity();
     let found = kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
     let sealed = found.ok_or(Failure::Corrupt)?.value;
     let plain = record_key.open_record(key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;

@@ -13,12 +13,13 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
-use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::rules::tokens::{NewCredential, TokenRecord};
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::orgs::OrgRecord;
+use crate::store::rules::tokens::NewCredential;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::orgs;
+use crate::store::tables::orgs::OrgRecord;
+use crate::store::tables::tokens::TokenRecord;
 
 /// An organization to create.
 #[derive(Clone, Debug)]
@@ -89,7 +90,7 @@ impl Store {
     pub async fn list_orgs(&self, caller: &Caller, page: PageAsk) -> Result<Page<Org>, Error> {
         self.permit(caller, Action::ListOrgs, AuditAction::OrgList, None).await?;
         let after = self.page_start(&page)?;
-        let scanned = self.records().scan(&keyspace::orgs(), after.as_deref(), page.limit()).await?;
+        let scanned = self.records().scan(&orgs::orgs(), after.as_deref(), page.limit()).await?;
         let next = scanned.found.last().filter(|_| scanned.more).map(|last| self.cursor(&last.key));
         Ok(Page { items: scanned.found.into_iter().map(|found| found.record.into()).collect(), next })
     }
@@ -97,14 +98,14 @@ impl Store {
     /// Returns the caller's organization.
     pub async fn own_org(&self, caller: &Caller) -> Result<Org, Error> {
         self.permit(caller, Action::ReadSettings, AuditAction::OrgList, None).await?;
-        let org = self.records().get(&keyspace::org(caller.own_org()?)).await?;
+        let org = self.records().get(&orgs::org(caller.own_org()?)).await?;
         Ok(org.ok_or(Failure::Corrupt)?.into())
     }
 
     /// Changes the policy of the caller's organization (its admins).
     pub async fn set_policy(&self, caller: &Caller, change: PolicyChange) -> Result<Org, Error> {
         self.permit(caller, Action::EditSettings, AuditAction::OrgEdit, None).await?;
-        let key = keyspace::org(caller.own_org()?);
+        let key = orgs::org(caller.own_org()?);
         let event = caller.event(AuditAction::OrgEdit);
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut org: OrgRecord = tx.get(&key)?.ok_or(Failure::Corrupt)?;
@@ -175,7 +176,7 @@ impl OrgCreation {
         let (id, name) = self.admin.clone();
         let admin = MemberRecord { id, name, role: Role::Admin, created_at: tx.now(), removed_at: None };
         tx.put(&name_key, &self.id)?;
-        tx.put(&keyspace::org(self.id), &org)?;
+        tx.put(&orgs::org(self.id), &org)?;
         tx.put(&records.member_name(self.id, &admin.name), &id)?;
         tx.put(&records.member(self.id, id), &admin)?;
         let token = TokenRecord::new(&self.admin_token, Some((self.id, id)), tx.now());

@@ -16,11 +16,13 @@ use crate::store::engine::records::Found;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::keys::{KeysRecord, Release, Resealed};
-use crate::store::rules::secrets::SecretRecord;
+use crate::store::rules::keys::Resealed;
+use crate::store::rules::keys::release_key::Release;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::store::RunRecord;
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::SecretRecord;
+use crate::store::tables::store;
+use crate::store::tables::store::{KeysRecord, RunRecord};
 
 /// Values in one commit, at most.
 const BATCH: usize = 100;
@@ -65,7 +67,7 @@ impl Store {
             let _alone = store.inner.keys_change.lock().await;
             store.follow_keys().await?;
             let release = store.release().ok_or(Error::Locked)?;
-            if store.records().get(&keyspace::run()).await?.is_none() {
+            if store.records().get(&store::run()).await?.is_none() {
                 let keys = store.keys_record().await?;
                 let made = release.ring.with_generation(&keys.slots, &mut store.records().rng());
                 let (ring, slots) = made.map_err(|NewGenerationError::ForeignSlot(_)| changed_elsewhere())?;
@@ -73,18 +75,18 @@ impl Store {
                 let generation = ring.deposit_key().generation();
                 let event = event.detail(DetailKey::Generation, AuditText::number(generation.into()));
                 let (expected, stored) = (release.sealed.clone(), sealed.clone());
-                let reads = vec![keyspace::keys().to_vec(), keyspace::run().to_vec()];
+                let reads = vec![store::keys().to_vec(), store::run().to_vec()];
                 let begun = store.journal().run(reads, move |tx| {
-                    let keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+                    let keys = tx.get(&store::keys())?.ok_or(Failure::Corrupt)?;
                     // Another process may have changed the keys or started a run since they were read.
-                    if keys.ring != expected || tx.has(&keyspace::run())? {
+                    if keys.ring != expected || tx.has(&store::run())? {
                         return Err(changed_elsewhere().into());
                     }
                     tx.put(
-                        &keyspace::keys(),
+                        &store::keys(),
                         &KeysRecord { slots: slots.clone(), ring: stored.clone(), ..keys },
                     )?;
-                    tx.put(&keyspace::run(), &RunRecord::new(generation))?;
+                    tx.put(&store::run(), &RunRecord::new(generation))?;
                     tx.audit(event.clone());
                     Ok::<_, Stop<Error>>(())
                 });
@@ -108,7 +110,7 @@ impl Store {
     }
 
     pub(crate) async fn progress(&self, generation: u32) -> Result<Progress, Failure> {
-        let run = self.records().get(&keyspace::run()).await?;
+        let run = self.records().get(&store::run()).await?;
         Ok(match run {
             None => Progress { running: false, generation, done: 0, total: None },
             Some(RunRecord { done, total, .. }) => Progress { running: true, generation, done, total },
@@ -118,7 +120,7 @@ impl Store {
     /// Continues a run to its end, if there is one and the store is unlocked.
     pub(crate) async fn continue_reencryption(&self) -> Result<(), Failure> {
         loop {
-            let Some(run) = self.records().get(&keyspace::run()).await? else { return Ok(()) };
+            let Some(run) = self.records().get(&store::run()).await? else { return Ok(()) };
             let own = self.inner.process;
             // The lease keeps two processes from moving the same values. Losing it costs work, not correctness.
             let taken = run.runner.is_some_and(|(runner, until)| runner != own && until > self.now());
@@ -140,8 +142,7 @@ impl Store {
     async fn count_secrets(&self, run: RunRecord) -> Result<RunStep, Failure> {
         let (mut total, mut after) = (0, None::<Vec<u8>>);
         loop {
-            let page =
-                self.records().kv.scan(keyspace::all_secrets().bytes(), after.as_deref(), 1000).await?;
+            let page = self.records().kv.scan(secrets::all_secrets().bytes(), after.as_deref(), 1000).await?;
             total += page.entries.len() as u64;
             after = page.entries.last().map(|entry| entry.key.clone());
             if !page.more {
@@ -162,7 +163,7 @@ impl Store {
         // Half of a commit's writes is left for the audit log and for other operations of the same commit.
         let most = BATCH.min(limits.max_writes_per_commit / 2 / WRITES).max(1);
         let after = run.cursor.as_ref().map(|key| key.as_slice());
-        let page = self.records().scan(&keyspace::all_secrets(), after, most).await?;
+        let page = self.records().scan(&secrets::all_secrets(), after, most).await?;
         let mut next = run.clone();
         next.runner = Some((self.inner.process, self.now().plus(LEASE)));
         let mut moves = Vec::new();
@@ -202,10 +203,10 @@ impl Store {
         after: RunRecord,
         moves: Vec<(SecretRecord, Resealed)>,
     ) -> Result<RunStep, Failure> {
-        let mut reads = vec![keyspace::run().to_vec(), keyspace::keys().to_vec()];
+        let mut reads = vec![store::run().to_vec(), store::keys().to_vec()];
         reads.extend(moves.iter().map(|(record, _)| record.key(self.records()).to_vec()));
         let advanced = self.journal().run(reads, move |tx| {
-            let Some(now) = tx.get(&keyspace::run())? else { return Ok(RunStep::NotOurs) };
+            let Some(now) = tx.get(&store::run())? else { return Ok(RunStep::NotOurs) };
             if now.cursor != before.cursor || now.generation != before.generation || now.done != before.done {
                 return Ok(RunStep::NotOurs);
             }
@@ -216,7 +217,7 @@ impl Store {
                     after.again = true;
                 }
             }
-            tx.put(&keyspace::run(), &after)?;
+            tx.put(&store::run(), &after)?;
             Ok::<_, Stop<Failure>>(RunStep::Moved)
         });
         advanced.await
@@ -240,11 +241,11 @@ impl Store {
             let event = Caller::this_process().event(AuditAction::ReEncryptFinish).about(target::store());
             let event = event.detail(DetailKey::Generation, AuditText::number(run.generation.into()));
             let (expected, stored) = (release.sealed.clone(), sealed.clone());
-            let reads = vec![keyspace::run().to_vec(), keyspace::keys().to_vec()];
+            let reads = vec![store::run().to_vec(), store::keys().to_vec()];
             let finished = store.journal().run(reads, move |tx| {
-                let keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
-                let same = tx.get(&keyspace::run())?.is_some_and(|now| now.cursor == run.cursor);
-                let again = tx.get(&keyspace::run())?.is_some_and(|now| now.again);
+                let keys = tx.get(&store::keys())?.ok_or(Failure::Corrupt)?;
+                let same = tx.get(&store::run())?.is_some_and(|now| now.cursor == run.cursor);
+                let again = tx.get(&store::run())?.is_some_and(|now| now.again);
                 if keys.ring != expected || !same {
                     return Ok(RunStep::NotOurs);
                 }
@@ -252,8 +253,8 @@ impl Store {
                 if again {
                     return Ok(RunStep::Moved);
                 }
-                tx.put(&keyspace::keys(), &KeysRecord { ring: stored.clone(), ..keys })?;
-                tx.delete(&keyspace::run());
+                tx.put(&store::keys(), &KeysRecord { ring: stored.clone(), ..keys })?;
+                tx.delete(&store::run());
                 tx.audit(event.clone());
                 Ok::<_, Stop<Failure>>(RunStep::Finished)
             });
@@ -276,7 +277,7 @@ impl RunRecord {
 impl Tx<'_> {
     /// Makes a run pass over everything once more, because a value of the old generation is being stored.
     pub(crate) fn request_another_pass(&mut self) -> Result<(), Halt> {
-        let key: Key<RunRecord> = keyspace::run();
+        let key: Key<RunRecord> = store::run();
         match self.get(&key)? {
             Some(run) if !run.again => self.put(&key, &RunRecord { again: true, ..run }),
             Some(_) | None => Ok(()),

@@ -22,8 +22,9 @@ use crate::store::rules::auth::AuthError;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::sessions::{SessionMark, SessionRecord};
+use crate::store::tables::sessions;
+use crate::store::tables::sessions::{SessionMark, SessionRecord};
+use crate::store::tables::tokens;
 
 /// A session expires when it was not used for this long.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -128,7 +129,7 @@ impl Store {
         let started = self.journal().run(Vec::new(), move |tx| {
             let now = tx.now();
             let record = SessionRecord { hash, token, member, created_at: now, seen_at: now };
-            tx.put(&keyspace::session(id), &record)?;
+            tx.put(&sessions::session(id), &record)?;
             tx.put(&index, &SessionMark { created_at: now })?;
             tx.audit(event.clone().detail(DetailKey::Expires, now.plus(SESSION_LONGEST)));
             Ok::<_, Stop<Failure>>(())
@@ -139,7 +140,7 @@ impl Store {
 
     /// Authenticates a session.
     pub async fn session(&self, key: &SessionKey, source: Option<IpAddr>) -> Result<Caller, AuthError> {
-        let place = keyspace::session(key.id);
+        let place = sessions::session(key.id);
         let found = self.records().get(&place).await?;
         // No secret hashes to zeros, so that an unknown id takes the same work and never matches.
         let expected = found.as_ref().map_or([0; 32], |record| record.hash);
@@ -151,7 +152,7 @@ impl Store {
             return Err(AuthError::Expired);
         }
         // Read at every use, so that revoking the token ends the session.
-        let token = self.records().get(&keyspace::token(record.token)).await?.ok_or(AuthError::Revoked)?;
+        let token = self.records().get(&tokens::token(record.token)).await?.ok_or(AuthError::Revoked)?;
         let caller = self.check_token(token, source).await?;
         // Written at most once a minute, so that looking at pages costs no commit.
         if now.since(record.seen_at) >= SEEN_PRECISION {
@@ -172,7 +173,7 @@ impl Store {
 
     /// Ends a session.
     pub async fn log_out(&self, caller: &Caller, key: &SessionKey) -> Result<(), Error> {
-        let (place, id) = (keyspace::session(key.id), key.id);
+        let (place, id) = (sessions::session(key.id), key.id);
         let event = caller.event(AuditAction::SessionEnd);
         let index = self.records().sessions_of(caller.own_member().ok()).key(&id);
         let ended = self.journal().run(vec![place.to_vec()], move |tx| {
@@ -198,7 +199,7 @@ impl Store {
         let event = event.detail(DetailKey::Count, AuditText::number(count as u64));
         let ended = self.journal().run(Vec::new(), move |tx| {
             for id in &ids {
-                tx.delete(&keyspace::session(*id));
+                tx.delete(&sessions::session(*id));
                 tx.delete(&index.key(id));
             }
             tx.audit(event.clone());

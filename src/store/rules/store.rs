@@ -4,10 +4,6 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-use super::background;
-use super::boots::{ScopeCache, SeenReceipts};
-use super::denials::DenialLimiter;
-use super::keys::{Release, UNLOCKS_WAITING};
 use crate::domain::catalog::Presets;
 use crate::domain::id::StoreId;
 use crate::domain::time::Timestamp;
@@ -15,11 +11,18 @@ use crate::kv::Revision;
 use crate::store::engine::clock::Clock;
 use crate::store::engine::journal::Journal;
 use crate::store::engine::records::Records;
+use crate::store::rules::boots::scope_cache::ScopeCache;
+use crate::store::rules::boots::seen_receipts::SeenReceipts;
+use crate::store::rules::denials::DenialLimiter;
+use crate::store::rules::keys::release_key::Release;
 use crate::store::tables::secrets::ScopeStamps;
-pub(crate) use crate::store::tables::store::Identity;
+use crate::store::tables::store::Identity;
 
 /// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
 const LONG_VALUES: usize = 64 << 20;
+
+/// Unlocks that may run or wait at once. More are guesses.
+const UNLOCKS_WAITING: usize = 8;
 
 /// The store of one process. Clones share everything.
 #[derive(Clone)]
@@ -106,11 +109,6 @@ impl Store {
             background: Arc::new(Notify::new()),
         });
         Self { inner }
-    }
-
-    pub(crate) fn start_background(&self) {
-        // A weak reference, so that the task does not keep an unused store alive.
-        tokio::spawn(background::run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
     }
 
     pub(crate) fn records(&self) -> &Records {

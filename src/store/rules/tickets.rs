@@ -16,12 +16,12 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
-use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::NewCredential;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::tickets::TicketRecord;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::tickets;
+use crate::store::tables::tickets::TicketRecord;
 
 /// Plugins or networks of one ticket at most: a ticket is read at each boot.
 const MAX_LIST: usize = 100;
@@ -122,7 +122,7 @@ impl Store {
                     plugins: new.plugins.clone(),
                     sources: new.sources.clone(),
                 };
-                tx.put(&keyspace::ticket(ticket.id), &ticket)?;
+                tx.put(&tickets::ticket(ticket.id), &ticket)?;
                 // The index has the member, so that a filtered list reads no tickets that it does not return.
                 tx.put(&tx.records().tickets(org).key(ticket.id.as_bytes()), &member)?;
                 let mut event = event.clone();
@@ -156,7 +156,7 @@ impl Store {
         let index = self.records().tickets(org);
         let (ids, next) =
             self.filtered_ids(&index, &page, |of: &MemberId| only.is_none_or(|only| only == *of)).await?;
-        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::ticket(TicketId::from_bytes(id))).collect();
+        let keys: Vec<_> = ids.into_iter().map(|id| tickets::ticket(TicketId::from_bytes(id))).collect();
         let tickets: Vec<TicketRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
         // One read for all names of the page.
         let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
@@ -179,7 +179,7 @@ impl Store {
         let about = Some(target::ticket(id));
         self.permit(caller, Action::RevokeTicket(found.member), AuditAction::TicketRevoke, about).await?;
         let event = caller.event(AuditAction::TicketRevoke).about(target::ticket(id));
-        let key = keyspace::ticket(id);
+        let key = tickets::ticket(id);
         let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut ticket: TicketRecord = tx.get(&key)?.ok_or(Error::NotFound { what: "ticket" })?;
             // The first revocation's time stays when another one was faster.
@@ -196,7 +196,7 @@ impl Store {
     async fn visible_ticket(&self, caller: &Caller, id: TicketId) -> Result<TicketRecord, Error> {
         let org = caller.own_org()?;
         // A ticket of another organization is as absent as one that does not exist.
-        let ticket = self.records().get(&keyspace::ticket(id)).await?.filter(|ticket| ticket.org == org);
+        let ticket = self.records().get(&tickets::ticket(id)).await?.filter(|ticket| ticket.org == org);
         let sees = |ticket: &TicketRecord| {
             let action = Action::ListTickets(ticket.member);
             self.may_see(caller, action, AuditAction::TicketList, target::ticket(id))

@@ -18,8 +18,8 @@ use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::tokens::TokenRecord;
+use crate::store::tables::tokens;
+use crate::store::tables::tokens::TokenRecord;
 
 /// A token to create.
 #[derive(Clone, Debug, Default)]
@@ -163,7 +163,7 @@ impl Store {
         let (ids, next) = self
             .filtered_ids(&index, &page, |owner: &Option<MemberId>| only.is_none() || *owner == only)
             .await?;
-        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::token(TokenId::from_bytes(id))).collect();
+        let keys: Vec<_> = ids.into_iter().map(|id| tokens::token(TokenId::from_bytes(id))).collect();
         let tokens: Vec<TokenRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
         let owners = tokens.iter().filter_map(|token| token.member.map(|(_, id)| id)).collect();
         let names = match org {
@@ -183,7 +183,7 @@ impl Store {
     /// Revokes a token. The last operator token that works cannot be revoked.
     pub async fn revoke_token(&self, caller: &Caller, token: TokenId) -> Result<Token, Error> {
         let not_found = || Error::NotFound { what: "token" };
-        let key = keyspace::token(token);
+        let key = tokens::token(token);
         let found = self.records().get(&key).await?.ok_or_else(not_found)?;
         // A token of another organization is as absent as one that does not exist.
         if found.member.map(|(org, _)| org) != caller.principal().org() || found.revoked_at.is_some() {
@@ -233,7 +233,7 @@ impl Store {
         let (ids, _) = self.records().scan_all(&self.records().tokens(None)).await?;
         let index = self.records().tokens(None);
         let others = ids.iter().filter_map(|found| index.id(&found.key)).map(TokenId::from_bytes);
-        let keys: Vec<_> = others.filter(|id| *id != except).map(keyspace::token).collect();
+        let keys: Vec<_> = others.filter(|id| *id != except).map(tokens::token).collect();
         // Expired tokens do not count: they cannot be used to create another one.
         let now = self.now();
         let works =
@@ -269,7 +269,7 @@ impl TokenRecord {
 
     pub(crate) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
         let index = tx.records().tokens(self.member.map(|(org, _)| org)).key(self.id.as_bytes());
-        tx.put(&keyspace::token(self.id), self)?;
+        tx.put(&tokens::token(self.id), self)?;
         // The index has the member, so that a filtered list reads no tokens that it does not return.
         tx.put(&index, &self.member.map(|(_, member)| member))?;
         Ok(())

@@ -6,7 +6,6 @@ pub(crate) mod answers;
 pub(crate) mod boots;
 pub(crate) mod catalog;
 mod convert;
-pub(crate) mod keyspace;
 pub(crate) mod members;
 pub(crate) mod orgs;
 pub(crate) mod secrets;

@@ -3,7 +3,6 @@
 //!
 //! Everything of one scope lies together, so that a boot reads what it needs with one scan per scope.
 
-use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::crypto::aead::Nonce;
@@ -14,7 +13,7 @@ use crate::domain::name::{EnvName, SecretName};
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::ValueWarning;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::format::{Convert, StoredField, encode, record, stored};
+use crate::store::engine::format::{Convert, encode, record, stored};
 use crate::store::engine::journal::CommitHook;
 use crate::store::engine::keys::{GROUP, Key, Prefix};
 use crate::store::engine::records::Records;
@@ -117,7 +116,7 @@ pub(crate) enum SecretValueRecord {
 }
 
 /// Bytes that may be long.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Body {
     /// In the secret's own record.
     Here(ByteBuf),
@@ -134,6 +133,9 @@ stored! {
     }
 }
 
+// A format of its own inside that of whatever holds it, since attributes are what secrets gain most.
+record! { Attributes {} newest 1 => StoredAttributesV1 }
+
 stored! {
     StoredSecretMetaV1 = SecretMeta {
         id: [u8; 16],
@@ -142,7 +144,7 @@ stored! {
         scope: Option<[u8; 16]>,
         kind: String,
         delivery: String,
-        attributes: StoredAttributesV1,
+        attributes: ByteBuf,
         version: [u8; 16],
         hint: Option<String>,
         allow_refused: bool,
@@ -153,31 +155,81 @@ stored! {
     }
 }
 
-/// A stored enum: variants are numbered by their position, so a later format adds at the end.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum StoredSecretValueV1 {
-    Plain(Body),
-    Sealed { generation: u32, nonce: [u8; 24], wrapped: WrappedKey, ciphertext: Body },
+stored! {
+    enum StoredSecretValueV1 {
+        Plain(StoredBodyV1),
+        Sealed { generation: u32, nonce: [u8; 24], wrapped: StoredWrappedKeyV1, ciphertext: StoredBodyV1 },
+    }
 }
 
-impl StoredField for StoredSecretValueV1 {}
+stored! {
+    enum StoredBodyV1 { Here(ByteBuf), Apart([u8; 16]) }
+}
+
+stored! {
+    enum StoredWrappedKeyV1 {
+        Hpke { suite: u16, enc: ByteBuf, ct: ByteBuf },
+        Settled { nonce: [u8; 24], ct: ByteBuf },
+    }
+}
 
 impl Convert<StoredSecretValueV1> for SecretValueRecord {
-    fn to_stored(&self) -> StoredSecretValueV1 {
-        match self.clone() {
-            Self::Plain(body) => StoredSecretValueV1::Plain(body),
-            Self::Sealed { generation, nonce, wrapped, ciphertext } => {
-                StoredSecretValueV1::Sealed { generation, nonce, wrapped, ciphertext }
-            }
-        }
+    fn to_stored(&self) -> Result<StoredSecretValueV1, Failure> {
+        Ok(match self {
+            Self::Plain(body) => StoredSecretValueV1::Plain(body.to_stored()?),
+            Self::Sealed { generation, nonce, wrapped, ciphertext } => StoredSecretValueV1::Sealed {
+                generation: *generation,
+                nonce: *nonce,
+                wrapped: wrapped.to_stored()?,
+                ciphertext: ciphertext.to_stored()?,
+            },
+        })
     }
 
     fn from_stored(stored: StoredSecretValueV1) -> Result<Self, Failure> {
         Ok(match stored {
-            StoredSecretValueV1::Plain(body) => Self::Plain(body),
+            StoredSecretValueV1::Plain(body) => Self::Plain(Convert::from_stored(body)?),
             StoredSecretValueV1::Sealed { generation, nonce, wrapped, ciphertext } => {
+                let (wrapped, ciphertext) =
+                    (Convert::from_stored(wrapped)?, Convert::from_stored(ciphertext)?);
                 Self::Sealed { generation, nonce, wrapped, ciphertext }
             }
+        })
+    }
+}
+
+impl Convert<StoredBodyV1> for Body {
+    fn to_stored(&self) -> Result<StoredBodyV1, Failure> {
+        Ok(match self {
+            Self::Here(bytes) => StoredBodyV1::Here(bytes.clone()),
+            Self::Apart(place) => StoredBodyV1::Apart(*place),
+        })
+    }
+
+    fn from_stored(stored: StoredBodyV1) -> Result<Self, Failure> {
+        Ok(match stored {
+            StoredBodyV1::Here(bytes) => Self::Here(bytes),
+            StoredBodyV1::Apart(place) => Self::Apart(place),
+        })
+    }
+}
+
+impl Convert<StoredWrappedKeyV1> for WrappedKey {
+    fn to_stored(&self) -> Result<StoredWrappedKeyV1, Failure> {
+        Ok(match self {
+            Self::Hpke { suite, enc, ct } => {
+                StoredWrappedKeyV1::Hpke { suite: *suite, enc: enc.to_stored()?, ct: ct.to_stored()? }
+            }
+            Self::Settled { nonce, ct } => StoredWrappedKeyV1::Settled { nonce: *nonce, ct: ct.to_stored()? },
+        })
+    }
+
+    fn from_stored(stored: StoredWrappedKeyV1) -> Result<Self, Failure> {
+        Ok(match stored {
+            StoredWrappedKeyV1::Hpke { suite, enc, ct } => {
+                Self::Hpke { suite, enc: enc.into_vec(), ct: ct.into_vec() }
+            }
+            StoredWrappedKeyV1::Settled { nonce, ct } => Self::Settled { nonce, ct: ct.into_vec() },
         })
     }
 }
@@ -201,10 +253,10 @@ pub(crate) struct BodyRecord {
 }
 
 stored! {
-    StoredBodyV1 = BodyRecord { bytes: ByteBuf }
+    StoredLongValueV1 = BodyRecord { bytes: ByteBuf }
 }
 
-record! { BodyRecord {} newest 1 => StoredBodyV1 }
+record! { BodyRecord {} newest 1 => StoredLongValueV1 }
 
 /// Marks a secret whose data key is still wrapped to the deposit key.
 #[derive(Clone)]
@@ -227,21 +279,16 @@ impl CommitHook for ScopeStamps {
     }
 }
 
-macro_rules! empty_records {
-    ($($Record:ident),+) => { $(
-        impl Convert<()> for $Record {
-            fn to_stored(&self) {}
-
-            fn from_stored((): ()) -> Result<Self, Failure> {
-                Ok(Self)
-            }
-        }
-
-        record! { $Record {} newest 1 => () }
-    )+ };
+stored! {
+    StoredUnsettledV1 = Unsettled {}
 }
 
-empty_records!(Unsettled, ScopeMark);
+stored! {
+    StoredScopeMarkV1 = ScopeMark {}
+}
+
+record! { Unsettled {} newest 1 => StoredUnsettledV1 }
+record! { ScopeMark {} newest 1 => StoredScopeMarkV1 }
 
 /// What is remembered of a deposit for its repetitions.
 pub(crate) struct DepositAnswer {
@@ -260,24 +307,18 @@ stored! {
 
 record! { DepositAnswer {} newest 1 => StoredDepositAnswerV1 }
 
-#[derive(Serialize, Deserialize)]
-pub(crate) enum StoredWarningV1 {
-    TrailingNewline,
-    Empty,
-    UnusualForm(String),
-    LooksLikeKey,
+stored! {
+    enum StoredWarningV1 { TrailingNewline, Empty, UnusualForm(String), LooksLikeKey }
 }
 
-impl StoredField for StoredWarningV1 {}
-
 impl Convert<StoredWarningV1> for ValueWarning {
-    fn to_stored(&self) -> StoredWarningV1 {
-        match self {
+    fn to_stored(&self) -> Result<StoredWarningV1, Failure> {
+        Ok(match self {
             Self::TrailingNewline => StoredWarningV1::TrailingNewline,
             Self::Empty => StoredWarningV1::Empty,
             Self::UnusualForm { expected } => StoredWarningV1::UnusualForm(expected.to_string()),
             Self::LooksLikeKey => StoredWarningV1::LooksLikeKey,
-        }
+        })
     }
 
     fn from_stored(stored: StoredWarningV1) -> Result<Self, Failure> {

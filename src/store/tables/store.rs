@@ -2,12 +2,16 @@
 
 use serde_bytes::ByteBuf;
 
+use crate::crypto::deposit::DepositKey;
+use crate::crypto::passphrase::Argon2Params;
 use crate::crypto::ring::SealedRing;
+use crate::crypto::slot::{KeySlot, SlotKind};
 use crate::crypto::slots::KeySlots;
 use crate::domain::id::{SlotId, StoreId};
 use crate::domain::name::Label;
 use crate::domain::time::Timestamp;
-use crate::store::engine::format::{record, stored};
+use crate::store::engine::failure::Failure;
+use crate::store::engine::format::{Convert, record, stored};
 use crate::store::engine::keys::Key;
 use crate::store::engine::table::Table;
 
@@ -63,7 +67,78 @@ stored! {
 }
 
 stored! {
-    StoredKeysV1 = KeysRecord { slots: KeySlots, about: Vec<StoredSlotNoteV1>, ring: SealedRing }
+    StoredKeysV1 = KeysRecord { slots: Vec<StoredSlotV1>, about: Vec<StoredSlotNoteV1>, ring: StoredRingV1 }
+}
+
+stored! {
+    StoredSlotV1 = KeySlot {
+        id: [u8; 16],
+        kind: StoredSlotKindV1,
+        salt: [u8; 16],
+        ring: [u8; 32],
+        suite: u16,
+        public: [u8; 32],
+        commitment: [u8; 32],
+        enc: ByteBuf,
+        ct: ByteBuf,
+    }
+}
+
+stored! {
+    enum StoredSlotKindV1 { Passphrase(StoredArgon2V1), KeyFile, Credential }
+}
+
+stored! {
+    StoredArgon2V1 = Argon2Params { memory_kib: u32, passes: u32, lanes: u32 }
+}
+
+stored! {
+    StoredRingV1 = SealedRing {
+        identity: [u8; 32],
+        current: (u32, [u8; 32]),
+        older: Vec<(u32, [u8; 32])>,
+        nonce: [u8; 24],
+        ciphertext: ByteBuf,
+    }
+}
+
+impl Convert<Vec<StoredSlotV1>> for KeySlots {
+    fn to_stored(&self) -> Result<Vec<StoredSlotV1>, Failure> {
+        self.iter().map(KeySlot::to_stored).collect()
+    }
+
+    fn from_stored(stored: Vec<StoredSlotV1>) -> Result<Self, Failure> {
+        Vec::from_stored(stored)?.try_into().map_err(|_| Failure::Corrupt)
+    }
+}
+
+impl Convert<StoredSlotKindV1> for SlotKind {
+    fn to_stored(&self) -> Result<StoredSlotKindV1, Failure> {
+        Ok(match self {
+            Self::Passphrase(params) => StoredSlotKindV1::Passphrase(params.to_stored()?),
+            Self::KeyFile => StoredSlotKindV1::KeyFile,
+            Self::Credential => StoredSlotKindV1::Credential,
+        })
+    }
+
+    fn from_stored(stored: StoredSlotKindV1) -> Result<Self, Failure> {
+        Ok(match stored {
+            StoredSlotKindV1::Passphrase(params) => Self::Passphrase(Convert::from_stored(params)?),
+            StoredSlotKindV1::KeyFile => Self::KeyFile,
+            StoredSlotKindV1::Credential => Self::Credential,
+        })
+    }
+}
+
+/// Generation and public key.
+impl Convert<(u32, [u8; 32])> for DepositKey {
+    fn to_stored(&self) -> Result<(u32, [u8; 32]), Failure> {
+        Ok((self.generation(), *self.public()))
+    }
+
+    fn from_stored((generation, public): (u32, [u8; 32])) -> Result<Self, Failure> {
+        Ok(Self::from_parts(generation, public))
+    }
 }
 
 record! { KeysRecord {} newest 1 => StoredKeysV1 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::audit::Outcome;
+use crate::store::engine::audit::tables;
 
 async fn actions(store: &Store, caller: &Caller, filter: &AuditFilter) -> Vec<String> {
     let mut all = Vec::new();
@@ -118,7 +119,7 @@ async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
         }
     }
     world.store.close_journal_only().await;
-    let page = memory.scan(keyspace::entries().bytes(), None, 1000).await.unwrap();
+    let page = memory.scan(tables::entries().bytes(), None, 1000).await.unwrap();
     let keys: Vec<Vec<u8>> = page.entries.into_iter().map(|entry| entry.key).collect();
     assert_eq!(
         keys.len(),
@@ -129,7 +130,7 @@ async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
 }
 
 async fn verify(memory: &Arc<Memory>) -> Verification {
-    crate::store::rules::audit::verify_records(&Records {
+    crate::store::engine::audit::verify::verify(&Records {
         kv: memory.clone(),
         key: record_key(),
         random: Arc::new(KernelEntropy),
@@ -192,10 +193,10 @@ async fn who_has_the_record_key_but_not_the_order_cannot_restamp() {
     // An entry written anew under the record key itself, but at another time or number.
     let (_world, memory, keys) = trail().await;
     let records = Records { kv: memory.clone(), key: record_key(), random: Arc::new(KernelEntropy) };
-    let (at, chain, seq) = keyspace::entry_parts(&keys[3]).unwrap();
+    let (at, chain, seq) = tables::entry_parts(&keys[3]).unwrap();
     let sealed = put(&memory, &keys[3], None).await.unwrap();
     let plain = records.unseal(&keys[3], &sealed).unwrap();
-    let moved = keyspace::entry(at.plus(Duration::from_secs(3)), &chain, seq);
+    let moved = tables::entry(at.plus(Duration::from_secs(3)), &chain, seq);
     put(&memory, moved.bytes(), Some(records.seal(moved.bytes(), &plain))).await;
     let verification = verify(&memory).await;
     assert!(!verification.ok);
@@ -205,17 +206,17 @@ async fn who_has_the_record_key_but_not_the_order_cannot_restamp() {
 async fn cut_chains_and_missing_chains_are_found() {
     let (_world, memory, keys) = trail().await;
     let chains: std::collections::BTreeSet<_> =
-        keys.iter().map(|key| keyspace::entry_parts(key).unwrap().1).collect();
+        keys.iter().map(|key| tables::entry_parts(key).unwrap().1).collect();
     assert_eq!(chains.len(), 4);
     for chain in chains {
-        let own: Vec<_> = keys.iter().filter(|key| keyspace::entry_parts(key).unwrap().1 == chain).collect();
+        let own: Vec<_> = keys.iter().filter(|key| tables::entry_parts(key).unwrap().1 == chain).collect();
         let mut kept = Vec::new();
         // Newest first: the tail, then all.
         for key in &own {
             kept.push((key.to_vec(), put(&memory, key, None).await));
             assert!(!verify(&memory).await.ok, "a cut chain");
         }
-        let head = keyspace::head(&chain).to_vec();
+        let head = tables::head(&chain).to_vec();
         let old_head = put(&memory, &head, None).await;
         let verification = verify(&memory).await;
         assert!(!verification.ok, "a chain without a trace");
@@ -232,9 +233,9 @@ async fn cut_chains_and_missing_chains_are_found() {
         put(&memory, &head, old_head).await;
         assert!(verify(&memory).await.ok);
     }
-    let registry = put(&memory, keyspace::registry().bytes(), None).await;
+    let registry = put(&memory, tables::registry().bytes(), None).await;
     assert!(!verify(&memory).await.ok, "no registry");
-    put(&memory, keyspace::registry().bytes(), registry).await;
+    put(&memory, tables::registry().bytes(), registry).await;
     assert!(verify(&memory).await.ok);
 }
 
@@ -243,12 +244,12 @@ async fn an_older_head_put_back_over_a_cut_chain_is_found_by_the_chains_after_it
     let memory = Arc::new(Memory::new());
     let world = World::on(memory.clone()).await;
     let (chain, head) = {
-        let page = memory.scan(keyspace::heads().bytes(), None, 2).await.unwrap();
+        let page = memory.scan(tables::heads().bytes(), None, 2).await.unwrap();
         let entry = page.entries.into_iter().next().unwrap();
-        (keyspace::heads().id(&entry.key).unwrap(), entry)
+        (tables::heads().id(&entry.key).unwrap(), entry)
     };
     world.shared("one", "1").await;
-    let newest = memory.scan(keyspace::entries().bytes(), None, 1).await.unwrap().entries.remove(0).key;
+    let newest = memory.scan(tables::entries().bytes(), None, 1).await.unwrap().entries.remove(0).key;
     // Another process begins, and anchors what it found.
     let other = world.another().await;
     other.create_secret(&world.admin, new_secret("two", ScopeKind::Shared, "1"), None).await.unwrap();
@@ -287,7 +288,7 @@ async fn many_restarts_keep_the_anchors_short() {
             .await
             .unwrap();
     }
-    let page = memory.scan(keyspace::entries().bytes(), None, 1000).await.unwrap();
+    let page = memory.scan(tables::entries().bytes(), None, 1000).await.unwrap();
     let longest = page.entries.iter().map(|entry| entry.value.len()).max().unwrap();
     assert!(longest < 1000, "an entry of {longest} bytes");
     let verification = verify(&memory).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::resolve::ResolveRequest;
+use crate::store::tables::secrets;
 
 fn on_machine(machine: &str, kernel_boot: &str) -> BootAsk {
     BootAsk {
@@ -198,7 +199,7 @@ async fn the_first_boot_settles_and_all_give_the_same() {
     }
     let first = world.boot(&world.admin).await;
     eventually(|| async {
-        let unsettled = keyspace::all_unsettled();
+        let unsettled = secrets::all_unsettled();
         world.store.records().scan(&unsettled, None, 1).await.unwrap().found.is_empty()
     })
     .await;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
+use crate::store::engine::header;
 
 fn passphrase(text: &str) -> UnlockSecret {
     UnlockSecret::Passphrase(Zeroizing::new(text.to_owned()))
@@ -115,18 +116,18 @@ async fn opening_tells_what_is_wrong() {
         Store::init(memory.clone(), record_key(), init, clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, InitError::AlreadyInitialised));
 
-    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
+    let (mut found, _) = memory.get(&[header::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;
     header[17] = 9;
-    let write = Write::Put(keyspace::HEADER.to_vec(), header);
+    let write = Write::Put(header::HEADER.to_vec(), header);
     memory.commit(Vec::new(), vec![write]).await.unwrap();
     let error = Store::open(memory.clone(), record_key(), clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 2 }));
     drop(world);
-    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
+    let (mut found, _) = memory.get(&[header::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;
     header[17] = 1;
-    memory.commit(Vec::new(), vec![Write::Put(keyspace::HEADER.to_vec(), header)]).await.unwrap();
+    memory.commit(Vec::new(), vec![Write::Put(header::HEADER.to_vec(), header)]).await.unwrap();
     let error = Store::open(memory, record_key(), clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, OpenError::OlderFormat { found: 1, oldest: 2 }));
 

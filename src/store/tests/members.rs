@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::secret::Scope;
+use crate::store::tables::members;
 
 #[tokio::test]
 async fn a_removed_member_leaves_nothing_that_works() {
@@ -42,7 +43,7 @@ async fn a_removed_member_leaves_nothing_that_works() {
     eventually(|| async { world.store.records().scan(&prefix, None, 1).await.unwrap().found.is_empty() })
         .await;
     eventually(|| async {
-        let removals = keyspace::removals();
+        let removals = members::removals();
         world.store.records().scan(&removals, None, 1).await.unwrap().found.is_empty()
     })
     .await;

@@ -43,7 +43,6 @@ use crate::kv::{
     Precondition, Revision, Write,
 };
 use crate::store::engine::records::Records;
-use crate::store::tables::keyspace;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const RECORD_KEY: [u8; 32] = [7; 32];

@@ -1,13 +1,14 @@
 //! Re-encryption: the same values, whatever happens in between.
 
 use super::*;
+use crate::store::tables::secrets;
 
 async fn finished(store: &Store, caller: &Caller) {
     eventually(|| async { !store.reencrypt_progress(caller).await.unwrap().running }).await;
 }
 
 async fn generations(store: &Store) -> Vec<u32> {
-    let (found, _) = store.records().scan_all(&keyspace::all_secrets()).await.unwrap();
+    let (found, _) = store.records().scan_all(&secrets::all_secrets()).await.unwrap();
     found.iter().filter_map(|found| found.record.value.generation()).collect()
 }
 

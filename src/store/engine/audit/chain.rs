@@ -6,74 +6,16 @@
 use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::{Limits, Precondition, Revision, Write};
-use crate::store::engine::audit::tables::{self, ChainId, StoredEventV1, StoredLinkV1};
+use crate::store::engine::audit::tables::{
+    self, Anchor, ChainId, Cover, Entry, EntryBody, Head, Link, Mac, Registry,
+};
 use crate::store::engine::failure::Failure;
-use crate::store::engine::format::{Convert, Record, encode, to_bytes};
+use crate::store::engine::format::{Record, encode};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::Records;
 
-/// A link: the MAC of an entry.
-pub(crate) type Mac = [u8; 32];
-
 /// Anchors in one first entry, at most: 100 KiB of it. What is left is for the next chain to anchor.
 const MAX_ANCHORS: usize = 1000;
-
-/// An entry of a chain, as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) event: AuditEvent,
-    pub(crate) link: Link,
-    /// The MAC of the entry before; zeros in the first.
-    pub(crate) previous: Mac,
-    pub(crate) mac: Mac,
-}
-
-/// What an entry is to its chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// The first: its place among all chains, and what the others had reached.
-    Start { index: u64, anchors: Vec<Anchor> },
-    /// Neither first nor last.
-    Next,
-    /// The last: the process ended in order.
-    End,
-}
-
-/// What a chain had reached when another began.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Anchor {
-    pub(crate) chain: ChainId,
-    pub(crate) length: u64,
-    pub(crate) last: Mac,
-    /// Time of that last entry, which is part of its key.
-    pub(crate) at: Timestamp,
-}
-
-/// How far a chain is. Kept beside the entries, and written with them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) index: u64,
-    pub(crate) length: u64,
-    /// The MAC of the last entry.
-    pub(crate) last: Mac,
-    pub(crate) started_at: Timestamp,
-    pub(crate) last_at: Timestamp,
-    pub(crate) ended: bool,
-    /// Over all of the above.
-    pub(crate) mac: Mac,
-}
-
-/// How much of a chain other chains have anchored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cover {
-    pub(crate) length: u64,
-}
-
-/// How many chains were begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Registry {
-    pub(crate) chains: u64,
-}
 
 /// The chain of this process. Begun by its first entry, not before: a process that changes nothing leaves no trace.
 #[derive(Default)]
@@ -282,9 +224,9 @@ impl Reached {
         event.at = now;
         let (seq, previous) = (self.head.length, self.head.last);
         // Time and organization are in the body.
-        let body = body(&event, &link)?;
+        let body = encode(&EntryBody { event, link })?;
         let mac = records.key.audit_mac(ENTRY, &[&self.chain, &seq.to_be_bytes(), &body, &previous]);
-        let entry = Entry { event, link, previous, mac };
+        let entry = Entry { body, previous, mac };
         self.head = Head { length: seq + 1, last: mac, last_at: now, ..self.head.clone() };
         put(records, &tables::entry(now, &self.chain, seq), &entry)
     }
@@ -298,16 +240,9 @@ impl Reached {
 const ENTRY: &str = "dropsafe audit entry v1";
 const HEAD: &str = "dropsafe audit head v1";
 
-/// What the MAC of an entry covers: its stored form. A later format of entries covers its own.
-fn body(event: &AuditEvent, link: &Link) -> Result<Vec<u8>, Failure> {
-    let (event, link): (StoredEventV1, StoredLinkV1) = (event.to_stored(), link.to_stored());
-    to_bytes(&(event, link))
-}
-
 /// Whether an entry is what was written as the `seq`-th of `chain`.
 pub(crate) fn entry_is_true(records: &Records, chain: &ChainId, seq: u64, entry: &Entry) -> bool {
-    let Ok(body) = body(&entry.event, &entry.link) else { return false };
-    records.key.audit_mac_is(ENTRY, &[chain, &seq.to_be_bytes(), &body, &entry.previous], &entry.mac)
+    records.key.audit_mac_is(ENTRY, &[chain, &seq.to_be_bytes(), &entry.body, &entry.previous], &entry.mac)
 }
 
 /// Whether a head is what was written for `chain`.

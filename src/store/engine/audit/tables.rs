@@ -1,13 +1,14 @@
 //! The tables of the audit log: heads and entries of the chains, how much of each chain others have anchored, and the count.
 
+use serde_bytes::ByteBuf;
+
 use crate::domain::audit::{
     Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target, TargetKind,
 };
 use crate::domain::id::OrgId;
 use crate::domain::time::Timestamp;
-use crate::store::engine::audit::chain::{Anchor, Cover, Entry, Head, Link, Registry};
 use crate::store::engine::failure::Failure;
-use crate::store::engine::format::{Convert, StoredField, convert_as_text, record, stored};
+use crate::store::engine::format::{Convert, convert_as_text, decode, record, stored};
 use crate::store::engine::keys::{Key, Prefix};
 use crate::store::engine::table::Table;
 
@@ -17,6 +18,78 @@ pub(crate) const ENTRIES: Table = Table::new(b'a', "audit entries");
 pub(crate) const REGISTRY: Table = Table::new(b'G', "chain registry");
 
 pub(crate) type ChainId = [u8; 16];
+
+/// A link: the MAC of an entry.
+pub(crate) type Mac = [u8; 32];
+
+/// An entry of a chain.
+pub(crate) struct Entry {
+    /// An [`EntryBody`] as it is stored: the MAC covers these bytes, whatever format they have.
+    pub(crate) body: Vec<u8>,
+    /// The MAC of the entry before; zeros in the first.
+    pub(crate) previous: Mac,
+    pub(crate) mac: Mac,
+}
+
+/// The content of an entry.
+pub(crate) struct EntryBody {
+    pub(crate) event: AuditEvent,
+    pub(crate) link: Link,
+}
+
+/// What an entry is to its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// The first: its place among all chains, and what the others had reached.
+    Start { index: u64, anchors: Vec<Anchor> },
+    /// Neither first nor last.
+    Next,
+    /// The last: the process ended in order.
+    End,
+}
+
+/// What a chain had reached when another began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    pub(crate) chain: ChainId,
+    pub(crate) length: u64,
+    pub(crate) last: Mac,
+    /// Time of that last entry, which is part of its key.
+    pub(crate) at: Timestamp,
+}
+
+/// How far a chain is. Kept beside the entries, and written with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) index: u64,
+    pub(crate) length: u64,
+    /// The MAC of the last entry.
+    pub(crate) last: Mac,
+    pub(crate) started_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    pub(crate) ended: bool,
+    /// Over all of the above.
+    pub(crate) mac: Mac,
+}
+
+/// How much of a chain other chains have anchored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cover {
+    pub(crate) length: u64,
+}
+
+/// How many chains were begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registry {
+    pub(crate) chains: u64,
+}
+
+impl Entry {
+    /// Reads its content.
+    pub(crate) fn read(&self) -> Result<EntryBody, Failure> {
+        decode(&self.body)
+    }
+}
 
 pub(crate) fn registry() -> Key<Registry> {
     REGISTRY.singleton()
@@ -75,8 +148,8 @@ fn newest_first(at: Timestamp) -> [u8; 8] {
 convert_as_text!(ActorKind, AuditAction, DetailKey, Outcome, TargetKind);
 
 impl Convert<String> for AuditText {
-    fn to_stored(&self) -> String {
-        self.as_str().to_owned()
+    fn to_stored(&self) -> Result<String, Failure> {
+        Ok(self.as_str().to_owned())
     }
 
     fn from_stored(stored: String) -> Result<Self, Failure> {
@@ -85,8 +158,8 @@ impl Convert<String> for AuditText {
 }
 
 impl Convert<[u8; 16]> for OrgId {
-    fn to_stored(&self) -> [u8; 16] {
-        *self.as_bytes()
+    fn to_stored(&self) -> Result<[u8; 16], Failure> {
+        Ok(*self.as_bytes())
     }
 
     fn from_stored(stored: [u8; 16]) -> Result<Self, Failure> {
@@ -96,8 +169,8 @@ impl Convert<[u8; 16]> for OrgId {
 
 /// Milliseconds since 1970.
 impl Convert<i64> for Timestamp {
-    fn to_stored(&self) -> i64 {
-        self.as_millis()
+    fn to_stored(&self) -> Result<i64, Failure> {
+        Ok(self.as_millis())
     }
 
     fn from_stored(stored: i64) -> Result<Self, Failure> {
@@ -129,25 +202,19 @@ stored! {
     StoredAnchorV1 = Anchor { chain: [u8; 16], length: u64, last: [u8; 32], at: i64 }
 }
 
-/// A stored enum: variants are numbered by their position, so a later format adds at the end.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub(crate) enum StoredLinkV1 {
-    Start { index: u64, anchors: Vec<StoredAnchorV1> },
-    Next,
-    End,
+stored! {
+    enum StoredLinkV1 { Start { index: u64, anchors: Vec<StoredAnchorV1> }, Next, End }
 }
 
-impl StoredField for StoredLinkV1 {}
-
 impl Convert<StoredLinkV1> for Link {
-    fn to_stored(&self) -> StoredLinkV1 {
-        match self {
+    fn to_stored(&self) -> Result<StoredLinkV1, Failure> {
+        Ok(match self {
             Self::Start { index, anchors } => {
-                StoredLinkV1::Start { index: *index, anchors: anchors.to_stored() }
+                StoredLinkV1::Start { index: *index, anchors: anchors.to_stored()? }
             }
             Self::Next => StoredLinkV1::Next,
             Self::End => StoredLinkV1::End,
-        }
+        })
     }
 
     fn from_stored(stored: StoredLinkV1) -> Result<Self, Failure> {
@@ -162,12 +229,13 @@ impl Convert<StoredLinkV1> for Link {
 }
 
 stored! {
-    StoredEntryV1 = Entry {
-        event: StoredEventV1,
-        link: StoredLinkV1,
-        previous: [u8; 32],
-        mac: [u8; 32],
-    }
+    StoredEntryBodyV1 = EntryBody { event: StoredEventV1, link: StoredLinkV1 }
+}
+
+record! { EntryBody {} newest 1 => StoredEntryBodyV1 }
+
+stored! {
+    StoredEntryV1 = Entry { body: ByteBuf, previous: [u8; 32], mac: [u8; 32] }
 }
 
 record! { Entry {} newest 1 => StoredEntryV1 }

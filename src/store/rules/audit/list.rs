@@ -4,12 +4,11 @@ use crate::domain::audit::{AuditAction, AuditEvent, TargetKind};
 use crate::domain::id::OrgId;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
-use crate::store::engine::audit::chain::Entry;
+use crate::store::engine::audit::tables;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
 
 /// Entries read for one page, at most. A page that finds too few among them is short.
 const MAX_READ: usize = 5000;
@@ -68,24 +67,24 @@ impl Store {
         let mut after = match &page.cursor {
             Some(cursor) => Some(self.read_cursor(cursor)?),
             // The upper end is exclusive, so that the list starts after all entries of `until` itself.
-            None => filter.until.map(|until| keyspace::entries_before(until).to_vec()),
+            None => filter.until.map(|until| tables::entries_before(until).to_vec()),
         };
         let q = filter.q.as_ref().map(|q| q.to_lowercase());
         let mut items = Vec::new();
         let mut read = 0;
         loop {
             let scanned =
-                self.records().scan(&keyspace::entries(), after.as_deref(), limit.clamp(100, 1000)).await?;
+                self.records().scan(&tables::entries(), after.as_deref(), limit.clamp(100, 1000)).await?;
             let more = scanned.more;
             for found in scanned.found {
-                let Some((at, chain, seq)) = keyspace::entry_parts(&found.key) else { continue };
+                let Some((at, chain, seq)) = tables::entry_parts(&found.key) else { continue };
                 // Entries are sorted by time, so that everything after this one is older.
                 if filter.since.is_some_and(|since| at < since) {
                     return Ok(Page { items, next: None });
                 }
                 after = Some(found.key);
                 read += 1;
-                if let Some(event) = view.project(found.record)
+                if let Some(event) = view.project(found.record.read()?.event)
                     && filter.matches(&event, q.as_deref())
                 {
                     let chain = data_encoding::HEXLOWER.encode(&chain);
@@ -108,8 +107,7 @@ impl Store {
 
 impl View {
     /// The part of an entry that this view contains. `None` if it contains nothing of it.
-    fn project(self, entry: Entry) -> Option<AuditEvent> {
-        let mut event = entry.event;
+    fn project(self, mut event: AuditEvent) -> Option<AuditEvent> {
         match self {
             Self::Org(org) => (event.org == Some(org)).then_some(event),
             Self::Operator => {

@@ -8,7 +8,3 @@ mod verify;
 
 pub(crate) use event::{EventBuilder, target, unset};
 pub use list::{AuditFilter, AuditItem};
-#[cfg(test)]
-#[cfg(test)]
-pub(crate) use verify::verify as verify_records;
-pub use verify::{ChainReport, ChainState, Verification};

@@ -14,11 +14,12 @@ use crate::domain::id::StoreId;
 use crate::kv::{Kv, Precondition, Write};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::format::{decode, encode};
+use crate::store::engine::header;
 use crate::store::rules::backup::format::{
     DIGEST, FORMAT, MAX_KEY, MAX_VALUE, OLDEST_FORMAT, PREAMBLE, Preamble, sealed_digest,
 };
-use crate::store::rules::store::Identity;
-use crate::store::tables::keyspace;
+use crate::store::tables::store;
+use crate::store::tables::store::Identity;
 
 /// Marks a byte store into which a backup is being restored.
 const MARKER: &[u8] = b"\0restore";
@@ -95,7 +96,7 @@ pub async fn restore(
     if preamble.format > FORMAT {
         return Err(RestoreError::NewerFormat { found: preamble.format, known: FORMAT });
     }
-    if preamble.record_key != keyspace::key_check(record_key) {
+    if preamble.record_key != header::key_check(record_key) {
         return Err(RestoreError::WrongRecordKey);
     }
     let mut target = RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
@@ -191,8 +192,7 @@ impl RestoreTarget<'_> {
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         let marked =
             self.kv.get(&[MARKER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten().is_some();
-        let header =
-            self.kv.get(&[keyspace::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        let header = self.kv.get(&[header::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
         // Never over another store, and never into data of another program.
         if header.is_some() || (!first.entries.is_empty() && !marked) {
             return Err(RestoreError::NotEmpty);
@@ -201,7 +201,7 @@ impl RestoreTarget<'_> {
             return Ok(self.clear().await?);
         }
         let absent =
-            vec![Precondition::Absent(keyspace::HEADER.to_vec()), Precondition::Absent(MARKER.to_vec())];
+            vec![Precondition::Absent(header::HEADER.to_vec()), Precondition::Absent(MARKER.to_vec())];
         let mark = vec![Write::Put(MARKER.to_vec(), vec![1])];
         self.kv.commit(absent, mark).await.map_err(Failure::from)?;
         Ok(())
@@ -230,7 +230,7 @@ impl RestoreTarget<'_> {
         self.bytes = 0;
         let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
         // Nobody else may make a store here meanwhile.
-        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        let no_store = vec![Precondition::Absent(header::HEADER.to_vec())];
         self.kv.commit(no_store, writes.collect()).await?;
         Ok(())
     }
@@ -245,7 +245,7 @@ impl RestoreTarget<'_> {
             let page = self.kv.scan(&[], after.as_deref(), most).await?;
             after = page.entries.last().map(|entry| entry.key.clone());
             let rest = page.entries.into_iter().map(|entry| entry.key).filter(|key| key != MARKER);
-            let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+            let no_store = vec![Precondition::Absent(header::HEADER.to_vec())];
             self.kv.commit(no_store, rest.map(Write::Delete).collect()).await?;
             if !page.more {
                 return Ok(());
@@ -261,7 +261,7 @@ impl RestoreTarget<'_> {
         random: &mut (dyn Random + Send),
     ) -> Result<(), RestoreError> {
         self.flush().await?;
-        let key = keyspace::identity();
+        let key = store::identity();
         let found = self.kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
         let sealed = found.ok_or(RestoreError::Damaged)?.value;
         let plain = self.record_key.open_record(key.bytes(), &sealed).map_err(|_| RestoreError::Damaged)?;
@@ -276,10 +276,10 @@ impl RestoreTarget<'_> {
         let sealed = self.record_key.seal_record(key.bytes(), &plain, &mut fill);
         let writes = vec![
             Write::Put(key.to_vec(), sealed),
-            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(self.record_key)),
+            Write::Put(header::HEADER.to_vec(), header::header(self.record_key)),
             Write::Delete(MARKER.to_vec()),
         ];
-        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        let no_store = vec![Precondition::Absent(header::HEADER.to_vec())];
         self.kv.commit(no_store, writes).await.map_err(Failure::from)?;
         Ok(())
     }

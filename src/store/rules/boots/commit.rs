@@ -14,12 +14,12 @@ use crate::store::engine::keys::Key;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::boots::BootError;
 use crate::store::rules::boots::open::OpenedScope;
-use crate::store::rules::boots::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use crate::store::rules::boots::release::PendingBoot;
 use crate::store::rules::boots::scope_cache::{ScopeSnapshot, VersionStamp};
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
-use crate::store::tables::keyspace;
+use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
+use crate::store::tables::tickets;
+use crate::store::tables::tickets::TicketRecord;
 
 /// The transaction of a boot.
 pub(crate) struct BootCommit {
@@ -83,7 +83,7 @@ impl BootCommit {
     /// The keys that the transaction reads.
     pub(crate) fn reads(&self, store: &Store) -> Vec<Vec<u8>> {
         let member = store.records().member(self.ticket.org, self.ticket.member);
-        let mut reads = vec![keyspace::ticket(self.ticket.id).to_vec(), member.to_vec()];
+        let mut reads = vec![tickets::ticket(self.ticket.id).to_vec(), member.to_vec()];
         reads.extend(self.stamps().map(|stamp| stamp.key.clone()));
         reads.extend(self.attempt.as_ref().map(Key::to_vec));
         reads
@@ -106,7 +106,7 @@ impl BootCommit {
 
     /// Reads the ticket again, and refuses the boot if the ticket or its member no longer allows it.
     fn check_ticket(&self, tx: &mut Tx<'_>) -> Result<CheckedTicket, Stop<BootError>> {
-        let key = keyspace::ticket(self.ticket.id);
+        let key = tickets::ticket(self.ticket.id);
         let member_key = tx.records().member(self.ticket.org, self.ticket.member);
         // The commit fails if either changes after this: a revocation that was acknowledged stops every later boot.
         tx.need([key.to_vec(), member_key.to_vec()])?;

@@ -10,12 +10,12 @@ use crate::domain::receipt::ReceiptEntry;
 use crate::domain::role::Action;
 use crate::store::engine::failure::Failure;
 use crate::store::rules::audit::target;
-use crate::store::rules::boots::record::{BootRecord, MachineRecord, ReceiptRecord};
 use crate::store::rules::boots::{BootDetails, BootFilter, Held, Holder};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
+use crate::store::tables::boots::{BootRecord, MachineRecord, ReceiptRecord};
 
 /// Boots read for one page, at most.
 const MAX_READ: usize = 5000;

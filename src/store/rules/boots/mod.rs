@@ -7,13 +7,11 @@ mod open;
 mod record;
 mod release;
 mod report;
-mod scope_cache;
+pub(crate) mod scope_cache;
+pub(crate) mod seen_receipts;
 
 use std::net::IpAddr;
 use std::time::Duration;
-
-pub(crate) use record::{AttemptRecord, SeenReceipts};
-pub(crate) use scope_cache::ScopeCache;
 
 use crate::domain::code::Code;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};

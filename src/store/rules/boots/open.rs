@@ -15,14 +15,16 @@ use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{MAX_VARIABLE, SecretValue, check};
 use crate::store::engine::failure::Failure;
 use crate::store::rules::boots::ReleasedValue;
-use crate::store::rules::boots::record::ReceiptRecord;
 use crate::store::rules::boots::release::PendingBoot;
 use crate::store::rules::boots::scope_cache::{
     CachedAnswer, CachedScope, DisabledPlugins, ScopeSnapshot, VersionStamp,
 };
-use crate::store::rules::keys::{OpenValueError, Release};
-use crate::store::rules::secrets::{SecretRecord, Whole};
+use crate::store::rules::keys::OpenValueError;
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::secrets::Whole;
 use crate::store::rules::store::Store;
+use crate::store::tables::boots::ReceiptRecord;
+use crate::store::tables::secrets::SecretRecord;
 
 /// What the seal of a cached answer is bound to.
 const CACHE_LABEL: &str = "dropsafe cached release v1";

@@ -10,7 +10,7 @@ use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::format::encode;
-pub(crate) use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
+use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 
 /// How long further tries of the same boot spend no use: longer than any agent waits.
 const SAME_BOOT: Duration = Duration::from_secs(300);
@@ -44,27 +44,5 @@ impl ReceiptRecord {
 
     pub(crate) fn receipt(self, revision: u64) -> Receipt {
         Receipt { entries: self.entries, skipped: self.skipped, revision }
-    }
-}
-
-/// Receipts that this process knows to be stored. Receipts are never deleted, so that this never becomes outdated.
-#[derive(Default)]
-pub(crate) struct SeenReceipts(Mutex<HashSet<(OrgId, Digest)>>);
-
-/// Receipts that are remembered, which takes some hundred KiB. Beyond that all are forgotten, and some are stored again.
-const MAX_SEEN: usize = 10_000;
-
-impl SeenReceipts {
-    pub(crate) fn has(&self, org: OrgId, content: &Digest) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(org, *content))
-    }
-
-    pub(crate) fn add(&self, org: OrgId, content: Digest) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MAX_SEEN {
-            // Not the oldest ones: an order costs more than storing some receipts again.
-            seen.clear();
-        }
-        seen.insert((org, content));
     }
 }

@@ -13,9 +13,9 @@ use crate::store::rules::boots::open::{OpenScopeError, OpenedScope};
 use crate::store::rules::boots::scope_cache::ScopeSnapshot;
 use crate::store::rules::boots::{BootAsk, BootError, Released};
 use crate::store::rules::caller::Caller;
-use crate::store::rules::keys::Release;
+use crate::store::rules::keys::release_key::Release;
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
+use crate::store::tables::tickets::TicketRecord;
 
 /// How often a boot decides anew because its scope changed meanwhile.
 const MAX_ATTEMPTS: usize = 8;

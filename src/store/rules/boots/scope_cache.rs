@@ -19,8 +19,8 @@ use crate::domain::resolve::ResolveRequest;
 use crate::domain::secret::Scope;
 use crate::kv::Revision;
 use crate::store::engine::records::Records;
-use crate::store::rules::secrets::SecretRecord;
-use crate::store::tables::keyspace;
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::SecretRecord;
 
 /// Bytes of cached secrets, about: some 40,000 secrets, which is the work of boots for 2,000 scopes of 20.
 const SCOPE_BYTES: u64 = 32 << 20;
@@ -168,7 +168,7 @@ impl ScopeSnapshot {
 impl VersionStamp {
     /// The key of the stamp of a scope's secrets.
     pub(crate) fn scope_key(records: &Records, org: OrgId, scope: Scope) -> Vec<u8> {
-        keyspace::scope_mark(&records.secrets(org, scope)).to_vec()
+        secrets::scope_mark(&records.secrets(org, scope)).to_vec()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-pub(crate) use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
+use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
 
 /// Plugins of an organization at most: a boot reads their list.
 const MAX_PLUGINS: usize = 500;

@@ -11,8 +11,8 @@ use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::secrets::SecretRecord;
 use crate::store::rules::store::Store;
+use crate::store::tables::secrets::SecretRecord;
 
 /// Counts of the secrets that a caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,14 +4,15 @@
 //! effect in memory only after it is stored.
 
 mod release;
+pub(crate) mod release_key;
 mod slots;
 mod status;
 mod unlock;
 
-pub(crate) use release::{OpenValueError, Release, Resealed};
+pub(crate) use release::{OpenValueError, Resealed};
 pub(crate) use slots::first_keys;
 pub use status::{DepositInfo, Status};
-pub(crate) use unlock::{ParsedSecret, UNLOCKS_WAITING};
+pub(crate) use unlock::ParsedSecret;
 pub use unlock::{UnlockError, UnlockSecret, Unlocked};
 
 use crate::crypto::deposit::DepositKey;
@@ -22,8 +23,8 @@ use crate::domain::name::Label;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::store::{KeysRecord, SlotNote};
+use crate::store::tables::store;
+use crate::store::tables::store::KeysRecord;
 
 /// A key slot to create.
 pub struct NewKeyslot {
@@ -59,7 +60,7 @@ impl Store {
 
     pub(crate) async fn keys_record(&self) -> Result<KeysRecord, Failure> {
         // Never cached: other processes change slots and generations.
-        self.records().get(&keyspace::keys()).await?.ok_or(Failure::Corrupt)
+        self.records().get(&store::keys()).await?.ok_or(Failure::Corrupt)
     }
 
     pub(crate) async fn deposit_key(&self) -> Result<DepositKey, Failure> {

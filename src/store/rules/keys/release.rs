@@ -10,19 +10,12 @@ use crate::crypto::value::{self, SealedValue};
 use crate::domain::value::SecretValue;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Tx};
-use crate::store::rules::secrets::{BodyRecord, SecretRecord, Stored, Whole};
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::secrets::Whole;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-
-/// An unlocked ring, and its stored form.
-pub(crate) struct Release {
-    pub(crate) ring: KeyRing,
-    pub(crate) sealed: SealedRing,
-    /// Opens the ring again after another process changed it. `None` in the process that created the store.
-    opener: Option<Arc<Opener>>,
-    /// Seals the values in the cache. It is random, and dropped with the ring.
-    pub(crate) cache_key: Arc<Key32>,
-}
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::{BodyRecord, SecretRecord, SecretValueRecord as Stored};
+use crate::store::tables::store;
 
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +30,6 @@ pub(crate) enum OpenValueError {
 pub(crate) struct Resealed {
     pub(crate) record: SecretRecord,
     apart: Option<BodyRecord>,
-}
-
-impl Release {
-    pub(crate) fn new(
-        ring: KeyRing,
-        sealed: SealedRing,
-        opener: Option<Opener>,
-        rng: &mut dyn Random,
-    ) -> Self {
-        Self { ring, sealed, opener: opener.map(Arc::new), cache_key: Arc::new(Key32::random(rng)) }
-    }
-
-    /// This release key with another ring, after a change by this process.
-    pub(crate) fn with_ring(&self, ring: KeyRing, sealed: SealedRing) -> Self {
-        Self { ring, sealed, opener: self.opener.clone(), cache_key: Arc::clone(&self.cache_key) }
-    }
 }
 
 impl Resealed {
@@ -187,12 +164,12 @@ impl Tx<'_> {
     /// generation is the current one.
     pub(crate) fn put_resealed(&mut self, before: &SecretRecord, resealed: &Resealed) -> Result<bool, Halt> {
         let key = before.key(self.records());
-        self.need([key.to_vec(), keyspace::keys().to_vec()])?;
+        self.need([key.to_vec(), store::keys().to_vec()])?;
         // A newer value must not be overwritten by an older one under fresh keys.
         if self.get(&key)?.as_ref() != Some(before) {
             return Ok(false);
         }
-        let keys = self.get(&keyspace::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
+        let keys = self.get(&store::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
         // A re-encryption may already have passed this secret, and would then drop the generation that it is sealed to.
         if resealed.generation().is_some_and(|own| own != keys.ring.deposit_key().generation()) {
             return Ok(false);
@@ -204,7 +181,7 @@ impl Tx<'_> {
         if let (Some(place), Some(apart)) = (resealed.record.value.body().place(), &resealed.apart) {
             self.put(&place, apart)?;
         }
-        self.delete(&keyspace::unsettled(&key));
+        self.delete(&secrets::unsettled(&key));
         Ok(true)
     }
 }

@@ -18,11 +18,11 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::init::InitError;
-use crate::store::rules::keys::{
-    KeysRecord, Keyslot, NewKeyslot, ParsedSecret, Release, SlotNote, UnlockSecret,
-};
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::keys::{Keyslot, NewKeyslot, ParsedSecret, UnlockSecret};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::store;
+use crate::store::tables::store::{KeysRecord, SlotNote};
 
 const RELOCKED: &str = "the store was locked meanwhile, or another process changed its keys: unlock it again";
 
@@ -60,8 +60,8 @@ impl Store {
             let sealed = ring.seal(&mut store.records().rng());
             let event = caller.event(audit_action).about(target::keyslot(id));
             let (expected, new_ring) = (release.sealed.clone(), sealed.clone());
-            let added = store.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
-                let mut keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+            let added = store.journal().run(vec![store::keys().to_vec()], move |tx| {
+                let mut keys = tx.get(&store::keys())?.ok_or(Failure::Corrupt)?;
                 // The new slot wraps the ring in memory. It must not be stored beside another one.
                 if keys.ring != expected {
                     return Err(Error::Conflict { why: RELOCKED }.into());
@@ -69,7 +69,7 @@ impl Store {
                 keys.slots = keys.slots.with(slot.clone()).map_err(add_slot_error)?;
                 keys.about.push(SlotNote { id, label: label.clone(), created_at: tx.now() });
                 keys.ring = new_ring.clone();
-                tx.put(&keyspace::keys(), &keys)?;
+                tx.put(&store::keys(), &keys)?;
                 tx.audit(event.clone());
                 Ok::<_, Stop<Error>>(keys)
             });
@@ -87,8 +87,8 @@ impl Store {
         let audit_action = AuditAction::KeyslotRemove;
         self.permit(caller, Action::EditKeyslots, audit_action, Some(target::keyslot(slot))).await?;
         let event = caller.event(audit_action).about(target::keyslot(slot));
-        let removed = self.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
-            let mut keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+        let removed = self.journal().run(vec![store::keys().to_vec()], move |tx| {
+            let mut keys = tx.get(&store::keys())?.ok_or(Failure::Corrupt)?;
             let removed = keys.keyslots().into_iter().find(|removed| removed.id == slot);
             let removed = removed.ok_or(Error::NotFound { what: "key slot" })?;
             keys.slots = keys.slots.without(slot.as_bytes()).map_err(|error| match error {
@@ -97,7 +97,7 @@ impl Store {
             })?;
             // The note goes with the slot, so that the list shows only what opens the store.
             keys.about.retain(|note| note.id != slot);
-            tx.put(&keyspace::keys(), &keys)?;
+            tx.put(&store::keys(), &keys)?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(removed)
         });

@@ -18,12 +18,9 @@ use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::keys::Release;
+use crate::store::rules::keys::release_key::Release;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-
-/// Unlocks that may run or wait at once. More are guesses.
-pub(crate) const UNLOCKS_WAITING: usize = 8;
+use crate::store::tables::store;
 
 /// What opens a key slot.
 pub enum UnlockSecret {
@@ -101,9 +98,9 @@ impl Store {
             let event = event.clone().about(target::keyslot(slot));
             let event = event.detail(DetailKey::Generation, AuditText::number(generation.into()));
             let expected = ring.clone();
-            let recorded = self.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
+            let recorded = self.journal().run(vec![store::keys().to_vec()], move |tx| {
                 // If the keys changed during the derivation, the ring in hand is outdated: the loop derives again.
-                let same = tx.get(&keyspace::keys())?.is_some_and(|keys| keys.ring == expected);
+                let same = tx.get(&store::keys())?.is_some_and(|keys| keys.ring == expected);
                 if same {
                     tx.audit(event.clone());
                 }

@@ -11,10 +11,11 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::secrets::deposit::told_of;
-use crate::store::rules::secrets::record::SecretRecord;
 use crate::store::rules::secrets::{Deleted, Secret};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::SecretRecord;
+use crate::store::tables::store;
 
 /// Tries when a secret changes while it is sealed again.
 const TRIES: usize = 5;
@@ -98,7 +99,7 @@ impl Store {
             let event = caller.event(audit_action).about(about);
             let generation = AuditText::number(resealed.generation().map_or(0, u64::from));
             let event = event.detail(DetailKey::Generation, generation);
-            let reads = vec![before.key(self.records()).to_vec(), keyspace::keys().to_vec()];
+            let reads = vec![before.key(self.records()).to_vec(), store::keys().to_vec()];
             let done = self.journal().run(reads, move |tx| {
                 let done = tx.put_resealed(&before, &resealed)?;
                 if done {
@@ -120,7 +121,7 @@ impl Tx<'_> {
         let records = self.records();
         let SecretMeta { id, name, env, scope, .. } = &record.meta;
         let key = record.key(records);
-        self.delete(&keyspace::unsettled(&key));
+        self.delete(&secrets::unsettled(&key));
         self.delete(&key);
         self.delete(&records.scopes(record.org).key(id.as_bytes()));
         self.delete(&records.secret_env(record.org, *scope, env));

@@ -12,11 +12,12 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::secrets::prepare::{Destination, Prepared};
-use crate::store::rules::secrets::record::{SecretRecord, Unsettled};
 use crate::store::rules::secrets::{Deposit, NewSecret, Replacement, Written};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::secrets;
 use crate::store::tables::secrets::DepositAnswer;
+use crate::store::tables::secrets::{SecretRecord, Unsettled};
+use crate::store::tables::store;
 
 /// Tries when the deposit key or the secret changes while a value is sealed for it.
 const TRIES: usize = 5;
@@ -126,7 +127,7 @@ impl Store {
             new.change.apply(&mut meta.attributes);
             let event =
                 caller.event(audit_action).about(about).detail(DetailKey::Previous, before.meta.version);
-            let reads = vec![keyspace::keys().to_vec(), before.key(self.records()).to_vec()];
+            let reads = vec![store::keys().to_vec(), before.key(self.records()).to_vec()];
             let made =
                 self.journal().run(reads, move |tx| tx.replace(&before, &meta, &prepared, event.clone()));
             match made.await {
@@ -192,7 +193,7 @@ impl Store {
     pub(crate) fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
         let records = self.records();
         let mut reads = vec![
-            keyspace::keys().to_vec(),
+            store::keys().to_vec(),
             records.secret_env(org, meta.scope, &meta.env).to_vec(),
             records.secret_name(org, meta.scope, &meta.name).to_vec(),
             records.scopes(org).key(meta.id.as_bytes()).to_vec(),
@@ -288,7 +289,7 @@ impl Tx<'_> {
     /// A value is stored only while the release key of its generation is kept.
     fn check_generation(&mut self, prepared: &Prepared) -> Result<(), Stop<Error>> {
         let Some(sealed) = prepared.stored.generation() else { return Ok(()) };
-        let keys = self.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+        let keys = self.get(&store::keys())?.ok_or(Failure::Corrupt)?;
         let current = keys.ring.deposit_key().generation();
         if sealed == current {
             return Ok(());
@@ -307,7 +308,7 @@ impl Tx<'_> {
         if let (Some(place), Some(apart)) = (record.value.body().place(), &prepared.apart) {
             self.put(&place, apart)?;
         }
-        let marker = keyspace::unsettled(&key);
+        let marker = secrets::unsettled(&key);
         match record.value.is_settled() {
             true => self.delete(&marker),
             false => self.put(&marker, &Unsettled)?,

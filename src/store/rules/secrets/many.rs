@@ -21,9 +21,9 @@ use crate::store::rules::error::Error;
 use crate::store::rules::secrets::Deposit;
 use crate::store::rules::secrets::deposit::told_of;
 use crate::store::rules::secrets::prepare::{Destination, Prepared};
-use crate::store::rules::secrets::record::SecretRecord;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::secrets::SecretRecord;
+use crate::store::tables::store;
 
 /// Tries when the deposit key or one of the secrets changes meanwhile.
 const TRIES: usize = 5;
@@ -312,7 +312,7 @@ impl Store {
             Step::Create { meta, .. } => self.create_reads(meta, org),
             Step::Replace { before, meta, .. } => {
                 let owner = meta.scope.owner().map(|owner| self.records().member(org, owner).to_vec());
-                let reads = [before.key(self.records()).to_vec(), keyspace::keys().to_vec()];
+                let reads = [before.key(self.records()).to_vec(), store::keys().to_vec()];
                 reads.into_iter().chain(owner).collect()
             }
             Step::Delete { before } => vec![before.key(self.records()).to_vec()],

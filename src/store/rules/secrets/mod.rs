@@ -11,7 +11,7 @@ mod reseal;
 
 pub use import::{ImportAsk, ImportLine, ImportReport};
 pub(crate) use many::{Item, Planned, Rules};
-pub(crate) use record::{BodyRecord, SecretRecord, Stored, Whole};
+pub(crate) use record::Whole;
 
 use crate::crypto::value::SealedValue;
 use crate::domain::attributes::{Attributes, AttributesPatch};

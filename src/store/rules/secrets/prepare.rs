@@ -16,9 +16,10 @@ use crate::domain::value::{
 };
 use crate::store::engine::failure::Failure;
 use crate::store::rules::error::Error;
-use crate::store::rules::secrets::record::{BodyRecord, Stored, bound};
+use crate::store::rules::secrets::record::bound;
 use crate::store::rules::secrets::{Deposit, SealedDeposit};
 use crate::store::rules::store::Store;
+use crate::store::tables::secrets::{BodyRecord, SecretValueRecord as Stored};
 
 /// Encapsulated key of X25519, and a sealed 32-byte data key (RFC 9180, table 2, and a tag of 16 bytes).
 const ENC_LEN: usize = 32;

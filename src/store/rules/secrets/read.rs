@@ -12,11 +12,11 @@ use crate::store::engine::failure::{Coded, Failure};
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
-use crate::store::rules::secrets::record::{Body, SecretRecord, Stored};
 use crate::store::rules::secrets::{Secret, SecretFilter};
 use crate::store::rules::store::Store;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::secrets::{Body, SecretRecord, SecretValueRecord as Stored};
 
 /// Secrets looked at for one page: some 0.1 s of one processor's time.
 const LOOK_AT: usize = 20_000;

@@ -7,10 +7,8 @@ use crate::domain::secret::{Scope, SecretMeta};
 use crate::store::engine::failure::Failure;
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::Records;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::secrets::{
-    Body, BodyRecord, SecretRecord, SecretValueRecord as Stored, Unsettled,
-};
+use crate::store::tables::secrets;
+use crate::store::tables::secrets::{Body, BodyRecord, SecretRecord, SecretValueRecord as Stored};
 use serde_bytes::ByteBuf;
 
 /// Bytes of a value, or of its ciphertext, that are kept in the secret's own record: so that one scan of a scope reads
@@ -21,7 +19,7 @@ impl Body {
     pub(crate) fn place(&self) -> Option<Key<BodyRecord>> {
         match self {
             Self::Here(_) => None,
-            Self::Apart(place) => Some(keyspace::body(*place)),
+            Self::Apart(place) => Some(secrets::body(*place)),
         }
     }
 

@@ -11,9 +11,9 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::Resealed;
 use crate::store::rules::secrets::deposit::told_of;
-use crate::store::rules::secrets::record::SecretRecord;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::secrets::SecretRecord;
+use crate::store::tables::store;
 
 /// Values in one commit, at most.
 const BATCH: usize = 50;
@@ -76,7 +76,7 @@ impl Store {
         let caller = caller.clone();
         let mut reads: Vec<Vec<u8>> =
             batch.iter().map(|(record, _)| record.key(self.records()).to_vec()).collect();
-        reads.push(keyspace::keys().to_vec());
+        reads.push(store::keys().to_vec());
         let done = self.journal().run(reads, move |tx| {
             let mut count = 0;
             for (before, resealed) in &batch {
