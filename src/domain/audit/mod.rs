@@ -160,8 +160,7 @@ impl AuditText {
         &self.0
     }
 
-    /// Reads a text back that was stored as an entry's. Anything else must use the constructors above.
-    #[cfg(feature = "server")]
+    /// Reads back the text of a stored entry. New texts come from the constructors above.
     pub(crate) fn from_stored_text(text: &str) -> Result<Self, AuditTextError> {
         if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return Err(AuditTextError);
@@ -248,10 +247,7 @@ impl<'de> Deserialize<'de> for AuditText {
             type Err = AuditTextError;
 
             fn from_str(text: &str) -> Result<Self, AuditTextError> {
-                if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
-                    return Err(AuditTextError);
-                }
-                Ok(Self(AuditText(text.into())))
+                AuditText::from_stored_text(text).map(Self)
             }
         }
 
