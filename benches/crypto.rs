@@ -1,4 +1,4 @@
-//! What sealing and opening cost: the public-key way, the settled way, a record, and unlocking with a passphrase.
+//! The cost of sealing and opening: a deposited value, a settled value, a record, and unlocking with a passphrase.
 
 use divan::{Bencher, black_box};
 use dropsafe::crypto::deposit::ReleaseKey;
@@ -24,7 +24,7 @@ const CONTEXT: ValueContext<'static> = ValueContext {
     version: &[5; 16],
 };
 
-/// As long as an API key is.
+/// The length of a typical API key.
 const VALUE: [u8; 64] = [b'x'; 64];
 
 fn deposited() -> (ReleaseKey, SealedValue) {
@@ -61,7 +61,7 @@ fn open_settled(bencher: Bencher) {
     bencher.bench_local(|| value::open(black_box(&key), &CONTEXT, &sealed));
 }
 
-/// One value's share of re-encrypting everything.
+/// One value of a re-encryption.
 #[divan::bench]
 fn reseal(bencher: Bencher) {
     let (old, sealed) = settled();
@@ -84,14 +84,14 @@ fn seal_record_of_200_bytes(bencher: Bencher) {
     bencher.bench_local(|| key.seal_record(black_box(b"s/0123456789abcdef"), &[7; 200], &mut Kernel));
 }
 
-/// The name of a record's place.
+/// The keyed hash that is a record's key in the byte store.
 #[divan::bench]
 fn key_hash(bencher: Bencher) {
     let (key, _) = RecordKey::generate(&mut Kernel);
     bencher.bench_local(|| key.key_hash("env", black_box(&[&[2; 16], b"OPENAI_API_KEY"])));
 }
 
-/// A slot made with a passphrase at the default cost; unlocking costs the same.
+/// Creating a slot with a passphrase at the default cost. Unlocking costs the same.
 #[divan::bench(sample_count = 10)]
 fn argon2_default(bencher: Bencher) {
     let ring = KeyRing::create(&[1; 16], &mut Kernel);

@@ -1,5 +1,5 @@
-//! The byte store: durable commits by one writer and by 64, reads of one entry and of a page of 20, beside what SQLite
-//! takes for the same without this program around it.
+//! The byte store: durable commits by one writer and by 64, reads of one entry and of a page of 20, compared with the same
+//! operations on plain SQLite.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const SIZES: [u64; 2] = [1_000, 100_000];
-/// What a secret's record takes.
+/// The size of a secret's record.
 const VALUE: [u8; 300] = [7; 300];
 
 fn main() {
@@ -26,7 +26,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// Spread as keyed hashes are, so that neighbours in time are not neighbours in the file.
+/// Keys that are spread like keyed hashes: consecutive writes go to distant places of the file.
 fn key(number: u64) -> Vec<u8> {
     let spread =
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -63,7 +63,7 @@ impl Store {
         Store::new(|_| Arc::new(Memory::new()), size)
     }
 
-    /// Commits by `writers` tasks at once, one each.
+    /// Runs `writers` tasks at once, with one commit each.
     fn commit(&self, bencher: Bencher, writers: u64) {
         let next = AtomicU64::new(1 << 40);
         bencher.counter(ItemsCount::new(writers)).bench(|| {
@@ -110,10 +110,10 @@ fn commit_memory(bencher: Bencher, writers: u64) {
     Store::memory(100_000).commit(bencher, writers);
 }
 
-/// One durable transaction with one row, on the thread that wants it.
+/// One durable transaction with one row, on the calling thread.
 #[divan::bench]
-fn commit_bare_sqlite(bencher: Bencher) {
-    let (_folder, connection) = bare(100_000);
+fn commit_plain_sqlite(bencher: Bencher) {
+    let (_folder, connection) = plain_sqlite(100_000);
     let mut next = 1 << 40;
     bencher.counter(ItemsCount::new(1_u64)).bench_local(|| {
         next += 1;
@@ -133,8 +133,8 @@ fn get_memory(bencher: Bencher, size: u64) {
 }
 
 #[divan::bench(args = SIZES)]
-fn get_bare_sqlite(bencher: Bencher, size: u64) {
-    let (_folder, connection) = bare(size);
+fn get_plain_sqlite(bencher: Bencher, size: u64) {
+    let (_folder, connection) = plain_sqlite(size);
     let mut next = 0;
     bencher.bench_local(|| {
         next = (next + 7919) % size;
@@ -155,28 +155,28 @@ fn scan_20_memory(bencher: Bencher, size: u64) {
     Store::memory(size).scan(bencher, size);
 }
 
-/// A database of the same shape and settings.
-fn bare(size: u64) -> (TempDir, Connection) {
+/// A database with the same table and settings.
+fn plain_sqlite(size: u64) -> (TempDir, Connection) {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut connection = Connection::open(folder.path().join("bare.db")).expect("a database");
+    let mut connection = Connection::open(folder.path().join("plain.db")).expect("a database");
     connection
         .execute_batch(
             "PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA secure_delete = on;
              CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID, STRICT",
         )
         .expect("a table");
-    let filling = connection.transaction().expect("a transaction");
+    let transaction = connection.transaction().expect("a transaction");
     for number in 0..size {
-        filling.execute("INSERT INTO kv VALUES (?1, ?2, 1)", (key(number), VALUE)).expect("room");
+        transaction.execute("INSERT INTO kv VALUES (?1, ?2, 1)", (key(number), VALUE)).expect("room");
     }
-    filling.commit().expect("room");
+    transaction.commit().expect("room");
     (folder, connection)
 }
 
-/// As many rows as 64 writers have, in one durable transaction.
+/// 64 rows, as many as 64 writers write, in one durable transaction.
 #[divan::bench]
-fn commit_64_bare_sqlite(bencher: Bencher) {
-    let (_folder, connection) = bare(100_000);
+fn commit_64_plain_sqlite(bencher: Bencher) {
+    let (_folder, connection) = plain_sqlite(100_000);
     let mut next = 1 << 40;
     bencher.counter(ItemsCount::new(64_u64)).bench_local(|| {
         connection.execute_batch("BEGIN IMMEDIATE").expect("a transaction");

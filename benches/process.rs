@@ -1,12 +1,12 @@
-//! Whole processes, in turn, as ratios of one run: the agent from its start to the workload's exit, beside `curl`
-//! making the same TLS 1.3 exchange with the same store, beside `floor` (the least program with std and rustls that
-//! makes it and then becomes the workload), and beside the workload alone.
+//! Compares whole processes within one run: the agent from its start to the workload's exit, `curl` with the same TLS 1.3
+//! exchange and the same store, `floor` (the smallest program with std and rustls that makes the exchange and then becomes
+//! the workload), and the workload alone.
 //!
 //!     tests/run policy            # builds the static agent: target/agent-alone/…/dropsafe-agent
 //!     (cd benches/floor && CC_x86_64_unknown_linux_musl=musl-gcc cargo build --release --target x86_64-unknown-linux-musl)
 //!     DROPSAFE_STATIC_AGENT=… DROPSAFE_FLOOR=… cargo bench --bench process
 //!
-//! Figures are medians; machines are noisy, so read the ratios.
+//! Figures are medians. Machines are noisy, so compare the ratios.
 
 #![allow(clippy::disallowed_methods, reason = "a bench of processes starts processes")]
 
@@ -32,7 +32,7 @@ impl Drop for Store {
     }
 }
 
-fn store() -> Store {
+fn start_store() -> Store {
     let inputs = tempfile::tempdir().unwrap();
     let file = inputs.path().join("shared.env");
     let lines: String =
@@ -56,11 +56,11 @@ fn store() -> Store {
 }
 
 fn time(command: &mut Command) -> Duration {
-    let began = Instant::now();
+    let started = Instant::now();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    let took = began.elapsed();
+    let elapsed = started.elapsed();
     assert!(status.success(), "{command:?} ended with {status}");
-    took
+    elapsed
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {
@@ -69,11 +69,11 @@ fn median(mut times: Vec<Duration>) -> f64 {
 }
 
 fn main() {
-    // `cargo test --benches` runs this once to see that it works.
+    // `cargo test --benches` runs this once, to check that it works.
     let runs = if std::env::args().any(|argument| argument == "--bench") { RUNS } else { 1 };
     let agent = std::env::var_os("DROPSAFE_STATIC_AGENT")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dropsafe-agent")), PathBuf::from);
-    let store = store();
+    let store = start_store();
     let credential =
         dropsafe::domain::ticket::BootTicket::parse(&store.ticket).unwrap().credential().to_text();
     let address = store.url.split('#').next().unwrap().trim_end_matches('/').to_owned();

@@ -1,6 +1,6 @@
-//! What a boot costs in the process: deciding it, opening its values, making it durable. The floor of the last is one
-//! commit of as many bytes.
-#![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
+//! The cost of a boot inside the process: resolving it, decrypting its values, committing it. The lower bound of the last is
+//! one commit of the same size.
+#![expect(clippy::expect_used, reason = "a benchmark that cannot start has no result")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use dropsafe::kv::memory::Memory;
 use dropsafe::kv::sqlite::Sqlite;
 use dropsafe::kv::{Kv, Write};
 use dropsafe::store::{
-    BootAsk, Caller, Deposit, ImportAsk, Init, Initialized, KernelEntropy, NewKeyslot, NewSecret, NewTicket,
-    PageAsk, SecretFilter, Store, SystemClock, UnlockSecret,
+    BootAsk, Caller, Deposit, ImportAsk, ImportSource, Init, Initialized, KernelEntropy, NewKeyslot,
+    NewSecret, NewTicket, PageAsk, SecretFilter, Store, SystemClock, UnlockSecret,
 };
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -56,7 +56,7 @@ fn boot_sqlite(bencher: Bencher, secrets: usize) {
     boot(bencher, Arc::new(kv), secrets);
 }
 
-/// 64 boots at once on SQLite, together.
+/// 64 concurrent boots on SQLite.
 #[divan::bench(args = SIZES)]
 fn herd_of_64_sqlite(bencher: Bencher, secrets: usize) {
     let folder = tempfile::tempdir_in(".").expect("a folder");
@@ -75,7 +75,7 @@ fn herd_of_64_sqlite(bencher: Bencher, secrets: usize) {
     });
 }
 
-/// What durability costs anyone: one commit of as many records and bytes as a boot's.
+/// The lower bound of durability: one commit with as many records and bytes as a boot's.
 #[divan::bench]
 fn floor_commit_sqlite(bencher: Bencher) {
     let folder = tempfile::tempdir_in(".").expect("a folder");
@@ -106,7 +106,7 @@ fn deposit_memory(bencher: Bencher) {
     });
 }
 
-/// What people ask of an organization with ten thousand secrets, on SQLite.
+/// Requests of people in an organization with ten thousand secrets, on SQLite.
 #[divan::bench_group(sample_count = 20, sample_size = 1)]
 mod ten_thousand {
     use super::*;
@@ -127,7 +127,7 @@ mod ten_thousand {
         drop(folder);
     }
 
-    /// The numbers above the page.
+    /// The statistics above the list.
     #[divan::bench]
     fn statistics(bencher: Bencher) {
         let (folder, FilledStore { runtime, store, admin, .. }) = open_ten_thousand();
@@ -138,7 +138,7 @@ mod ten_thousand {
         drop(folder);
     }
 
-    /// A bare scan of as many records of the same size: the floor of the two above.
+    /// A scan of as many records of the same size: the lower bound of the two above.
     #[divan::bench]
     fn floor_scan(bencher: Bencher) {
         let folder = tempfile::tempdir_in(".").expect("a folder");
@@ -167,18 +167,7 @@ mod ten_thousand {
         let folder = tempfile::tempdir_in(".").expect("a folder");
         let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
         let filled = FilledStore::new(Arc::new(kv), 0);
-        for file in 0..40 {
-            let lines: String = (0..250).map(|i| format!("secret-{}=value\n", file * 250 + i)).collect();
-            let ask = ImportAsk {
-                text: SecretValue::new(lines.into_bytes()),
-                scope: ScopeKind::Shared,
-                existing: ExistingPolicy::Refuse,
-                kind: Kind::Encrypted,
-                attributes: Attributes::default(),
-            };
-            let report = filled.runtime.block_on(filled.store.import(&filled.admin, ask, false));
-            assert!(report.expect("an import").stored);
-        }
+        filled.import((0..10_000).map(|i| format!("secret-{i}=value\n")).collect());
         (folder, filled)
     }
 
@@ -190,6 +179,23 @@ mod ten_thousand {
             assert_eq!(found.expect("a page").items.len(), expected);
         });
     }
+}
+
+/// 5,000 lines into an empty store and into one of 20,000 secrets, on SQLite. The store seals the values.
+#[divan::bench(args = [0, 20_000], sample_count = 3, sample_size = 1)]
+fn import_sqlite(bencher: Bencher, secrets: usize) {
+    const LINES: usize = 5000;
+    let folder = tempfile::tempdir_in(".").expect("a folder");
+    let kv = Sqlite::open(&folder.path().join("store.db")).expect("a store");
+    let filled = FilledStore::new(Arc::new(kv), 0);
+    let mut first = 0;
+    let mut import = || {
+        let lines: String = (first..first + LINES).map(|i| format!("name-{i}=value-of-a-secret\n")).collect();
+        first += LINES;
+        filled.import(lines);
+    };
+    (0..secrets / LINES).for_each(|_| import());
+    bencher.bench_local(import);
 }
 
 /// A store with settled secrets, and a ticket.
@@ -209,12 +215,26 @@ fn boot(bencher: Bencher, kv: Arc<dyn Kv>, secrets: usize) {
 }
 
 impl FilledStore {
+    fn import(&self, lines: String) {
+        let ask = ImportAsk {
+            source: ImportSource::Text(SecretValue::new(lines.into_bytes())),
+            scope: ScopeKind::Shared,
+            owner: None,
+            existing: ExistingPolicy::Refuse,
+            kind: Kind::Encrypted,
+            attributes: Attributes::default(),
+        };
+        let report = self.runtime.block_on(self.store.import(&self.admin, ask, false));
+        assert!(report.expect("an import").stored);
+    }
+
     fn new(kv: Arc<dyn Kv>, secrets: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let (store, admin, ticket) = runtime.block_on(async {
             let passphrase = UnlockSecret::Passphrase(Zeroizing::new("passphrase".to_owned()));
             let slot = NewKeyslot {
                 credential: false,
+                allow_weak: true,
                 secret: passphrase,
                 label: None,
                 argon2: Some(Argon2Params::for_throwaway_stores()),
@@ -236,7 +256,7 @@ impl FilledStore {
             }
             let ticket = store.create_ticket(&admin, NewTicket::default(), None).await.expect("a ticket");
             let ticket = store.authenticate(&ticket.credential, None).await.expect("the ticket");
-            // The steady state: data keys are settled in the background, and the receipt is known.
+            // The steady state: data keys are settled in the background, and the resolved scope is cached.
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
             store.boot(&ticket, BootAsk::default()).await.expect("a boot");
             (store, admin, ticket)

@@ -1,31 +1,35 @@
 //! dropsafe: a write-only secret store, and the boot agent that puts its secrets into a workload's environment.
 //!
-//! The map. A room may import only the rooms its row names (`tests/layering.rs` holds the sources to this table).
+//! A module may import only the modules that its row names (`tests/policy/layering.rs` compares the sources with this table).
 //!
-//! | room | holds | may import |
+//! | module | holds | may import |
 //! |---|---|---|
 //! | [`domain`] | names, values, scopes, roles and decisions, resolution with provenance, receipts, audit events: pure, no clock, no I/O | – |
 //! | [`settings`] | a named setting from flag, environment or file; parsers that collect every fault | – |
-//! | `process` | exit codes and readiness, as both programs tell them to the process that started them | – |
+//! | `process` | exit codes and readiness, which both programs report to the process that started them | – |
 //! | [`wire`] | bodies and error codes of the API | domain |
-//! | [`crypto`] | record, deposit and release keys, sealing, key slots; randomness is an argument | domain |
+//! | [`crypto`] | record, deposit and release keys, sealing, key slots, signed checkpoints; randomness is an argument | domain |
 //! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
 //! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store |
 //! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
 //! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, api |
-//! | `cli` | one file per noun; the only room that prints | domain, settings, process, wire, crypto, client, agent, server |
+//! | `cli` | one file per noun; the only module that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!
 //! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain
 //! name or value; the agent's own build holds no server code; no parser's message leaves the place that called it.
 
-#![deny(unsafe_code)]
+#![deny(unsafe_code, unreachable_pub)]
 #![cfg_attr(
     not(all(feature = "agent", feature = "server")),
-    allow(dead_code, unused_imports, reason = "the build of both programs is where unused code is found")
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "the build of both programs is where unused code is found"
+    )
 )]
-#![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod client;

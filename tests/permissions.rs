@@ -6,88 +6,106 @@ mod test_api;
 
 use std::collections::BTreeSet;
 
+use dropsafe::domain::ticket::BootTicket;
 use serde_json::{Value, json};
 use test_api::{TestApi, Who};
 
-/// Status for each caller. `{shared}` and `{private}` are secrets, the latter of the member who asks in the column
-/// `member`. What a caller may not even see is not there: 404.
+/// Status for each caller. `{shared}` and `{private}` are secrets: the latter of the member who asks in the column
+/// `member`, the former deposited by an admin. `{orphan}` is a boot of a removed member. A pending member has the code of an enrolment. What a caller may not even see is not there: 404.
 const MATRIX: &str = "
-                                       operator admin member auditor ticket expired revoked other nobody
-GET    /healthz                        200      200   200    200     200    200     200     200   200
-GET    /readyz                         200      200   200    200     200    200     200     200   200
-GET    /v1/openapi.json                200      200   200    200     200    200     200     200   200
-GET    /metrics                        200      403   403    403     403    401     401     403   401
-GET    /v1/status                      200      200   200    200     403    401     401     200   401
-GET    /v1/whoami                      200      200   200    200     403    401     401     200   401
-GET    /v1/deposit-key                 403      200   200    200     403    401     401     200   401
-GET    /v1/secrets                     403      200   200    200     403    401     401     200   401
-POST   /v1/secrets                     403      201   201    403     403    401     401     201   401
-GET    /v1/secrets/{shared}            403      200   200    200     404    401     401     404   401
-PUT    /v1/secrets/{shared}            403      200   200    403     404    401     401     404   401
-PATCH  /v1/secrets/{shared}            403      200   200    403     404    401     401     404   401
-DELETE /v1/secrets/{shared}            403      200   200    403     404    401     401     404   401
-POST   /v1/secrets/{shared}/re-encrypt 403      200   200    403     404    401     401     404   401
-GET    /v1/secrets/{private}           403      200   200    200     404    401     401     404   401
-PUT    /v1/secrets/{private}           403      403   200    403     404    401     401     404   401
-PATCH  /v1/secrets/{private}           403      403   200    403     404    401     401     404   401
-DELETE /v1/secrets/{private}           403      200   200    403     404    401     401     404   401
-POST   /v1/secrets/{private}/re-encrypt 403     200   200    403     404    401     401     404   401
-GET    /v1/secrets/re-encrypt          200      200   200    200     403    401     401     200   401
-POST   /v1/secrets/re-encrypt          202      403   403    403     403    401     401     403   401
-POST   /v1/boot                        403      403   403    403     200    401     401     403   401
-POST   /v1/boot/explain                403      200   200    200     200    401     401     200   401
-GET    /v1/boots                       403      200   200    200     403    401     401     200   401
-GET    /v1/boots/{boot}                403      200   200    200     404    401     401     404   401
-POST   /v1/boots/{boot}/report         403      403   403    403     204    401     401     404   401
-GET    /v1/members                     403      200   403    200     403    401     401     200   401
-POST   /v1/members                     403      201   403    403     403    401     401     201   401
-GET    /v1/members/{member}            403      200   403    200     403    401     401     404   401
-PATCH  /v1/members/{member}            403      200   403    403     403    401     401     404   401
-DELETE /v1/members/{member}            403      200   403    403     403    401     401     404   401
-GET    /v1/tokens                      200      200   200    200     403    401     401     200   401
-POST   /v1/tokens                      201      201   201    201     403    401     401     201   401
-DELETE /v1/tokens/{token}              404      200   200    403     403    401     401     404   401
-GET    /v1/tickets                     403      200   200    200     403    401     401     200   401
-POST   /v1/tickets                     403      201   201    403     403    401     401     201   401
-GET    /v1/tickets/{ticket}            403      200   200    200     404    401     401     404   401
-DELETE /v1/tickets/{ticket}            403      200   200    403     404    401     401     404   401
-GET    /v1/orgs                        200      403   403    403     403    401     401     403   401
-POST   /v1/orgs                        201      403   403    403     403    401     401     403   401
-GET    /v1/org                         403      200   200    200     403    401     401     200   401
-PATCH  /v1/org                         403      200   403    403     403    401     401     200   401
-GET    /v1/plugins                     403      200   200    200     403    401     401     200   401
-GET    /v1/plugins/{plugin}            403      200   200    200     403    401     401     404   401
-PUT    /v1/plugins/{plugin}            403      200   403    403     403    401     401     200   401
-PATCH  /v1/plugins/{plugin}            403      200   403    403     403    401     401     404   401
-DELETE /v1/plugins/{plugin}            403      200   403    403     403    401     401     404   401
-GET    /v1/categories                  403      200   200    200     403    401     401     200   401
-PUT    /v1/categories/{category}       403      200   403    403     403    401     401     200   401
-DELETE /v1/categories/{category}       403      200   403    403     403    401     401     404   401
-GET    /v1/presets                     403      200   200    200     403    401     401     200   401
-GET    /v1/statistics                  403      200   200    200     403    401     401     200   401
-GET    /v1/audit                       200      200   403    200     403    401     401     200   401
-GET    /v1/audit/export                200      200   403    200     403    401     401     200   401
-POST   /v1/import                      403      200   200    403     403    401     401     200   401
-GET    /api/secrets                    403      200   200    200     403    401     401     200   401
-PUT    /api/secrets                    403      200   200    403     403    401     401     200   401
-GET    /vault/secrets                  403      200   200    200     403    401     401     200   401
-POST   /vault/secrets                  403      201   201    403     403    401     401     201   401
-GET    /vault/secrets/{shared}         403      403   403    403     404    401     401     404   401
-DELETE /vault/secrets/{shared}         403      200   200    403     404    401     401     404   401
-POST   /vault/secrets/{shared}/rotate  403      200   200    403     404    401     401     404   401
-GET    /vault/secrets/{private}        403      403   403    403     404    401     401     404   401
-DELETE /vault/secrets/{private}        403      200   200    403     404    401     401     404   401
-POST   /vault/secrets/{private}/rotate 403      200   200    403     404    401     401     404   401
-POST   /vault/rotate-all               200      200   200    403     403    401     401     200   401
-GET    /vault/audit-log                200      200   403    200     403    401     401     200   401
-GET    /vault/status                   403      200   200    200     403    401     401     200   401
-GET    /v1/audit/verify                200      200   403    200     403    401     401     200   401
-POST   /v1/unlock                      200      403   403    403     403    401     401     403   401
-POST   /v1/lock                        200      403   403    403     403    401     401     403   401
-GET    /v1/keyslots                    200      403   403    403     403    401     401     403   401
-POST   /v1/keyslots                    201      403   403    403     403    401     401     403   401
-DELETE /v1/keyslots/{slot}             200      403   403    403     403    401     401     403   401
-GET    /v1/backup                      200      403   403    403     403    401     401     403   401
+                                                    operator admin member auditor service manager pending launcher ticket expired revoked other nobody metrics
+GET    /healthz                                     200      200      200      200      200      200      200      200      200      200      200      200      200      200
+GET    /readyz                                      200      200      200      200      200      200      200      200      200      200      200      200      200      200
+GET    /v1/openapi.json                             200      200      200      200      200      200      200      200      200      200      200      200      200      200
+GET    /metrics                                     200      403      403      403      403      403      401      403      403      401      401      403      401      200
+GET    /v1/status                                   200      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/whoami                                   200      200      200      200      200      200      401      200      403      401      401      200      401      403
+GET    /v1/deposit-key                              403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/secrets                                  403      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /v1/secrets                                  403      201      201      403      201      201      401      403      403      401      401      201      401      403
+GET    /v1/secrets/{shared}                         403      200      200      200      200      200      401      404      404      401      401      404      401      403
+PUT    /v1/secrets/{shared}                         403      200      403      403      403      403      401      404      404      401      401      404      401      403
+PATCH  /v1/secrets/{shared}                         403      200      403      403      403      403      401      404      404      401      401      404      401      403
+DELETE /v1/secrets/{shared}                         403      200      403      403      403      403      401      404      404      401      401      404      401      403
+POST   /v1/secrets/{shared}/re-encrypt              403      200      200      403      200      200      401      404      404      401      401      404      401      403
+GET    /v1/secrets/{private}                        403      200      200      200      404      404      401      404      404      401      401      404      401      403
+PUT    /v1/secrets/{private}                        403      403      200      403      404      404      401      404      404      401      401      404      401      403
+PATCH  /v1/secrets/{private}                        403      403      200      403      404      404      401      404      404      401      401      404      401      403
+DELETE /v1/secrets/{private}                        403      403      200      403      404      404      401      404      404      401      401      404      401      403
+POST   /v1/secrets/{private}/re-encrypt             403      200      200      403      404      404      401      404      404      401      401      404      401      403
+GET    /v1/secrets/re-encrypt                       200      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /v1/secrets/re-encrypt                       202      403      403      403      403      403      401      403      403      401      401      403      401      403
+POST   /v1/boot                                     403      403      403      403      403      403      401      403      200      401      401      403      401      403
+POST   /v1/boot/explain                             403      200      200      200      200      200      401      403      200      401      401      200      401      403
+GET    /v1/boots                                    403      200      200      200      200      200      401      200      403      401      401      200      401      403
+GET    /v1/boots/{boot}                             403      200      200      200      404      404      401      404      404      401      401      404      401      403
+POST   /v1/boots/{boot}/report                      403      403      403      403      403      403      401      403      204      401      401      404      401      403
+POST   /v1/boots/{boot}/end                         403      403      204      403      404      404      401      404      404      401      401      404      401      403
+POST   /v1/boots/{orphan}/end                       403      204      404      403      404      404      401      404      404      401      401      404      401      403
+GET    /v1/holders/{shared}                         403      200      200      200      200      200      401      403      403      401      401      404      401      403
+GET    /v1/members                                  403      200      403      200      403      403      401      403      403      401      401      200      401      403
+POST   /v1/members                                  403      201      403      403      403      403      401      403      403      401      401      201      401      403
+GET    /v1/members/{member}                         403      200      403      200      403      403      401      403      403      401      401      404      401      403
+PATCH  /v1/members/{member}                         403      200      403      403      403      403      401      403      403      401      401      404      401      403
+DELETE /v1/members/{member}                         403      200      403      403      403      403      401      403      403      401      401      404      401      403
+GET    /v1/tokens                                   200      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /v1/tokens                                   201      201      201      201      201      201      401      201      403      401      401      201      401      403
+DELETE /v1/tokens/{token}                           404      200      200      403      403      403      401      403      403      401      401      404      401      404
+GET    /v1/tickets                                  403      200      200      200      200      200      401      200      403      401      401      200      401      403
+POST   /v1/tickets                                  403      201      201      403      201      201      401      403      403      401      401      201      401      403
+GET    /v1/tickets/{ticket}                         403      200      200      200      404      404      401      404      404      401      401      404      401      403
+DELETE /v1/tickets/{ticket}                         403      200      200      403      404      404      401      404      404      401      401      404      401      403
+GET    /v1/orgs                                     200      403      403      403      403      403      401      403      403      401      401      403      401      403
+POST   /v1/orgs                                     201      403      403      403      403      403      401      403      403      401      401      403      401      403
+GET    /v1/org                                      403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/org/usage                                403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/orgs/{org}/quotas                        200      403      403      403      403      403      401      403      403      401      401      403      401      403
+PATCH  /v1/orgs/{org}/quotas                        200      403      403      403      403      403      401      403      403      401      401      403      401      403
+PATCH  /v1/org                                      403      200      403      403      403      403      401      403      403      401      401      200      401      403
+GET    /v1/plugins                                  403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/plugins/{plugin}                         403      200      200      200      200      200      401      403      403      401      401      404      401      403
+PUT    /v1/plugins/{plugin}                         403      200      403      403      403      403      401      403      403      401      401      200      401      403
+PATCH  /v1/plugins/{plugin}                         403      200      403      403      403      403      401      403      403      401      401      404      401      403
+DELETE /v1/plugins/{plugin}                         403      200      403      403      403      403      401      403      403      401      401      404      401      403
+GET    /v1/categories                               403      200      200      200      200      200      401      403      403      401      401      200      401      403
+PUT    /v1/categories/{category}                    403      200      403      403      403      403      401      403      403      401      401      200      401      403
+DELETE /v1/categories/{category}                    403      200      403      403      403      403      401      403      403      401      401      404      401      403
+GET    /v1/presets                                  403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/statistics                               403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/audit                                    200      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/audit/export                             200      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /v1/import                                   403      200      200      403      200      200      401      403      403      401      401      200      401      403
+GET    /api/secrets                                 403      200      200      200      200      200      401      403      403      401      401      200      401      403
+PUT    /api/secrets                                 403      200      200      403      200      200      401      403      403      401      401      200      401      403
+GET    /vault/secrets                               403      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /vault/secrets                               403      201      201      403      201      201      401      403      403      401      401      201      401      403
+GET    /vault/secrets/{shared}                      403      403      403      403      403      403      401      404      404      401      401      404      401      403
+DELETE /vault/secrets/{shared}                      403      200      403      403      403      403      401      404      404      401      401      404      401      403
+POST   /vault/secrets/{shared}/rotate               403      200      200      403      200      200      401      404      404      401      401      404      401      403
+GET    /vault/secrets/{private}                     403      403      403      403      404      404      401      404      404      401      401      404      401      403
+DELETE /vault/secrets/{private}                     403      403      200      403      404      404      401      404      404      401      401      404      401      403
+POST   /vault/secrets/{private}/rotate              403      200      200      403      404      404      401      404      404      401      401      404      401      403
+POST   /vault/rotate-all                            200      200      200      403      200      200      401      403      403      401      401      200      401      403
+GET    /vault/audit-log                             200      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /vault/status                                403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/audit/verify                             200      200      403      200      403      403      401      403      403      401      401      200      401      403
+GET    /v1/audit/verify?state=true                  200      403      403      403      403      403      401      403      403      401      401      403      401      403
+POST   /v1/audit/checkpoint                         200      200      403      200      403      403      401      403      403      401      401      200      401      403
+POST   /v1/unlock                                   200      403      403      403      403      403      401      403      403      401      401      403      401      403
+POST   /v1/lock                                     200      403      403      403      403      403      401      403      403      401      401      403      401      403
+GET    /v1/keyslots                                 200      403      403      403      403      403      401      403      403      401      401      403      401      403
+POST   /v1/keyslots                                 201      403      403      403      403      403      401      403      403      401      401      403      401      403
+DELETE /v1/keyslots/{slot}                          200      403      403      403      403      403      401      403      403      401      401      403      401      403
+GET    /v1/backup                                   200      403      403      403      403      403      401      403      403      401      401      403      401      403
+GET    /v1/launchers                                403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/launchers/{launcher}                     403      200      200      200      200      200      401      403      403      401      401      404      401      403
+PUT    /v1/launchers/{launcher}/acceptance          403      200      200      403      403      200      401      403      403      401      401      404      401      403
+DELETE /v1/launchers/{launcher}/acceptance          403      200      200      200      200      200      401      403      403      401      401      404      401      403
+POST   /v1/members/{member}/enrolment               403      201      403      403      403      403      401      403      403      401      401      404      401      403
+POST   /v1/members/{member}/convert                 403      403      403      403      403      403      401      403      403      401      401      403      401      403
+PUT    /v1/members/{service}/managers/{manager}     403      200      403      403      403      403      401      403      403      401      401      404      401      403
+DELETE /v1/members/{service}/managers/{manager}     403      200      403      403      403      403      401      403      403      401      401      404      401      403
+POST   /v1/enrolments/redeem                        401      401      401      401      401      401      201      401      401      401      401      401      401      401
 ";
 
 struct Row<'a> {
@@ -108,9 +126,10 @@ fn rows() -> Vec<Row<'static>> {
 
 /// The path as it stands in the API's description.
 fn template(path: &str) -> String {
+    let path = path.split('?').next().unwrap();
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (parameter, after) = rest.split_once('}').unwrap();
-    let by_name = ["member", "plugin", "category"].contains(&parameter);
+    let by_name = ["member", "service", "launcher", "plugin", "category", "org"].contains(&parameter);
     let parameter = if by_name { "name" } else { "id" };
     format!("{before}{{{parameter}}}{after}")
 }
@@ -125,7 +144,7 @@ fn every_route_has_a_row_and_every_row_a_route() {
 }
 
 #[tokio::test]
-async fn every_caller_may_do_what_its_column_says_and_no_more() {
+async fn each_caller_has_exactly_the_permissions_of_its_column() {
     let mut wrong = Vec::new();
     for row in rows() {
         let mut fresh = None;
@@ -138,7 +157,7 @@ async fn every_caller_may_do_what_its_column_says_and_no_more() {
                     (api, path)
                 }
             };
-            let body = body(&api, row.method, row.path);
+            let body = body(&api, row.method, row.path).await;
             let answer = api.ask(who, row.method, &path, body).await;
             // What was refused changed nothing, so the next caller finds the same.
             if row.method == "GET" || !answer.status.is_success() {
@@ -159,11 +178,11 @@ async fn every_caller_may_do_what_its_column_says_and_no_more() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The credential is judged before the body: whoever has none learns nothing of what a route takes.
+/// The credential is checked before the body: a caller without one learns nothing about a route's body.
 #[tokio::test]
 async fn without_a_credential_no_route_looks_at_path_query_or_body() {
     let api = TestApi::new().await;
-    for row in rows().iter().filter(|row| row.expected.last() == Some(&401)) {
+    for row in rows().iter().filter(|row| row.expected[Who::ALL.len() - 2] == 401) {
         let path = format!("{}?no_such=parameter", row.path.replace(['{', '}'], "-"));
         let answer = api.ask(Who::Nobody, row.method, &path, json!("nonsense")).await;
         assert_eq!(answer.status, 401, "{} {}", row.method, row.path);
@@ -188,6 +207,12 @@ async fn filled(api: &TestApi, path: &str) -> String {
             made(api, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
             "tmp".to_owned()
         }
+        "service" => "svc".to_owned(),
+        "org" => "default".to_owned(),
+        "launcher" => {
+            api.enroll(json!({ "name": "tmp", "kind": "launcher" })).await;
+            "tmp".to_owned()
+        }
         "plugin" => {
             api.ask(Who::Admin, "PUT", "/v1/plugins/tmp", json!({})).await.expect(200);
             "tmp".to_owned()
@@ -201,9 +226,19 @@ async fn filled(api: &TestApi, path: &str) -> String {
             let booted = api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
             booted["boot"].as_str().unwrap().to_owned()
         }
+        "orphan" => {
+            let token = api.enroll(json!({ "name": "gone" })).await;
+            let ticket = api.ask_as(&token, "POST", "/v1/tickets", json!({})).await.expect(201);
+            let ticket = BootTicket::parse(ticket["ticket"].as_str().unwrap()).unwrap();
+            let credential = ticket.credential().to_text();
+            let booted = api.ask_as(&credential, "POST", "/v1/boot", json!({})).await.expect(200);
+            api.ask(Who::Admin, "DELETE", "/v1/members/gone", Value::Null).await.expect(200);
+            booted["boot"].as_str().unwrap().to_owned()
+        }
         other => panic!("{other}"),
     };
-    format!("{before}{id}{after}")
+    // The second parameter is the service's manager.
+    format!("{before}{id}{}", after.replace("{manager}", "mia"))
 }
 
 async fn made(api: &TestApi, who: Who, path: &str, body: Value) -> String {
@@ -216,17 +251,26 @@ fn key_file() -> String {
     UnlockKey::generate(&mut Kernel).to_text().to_string()
 }
 
-fn body(api: &TestApi, method: &str, path: &str) -> Value {
+async fn body(api: &TestApi, method: &str, path: &str) -> Value {
     match (method, path) {
         ("POST", "/v1/secrets") => json!({ "name": "new", "value": "v" }),
         ("PUT", "/api/secrets") => json!({ "secrets": { "NEW": "v" } }),
         ("POST", "/vault/secrets") => json!({ "orgId": "org-123", "name": "new", "value": "v" }),
+        ("POST", "/v1/audit/checkpoint") => json!({}),
         ("POST", "/v1/import") => json!({ "env": "NEW=v" }),
         ("PUT", "/v1/plugins/{plugin}") => json!({ "required": ["A"] }),
         ("PUT", "/v1/categories/{category}") => json!({ "title": "New", "colour": "blue" }),
         ("PATCH", "/v1/plugins/{plugin}") => json!({ "enabled": false }),
+        ("PUT" | "DELETE", "/v1/members/{service}/managers/{manager}") => Value::Null,
+        ("POST", "/v1/members/{member}/enrolment" | "/v1/enrolments/redeem") => json!({}),
+        ("POST", "/v1/members/{member}/convert") => json!({ "managers": ["ada"] }),
+        ("PUT", "/v1/launchers/{launcher}/acceptance") => {
+            let launcher = api.ask(Who::Admin, "GET", "/v1/launchers/tmp", Value::Null).await.expect(200);
+            json!({ "id": launcher["id"] })
+        }
         ("PUT", _) => json!({ "value": "w" }),
         ("PATCH", "/v1/org") => json!({ "hints": false }),
+        ("PATCH", "/v1/orgs/{org}/quotas") => json!({ "members": 20 }),
         ("PATCH", "/v1/members/{member}") => json!({ "role": "auditor" }),
         ("PATCH", _) => json!({ "auto_install": false }),
         ("POST", "/v1/boots/{boot}/report") => {
@@ -234,7 +278,17 @@ fn body(api: &TestApi, method: &str, path: &str) -> Value {
             let digest = dropsafe::domain::receipt::Receipt::default().digest().to_string();
             json!({ "digest": digest, "variables": 0 })
         }
-        ("POST", "/v1/boot" | "/v1/boot/explain" | "/v1/tokens" | "/v1/tickets") => json!({}),
+        (
+            "POST",
+            "/v1/boot"
+            | "/v1/boot/explain"
+            | "/v1/boots/{boot}/end"
+            | "/v1/boots/{orphan}/end"
+            | "/v1/tokens"
+            | "/v1/tickets",
+        ) => {
+            json!({})
+        }
         ("POST", "/v1/members") => json!({ "name": "new" }),
         ("POST", "/v1/orgs") => json!({ "name": "new", "admin": "ada" }),
         ("POST", "/v1/unlock") => json!({ "key_file": api.key_file.as_str() }),

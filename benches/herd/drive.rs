@@ -1,5 +1,5 @@
-//! Many machines that boot: each the client of the agent, with a TLS connection, a machine's name and a kernel's boot of
-//! its own, the release checked for its size, and the report sent as before an exec.
+//! Many machines that boot. Each is the agent's client with a TLS connection, a machine name and a kernel boot id of its own;
+//! it checks the size of the release and sends the report, as before an exec.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,113 +12,113 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
-/// When they come.
+/// When the machines boot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Arrival {
-    /// All at the same moment, as after a power failure.
+    /// All at once, as after a power failure.
     AtOnce,
-    /// So many each second, evenly.
+    /// This many per second, evenly spread.
     PerSecond(f64),
-    /// So many at any time, each after another is done.
+    /// At most this many at the same time.
     AtMost(usize),
 }
 
-/// Machines and what they expect.
+/// The machines of one run.
 pub struct Herd {
-    /// The machines take these in turn.
+    /// The machines use these in turn.
     pub tickets: Vec<Arc<BootTicket>>,
     pub agents: usize,
     pub arrival: Arrival,
     pub deadline: Duration,
-    /// Entries of a whole release.
+    /// Entries of a complete release.
     pub entries: u32,
 }
 
-/// How it went.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// From a machine's first step to the end of its report, of those that were given everything, ascending.
-    pub took: Vec<Duration>,
-    /// The others, by the words of their errors.
+    /// Sorted times of the machines that received everything, from the first step to the end of the report.
+    pub times: Vec<Duration>,
+    /// The number of the other machines by error message.
     pub failed: BTreeMap<String, usize>,
-    /// Tries that were put off: sheds, and connections that came to nothing.
-    pub put_off: u64,
-    /// From the first arrival to the last end.
+    /// Retries, after refusals because of overload or failed connections.
+    pub retries: u64,
+    /// From the first machine's start to the last one's end.
     pub wall: Duration,
 }
 
 impl Outcome {
-    /// The time within which that share of the machines had booted.
+    /// The time in which this share of the machines booted.
     pub fn percentile(&self, share: f64) -> Duration {
-        let last = self.took.len().saturating_sub(1);
-        self.took.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
+        let last = self.times.len().saturating_sub(1);
+        self.times.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
     }
 
-    /// Boots for each second of the whole.
+    /// Boots per second.
     pub fn rate(&self) -> f64 {
-        self.took.len() as f64 / self.wall.as_secs_f64()
+        self.times.len() as f64 / self.wall.as_secs_f64()
     }
 }
 
-/// The time that a boot took or why it failed, and how often it was put off.
-type Booted = (Result<Duration, String>, u64);
+/// The time of a boot or its error, and the number of retries.
+type BootResult = (Result<Duration, String>, u64);
 
-/// As the machine's own, and counts how often it is asked to wait.
+/// The system's timer, which also counts the waits.
 struct CountingTimer {
-    pace: SystemTimer,
+    timer: SystemTimer,
     waits: u64,
 }
 
 impl Timer for CountingTimer {
     fn now(&self) -> Duration {
-        self.pace.now()
+        self.timer.now()
     }
 
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
         self.waits += 1;
-        self.pace.sleep(time)
+        self.timer.sleep(time)
     }
 
     fn random(&mut self) -> u64 {
-        self.pace.random()
+        self.timer.random()
     }
 }
 
-/// Threads that the machines are on; each machine stays on one, as its program would.
+/// Threads that run the machines. Each machine stays on one thread, as its program would.
 const THREADS: usize = 2;
 
 impl Herd {
-    /// Lets them come, and waits for the last.
+    /// Boots the machines and waits for the last one.
     pub fn run(self) -> Outcome {
-        // Each machine is a connection of this process.
+        // Each machine needs a file descriptor of this process.
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let herd = Arc::new(self);
-        let began = Instant::now();
+        let started = Instant::now();
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let herd = Arc::clone(&herd);
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                    LocalSet::new().block_on(&runtime, herd.run_thread(thread, began))
+                    LocalSet::new().block_on(&runtime, herd.run_thread(thread, started))
                 })
             })
             .collect();
         let mut outcome = Outcome::default();
-        for (result, put_off) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
-            outcome.put_off += put_off;
+        for (result, retries) in threads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            outcome.retries += retries;
             match result {
-                Ok(took) => outcome.took.push(took),
+                Ok(time) => outcome.times.push(time),
                 Err(why) => *outcome.failed.entry(why).or_default() += 1,
             }
         }
-        outcome.wall = began.elapsed();
-        outcome.took.sort();
+        outcome.wall = started.elapsed();
+        outcome.times.sort();
         outcome
     }
 
-    /// The machines of one thread.
-    async fn run_thread(self: Arc<Self>, thread: usize, began: Instant) -> Vec<Booted> {
+    /// Boots the machines of one thread.
+    async fn run_thread(self: Arc<Self>, thread: usize, started: Instant) -> Vec<BootResult> {
         let slots = match self.arrival {
             Arrival::AtMost(most) => Some(Arc::new(Semaphore::new(most.div_ceil(THREADS)))),
             Arrival::AtOnce | Arrival::PerSecond(_) => None,
@@ -126,7 +126,7 @@ impl Herd {
         let mut machines = JoinSet::new();
         for number in (thread..self.agents).step_by(THREADS) {
             if let Arrival::PerSecond(rate) = self.arrival {
-                let at = began + Duration::from_secs_f64(number as f64 / rate);
+                let at = started + Duration::from_secs_f64(number as f64 / rate);
                 tokio::time::sleep_until(at.into()).await;
             }
             let permit = match &slots {
@@ -142,27 +142,28 @@ impl Herd {
         machines.join_all().await
     }
 
-    async fn boot(&self, number: usize) -> Booted {
-        let began = Instant::now();
-        let mut pace = CountingTimer { pace: SystemTimer::start(), waits: 0 };
+    async fn boot(&self, number: usize) -> BootResult {
+        let started = Instant::now();
+        let mut timer = CountingTimer { timer: SystemTimer::start(), waits: 0 };
         let request = BootRequest {
             machine: Some(format!("machine-{number}")),
-            kernel_boot: Some(format!("{:032x}", u128::from(pace.random()))),
+            kernel_boot: Some(format!("{:032x}", u128::from(timer.random()))),
             host: Some(format!("host-{number}")),
             agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
             ..BootRequest::default()
         };
         let options = BootOptions { deadline: self.deadline, authorities: None };
         let ticket = &self.tickets[number % self.tickets.len()];
-        let result = match client::boot(ticket, &request, &options, &mut pace).await {
+        let result = match client::boot(ticket, &request, &options, &mut timer).await {
             Err(error) => Err(error.to_string()),
             Ok((release, _)) if release.count != self.entries => Err("a release of another size".to_owned()),
             Ok((release, session)) => {
-                let report = ReportBootRequest { digest: release.digest, variables: release.count };
+                let report =
+                    ReportBootRequest { digest: release.digest.to_string().into(), variables: release.count };
                 session.report_nowait(&report).await;
-                Ok(began.elapsed())
+                Ok(started.elapsed())
             }
         };
-        (result, pace.waits)
+        (result, timer.waits)
     }
 }

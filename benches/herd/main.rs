@@ -3,18 +3,22 @@
 //!     cargo bench --features etcd --bench herd -- herd --agents 1000
 //!     cargo bench --features etcd --bench herd -- herd --agents 10000 --rate 500 --store etcd
 //!     cargo bench --features etcd --bench herd -- nginx       # needs nginx
+//!     cargo bench --features etcd --bench herd -- floods      # boots beside slow, wrong and silent clients
+//!     cargo bench --features etcd --bench herd -- platform    # needs curl
 //!     cargo bench --features etcd --bench herd -- sizes       # takes some ten minutes
 //!
-//! Machines and server share this machine's processors, so that boots per second are less than the server alone could
-//! do; the processor time for each boot is the server's own.
+//! The machines and the server share this machine's processors, so the server alone could do more boots per second. The
+//! processor time per boot is the server's alone.
 
 #![allow(clippy::disallowed_methods, reason = "a bench of processes starts processes and looks at files")]
 
 mod drive;
+mod floods;
 #[path = "../../tests/e2e/harness.rs"]
 #[allow(dead_code, reason = "made for tests")]
 mod harness;
 mod nginx;
+mod platform;
 #[path = "../../src/kv/etcd/tests/server.rs"]
 #[allow(dead_code, reason = "made for tests")]
 mod server;
@@ -37,7 +41,7 @@ use site::{Site, text};
 #[derive(Parser)]
 struct Args {
     /// Added by `cargo bench`.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, global = true)]
     bench: bool,
     #[command(subcommand)]
     command: Option<BenchCommand>,
@@ -49,10 +53,23 @@ enum BenchCommand {
     Herd(HerdArgs),
     /// Boots beside nginx serving a static file of 4 KiB
     Nginx(NginxArgs),
+    /// Boots beside a host that floods the server
+    Floods(FloodsArgs),
+    /// A platform that starts a machine for each of many people through one launcher
+    Platform(PlatformArgs),
     /// Boots and deposits in stores of several sizes
     Sizes(SizesArgs),
     #[command(hide = true)]
     CommitTo { file: std::path::PathBuf },
+}
+
+#[derive(clap::Args)]
+struct PlatformArgs {
+    #[arg(long, default_value_t = 1000)]
+    people: usize,
+    /// Shared secrets, which each machine receives
+    #[arg(long, default_value_t = 20)]
+    secrets: usize,
 }
 
 #[derive(clap::Args)]
@@ -65,11 +82,19 @@ struct SizesArgs {
 }
 
 #[derive(clap::Args)]
+struct FloodsArgs {
+    #[arg(long, default_value_t = 200)]
+    agents: usize,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+#[derive(clap::Args)]
 struct NginxArgs {
     /// Requests of each round
     #[arg(long, default_value_t = 3200)]
     requests: usize,
-    /// Requests at any time
+    /// Requests at the same time
     #[arg(long, default_value_t = 64)]
     at_once: usize,
     #[arg(long, default_value_t = 9)]
@@ -82,10 +107,10 @@ struct NginxArgs {
 struct HerdArgs {
     #[arg(long, default_value_t = 1000)]
     agents: usize,
-    /// Arrivals each second, instead of all at once
+    /// Boots started per second, instead of all at once
     #[arg(long, conflicts_with = "at_most")]
     rate: Option<f64>,
-    /// So many at any time, instead of all at once
+    /// Boots at the same time, instead of all at once
     #[arg(long)]
     at_most: Option<usize>,
     #[arg(long, default_value_t = 20)]
@@ -94,10 +119,10 @@ struct HerdArgs {
     deadline: u64,
     #[arg(long, value_enum, default_value = "sqlite")]
     store: ByteStore,
-    /// Servers over the store, which must be on etcd for more than one
+    /// Servers over the store. More than one needs etcd
     #[arg(long, default_value_t = 1)]
     servers: usize,
-    /// Herds, one after the other
+    /// The number of herds, one after the other
     #[arg(long, default_value_t = 1)]
     rounds: usize,
 }
@@ -116,9 +141,11 @@ fn main() {
     match args.command {
         Some(BenchCommand::Herd(herd)) => run_herd(&herd),
         Some(BenchCommand::Nginx(nginx)) => run_nginx(&nginx),
+        Some(BenchCommand::Floods(args)) => floods::run(args.agents, args.rounds),
+        Some(BenchCommand::Platform(args)) => platform::run(args.people, args.secrets),
         Some(BenchCommand::Sizes(args)) => sizes::run(&args.sizes, args.rounds),
         Some(BenchCommand::CommitTo { file }) => sizes::commit_until_killed(&file),
-        // `cargo test --benches` runs this once to see that it works.
+        // `cargo test --benches` runs this once, to check that it works.
         None => match Args::parse_from(["herd", "herd", "--agents", "10"]).command {
             Some(BenchCommand::Herd(herd)) => run_herd(&herd),
             _ => unreachable!(),
@@ -126,7 +153,7 @@ fn main() {
     }
 }
 
-/// A store with so many shared secrets, served.
+/// A store with shared secrets, and its servers.
 struct ServedStore {
     site: Site,
     ticket: Arc<BootTicket>,
@@ -158,7 +185,7 @@ impl ServedStore {
         ServedStore { site, ticket, etcd }
     }
 
-    /// Of the store's file and its log.
+    /// The size of the store's file and its log.
     fn bytes(&self) -> u64 {
         let size =
             |name| std::fs::metadata(self.site.servers[0].folder().join(name)).map_or(0, |found| found.len());
@@ -198,7 +225,7 @@ fn run_herd(args: &HerdArgs) {
 }
 
 fn print_outcome(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]) {
-    let booted = outcome.took.len();
+    let booted = outcome.times.len();
     let ms = |share| outcome.percentile(share).as_secs_f64() * 1e3;
     println!(
         "{booted} booted in {:.2} s: {:.0}/s; p50 {:.0} ms, p99 {:.0} ms, slowest {:.0} ms; put off {}; \
@@ -208,7 +235,7 @@ fn print_outcome(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]
         ms(0.5),
         ms(0.99),
         ms(1.0),
-        outcome.put_off,
+        outcome.retries,
         servers.as_secs_f64() * 1e6 / booted.max(1) as f64,
         etcd.as_secs_f64() * 1e6 / booted.max(1) as f64,
         pids.iter()
@@ -221,7 +248,7 @@ fn print_outcome(outcome: &Outcome, [servers, etcd]: [Duration; 2], pids: &[u32]
     }
 }
 
-/// Rounds of nginx, of boots with the same key exchange, and of boots with the hybrid one that agents make, in turn.
+/// Measures in turns: nginx, boots with the same key exchange, and boots with the hybrid key exchange of agents.
 fn run_nginx(args: &NginxArgs) {
     let filled = ServedStore::new(ByteStore::Sqlite, 1, args.secrets);
     let server = &filled.site.servers[0];
@@ -244,9 +271,9 @@ fn run_nginx(args: &NginxArgs) {
                 at_once: args.at_once,
                 hybrid: *hybrid,
             };
-            let took = load.run();
+            let elapsed = load.run();
             let requests = args.requests as f64;
-            rates[index].push(requests / took.as_secs_f64());
+            rates[index].push(requests / elapsed.as_secs_f64());
             costs[index].push((server_process::cpu(pids) - before).as_secs_f64() * 1e6 / requests);
         }
     }

@@ -1,8 +1,8 @@
-//! The same number of requests of a plain client to nginx, which serves a static file of 4 KiB, and to a store, which
-//! decrypts and records a boot: each over TLS 1.3 with a connection and a handshake of its own, in turns.
+//! Compares nginx, which serves a static file of 4 KiB, with a store, which decrypts and records a boot: the same number of
+//! requests in turns, each over its own TLS 1.3 connection with a full handshake.
 //!
-//! The client is the same for both and the least there can be: a handshake, a request, a response of a known length, the
-//! end of the connection. What it cannot judge fails the bench.
+//! The client is the same for both and minimal: a handshake, a request, a response of known length, the end of the
+//! connection. Anything unexpected fails the benchmark.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// nginx with one worker for each processor, its own logs off, on a port of loopback.
+/// nginx with one worker per processor and without logs, on a port of loopback.
 pub struct Nginx {
     master: Child,
     _folder: tempfile::TempDir,
@@ -27,7 +27,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// With the certificate and key of a store, so that both prove the same.
+    /// Starts it with the certificate and key of a store, so that both compute the same signature.
     pub fn start(tls: &Path, port: u16) -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
@@ -61,7 +61,7 @@ impl Nginx {
         Nginx { master, _folder: folder, port }
     }
 
-    /// Its processes, once the workers are there.
+    /// Returns its processes after the workers have started.
     pub fn pids(&self) -> Vec<u32> {
         let master = self.master.id();
         let children = format!("/proc/{master}/task/{master}/children");
@@ -83,14 +83,14 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // A master that is killed leaves its workers behind.
+        // SIGTERM, since a master that is killed leaves its workers behind.
         let pid = nix::unistd::Pid::from_raw(self.master.id().cast_signed());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.master.wait();
     }
 }
 
-/// A boot as a request, as an agent asks that has nothing to add.
+/// A boot request without any option.
 pub fn boot_request(ticket: &BootTicket) -> Vec<u8> {
     let credential = ticket.credential().to_text();
     format!(
@@ -101,23 +101,23 @@ pub fn boot_request(ticket: &BootTicket) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What is asked, of whom, and how often.
+/// A number of equal requests to one port.
 pub struct Load {
     pub port: u16,
     pub request: Vec<u8>,
-    /// Requests in all.
+    /// The total number of requests.
     pub requests: usize,
-    /// Requests at any time.
+    /// Requests at the same time.
     pub at_once: usize,
-    /// Whether the key exchange is the hybrid with ML-KEM, where the server has it.
+    /// Whether the client offers the hybrid key exchange with ML-KEM.
     pub hybrid: bool,
 }
 
 impl Load {
-    /// Asks, and answers how long it took.
+    /// Sends the requests. Returns the time for all of them.
     pub fn run(self) -> Duration {
         let load = Arc::new(self);
-        let began = Instant::now();
+        let started = Instant::now();
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let load = Arc::clone(&load);
@@ -130,11 +130,11 @@ impl Load {
         for thread in threads {
             thread.join().unwrap();
         }
-        began.elapsed()
+        started.elapsed()
     }
 
     async fn run_thread(self: Arc<Self>) {
-        let config = Arc::new(config(self.hybrid));
+        let config = Arc::new(tls_config(self.hybrid));
         let tasks: Vec<_> = (0..self.at_once / 2)
             .map(|_| {
                 let (load, config) = (Arc::clone(&self), Arc::clone(&config));
@@ -156,17 +156,17 @@ impl Load {
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.unwrap();
         stream.write_all(&self.request).await.unwrap();
-        let (mut response, mut whole) = (Vec::with_capacity(16 * 1024), None);
-        while whole.is_none_or(|whole| response.len() < whole) {
+        let (mut response, mut total) = (Vec::with_capacity(16 * 1024), None);
+        while total.is_none_or(|total| response.len() < total) {
             assert!(stream.read_buf(&mut response).await.unwrap() > 0, "the response was cut short");
-            if whole.is_none()
+            if total.is_none()
                 && let Some(head) = response.windows(4).position(|at| at == b"\r\n\r\n")
             {
                 let head_text = String::from_utf8_lossy(&response[..head]).to_lowercase();
                 assert!(head_text.starts_with("http/1.1 200"), "{head_text}");
                 let length =
                     head_text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-                whole = Some(head + 4 + length.trim().parse::<usize>().unwrap());
+                total = Some(head + 4 + length.trim().parse::<usize>().unwrap());
             }
         }
     }
@@ -210,13 +210,13 @@ impl ServerCertVerifier for AcceptAnyCertificate {
     }
 }
 
-fn config(hybrid: bool) -> ClientConfig {
+pub fn tls_config(hybrid: bool) -> ClientConfig {
     let classic: [&'static dyn SupportedKxGroup; 1] = [aws_lc_rs::kx_group::X25519];
     let mut provider = aws_lc_rs::default_provider();
     if !hybrid {
         provider.kx_groups = classic.to_vec();
     }
-    // As agents order them; nginx follows it as well.
+    // In the agent's order, which nginx follows too.
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -1,7 +1,8 @@
-//! Stores of a thousand to a million secrets: what a boot and a deposit take in each, how soon each is open, and what a
-//! secret takes on the disk. In this process, on SQLite, durable; every secret is encrypted, and settled as in use.
+//! Stores of a thousand to a million secrets: the time of a boot and a deposit, the time to open the store and to verify it
+//! with its audit log, and the bytes per secret on the disk. In this process, on SQLite, durable. Every secret is encrypted and settled.
 //!
-//! All secrets but 20 are private ones of other members, 250 each: so the scope that boots is of one size in all stores.
+//! All secrets except 20 are private secrets of other members, 250 each, so that the booting scope has the same size in all
+//! stores.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,13 +22,13 @@ use dropsafe::domain::value::{Delivery, Kind, SecretValue};
 use dropsafe::kv::Kv as _;
 use dropsafe::kv::sqlite::Sqlite;
 use dropsafe::store::{
-    BootAsk, Caller, Deposit, ImportAsk, Init, KernelEntropy, NewKeyslot, NewMember, NewSecret, NewTicket,
-    NewToken, Store, SystemClock, UnlockSecret,
+    BootAsk, Caller, Deposit, ImportAsk, ImportSource, Init, KernelEntropy, NewKeyslot, NewMember, NewSecret,
+    NewTicket, Store, SystemClock, UnlockSecret,
 };
 use tokio::runtime::Runtime;
 
 const SHARED: usize = 20;
-const EACH: usize = 250;
+const PER_MEMBER: usize = 250;
 /// Members whose files are imported at the same time.
 const AT_ONCE: usize = 8;
 
@@ -35,22 +36,23 @@ fn record_key() -> RecordKey {
     RecordKey::new(&Key32::copy_of(&[7; 32]))
 }
 
-/// A store on the disk, closed.
+/// A closed store on the disk.
 struct CreatedStore {
     file: PathBuf,
     secrets: usize,
     key: zeroize::Zeroizing<String>,
 }
 
-/// A store in use.
+/// An open store.
 struct OpenStore {
     store: Store,
     admin: Caller,
+    operator: Caller,
     ticket: Caller,
     deposits: usize,
 }
 
-/// Makes the stores in a folder, measures them in turn, and tells.
+/// Creates the stores, measures them in turns, and prints the results.
 pub fn run(sizes: &[usize], rounds: usize) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let runtime = Runtime::new().unwrap();
@@ -73,6 +75,10 @@ pub fn run(sizes: &[usize], rounds: usize) {
     let first = (median(&all[0].2), median(&all[0].3));
     for (created, open, boots, deposits) in &all {
         let (boot, deposit) = (median(boots), median(deposits));
+        let began = Instant::now();
+        let verified = runtime.block_on(open.store.verify_audit(&open.operator, true)).unwrap();
+        let (verifying, rows) = (began.elapsed(), verified.rows.map_or(0, |rows| rows.rows));
+        assert!(verified.ok, "a store that nobody tampered with verifies");
         runtime.block_on(open.store.close());
         let bytes = std::fs::metadata(&created.file).unwrap().len();
         let clean = time_opening(&runtime, created);
@@ -80,7 +86,7 @@ pub fn run(sizes: &[usize], rounds: usize) {
         let killed = time_opening(&runtime, created);
         println!(
             "{:8} secrets: boot {:4.0} µs ({:.2}), deposit {:4.0} µs ({:.2}); open after a clean stop {:.1} ms, \
-             after kill -9 {:.1} ms; {} bytes a secret",
+             after kill -9 {:.1} ms; {} bytes a secret; audit verify --state of {rows} rows and {} entries in {:.1} s",
             created.secrets,
             boot * 1e6,
             boot / first.0,
@@ -89,6 +95,8 @@ pub fn run(sizes: &[usize], rounds: usize) {
             clean * 1e3,
             killed * 1e3,
             bytes / created.secrets as u64,
+            verified.entries,
+            verifying.as_secs_f64(),
         );
     }
 }
@@ -98,7 +106,7 @@ async fn make(folder: &Path, secrets: usize) -> (CreatedStore, OpenStore) {
     let key = UnlockKey::generate(&mut Kernel).to_text();
     let secret = UnlockSecret::KeyFile(key.clone());
     let init = Init {
-        slots: vec![NewKeyslot { credential: false, secret, label: None, argon2: None }],
+        slots: vec![NewKeyslot { credential: false, secret, allow_weak: true, label: None, argon2: None }],
         org: OrgName::parse("default").unwrap(),
         admin: MemberName::parse("admin").unwrap(),
     };
@@ -107,9 +115,10 @@ async fn make(folder: &Path, secrets: usize) -> (CreatedStore, OpenStore) {
     let created = Store::init(kv, record_key(), init, clock, random).await.unwrap();
     let store = created.store;
     let admin = store.authenticate(&created.admin_token, None).await.unwrap();
+    let operator = store.authenticate(&created.operator_token, None).await.unwrap();
     import(&store, &admin, ScopeKind::Shared, SHARED).await;
 
-    let members = (secrets - SHARED).div_ceil(EACH);
+    let members = (secrets - SHARED).div_ceil(PER_MEMBER);
     let mut working = tokio::task::JoinSet::new();
     for number in 0..members {
         if working.len() >= AT_ONCE {
@@ -118,20 +127,23 @@ async fn make(folder: &Path, secrets: usize) -> (CreatedStore, OpenStore) {
         let (store, admin) = (store.clone(), admin.clone());
         working.spawn(async move {
             let name = MemberName::parse(&format!("member-{number}")).unwrap();
-            let new = NewMember { name: name.clone(), role: Role::Member };
-            store.create_member(&admin, new, None).await.unwrap();
-            let new = NewToken { member: Some(name), ttl: None, label: None };
-            let token = store.create_token(&admin, new, None).await.unwrap();
+            let new = NewMember::person(name, Role::Member);
+            let created = store.create_member(&admin, new, None).await.unwrap();
+            let code = created.enrolment.unwrap().credential;
+            let token = store
+                .redeem_enrolment(&code, None, "", dropsafe::store::Redemption::default())
+                .await
+                .unwrap();
             let member = store.authenticate(&token.credential, None).await.unwrap();
-            import(&store, &member, ScopeKind::Private, EACH).await;
+            import(&store, &member, ScopeKind::Private, PER_MEMBER).await;
         });
     }
     working.join_all().await;
 
     let ticket = store.create_ticket(&admin, NewTicket::default(), None).await.unwrap();
     let ticket = store.authenticate(&ticket.credential, None).await.unwrap();
-    let mut open = OpenStore { store, admin, ticket, deposits: 0 };
-    // Data keys are settled in the background, which makes the store's revision go on.
+    let mut open = OpenStore { store, admin, operator, ticket, deposits: 0 };
+    // Data keys are settled in the background, and each commit raises the store's revision.
     let mut before = 0;
     loop {
         open.boot().await;
@@ -142,15 +154,16 @@ async fn make(folder: &Path, secrets: usize) -> (CreatedStore, OpenStore) {
         before = now;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    (CreatedStore { file, secrets: SHARED + members * EACH, key }, open)
+    (CreatedStore { file, secrets: SHARED + members * PER_MEMBER, key }, open)
 }
 
 async fn import(store: &Store, caller: &Caller, scope: ScopeKind, count: usize) {
     let lines: String =
         (0..count).map(|i| format!("IMPORTED_{i}=value-of-thirty-two-bytes-{i:06}\n")).collect();
     let ask = ImportAsk {
-        text: SecretValue::new(lines.into_bytes()),
+        source: ImportSource::Text(SecretValue::new(lines.into_bytes())),
         scope,
+        owner: None,
         existing: ExistingPolicy::Refuse,
         kind: Kind::Encrypted,
         attributes: Attributes::default(),
@@ -167,7 +180,7 @@ impl OpenStore {
         took
     }
 
-    /// A private secret that no boot gets, so that boots stay of one size.
+    /// Deposits a private secret that no boot receives, so that boots keep their size.
     async fn deposit(&mut self) -> f64 {
         self.deposits += 1;
         let new = NewSecret {
@@ -187,7 +200,7 @@ impl OpenStore {
     }
 }
 
-/// How long it takes until the store could serve, unlocked by a key file.
+/// Returns the time until the store could serve, unlocked by a key file.
 fn time_opening(runtime: &Runtime, created: &CreatedStore) -> f64 {
     let took = runtime.block_on(async {
         let began = Instant::now();
@@ -203,7 +216,7 @@ fn time_opening(runtime: &Runtime, created: &CreatedStore) -> f64 {
     took.as_secs_f64()
 }
 
-/// Lets a process commit to the store as fast as it can, and kills it.
+/// Kills a process that commits to the store as fast as it can.
 fn leave_crashed(created: &CreatedStore) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["commit-to", created.file.to_str().unwrap()])
@@ -215,7 +228,7 @@ fn leave_crashed(created: &CreatedStore) {
     child.wait().unwrap();
 }
 
-/// What [`kill_at_work`] starts.
+/// The process that [`leave_crashed`] kills.
 pub fn commit_until_killed(file: &Path) {
     let kv = Sqlite::open(file).unwrap();
     let runtime = Runtime::new().unwrap();

@@ -6,7 +6,10 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    Gid, Uid, getegid, geteuid, getgroups, getresgid, getresuid, setegid, seteuid, setgroups, setresgid,
+    setresuid,
+};
 
 use super::machine::Files;
 
@@ -106,6 +109,18 @@ pub(crate) fn group(name: &str, files: &dyn Files) -> Result<Gid, AccountError> 
 }
 
 impl Account {
+    /// Checks whether this process may become this user.
+    pub(crate) fn check(&self) -> Result<(), AccountError> {
+        if self.is_current() {
+            return Ok(());
+        }
+        // The groups that the process has already: this changes nothing, and needs the right that a switch needs
+        // (setgroups(2)).
+        let groups = getgroups().unwrap_or_default();
+        let step = "setting the supplementary groups";
+        setgroups(&groups).map_err(|errno| AccountError::Refused { step, errno })
+    }
+
     /// Becomes this user irrevocably: real, effective and saved ids. A process that is this user already needs no privilege.
     pub(crate) fn switch(&self) -> Result<(), AccountError> {
         if self.is_current() {
@@ -118,6 +133,23 @@ impl Account {
         setresuid(self.uid, self.uid, self.uid).map_err(refused("setting the user"))?;
         // Checked again: a workload that runs as root by mistake is worse than one that does not start.
         if self.is_current() { Ok(()) } else { Err(refused("changing the user")(Errno::EPERM)) }
+    }
+
+    /// Calls `act` with the rights of this user: effective ids and groups, which the kernel checks when a file is used. Real and saved
+    /// ids stay, so that the process becomes itself again.
+    pub(crate) fn act_as<T>(&self, act: impl FnOnce() -> T) -> Result<T, AccountError> {
+        if self.is_current() {
+            return Ok(act());
+        }
+        let refused = |step| move |errno| AccountError::Refused { step, errno };
+        let (uid, gid, groups) = (geteuid(), getegid(), getgroups().map_err(refused("reading the groups"))?);
+        setgroups(&self.groups).map_err(refused("acting as the user"))?;
+        // In this order: as another user, this process may not set its group.
+        let acted = setegid(self.gid).and_then(|()| seteuid(self.uid)).map(|()| act());
+        // Whatever happened: with half of another user's rights, nothing may go on.
+        let back = seteuid(uid).and_then(|()| setegid(gid)).and_then(|()| setgroups(&groups));
+        back.map_err(refused("becoming itself again"))?;
+        acted.map_err(refused("acting as the user"))
     }
 
     fn is_current(&self) -> bool {

@@ -59,6 +59,8 @@ pub(crate) enum AgentCommand {
         #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
+    /// Report to the store that the boot of this unit has ended: for ExecStop= and ExecStopPost=; always succeeds, within 2 s
+    Ended,
     /// Answer LoadCredential= of systemd units with the secrets of this boot, on a socket passed by systemd
     Credentials,
     /// Show what a boot would export, from where and why; shows no value and spends no use of the ticket
@@ -106,7 +108,8 @@ impl SupervisorArgs {
 
 const ENTER_HELP: &str = "\
 The secrets are those that `boot` left in --files-dir or in /run/dropsafe; in a container, they are the environment of the workload,
-which only the workload's own user or root can read. For `docker exec`, SSH sessions and cron.";
+which only the workload's own user or root can read: as root, the program gets that user, its groups and its no_new_privs. For
+`docker exec`, SSH sessions and cron.";
 
 /// Settings that may be flags; each may also be a variable or a field of the file.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -127,7 +130,7 @@ pub(crate) struct SettingArgs {
     /// What to do if the store is still unreachable then: fail, cache or start-without [env: DROPSAFE_ON_OUTAGE] [default: fail]
     #[arg(long, global = true, value_name = "POLICY")]
     on_outage: Option<OsString>,
-    /// The folder of the encrypted cache for `--on-outage cache` [env: DROPSAFE_CACHE_DIR] [default: /var/cache/dropsafe]
+    /// The folder of the encrypted cache for `--on-outage cache`, and of the newest revision seen [env: DROPSAFE_CACHE_DIR] [default: /var/cache/dropsafe]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     cache_dir: Option<OsString>,
     /// The age at which the cache expires [env: DROPSAFE_CACHE_MAX_AGE] [default: 24h]
@@ -175,6 +178,12 @@ pub(crate) struct SettingArgs {
     /// Let `boot` write to a disk, where deleted secrets can be recovered [env: DROPSAFE_ALLOW_DISK]
     #[arg(long, global = true)]
     allow_disk: bool,
+    /// Let `--mask` also replace secrets that are delivered as files [env: DROPSAFE_MASK_FILES]
+    #[arg(long, global = true)]
+    mask_files: bool,
+    /// Let the workload write core dumps, which hold its secrets, up to the limit that the agent was started with [env: DROPSAFE_ALLOW_CORE_DUMPS]
+    #[arg(long, global = true)]
+    allow_core_dumps: bool,
     /// The user that the workload runs as, by name or number; HOME is set accordingly [env: DROPSAFE_USER]
     #[arg(long, global = true, value_name = "USER[:GROUP]", value_hint = ValueHint::Username)]
     user: Option<OsString>,
@@ -202,19 +211,26 @@ fn parse_common(arguments: &[OsString]) -> Option<AgentArgs> {
     let action = action.to_str()?;
     let mut settings = SettingArgs::default();
     let mut json = false;
+    let mut start = SupervisorArgs::NONE;
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         let Some(flag) = argument.as_bytes().strip_prefix(b"--") else {
             // The first word that is no flag starts the workload's command line, as for clap's trailing_var_arg.
             let workload = action == "exec" && !argument.as_bytes().starts_with(b"-");
-            return workload.then(|| exec_command(std::iter::once(argument).chain(rest), settings))?;
+            return workload.then(|| exec_command(start, std::iter::once(argument).chain(rest), settings))?;
         };
         match str::from_utf8(flag).ok()? {
-            "" => return (action == "exec").then(|| exec_command(rest, settings))?,
+            "" => return (action == "exec").then(|| exec_command(start, rest, settings))?,
             // clap refuses a switch that is given twice.
             "json" if !json && action != "exec" => json = true,
+            // Its companions require it, in any order, which is left to clap.
+            "init" if !start.init && action == "exec" => start.init = true,
+            "group" if !start.group && start.init => start.group = true,
+            "mask" if !start.mask && start.init => start.mask = true,
             "delete-ticket-file" if !settings.delete_ticket_file => settings.delete_ticket_file = true,
             "allow-disk" if !settings.allow_disk => settings.allow_disk = true,
+            "mask-files" if !settings.mask_files => settings.mask_files = true,
+            "allow-core-dumps" if !settings.allow_core_dumps => settings.allow_core_dumps = true,
             flag => {
                 let (name, value) = match flag.split_once('=') {
                     Some((name, value)) => (name, OsString::from(value)),
@@ -240,12 +256,16 @@ fn parse_common(arguments: &[OsString]) -> Option<AgentArgs> {
     Some(AgentArgs { command, settings })
 }
 
-fn exec_command<'a>(command: impl Iterator<Item = &'a OsString>, settings: SettingArgs) -> Option<AgentArgs> {
+fn exec_command<'a>(
+    start: SupervisorArgs,
+    command: impl Iterator<Item = &'a OsString>,
+    settings: SettingArgs,
+) -> Option<AgentArgs> {
     let command: Vec<OsString> = command.cloned().collect();
     if command.is_empty() {
         return None;
     }
-    Some(AgentArgs { command: AgentCommand::Exec { start: SupervisorArgs::NONE, command }, settings })
+    Some(AgentArgs { command: AgentCommand::Exec { start, command }, settings })
 }
 
 enum FlagSlot<'a> {
@@ -310,6 +330,8 @@ impl SettingSource for SettingArgs {
             keys::AUTHORITIES => one(&self.ca),
             keys::FILE_GROUP => one(&self.file_group),
             keys::ALLOW_DISK => self.allow_disk.then(|| SettingTexts::One("true".into())),
+            keys::MASK_FILES => self.mask_files.then(|| SettingTexts::One("true".into())),
+            keys::ALLOW_CORE_DUMPS => self.allow_core_dumps.then(|| SettingTexts::One("true".into())),
             keys::USER => one(&self.user),
             keys::LOG => one(&self.log),
             _ => None,
@@ -340,8 +362,8 @@ mod tests {
             .collect();
         for key in keys::ALL.iter().filter(|key| !key.flag.is_empty()) {
             assert!(flags.contains(&key.flag.to_owned()), "{} has no flag", key.flag);
-            let value: &[&str] =
-                if ["--delete-ticket-file", "--allow-disk"].contains(&key.flag) { &[] } else { &["x"] };
+            let switches = ["--delete-ticket-file", "--allow-disk", "--allow-core-dumps", "--mask-files"];
+            let value: &[&str] = if switches.contains(&key.flag) { &[] } else { &["x"] };
             let line = [&["check", key.flag], value].concat();
             let found = parse(&line).unwrap().settings.find(key);
             assert_eq!(found.map(|found| found.origin), Some(SettingOrigin::Flag(key.flag)));
@@ -356,6 +378,7 @@ mod tests {
         for line in [
             &["exec", "--", "env"][..],
             &["exec", "env", "-i"],
+            &["exec", "--init", "--mask", "--group", "--user", "app", "--", "env"],
             &["exec", "--deadline", "1s", "--require=A", "--require", "B", "--delete-ticket-file", "--", "x"],
             &["check", "--json"],
             &["explain", "--plugin", "a"],
@@ -390,6 +413,12 @@ mod tests {
         "--help",
         "--json",
         "--json=1",
+        "--init",
+        "--init=1",
+        "--group",
+        "--mask",
+        "--grace",
+        "--allow-core-dumps",
         "--deadline",
         "--deadline=1s",
         "--deadline=",
@@ -410,11 +439,9 @@ mod tests {
 
     #[test]
     fn every_flag_is_read_alike_by_both() {
-        for flag in command()
-            .get_arguments()
-            .filter_map(clap::Arg::get_long)
-            .filter(|flag| !["allow-disk", "delete-ticket-file"].contains(flag))
-        {
+        for flag in command().get_arguments().filter_map(clap::Arg::get_long).filter(|flag| {
+            !["allow-core-dumps", "allow-disk", "delete-ticket-file", "mask-files"].contains(flag)
+        }) {
             let line = ["dropsafe-agent", "check", &format!("--{flag}"), "x"].map(OsString::from);
             assert_eq!(parse_common(&line), AgentArgs::try_parse_from(&line).ok(), "{flag}");
             assert!(parse_common(&line).is_some() || ["help", "version"].contains(&flag), "{flag}");

@@ -1,25 +1,32 @@
 //! `check`: takes the steps of a boot up to where it would spend a use of the ticket, and reports everything that is wrong at once,
 //! each with what to do about it. It starts nothing, writes nothing and shows no value.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
 use super::config::{AgentSettings, OnOutage};
-use super::environment_plan::PlanInputs;
+use super::environment_plan::{EnvironmentPlan, PlanInputs};
 use super::error::AgentError;
 use super::fetch::FetchError;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
+use super::preflight::FilePlaces;
 use super::ticket_source::LocatedTicket;
-use super::{environment_plan, fetch, machine, ticket_source};
+use super::{
+    account, environment, environment_plan, execve, fetch, file_mapping, machine, ticket_source, withheld,
+};
 use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
+use crate::domain::receipt::Receipt;
+use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
+use crate::domain::value::{Delivery, SecretValue};
 use crate::process::Exit;
 use crate::settings::{Environment, SettingErrors};
 use crate::wire::{BootRequest, ExplainResponse};
@@ -61,6 +68,11 @@ pub(crate) fn run(
 }
 
 fn check_machine(report: &mut CheckReport, settings: &AgentSettings) {
+    if let Some(spec) = &settings.user
+        && let Err(error) = account::find(spec, &RealFiles).and_then(|account| account.check())
+    {
+        report.failure("user", &error.into());
+    }
     if settings.on_outage == OnOutage::Cache {
         let folder = &settings.cache_dir;
         // The first boot creates what is missing, so the nearest folder that exists decides.
@@ -96,12 +108,12 @@ fn check_store(
         // The rest can be checked without them.
         Err(errors) => {
             report.failure("references", &errors.into());
-            BTreeSet::new()
+            BTreeMap::new()
         }
     };
     let request = fetch::build_request(settings, &references);
     if let Some(explanation) = probe_addresses(report, settings, &located, &request) {
-        check_plan(report, settings, local, &explanation);
+        check_plan(report, settings, local, &located.ticket, &explanation);
     }
 }
 
@@ -157,6 +169,7 @@ fn check_plan(
     report: &mut CheckReport,
     settings: &AgentSettings,
     local: &LocalVariables,
+    ticket: &BootTicket,
     explanation: &ExplainResponse,
 ) {
     report.ok("ticket", format_args!("boots for {} of {}", explanation.member, explanation.organization));
@@ -169,12 +182,70 @@ fn check_plan(
         report.fault("ticket", "no uses are left", Some(remedy), Exit::Denied);
     }
     let (plan, errors) = environment_plan::build(PlanInputs::new(settings, local, &explanation.receipt));
+    for (message, remedy) in withheld::messages(&explanation.receipt) {
+        report.warn("names", message, Some(remedy));
+    }
     for error in errors.iter() {
         report.fault("names", error, Some(error.hint()), Exit::Configuration);
     }
+    check_files(report, settings, ticket, explanation);
     if errors.is_empty() {
+        check_environment(report, settings, local, &plan, &explanation.receipt);
         let (all, released) = (plan.variables.len(), explanation.receipt.count());
         report.ok("names", format_args!("{all} variables, {released} from the store"));
+    }
+}
+
+/// Checks the places for secrets that are files.
+fn check_files(
+    report: &mut CheckReport,
+    settings: &AgentSettings,
+    ticket: &BootTicket,
+    explanation: &ExplainResponse,
+) {
+    let mut receipt = explanation.receipt.clone();
+    file_mapping::apply(&settings.files, &mut receipt);
+    // A configuration with `files:` is one of `boot`; `exec` has no use for it.
+    let places = match settings.files.is_empty() && !settings.allow_disk {
+        true => Ok(FilePlaces::for_exec(settings, ticket)),
+        false => FilePlaces::for_boot(settings, None),
+    };
+    let files = receipt.entries.iter().filter(|entry| entry.delivery == Delivery::File).count();
+    match places {
+        Err(error) => report.failure("files", &error),
+        Ok(places) => match places.find_fault(settings, &receipt) {
+            Some(error) => report.failure("files", error),
+            None if files == 0 => {}
+            None if places.memfd => {
+                let folder = settings.files_dir.display();
+                report.ok(
+                    "files",
+                    format_args!("{files} as memfds, because {folder} is on no tmpfs that can be used"),
+                );
+            }
+            None => report.ok("files", format_args!("{files} below {}", settings.files_dir.display())),
+        },
+    }
+}
+
+/// Checks that the kernel would accept the environment if every value of the store were empty: their sizes are not known
+/// before a boot, and the store has limits for them.
+fn check_environment(
+    report: &mut CheckReport,
+    settings: &AgentSettings,
+    local: &LocalVariables,
+    plan: &EnvironmentPlan,
+    receipt: &Receipt,
+) {
+    let empty: Vec<_> = receipt.entries.iter().map(|_| SecretValue::new(Vec::new())).collect();
+    let path = |entry: usize| {
+        let is_file = receipt.entries.get(entry).is_some_and(|entry| entry.delivery == Delivery::File);
+        is_file.then_some(settings.files_dir.as_path())
+    };
+    let checked = environment::assemble(plan, &local.values, &empty, path)
+        .and_then(|strings| environment::check_size(&strings, Path::new(""), &[], execve::stack_limit()));
+    if let Err(error) = checked {
+        report.failure("environment", &error.into());
     }
 }
 

@@ -10,6 +10,7 @@
 //! nothing on a Unix socket, since systemd has sent nothing. Not answering hangs the unit until its timeout.
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left")]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
@@ -26,9 +27,13 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use super::boot::environment_file;
-use super::boot::environment_file::ENVIRONMENT;
+use super::boot::environment_file::{ENVIRONMENT, RECEIPT};
+use super::folder::Folder;
+use super::requested_name::RequestedName;
 use super::supervise::syscalls;
-use crate::domain::name::SecretName;
+use crate::domain::receipt::{Receipt, ReceiptEntry};
+use crate::domain::resolve::ReleaseReason;
+use crate::domain::value::Delivery;
 use crate::settings::Environment;
 
 /// More than systemd accepts, and little enough for a reader that accepts everything.
@@ -130,11 +135,17 @@ fn read_credential(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u
     let text = Zeroizing::new(fs::read(folder.join(ENVIRONMENT)).map_err(no_boot)?);
     let variables =
         environment_file::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
-    match lookup(variables, &credential) {
+    match lookup(variables, &read_receipt(folder), &credential) {
         Some(CredentialValue::Inline(value)) => Ok(value),
-        Some(CredentialValue::File(path)) => fs::read(path).map(Zeroizing::new).map_err(no_boot),
+        Some(CredentialValue::File(path)) => read_file(&path).map_err(no_boot),
         None => Err(CredentialRefusal::Unknown { unit: unit.clone(), credential: credential.clone() }),
     }
+}
+
+/// Reads the file of a secret. Its folder may belong to the file's owner, who could put a link to another file there.
+fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Folder::open(path.parent().unwrap_or(Path::new("/")))?.read(name)
 }
 
 /// Unit and credential in `RANDOM/unit/UNIT/CREDENTIAL`.
@@ -153,27 +164,50 @@ enum CredentialValue {
     File(PathBuf),
 }
 
-/// Finds a credential among variables. Its name may be a variable's, or a secret's, which is exported as the store exports it.
-fn lookup(variables: Vec<(String, Zeroizing<Vec<u8>>)>, credential: &str) -> Option<CredentialValue> {
-    let env = SecretName::parse(credential).ok()?.export();
-    let file = format!("{env}_FILE");
-    let mut found = None;
-    for (name, value) in variables {
-        if name == credential || name == env.as_str() {
-            return Some(CredentialValue::Inline(value));
-        }
-        // A variable of the very name comes first, so the search goes on.
-        if name == file {
-            let path = str::from_utf8(&value).ok()?;
-            found = Some(CredentialValue::File(path.into()));
-        }
+/// What the boot received from the store; nothing if an older version left no receipt.
+fn read_receipt(folder: &Path) -> Receipt {
+    let text = fs::read(folder.join(RECEIPT)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Finds a credential among variables. Its name may be a secret's, or a variable's, also as the store would export it.
+fn lookup(
+    variables: Vec<(String, Zeroizing<Vec<u8>>)>,
+    receipt: &Receipt,
+    credential: &str,
+) -> Option<CredentialValue> {
+    let requested = RequestedName::parse(credential).ok()?;
+    // Another secret could be exported as what the unit writes.
+    if requested.is_withheld(receipt) {
+        return None;
     }
-    found
+    let entries = &receipt.entries;
+    // As for references: another member could export a shared secret under the name that a unit asks for.
+    let of_secret = requested.find(receipt, |entry| entry.by != ReleaseReason::Reference);
+    let of_secret = of_secret.map(|index| entries[index].variable_name());
+    let exported = requested.names().last().unwrap_or(credential);
+    // A variable in the very case of the credential comes last: beside TLS_KEY_FILE, tls_key is another secret.
+    let names =
+        of_secret.into_iter().chain([exported.to_owned(), format!("{exported}_FILE"), credential.into()]);
+    let mut variables: BTreeMap<String, Zeroizing<Vec<u8>>> = variables.into_iter().collect();
+    let name = names.into_iter().find(|name| variables.contains_key(name))?;
+    let value = variables.remove(&name)?;
+    let is_file = |entry: &ReceiptEntry| entry.delivery == Delivery::File && entry.variable_name() == name;
+    // Without a receipt the name alone tells.
+    if entries.iter().any(is_file) || name == format!("{exported}_FILE") && name != credential {
+        return Some(CredentialValue::File(str::from_utf8(&value).ok()?.into()));
+    }
+    Some(CredentialValue::Inline(value))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::verified_release::tests::response;
     use super::*;
+    use crate::domain::id::SecretId;
+    use crate::domain::name::{EnvName, SecretName};
+    use crate::domain::resolve::{SkipReason, Skipped};
+    use crate::domain::secret::ScopeKind;
 
     #[test]
     fn the_address_names_unit_and_credential() {
@@ -194,7 +228,7 @@ mod tests {
                 ("TLS_KEY_FILE".to_owned(), value("/run/k")),
                 ("mixedCase".to_owned(), value("m")),
             ];
-            match lookup(variables, credential)? {
+            match lookup(variables, &Receipt::default(), credential)? {
                 CredentialValue::Inline(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
                 CredentialValue::File(path) => Some(path.display().to_string()),
             }
@@ -205,5 +239,61 @@ mod tests {
         assert_eq!(found("mixedCase").as_deref(), Some("m"));
         assert_eq!(found("other"), None);
         assert_eq!(found("a b"), None);
+    }
+
+    /// No name that another member chose takes the place of the secret that a unit asks for.
+    #[test]
+    fn a_credential_is_the_secret_of_that_name_before_what_is_exported_so() {
+        let found = |entries: &[(&str, &str, ScopeKind, Delivery)], credential: &str| {
+            let made = entries.iter().enumerate().map(|(id, (name, env, scope, delivery))| {
+                let mut entry = response(&[("x", "")]).receipt.entries.remove(0);
+                (entry.name, entry.env) = (SecretName::parse(name).unwrap(), EnvName::parse(env).unwrap());
+                (entry.scope, entry.delivery, entry.id) =
+                    (*scope, *delivery, SecretId::from_bytes([id as u8; 16]));
+                entry
+            });
+            let receipt = Receipt { entries: made.collect(), ..Receipt::default() };
+            let variables = receipt.entries.iter().map(|entry| {
+                (entry.variable_name(), Zeroizing::new(entry.name.as_str().as_bytes().to_vec()))
+            });
+            match lookup(variables.collect(), &receipt, credential)? {
+                CredentialValue::Inline(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
+                CredentialValue::File(path) => Some(format!("file {}", path.display())),
+            }
+        };
+        let (private, shared) = (ScopeKind::Private, ScopeKind::Shared);
+        let (file, variable) = (Delivery::File, Delivery::Variable);
+        // A shared secret that is exported as what the unit writes.
+        let theirs = [("db-url", "MAIN_DB", shared, variable), ("zz", "DB_URL", shared, variable)];
+        assert_eq!(found(&theirs, "db-url").as_deref(), Some("db-url"));
+        assert_eq!(found(&theirs, "DB_URL").as_deref(), Some("zz"));
+        let theirs = [("tls-key", "TLS_KEY", private, file), ("zz", "tls_key", shared, variable)];
+        assert_eq!(found(&theirs, "tls_key").as_deref(), Some("file tls-key"));
+        // A shared secret of the name, beside one's own that is exported so.
+        let theirs = [("db-url", "ZZ", shared, variable), ("my-db", "DB_URL", private, variable)];
+        assert_eq!(found(&theirs, "db-url").as_deref(), Some("my-db"));
+    }
+
+    #[test]
+    fn no_shared_secret_is_the_credential_in_place_of_a_private_one_that_was_withheld() {
+        let mut receipt = response(&[("db-url", "theirs"), ("zz", "theirs")]).receipt;
+        receipt.entries[0].env = EnvName::parse("ZZ").unwrap();
+        receipt.entries[1].env = EnvName::parse("DB_URL").unwrap();
+        receipt.entries.iter_mut().for_each(|entry| entry.scope = ScopeKind::Shared);
+        let found = |receipt: &Receipt| {
+            let variables = ["ZZ", "DB_URL"].map(|name| (name.to_owned(), Zeroizing::default()));
+            lookup(variables.into(), receipt, "db-url").is_some()
+        };
+        assert!(found(&receipt));
+        let entry = receipt.entries[0].clone();
+        receipt.skipped = vec![Skipped {
+            id: SecretId::from_bytes([9; 16]),
+            name: entry.name,
+            env: EnvName::parse("MY_DB").unwrap(),
+            scope_kind: ScopeKind::Private,
+            version: entry.version,
+            reason: SkipReason::PluginDisabled,
+        }];
+        assert!(!found(&receipt));
     }
 }

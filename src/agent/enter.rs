@@ -6,31 +6,47 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use nix::sys::prctl;
+use nix::unistd::geteuid;
+use tracing::warn;
 use zeroize::Zeroizing;
 
+use super::account::{Account, AccountError, UserSpec};
 use super::config::keys::is_agent_variable;
 use super::error::AgentError;
 use super::executable::ExecutableError;
-use super::received::Variables;
+use super::machine::RealFiles;
+use super::plan_error::display_name;
+use super::received::{ReceivedError, ReceivedSource, Variables, Workload};
 use super::supervise::syscalls::InheritedSignals;
-use super::{environment, executable, execve, received};
+use super::{account, environment, executable, execve, memfd, received};
 use crate::settings::Environment;
 
 /// Variables that belong to the session and not to the workload. The session's value wins, if it has one.
 const SESSION: [&str; 11] =
     ["HOME", "HOSTNAME", "LOGNAME", "OLDPWD", "PWD", "SHELL", "SHLVL", "SSH_AUTH_SOCK", "TERM", "USER", "_"];
 
-/// Becomes `command`, with what this boot received. `folder` is where `boot` writes.
+/// Becomes `command`, with what this boot received. `folder` is where `boot` writes. The command runs as `user`; the default is this
+/// process's user, and the workload's user and groups where the secrets are in the workload's environment.
 ///
 /// # Errors
-/// This boot received nothing, or the program cannot be started.
+/// This boot received nothing, this process may not become the user, or the program cannot be started.
 pub(crate) fn run(
     command: Vec<OsString>,
     folder: &Path,
+    user: Option<&UserSpec>,
     environment: &Environment,
     inherited: &InheritedSignals,
 ) -> Result<Infallible, AgentError> {
-    let merged = merge(environment, received::read(folder)?);
+    let account = user.map(|user| account::find(user, &RealFiles)).transpose()?;
+    let received = match received::find(folder)? {
+        ReceivedSource::Boot(variables) => {
+            account.as_ref().map_or(Ok(()), Account::switch)?;
+            variables
+        }
+        ReceivedSource::Workload(workload) => enter_workload(&workload, account.as_ref())?,
+    };
+    let merged = merge(environment, received);
     let strings = environment::from_pairs(&merged)?;
     let name = command.first().ok_or_else(|| ExecutableError::NotFound(OsString::new()))?;
     let path = merged.iter().find(|(name, _)| name == "PATH").map(|(_, value)| OsStr::from_bytes(value));
@@ -39,6 +55,33 @@ pub(crate) fn run(
     // `strings` has a copy. The values are wiped now, in case the kernel refuses to execute the program.
     drop(merged);
     Ok(execve::replace_process(&program, command, &strings, inherited)?)
+}
+
+/// Becomes the user of the workload, whose variables could make any other user run its code, and reads the variables.
+fn enter_workload(workload: &Workload, account: Option<&Account>) -> Result<Variables, AgentError> {
+    let (theirs, no_new_privs) = workload.read_account()?;
+    if account.is_some_and(|account| account.uid != theirs.uid) {
+        return Err(ReceivedError::OtherUser(theirs.uid).into());
+    }
+    // Another user than root stays itself, and the kernel decides whether it may read the variables.
+    if geteuid().is_root() {
+        theirs.switch()?;
+    }
+    if no_new_privs {
+        prctl::set_no_new_privs()
+            .map_err(|errno| AccountError::Refused { step: "setting no_new_privs", errno })?;
+    }
+    // As the workload's user, which needs no privilege. Containers have no CAP_SYS_PTRACE.
+    let variables = workload.read_variables()?;
+    for (name, value) in &variables {
+        if name.as_bytes().ends_with(b"_FILE")
+            && let Err(error) = memfd::inherit(workload.pid, value)
+        {
+            warn!("the file of {} is not passed on: {}", display_name(name), error.kind());
+        }
+    }
+    // If the number was another process's meanwhile, the workload is gone, and this fails.
+    workload.read_account().map(|_| variables).map_err(AgentError::from)
 }
 
 /// The received variables above those of the session, except what belongs to the session. Sorted by name; each name is unique.
@@ -80,9 +123,9 @@ mod tests {
             ("ONLY", "here"),
             ("DROPSAFE_TICKET", "t"),
         ]);
-        let read_received =
+        let received =
             parse_environ(b"DATABASE_URL=postgres\0TERM=dumb\0HOME=/srv\0EMPTY=\0DROPSAFE_X=1\0broken\0");
-        let merged = merge(&session, read_received);
+        let merged = merge(&session, received);
         let merged: Vec<(&str, &[u8])> =
             merged.iter().map(|(name, value)| (name.to_str().unwrap(), value.as_slice())).collect();
         assert_eq!(

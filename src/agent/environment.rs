@@ -118,7 +118,7 @@ pub(crate) fn assemble<'a>(
         let value = value.ok_or_else(|| EnvironmentError::Incomplete(variable.name.clone()))?;
         match join(&variable.name, value) {
             Some(string) => strings.push(string),
-            // All of them are collected: whoever repairs one value wants to know about the next.
+            // All of them are collected, so that a person can repair every value at once.
             None => nul.push(variable.name.clone()),
         }
     }

@@ -2,10 +2,11 @@
 //! of the ticket. It starts nothing.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, eaccess};
 
 use super::plan_error::display_name;
 
@@ -28,12 +29,16 @@ impl ExecutableError {
                 "check the path, inside the container if this is one"
             }
             Self::NotFound(_) => "check the name, and PATH as the workload would see it",
-            Self::NotExecutable(_) => "check that it is a file with the executable bit (chmod +x)",
+            Self::NotExecutable(_) => {
+                "check that it is a file with the executable bit (chmod +x), and that the workload's user may reach it"
+            }
         }
     }
 }
 
 /// The program that `command` names. It is searched in `path`, the workload's PATH, unless it contains a slash.
+///
+/// The effective user decides what can be executed.
 ///
 /// # Errors
 /// As a shell tells them apart: no such file, or a file that is not executable.
@@ -61,10 +66,17 @@ pub(crate) fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Exe
 }
 
 fn is_executable(path: &Path, exists: &mut bool) -> bool {
-    let Ok(metadata) = path.metadata() else { return false };
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            // A folder that this user may not search.
+            *exists |= error.kind() == io::ErrorKind::PermissionDenied;
+            return false;
+        }
+    };
     *exists = true;
-    // access(2) alone accepts a folder that may be searched, and for root any file with an executable bit.
-    metadata.is_file() && access(path, AccessFlags::X_OK).is_ok()
+    // The kernel's check alone accepts a folder that may be searched, and for root any file with an executable bit.
+    metadata.is_file() && eaccess(path, AccessFlags::X_OK).is_ok()
 }
 
 #[cfg(test)]

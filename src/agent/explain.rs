@@ -13,7 +13,7 @@ use super::error::AgentError;
 use super::local_variables::{Layer, LocalVariables};
 use super::machine::RealFiles;
 use super::plan_error::{PlanErrors, display_name};
-use super::{environment_plan, fetch, ticket_source};
+use super::{environment_plan, fetch, ticket_source, withheld};
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
 use crate::process::Exit;
@@ -25,7 +25,8 @@ use crate::wire::ExplainResponse;
 /// # Errors
 /// The first step that fails. An error of the plan is part of what is printed.
 pub(crate) fn run(
-    (settings, local): (AgentSettings, LocalVariables),
+    settings: AgentSettings,
+    local: LocalVariables,
     environment: &Environment,
     json: bool,
 ) -> Result<Exit, AgentError> {
@@ -111,6 +112,9 @@ impl<'a> ExplainReport<'a> {
             };
             let rows: Vec<_> = skipped.iter().map(row).collect();
             append_table(&mut text, ["SECRET", "WOULD BE", "SCOPE", "REASON"], &rows);
+        }
+        for (message, remedy) in withheld::messages(&self.explanation.receipt) {
+            let _ = writeln!(text, "\n{message}\nhint: {remedy}");
         }
         for name in &self.plan.missing_optional {
             let _ = writeln!(text, "\nOptional and missing: {name}");

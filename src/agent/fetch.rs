@@ -3,9 +3,12 @@
 //! It tells outages from refusals. The configuration decides what happens in an outage. A refusal ends the boot at once, and a denial
 //! by the store itself destroys the cache. Values leave this file completely or not at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
@@ -13,16 +16,20 @@ use super::config::{AgentSettings, OnOutage};
 use super::machine::RealFiles;
 use super::release_cache::{CacheError, ReleaseCache};
 use super::requested_name::RequestedName;
+use super::seen_revisions::SeenRevisions;
 use super::verified_release::{IncompleteRelease, ReleaseSource, VerifiedRelease};
-use super::{machine, verified_release};
+use super::{boot_end, machine, runtime, verified_release};
 use crate::client;
-use crate::client::{BootCallError, BootOptions, BootSession, CallRefusal, ProbeResult, SystemTimer};
+use crate::client::{
+    BootCallError, BootOptions, BootProgress, BootSession, CallRefusal, ProbeResult, SystemTimer,
+};
 use crate::crypto::random::Kernel;
-use crate::domain::name::{PluginName, SecretName};
+use crate::domain::credential::Credential;
+use crate::domain::name::{EnvName, PluginName, SecretName};
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
-use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest};
+use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest, SecretNameText};
 
 /// Why there is no release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +46,14 @@ pub(crate) enum FetchError {
     #[error(transparent)]
     Incomplete(#[from] IncompleteRelease),
     /// The kernel is out of descriptors or memory.
-    #[error("cannot prepare a connection: {0}")]
-    Runtime(io::ErrorKind),
+    #[error("cannot prepare a connection: {}", .0.desc())]
+    Runtime(Errno),
+}
+
+impl From<io::Error> for FetchError {
+    fn from(error: io::Error) -> Self {
+        Self::Runtime(Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+    }
 }
 
 impl FetchError {
@@ -52,6 +65,7 @@ impl FetchError {
             Self::Incomplete(_) => Some(
                 "nothing was started; try again, and check the proxies between this machine and the store",
             ),
+            Self::Runtime(Errno::EMFILE) => Some(client::MORE_DESCRIPTORS),
             Self::Runtime(_) => None,
         }
     }
@@ -62,8 +76,8 @@ impl FetchError {
             Self::Incomplete(_) | Self::Runtime(_) => Exit::TryAgain,
             Self::Refused(refused) => match refused.exit() {
                 exit @ (Exit::Denied | Exit::TryAgain) => exit,
-                // Whatever answers instead of a store, it stays until a person changes the ticket or the network. The units stop
-                // trying at 78 (RestartPreventExitStatus=), and would go on forever at 69.
+                // Something else answers instead of a store, until a person changes the ticket or the network. The units stop
+                // retrying at 78 (RestartPreventExitStatus=), and would retry forever at 69.
                 _ => Exit::Configuration,
             },
         }
@@ -73,14 +87,37 @@ impl FetchError {
 /// The connection on which the store waits for the report of a boot.
 pub(crate) struct PendingReport {
     runtime: Runtime,
-    session: BootSession,
+    /// `None` once it was used.
+    session: Option<BootSession>,
+    /// What ends this boot. Older stores send nothing for it.
+    end: Option<Credential>,
 }
 
 impl PendingReport {
     /// Reports to the store that the workload starts, without waiting for the answer. It cannot fail.
-    pub(crate) fn send(self, report: &ReportBootRequest) {
+    pub(crate) fn send(mut self, report: &ReportBootRequest) {
         // By value, so that the runtime and its descriptors are gone before the workload starts.
-        self.runtime.block_on(self.session.report_nowait(report));
+        self.send_progress(BootProgress::Started(report));
+    }
+
+    fn send_progress(&mut self, progress: BootProgress<'_>) {
+        if let Some(session) = self.session.take() {
+            let _ = runtime::run(&self.runtime, session.send_progress_nowait(progress));
+        }
+    }
+
+    /// The credential that ends this boot.
+    pub(crate) fn end(&self) -> Option<&Credential> {
+        self.end.as_ref()
+    }
+}
+
+impl Drop for PendingReport {
+    /// Reports to the store that the workload was not started, in the same way. Otherwise it would count as a holder.
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            self.send_progress(BootProgress::Failed(&end));
+        }
     }
 }
 
@@ -90,55 +127,80 @@ pub(crate) fn options(settings: &AgentSettings) -> BootOptions {
 }
 
 /// The names to request, and what this machine says about itself.
-pub(crate) fn build_request(settings: &AgentSettings, references: &BTreeSet<SecretName>) -> BootRequest {
+pub(crate) fn build_request(
+    settings: &AgentSettings,
+    references: &BTreeMap<OsString, SecretName>,
+) -> BootRequest {
     let facts = machine::read_facts(&RealFiles, settings.machine.clone());
     // Required and optional names too: to name a secret is to ask for it, so it need not be auto-installed.
-    let mut include: Vec<String> = [&settings.include, &settings.require, &settings.optional]
+    let mut include: Vec<SecretNameText> = [&settings.include, &settings.require, &settings.optional]
         .into_iter()
         .flatten()
         .flat_map(RequestedName::names)
-        .map(str::to_owned)
+        .map(Into::into)
         .collect();
     // In one order, since the cache is bound to the request.
     include.sort();
     include.dedup();
+    let secrets: BTreeSet<&SecretName> = references.values().collect();
+    // The store judges names by which clients of services find their settings, and no such name has other characters.
+    let named = |(variable, secret): (&OsString, &SecretName)| {
+        let variable = EnvName::parse(variable.to_str()?).ok()?;
+        Some((variable.as_str().into(), secret.as_str().into()))
+    };
     BootRequest {
         include,
-        exclude: settings.exclude.iter().flat_map(RequestedName::names).map(str::to_owned).collect(),
-        references: references.iter().map(|name| name.as_str().to_owned()).collect(),
+        exclude: settings.exclude.iter().flat_map(RequestedName::names).map(Into::into).collect(),
+        references: secrets.into_iter().map(|name| name.as_str().into()).collect(),
+        referenced_as: references.iter().filter_map(named).collect(),
         plugins: settings
             .plugins
             .as_ref()
-            .map(|plugins| plugins.iter().map(PluginName::as_str).map(str::to_owned).collect()),
+            .map(|plugins| plugins.iter().map(PluginName::as_str).map(Into::into).collect()),
+        allow_names: settings.allow_names.iter().map(|name| name.as_str().into()).collect(),
         machine: facts.machine,
         kernel_boot: facts.kernel_boot,
         host: facts.host,
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        workload: None,
+        reports_end: boot_end::is_reported(settings.report_end),
+        refuse_files: false,
     }
 }
 
-/// Fetches a release, or falls back as the configuration says. `now` is this machine's time.
+/// Fetches a release within `deadline`, or falls back as the configuration says. `now` is this machine's time.
 pub(crate) fn release(
     ticket: &BootTicket,
     request: &BootRequest,
     settings: &AgentSettings,
+    deadline: Duration,
     now: impl Fn() -> Timestamp,
 ) -> Result<(VerifiedRelease, Option<PendingReport>), FetchError> {
     // Not opened unless it is needed: deriving its key costs hashing, and most machines have no cache.
     let cache = || ReleaseCache::new(&settings.cache_dir, ticket, request);
-    let runtime = runtime()?;
-    let options = options(settings);
-    let answer =
-        runtime.block_on(async { client::boot(ticket, request, &options, &mut SystemTimer::start()).await });
-    match answer {
+    let seen = SeenRevisions::read(&settings.cache_dir);
+    let runtime = runtime::start()?;
+    let options = BootOptions { deadline, ..options(settings) };
+    let mut timer = SystemTimer::start();
+    match runtime::run(&runtime, client::boot(ticket, request, &options, &mut timer))? {
         Ok((response, session)) => {
+            let end = response.end_credential.as_ref().and_then(|text| Credential::parse(text.expose()).ok());
+            let pending = PendingReport { runtime, session: Some(session), end };
             // Before it is cached: an answer that was cut must not replace a complete one.
             verified_release::verify_digest(&response)?;
-            if settings.on_outage == OnOutage::Cache {
-                save_to_cache(&cache(), &response, now());
+            let (store, revision) = (response.store, response.receipt.revision);
+            // A release of a store that has gone back replaces neither a newer one nor what this machine remembers.
+            if !store.is_some_and(|store| seen.warn_if_rolled_back(store, revision)) {
+                if settings.on_outage == OnOutage::Cache {
+                    save_to_cache(&cache(), &response, now());
+                }
+                // After the cache, which creates the folder.
+                if let Some(store) = store {
+                    seen.remember(store, revision, response.checkpoint.as_deref());
+                }
             }
             let release = VerifiedRelease::verify(response, ReleaseSource::Store)?;
-            Ok((release, Some(PendingReport { runtime, session })))
+            Ok((release, Some(pending)))
         }
         Err(BootCallError::Refused(refused)) => {
             // A revoked ticket must not live on in the cache, even where the configuration has turned the cache off since.
@@ -159,8 +221,8 @@ pub(crate) fn explain(
     request: &BootRequest,
     options: &BootOptions,
 ) -> Result<ExplainResponse, FetchError> {
-    let answer = runtime()?
-        .block_on(async { client::explain(ticket, request, options, &mut SystemTimer::start()).await });
+    let mut timer = SystemTimer::start();
+    let answer = runtime::run(&runtime::start()?, client::explain(ticket, request, options, &mut timer))?;
     answer.map_err(|error| match error {
         BootCallError::Refused(refused) => FetchError::Refused(refused),
         outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
@@ -169,13 +231,8 @@ pub(crate) fn explain(
 
 /// Connects to each of the ticket's addresses once, without sending the ticket.
 pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
-    Ok(runtime()?.block_on(async { client::probe(ticket, options, &mut SystemTimer::start()).await }))
-}
-
-fn runtime() -> Result<Runtime, FetchError> {
-    // On this thread alone: execve(2) with other threads running would leave their work half-done.
-    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    built.map_err(|error| FetchError::Runtime(error.kind()))
+    let mut timer = SystemTimer::start();
+    Ok(runtime::run(&runtime::start()?, client::probe(ticket, options, &mut timer))?)
 }
 
 fn fall_back(
@@ -202,16 +259,6 @@ fn fall_back(
 
 /// Saves the release for an outage. A failure is a warning and stops nothing.
 fn save_to_cache(cache: &ReleaseCache, response: &BootResponse, now: Timestamp) {
-    // The cache is the only memory that a machine has of the store, so it is where a rollback can be noticed.
-    if let Ok(last) = cache.open()
-        && last.response.receipt.revision > response.receipt.revision
-    {
-        warn!(
-            before = last.response.receipt.revision,
-            now = response.receipt.revision,
-            "the store is older than at this machine's last boot: it was restored from a backup, or rolled back"
-        );
-    }
     match cache.save(response, now, &mut Kernel) {
         Ok(()) => info!("the release is cached for an outage"),
         Err(error) => warn!("the release is not cached for an outage: {error}"),

@@ -2,6 +2,7 @@
 //!
 //! A secret that the machine maps to a file is announced as `NAME_FILE` and is not a variable, whatever delivery the store names.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::account::UserSpec;
@@ -104,12 +105,20 @@ fn parse_mode(text: &str) -> Result<u32, &'static str> {
     }
 }
 
+/// The mapping of each entry that has one, by the entry's index. Each mapping is for one entry: another member could share a secret
+/// under the name, or the exported name, of the one that the machine means.
+pub(crate) fn mapped_entries<'a>(
+    mappings: &'a [FileMapping],
+    receipt: &Receipt,
+) -> BTreeMap<usize, &'a FileMapping> {
+    let entry = |mapping: &FileMapping| mapping.secret.find(receipt, |_| true);
+    mappings.iter().filter_map(|mapping| Some((entry(mapping)?, mapping))).collect()
+}
+
 /// Turns the secrets that are mapped into files. `require` has made sure that each of them was released.
 pub(crate) fn apply(mappings: &[FileMapping], receipt: &mut Receipt) {
-    for entry in &mut receipt.entries {
-        if mappings.iter().any(|mapping| mapping.secret.matches_secret(&entry.name, &entry.env)) {
-            entry.delivery = Delivery::File;
-        }
+    for index in mapped_entries(mappings, receipt).into_keys() {
+        receipt.entries[index].delivery = Delivery::File;
     }
 }
 
@@ -117,6 +126,10 @@ pub(crate) fn apply(mappings: &[FileMapping], receipt: &mut Receipt) {
 mod tests {
     use super::super::verified_release::tests::response;
     use super::*;
+    use crate::domain::id::SecretId;
+    use crate::domain::name::EnvName;
+    use crate::domain::resolve::{SkipReason, Skipped};
+    use crate::domain::secret::ScopeKind;
 
     fn parsed(text: &str) -> Result<Vec<FileMapping>, String> {
         let mut faults = SettingErrors::default();
@@ -169,5 +182,47 @@ mod tests {
         apply(&placements, &mut receipt);
         assert_eq!(receipt.entries[0].delivery, Delivery::File);
         assert_eq!(receipt.entries[1].delivery, Delivery::Variable);
+    }
+
+    /// Otherwise two values would have one path, and the machine would read the one that is written last.
+    #[test]
+    fn a_mapping_is_for_one_secret_and_for_ones_own_before_a_shared_one() {
+        let mappings = parsed("files: [{secret: tls-key, path: x}]").unwrap();
+        let mut receipt = response(&[("tls-key", "theirs"), ("zz", "theirs"), ("tls.key", "own")]).receipt;
+        receipt.entries[0].env = EnvName::parse("ZZ").unwrap();
+        receipt.entries[0].scope = ScopeKind::Shared;
+        receipt.entries[1].env = EnvName::parse("TLS_KEY").unwrap();
+        receipt.entries[1].scope = ScopeKind::Shared;
+        receipt.entries[2].scope = ScopeKind::Private;
+        let mapped = |receipt: &Receipt| mapped_entries(&mappings, receipt).into_keys().collect::<Vec<_>>();
+        assert_eq!(mapped(&receipt), [2]);
+        receipt.entries.remove(2);
+        assert_eq!(mapped(&receipt), [0], "the secret of the name, not the one that is exported so");
+        apply(&mappings, &mut receipt);
+        assert_eq!(receipt.entries[1].delivery, Delivery::Variable);
+    }
+
+    #[test]
+    fn no_shared_secret_is_mapped_for_a_private_one_that_was_not_released() {
+        let mappings = parsed("files: [{secret: tls-key, path: x}]").unwrap();
+        let mut receipt = response(&[("tls-key", "theirs")]).receipt;
+        receipt.entries[0].env = EnvName::parse("ZZ").unwrap();
+        receipt.entries[0].scope = ScopeKind::Shared;
+        assert_eq!(mapped_entries(&mappings, &receipt).len(), 1);
+        let (name, version) = (receipt.entries[0].name.clone(), receipt.entries[0].version);
+        let mut skipped = Skipped {
+            id: SecretId::from_bytes([9; 16]),
+            env: name.export(),
+            name,
+            scope_kind: ScopeKind::Private,
+            version,
+            reason: SkipReason::PluginDisabled,
+        };
+        receipt.skipped = vec![skipped.clone()];
+        assert_eq!(mapped_entries(&mappings, &receipt).len(), 0);
+        // The boot itself does without it.
+        skipped.reason = SkipReason::Excluded;
+        receipt.skipped = vec![skipped];
+        assert_eq!(mapped_entries(&mappings, &receipt).len(), 1);
     }
 }

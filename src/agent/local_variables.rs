@@ -52,7 +52,7 @@ impl Layer {
 
     pub(crate) fn parse(word: &str) -> Result<Self, &'static str> {
         let found = Self::ALL.into_iter().find(|layer| layer.as_str() == word);
-        found.ok_or("not one of private, shared, secrets, environment, defaults")
+        found.ok_or("must be one of private, shared, secrets, environment, defaults")
     }
 }
 
@@ -221,7 +221,7 @@ impl LocalVariables {
         let reference = value.expose().strip_prefix(REFERENCE.as_bytes()).filter(|_| may_refer);
         let content = match reference.map(str::from_utf8) {
             None => LocalContent::Literal,
-            // Not passed on as it is: a workload that got `dropsafe:…` for a password would fail later, and less clearly.
+            // Not passed on unchanged: a workload that got `dropsafe:…` for a password would fail later, and less clearly.
             Some(name) => match name.map(SecretName::parse) {
                 Ok(Ok(secret)) => LocalContent::Reference(secret),
                 _ => LocalContent::MalformedReference,

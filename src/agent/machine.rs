@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use data_encoding::HEXLOWER;
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -45,8 +46,8 @@ pub(crate) enum FileReadError {
     TooLarge,
     #[error("it is not UTF-8 text")]
     NotText,
-    #[error("it cannot be read: {0}")]
-    Io(io::ErrorKind),
+    #[error("it cannot be read: {}", .0.desc())]
+    Io(Errno),
 }
 
 /// The files of this machine.
@@ -75,7 +76,8 @@ impl FileReadError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
-            kind => Self::Io(kind),
+            // By the number: std has no name for EMFILE, for one.
+            _ => Self::Io(Errno::from_raw(error.raw_os_error().unwrap_or_default())),
         }
     }
 }
@@ -123,8 +125,11 @@ pub(crate) mod fake {
     //! Files that exist only in a test.
 
     use std::collections::BTreeMap;
+    use std::path::Path;
 
-    use super::*;
+    use zeroize::Zeroizing;
+
+    use crate::agent::machine::{FileReadError, Files};
 
     /// Path to content, and whether others may read it.
     #[derive(Default)]

@@ -8,24 +8,27 @@
 //! | read the configuration | [`arguments`], [`config`], [`local_variables`] | a setting has a fault; all faults are reported |
 //! | find the program | [`executable`] | it cannot be executed; no use of the ticket is spent |
 //! | find the ticket | [`ticket_source`] | there is no ticket, or it cannot be read |
-//! | fetch | [`fetch`], [`verified_release`], [`release_cache`] | the store refuses, cannot be reached, or the answer is incomplete |
+//! | find local faults | [`preflight`] | a place for files cannot be used, or the plan would fail; no use of the ticket is spent |
+//! | fetch | [`fetch`], [`verified_release`], [`release_cache`], [`seen_revisions`] | the store refuses, cannot be reached, or the answer is incomplete |
 //! | plan the environment | [`environment_plan`], [`plan_error`] | a reference, a required name or a refused name fails; all of them are reported |
 //! | write files | [`secret_files`] | a secret is a file, and there is no tmpfs for it |
 //! | build the environment | [`environment`] | a value or the whole does not fit the kernel's limits |
 //! | become the workload | [`execve`], [`supervise`] | the kernel refuses to execute it |
 //!
-//! [`explain`] and [`check`] take the same steps without spending or starting anything. [`error`] says how a boot failed.
+//! [`explain`] and [`check`] take the same steps without spending or starting anything. [`error`] says how a boot failed, and
+//! [`boot_end`] and [`end_note`] report the end of one.
 //!
 //! What never happens: a value in argv, in a message or on a persistent disk; a second thread; an open port. After `exec`, nothing
 //! of the agent is left.
 
 mod account;
 mod arguments;
-mod atomic_file;
 mod boot;
+mod boot_end;
 mod check;
 mod config;
 mod credentials;
+mod end_note;
 mod enter;
 mod environment;
 mod environment_plan;
@@ -36,19 +39,25 @@ mod execve;
 mod explain;
 mod fetch;
 mod file_mapping;
+mod folder;
 mod local_variables;
 mod log;
 mod machine;
 mod mask;
+mod memfd;
 mod microvm;
 mod plan_error;
+mod preflight;
 mod received;
 mod release_cache;
 mod requested_name;
+mod runtime;
 mod secret_files;
+mod seen_revisions;
 mod supervise;
 mod ticket_source;
 mod verified_release;
+mod withheld;
 
 use std::ffi::OsString;
 use std::io;
@@ -94,7 +103,7 @@ fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first
         start.init = true;
     }
     // Before anything else: fork(2) is only safe without threads, and the supervisor must never have held a secret.
-    let (inherited, mask) = match supervise::start(&action, || supervise::wipe_environment(&mut variables)) {
+    let (inherited, mask) = match supervise::start(&action, &mut variables) {
         Ok(ForkSide::Workload(inherited, mask)) => (inherited, mask),
         Ok(ForkSide::Ended(status)) => return status,
         Err(error) => {
@@ -115,20 +124,27 @@ fn run(arguments: Vec<OsString>, mut variables: Vec<(OsString, OsString)>, first
         // files of a boot are open to may enter.
         (AgentCommand::Enter { command }, _) => {
             let folder = config::read_files_dir(&args, &environment);
-            enter::run(command, &folder, &environment, &inherited).map(|never| match never {})
+            let entered = config::read_user(&args).map_err(AgentError::from);
+            let entered = entered
+                .and_then(|user| enter::run(command, &folder, user.as_ref(), &environment, &inherited));
+            entered.map(|never| match never {})
         }
+        // At the end of a boot, nobody mends the configuration.
+        (AgentCommand::Ended, settings) => Ok(end_note::run(settings.ok(), &args, &environment)),
         (_, Err(faults)) => Err(AgentError::from(faults)),
-        (AgentCommand::Exec { command, .. }, Ok(settings)) => {
-            exec::run(command, settings, &environment, (&inherited, mask)).map(|never| match never {})
+        (AgentCommand::Exec { command, .. }, Ok((settings, local))) => {
+            exec::run(command, settings, local, &environment, &inherited, mask).map(|never| match never {})
         }
-        (AgentCommand::Boot { docker_env }, Ok(settings)) => {
-            boot::run(settings, &environment, docker_env.as_deref())
+        (AgentCommand::Boot { docker_env }, Ok((settings, local))) => {
+            boot::run(settings, local, &environment, docker_env.as_deref())
         }
         (AgentCommand::Credentials, Ok((settings, _))) => {
             let served = credentials::run(&settings.files_dir, &environment);
             served.map(|()| Exit::Success).map_err(AgentError::from)
         }
-        (AgentCommand::Explain { json }, Ok(settings)) => explain::run(settings, &environment, json),
+        (AgentCommand::Explain { json }, Ok((settings, local))) => {
+            explain::run(settings, local, &environment, json)
+        }
     };
     match ended {
         Ok(exit) => exit.code(),

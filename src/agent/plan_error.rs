@@ -68,6 +68,10 @@ impl PlanError {
             Self::Missing { skipped: None, .. } => {
                 "deposit it, or set it in the environment or the defaults file"
             }
+            Self::Unresolved { skipped: Some(SkipReason::ForeignAddress), .. }
+            | Self::Missing { skipped: Some(SkipReason::ForeignAddress), .. } => {
+                "list it in `allow_names` if your private secrets may go to the address that others share"
+            }
             Self::Unresolved { .. } | Self::Missing { .. } => {
                 "`dropsafe-agent explain` shows what was left out and why"
             }
@@ -87,9 +91,15 @@ fn skip_text(skipped: Option<SkipReason>) -> &'static str {
         Some(SkipReason::PluginNotRunning) => "belongs to a plugin that is not running here",
         Some(SkipReason::PluginDisabled) => "belongs to a plugin that is disabled",
         Some(SkipReason::Shadowed) => "is shadowed by a private secret",
+        Some(SkipReason::PrivateWithheld) => {
+            "has the exported name of a private secret that is withheld, so that no shared one takes its place"
+        }
+        Some(SkipReason::ForeignAddress) => {
+            "is a shared address that private secrets of this boot would go to"
+        }
         Some(SkipReason::Refused) => "is exported under a refused name that no administrator allowed",
         Some(SkipReason::FileOnly) => "is delivered as a file only",
-        Some(SkipReason::Unusable) => "cannot be exported",
+        Some(SkipReason::Unusable) => "cannot be opened or exported",
     }
 }
 

@@ -2,7 +2,8 @@
 //! container's workload.
 //!
 //! In a container, the first process is the workload, or a supervisor whose oldest child is the workload. The kernel shows the
-//! environment of a process to its own user, and to root with CAP_SYS_PTRACE.
+//! environment of a process to its own user, and to root with CAP_SYS_PTRACE. The workload can change its environment, so that only
+//! its own user may use it.
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left, and /proc")]
 
 use std::ffi::{OsStr, OsString};
@@ -10,14 +11,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use nix::unistd::{Gid, Uid};
 use zeroize::Zeroizing;
 
+use super::account::Account;
 use super::boot::environment_file;
 use super::boot::environment_file::ENVIRONMENT;
+use super::folder::Folder;
 use super::microvm::in_first_namespace;
 use super::supervise::NAME;
 
-/// The default folder for files, whatever session this is.
+/// The default folder for files, in every session.
 const FOLDER: &str = "/run/dropsafe";
 
 pub(crate) type Variables = Vec<(OsString, Zeroizing<Vec<u8>>)>;
@@ -35,6 +39,10 @@ pub(crate) enum ReceivedError {
     /// The workload has not started yet, or has ended.
     #[error("the supervisor has no workload")]
     Gone,
+    #[error(
+        "the secrets are in the environment of a workload of user {0}, which that user can change: no other user may enter"
+    )]
+    OtherUser(Uid),
 }
 
 impl ReceivedError {
@@ -47,18 +55,34 @@ impl ReceivedError {
             }
             Self::Damaged(_) => Some("run `dropsafe-agent boot` again"),
             Self::Gone => None,
+            Self::OtherUser(_) => Some("leave out --user: `enter` becomes the workload's user"),
         }
     }
 }
 
-/// The variables that this boot received. `folder` is where `boot` writes.
-pub(crate) fn read(folder: &Path) -> Result<Variables, ReceivedError> {
+/// Where the secrets of this boot are.
+pub(crate) enum ReceivedSource {
+    /// The environment file of `boot`, which was read.
+    Boot(Variables),
+    /// The workload of a container.
+    Workload(Workload),
+}
+
+/// A process. Once it has ended, reads through `folder` (its /proc/PID) fail, even if its number is used again.
+pub(crate) struct Workload {
+    pub(crate) pid: u32,
+    folder: Folder,
+}
+
+/// Finds what this boot received. `folder` is where `boot` writes.
+pub(crate) fn find(folder: &Path) -> Result<ReceivedSource, ReceivedError> {
     // The default folder too: a session has an XDG_RUNTIME_DIR of its own, and the machine's boot wrote to /run/dropsafe.
     for folder in [folder, Path::new(FOLDER)] {
         let path = folder.join(ENVIRONMENT);
-        if let Some(text) = read_file(&path)? {
+        if let Some(text) = read_boot(folder, &path)? {
             let variables = environment_file::parse(&text).ok_or(ReceivedError::Damaged(path))?;
-            return Ok(variables.into_iter().map(|(name, value)| (name.into(), value)).collect());
+            let variables = variables.into_iter().map(|(name, value)| (name.into(), value));
+            return Ok(ReceivedSource::Boot(variables.collect()));
         }
     }
     let supervised = comm(1).is_some_and(|comm| comm == NAME.to_bytes());
@@ -68,17 +92,66 @@ pub(crate) fn read(folder: &Path) -> Result<Variables, ReceivedError> {
         return Err(ReceivedError::Nothing(folder.to_owned()));
     }
     let pid = if supervised { oldest_child(1)? } else { 1 };
-    let path = PathBuf::from(format!("/proc/{pid}/environ"));
-    let text = read_file(&path)?.ok_or(ReceivedError::Gone)?;
-    Ok(parse_environ(&text))
+    let folder = Folder::open(Path::new(&format!("/proc/{pid}"))).map_err(|_| ReceivedError::Gone)?;
+    Ok(ReceivedSource::Workload(Workload { pid, folder }))
 }
 
-/// Returns `None` if there is no such file.
-fn read_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ReceivedError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+impl Workload {
+    /// Its user and groups, and whether it can gain no privileges.
+    pub(crate) fn read_account(&self) -> Result<(Account, bool), ReceivedError> {
+        let status = self.folder.read("status".as_ref()).map_err(|_| ReceivedError::Gone)?;
+        parse_status(&status).ok_or(ReceivedError::Gone)
+    }
+
+    /// Its variables. Its own user may read them.
+    pub(crate) fn read_variables(&self) -> Result<Variables, ReceivedError> {
+        let environ = self.folder.read("environ".as_ref());
+        let path = || format!("/proc/{}/environ", self.pid).into();
+        match environ {
+            Ok(text) => Ok(parse_environ(&text)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ReceivedError::Unreadable { path: path(), kind: error.kind() })
+            }
+            Err(_) => Err(ReceivedError::Gone),
+        }
+    }
+}
+
+/// Reads proc_pid_status(5).
+fn parse_status(status: &[u8]) -> Option<(Account, bool)> {
+    let status = str::from_utf8(status).ok()?;
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::split_ascii_whitespace)
+    };
+    let number = |text: &str| text.parse::<u32>().ok();
+    // The second number is the effective one.
+    let (uid, gid) = (field("Uid")?.nth(1).and_then(number)?, field("Gid")?.nth(1).and_then(number)?);
+    let groups = field("Groups")?.chain(field("Gid")?.nth(1)).map(|gid| number(gid).map(Gid::from_raw));
+    let account = Account {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(gid),
+        groups: groups.collect::<Option<_>>()?,
+        home: None,
+    };
+    Some((account, field("NoNewPrivs").is_some_and(|mut value| value.next() == Some("1"))))
+}
+
+/// Reads what `boot` wrote. Returns `None` if it wrote nothing, or if other users can change the folder.
+fn read_boot(folder: &Path, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ReceivedError> {
+    let read = || {
+        let folder = Folder::open(folder)?;
+        // The variables decide what a program runs. A folder that other users can change is ignored.
+        if folder.is_protected(None)? { folder.read(ENVIRONMENT.as_ref()).map(Some) } else { Ok(None) }
+    };
+    match read() {
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            Ok(None)
+        }
         Err(error) => Err(ReceivedError::Unreadable { path: path.to_owned(), kind: error.kind() }),
+        read => Ok(read.unwrap_or_default()),
     }
 }
 
@@ -127,5 +200,16 @@ mod tests {
         let stat = b"7 (a b) c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 100 200";
         assert_eq!(parent_and_start(stat), Some((1, 4711)));
         assert_eq!(parent_and_start(b"7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn user_and_groups_of_a_process_are_read() {
+        let status = b"Name:\tUid:\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nNoNewPrivs:\t1\n";
+        let (account, no_new_privs) = parse_status(status).unwrap();
+        assert_eq!((account.uid, account.gid), (Uid::from_raw(2), Gid::from_raw(6)));
+        assert_eq!(account.groups, [9, 10, 6].map(Gid::from_raw));
+        assert!(no_new_privs);
+        assert_eq!(parse_status(b"Uid:\t1\n"), None);
+        assert_eq!(parse_status(b"Uid:\t1\t2\nGid:\t1\t2\nGroups:\tx\n"), None);
     }
 }

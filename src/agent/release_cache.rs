@@ -4,9 +4,8 @@
 //! request. Nothing is ever written in the clear, even if the machine stops in the middle.
 #![expect(clippy::disallowed_methods, reason = "reads and removes the cache's files")]
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -16,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::atomic_file;
+use super::folder::{FileAccess, Folder};
 use crate::crypto::cache;
 use crate::crypto::memory::{Key32, WipedBuffer};
 use crate::crypto::random::Random;
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
-use crate::wire::{BootRequest, BootResponse};
+use crate::wire::{BootRequest, BootResponse, Unparsed};
 
 /// Twice the largest release that the client accepts.
 const MAX_BYTES: u64 = 128 << 20;
@@ -116,7 +115,7 @@ impl ReleaseCache {
     pub(crate) fn open(&self) -> Result<CachedRelease, CacheError> {
         let mut sealed = Vec::new();
         match File::open(self.path()) {
-            // Whoever can write to the folder must not make this process run out of memory.
+            // A user who can write to the folder must not be able to exhaust this process's memory.
             Ok(file) => file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(|error| self.io(&error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CacheError::Empty),
             Err(error) => return Err(self.io(&error)),
@@ -126,7 +125,7 @@ impl ReleaseCache {
         serde_json::from_slice(&text).map_err(|_| CacheError::Damaged)
     }
 
-    /// Removes everything that was cached for this ticket, for whatever request. It removes what it can before it fails.
+    /// Removes everything that was cached for this ticket, for any request. It removes as much as it can before it fails.
     pub(crate) fn destroy(&self) -> Result<(), CacheError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -135,8 +134,8 @@ impl ReleaseCache {
         };
         let mut failed = Ok(());
         for entry in entries.flatten() {
-            // Files that another process left half-written have the same prefix.
-            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&self.ticket));
+            // Files that another process left half-written have a prefix.
+            let ours = entry.file_name().to_str().is_some_and(|name| name.contains(&self.ticket));
             if ours && let Err(error) = fs::remove_file(entry.path()) {
                 failed = Err(self.io(&error));
             }
@@ -145,7 +144,11 @@ impl ReleaseCache {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.join(format!("{}-{}.release", self.ticket, HEXLOWER.encode(&self.request_hash[..8])))
+        self.folder.join(self.file_name())
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}-{}.release", self.ticket, HEXLOWER.encode(&self.request_hash[..8]))
     }
 
     fn associated_data(&self) -> [&[u8]; 2] {
@@ -153,8 +156,8 @@ impl ReleaseCache {
     }
 
     fn write(&self, sealed: &[u8]) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        atomic_file::replace(&self.path(), sealed, true)
+        let folder = Folder::create(&self.folder, 0o700)?;
+        folder.replace(self.file_name().as_ref(), sealed, FileAccess::OWNER, true)
     }
 
     fn io(&self, error: &io::Error) -> CacheError {
@@ -166,9 +169,10 @@ impl ReleaseCache {
 fn hash_request(request: &BootRequest) -> [u8; 32] {
     // Not the machine's facts: another kernel boot is no reason to start without secrets.
     let mut hash = Sha256::new();
-    let none = Vec::new();
-    let plugins = request.plugins.as_ref();
-    for list in [&request.include, &request.exclude, &request.references, plugins.unwrap_or(&none)] {
+    let plugins = request.plugins.as_deref();
+    let [include, exclude, references] =
+        [&request.include, &request.exclude, &request.references].map(|names| texts(names));
+    for list in [include, exclude, references, texts(plugins.unwrap_or_default())] {
         // Lengths in front, so that no two requests are hashed as the same bytes.
         hash.update((list.len() as u64).to_be_bytes());
         for name in list {
@@ -177,7 +181,19 @@ fn hash_request(request: &BootRequest) -> [u8; 32] {
         }
     }
     hash.update([u8::from(plugins.is_some())]);
+    // Nothing without such names, so that the caches of machines that list none stay valid. `=` is in no name.
+    let renamed =
+        request.referenced_as.iter().map(|(variable, secret)| format!("{}={}", &**variable, &**secret));
+    let renamed: Vec<String> = renamed.collect();
+    for name in texts(&request.allow_names).into_iter().chain(renamed.iter().map(String::as_str)) {
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name);
+    }
     hash.finalize().into()
+}
+
+fn texts<T>(list: &[Unparsed<T>]) -> Vec<&str> {
+    list.iter().map(|text| &**text).collect()
 }
 
 fn format_age(age: Duration) -> String {
@@ -209,7 +225,7 @@ mod tests {
     }
 
     fn request(include: &[&str]) -> BootRequest {
-        BootRequest { include: include.iter().map(ToString::to_string).collect(), ..BootRequest::default() }
+        BootRequest { include: include.iter().map(|name| (*name).into()).collect(), ..BootRequest::default() }
     }
 
     fn cached() -> (tempfile::TempDir, ReleaseCache) {
@@ -255,6 +271,12 @@ mod tests {
         elsewhere.host = Some("web-2".into());
         assert_eq!(other(ticket(1, 1), elsewhere), None);
         let no_plugins = BootRequest { plugins: Some(vec![]), ..request(&["x"]) };
+        // What a machine allows decides what is released to it.
+        let allows = BootRequest { allow_names: vec!["OPENAI_BASE_URL".into()], ..request(&["x"]) };
+        assert_ne!(hash_request(&allows), hash_request(&request(&["x"])));
+        let renames = [("OPENAI_API_KEY".into(), "x".into())].into();
+        let renames = BootRequest { referenced_as: renames, ..request(&["x"]) };
+        assert_ne!(hash_request(&renames), hash_request(&request(&["x"])));
         assert_eq!(other(ticket(1, 1), no_plugins), Some(CacheError::Empty));
     }
 

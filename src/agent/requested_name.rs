@@ -3,6 +3,9 @@
 use std::fmt;
 
 use crate::domain::name::{EnvName, NameError, SecretName};
+use crate::domain::receipt::{Receipt, ReceiptEntry};
+use crate::domain::resolve::{SkipReason, Skipped};
+use crate::domain::secret::ScopeKind;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RequestedName {
@@ -47,6 +50,33 @@ impl RequestedName {
     pub(crate) fn matches_secret(&self, name: &SecretName, env: &EnvName) -> bool {
         // `env` need not be `name.export()`: `--as` sets an exported name of its own.
         self.text == *name || self.matches_variable(env.as_str())
+    }
+
+    /// Whether a private secret of this name is withheld from the boot, which wanted it. No shared one takes its place.
+    pub(crate) fn is_withheld(&self, receipt: &Receipt) -> bool {
+        let withheld = |skipped: &&Skipped| {
+            use SkipReason::{PluginDisabled, Refused, Unusable};
+            skipped.scope_kind == ScopeKind::Private
+                && matches!(skipped.reason, PluginDisabled | Refused | Unusable)
+        };
+        receipt.skipped.iter().filter(withheld).any(|it| self.matches_secret(&it.name, &it.env))
+    }
+
+    /// The index of the entry that this means, in the order of `domain::resolve`: private before shared, then the secret's own name
+    /// before the exported one. `None` if [`Self::is_withheld`].
+    pub(crate) fn find(
+        &self,
+        receipt: &Receipt,
+        takes_part: impl Fn(&ReceiptEntry) -> bool,
+    ) -> Option<usize> {
+        if self.is_withheld(receipt) {
+            return None;
+        }
+        let entries = receipt.entries.iter().enumerate().filter(|(_, entry)| takes_part(entry));
+        let meant = entries.filter(|(_, entry)| self.matches_secret(&entry.name, &entry.env));
+        let meant =
+            meant.min_by_key(|(_, entry)| (entry.scope, entry.name != self.text, &entry.env, entry.id));
+        meant.map(|(index, _)| index)
     }
 }
 

@@ -1,105 +1,161 @@
 //! Secrets that are delivered as files. Each is written atomically, readable by one user, and only to a file system in memory: no
-//! secret reaches a persistent disk. The workload finds the path in `NAME_FILE`.
+//! secret is written to a file on a disk. The workload finds the path in `NAME_FILE`.
+//!
+//! The folders belong to the agent's user. With `--user` that is root and not the workload's user: a folder's owner can put a symbolic
+//! link where the next boot writes.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
+use nix::unistd::{AccessFlags, access};
 
 use super::account::Account;
-use super::atomic_file;
+use super::folder::{FileAccess, Folder};
 use super::verified_release::VerifiedRelease;
 use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
-
-/// `RAMFS_MAGIC` of linux/magic.h. systemd mounts credentials on ramfs where tmpfs has no `noswap`.
-const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SecretFileError {
     #[error("{} is not on a tmpfs: secrets are not written to a disk", .0.display())]
     Disk(PathBuf),
-    #[error("the folder for secrets {}: {kind}", folder.display())]
+    #[error("other users can replace files in {}", .0.display())]
+    Shared(PathBuf),
+    #[error("cannot use the folder for secrets {}: {kind}", folder.display())]
     Io { folder: PathBuf, kind: io::ErrorKind },
+    /// There is no tmpfs either.
+    #[error("a secret that is a file cannot be put into a memfd: {0}")]
+    Memfd(io::ErrorKind),
 }
 
 impl SecretFileError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
-        "set files_dir to a writable folder on a tmpfs, for example a unit's RuntimeDirectory"
+        match self {
+            Self::Disk(_) | Self::Io { .. } => {
+                "set files_dir to a writable folder on a tmpfs, for example a unit's RuntimeDirectory; `exec` needs no tmpfs where \
+                 /proc is mounted"
+            }
+            Self::Memfd(_) => "mount a tmpfs at files_dir, or raise the limit of open files (ulimit -n)",
+            Self::Shared(_) => {
+                "use a folder below it that the agent creates, or make it writable for its owner alone; its owner must be root, the \
+                 agent's user or the file's owner"
+            }
+        }
     }
 }
 
-/// Writes the files of `release` below `folder`. Returns the path of each entry that is a file, by its index in the receipt.
+/// Writes the files of `release` below `folder`, for `account` if the workload runs as another user. Returns the path of each entry
+/// that is a file, by its index in the receipt.
 pub(crate) fn write_all(
     folder: &Path,
     ticket: TicketId,
     release: &VerifiedRelease,
+    account: Option<&Account>,
 ) -> Result<BTreeMap<usize, PathBuf>, SecretFileError> {
     let mut paths = BTreeMap::new();
-    let files = release.receipt.entries.iter().zip(&release.values).enumerate();
-    for (index, (entry, value)) in files.filter(|(_, (entry, _))| entry.delivery == Delivery::File) {
-        // Another ticket may have another value for the same name, so each ticket has a folder.
-        let own = folder.join(ticket.to_string());
-        if paths.is_empty() {
-            create_folder(folder, &own)?;
-        }
-        let path = own.join(entry.env.as_str());
-        atomic_file::replace(&path, value.expose(), false).map_err(|error| failed(folder, &error))?;
-        paths.insert(index, path);
+    let entries = release.receipt.entries.iter().zip(&release.values).enumerate();
+    let mut files = entries.filter(|(_, (entry, _))| entry.delivery == Delivery::File).peekable();
+    if files.peek().is_none() {
+        return Ok(paths);
+    }
+    // Another ticket may have another value for the same name, so each ticket has a folder.
+    let path = ticket_folder(folder, ticket);
+    let failed = |error: io::Error| failed(folder, &error);
+    let own = open_own(folder, &path, account)?;
+    let access = FileAccess {
+        uid: account.map(|account| account.uid.as_raw()),
+        gid: account.map(|account| account.gid.as_raw()),
+        ..FileAccess::OWNER
+    };
+    for (index, (entry, value)) in files {
+        own.replace(entry.env.as_str().as_ref(), value.expose(), access, false).map_err(failed)?;
+        paths.insert(index, path.join(entry.env.as_str()));
     }
     Ok(paths)
 }
 
-/// Makes the workload's user the owner of the files, and lets that user reach them.
-pub(crate) fn change_owner(
-    files: &BTreeMap<usize, PathBuf>,
-    folder: &Path,
-    account: &Account,
-) -> Result<(), SecretFileError> {
-    let give = |path: &Path| {
-        let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
-        chown(path, Some(uid), Some(gid)).map_err(|error| failed(folder, &error))
-    };
-    for path in files.values() {
-        give(path)?;
-        path.parent().map_or(Ok(()), give)?;
-    }
-    if !files.is_empty() {
+/// The folder of the files of one ticket's boots.
+pub(crate) fn ticket_folder(folder: &Path, ticket: TicketId) -> PathBuf {
+    folder.join(ticket.to_string())
+}
+
+/// Opens the ticket's folder at `path`, in `folder`, and lets `account` pass through both.
+fn open_own(folder: &Path, path: &Path, account: Option<&Account>) -> Result<Folder, SecretFileError> {
+    let failed = |error: io::Error| failed(folder, &error);
+    let above = Folder::create(folder, 0o700).map_err(failed)?;
+    let own = above.subfolder(path.file_name().unwrap_or_default(), 0o700).map_err(failed)?;
+    require_safe(&own, path, false, None)?;
+    if let Some(account) = account {
         // x without r: others may pass through, and cannot list the names of other tickets' folders.
-        let metadata = fs::metadata(folder).map_err(|error| failed(folder, &error))?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        let passable = fs::Permissions::from_mode(mode | 0o011);
-        if mode & 0o011 != 0o011 && metadata.uid() != account.uid.as_raw() {
-            fs::set_permissions(folder, passable).map_err(|error| failed(folder, &error))?;
+        let (mode, _) = above.mode_and_gid().map_err(failed)?;
+        if mode & 0o011 != 0o011 {
+            above.set_mode(mode | 0o011).map_err(failed)?;
         }
+        own.set_group(account.gid.as_raw()).and_then(|()| own.set_mode(0o710)).map_err(failed)?;
     }
-    Ok(())
+    Ok(own)
 }
 
-fn create_folder(folder: &Path, own: &Path) -> Result<(), SecretFileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(own).map_err(|error| failed(folder, &error))?;
-    if in_memory(own)? { Ok(()) } else { Err(SecretFileError::Disk(folder.to_owned())) }
+/// Checks whether files can be written below `folder`, which need not exist yet. Writes nothing.
+pub(crate) fn check_place(folder: &Path, allow_disk: bool) -> Result<(), SecretFileError> {
+    // A boot creates what is missing, on the file system of the nearest folder that exists.
+    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    access(nearest, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| failed(folder, &errno.into()))?;
+    let in_memory = Folder::open(nearest).and_then(|nearest| nearest.in_memory());
+    if allow_disk || in_memory.map_err(|error| failed(folder, &error))? {
+        return Ok(());
+    }
+    Err(SecretFileError::Disk(folder.to_owned()))
 }
 
-/// Whether files in the folder are kept in memory.
-pub(crate) fn in_memory(folder: &Path) -> Result<bool, SecretFileError> {
-    // Unlike ramfs, tmpfs can be swapped out. The units forbid that for what they write (MemorySwapMax=0); elsewhere it is the
-    // machine's decision.
-    let medium = statfs(folder).map_err(|errno| failed(folder, &errno.into()))?.filesystem_type();
-    Ok(medium == TMPFS_MAGIC || medium == RAMFS_MAGIC)
+/// Checks the same, and as [`check_protected`].
+pub(crate) fn check_folder(
+    folder: &Path,
+    allow_disk: bool,
+    owner: Option<u32>,
+) -> Result<(), SecretFileError> {
+    check_place(folder, allow_disk)?;
+    check_protected(folder, owner)
 }
 
-fn failed(folder: &Path, error: &io::Error) -> SecretFileError {
+/// Checks that other users than `owner` cannot replace files in `folder` if it exists.
+pub(crate) fn check_protected(folder: &Path, owner: Option<u32>) -> Result<(), SecretFileError> {
+    match Folder::open(folder).and_then(|open| open.is_protected(owner)) {
+        Ok(false) => Err(SecretFileError::Shared(folder.to_owned())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Requires that secrets of `owner` may be written to an open folder.
+pub(crate) fn require_safe(
+    folder: &Folder,
+    path: &Path,
+    allow_disk: bool,
+    owner: Option<u32>,
+) -> Result<(), SecretFileError> {
+    let failed = |error: io::Error| failed(path, &error);
+    if !allow_disk && !folder.in_memory().map_err(failed)? {
+        return Err(SecretFileError::Disk(path.to_owned()));
+    }
+    if folder.is_protected(owner).map_err(failed)? {
+        return Ok(());
+    }
+    Err(SecretFileError::Shared(path.to_owned()))
+}
+
+pub(crate) fn failed(folder: &Path, error: &io::Error) -> SecretFileError {
     SecretFileError::Io { folder: folder.to_owned(), kind: error.kind() }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test reads what was written")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::super::verified_release::ReleaseSource;
     use super::super::verified_release::tests::response;
     use super::*;
@@ -107,7 +163,7 @@ mod tests {
     fn release(value: &str) -> VerifiedRelease {
         let mut answer = response(&[("plain", "x"), ("tls-key", value)]);
         answer.receipt.entries[1].delivery = Delivery::File;
-        answer.digest = answer.receipt.digest().to_string();
+        answer.digest = answer.receipt.digest();
         VerifiedRelease::verify(answer, ReleaseSource::Store).unwrap()
     }
 
@@ -116,7 +172,7 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let ticket = TicketId::from_bytes([1; 16]);
         for value in ["first", "second"] {
-            let paths = write_all(folder.path(), ticket, &release(value)).unwrap();
+            let paths = write_all(folder.path(), ticket, &release(value), None).unwrap();
             assert_eq!(paths.keys().collect::<Vec<_>>(), [&1]);
             assert_eq!(fs::read_to_string(&paths[&1]).unwrap(), value);
             assert_eq!(fs::metadata(&paths[&1]).unwrap().permissions().mode() & 0o777, 0o600);
@@ -125,11 +181,27 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_checked_without_a_trace() {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let place = folder.path().join("not/there");
+        assert_eq!(check_folder(&place, false, None), Ok(()));
+        assert_eq!(check_place(&place, false), Ok(()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // procfs accepts no file, and is no tmpfs.
+        assert!(check_place(Path::new("/proc/sys/nowhere"), false).is_err());
+        let disk = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+        if !Folder::open(&disk).unwrap().in_memory().unwrap() {
+            assert_eq!(check_place(&disk, false), Err(SecretFileError::Disk(disk.clone())));
+            assert_eq!(check_place(&disk, true), Ok(()));
+        }
+    }
+
+    #[test]
     fn without_files_no_folder_is_needed() {
         let ticket = TicketId::from_bytes([1; 16]);
         let plain = VerifiedRelease::verify(response(&[("plain", "x")]), ReleaseSource::Store).unwrap();
-        assert_eq!(write_all(Path::new("/proc/nowhere"), ticket, &plain), Ok(BTreeMap::new()));
-        let error = write_all(Path::new("/proc/nowhere"), ticket, &release("x")).unwrap_err();
+        assert_eq!(write_all(Path::new("/proc/nowhere"), ticket, &plain, None), Ok(BTreeMap::new()));
+        let error = write_all(Path::new("/proc/nowhere"), ticket, &release("x"), None).unwrap_err();
         assert!(matches!(error, SecretFileError::Io { .. }), "{error}");
     }
 }

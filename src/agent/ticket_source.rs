@@ -5,10 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::stat::stat;
 use nix::unistd::{AccessFlags, access, unlink};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::config::AgentSettings;
+use super::folder::{FileAccess, Folder};
 use super::machine::{FileReadError, Files, TextFile};
 use crate::domain::ticket::{BootTicket, TicketError};
 use crate::settings::{Environment, SettingOrigin};
@@ -94,26 +97,57 @@ impl TicketFileError {
 impl TicketFileDeletion<'_> {
     /// Checks, before a use of the ticket is spent, that the file can be deleted.
     pub(crate) fn check(self) -> Result<(), TicketFileError> {
-        // Deleting needs the right to write to the folder, whatever the mode of the file.
+        // Deleting needs write permission on the folder. The file's mode does not matter.
+        self.with(|file| access(parent(file), AccessFlags::W_OK))
+    }
+
+    /// Deletes the file, as the last step before the workload starts. Returns who could read it.
+    pub(crate) fn delete(self) -> Result<Option<FileAccess>, TicketFileError> {
+        let mut access = None;
         self.with(|file| {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            access(folder.unwrap_or(Path::new(".")), AccessFlags::W_OK)
-        })
+            // Another boot of this machine may have deleted it. Then there is nothing to delete or to restore.
+            let stat = match stat(file) {
+                Err(Errno::ENOENT) => return Ok(()),
+                result => result?,
+            };
+            access = Some(FileAccess {
+                mode: stat.st_mode & 0o7777,
+                uid: Some(stat.st_uid),
+                gid: Some(stat.st_gid),
+            });
+            match unlink(file) {
+                Err(Errno::ENOENT) => Ok(()),
+                result => result,
+            }
+        })?;
+        Ok(access)
     }
 
-    /// Deletes the file. The caller does so after the release has arrived, so that a boot that failed can be tried again.
-    pub(crate) fn delete(self) -> Result<(), TicketFileError> {
-        self.with(|file| match unlink(file) {
-            // Another boot of the same machine was quicker.
-            Err(Errno::ENOENT) => Ok(()),
-            result => result,
-        })
+    /// Writes the file again after a workload that did not start, so that the boot can be tried again. Says so if that is not possible.
+    pub(crate) fn restore(self, ticket: &BootTicket, access: Option<FileAccess>) {
+        let (Some(path), Some(access)) = (self.0, access) else { return };
+        let (folder, name) = (parent(path), path.file_name().unwrap_or_default());
+        let text = ticket.to_text();
+        let written =
+            Folder::open(folder).and_then(|folder| folder.replace(name, text.as_bytes(), access, true));
+        if let Err(error) = written {
+            warn!(
+                "the ticket file {} was deleted and cannot be written again ({}), and a use of the ticket is spent: put a ticket there \
+                 before the next start",
+                path.display(),
+                error.kind()
+            );
+        }
     }
 
-    fn with(self, act: fn(&Path) -> Result<(), Errno>) -> Result<(), TicketFileError> {
+    fn with(self, act: impl FnOnce(&Path) -> Result<(), Errno>) -> Result<(), TicketFileError> {
         let Some(path) = self.0 else { return Ok(()) };
         act(path).map_err(|errno| TicketFileError { path: path.to_owned(), errno })
     }
+}
+
+fn parent(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Why there is no ticket.
@@ -201,7 +235,7 @@ fn sources(settings: &AgentSettings, environment: &Environment) -> Vec<TicketSou
     sources
 }
 
-/// The text of a source; `None` if it holds nothing and nobody said that it would.
+/// The text of a source. `None` if it is empty and the configuration does not require it.
 fn read(
     source: &TicketSource,
     environment: &Environment,

@@ -1,15 +1,17 @@
-//! Authentication: the bearer credential of a request, checked before anything else of it is read. Throttles wrong
-//! credentials per source. Never logs or repeats a credential.
+//! Authentication: the bearer credential of a request, checked before anything else of it is read. Failed attempts are
+//! limited per source, and a valid credential is never refused because of them. Never logs or repeats a credential.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
 use super::Api;
-use super::middleware::{Peer, RequestId};
+use super::body_budget::BodyOwner;
+use super::limits::RequestRate;
+use super::middleware::{ConnectionProof, Peer, RequestId};
 use super::problem::ApiError;
 use crate::domain::credential::Credential;
 use crate::domain::role::Principal;
@@ -17,38 +19,100 @@ use crate::store::Caller;
 use crate::wire::Code;
 
 /// Extracts the caller of an authenticated request. A handler takes it before every other parameter, so that path, query
-/// and body of a stranger are not read. What the caller may do is the store's to decide.
+/// and body of a stranger are not read. The store decides what the caller may do.
 pub(crate) struct Authenticated(pub(crate) Caller);
 
 impl FromRequestParts<Api> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let source = Peer::from_extensions(&parts.extensions).address();
-        api.limits().check_auth_throttle(source, Instant::now())?;
-        let credential = bearer_credential(&parts.headers).inspect_err(|_| {
-            // A request without a credential is a mistake, not a guess.
-            if parts.headers.contains_key(header::AUTHORIZATION) {
-                count_guess(api, source);
-            }
-        })?;
-        let caller = api.store().authenticate(&credential, source).await.inspect_err(|error| {
-            if error.is_guess() {
-                count_guess(api, source);
-            }
-        })?;
-        tracing::Span::current().record("actor", tracing::field::display(actor(&caller)));
-        Ok(Self(match parts.extensions.get::<RequestId>() {
+        let caller = authenticate(parts, api).await?;
+        let caller = match parts.extensions.get::<RequestId>() {
+            // The audit entries of this request name its id.
             Some(RequestId(id)) => caller.with_request_id(id),
             None => caller,
-        }))
+        };
+        accept_caller(api, &caller, parts)?;
+        Ok(Self(caller))
     }
 }
 
-/// Counts a wrong credential or passphrase of `source`.
-pub(crate) fn count_guess(api: &Api, source: Option<IpAddr>) {
+/// Extracts the credential of a request that proves itself later, such as the code of an enrolment.
+pub(crate) struct PresentedCredential(pub(crate) Credential);
+
+impl FromRequestParts<Api> for PresentedCredential {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        present_credential(parts, api).map(Self)
+    }
+}
+
+fn present_credential(parts: &Parts, api: &Api) -> Result<Credential, ApiError> {
+    bearer_credential(&parts.headers).map_err(|error| {
+        // A request without a credential is a mistake, not a failed attempt.
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return error;
+        }
+        charge_failure(api, Peer::from_extensions(&parts.extensions).address(), error)
+    })
+}
+
+async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {
+    let source = Peer::from_extensions(&parts.extensions).address();
+    let credential = present_credential(parts, api)?;
+    // The look-up comes before the limit: it costs little, and a valid credential must not suffer from the failures of
+    // others behind the same address.
+    api.store().authenticate(&credential, source).await.map_err(|error| {
+        let is_denial = error.is_denial();
+        let error = ApiError::from(error);
+        if is_denial { charge_failure(api, source, error) } else { error }
+    })
+}
+
+/// Notes in a request that its caller is authenticated: for the log, for the budget of its body, and for its connection.
+/// Refuses it if its credential has sent too many requests.
+pub(crate) fn accept_caller(api: &Api, caller: &Caller, parts: &mut Parts) -> Result<(), ApiError> {
+    let extensions = &mut parts.extensions;
+    // The span began before the caller was known.
+    tracing::Span::current().record("actor", tracing::field::display(actor(caller)));
+    let owner = match caller.principal() {
+        Principal::Operator => Some(BodyOwner::Operator),
+        // It has no use for a body: what it sends must not take room from the operator.
+        Principal::Metrics => None,
+        Principal::Member { org, id, .. } => Some(BodyOwner::Member(*org, *id)),
+        Principal::Ticket { org, id, .. } | Principal::Boot { org, ticket: id, .. } => {
+            Some(BodyOwner::Boot(*org, *id))
+        }
+    };
+    if let Some(owner) = owner {
+        extensions.insert(owner);
+    }
+    if let Some(proof) = extensions.get::<ConnectionProof>() {
+        proof.prove(caller.principal().org());
+    }
+    let route = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    match (caller.credential_id(), RequestRate::of(&parts.method, route)) {
+        (Some(credential), Some(rate)) => {
+            let charged = api.limits().charge_credential(credential, rate, Instant::now());
+            charged.inspect_err(|_| {
+                api.metrics().rate_limited.inc();
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Counts a failed attempt of `source`. Returns `refusal`, or what replaces it if the source has failed too often.
+pub(crate) fn charge_failure(api: &Api, source: Option<IpAddr>, refusal: ApiError) -> ApiError {
     api.metrics().guesses.inc();
-    api.limits().count_guess(source, Instant::now());
+    api.limits().charge_failure(source, Instant::now()).err().unwrap_or(refusal)
+}
+
+/// Counts a wrong passphrase of `source`.
+pub(crate) fn count_wrong_passphrase(api: &Api, source: Option<IpAddr>) {
+    api.metrics().guesses.inc();
+    api.limits().count_wrong_passphrase(source, Instant::now());
 }
 
 fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
@@ -62,12 +126,14 @@ fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
     if values.next().is_some() {
         return Err(unauthorized("the request has more than one credential"));
     }
+    // A value that is not ASCII is no token; the empty text fails like any other.
     let text = value.to_str().unwrap_or("");
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     // Schemes are compared without regard to case (RFC 9110 section 11.1).
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(unauthorized("the credential is not a bearer token"));
     }
+    // More than one space may follow the scheme (RFC 9110 section 11.4).
     Credential::parse(token.trim()).map_err(|error| {
         let problem = unauthorized(&error.to_string());
         match error.hint() {
@@ -78,11 +144,13 @@ fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
 }
 
 /// Names the caller in the log: an id, which says nothing to a stranger.
-pub(crate) fn actor(caller: &Caller) -> String {
+fn actor(caller: &Caller) -> String {
     match caller.principal() {
         Principal::Operator => "operator".to_owned(),
+        Principal::Metrics => "metrics".to_owned(),
         Principal::Member { id, .. } => id.to_string(),
         Principal::Ticket { id, .. } => id.to_string(),
+        Principal::Boot { id, .. } => id.to_string(),
     }
 }
 
@@ -99,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_credential_is_refused_without_a_word_of_it() {
+    fn an_invalid_credential_is_refused_and_not_quoted() {
         for value in [
             "",
             "Bearer",

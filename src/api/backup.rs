@@ -41,6 +41,8 @@ async fn backup(
 ) -> Result<impl IntoResponse, ApiError> {
     let backup = api.store().backup(&caller).await?;
     let (sender, body) = stream::channel();
+    // A task, since the body is produced while hyper sends it. In the request's span, so that a failure is logged with its
+    // id.
     tokio::spawn(send_backup(backup, sender).in_current_span());
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body))
 }
@@ -48,6 +50,7 @@ async fn backup(
 async fn send_backup(mut backup: Backup, sender: BodySender) {
     while let Some(chunk) = backup.next().await {
         let chunk = chunk.map(Bytes::from).map_err(|error| {
+            // The cause goes to the log only: it may name files of this machine.
             tracing::error!("a backup failed: {error}");
             io::Error::other("the backup failed")
         });

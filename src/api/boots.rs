@@ -15,19 +15,22 @@ use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::{PageQuery, Paged, page_view};
 use super::problem::ApiError;
 use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
+use crate::domain::boot::BootEnd;
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::BootFilter;
-use crate::wire::{BootView, Code, HolderView, PageView, ReportBootRequest, paths};
+use crate::wire::{
+    BootEndView, BootView, Code, EndBootRequest, HeldView, PageView, ReportBootRequest, paths,
+};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_boots)).routes(routes!(boot_record)).merge(report_routes())
 }
 
-/// The route that agents use.
+/// The routes that agents use.
 pub(crate) fn report_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(report))
+    OpenApiRouter::new().routes(routes!(report)).routes(routes!(end_boot))
 }
 
 error_responses! {
@@ -40,14 +43,14 @@ error_responses! {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListBootsQuery {
-    /// Only boots that received this secret: its id, its name or its exported name. Also finds deleted secrets.
+    /// Only boots that received this secret: its id, or a name or an exported name that it has or had. Also finds deleted secrets.
     #[param(min_length = 1, max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     secret: Option<String>,
     /// Only boots that acted for this member.
     member: Option<MemberName>,
     /// Only boots with this ticket.
     ticket: Option<TicketId>,
-    /// `true`: active boots only.
+    /// `true`: running and presumed running boots only.
     live: Option<bool>,
 }
 
@@ -75,6 +78,7 @@ async fn list_boots(
     QueryParams(Paged { filter, page }): QueryParams<Paged<ListBootsQuery>>,
 ) -> Result<Json<PageView<BootView>>, ApiError> {
     let ListBootsQuery { secret, member, ticket, live } = filter;
+    // `false` means the same as absent: no filter selects the boots that have ended.
     let filter = BootFilter { member, ticket, secret, live: live == Some(true) };
     Ok(Json(page_view(api.store().list_boots(&caller, &filter, page).await?, boot_view)))
 }
@@ -107,47 +111,66 @@ async fn report(
 ) -> Result<StatusCode, ApiError> {
     let ReportBootRequest { digest, variables } = body;
     // The agent execs right after it has sent this, which closes the connection and would drop this future.
-    let recording = async move { api.store().report(&caller, id, store::Report { digest, variables }).await };
+    let recording = async move {
+        api.store().report(&caller, id, store::Report { digest: digest.to_string(), variables }).await
+    };
     match tokio::spawn(recording.in_current_span()).await {
         Ok(recorded) => recorded.map(|()| StatusCode::NO_CONTENT).map_err(ApiError::from),
+        // The task panicked. The process's hook has logged where.
+        Err(_) => Err(ApiError::internal()),
+    }
+}
+
+/// Report that a boot has ended
+///
+/// With the boot's end credential, or by the member that it acts for or the author of its ticket; by an admin, if that member was
+/// removed. Only the first report is recorded. The boot then holds no secret any more.
+#[utoipa::path(post, path = paths::BOOT_END, tag = "boots", operation_id = "end_boot", request_body = EndBootRequest,
+    params(("id" = BootId, Path)),
+    responses((status = 204, description = "The end is recorded."), ReportBootErrors), security(("boot" = []), ("member" = [])))]
+async fn end_boot(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<BootId>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<EndBootRequest>,
+) -> Result<StatusCode, ApiError> {
+    let EndBootRequest { status, failed } = body;
+    // An agent that shuts down may close the connection before the response.
+    let recording = async move { api.store().end_boot(&caller, id, store::Ending { status, failed }).await };
+    match tokio::spawn(recording.in_current_span()).await {
+        Ok(recorded) => recorded.map(|()| StatusCode::NO_CONTENT).map_err(ApiError::from),
+        // The task panicked. The process's hook has logged where.
         Err(_) => Err(ApiError::internal()),
     }
 }
 
 pub(crate) fn boot_view(boot: store::BootDetails) -> BootView {
-    let holder = |held| store::Holder {
-        boot: boot.id,
-        member: boot.member.clone(),
-        at: boot.at,
-        host: boot.host.clone(),
-        held,
+    let held = |held: Vec<store::Held>| {
+        held.into_iter()
+            .map(|held| HeldView { secret: held.secret, env: held.env, version: held.version })
+            .collect()
     };
-    let stale = boot.stale.into_iter().map(|held| holder_view(holder(held))).collect();
     BootView {
-        id: boot.id.to_string(),
-        member: boot.member.to_string(),
-        ticket: boot.ticket.to_string(),
-        at: boot.at.to_string(),
+        id: boot.id,
+        member: boot.member,
+        state: boot.status,
+        end: boot.end.map(|BootEnd { at, source, status }| BootEndView { at, source, status }),
+        ticket: boot.ticket,
+        ticket_label: boot.ticket_label.map(|label| label.to_string()),
+        launcher: boot.author.clone().filter(|_| boot.launched),
+        created_by: boot.author,
+        at: boot.at,
         source: boot.source.map(|source| source.to_string()),
         machine: boot.machine,
         host: boot.host,
         kernel_boot: boot.kernel_boot,
-        confirmed_at: boot.confirmed_at.map(|at| at.to_string()),
-        superseded: boot.superseded,
+        confirmed_at: boot.confirmed_at,
+        workload: boot.workload,
+        reports_end: boot.reports_end,
+        lifetime_ends_at: boot.lifetime_ends_at,
         receipt: boot.receipt,
-        stale,
-    }
-}
-
-pub(crate) fn holder_view(holder: store::Holder) -> HolderView {
-    HolderView {
-        boot: holder.boot.to_string(),
-        member: holder.member.to_string(),
-        at: holder.at.to_string(),
-        host: holder.host,
-        secret: holder.held.secret.to_string(),
-        env: holder.held.env.to_string(),
-        version: holder.held.version.to_string(),
-        current: holder.held.current,
+        stale: held(boot.stale),
+        matched: held(boot.matched),
     }
 }

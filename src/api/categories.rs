@@ -9,6 +9,7 @@ use super::Api;
 use super::auth::Authenticated;
 use super::body::JsonBody;
 use super::extract::PathParam;
+use super::holders::{named_secret_view, unusable_view};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::whole_list;
 use super::problem::{ApiError, FieldErrors};
@@ -17,7 +18,8 @@ use crate::domain::catalog::{CategoryForm, Preset};
 use crate::domain::name::Category;
 use crate::store;
 use crate::wire::{
-    CategoryView, Code, DeclareCategoryRequest, PageView, PresetFieldView, PresetView, StatisticsView, paths,
+    CategoryView, Code, DeclareCategoryRequest, HolderStatisticsView, OutdatedSecretView, PageView,
+    PresetFieldView, PresetView, StatisticsView, paths,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -63,6 +65,7 @@ async fn put_category(
     JsonBody(body): JsonBody<DeclareCategoryRequest>,
 ) -> Result<Json<CategoryView>, ApiError> {
     let mut errors = FieldErrors::default();
+    // All three are parsed before the result is checked, so that every fault is reported.
     let title = errors.check_name("title", &body.title);
     let colour = errors.check("colour", body.colour.parse());
     let description = errors.check("description", body.description.parse());
@@ -115,6 +118,7 @@ async fn statistics(
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<StatisticsView>, ApiError> {
     let found = api.store().statistics(&caller).await?;
+    let holders = api.store().holder_statistics(&caller).await?;
     Ok(Json(StatisticsView {
         total: found.total,
         encrypted: found.encrypted,
@@ -128,14 +132,25 @@ async fn statistics(
         without_plugin: found.without_plugin,
         by_category: found.by_category.into_iter().map(|(name, count)| (name.to_string(), count)).collect(),
         without_category: found.without_category,
+        holders: HolderStatisticsView {
+            running: holders.running,
+            outdated: holders.outdated,
+            secrets: holders.secrets.into_iter().map(outdated_view).collect(),
+            incomplete: holders.incomplete,
+        },
+        unusable: unusable_view(found.unusable),
     }))
+}
+
+fn outdated_view((secret, outdated): (store::NamedSecret, u64)) -> OutdatedSecretView {
+    OutdatedSecretView { secret: named_secret_view(secret), outdated }
 }
 
 fn category_view(category: store::CategoryState) -> CategoryView {
     CategoryView {
-        name: category.name.to_string(),
-        title: category.title.to_string(),
-        colour: category.colour.to_string(),
+        name: category.name,
+        title: category.title,
+        colour: category.colour,
         description: category.description.to_string(),
         builtin: category.builtin,
         declared: category.declared,
@@ -147,20 +162,20 @@ fn preset_view(preset: &Preset) -> PresetView {
     let fields = preset.fields.iter().filter_map(|field| {
         let name = preset.name_of(field).ok()?;
         Some(PresetFieldView {
-            key: field.key.to_string(),
-            label: field.label.to_string(),
-            env: name.export().to_string(),
-            name: name.to_string(),
-            usual: field.usual.as_ref().map(ToString::to_string),
+            key: field.key.clone(),
+            label: field.label.clone(),
+            env: name.export(),
+            name,
+            usual: field.usual.clone(),
             optional: field.optional,
             kind: field.kind,
             prefixes: field.prefixes.iter().map(|prefix| prefix.to_string()).collect(),
         })
     });
     PresetView {
-        id: preset.id.to_string(),
-        title: preset.title.to_string(),
-        category: preset.category.to_string(),
+        id: preset.id.clone(),
+        title: preset.title.clone(),
+        category: preset.category.clone(),
         fields: fields.collect(),
     }
 }

@@ -1,5 +1,4 @@
-//! Path parameters and headers of requests, parsed without passing on axum's messages, which quote what they could not
-//! parse.
+//! Path parameters and headers of requests. Axum's messages are not passed on, since they quote the input.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -24,6 +23,7 @@ impl<T: FromStr<Err: Display>, S: Send + Sync> FromRequestParts<S> for PathParam
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let unreadable = || ApiError::new(Code::InvalidRequest, "the path is not percent-encoded UTF-8");
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
+        // Every route that uses this has one parameter.
         let (name, text) = params.iter().next().ok_or_else(unreadable)?;
         let mut errors = FieldErrors::default();
         let parsed = errors.check(name, text.parse());
@@ -40,9 +40,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let Some(text) = single_value(&parts.headers, &header::IF_MATCH)? else { return Ok(Self(None)) };
+        // `*` matches any version (RFC 9110 section 13.1.1).
         if text == "*" {
             return Ok(Self(None));
         }
+        // A weak tag is parsed to be refused with the right error below.
         let tag = text.strip_prefix("W/").unwrap_or(text);
         let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
             let detail = "If-Match: expected one entity tag in quotes, or *";
@@ -113,6 +115,7 @@ fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schem
 fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
+    // Two lines would be a list, of which only one item can be meant.
     match (first.to_str(), values.next()) {
         (Ok(text), None) => Ok(Some(text.trim())),
         _ => Err(ApiError::new(Code::InvalidRequest, format!("the header {name} is not one line of ASCII"))),

@@ -1,4 +1,4 @@
-//! Liveness, readiness and metrics. Strangers learn yes or no, and nothing else.
+//! Liveness, readiness and metrics. Without a credential, the only information is yes or no.
 
 use axum::Json;
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -30,6 +30,8 @@ error_responses! {
 #[utoipa::path(get, path = paths::HEALTHZ, tag = "server", operation_id = "healthz",
     responses((status = 200, body = HealthView, description = "The process responds."), UnauthenticatedErrors), security(()))]
 async fn healthz(QueryParams(NoParams): QueryParams<NoParams>) -> Json<HealthView> {
+    // The byte store does not matter here: an orchestrator restarts what is not live, and a restart repairs neither a disk
+    // nor etcd.
     Json(HealthView { status: "ok".to_owned() })
 }
 
@@ -52,7 +54,7 @@ async fn readyz(
 
 /// Get the metrics as Prometheus text
 ///
-/// Exposition format 0.0.4. For the operator. On the Unix socket no credential is needed: the permissions of the file
+/// Exposition format 0.0.4. For the operator, and for a token that the operator created for metrics. On the Unix socket no credential is needed: the permissions of the file
 /// decide who may connect.
 #[utoipa::path(get, path = paths::METRICS, tag = "server", operation_id = "metrics",
     responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."), MetricsErrors),
@@ -65,6 +67,7 @@ async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl I
         Authenticated::from_request_parts(&mut parts, &api).await?.0
     };
     let status = api.store().metrics(&caller).await?;
+    // After the credential, as on every route: a stranger learns nothing about parameters.
     QueryParams::<NoParams>::from_request_parts(&mut parts, &api).await?;
     let (active_boots, waiting_boots) = api.admission().counts();
     let gauges = GaugeValues {
@@ -77,6 +80,8 @@ async fn metrics_text(State(api): State<Api>, request: Request) -> Result<impl I
         queue: status.queue,
         generation: status.generation,
         audit_entries: status.audit_entries,
+        state_check: status.state_check,
+        unusable: status.unusable.count,
     };
     let text = api.metrics().render(&gauges).map_err(|_| ApiError::internal())?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))

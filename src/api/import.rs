@@ -1,4 +1,4 @@
-//! `/v1/import`: a `.env` file, with each line's fate. Stores all of it or nothing.
+//! `/v1/import`: the lines of a `.env` file, as text or sealed by the client, and the result of each.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,11 +9,11 @@ use super::Api;
 use super::auth::Authenticated;
 use super::body::{JsonBody, LARGE_BODY};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::problem::{ApiError, FieldErrors};
+use super::problem::{ApiError, FieldErrors, parse_name};
 use super::query::{NoParams, QueryParams};
-use super::secrets::checked_attributes;
+use super::secrets::{DEPOSIT, checked_attributes, parse_import_items};
 use crate::domain::import::ImportOutcome;
-use crate::store;
+use crate::store::{ImportAsk, ImportLineReport, ImportSource};
 use crate::wire::{Code, ImportLineView, ImportRequest, ImportResponse, paths};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -21,14 +21,16 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 error_responses! {
-    ImportErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameInvalid, Code::Unprocessable]];
+    ImportErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT];
 }
 
-/// Deposits a `.env` file
+/// Import several secrets
 ///
-/// In one commit, or nothing of it. Ask with `preview` first: the answer says what would become of each line.
+/// Takes the text of a `.env` file, or parsed lines with values that the client has sealed. Stores all lines, or none if one
+/// of them is refused. `preview` returns what would become of each line, by the same plan. Many lines take several commits: if
+/// the request fails between two of them, repeat it.
 #[utoipa::path(post, path = paths::IMPORT, tag = "secrets", operation_id = "import", request_body = ImportRequest,
-    responses((status = 200, body = ImportResponse, description = "It is stored, durably; or it was a preview."), ImportErrors),
+    responses((status = 200, body = ImportResponse, description = "The result of each line. Unless it is a preview, it is durable."), ImportErrors),
     security(("member" = [])))]
 async fn import(
     State(api): State<Api>,
@@ -36,26 +38,44 @@ async fn import(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<ImportRequest, LARGE_BODY>,
 ) -> Result<Json<ImportResponse>, ApiError> {
-    let attributes = checked_attributes(body.attributes.parse())?;
-    let ask = store::ImportAsk {
-        text: body.env.into_secret(),
-        scope: body.scope,
-        existing: body.existing,
-        kind: body.kind,
-        attributes,
+    let ImportRequest { env, items, scope, owner, existing, kind, attributes, preview } = body;
+    let attributes = checked_attributes(attributes.parse())?;
+    let owner = owner.map(|owner| parse_name("owner", &owner)).transpose()?;
+    let (part, source) = match (env, items) {
+        (Some(env), None) => ("env line", ImportSource::Text(env.into_secret())),
+        (None, Some(items)) => ("item", ImportSource::Items(parse_import_items(items)?)),
+        _ => {
+            let mut errors = FieldErrors::default();
+            errors.add("env", "expected exactly one of env and items");
+            errors.into_result()?;
+            return Err(ApiError::incomplete());
+        }
     };
-    let report = api.store().import(&caller, ask, body.preview).await?;
-    if !report.stored && !body.preview {
-        return Err(not_stored(&report.lines));
+    if let ImportSource::Items(items) = &source
+        && !preview
+        && items.iter().any(|item| item.deposit.is_none())
+    {
+        // Such a body conforms to the schema, which cannot tie one field to another.
+        let mut errors = FieldErrors::default();
+        errors.add_as(Code::Unprocessable, "items", "an item without a value is for a preview only");
+        errors.into_result()?;
     }
-    Ok(Json(ImportResponse { stored: report.stored, lines: report.lines.into_iter().map(view).collect() }))
+    let ask = ImportAsk { source, scope, owner, existing, kind, attributes };
+    let report = api.store().import(&caller, ask, preview).await?;
+    if !report.stored && !preview {
+        return Err(not_stored(part, &report.lines));
+    }
+    Ok(Json(ImportResponse {
+        stored: report.stored,
+        lines: report.lines.into_iter().map(line_view).collect(),
+    }))
 }
 
-fn not_stored(lines: &[store::ImportLine]) -> ApiError {
+fn not_stored(part: &str, lines: &[ImportLineReport]) -> ApiError {
     let mut errors = FieldErrors::default();
     for line in lines.iter().filter(|line| line.fate == ImportOutcome::Refused) {
         let why = line.why.clone().unwrap_or_default();
-        errors.add_as(Code::Unprocessable, &format!("env line {}", line.line), why);
+        errors.add_as(Code::Unprocessable, &format!("{part} {}", line.line), why);
     }
     if lines.is_empty() {
         errors.add_as(Code::Unprocessable, "env", "it has no assignment");
@@ -67,14 +87,19 @@ fn not_stored(lines: &[store::ImportLine]) -> ApiError {
     }
 }
 
-fn view(line: store::ImportLine) -> ImportLineView {
+fn line_view(line: ImportLineReport) -> ImportLineView {
+    let secret = line.secret.as_ref();
     ImportLineView {
         line: line.line,
-        name: line.name.map(|name| name.to_string()),
-        env: line.env.map(|env| env.to_string()),
+        name: line.name,
+        env: line.env,
         fate: line.fate,
         why: line.why,
         warnings: line.warnings.iter().map(ToString::to_string).collect(),
-        secret: line.secret.map(|id| id.to_string()),
+        secret: secret.map(|secret| secret.id),
+        version: secret.map(|secret| secret.version),
+        kind: secret.map(|secret| secret.kind),
+        delivery: secret.map(|secret| secret.delivery),
+        same_settings: line.same_settings,
     }
 }

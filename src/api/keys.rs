@@ -1,29 +1,35 @@
 //! Locking and unlocking, key slots, and the deposit key. Passphrases and key files stay in memory that is wiped, and
 //! never go into a log or a response.
 
+use std::future::poll_fn;
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::Api;
-use super::auth::{Authenticated, count_guess};
+use super::auth::{Authenticated, count_wrong_passphrase};
 use super::body::JsonBody;
 use super::extract::PathParam;
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
-use super::page::{PageQuery, whole_list};
+use super::page::{OwnerQuery, PageQuery, whole_list};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use super::tokens::check_label;
+use crate::crypto::generation::Generation;
+use crate::crypto::memory::wipe_stack_after;
 use crate::domain::id::SlotId;
 use crate::store;
-use crate::store::{PageAsk, UnlockError};
+use crate::store::{Caller, PageAsk, UnlockError};
 use crate::wire::{
-    AddKeyslotRequest, Code, DepositKeyView, KeyslotView, LockResponse, PageView, UnlockRequest,
-    UnlockResponse, UnlockText, paths,
+    AddKeyslotRequest, Code, DepositKeyView, GenerationView, KeyslotView, LockResponse, PageView,
+    SealedTextBody, UnlockRequest, UnlockResponse, UnlockText, paths,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -39,42 +45,55 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 const MAX_SECRET: usize = 4096;
 
 error_responses! {
-    DepositKeyErrors = [AUTHENTICATED];
+    DepositKeyErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     ListKeyslotsErrors = [AUTHENTICATED, &[Code::Unprocessable]];
-    UnlockErrors = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::Unprocessable, Code::StoreFull]];
+    UnlockErrors = [AUTHENTICATED, WITH_BODY, &[Code::WrongPassphrase, Code::StaleProcessKey, Code::Unprocessable, Code::StoreFull]];
     LockErrors = [AUTHENTICATED, &[Code::StoreFull]];
-    AddKeyslotErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::Unprocessable]];
+    AddKeyslotErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Locked, Code::StaleProcessKey, Code::Unprocessable]];
     RemoveKeyslotErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastKeyslot]];
 }
 
 /// Get the deposit key
 ///
 /// A client needs it to seal a value before it sends the deposit. The response also has the limits of the organization.
-#[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key",
+///
+/// A private value is sealed for its owner: name the service that the deposit is for as `member`, or nobody for the caller.
+#[utoipa::path(get, path = paths::DEPOSIT_KEY, tag = "secrets", operation_id = "deposit_key", params(OwnerQuery),
     responses((status = 200, body = DepositKeyView, description = "The deposit key, and what a sealed deposit is bound to."), DepositKeyErrors), security(("member" = [])))]
 async fn deposit_key(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(NoParams): QueryParams<NoParams>,
+    QueryParams(owner): QueryParams<OwnerQuery>,
 ) -> Result<Json<DepositKeyView>, ApiError> {
-    let info = api.store().deposit_info(&caller).await?;
+    let info = api.store().deposit_info(&caller, owner.member.as_ref()).await?;
     Ok(Json(DepositKeyView {
-        store: info.store.to_string(),
-        organization: info.org.to_string(),
-        member: info.member.to_string(),
+        store: info.store,
+        organization: info.org,
+        member: info.member,
         generation: info.generation,
         suite: info.suite,
         public_key: data_encoding::BASE64.encode(&info.public_key),
         fingerprint: info.fingerprint,
+        chain: info.chain.iter().map(generation_view).collect(),
         variable_ceiling: info.variable_ceiling,
         hints: info.hints,
     }))
 }
 
+fn generation_view(generation: &Generation) -> GenerationView {
+    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    GenerationView {
+        generation: generation.deposit.generation(),
+        public_key: base64(generation.deposit.public()),
+        signing_key: base64(&generation.signing),
+        endorsement: generation.endorsement.map(|endorsement| base64(&endorsement)),
+    }
+}
+
 /// Unlock the store
 ///
-/// Decrypts the release key with a passphrase or a key file. Wrong ones are throttled per source address. For the
-/// operator.
+/// Decrypts the release key with a passphrase or a key file. Wrong ones are throttled per source address. A client that seals
+/// the text to `process_key` of `GET /v1/status` keeps it out of every buffer on its way. For the operator.
 #[utoipa::path(post, path = paths::UNLOCK, tag = "keys", operation_id = "unlock", request_body = UnlockRequest,
     responses((status = 200, body = UnlockResponse, description = "The store is unlocked."), UnlockErrors), security(("operator" = [])))]
 async fn unlock(
@@ -84,15 +103,37 @@ async fn unlock(
     JsonBody(body): JsonBody<UnlockRequest>,
 ) -> Result<Json<UnlockResponse>, ApiError> {
     let mut errors = FieldErrors::default();
-    let secret = check_secret(&mut errors, body.passphrase, body.key_file);
+    // Before a guess is opened, which costs a little too.
+    api.limits().check_passphrase_throttle(caller.source(), Instant::now())?;
+    let forms = SecretForms { passphrase: body.passphrase, key_file: body.key_file, sealed: body.sealed };
+    let secret = forms.check(&api, &caller, paths::UNLOCK, &mut errors)?;
     errors.into_result()?;
     let secret = secret.ok_or_else(ApiError::incomplete)?;
-    let unlocked = api.store().unlock(&caller, secret).await.inspect_err(|error| {
-        if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            count_guess(&api, caller.source());
-        }
-    })?;
-    Ok(Json(UnlockResponse { slot: unlocked.slot.to_string(), generation: unlocked.generation }))
+    let unlocked = unlock_to_end(api, caller, secret).await?;
+    Ok(Json(UnlockResponse { slot: unlocked.slot, generation: unlocked.generation }))
+}
+
+/// Unlocks the store and counts a wrong secret as a guess, even if the client aborts the request: otherwise aborted guesses would
+/// be neither recorded nor counted.
+pub(crate) async fn unlock_to_end(
+    api: Api,
+    caller: Caller,
+    secret: store::UnlockSecret,
+) -> Result<store::Unlocked, ApiError> {
+    let guess = async move {
+        api.store().unlock(&caller, secret).await.map_err(|error| {
+            // The operator's token was right, but a thief of it must not guess passphrases at full speed. Only a wrong secret
+            // counts as a guess, not a byte store that does not answer.
+            if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
+                count_wrong_passphrase(&api, caller.source());
+            }
+            ApiError::from(error)
+        })
+    };
+    let mut guess = Box::pin(guess.in_current_span());
+    // The stack of this task, as the connection wipes that of its requests.
+    let guess = poll_fn(move |context| wipe_stack_after(|| guess.as_mut().poll(context)));
+    tokio::spawn(guess).await.map_err(|_| UnlockError::from(store::Failure::Internal))?
 }
 
 /// Lock the store
@@ -121,6 +162,7 @@ async fn keyslots(
     Authenticated(caller): Authenticated,
     QueryParams(page): QueryParams<PageQuery>,
 ) -> Result<Json<PageView<KeyslotView>>, ApiError> {
+    // Before the parameters are checked: permission comes first.
     let slots = api.store().keyslots(&caller).await?;
     // The list never returns a cursor, so this one is from another list.
     if PageAsk::from(page).cursor.is_some() {
@@ -141,12 +183,21 @@ async fn add_keyslot(
     JsonBody(body): JsonBody<AddKeyslotRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut errors = FieldErrors::default();
-    let secret = check_secret(&mut errors, body.passphrase, body.key_file);
+    let forms = SecretForms { passphrase: body.passphrase, key_file: body.key_file, sealed: body.sealed };
+    let secret = forms.check(&api, &caller, paths::KEYSLOTS, &mut errors)?;
     let label = check_label(&mut errors, body.label.as_deref());
     errors.into_result()?;
     let secret = secret.ok_or_else(ApiError::incomplete)?;
-    let slot = store::NewKeyslot { credential: body.credential, secret, label, argon2: None };
-    Ok((StatusCode::CREATED, Json(keyslot_view(api.store().add_keyslot(&caller, slot).await?))))
+    // The default costs of Argon2id: no client may weaken them.
+    let slot = store::NewKeyslot {
+        credential: body.credential,
+        secret,
+        allow_weak: body.allow_weak,
+        label,
+        argon2: None,
+    };
+    let added = api.store().add_keyslot(&caller, slot).await?;
+    Ok((StatusCode::CREATED, Json(keyslot_view(added))))
 }
 
 /// Remove a key slot
@@ -165,35 +216,52 @@ async fn remove_keyslot(
     Ok(Json(keyslot_view(api.store().remove_keyslot(&caller, id).await?)))
 }
 
-fn check_secret(
-    errors: &mut FieldErrors,
+/// The forms in which a request carries what opens a key slot.
+struct SecretForms {
     passphrase: Option<UnlockText>,
     key_file: Option<UnlockText>,
-) -> Option<store::UnlockSecret> {
-    // The type wipes itself on drop, so Rust does not let its text be moved out.
-    let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
-    let (field, secret) = match (passphrase, key_file) {
-        (Some(passphrase), None) => ("passphrase", store::UnlockSecret::Passphrase(text(passphrase))),
-        (None, Some(key_file)) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),
-        _ => {
-            errors.add("passphrase", "expected exactly one of passphrase and key_file");
-            return None;
+    sealed: Option<SealedTextBody>,
+}
+
+impl SecretForms {
+    fn check(
+        self,
+        api: &Api,
+        caller: &Caller,
+        path: &str,
+        errors: &mut FieldErrors,
+    ) -> Result<Option<store::UnlockSecret>, ApiError> {
+        // The type wipes itself on drop, so Rust does not let its text be moved out.
+        let text = |mut secret: UnlockText| Zeroizing::new(std::mem::take(&mut secret.0));
+        let (field, secret) = match (self.passphrase, self.key_file, self.sealed) {
+            (Some(passphrase), None, None) => {
+                ("passphrase", store::UnlockSecret::Passphrase(text(passphrase)))
+            }
+            (None, Some(key_file), None) => ("key_file", store::UnlockSecret::KeyFile(text(key_file))),
+            (None, None, Some(sealed)) => ("sealed", api.open_sealed_text(caller, path, &sealed)?),
+            _ => {
+                errors.add("passphrase", "expected exactly one of passphrase, key_file and sealed");
+                return Ok(None);
+            }
+        };
+        // Argon2id would accept megabytes, and hash all of them.
+        let length = match &secret {
+            store::UnlockSecret::Passphrase(text) | store::UnlockSecret::KeyFile(text) => {
+                text.chars().count()
+            }
+        };
+        if !(1..=MAX_SECRET).contains(&length) {
+            errors.add(field, format!("expected 1 to {MAX_SECRET} characters"));
         }
-    };
-    let length = match &secret {
-        store::UnlockSecret::Passphrase(text) | store::UnlockSecret::KeyFile(text) => text.chars().count(),
-    };
-    if !(1..=MAX_SECRET).contains(&length) {
-        errors.add(field, format!("expected 1 to {MAX_SECRET} characters"));
+        Ok(Some(secret))
     }
-    Some(secret)
 }
 
 fn keyslot_view(slot: store::Keyslot) -> KeyslotView {
     KeyslotView {
-        id: slot.id.to_string(),
+        id: slot.id,
         kind: slot.kind.as_str().to_owned(),
         label: slot.label.map(|label| label.to_string()),
-        created_at: slot.created_at.to_string(),
+        created_at: slot.created_at,
     }
 }

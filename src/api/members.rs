@@ -10,14 +10,20 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Authenticated;
 use super::body::JsonBody;
+use super::enrolments::enrolment_response;
 use super::extract::{IdempotencyKey, PathParam};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::{PageQuery, page_view};
-use super::problem::{ApiError, parse_name};
+use super::problem::{ApiError, FieldErrors, parse_name};
 use super::query::{NoParams, QueryParams};
+use super::tokens::check_ttl;
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::wire::{Code, CreateMemberRequest, MemberView, PageView, UpdateMemberRequest, paths};
+use crate::store::Enrolment;
+use crate::wire::{
+    Code, CreateMemberRequest, CreateMemberResponse, EnrolmentView, MemberView, PageView,
+    UpdateMemberRequest, paths,
+};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_members, create_member)).routes(routes!(
@@ -29,7 +35,10 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 error_responses! {
     ListMembersErrors = [AUTHENTICATED, &[Code::Unprocessable]];
-    CreateMemberErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
+    CreateMemberErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
+        Code::NameTaken, Code::NameInvalid, Code::NotFound, Code::Unprocessable, Code::IdempotencyMismatch,
+        Code::OverQuota,
+    ]];
     ReadMemberErrors = [AUTHENTICATED, &[Code::NotFound]];
     UpdateMemberErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::LastAdmin]];
     RemoveMemberErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::LastAdmin]];
@@ -51,11 +60,12 @@ async fn list_members(
 
 /// Add a member
 ///
-/// The new member has no token. For admins.
+/// A person or launcher redeems the enrolment in the response for a first token, which nobody else sees. The managers of a
+/// service create its tokens. A repeated idempotency key is a conflict. For admins.
 #[utoipa::path(post, path = paths::MEMBERS, tag = "organization", operation_id = "create_member",
     request_body = CreateMemberRequest, params(IdempotencyKey),
     responses(
-        (status = 201, body = MemberView, description = "The new member.", headers(("Location" = String, description = "The path of the member."))),
+        (status = 201, body = CreateMemberResponse, description = "The new member. The code of its enrolment is not shown again.", headers(("Location" = String, description = "The path of the member."))),
         CreateMemberErrors,
     ),
     security(("member" = [])))]
@@ -66,10 +76,11 @@ async fn create_member(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateMemberRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let new = store::NewMember { name: parse_name("name", &body.name)?, role: body.role };
-    let member = api.store().create_member(&caller, new, key.as_deref()).await?;
-    let location = paths::fill(paths::MEMBER, member.name.as_str());
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(member_view(member))))
+    let created = api.store().create_member(&caller, parse_request(body)?, key.as_deref()).await?;
+    let location = paths::fill(paths::MEMBER, created.member.name.as_str());
+    let issued = created.enrolment.as_ref().map(|issued| enrolment_response(&api, issued));
+    let body = CreateMemberResponse { issued, view: member_view(created.member) };
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)))
 }
 
 /// Get a member
@@ -122,7 +133,33 @@ async fn remove_member(
     Ok(Json(member_view(api.store().remove_member(&caller, &name).await?)))
 }
 
-fn member_view(member: store::Member) -> MemberView {
-    let store::Member { id, name, role, created_at } = member;
-    MemberView { id: id.to_string(), name: name.to_string(), role, created_at: created_at.to_string() }
+fn parse_request(body: CreateMemberRequest) -> Result<store::NewMember, ApiError> {
+    let mut errors = FieldErrors::default();
+    let ttl = check_ttl(&mut errors, body.ttl_seconds);
+    let managers = body.managers.iter();
+    let managers =
+        managers.filter_map(|name| errors.check_as(Code::NameInvalid, "managers", name.parse())).collect();
+    errors.into_result()?;
+    Ok(store::NewMember {
+        name: parse_name("name", &body.name)?,
+        role: body.role,
+        kind: body.kind,
+        ttl,
+        managers,
+    })
+}
+
+pub(crate) fn member_view(member: store::Member) -> MemberView {
+    let store::Member { id, name, role, kind, created_at, author, managers, enrolment } = member;
+    let enrolment = enrolment.map(|enrolment| match enrolment {
+        Enrolment::Pending { expires_at } => {
+            EnrolmentView { expires_at: Some(expires_at), redeemed_at: None, redeemed_from: None }
+        }
+        Enrolment::Redeemed { at, from } => EnrolmentView {
+            expires_at: None,
+            redeemed_at: Some(at),
+            redeemed_from: from.map(|from| from.to_string()),
+        },
+    });
+    MemberView { id, name, role, kind, created_at, author, managers, enrolment }
 }

@@ -14,11 +14,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::domain::time::Timestamp;
+use crate::store::StateCheck;
+
 pub(crate) use self::prometheus_text::CONTENT_TYPE;
 
 /// Upper bounds of the histogram, in seconds. A boot takes about 1 ms, a passphrase 100 ms and more.
 const BOUNDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
-/// Status classes, as the label says them.
+/// Values of the label `status`.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +53,8 @@ pub(crate) struct Metrics {
     pub(crate) shed: Counter,
     /// Wrong credentials and passphrases.
     pub(crate) guesses: Counter,
+    /// Requests that were refused because of the rate of their credential.
+    pub(crate) rate_limited: Counter,
 }
 
 /// Values that other parts of the server measure, read at the time of the scrape.
@@ -73,12 +78,17 @@ pub(crate) struct GaugeValues {
     pub(crate) generation: u32,
     /// Audit entries that this process has written.
     pub(crate) audit_entries: u64,
+    /// The last verification of the log and of all rows, by any server.
+    pub(crate) state_check: Option<StateCheck>,
+    /// Secrets whose values are known not to open.
+    pub(crate) unusable: u64,
 }
 
 impl Metrics {
     /// Creates counters at zero. Only `routes` become labels.
     pub(crate) fn new(routes: &[(Method, String)]) -> Self {
         let mut methods = BTreeMap::<String, Vec<Method>>::new();
+        // One path has several methods, and a request with another one must not become a label.
         for (method, path) in routes {
             methods.entry(path.clone()).or_default().push(method.clone());
         }
@@ -92,6 +102,7 @@ impl Metrics {
             released: Counter::default(),
             shed: Counter::default(),
             guesses: Counter::default(),
+            rate_limited: Counter::default(),
         };
         // The library appends `_total` to counters, `_info` to infos, and a full stop to each help text.
         let mut counter =
@@ -101,6 +112,8 @@ impl Metrics {
         counter("dropsafe_released_entries", "Values released", &metrics.released);
         counter("dropsafe_shed", "Requests refused because of overload", &metrics.shed);
         counter("dropsafe_guesses", "Wrong credentials and passphrases", &metrics.guesses);
+        let help = "Requests refused because of their credential's rate";
+        counter("dropsafe_rate_limited", help, &metrics.rate_limited);
         let (requests, durations) = (metrics.requests.clone(), metrics.durations.clone());
         metrics.registry.register("dropsafe_http_requests", "Requests answered", requests);
         let help = "Time from a request's headers to its response's headers";
@@ -123,6 +136,7 @@ impl Metrics {
         // A method is the client's text (RFC 9110 section 9.1 lets it be any token), so an unknown one is no label.
         let (method, route) = known.map_or(("other", "none"), |route| (method.as_str(), route));
         let (method, route) = (method.to_owned(), route.to_owned());
+        // The class only, since each status would be a series for each route.
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         let status = CLASSES.get(class).copied().unwrap_or("5xx");
         let labels = RouteLabels { method: method.clone(), route: route.clone() };
@@ -132,7 +146,7 @@ impl Metrics {
 
     /// Renders the counters and `gauges` in the text format 0.0.4.
     pub(crate) fn render(&self, gauges: &GaugeValues) -> Result<String, fmt::Error> {
-        // What others measure has no state here: a registry of constants is cheaper than keeping copies up to date.
+        // Other parts of the server measure these. A registry of constants is cheaper than keeping copies up to date.
         let mut measured = Registry::default();
         let mut gauge = |name, help, value: u64| measured.register(name, help, ConstGauge::new(value));
         gauge("dropsafe_locked", "1 if no release key is in memory", u64::from(gauges.locked));
@@ -142,9 +156,28 @@ impl Metrics {
         gauge("dropsafe_open_connections", "Open connections", gauges.connections);
         gauge("dropsafe_journal_waiting", "Operations that wait for their commit", gauges.queue as u64);
         gauge("dropsafe_key_generation", "Generation of the release key", u64::from(gauges.generation));
+        if let Some(check) = &gauges.state_check {
+            let seconds = |at: Timestamp| u64::try_from(at.as_millis() / 1000).unwrap_or(0);
+            gauge(
+                "dropsafe_state_check_ok",
+                "1 if all rows are what the audit log says",
+                u64::from(check.ok),
+            );
+            gauge("dropsafe_state_check_faults", "Rows that are not what the audit log says", check.faults);
+            gauge("dropsafe_state_check_rows", "Rows that were verified", check.rows);
+            gauge(
+                "dropsafe_state_check_started_seconds",
+                "When it started, in Unix time",
+                seconds(check.started_at),
+            );
+            let period = check.period.map_or(0, |period| period.as_secs());
+            gauge("dropsafe_state_check_period_seconds", "Time between two verifications", period);
+        }
+        gauge("dropsafe_unusable_secrets", "Secrets whose values do not open", gauges.unusable);
         let mut counter = |name, help, value| measured.register(name, help, ConstCounter::new(value));
         counter("dropsafe_kv_commits", "Commits of the byte store since it was created", gauges.revision);
         counter("dropsafe_audit_entries", "Audit entries written", gauges.audit_entries);
+        // About the size of a whole scrape.
         let mut text = String::with_capacity(16 * 1024);
         prometheus_text::encode(&mut text, &measured)?;
         // This counter had its name before the library came, and dashboards use it.
@@ -159,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_counted_by_route_and_class() {
+    fn responses_are_counted_by_route_and_class() {
         let metrics = Metrics::new(&[(Method::GET, "/v1/secrets".to_owned())]);
         let ms = Duration::from_millis;
         metrics.count_response(Some("/v1/secrets"), &Method::GET, StatusCode::OK, ms(1));

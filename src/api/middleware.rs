@@ -3,17 +3,22 @@
 //! body.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Api;
+use super::console::AUDIT_VERIFY as CONSOLE_VERIFY;
+use super::limits::LONGEST_VERIFICATION;
 use super::problem::ApiError;
+use crate::domain::id::OrgId;
 use crate::wire::{Code, paths};
 
 /// Where a request comes from. The server puts it into the request's extensions.
@@ -45,6 +50,50 @@ impl Peer {
 #[derive(Clone, Copy, Debug)]
 pub struct OverTls;
 
+/// Tells the server that a request has proven a credential, so that its connection is no stranger's. The server puts it
+/// into the request's extensions.
+#[derive(Clone)]
+pub(crate) struct ConnectionProof(Arc<dyn Fn(Option<OrgId>) + Send + Sync>);
+
+impl ConnectionProof {
+    pub(crate) fn new(prove: impl Fn(Option<OrgId>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(prove))
+    }
+
+    /// Marks the connection as one of the organization, or of the operator.
+    pub(crate) fn prove(&self, org: Option<OrgId>) {
+        (self.0)(org);
+    }
+}
+
+/// Whether the body of a request may hold a value or a passphrase. The server puts it into the extensions of each request
+/// that has a body, and closes the connection after the response unless the body is declared public.
+#[derive(Clone, Default)]
+pub(crate) struct BodySecrecy(Arc<AtomicBool>);
+
+impl BodySecrecy {
+    /// Declares that the body holds neither.
+    pub(crate) fn declare_public(&self) {
+        // Relaxed, here and below: the flag guards no other memory.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the body is declared public.
+    pub(crate) fn is_public(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether a request that is answered with `status` may have left a secret in the connection's buffers.
+    pub(crate) fn may_hold_secret(&self, status: StatusCode) -> bool {
+        // People paste a value into the wrong field or header too, and what cannot be read is answered with one of these.
+        let is_misread = matches!(
+            status,
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY
+        );
+        is_misread || !self.is_public()
+    }
+}
+
 /// The request's id: 16 hexadecimal digits, in the response's `x-request-id`, in the log and in the audit log.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
@@ -54,6 +103,7 @@ pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: N
     let started = Instant::now();
     let id = request_id(&api);
     let method = request.method().clone();
+    // The route, not the path: a path holds names and ids, and sometimes a secret that was pasted into an address.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
     let span = tracing::info_span!(
@@ -71,6 +121,7 @@ pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: N
     let elapsed = started.elapsed();
     let status = response.status();
     let code = response.extensions_mut().remove::<Code>();
+    // Here, so that refusals and panics have them too.
     add_headers(response.headers_mut(), &id);
     api.metrics().count_response(route, &method, status, elapsed);
     if code == Some(Code::Overloaded) {
@@ -93,25 +144,33 @@ fn is_probe(route: Option<&str>) -> bool {
     matches!(route, Some(paths::HEALTHZ | paths::READYZ | paths::METRICS))
 }
 
-async fn respond(api: &Api, route: Option<&str>, request: Request, next: Next) -> Response {
+async fn respond(api: &Api, route: Option<&str>, mut request: Request, next: Next) -> Response {
     let admitted = match route {
-        Some(paths::BOOT | paths::BOOT_REPORT) => api.limits().admit_boot(),
+        Some(paths::BOOT | paths::EXPLAIN | paths::BOOT_REPORT) => api.limits().admit_boot(),
         _ => api.limits().admit(),
     };
-    let _permit = match admitted {
-        Ok(permit) => Some(permit),
+    let slot = match admitted {
+        Ok(slot) => Some(slot),
         // A busy server is what monitoring has to see, so probes pass.
         Err(_) if is_probe(route) => None,
         Err(error) => return error.into_response(),
     };
+    if let Some(slot) = &slot {
+        // What reads the body gives the slot up meanwhile. The one in this function outlives the request's.
+        request.extensions_mut().insert(slot.clone());
+    }
+    // After admission, which is cheaper than counting headers.
     let settings = api.limits().settings();
     if header_bytes(request.headers()) > settings.header_bytes {
         let detail = format!("the headers have more than {} bytes", settings.header_bytes);
         return ApiError::new(Code::HeadersTooLarge, detail).into_response();
     }
     // These take as long as there are audit entries, or secrets of an organization.
-    let is_unbounded = matches!(route, Some(paths::AUDIT_VERIFY | paths::VAULT_ROTATE_ALL));
-    let limit = if is_unbounded { Duration::MAX } else { settings.request_timeout };
+    let limit = match route {
+        Some(paths::AUDIT_VERIFY | paths::AUDIT_CHECKPOINT | CONSOLE_VERIFY) => LONGEST_VERIFICATION,
+        Some(paths::VAULT_ROTATE_ALL) => Duration::MAX,
+        _ => settings.request_timeout,
+    };
     // tower-http's timeout has one duration for all routes, and its response is no problem.
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
@@ -129,6 +188,7 @@ pub(crate) fn respond_to_panic(_: Box<dyn std::any::Any + Send>) -> Response {
 fn request_id(api: &Api) -> String {
     let mut bytes = [0_u8; 8];
     api.fill_random(&mut bytes);
+    // Never the client's own id: its text would end up in the log and in the audit log.
     data_encoding::HEXLOWER.encode(&bytes)
 }
 
@@ -150,6 +210,7 @@ fn add_headers(headers: &mut HeaderMap, id: &str) {
     for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    // Hexadecimal digits are a valid header, so this cannot fail.
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }

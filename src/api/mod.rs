@@ -1,22 +1,26 @@
 //! HTTP in front of the store, one file per resource. A request is checked in this order: admission, credential, size,
-//! syntax. Decides nothing itself: the store's rules say who may do what. Never logs or repeats what a request holds.
+//! syntax. The store's rules decide who may do what. Never logs or repeats the content of a request.
 
 mod admission;
 mod audit;
 mod auth;
-mod auth_throttle;
 mod backup;
 mod body;
+mod body_budget;
 mod boot;
 mod boots;
 mod categories;
 mod compat;
 mod console;
+mod enrolments;
 mod extract;
 mod health;
+mod holders;
 mod import;
 mod keys;
+mod launchers;
 pub mod limits;
+mod managers;
 mod members;
 mod metrics;
 mod middleware;
@@ -25,7 +29,10 @@ mod orgs;
 mod page;
 mod plugins;
 mod problem;
+mod process_key;
 mod query;
+mod rate_limiter;
+mod request_body;
 mod secrets;
 mod status;
 mod stream;
@@ -41,19 +48,24 @@ use axum::extract::State;
 use axum::middleware::from_fn_with_state;
 use bytes::Bytes;
 use http::Method;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::admission::{Admission, QueueLimits};
 use self::limits::{LimitSettings, RequestLimits};
 use self::metrics::Metrics;
+pub(crate) use self::middleware::{BodySecrecy, ConnectionProof};
 pub use self::middleware::{OverTls, Peer};
+
 use self::problem::ApiError;
-use crate::domain::pin::Pin;
+use self::process_key::ProcessKeyHolder;
+use crate::crypto::process_key::ProcessKey;
+use crate::domain::pin::PinPair;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
-/// What the API is made of.
+/// The parts of the API.
 pub struct ApiConfig {
     /// The store.
     pub store: Store,
@@ -61,8 +73,8 @@ pub struct ApiConfig {
     pub random: Arc<dyn Entropy>,
     /// The store's addresses, as tickets name them.
     pub urls: Vec<String>,
-    /// The pin that goes into tickets with the addresses.
-    pub pin: Option<Pin>,
+    /// The pins that go into tickets with the addresses.
+    pub pins: Option<PinPair>,
     /// The values of the limits.
     pub limits: LimitSettings,
 }
@@ -80,12 +92,17 @@ struct ApiInner {
     draining: AtomicBool,
     boots_only: AtomicBool,
     connections: AtomicU64,
+    pins: watch::Sender<Option<PinPair>>,
+    process_key: ProcessKeyHolder,
 }
 
 impl Api {
     /// Creates the API over the store of `config`.
     pub fn new(config: ApiConfig) -> Self {
+        // Made from the routes themselves, so that the document cannot differ from the route table.
         let (_, document) = all_routes();
+        // Only boots queue; all other requests are refused at once.
+        let process_key = ProcessKey::generate(&mut |bytes: &mut [u8]| config.random.fill(bytes));
         let queue = QueueLimits { length: config.limits.boots_waiting, wait: config.limits.boot_wait };
         Self(Arc::new(ApiInner {
             limits: RequestLimits::new(config.limits.clone()),
@@ -95,18 +112,22 @@ impl Api {
             draining: AtomicBool::new(false),
             boots_only: AtomicBool::new(false),
             connections: AtomicU64::new(0),
+            pins: watch::Sender::new(config.pins),
+            process_key: ProcessKeyHolder::new(process_key),
             config,
         }))
     }
 
     /// Limits the routers made from now on to the routes of boots and of unlocking.
     pub(crate) fn serve_boots_only(&self) {
+        // Relaxed, here and below: no flag guards other memory.
         self.0.boots_only.store(true, Relaxed);
     }
 
     /// Builds the service that answers requests. The server puts a [`Peer`] into each request's extensions.
     pub fn router(&self) -> Router {
         let router = match self.0.boots_only.load(Relaxed) {
+            // Without the console: people use a server with the role `all` or `deposit`.
             true => boot_routes().0,
             false => all_routes().0.merge(console::routes()),
         };
@@ -129,6 +150,11 @@ impl Api {
         self.0.connections.store(open, Relaxed);
     }
 
+    /// Sets the pins of the tickets that are created from now on.
+    pub(crate) fn set_pins(&self, pins: PinPair) {
+        self.0.pins.send_replace(Some(pins));
+    }
+
     fn store(&self) -> &Store {
         &self.0.config.store
     }
@@ -149,8 +175,8 @@ impl Api {
         self.0.document.clone()
     }
 
-    fn addresses(&self) -> (Vec<String>, Option<Pin>) {
-        (self.0.config.urls.clone(), self.0.config.pin)
+    fn addresses(&self) -> (Vec<String>, Option<PinPair>) {
+        (self.0.config.urls.clone(), *self.0.pins.borrow())
     }
 
     fn connections(&self) -> u64 {
@@ -178,7 +204,11 @@ fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(secrets::routes())
         .merge(boot::routes())
         .merge(boots::routes())
+        .merge(holders::routes())
+        .merge(launchers::routes())
         .merge(members::routes())
+        .merge(managers::routes())
+        .merge(enrolments::routes())
         .merge(tokens::routes())
         .merge(tickets::routes())
         .merge(orgs::routes())

@@ -10,25 +10,37 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Authenticated;
 use super::body::JsonBody;
-use super::extract::IdempotencyKey;
+use super::enrolments::enrolment_response;
+use super::extract::{IdempotencyKey, PathParam};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::{PageQuery, page_view};
 use super::problem::{ApiError, FieldErrors, parse_name};
 use super::query::{NoParams, QueryParams};
+use crate::domain::name::OrgName;
+use crate::domain::role::{LONGEST_RETENTION, OrgQuotas, OrgUsage};
 use crate::domain::value::MAX_VARIABLE;
 use crate::store;
-use crate::store::PolicyChange;
-use crate::wire::{Code, CreateOrgRequest, CreateOrgResponse, OrgView, PageView, UpdateOrgRequest, paths};
+use crate::store::{BudgetsChange, PolicyChange, QuotasChange, RetentionChange};
+use crate::wire::{
+    Code, CreateOrgRequest, CreateOrgResponse, OrgView, PageView, UpdateBudgetsRequest, UpdateOrgRequest,
+    UpdateQuotasRequest, UpdateRetentionRequest, paths,
+};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list_orgs, create_org)).routes(routes!(own_org, change_policy))
+    OpenApiRouter::new()
+        .routes(routes!(list_orgs, create_org))
+        .routes(routes!(own_org, change_policy))
+        .routes(routes!(org_usage))
+        .routes(routes!(org_quotas, set_quotas))
 }
 
 error_responses! {
     ListOrgsErrors = [AUTHENTICATED, &[Code::Unprocessable]];
     CreateOrgErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NameTaken, Code::NameInvalid, Code::IdempotencyMismatch]];
     ReadOrgErrors = [AUTHENTICATED];
-    UpdateOrgErrors = [AUTHENTICATED, WITH_BODY, WRITE];
+    UpdateOrgErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Unprocessable]];
+    ReadQuotasErrors = [AUTHENTICATED, &[Code::NotFound]];
+    UpdateQuotasErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::Unprocessable]];
 }
 
 /// List the organizations of the store
@@ -46,11 +58,11 @@ async fn list_orgs(
 
 /// Create an organization with its first admin
 ///
-/// The response shows the admin's token. The store keeps a hash of it, so a repeated idempotency key is a conflict. For
-/// the operator.
+/// The response shows the admin's enrolment, which only the admin redeems. A repeated idempotency key is a conflict. For the
+/// operator.
 #[utoipa::path(post, path = paths::ORGS, tag = "organization", operation_id = "create_org", request_body = CreateOrgRequest,
     params(IdempotencyKey),
-    responses((status = 201, body = CreateOrgResponse, description = "The organization and the token of its first admin. The token is not shown again."), CreateOrgErrors),
+    responses((status = 201, body = CreateOrgResponse, description = "The organization and the enrolment of its first admin, whose code is not shown again."), CreateOrgErrors),
     security(("operator" = [])))]
 async fn create_org(
     State(api): State<Api>,
@@ -63,7 +75,7 @@ async fn create_org(
         store::NewOrg { name: parse_name("name", &body.name)?, admin: parse_name("admin", &body.admin)? };
     let created = api.store().create_org(&caller, new, key.as_deref()).await?;
     let body = CreateOrgResponse {
-        admin_token: created.admin_token.to_text().to_string(),
+        enrolment: enrolment_response(&api, &created.enrolment),
         view: org_view(created.org),
     };
     Ok((StatusCode::CREATED, Json(body)))
@@ -91,24 +103,105 @@ async fn change_policy(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<UpdateOrgRequest>,
 ) -> Result<Json<OrgView>, ApiError> {
-    let UpdateOrgRequest { shared_by_members, hints, variable_ceiling } = body;
+    let change = policy_change(body)?;
+    Ok(Json(org_view(api.store().set_policy(&caller, change).await?)))
+}
+
+/// Get what the organization uses of its budgets and quotas
+///
+/// A scope that is over a budget boots all the same, and can only shrink. Tickets and tokens count as long as they work.
+#[utoipa::path(get, path = paths::ORG_USAGE, tag = "organization", operation_id = "org_usage",
+    responses((status = 200, body = OrgUsage, description = "What is used."), ReadOrgErrors), security(("member" = [])))]
+async fn org_usage(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<OrgUsage>, ApiError> {
+    Ok(Json(api.store().org_usage(&caller).await?))
+}
+
+/// Get the quotas of an organization
+///
+/// With the numbers of its records. For the operator.
+#[utoipa::path(get, path = paths::ORG_QUOTAS, tag = "organization", operation_id = "org_quotas", params(("name" = OrgName, Path)),
+    responses((status = 200, body = OrgQuotas, description = "The quotas."), ReadQuotasErrors), security(("operator" = [])))]
+async fn org_quotas(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<OrgName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+) -> Result<Json<OrgQuotas>, ApiError> {
+    Ok(Json(api.store().org_quotas(&caller, &name).await?))
+}
+
+/// Change the quotas of an organization
+///
+/// An absent field stays as it is. A quota below what exists refuses new records and deletes none. For the operator.
+#[utoipa::path(patch, path = paths::ORG_QUOTAS, tag = "organization", operation_id = "set_quotas", params(("name" = OrgName, Path)),
+    request_body = UpdateQuotasRequest,
+    responses((status = 200, body = OrgQuotas, description = "The new quotas."), UpdateQuotasErrors), security(("operator" = [])))]
+async fn set_quotas(
+    State(api): State<Api>,
+    Authenticated(caller): Authenticated,
+    PathParam(name): PathParam<OrgName>,
+    QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<UpdateQuotasRequest>,
+) -> Result<Json<OrgQuotas>, ApiError> {
+    let UpdateQuotasRequest { secrets, members, tickets, tokens, boots_per_member, min_audit_days } = body;
+    let mut errors = FieldErrors::default();
+    if min_audit_days.is_some_and(|days| days > LONGEST_RETENTION) {
+        errors.add("min_audit_days", format!("expected at most {LONGEST_RETENTION} days"));
+    }
+    errors.into_result()?;
+    let change = QuotasChange { secrets, members, tickets, tokens, boots_per_member, min_audit_days };
+    Ok(Json(api.store().set_quotas(&caller, &name, change).await?))
+}
+
+fn policy_change(body: UpdateOrgRequest) -> Result<PolicyChange, ApiError> {
+    let UpdateOrgRequest { shared_by_members, hints, variable_ceiling, .. } = body;
+    let UpdateOrgRequest { shared_changes, budgets, member_share, retention, .. } = body;
     let mut errors = FieldErrors::default();
     // Linux gives one variable at most MAX_ARG_STRLEN bytes, so a larger ceiling would be a promise that boots break.
     if variable_ceiling.is_some_and(|ceiling| !(1..=MAX_VARIABLE as u64).contains(&u64::from(ceiling))) {
         errors.add("variable_ceiling", format!("expected a number from 1 to {MAX_VARIABLE}"));
     }
+    if member_share.is_some_and(|share| !(1..=100).contains(&share)) {
+        errors.add("member_share", "expected a number from 1 to 100");
+    }
+    let UpdateRetentionRequest { boots, audit } = retention.unwrap_or_default();
+    for (field, days) in [("retention.boots", boots), ("retention.audit", audit)] {
+        if days.is_some_and(|days| days > LONGEST_RETENTION) {
+            errors.add(field, format!("expected at most {LONGEST_RETENTION} days"));
+        }
+    }
     errors.into_result()?;
-    let change = PolicyChange { shared_by_members, hints, variable_ceiling };
-    Ok(Json(org_view(api.store().set_policy(&caller, change).await?)))
+    let UpdateBudgetsRequest { shared_variables, shared_files, private_variables, private_files } =
+        budgets.unwrap_or_default();
+    // An absent field is not a default: two admins may change different fields at once.
+    Ok(PolicyChange {
+        shared_by_members,
+        hints,
+        variable_ceiling,
+        shared_changes,
+        budgets: BudgetsChange { shared_variables, shared_files, private_variables, private_files },
+        member_share,
+        retention: RetentionChange { boots, audit },
+    })
 }
 
 fn org_view(org: store::Org) -> OrgView {
+    let store::Org { id, name, created_at, policy } = org;
     OrgView {
-        id: org.id.to_string(),
-        name: org.name.to_string(),
-        created_at: org.created_at.to_string(),
-        shared_by_members: org.policy.shared_by_members,
-        hints: org.policy.hints,
-        variable_ceiling: org.policy.variable_ceiling,
+        id,
+        name,
+        created_at,
+        shared_by_members: policy.shared_by_members,
+        hints: policy.hints,
+        variable_ceiling: policy.variable_ceiling,
+        shared_changes: policy.shared_changes,
+        budgets: policy.budgets,
+        quotas: policy.quotas,
+        member_share: policy.member_share,
+        retention: policy.retention,
     }
 }

@@ -1,4 +1,4 @@
-//! Lists, page by page: their parameters, and their answers.
+//! Lists in pages: their parameters and responses.
 
 use super::query::{FromQuery, QueryReader};
 use crate::domain::name::MemberName;
@@ -43,11 +43,12 @@ impl<F: FromQuery> FromQuery for Paged<F> {
     const PAGED: bool = true;
 
     fn read(query: &mut QueryReader) -> Self {
+        // Both are read before the result is checked, so that faults of either are reported.
         Self { filter: F::read(query), page: PageQuery::read(query).into() }
     }
 }
 
-/// The filter of a list of what members own.
+/// The filter of a list of tokens or tickets.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OwnerQuery {
@@ -67,6 +68,7 @@ impl FromQuery for OwnerQuery {
 pub(crate) fn page_view<T, V>(page: Page<T>, view: impl FnMut(T) -> V) -> PageView<V> {
     PageView {
         items: page.items.into_iter().map(view).collect(),
+        // The store made the cursor, and only the store interprets it.
         next: page.next.map(|next| next.to_string()),
     }
 }

@@ -15,7 +15,9 @@ use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
 use crate::domain::name::{PluginName, SecretName};
 use crate::store;
-use crate::wire::{Code, DeclarePluginRequest, NeedView, PageView, PluginView, UpdatePluginRequest, paths};
+use crate::wire::{
+    Code, DeclarePluginRequest, NeedView, PageView, PluginView, Unparsed, UpdatePluginRequest, paths,
+};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list_plugins)).routes(routes!(
@@ -75,6 +77,7 @@ async fn put_plugin(
     JsonBody(body): JsonBody<DeclarePluginRequest>,
 ) -> Result<Json<PluginView>, ApiError> {
     let mut errors = FieldErrors::default();
+    // All fields are parsed before the result is checked, so that every fault is reported.
     let title = body.title.as_deref().and_then(|title| errors.check_name("title", title));
     let required = parse_names(&mut errors, "required", &body.required);
     let optional = parse_names(&mut errors, "optional", &body.optional);
@@ -115,27 +118,28 @@ async fn remove_plugin(
     Ok(Json(plugin_view(api.store().remove_plugin(&caller, &name).await?)))
 }
 
-fn parse_names(errors: &mut FieldErrors, field: &str, texts: &[String]) -> Vec<SecretName> {
+fn parse_names(errors: &mut FieldErrors, field: &str, texts: &[Unparsed<SecretName>]) -> Vec<SecretName> {
     let each = texts.iter().enumerate();
+    // With its index, since the faults of a list would otherwise look alike.
     each.filter_map(|(index, text)| errors.check_name(&format!("{field}[{index}]"), text)).collect()
 }
 
 fn plugin_view(plugin: store::PluginState) -> PluginView {
     let need = |need: store::Need| NeedView {
-        name: need.name.to_string(),
-        env: need.env.to_string(),
-        secret: need.met.map(|(id, _)| id.to_string()),
+        name: need.name,
+        env: need.env,
+        secret: need.met.map(|(id, _)| id),
         scope: need.met.map(|(_, scope)| scope),
     };
     PluginView {
-        name: plugin.name.to_string(),
-        title: plugin.title.map(|title| title.to_string()),
+        name: plugin.name,
+        title: plugin.title,
         enabled: plugin.enabled,
         declared: plugin.declared,
         required: plugin.required.into_iter().map(need).collect(),
         optional: plugin.optional.into_iter().map(need).collect(),
-        missing: plugin.missing.iter().map(ToString::to_string).collect(),
+        missing: plugin.missing,
         secrets: plugin.secrets,
-        updated_at: plugin.updated_at.map(|at| at.to_string()),
+        updated_at: plugin.updated_at,
     }
 }

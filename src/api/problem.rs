@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::domain::name::NameError;
-use crate::store::{AuthError, BackupError, BootError, Coded, Error, UnlockError};
+use crate::store::{AuthError, BackupError, BootError, Coded, EnrolmentError, Error, UnlockError};
 use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// `Retry-After` where the failure itself gives none.
+/// `Retry-After` of an error that has none of its own.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A locked store waits for a person.
 const PAUSE_LOCKED: Duration = Duration::from_secs(5);
@@ -33,6 +33,7 @@ struct ApiErrorInner {
 impl ApiError {
     /// Creates an error with `code`. The text of `detail` must not come from the request.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        // Every 429 and 503 has it, since agents and proxies pace their retries by it.
         let retry_after = match code {
             Code::Locked => Some(PAUSE_LOCKED),
             Code::Overloaded | Code::Unavailable | Code::RateLimited => Some(PAUSE),
@@ -41,7 +42,7 @@ impl ApiError {
         Self(Box::new(ApiErrorInner { problem: Problem::new(code, detail), retry_after }))
     }
 
-    /// Creates the error for a defect or a broken disk. The caller has logged the cause.
+    /// Creates the error for a defect. The caller has logged the cause.
     pub(crate) fn internal() -> Self {
         Self::new(Code::Internal, "the request failed; the server's log has the details")
     }
@@ -76,15 +77,17 @@ impl ApiError {
 
     fn from_store<E: Coded>(error: &E) -> Self {
         let code = match error.code() {
-            Code::Corrupt | Code::AlreadyInitialised | Code::Unknown => Code::Internal,
+            // These describe a defect. A caller cannot act on them.
+            Code::AlreadyInitialised | Code::Unknown => Code::Internal,
             code => code,
         };
-        // The caller can do nothing about a defect or a broken disk, and its text may name files of this machine.
-        let mut problem = if code == Code::Internal {
+        if matches!(code, Code::Internal | Code::Corrupt) {
             tracing::error!(code = error.code().as_str(), "a request failed: {error}");
-            Self::internal()
-        } else {
-            Self::new(code, error.to_string())
+        }
+        // The caller can do nothing about a defect, and its text may name files of this machine.
+        let mut problem = match code {
+            Code::Internal => Self::internal(),
+            code => Self::new(code, error.to_string()),
         };
         if let Some(hint) = error.hint() {
             problem = problem.hint(hint);
@@ -98,6 +101,7 @@ impl ApiError {
     /// Turns the error into `unprocessable`, with one fault of `field`: the request could be read, but not executed.
     fn unprocessable(mut self, field: &str, message: &str) -> Self {
         let fault = FieldFault { field: field.to_owned(), message: message.to_owned() };
+        // The new problem starts without the hint of the old one.
         let hint = self.0.problem.hint.take();
         self.0.problem = Problem::new(Code::Unprocessable, &*self.0.problem.detail).faults(vec![fault]);
         self.0.problem.hint = hint;
@@ -107,6 +111,12 @@ impl ApiError {
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
+        Self::from_store(&error)
+    }
+}
+
+impl From<EnrolmentError> for ApiError {
+    fn from(error: EnrolmentError) -> Self {
         Self::from_store(&error)
     }
 }
@@ -150,6 +160,7 @@ impl From<BootError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let ApiErrorInner { problem, retry_after } = *self.0;
+        // Every code has a valid status.
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = problem.code;
         // A problem is made of texts and numbers, so serializing it cannot fail.
@@ -169,7 +180,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The faults of one request, gathered so that all of them are reported at once.
+/// The maximum number of faults that a response lists.
+const MAX_FAULTS: usize = 100;
+
+/// The faults of one request, which are reported at once.
 #[derive(Debug, Default)]
 pub(crate) struct FieldErrors {
     code: Option<Code>,
@@ -210,7 +224,23 @@ impl FieldErrors {
     /// As [`Self::add`]. The first fault gives the response its code.
     pub(crate) fn add_as(&mut self, code: Code, field: &str, message: impl Into<String>) {
         self.code.get_or_insert(code);
-        self.faults.push(FieldFault { field: field.to_owned(), message: message.into() });
+        self.list(FieldFault { field: field.to_owned(), message: message.into() });
+    }
+
+    /// Adds the faults of a part of the body.
+    pub(crate) fn merge(&mut self, part: &str, other: Self) {
+        self.code = self.code.or(other.code);
+        self.hint(other.hint);
+        for fault in other.faults {
+            self.list(FieldFault { field: format!("{part}.{}", fault.field), ..fault });
+        }
+    }
+
+    fn list(&mut self, fault: FieldFault) {
+        // A small body can contain a million faults, and a fault takes more memory than the field that it is about.
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
     }
 
     /// Sets what the caller can do about the faults, unless an earlier fault has set it.
@@ -222,6 +252,7 @@ impl FieldErrors {
     pub(crate) fn into_result(self) -> Result<(), ApiError> {
         let Some(code) = self.code else { return Ok(()) };
         let detail = match self.faults.as_slice() {
+            // A client that shows only the detail still names the fault.
             [only] => format!("{}: {}", only.field, only.message),
             several => format!("{} faults", several.len()),
         };
@@ -241,6 +272,7 @@ pub(crate) fn parse_name<T: FromStr<Err = NameError>>(field: &str, text: &str) -
 }
 
 fn whole_seconds(pause: Duration) -> u64 {
+    // Rounded up: a client that comes back early would be refused again.
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
 }
 
@@ -261,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once() {
+    fn all_faults_are_reported_at_once() {
         let mut errors = FieldErrors::default();
         assert_eq!(errors.check("limit", "12".parse::<u8>()), Some(12));
         errors.add_as(Code::NameInvalid, "name", "is empty");
@@ -269,6 +301,19 @@ mod tests {
         let refused = errors.into_result().unwrap_err();
         assert_eq!(refused.code(), Code::NameInvalid);
         assert_eq!(refused.0.problem.errors.len(), 2);
+    }
+
+    #[test]
+    fn a_response_lists_a_bounded_number_of_faults_of_the_body_and_of_its_parts() {
+        let mut errors = FieldErrors::default();
+        for _ in 0..MAX_FAULTS {
+            let mut part = FieldErrors::default();
+            part.add("name", "is empty");
+            part.add("value", "is missing");
+            errors.merge("items[0]", part);
+        }
+        errors.add("env", "is missing");
+        assert_eq!(errors.into_result().unwrap_err().0.problem.errors.len(), MAX_FAULTS);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::store::Cursor;
 const MAX_CURSOR: usize = 1024;
 /// The largest page.
 const MAX_LIMIT: usize = 500;
-/// The size of a page if the request does not say.
+/// The default size of a page.
 const DEFAULT_LIMIT: usize = 100;
 
 /// The parameters of one route.
@@ -25,7 +25,7 @@ pub(crate) trait FromQuery: Sized {
     /// Whether `cursor` and `limit` are known too.
     const PAGED: bool = false;
 
-    /// Reads the parameters. If `query` gathers a fault, the result is dropped.
+    /// Reads the parameters. The result is dropped if `query` has a fault.
     fn read(query: &mut QueryReader) -> Self;
 }
 
@@ -58,6 +58,7 @@ fn read_query<T: FromQuery>(text: &str) -> Result<T, ApiError> {
     let paging: &[&str] = if T::PAGED { &["cursor", "limit"] } else { &[] };
     let names: Vec<&str> = T::NAMES.iter().chain(paging).copied().collect();
     let mut query = QueryReader::parse(text, &names);
+    // All parameters are read before the result is checked, so that every fault is reported.
     let parameters = T::read(&mut query);
     query.errors.into_result()?;
     Ok(parameters)
@@ -143,8 +144,9 @@ impl QueryReader {
         Some(text)
     }
 
-    /// Parses the parameter, if the request has it. The error of `T` must not quote what it could not parse.
+    /// Parses the parameter, if the request has it. The error of `T` must not quote its input.
     pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        // Longer than any name, id or number: it bounds what a parser reads.
         let text = self.text(name, 256)?;
         self.errors.check(name, text.parse())
     }
@@ -156,6 +158,7 @@ impl QueryReader {
 
     /// Reads `true` or `false`.
     pub(crate) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        // One spelling each, as the description's `boolean` says.
         match self.get(name)? {
             "true" => Some(true),
             "false" => Some(false),
@@ -166,9 +169,10 @@ impl QueryReader {
         }
     }
 
-    /// Reads `cursor`. Whether a page goes on from there is the store's to say.
+    /// Reads `cursor`. The store checks whether a page continues there.
     pub(crate) fn cursor(&mut self) -> Option<Cursor> {
         let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        // Only its alphabet is checked here, since a fault must not quote it.
         self.word("cursor", MAX_CURSOR, is_allowed).map(Cursor::from_text)
     }
 
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_read() {
+    fn known_parameters_are_read() {
         let mut query = QueryReader::parse("q=a%20b+c&limit=7", NAMES);
         assert_eq!(query.text("q", 10).as_deref(), Some("a b c"));
         assert_eq!(query.limit(), 7);
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_is_refused_and_not_repeated() {
+    fn other_parameters_are_refused_and_not_quoted() {
         for text in [
             "canary=1",
             "canary",

@@ -7,12 +7,14 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Authenticated;
+use super::holders::unusable_view;
 use super::openapi::{AUTHENTICATED, error_responses};
 use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
 use super::secrets::progress_view;
+use crate::store;
 use crate::store::Caller;
-use crate::wire::{IdentityView, StatusView, paths};
+use crate::wire::{IdentityView, StateCheckView, StatusView, paths};
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(whoami))
@@ -37,20 +39,38 @@ async fn status(
     let status = api.store().status(&caller).await?;
     let identity = identity(&caller);
     Ok(Json(StatusView {
-        store: status.store.to_string(),
+        store: status.store,
+        // Of the server that answers: during an upgrade, servers of one store differ.
         version: env!("CARGO_PKG_VERSION").to_owned(),
         locked: status.locked,
         generation: status.generation,
         fingerprint: status.fingerprint,
+        process_key: api.process_key(),
+        pins: api.addresses().1.map(|pins| pins.list().to_vec()).unwrap_or_default(),
         backend: status.backend.to_owned(),
         revision: status.revision,
         healthy: status.healthy,
-        identity: identity.member.unwrap_or_else(|| "operator".to_owned()),
+        // The operator is no member and has no name.
+        identity: identity.member.map_or_else(|| "operator".to_owned(), |name| name.to_string()),
         organization: identity.organization,
         role: identity.role,
-        started_at: status.started_at.to_string(),
+        started_at: status.started_at,
         reencrypt: progress_view(status.reencrypt),
+        state_check: status.state_check.map(state_check_view),
+        unusable: unusable_view(status.unusable),
     }))
+}
+
+fn state_check_view(check: store::StateCheck) -> StateCheckView {
+    StateCheckView {
+        started_at: check.started_at,
+        ended_at: check.ended_at,
+        period_seconds: check.period.map(|period| period.as_secs()),
+        entries: check.entries,
+        rows: check.rows,
+        ok: check.ok,
+        faults: check.faults,
+    }
 }
 
 /// Get the identity of the caller
@@ -62,6 +82,7 @@ async fn whoami(
     Authenticated(caller): Authenticated,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<IdentityView>, ApiError> {
+    // The store permits it to members and the operator. A ticket's credential may only boot.
     api.store().who_am_i(&caller).await?;
     Ok(Json(identity(&caller)))
 }
@@ -70,9 +91,10 @@ fn identity(caller: &Caller) -> IdentityView {
     let member = caller.member();
     IdentityView {
         kind: if member.is_some() { "member" } else { "operator" }.to_owned(),
-        organization: caller.org().map(|(_, name)| name.to_string()),
-        member: member.map(|(_, name)| name.to_string()),
-        id: member.map(|(id, _)| id.to_string()),
-        role: caller.role().map(|role| role.to_string()),
+        organization: caller.org().map(|(_, name)| name.clone()),
+        member: member.map(|(_, name)| name.clone()),
+        id: member.map(|(id, _)| id),
+        role: caller.role(),
+        member_kind: caller.kind(),
     }
 }

@@ -1,5 +1,5 @@
-//! Response bodies that are produced while they are sent, no faster than the network takes them. A stream that fails is cut
-//! off, so that nobody takes it for a whole one.
+//! Response bodies that are produced while they are sent, at the speed of the network. A stream that fails is cut off, so
+//! that nobody takes it for a complete one.
 
 use std::io;
 use std::pin::Pin;
@@ -32,6 +32,7 @@ impl BodySender {
 
 /// Creates a body and its sender.
 pub(crate) fn channel() -> (BodySender, Body) {
+    // Bounded, so that a slow client slows the producer down instead of filling memory.
     let (sender, receiver) = mpsc::channel(AHEAD);
     (BodySender(sender), Body::new(ChannelBody(receiver)))
 }

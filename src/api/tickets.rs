@@ -18,7 +18,7 @@ use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::{OwnerQuery, PageQuery, Paged, page_view};
 use super::problem::{ApiError, FieldErrors};
 use super::query::{NoParams, QueryParams};
-use super::tokens::{check_label, check_ttl};
+use super::tokens::{check_label, check_seconds, check_ttl};
 use crate::domain::cidr::Cidr;
 use crate::domain::id::TicketId;
 use crate::domain::name::PluginName;
@@ -39,7 +39,7 @@ const MAX_USES: u64 = 1_000_000_000;
 error_responses! {
     ListTicketsErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     CreateTicketErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
-        Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
+        Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch, Code::OverQuota,
     ]];
     ReadTicketErrors = [AUTHENTICATED, &[Code::NotFound]];
     RevokeTicketErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
@@ -61,7 +61,7 @@ async fn list_tickets(
 
 /// Create a boot ticket
 ///
-/// A member creates tickets for themselves, an admin for any member. The store keeps a hash of the ticket's credential, so
+/// A member creates tickets for itself and for the services that it manages. The store keeps a hash of the ticket's credential, so
 /// a repeated idempotency key is a conflict.
 #[utoipa::path(post, path = paths::TICKETS, tag = "organization", operation_id = "create_ticket", request_body = CreateTicketRequest,
     params(IdempotencyKey),
@@ -79,7 +79,7 @@ async fn create_ticket(
     JsonBody(body): JsonBody<CreateTicketRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
     let body = issue_ticket(&api, &caller, body, key.as_deref()).await?;
-    let location = paths::fill(paths::TICKET, &body.view.id);
+    let location = paths::fill(paths::TICKET, body.view.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(body)))
 }
 
@@ -91,8 +91,10 @@ pub(crate) async fn issue_ticket(
     key: Option<&str>,
 ) -> Result<CreateTicketResponse, ApiError> {
     let issued = api.store().create_ticket(caller, parse_request(body)?, key).await?;
-    let (urls, pin) = api.addresses();
-    let ticket = BootTicket::new(urls, pin, issued.credential).map_err(|error| {
+    // The configured addresses, not the request's `Host`, which is only the client's claim.
+    let (urls, pins) = api.addresses();
+    // Encoded here: the store knows neither its addresses nor its TLS keys.
+    let ticket = BootTicket::new(urls, pins, issued.credential).map_err(|error| {
         // The configuration checks the addresses, so this is a defect.
         tracing::error!("a ticket could not be encoded: {error}");
         ApiError::internal()
@@ -146,10 +148,12 @@ fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError
     };
     let plugins = body.plugins.filter(|plugins| is_short("plugins", plugins.len()));
     let sources = Some(body.sources).filter(|sources| is_short("sources", sources.len())).unwrap_or_default();
+    // All fields are parsed before the result is checked, so that every fault is reported.
     let new = store::NewTicket {
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
         ttl: check_ttl(&mut errors, body.ttl_seconds),
         uses: body.uses,
+        lifetime: check_seconds(&mut errors, "lifetime_seconds", body.lifetime_seconds),
         plugins: plugins.map(|plugins| {
             let parsed =
                 plugins.iter().filter_map(|name| errors.check_as(Code::NameInvalid, "plugins", name.parse()));
@@ -167,17 +171,18 @@ fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError
 
 fn ticket_view(ticket: store::Ticket) -> TicketView {
     TicketView {
-        id: ticket.id.to_string(),
-        member: ticket.member.to_string(),
-        author: ticket.author.to_string(),
+        id: ticket.id,
+        member: ticket.member,
+        author: ticket.author,
         label: ticket.label.map(|label| label.to_string()),
-        created_at: ticket.created_at.to_string(),
-        expires_at: ticket.expires_at.map(|at| at.to_string()),
-        revoked_at: ticket.revoked_at.map(|at| at.to_string()),
+        created_at: ticket.created_at,
+        expires_at: ticket.expires_at,
+        revoked_at: ticket.revoked_at,
         uses: ticket.uses,
         used: ticket.used,
-        plugins: ticket.plugins.map(|plugins| plugins.iter().map(ToString::to_string).collect()),
+        plugins: ticket.plugins.map(|plugins| plugins.into_iter().collect()),
         sources: ticket.sources.iter().map(ToString::to_string).collect(),
+        lifetime_seconds: ticket.lifetime,
         usable: ticket.usable,
     }
 }

@@ -34,7 +34,7 @@ pub(crate) const MAX_TTL: u64 = 3_153_600_000;
 error_responses! {
     ListTokensErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     CreateTokenErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
-        Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch,
+        Code::NotFound, Code::NameInvalid, Code::Unprocessable, Code::IdempotencyMismatch, Code::OverQuota,
     ]];
     RevokeTokenErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
@@ -57,7 +57,8 @@ async fn list_tokens(
 
 /// Create a token
 ///
-/// A member creates tokens for themselves, an admin for any member, the operator for the operator. The store keeps a hash
+/// A member creates tokens for itself and for the services that it manages, the operator for the operator and, with `metrics`,
+/// for a monitoring system, which can then read the metrics and do nothing else. The store keeps a hash
 /// of the token, so a repeated idempotency key is a conflict.
 #[utoipa::path(post, path = paths::TOKENS, tag = "organization", operation_id = "create_token", request_body = CreateTokenRequest,
     params(IdempotencyKey),
@@ -86,9 +87,12 @@ pub(crate) async fn issue_token(
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
         ttl: check_ttl(&mut errors, body.ttl_seconds),
         label: check_label(&mut errors, body.label.as_deref()),
+        metrics: body.metrics,
     };
     errors.into_result()?;
+    // The store decides whose token the caller may create.
     let issued = api.store().create_token(caller, new, key).await?;
+    // This copy of the token is not wiped. It becomes the response, which leaves the process anyway.
     Ok(CreateTokenResponse { token: issued.credential.to_text().to_string(), view: token_view(issued.token) })
 }
 
@@ -110,9 +114,15 @@ async fn revoke_token(
 
 /// Reads a lifetime out of a body.
 pub(crate) fn check_ttl(errors: &mut FieldErrors, seconds: Option<u64>) -> Option<Duration> {
+    check_seconds(errors, "ttl_seconds", seconds)
+}
+
+/// Reads a duration out of a body.
+pub(crate) fn check_seconds(errors: &mut FieldErrors, field: &str, seconds: Option<u64>) -> Option<Duration> {
     let seconds = seconds?;
+    // The fault fails the request, so the value below only completes the type.
     if !(1..=MAX_TTL).contains(&seconds) {
-        errors.add("ttl_seconds", format!("expected a number from 1 to {MAX_TTL}"));
+        errors.add(field, format!("expected a number from 1 to {MAX_TTL}"));
     }
     Some(Duration::from_secs(seconds))
 }
@@ -122,13 +132,15 @@ pub(crate) fn check_label(errors: &mut FieldErrors, text: Option<&str>) -> Optio
     errors.check_as(Code::Unprocessable, "label", text?.parse())
 }
 
-fn token_view(token: store::Token) -> TokenView {
+pub(crate) fn token_view(token: store::Token) -> TokenView {
     TokenView {
-        id: token.id.to_string(),
-        member: token.member.map(|name| name.to_string()),
+        id: token.id,
+        member: token.member,
+        author: token.author,
         label: token.label.map(|label| label.to_string()),
-        created_at: token.created_at.to_string(),
-        expires_at: token.expires_at.map(|at| at.to_string()),
-        revoked_at: token.revoked_at.map(|at| at.to_string()),
+        created_at: token.created_at,
+        expires_at: token.expires_at,
+        revoked_at: token.revoked_at,
+        metrics: token.metrics,
     }
 }

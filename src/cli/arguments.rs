@@ -4,9 +4,9 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, boots, category, completions, delete, dev, edit, environment, exit_codes, import, init,
-    keyslot, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt, restore, serve, set,
-    show, stats, status, ticket, token,
+    audit, backup, boots, category, completions, delete, dev, edit, enroll, environment, exit_codes, import,
+    init, keyslot, launcher, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt,
+    restore, serve, set, show, stats, status, ticket, tls, token,
 };
 
 /// Store secrets write-only, and boot workloads with them
@@ -36,6 +36,7 @@ pub(crate) enum RootCommand {
     Lock(lock::LockArgs),
     #[command(subcommand)]
     Keyslot(keyslot::KeyslotCommand),
+    Enroll(enroll::EnrollArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     Set(set::SetArgs),
@@ -44,7 +45,7 @@ pub(crate) enum RootCommand {
     Edit(edit::EditArgs),
     Delete(delete::DeleteArgs),
     ReEncrypt(re_encrypt::ReencryptArgs),
-    Import(import::Import),
+    Import(import::ImportArgs),
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     #[command(subcommand)]
@@ -55,6 +56,8 @@ pub(crate) enum RootCommand {
     #[command(subcommand)]
     Member(member::MemberCommand),
     #[command(subcommand)]
+    Launcher(launcher::LauncherCommand),
+    #[command(subcommand)]
     Token(token::TokenCommand),
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
@@ -63,6 +66,8 @@ pub(crate) enum RootCommand {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Migrate(migrate::MigrateArgs),
+    #[command(subcommand)]
+    Tls(tls::TlsCommand),
     #[command(subcommand)]
     Org(org::OrgCommand),
     Completions(completions::CompletionsArgs),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::connect;
 use super::context::CliContext;
 use super::error::CommandResult;
-use super::files::AtomicFile;
+use super::files::{self, AtomicFile};
 use super::progress::ProgressIndicator;
 use crate::process::Exit;
 
@@ -16,8 +16,8 @@ use crate::process::Exit;
 ///
 /// The records stay encrypted. The backup does not contain the record key: keep a
 /// copy of DIR/record.key separately. Without that key and without a passphrase or
-/// key file of a key slot, nobody can read the backup. FILE is written or replaced
-/// only once the backup is complete.
+/// key file of a key slot, nobody can read the backup. FILE appears only once the
+/// backup is complete. A file that exists is never replaced.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BackupArgs {
@@ -33,6 +33,7 @@ impl BackupArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
         // Before the call: a path that cannot be written must not cost the store a whole backup.
+        files::refuse_existing(&self.file)?;
         let mut file = AtomicFile::create(&self.file)?;
         let bar = ProgressIndicator::bytes("backing up");
         let mut written: u64 = 0;
@@ -46,7 +47,7 @@ impl BackupArgs {
         // The bar would be drawn over the message of a failure.
         drop(bar);
         result?;
-        file.finish()?;
+        file.publish_new()?;
         let path = self.file.to_string_lossy();
         context.output.json_or_line(
             self.json,

@@ -1,34 +1,50 @@
 //! `dropsafe boots`: which boots received which secrets, and which of them still hold one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::connect;
 use super::context::CliContext;
 use super::error::CommandResult;
+use super::holder_wait::HolderWait;
 use super::paged_list::PagedList;
+use super::{connect, duration};
 use crate::client::{BootListFilter, Client};
-use crate::domain::receipt::ReceiptEntry;
+use crate::domain::id::{BootId, VersionId};
+use crate::process::Exit;
 use crate::wire::BootView;
 
 /// List boots, newest first; with NAME, the boots that received that secret
 ///
-/// A boot is active until a later boot of the same machine shows that it has
-/// ended. If a secret that it received was replaced or deleted since, the boot
-/// is marked as outdated: it still has the old value.
+/// A boot is running until its end is reported or its ticket's lifetime has
+/// passed. It is presumed running if the agent has not reported its start. If a
+/// secret that it received was replaced or deleted since, the boot is marked as
+/// outdated: it still has the old value.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BootsArgs {
-    /// Only boots that received this secret: its name, exported name or id, also after its deletion
+    /// Only boots that received this secret: its id, or a name or exported name that it has or had, also after its deletion
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Only boots of this member
     #[arg(long, value_name = "MEMBER")]
     pub(crate) member: Option<String>,
-    /// Active boots only
+    /// Only boots that are running or presumed running
     #[arg(long)]
     pub(crate) live: bool,
+    /// Report that this boot has ended, if nothing else reports it. An administrator can also end the boots of a removed member
+    #[arg(long, value_name = "BOOT_ID", conflicts_with_all = ["name", "member", "live", "limit"])]
+    pub(crate) end: Option<BootId>,
+    /// Wait until no running boot holds an outdated value of NAME: the shared secret, your own, and those of your services
+    #[arg(long, requires = "name", conflicts_with_all = ["member", "live", "limit"])]
+    pub(crate) wait: bool,
+    /// Longest wait, such as 10m (default: no limit); exit code 75 if it has passed
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, requires = "wait")]
+    pub(crate) timeout: Option<Duration>,
+    /// While waiting, count a boot as ended when the lifetime of its ticket has passed
+    #[arg(long, requires = "wait")]
+    pub(crate) trust_lifetime: bool,
     /// Print at most N boots
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -40,16 +56,27 @@ pub(crate) struct BootsArgs {
 impl BootsArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
+        if let Some(boot) = self.end {
+            client.end_boot(boot).await?;
+            let document = serde_json::json!({ "id": boot, "ended": true });
+            context.output.json_or_line(self.json, &document, || format!("ended {boot}"))?;
+            return Ok(Exit::Success);
+        }
+        if let (true, Some(name)) = (self.wait, &self.name) {
+            let Self { timeout, trust_lifetime, json, .. } = self;
+            let wait = HolderWait { name: name.clone(), timeout, trust_lifetime, json };
+            return wait.run(context, &mut client).await;
+        }
         let secret = self.name.clone();
         let filter =
             BootListFilter { member: self.member, secret, live: self.live, ..BootListFilter::default() };
         let pages = Client::boots(&filter);
         let (json, limit) = (self.json, self.limit);
-        // The same six columns first, so that a script reads both lists alike.
+        // The first six columns are the same, so that a script can read both lists.
         match self.name {
-            Some(name) => {
+            Some(_) => {
                 let headings = ["BOOT", "MEMBER", "HOST", "SOURCE", "BOOTED", "STATE", "VERSION", "VALUE"];
-                let row = |boot| holder_row(boot, &name);
+                let row = holder_row;
                 let empty = "no boot received this secret";
                 PagedList { json, limit, headings, row, empty }.print(context, &mut client, pages).await
             }
@@ -72,35 +99,29 @@ fn boot_row(boot: BootView) -> [String; 8] {
     columns(boot, secrets, outdated)
 }
 
-/// A boot by what it holds of the secret that was named.
-fn holder_row(boot: BootView, name: &str) -> [String; 8] {
-    // As the store matches it: the receipt keeps the names of a secret that is deleted by now.
-    let is_named = |entry: &&ReceiptEntry| {
-        entry.name.as_str() == name || entry.env.as_str() == name || entry.id.to_string() == name
-    };
-    // A boot can hold two, such as a private secret and a shared one that is named as the first is exported.
-    let versions: BTreeSet<String> =
-        boot.receipt.entries.iter().filter(is_named).map(|entry| entry.version.to_string()).collect();
+/// Returns the row of a boot that received the named secret, with the versions that it received.
+fn holder_row(boot: BootView) -> [String; 8] {
+    // A boot can hold two, such as a private secret and a shared one whose name is the exported name of the first.
+    let versions: BTreeSet<VersionId> = boot.matched.iter().map(|held| held.version).collect();
     let outdated = boot.stale.iter().any(|secret| versions.contains(&secret.version));
     let value = if outdated { "replaced or deleted" } else { "current" }.to_owned();
-    columns(boot, versions.into_iter().collect::<Vec<_>>().join(","), value)
+    let versions: Vec<String> = versions.into_iter().map(|version| version.to_string()).collect();
+    columns(boot, versions.join(","), value)
 }
 
 fn columns(boot: BootView, seventh: String, eighth: String) -> [String; 8] {
-    let state = match (boot.superseded, &boot.confirmed_at) {
-        (true, _) => "ended",
-        (false, Some(_)) => "started",
-        // The values left the store, but the agent has not reported that the workload starts.
-        (false, None) => "released",
-    };
     [
-        boot.id,
-        boot.member,
+        boot.id.to_string(),
+        // A person sees at once which of their boots a platform started.
+        match &boot.launcher {
+            Some(launcher) => format!("{} via {launcher}", boot.member),
+            None => boot.member.to_string(),
+        },
         // Not every machine has a host name. A stable name of the machine tells it from others as well.
         boot.host.or(boot.machine).unwrap_or_default(),
         boot.source.unwrap_or_default(),
-        boot.at,
-        state.to_owned(),
+        boot.at.to_string(),
+        boot.state.label().to_owned(),
         seventh,
         eighth,
     ]

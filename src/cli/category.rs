@@ -65,7 +65,11 @@ impl CategoryCommand {
             }
             Self::Set(CategorySetArgs { name, title, colour, description, json }) => {
                 // One call for both: whether the category exists already makes no difference to the caller.
-                let declaration = DeclareCategoryRequest { title, colour, description };
+                let declaration = DeclareCategoryRequest {
+                    title: title.into(),
+                    colour: colour.into(),
+                    description: description.into(),
+                };
                 let category = client.put_category(&name, &declaration).await?;
                 context.output.json_or_line(json, &category, || {
                     format!("{} is declared: {}", category.name, category.title)
@@ -81,6 +85,6 @@ impl CategoryCommand {
 }
 
 fn row(category: CategoryView) -> [String; 5] {
-    let secrets = category.secrets.to_string();
-    [category.name, category.title, category.colour, secrets, category.description]
+    let CategoryView { name, title, colour, secrets, description, .. } = category;
+    [name.to_string(), title.to_string(), colour.to_string(), secrets.to_string(), description]
 }

@@ -8,17 +8,21 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::context::CliContext;
 use super::error::CliError;
-use super::files;
 use super::pinned_keys::StoreAddress;
-use crate::client::{CallError, Client, Endpoint};
+use super::{files, output, pinned_keys};
+use crate::client::{CallError, Client, Endpoint, EndpointKind};
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::pin::{Pin, PinPair};
+use crate::process::Exit;
+use crate::wire::StatusView;
 
 /// The file that `login` writes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedLogin {
-    /// Without the pin.
+    /// Without the pins.
     pub(crate) url: String,
+    /// One pin, or two with a comma between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pin: Option<String>,
     pub(crate) token: String,
@@ -31,7 +35,12 @@ impl Drop for SavedLogin {
 }
 
 impl SavedLogin {
-    /// The address with its pin.
+    /// A login at an address, whose pins are a part of it.
+    pub(crate) fn new(endpoint: &Endpoint, token: String) -> Self {
+        Self { url: endpoint.to_string(), pin: endpoint.pins().map(ToString::to_string), token }
+    }
+
+    /// The address with its pins.
     pub(crate) fn address(&self) -> String {
         match &self.pin {
             Some(pin) => format!("{}#{pin}", self.url),
@@ -46,6 +55,49 @@ pub(crate) fn login_path(context: &CliContext) -> Result<PathBuf, CliError> {
     })
 }
 
+/// Writes the saved login.
+pub(crate) fn save_login(context: &CliContext, login: &SavedLogin) -> Result<(), CliError> {
+    let bytes = serde_json::to_vec_pretty(login)
+        .map(Zeroizing::new)
+        .map_err(|_| CliError::new(Exit::Internal, "the login cannot be encoded as JSON"))?;
+    files::write_private(&login_path(context)?, &bytes)
+}
+
+/// The endpoint with the pins that the server behind it says it has. They count only if one of them is pinned: the server has
+/// proved that it holds that key.
+pub(crate) fn with_pins_of(endpoint: &Endpoint, named: &[Pin]) -> Endpoint {
+    let mut followed = endpoint.clone();
+    if let (EndpointKind::Tls { pins: Some(pins), .. }, [current, ..]) = (&mut followed.kind, named)
+        && named.iter().any(|pin| pins.list().contains(pin))
+    {
+        *pins = PinPair::new(*current, named.get(1).copied().unwrap_or(*current));
+    }
+    followed
+}
+
+/// Replaces the pins of the saved login by those that its server names, so that the login survives the next rotation.
+pub(crate) fn follow_pins(context: &CliContext, status: &StatusView) -> Result<(), CliError> {
+    // Whoever sets the variable also sets its pins.
+    if context.environment.text("DROPSAFE_URL").is_some() {
+        return Ok(());
+    }
+    let Some(saved) = load_login(context)? else { return Ok(()) };
+    let endpoint = parse_endpoint(&saved.address(), "the saved login")?;
+    let followed = with_pins_of(&endpoint, &status.pins);
+    if followed == endpoint {
+        return Ok(());
+    }
+    let (from, to) = (StoreAddress::from_endpoint(&endpoint), StoreAddress::from_endpoint(&followed));
+    // A failure is only a warning, as for the deposit key: the folder may be read-only. The login comes last, so that the deposit
+    // key is found under its address.
+    let saving = pinned_keys::follow(context, &from, &to)
+        .and_then(|()| save_login(context, &SavedLogin::new(&followed, saved.token.clone())));
+    if let Err(error) = saving {
+        output::warn(format!("the pins of the server's TLS keys are not saved: {}", error.message));
+    }
+    Ok(())
+}
+
 /// Reads the saved login, if there is one.
 pub(crate) fn load_login(context: &CliContext) -> Result<Option<SavedLogin>, CliError> {
     // A container without HOME has no saved login, and needs none if the environment names the store.
@@ -58,18 +110,21 @@ pub(crate) fn load_login(context: &CliContext) -> Result<Option<SavedLogin>, Cli
     })
 }
 
-/// Parses an address; `origin` says where it was written, for the error.
+/// Parses an address. `origin` is its place, for the error.
 pub(crate) fn parse_endpoint(text: &str, origin: &str) -> Result<Endpoint, CliError> {
     Endpoint::parse(text).map_err(|error| CliError::configuration(error).context(origin).hint(error.hint()))
 }
 
-/// Parses a token; `origin` says where it was written, for the error.
+/// Parses a token. `origin` is its place, for the error.
 pub(crate) fn parse_token(text: &str, origin: &str) -> Result<Credential, CliError> {
     let failed = |message: &dyn std::fmt::Display| CliError::configuration(message).context(origin);
     // Copying and pasting adds blanks, and no token contains any.
     let credential =
         Credential::parse(text.trim()).map_err(|error| failed(&error).optional_hint(error.hint()))?;
-    // Found here and not by the store: a ticket must not travel to where it is of no use.
+    // Checked here, not by the store: a ticket must not be sent to a route that cannot use it.
+    if credential.kind == CredentialKind::Enrolment {
+        return Err(failed(&"this is an enrolment code, not a token").hint("redeem it with dropsafe enroll"));
+    }
     if credential.kind == CredentialKind::Ticket {
         return Err(failed(&"this is a credential of a boot ticket, not a token")
             .hint("use a token of a member (dsm_…) or of the operator (dso_…)"));

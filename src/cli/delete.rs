@@ -7,7 +7,7 @@ use super::context::CliContext;
 use super::error::CommandResult;
 use super::list::format_scope;
 use super::selector::{SelectorArgs, find};
-use super::table::TextTable;
+use super::table::{TextTable, cell};
 use crate::process::Exit;
 use crate::wire::HolderView;
 
@@ -38,24 +38,36 @@ impl DeleteArgs {
         let what = format!("{}, exported as {}, {}", secret.name, secret.env, format_scope(&secret));
         context.confirm(self.yes, &format!("Delete {what}?"), "nothing is deleted")?;
         // Always a precondition: a value that somebody stored while the question was open must survive.
-        let version = self.if_version.as_deref().unwrap_or(&secret.version);
-        let deleted = client.delete_secret(&secret.id, Some(version)).await?;
+        let version = self.if_version.unwrap_or_else(|| secret.version.to_string());
+        let deleted = client.delete_secret(secret.id, Some(&version)).await?;
         if self.json {
             context.output.json(&deleted)?;
             return Ok(Exit::Success);
         }
         context.output.line(format!("deleted {what}"))?;
-        match deleted.held_by.len() {
+        let holders = deleted.holders;
+        if holders.incomplete {
+            context.output.note("boots of an older version are still being counted");
+        }
+        match holders.current + holders.outdated {
             // Said explicitly: it is the answer to "is the old value still in use anywhere?".
-            0 => context.output.line("no active boot holds it")?,
+            0 => context.output.line("no running boot holds it")?,
             count => {
-                context.output.line(format!("active boots that still hold it: {count}"))?;
+                context.output.line(format!("running boots that still hold it: {count}"))?;
                 let row = |holder: HolderView| {
-                    [holder.boot, holder.member, holder.host.unwrap_or_default(), holder.at, holder.version]
+                    let HolderView { boot, member, host, at, version, .. } = holder;
+                    [boot.to_string(), member.to_string(), cell(host), at.to_string(), version.to_string()]
                 };
+                let running = deleted.held_by.into_iter().filter(|holder| holder.state.is_running());
                 TextTable::new(["BOOT", "MEMBER", "HOST", "BOOTED", "VERSION"])
-                    .rows(&mut context.output, deleted.held_by.into_iter().map(row))?;
+                    .rows(&mut context.output, running.map(row))?;
             }
+        }
+        if holders.lapsed > 0 {
+            context.output.note(format!(
+                "boots whose lifetime has passed without a report of their end: {}",
+                holders.lapsed
+            ));
         }
         Ok(Exit::Success)
     }

@@ -3,17 +3,21 @@
 
 use super::context::CliContext;
 use super::error::CliError;
+use super::holder_wait::boots;
 use super::pinned_keys::StoreAddress;
-use super::{output, pinned_keys, selector};
-use crate::client::{CallError, Client, DepositError, Depositor};
-use crate::crypto::random::Kernel;
+use super::{connect, output, pinned_keys, selector};
+use crate::client::{
+    CallError, Client, DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget,
+    VersionTagger,
+};
 use crate::domain::attributes::AttributesPatch;
 use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::process::Exit;
 use crate::wire::{
-    AttributesRequest, CreateSecretRequest, ReplaceSecretRequest, SecretView, UpdateSecretRequest,
+    AttributesRequest, CreateSecretRequest, EnvNameText, ReplaceSecretRequest, SecretView,
+    UpdateSecretRequest,
 };
 
 /// Everything about a deposit but its value. When a secret is replaced, what is `None` keeps its current setting.
@@ -49,15 +53,19 @@ impl DepositSpec {
 
     /// Fails if the exported name is a refused one and that is not allowed. The store checks it again.
     pub(crate) fn check_refused_name(&self) -> Result<(), CliError> {
-        let env = self.exported_name();
-        match refused(&env) {
-            Some(refusal) if !self.allow_refused => Err(CliError::failed(format_args!(
-                "{env} is refused: {} ({})",
-                refusal.why, refusal.family
-            ))
-            .hint("choose another name with --as; an administrator can override this with --allow-refused")),
-            _ => Ok(()),
+        check_refused_name(&self.exported_name(), self.allow_refused)
+    }
+}
+
+pub(crate) fn check_refused_name(env: &EnvName, allow_refused: bool) -> Result<(), CliError> {
+    match refused(env) {
+        Some(refusal) if !allow_refused => {
+            Err(CliError::failed(format_args!("{env} is refused: {} ({})", refusal.why, refusal.family))
+                .hint(
+                    "choose another name with --as; an administrator can override this with --allow-refused",
+                ))
         }
+        _ => Ok(()),
     }
 }
 
@@ -69,18 +77,22 @@ pub(crate) struct DepositClient {
 }
 
 impl DepositClient {
-    /// Fetches the store's deposit key, which must be the pinned one, and pins it on first use.
+    /// Fetches the store's deposit key, which must be the pinned one, and pins it on first use. `owner` is a service that the caller
+    /// manages, whose private scope gets the deposits; `None` is the caller.
     pub(crate) async fn open(
         context: &CliContext,
         mut client: Client,
         address: &StoreAddress,
+        owner: Option<String>,
     ) -> Result<Self, CliError> {
         let status = client.status().await?;
-        let expected = pinned_keys::lookup(context, address, &status.store)?;
-        let depositor = Depositor::open(&mut client, expected).await?;
+        let expected = pinned_keys::lookup(context, address, status.store)?;
+        let identity = owner.clone().unwrap_or_else(|| status.identity.clone());
+        let depositor = Depositor::open_for(&mut client, expected, owner).await?;
         // Only now: a key that was refused must not replace the pinned one.
-        pinned_keys::pin(context, address, &status.store, &depositor.fingerprint())?;
-        Ok(Self { client, depositor, identity: status.identity })
+        pinned_keys::pin(context, address, status.store, &depositor.fingerprint())?;
+        connect::follow_pins(context, &status)?;
+        Ok(Self { client, depositor, identity })
     }
 
     /// As [`DepositClient::open`], but without pinning: for a store in this process, which ends with it.
@@ -98,18 +110,27 @@ impl DepositClient {
         selector::find_exact(&mut self.client, name.as_str(), scope, &self.identity).await
     }
 
-    /// The caller's name.
-    pub(crate) fn identity(&self) -> &str {
-        &self.identity
+    /// Plans an import, and sends no value.
+    pub(crate) async fn plan_import(
+        &mut self,
+        scope: ScopeKind,
+        entries: Vec<ImportEntry>,
+        tagger: VersionTagger,
+    ) -> Result<ImportPlan, CliError> {
+        Ok(self.depositor.plan_import(&mut self.client, scope, entries, tagger).await?)
     }
 
-    /// The longest value of a variable that the organization accepts, in bytes.
-    pub(crate) async fn variable_ceiling(&mut self) -> Result<u32, CliError> {
-        Ok(self.client.deposit_info().await?.variable_ceiling)
-    }
-
-    pub(crate) fn client(&mut self) -> &mut Client {
-        &mut self.client
+    /// Stores a planned import, and prints the warnings about its values.
+    pub(crate) async fn store_import(
+        &mut self,
+        plan: &mut ImportPlan,
+        stored: &mut dyn FnMut(usize),
+    ) -> Result<(), CliError> {
+        let done = self.depositor.store_import(&mut self.client, plan, stored).await;
+        for PlannedEntry { entry, view, .. } in plan.entries.iter().filter(|planned| planned.stored) {
+            print_warnings(&entry.name, &view.warnings);
+        }
+        Ok(done?)
     }
 
     /// Creates a secret.
@@ -119,9 +140,11 @@ impl DepositClient {
         value: &SecretValue,
     ) -> Result<SecretView, CliError> {
         let request = CreateSecretRequest {
-            name: spec.name.as_str().to_owned(),
-            env: text(&spec.env),
+            name: spec.name.as_str().into(),
+            env: env_text(spec),
             scope: spec.scope,
+            // The depositor knows whom it seals for.
+            owner: None,
             kind: spec.kind.unwrap_or(Kind::Encrypted),
             delivery: spec.delivery.unwrap_or(Delivery::Variable),
             attributes: AttributesRequest::from(&spec.attributes.to_attributes()),
@@ -132,7 +155,7 @@ impl DepositClient {
             hint: None,
             allow_refused: spec.allow_refused,
         };
-        Ok(self.depositor.create(&mut self.client, request, value, &mut Kernel).await?)
+        Ok(self.depositor.create(&mut self.client, request, value).await?)
     }
 
     /// Stores a new version of `existing`.
@@ -148,7 +171,7 @@ impl DepositClient {
             value_base64: None,
             sealed: None,
             hint: None,
-            env: text(&spec.env),
+            env: env_text(spec),
             kind: spec.kind,
             delivery: spec.delivery,
             allow_refused: spec.allow_refused,
@@ -156,7 +179,7 @@ impl DepositClient {
             change: Some(UpdateSecretRequest::from(&spec.attributes)),
         };
         let (client, depositor) = (&mut self.client, &mut self.depositor);
-        Ok(depositor.replace(client, existing, request, value, if_version, &mut Kernel).await?)
+        Ok(depositor.replace(client, ReplaceTarget { existing, if_version }, request, value).await?)
     }
 }
 
@@ -168,9 +191,11 @@ impl From<DepositError> for CliError {
             DepositError::KeyChanged { presented, .. } => {
                 Self::new(Exit::Denied, &error).hint(pinned_keys::key_changed_hint(presented))
             }
-            DepositError::Value(_) | DepositError::Name(_) => with(Exit::Failed),
+            DepositError::Value(_) | DepositError::Name(_) | DepositError::PlainNotStated => {
+                with(Exit::Failed)
+            }
             // The store answered with something that no store of this version sends.
-            DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::SecretUnusable => {
+            DepositError::Suite(_) | DepositError::KeyUnusable | DepositError::PlanUnusable => {
                 with(Exit::Unreachable)
             }
         }
@@ -193,13 +218,31 @@ pub(crate) fn summarize(stored: &SecretView, new: bool) -> String {
     format!("{} is exported as {} ({})", stored.name, stored.env, about.join(", "))
 }
 
-/// Prints what the store noticed about a value.
-pub(crate) fn print_warnings(stored: &SecretView) {
-    for warning in &stored.warnings {
-        output::warn(format!("{}: {}", stored.name, output::escape_control(warning)));
+/// Says how many boots still hold an older value, and what to do.
+pub(crate) fn note_holders(context: &mut CliContext, stored: &SecretView) {
+    let Some(holders) = &stored.holders else { return };
+    if holders.incomplete {
+        context.output.note("boots of an older version are still being counted");
+    }
+    // The id of a secret in another scope: its name also stands for other secrets.
+    let by_name = stored.scope == ScopeKind::Shared;
+    let secret = if by_name { stored.name.to_string() } else { stored.id.to_string() };
+    if holders.outdated > 0 {
+        let count = boots(holders.outdated);
+        context.output.note(format!(
+            "{count} still {} an older value; `dropsafe boots {secret} --wait` waits for the end",
+            if holders.outdated == 1 { "holds" } else { "hold" }
+        ));
     }
 }
 
-fn text<T: AsRef<str>>(name: &Option<T>) -> Option<String> {
-    name.as_ref().map(|name| name.as_ref().to_owned())
+/// Prints what was noticed about a value.
+pub(crate) fn print_warnings(name: &SecretName, warnings: &[String]) {
+    for warning in warnings {
+        output::warn(format!("{name}: {}", output::escape_control(warning)));
+    }
+}
+
+fn env_text(spec: &DepositSpec) -> Option<EnvNameText> {
+    spec.env.as_ref().map(|env| env.as_str().into())
 }

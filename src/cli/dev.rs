@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::context::CliContext;
-use super::deposit::{DepositClient, print_warnings};
-use super::env_file::EnvFileDeposit;
+use super::deposit::{DepositClient, check_refused_name};
 use super::error::{CliError, CommandResult, format_chain};
 use super::workload::Signals;
 use super::{connect, import, runtime, workload};
+use crate::client::{ImportEntry, VersionTagger};
+use crate::domain::import::ImportOutcome;
 use crate::domain::secret::ScopeKind;
 use crate::process::Exit;
 use crate::server;
@@ -65,7 +66,7 @@ impl DevArgs {
         let dev = started.map_err(|error| {
             CliError::failed(format_args!("the throwaway store cannot start: {}", format_chain(&error)))
         })?;
-        if !lines.is_empty() {
+        if lines.iter().any(|(_, entries)| !entries.is_empty()) {
             runtime.block_on(deposit_lines(context, &dev, lines))?;
         }
         let exit = if self.command.is_empty() {
@@ -86,43 +87,46 @@ impl DevArgs {
     }
 
     /// Reads and checks all files before anything starts.
-    fn read_files(&self) -> Result<Vec<EnvFileDeposit>, CliError> {
-        let mut lines = Vec::new();
-        for path in &self.shared {
-            lines.extend(import::read(path, ScopeKind::Shared)?);
-        }
-        for path in &self.private {
-            lines.extend(import::read(path, ScopeKind::Private)?);
-        }
-        for line in &lines {
-            line.spec
-                .check_refused_name()
-                .map_err(|error| error.context(format_args!("line {}", line.number)))?;
-        }
-        Ok(lines)
+    fn read_files(&self) -> Result<[(ScopeKind, Vec<ImportEntry>); 2], CliError> {
+        let read = |paths: &[PathBuf]| {
+            let files: Result<Vec<_>, _> = paths.iter().map(|path| import::read(path)).collect();
+            let lines: Vec<ImportEntry> = files?.into_iter().flatten().collect();
+            for entry in &lines {
+                check_refused_name(&entry.name.export(), entry.options.allow_refused)
+                    .map_err(|error| error.context(format_args!("line {}", entry.line)))?;
+            }
+            Ok::<_, CliError>(lines)
+        };
+        Ok([(ScopeKind::Shared, read(&self.shared)?), (ScopeKind::Private, read(&self.private)?)])
     }
 }
 
-/// Stores the lines as `import` does, in a store that is still empty.
+/// Imports the lines into a store that is still empty.
 async fn deposit_lines(
     context: &CliContext,
     dev: &server::DevServer,
-    lines: Vec<EnvFileDeposit>,
+    lines: [(ScopeKind, Vec<ImportEntry>); 2],
 ) -> Result<(), CliError> {
     let endpoint = connect::parse_endpoint(&dev.url, "the throwaway store's address")?;
     let token = connect::parse_token(&dev.token, "the throwaway store's token")?;
     let client = connect::new_client(context, endpoint, &token)?;
     let mut deposits = DepositClient::open_unpinned(client).await?;
-    for line in lines {
-        let stored = deposits.create(&line.spec, &line.value).await;
-        print_warnings(&stored.map_err(|error| error.context(format_args!("line {}", line.number)))?);
+    for (scope, entries) in lines {
+        // The store ends with this process, so that no value is ever recognized again.
+        let mut plan = deposits.plan_import(scope, entries, VersionTagger::random()).await?;
+        let refused = plan.entries.iter().find(|planned| planned.view.fate == ImportOutcome::Refused);
+        if let Some(refused) = refused {
+            let why = refused.view.why.clone().unwrap_or_default();
+            return Err(CliError::failed(why).context(format_args!("line {}", refused.entry.line)));
+        }
+        deposits.store_import(&mut plan, &mut |_| {}).await?;
     }
     Ok(())
 }
 
 fn parse_loopback(text: &str) -> Result<SocketAddr, &'static str> {
     let address: Option<SocketAddr> = text.parse().ok();
-    // A store whose tokens stand in a terminal's scrollback has no business on a network.
+    // The tokens are in a terminal's scrollback, so the store must not be reachable from a network.
     address
         .filter(|address| address.ip().is_loopback())
         .ok_or("expected a loopback address and a port, such as 127.0.0.1:7373")

@@ -26,9 +26,25 @@ pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
     if whole { Ok(Duration::from_secs(exact.as_secs().unsigned_abs())) } else { Err(DurationError) }
 }
 
+/// Formats whole seconds in the largest unit that needs no fraction, as [`parse`] reads them.
+pub(crate) fn display(seconds: u64) -> String {
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
+    let whole = units.into_iter().find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length));
+    let (length, unit) = whole.unwrap_or((1, 's'));
+    format!("{}{unit}", seconds / length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_displayed_duration_reads_back() {
+        for (seconds, text) in [(1, "1s"), (90, "90s"), (5_400, "90m"), (7_200, "2h"), (86_400, "1d")] {
+            assert_eq!(display(seconds), text);
+            assert_eq!(parse(text), Ok(Duration::from_secs(seconds)));
+        }
+    }
 
     #[test]
     fn the_usual_forms() {

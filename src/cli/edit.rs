@@ -32,7 +32,7 @@ impl EditArgs {
         let change = UpdateSecretRequest::from(&self.attributes.patch()?);
         let mut client = connect::open_client(context)?;
         let secret = find(&mut client, &self.selector.name, &self.selector.scope).await?;
-        let changed = client.change_secret(&secret.id, &change, self.if_version.as_deref()).await?;
+        let changed = client.change_secret(secret.id, &change, self.if_version.as_deref()).await?;
         if self.json {
             context.output.json(&changed)?;
         } else {

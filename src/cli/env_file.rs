@@ -1,19 +1,8 @@
-//! A .env file as deposits: its lines, and the attributes that comments in front of them set. All faults of a file are reported
+//! A .env file as lines to import, with the attributes that comments in front of them set. All faults of a file are reported
 //! together, by line, and nothing of its content is repeated.
 
-use super::deposit::DepositSpec;
-use crate::domain::import;
-use crate::domain::secret::ScopeKind;
-use crate::domain::value::SecretValue;
-
-/// One assignment of the file.
-#[derive(Debug)]
-pub(crate) struct EnvFileDeposit {
-    /// Counted from 1.
-    pub(crate) number: usize,
-    pub(crate) spec: DepositSpec,
-    pub(crate) value: SecretValue,
-}
+use crate::client::ImportEntry;
+use crate::domain::import::{self, ImportLine};
 
 /// What is wrong with one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,34 +21,27 @@ impl EnvFileFault {
 }
 
 /// Parses a whole file.
-pub(crate) fn parse(bytes: &[u8], scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, Vec<EnvFileFault>> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<ImportEntry>, Vec<EnvFileFault>> {
     let assignments = import::lines(bytes);
     let (mut options, bad_comments) = import::attributes(bytes, &assignments);
-    let mut lines = Vec::with_capacity(assignments.len());
+    let mut entries = Vec::with_capacity(assignments.len());
     let mut faults = Vec::new();
-    for import::ImportLine { line: number, name, value } in assignments {
+    for ImportLine { line, name, value, .. } in assignments {
         match (name, value) {
             (Some(name), Ok(value)) => {
                 // By line and not by name: a name can occur twice, and its second line is reported as a fault.
-                let options = options.remove(&number).unwrap_or_default();
-                let spec = DepositSpec {
-                    kind: options.kind,
-                    delivery: options.delivery,
-                    attributes: options.attributes,
-                    allow_refused: options.allow_refused,
-                    ..DepositSpec::new(name, scope)
-                };
-                lines.push(EnvFileDeposit { number, spec, value });
+                let options = options.remove(&line).unwrap_or_default();
+                entries.push(ImportEntry { line, name, options, value });
             }
-            (_, Err(kind)) => faults.push(EnvFileFault::new(number, kind, kind.hint())),
+            (_, Err(kind)) => faults.push(EnvFileFault::new(line, kind, kind.hint())),
             // A line without a name always has a fault instead of a value.
             (None, Ok(_)) => {}
         }
     }
-    faults.extend(bad_comments.into_iter().map(|(number, fault)| EnvFileFault::new(number, fault, None)));
+    faults.extend(bad_comments.into_iter().map(|(line, fault)| EnvFileFault::new(line, fault, None)));
     // Two passes found them; a person fixes the file from top to bottom.
     faults.sort_by_key(|fault| fault.number);
-    if faults.is_empty() { Ok(lines) } else { Err(faults) }
+    if faults.is_empty() { Ok(entries) } else { Err(faults) }
 }
 
 #[cfg(test)]
@@ -69,35 +51,45 @@ mod tests {
     use crate::domain::name::{Category, PluginName};
     use crate::domain::value::{Delivery, Kind};
 
-    fn read(text: &str) -> Result<Vec<EnvFileDeposit>, Vec<(usize, String)>> {
-        parse(text.as_bytes(), ScopeKind::Shared)
+    fn read(text: &str) -> Result<Vec<ImportEntry>, Vec<(usize, String)>> {
+        parse(text.as_bytes())
             .map_err(|faults| faults.into_iter().map(|fault| (fault.number, fault.message)).collect())
     }
 
     #[test]
     fn comments_set_attributes_of_the_next_line_only() {
         let lines = read(
-            "A=1\n# dropsafe: no-install plugin=@acme/db\n# why\n#dropsafe: category=api_key\nopenai-api-key=2\nB=3\n\
+            "A=1\n# dropsafe: no-install plugin=@acme/db\n# why\n#dropsafe: category=api_key  description= Live key, file 2 \nopenai-api-key=2\nB=3\n\
              # dropsafe: plain\nREGION=eu\n# dropsafe: file\nKEY='a\nb'\n",
         )
         .unwrap();
-        let names: Vec<_> = lines.iter().map(|line| line.spec.name.to_string()).collect();
+        let names: Vec<_> = lines.iter().map(|line| line.name.to_string()).collect();
         assert_eq!(names, ["A", "openai-api-key", "B", "REGION", "KEY"]);
-        assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 5, 6, 8, 10]);
-        assert_eq!(lines[0].spec.attributes.auto_install, None);
-        assert_eq!(lines[1].spec.attributes.auto_install, Some(false));
-        assert_eq!(lines[1].spec.attributes.plugin, FieldPatch::Set(PluginName::parse("@acme/db").unwrap()));
-        assert_eq!(lines[1].spec.attributes.category, FieldPatch::Set(Category::parse("api_key").unwrap()));
-        assert_eq!(lines[2].spec.attributes.plugin, FieldPatch::Keep);
-        assert_eq!(lines[3].spec.kind, Some(Kind::Plain));
-        assert_eq!(lines[4].spec.delivery, Some(Delivery::File));
+        assert_eq!(lines.iter().map(|line| line.line).collect::<Vec<_>>(), [1, 5, 6, 8, 10]);
+        assert_eq!(lines[0].options.attributes.auto_install, None);
+        assert_eq!(lines[1].options.attributes.auto_install, Some(false));
+        assert_eq!(
+            lines[1].options.attributes.plugin,
+            FieldPatch::Set(PluginName::parse("@acme/db").unwrap())
+        );
+        assert_eq!(
+            lines[1].options.attributes.category,
+            FieldPatch::Set(Category::parse("api_key").unwrap())
+        );
+        // A description goes to the end of its line, whatever words it holds.
+        let description = "Live key, file 2".parse().unwrap();
+        assert_eq!(lines[1].options.attributes.description, FieldPatch::Set(description));
+        assert_eq!(lines[1].options.delivery, None);
+        assert_eq!(lines[2].options.attributes.plugin, FieldPatch::Keep);
+        assert_eq!(lines[3].options.kind, Some(Kind::Plain));
+        assert_eq!(lines[4].options.delivery, Some(Delivery::File));
     }
 
     #[test]
     fn what_looks_like_a_comment_within_a_value_is_the_value() {
         let lines = read("A='\n# dropsafe: plain\n'\nB=2\n").unwrap();
         assert_eq!(lines[0].value.expose(), b"\n# dropsafe: plain\n");
-        assert_eq!(lines[1].spec.kind, None);
+        assert_eq!(lines[1].options.kind, None);
     }
 
     #[test]

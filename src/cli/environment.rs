@@ -15,7 +15,7 @@ Environment:
   DROPSAFE_CA           PEM file with the authorities to trust if the address has no pin
   DROPSAFE_DEPOSIT_KEY  expected fingerprint of the deposit key (default: the pinned one)
   DROPSAFE_LOG          log level of serve and dev: off, error, warn, info, debug or trace
-  XDG_CONFIG_HOME       where dropsafe/login.json and dropsafe/known.json are (default: ~/.config)";
+  XDG_CONFIG_HOME       holds dropsafe/{login,known}.json and import.key (default: ~/.config)";
 
 /// Variables by name. An empty variable counts as absent.
 pub(crate) struct CliEnvironment(settings::Environment);

@@ -40,7 +40,20 @@ pub(crate) fn read_bounded(
 
 /// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    read_sized(path, limit, limit)
+}
+
+/// Reads a whole file of at most `limit` bytes if it tells its length, and otherwise of at most `unknown` bytes.
+pub(crate) fn read_sized(path: &Path, limit: usize, unknown: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
     let mut file = File::open(path).map_err(|error| read_error(path, &error))?;
+    // Files of procfs are regular, and tell no length either.
+    let length = file.metadata().map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+    // The buffer is as long as the limit, and all of it is wiped.
+    let limit = match usize::try_from(length) {
+        Ok(0) => unknown,
+        Ok(length) => limit.min(length),
+        Err(_) => limit,
+    };
     read_bounded(&mut file, limit).map_err(|error| match error {
         BoundedReadError::TooLong => {
             CliError::failed(format_args!("{} is larger than {limit} bytes", path.display()))
@@ -63,7 +76,7 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, C
     }
 }
 
-/// A file that appears under its name only once it is complete. Dropping it before [`AtomicFile::finish`] leaves nothing behind.
+/// A file that appears under its name only once it is complete. Dropping it before that leaves nothing behind.
 pub(crate) struct AtomicFile {
     file: File,
     temporary: PathBuf,
@@ -90,11 +103,36 @@ impl AtomicFile {
         Ok(Self { file, temporary, path: path.to_owned(), finished: false })
     }
 
-    /// Makes the content durable, and then gives the file its name.
-    pub(crate) fn finish(mut self) -> Result<(), CliError> {
+    /// Makes the content durable, and then gives the file its name, in place of any file that has it.
+    pub(crate) fn replace(self) -> Result<(), CliError> {
+        self.finish(|temporary, path| fs::rename(temporary, path))
+    }
+
+    /// As [`replace`](Self::replace), but fails if a file has the name.
+    pub(crate) fn publish_new(self) -> Result<(), CliError> {
+        self.finish(|temporary, path| {
+            if let Err(error) = fs::hard_link(temporary, path) {
+                if error.kind() == io::ErrorKind::AlreadyExists {
+                    return Err(error);
+                }
+            } else {
+                // Both names are the complete file. What is left of the other one is removed with the next file of this process.
+                let _ = fs::remove_file(temporary);
+                return Ok(());
+            }
+            // FAT and some network file systems have no hard links. There the name is taken first and then replaced.
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            fs::rename(temporary, path).inspect_err(|_| drop(fs::remove_file(path)))
+        })
+    }
+
+    fn finish(mut self, publish: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<(), CliError> {
         // In this order: after a power cut, a name without its content would be worse than no file.
         self.file.sync_all().map_err(|error| write_error(&self.path, &error))?;
-        fs::rename(&self.temporary, &self.path).map_err(|error| write_error(&self.path, &error))?;
+        publish(&self.temporary, &self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => exists_error(&self.path),
+            _ => write_error(&self.path, &error),
+        })?;
         self.finished = true;
         // The name is durable only once its folder is. Some file systems cannot sync a folder; the file is complete there too.
         let folder = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -133,7 +171,17 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     }
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes).map_err(|error| write_error(path, &error))?;
-    file.finish()
+    file.replace()
+}
+
+/// Refuses a path at which there is something already, also a link to nothing.
+pub(crate) fn refuse_existing(path: &Path) -> Result<(), CliError> {
+    if path.symlink_metadata().is_ok() { Err(exists_error(path)) } else { Ok(()) }
+}
+
+fn exists_error(path: &Path) -> CliError {
+    CliError::new(Exit::CannotCreate, format_args!("{} exists already and is not replaced", path.display()))
+        .hint("give another name, or move the file away")
 }
 
 /// Creates a file that only its owner can read. It must not exist yet.
@@ -198,6 +246,21 @@ mod tests {
         file.write_all(b"half").unwrap();
         drop(file);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_new_file_replaces_nothing_that_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup");
+        let file = AtomicFile::create(&path).unwrap();
+        refuse_existing(&path).unwrap();
+        fs::write(&path, b"another's").unwrap();
+        assert_eq!(file.publish_new().unwrap_err().exit, Exit::CannotCreate);
+        assert_eq!(fs::read(&path).unwrap(), b"another's");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("nothing", &path).unwrap();
+        assert_eq!(refuse_existing(&path).unwrap_err().exit, Exit::CannotCreate);
     }
 
     #[test]

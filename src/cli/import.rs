@@ -1,4 +1,4 @@
-//! `dropsafe import`: a file of NAME=VALUE lines. Everything that can be checked is checked before the first is stored.
+//! `dropsafe import`: stores the lines of a .env file, after it has planned all of them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,30 +6,36 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::CliContext;
-use super::deposit::{DepositClient, DepositSpec, print_warnings};
-use super::env_file::EnvFileDeposit;
+use super::deposit::DepositClient;
 use super::error::{CliError, CommandResult};
 use super::progress::ProgressIndicator;
 use super::table::TextTable;
 use super::{connect, env_file, files, input};
-use crate::client::{Client, SecretListFilter};
+use crate::client::{ImportEntry, ImportPlan, PlannedEntry, VersionTagger};
+use crate::crypto::memory::Key32;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::import::ImportOutcome;
+use crate::domain::name::EnvName;
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::{Delivery, check};
+use crate::domain::value::Kind;
 use crate::process::Exit;
-use crate::wire::SecretView;
 
 /// Deposit the lines of a .env file
 ///
-/// Shows what becomes of each line, and stores either none of them or, unless the
-/// store fails on the way, all. A name may be any that `dropsafe set` takes.
-/// Nothing is expanded: what programs would read differently is refused with its
-/// line; 'single quotes' keep a value as it stands, also over several lines.
+/// Plans all lines first, and stores none of them if one is refused. A name may be
+/// any that `dropsafe set` takes. Nothing is expanded: what programs would read
+/// differently is refused with its line; 'single quotes' keep a value as it stands,
+/// also over several lines.
+///
+/// If the store fails on the way, import the file again: a value that this machine
+/// has already imported is unchanged, and keeps its version.
 ///
 /// A comment of the form `# dropsafe: WORD …` sets attributes of the next line's
-/// secret: no-install, plain, file, allow-refused, plugin=NAME, category=NAME.
+/// secret: no-install, plain, file, allow-refused, plugin=NAME, category=NAME, and
+/// as the last one description=TEXT.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Import {
+pub(crate) struct ImportArgs {
     /// The file; - for standard input
     #[arg(value_name = "FILE.env")]
     pub(crate) file: PathBuf,
@@ -39,6 +45,9 @@ pub(crate) struct Import {
     /// For your own boots only (default)
     #[arg(long, conflicts_with = "shared")]
     pub(crate) private: bool,
+    /// For the boots of a service that you manage
+    #[arg(long = "for", value_name = "SERVICE", conflicts_with_all = ["shared", "private"])]
+    pub(crate) owner: Option<String>,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -47,196 +56,157 @@ pub(crate) struct Import {
     pub(crate) json: bool,
 }
 
-/// Larger than any file of variables that a machine could boot with.
-const LONGEST_FILE: usize = 16 << 20;
+/// 5,000 lines of 64 KiB, and their quoting.
+const LONGEST_FILE: usize = 400 << 20;
+/// All of its buffer is reserved, and wiped afterwards, since the length is not known in advance.
+const LONGEST_INPUT: usize = 16 << 20;
 
-impl Import {
-    /// Runs it.
+impl ImportArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let scope = if self.shared { ScopeKind::Shared } else { ScopeKind::Private };
-        let lines = read(&self.file, scope)?;
-        let (client, place) = connect::open_client_with_address(context)?;
-        let mut deposits = DepositClient::open(context, client, &place).await?;
-        let ceiling = deposits.variable_ceiling().await?;
-        let mut plan = Vec::with_capacity(lines.len());
-        for line in lines {
-            plan.push(planned(&mut deposits, line, ceiling).await?);
-        }
-        let refused = plan.iter().filter(|entry| matches!(entry.fate, Fate::Refused(_))).count();
-        let go = refused == 0 && !self.dry_run;
+        let entries = read(&self.file)?;
+        let (client, address) = connect::open_client_with_address(context)?;
+        let mut deposits = DepositClient::open(context, client, &address, self.owner).await?;
+        let mut plan = deposits.plan_import(scope, entries, load_tagger(context)?).await?;
         if !self.json {
             let mut table = TextTable::new(["LINE", "NAME", "EXPORTED AS", "WHAT"]);
-            table.rows(&mut context.output, plan.iter().map(Entry::row))?;
+            table.rows(&mut context.output, plan.entries.iter().map(row))?;
         }
-        let stored = if go { store(&mut deposits, &mut plan).await } else { Ok(()) };
+        let refused = count(&plan, ImportOutcome::Refused);
+        let stored = if refused > 0 || self.dry_run { Ok(()) } else { store(&mut deposits, &mut plan).await };
         if self.json {
-            let entries: Vec<_> = plan.iter().map(Entry::report).collect();
+            let entries: Vec<_> = plan.entries.iter().map(EntryJson::new).collect();
             context.output.json(&entries)?;
         }
         stored?;
         if refused > 0 {
+            let lines = plan.entries.len();
             return Err(CliError::failed(format_args!(
-                "nothing is stored: {refused} of {} lines are refused",
-                plan.len()
+                "nothing is stored: {refused} of {lines} lines are refused"
             )));
         }
+        let pending = plan.entries.iter().filter(|planned| planned.is_pending()).count();
         if self.dry_run {
-            context.output.note(format!("nothing is stored: {} lines would be", plan.len()));
+            context.output.note(format!("nothing is stored: {pending} lines would be"));
         } else if !self.json {
-            context.output.line(format!("stored: {}", plan.len()))?;
+            let stored = plan.entries.iter().filter(|planned| planned.stored).count();
+            let unchanged = match plan.entries.len() - stored {
+                0 => String::new(),
+                unchanged => format!(", unchanged: {unchanged}"),
+            };
+            context.output.line(format!("stored: {stored}{unchanged}"))?;
+            if count(&plan, ImportOutcome::Replace) > 0 {
+                // One hint and not a count for each line, which would be a request for each.
+                context.output.note(
+                    "running boots may still hold older values: `dropsafe stats` counts them, and \
+                     `dropsafe boots NAME --wait` waits for their end",
+                );
+            }
         }
         Ok(Exit::Success)
     }
 }
 
-/// The lines of a file.
-pub(crate) fn read(path: &Path, scope: ScopeKind) -> Result<Vec<EnvFileDeposit>, CliError> {
+/// Reads the lines of a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<ImportEntry>, CliError> {
     let (bytes, name) = if path == Path::new("-") {
-        (input::read_stdin(LONGEST_FILE)?, "standard input".to_owned())
+        (input::read_stdin(LONGEST_INPUT)?, "standard input".to_owned())
     } else {
-        (files::read(path, LONGEST_FILE)?, path.display().to_string())
+        (files::read_sized(path, LONGEST_FILE, LONGEST_INPUT)?, path.display().to_string())
     };
-    env_file::parse(&bytes, scope).map_err(|faults| {
+    env_file::parse(&bytes).map_err(|faults| {
         let lines: String =
             faults.iter().map(|fault| format!("\n  line {}: {}", fault.number, fault.message)).collect();
         CliError::failed(format_args!("{name} cannot be imported, and nothing is stored:{lines}"))
     })
 }
 
-/// A line and what becomes of it.
-struct Entry {
-    line: EnvFileDeposit,
-    existing: Option<SecretView>,
-    fate: Fate,
+/// The key of this machine's version ids, which is created on first use.
+fn load_tagger(context: &CliContext) -> Result<VersionTagger, CliError> {
+    let Some(path) = context.environment.config_folder().map(|folder| folder.join("import.key")) else {
+        return Ok(VersionTagger::random());
+    };
+    if let Some(bytes) = files::read_optional(&path)?
+        && let Ok(key) = bytes.as_slice().try_into()
+    {
+        return Ok(VersionTagger::new(Key32::copy_of(key)));
+    }
+    let tagger = VersionTagger::random();
+    // A container's file system may be read-only. Then a repeated import replaces what it could have kept.
+    files::write_private(&path, tagger.key().expose()).ok();
+    Ok(tagger)
 }
 
-enum Fate {
-    New,
-    Replaces,
-    Refused(String),
-    Stored(Box<SecretView>),
+async fn store(deposits: &mut DepositClient, plan: &mut ImportPlan) -> Result<(), CliError> {
+    let count = plan.entries.iter().filter(|planned| planned.is_pending()).count();
+    let bar = ProgressIndicator::steps("storing", count as u64);
+    let mut done = 0;
+    let mut advance = |lines| {
+        done += lines;
+        bar.advance(lines as u64);
+    };
+    let stored = deposits.store_import(plan, &mut advance).await;
+    stored.map_err(|error| {
+        // The last request may have stored some of its lines, too: it has several commits.
+        let rest =
+            format!("at least {done} of {count} lines are stored; import the file again to store the rest");
+        let hint = error.hint.as_ref().map_or(rest.clone(), |hint| format!("{rest}; {hint}"));
+        error.hint(hint)
+    })
 }
 
-/// The entry of a JSON report.
+fn count(plan: &ImportPlan, fate: ImportOutcome) -> usize {
+    plan.entries.iter().filter(|planned| planned.view.fate == fate).count()
+}
+
+/// A line of a JSON report.
 #[derive(Serialize)]
-struct Report<'a> {
+struct EntryJson<'a> {
     line: usize,
     name: &'a str,
-    env: String,
-    /// `new`, `replaces` or `refused`; in the past tense, `stored`.
+    env: EnvName,
+    /// `new`, `replaces`, `unchanged`, `refused` or `stored`.
     fate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: Option<SecretId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
+    version: Option<VersionId>,
 }
 
-impl Entry {
-    fn env(&self) -> String {
-        match &self.existing {
-            Some(existing) => existing.env.clone(),
-            None => self.line.spec.exported_name().to_string(),
-        }
-    }
-
-    fn row(&self) -> [String; 4] {
-        let what = match &self.fate {
-            Fate::New => "new".to_owned(),
-            Fate::Replaces => "replaces the value".to_owned(),
-            Fate::Refused(why) => format!("refused: {why}"),
-            Fate::Stored(_) => "stored".to_owned(),
-        };
-        [self.line.number.to_string(), self.line.spec.name.to_string(), self.env(), what]
-    }
-
-    fn report(&self) -> Report<'_> {
-        let (fate, why, stored) = match &self.fate {
-            Fate::New => ("new", None, None),
-            Fate::Replaces => ("replaces", None, None),
-            Fate::Refused(why) => ("refused", Some(why.as_str()), None),
-            Fate::Stored(view) => ("stored", None, Some(view)),
-        };
-        Report {
-            line: self.line.number,
-            name: self.line.spec.name.as_str(),
-            env: self.env(),
-            fate,
-            why,
-            id: stored.map(|view| view.id.as_str()),
-            version: stored.map(|view| view.version.as_str()),
+impl<'a> EntryJson<'a> {
+    fn new(planned: &'a PlannedEntry) -> Self {
+        let PlannedEntry { entry, view, stored } = planned;
+        Self {
+            line: entry.line,
+            name: entry.name.as_str(),
+            env: planned.env(),
+            fate: match (view.fate, *stored) {
+                (_, true) => "stored",
+                (ImportOutcome::Create, _) => "new",
+                (ImportOutcome::Replace, _) => "replaces",
+                (ImportOutcome::Refused, _) => "refused",
+                (ImportOutcome::Keep | ImportOutcome::Clear | ImportOutcome::Nothing, _) => "unchanged",
+            },
+            why: view.why.as_deref(),
+            // The ids of a plan are those before the import.
+            id: view.secret.filter(|_| *stored),
+            version: view.version.filter(|_| *stored),
         }
     }
 }
 
-/// What would become of a line, as far as that can be known beforehand.
-async fn planned(
-    deposits: &mut DepositClient,
-    line: EnvFileDeposit,
-    ceiling: u32,
-) -> Result<Entry, CliError> {
-    let existing = deposits.find_existing(&line.spec.name, line.spec.scope).await?;
-    let why = match &existing {
-        Some(_) => None,
-        None => match line.spec.check_refused_name() {
-            Err(failure) => Some(failure.message),
-            Ok(()) => collision(deposits, &line.spec).await?,
-        },
+fn row(planned: &PlannedEntry) -> [String; 4] {
+    let json = EntryJson::new(planned);
+    let what = match (json.fate, json.why) {
+        ("refused", Some(why)) => format!("refused: {why}"),
+        // Somebody may have made it plain, and nothing of the file says so.
+        ("replaces", _) if planned.kind() == Kind::Plain => {
+            "replaces the value (plain: it can be displayed)".to_owned()
+        }
+        ("replaces", _) => "replaces the value".to_owned(),
+        (fate, _) => fate.to_owned(),
     };
-    let why = why.or_else(|| unfit(&line, existing.as_ref(), ceiling));
-    let fate = match (why, &existing) {
-        (Some(why), _) => Fate::Refused(why),
-        (None, Some(_)) => Fate::Replaces,
-        (None, None) => Fate::New,
-    };
-    Ok(Entry { line, existing, fate })
-}
-
-/// Another secret of the same scope that is exported under the same name.
-async fn collision(deposits: &mut DepositClient, wanted: &DepositSpec) -> Result<Option<String>, CliError> {
-    let env = wanted.exported_name();
-    let filter = SecretListFilter {
-        name: Some(env.to_string()),
-        scope: Some(wanted.scope),
-        ..SecretListFilter::default()
-    };
-    let owner = deposits.identity().to_owned();
-    let found = Client::secrets(&filter).all(deposits.client()).await?;
-    let other = found.into_iter().find(|secret| {
-        secret.env == env.as_str()
-            && (secret.scope == ScopeKind::Shared || secret.owner.as_deref() == Some(owner.as_str()))
-    });
-    Ok(other.map(|secret| format!("{} is exported under the same name", secret.name)))
-}
-
-fn unfit(line: &EnvFileDeposit, existing: Option<&SecretView>, ceiling: u32) -> Option<String> {
-    let kept = existing.map_or(Delivery::Variable, |secret| secret.delivery);
-    let delivery = line.spec.delivery.unwrap_or(kept);
-    check(&line.value, &line.spec.exported_name(), delivery, ceiling).err().map(|error| error.to_string())
-}
-
-async fn store(deposits: &mut DepositClient, plan: &mut [Entry]) -> Result<(), CliError> {
-    let bar = ProgressIndicator::steps("storing", plan.len() as u64);
-    let count = plan.len();
-    for (done, entry) in plan.iter_mut().enumerate() {
-        let (line, existing) = (&entry.line, entry.existing.as_ref());
-        let stored = match existing {
-            Some(existing) => {
-                deposits.replace(existing, &line.spec, &line.value, Some(&existing.version)).await
-            }
-            None => deposits.create(&line.spec, &line.value).await,
-        };
-        let stored = stored.map_err(|failure| {
-            let failure = failure.context(format_args!("line {}", line.number));
-            let rest =
-                format!("{done} of {count} lines are stored; import the file again to store all of it");
-            let hint = failure.hint.as_ref().map_or(rest.clone(), |hint| format!("{rest}; {hint}"));
-            failure.hint(hint)
-        })?;
-        print_warnings(&stored);
-        entry.fate = Fate::Stored(Box::new(stored));
-        bar.advance(1);
-    }
-    Ok(())
+    [json.line.to_string(), json.name.to_owned(), json.env.to_string(), what]
 }

@@ -27,6 +27,9 @@ pub(crate) struct InitArgs {
     /// Read the passphrase of the first key slot from FILE (default: prompt, or standard input)
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Accept a passphrase that can be guessed
+    #[arg(long, conflicts_with = "key_file")]
+    pub(crate) allow_weak_passphrase: bool,
     /// Use the key file FILE for the first key slot instead of a passphrase
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) key_file: Option<PathBuf>,
@@ -63,6 +66,7 @@ impl InitArgs {
             None => UnlockSecret::Passphrase(input::read_new_passphrase(
                 context,
                 self.passphrase_file.as_deref(),
+                self.allow_weak_passphrase,
             )?),
         };
         let options = InitOptions {

@@ -10,6 +10,7 @@ use super::context::CliContext;
 use super::error::CliError;
 use super::files::BoundedReadError;
 use super::{files, output};
+use crate::crypto::passphrase_strength::require_strong;
 use crate::domain::value::{MAX_FILE, SecretValue};
 use crate::process::Exit;
 
@@ -46,14 +47,23 @@ pub(crate) fn read_passphrase(
     })
 }
 
-/// Reads a new passphrase; at a prompt, twice.
+/// Reads a new passphrase; at a prompt, twice. Refuses one that can be guessed, unless `allow_weak`.
 pub(crate) fn read_new_passphrase(
     context: &CliContext,
     file: Option<&Path>,
+    allow_weak: bool,
 ) -> Result<Zeroizing<String>, CliError> {
-    read_secret_line(context, file, "the passphrase", |context| {
+    let passphrase = read_secret_line(context, file, "the passphrase", |context| {
         context.terminal.prompt_hidden_twice("New passphrase (hidden): ")
-    })
+    })?;
+    if !allow_weak {
+        require_strong(&passphrase).map_err(|error| {
+            CliError::failed(error).hint(
+                "use five or more random words, or a key file; --allow-weak-passphrase accepts it all the same",
+            )
+        })?;
+    }
+    Ok(passphrase)
 }
 
 /// Reads the text of a key file.
@@ -63,6 +73,12 @@ pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, CliError> 
 
 pub(crate) fn read_token(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
     read_secret_line(context, None, "the token", |context| context.terminal.prompt_hidden("Token (hidden): "))
+}
+
+pub(crate) fn read_enrolment_code(context: &CliContext) -> Result<Zeroizing<String>, CliError> {
+    read_secret_line(context, None, "the enrolment code", |context| {
+        context.terminal.prompt_hidden("Enrolment code (hidden): ")
+    })
 }
 
 fn read_secret_line(

@@ -6,15 +6,15 @@ use clap::{Args, Subcommand};
 
 use super::context::CliContext;
 use super::error::CommandResult;
-use super::lock::unlock_text;
 use super::output::JsonArgs;
 use super::paged_list::PagedList;
+use super::table::cell;
 use super::{connect, files, input};
 use crate::client::Client;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
 use crate::process::Exit;
-use crate::wire::{AddKeyslotRequest, KeyslotView};
+use crate::wire::{AddKeyslotRequest, KeyslotView, UnlockKind};
 
 /// Manage the passphrases and key files that unlock the store (operator)
 #[derive(Debug, Subcommand)]
@@ -35,6 +35,9 @@ pub(crate) struct KeyslotAddArgs {
     /// Read the new passphrase from FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Accept a passphrase that can be guessed
+    #[arg(long, conflicts_with_all = ["key_file", "new_key_file"])]
+    pub(crate) allow_weak_passphrase: bool,
     /// Add the existing key file FILE
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub(crate) key_file: Option<PathBuf>,
@@ -56,7 +59,7 @@ pub(crate) struct KeyslotAddArgs {
 ///
 /// The last key slot cannot be removed. Old copies of the store can still be opened
 /// with a removed passphrase or key file. If it was disclosed, also run
-/// `dropsafe re-encrypt --all`.
+/// `dropsafe re-encrypt --all --compromised`.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct KeyslotRemoveArgs {
@@ -90,24 +93,30 @@ impl KeyslotCommand {
 impl KeyslotAddArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
-        let (passphrase, key_file) = match (&self.key_file, &self.new_key_file) {
-            (Some(path), _) => (None, Some(input::read_key_file(path)?)),
+        let (kind, text) = match (&self.key_file, &self.new_key_file) {
+            (Some(path), _) => (UnlockKind::KeyFile, input::read_key_file(path)?),
             (_, Some(path)) => {
                 let text = UnlockKey::generate(&mut Kernel).to_text();
                 // On disk before the store knows it: a slot whose key is lost could never unlock.
                 files::create_private(path, &[text.as_bytes(), b"\n"])?;
-                (None, Some(text))
+                (UnlockKind::KeyFile, text)
             }
-            _ => (Some(input::read_new_passphrase(context, self.passphrase_file.as_deref())?), None),
+            _ => {
+                let allow_weak = self.allow_weak_passphrase;
+                let file = self.passphrase_file.as_deref();
+                (UnlockKind::Passphrase, input::read_new_passphrase(context, file, allow_weak)?)
+            }
         };
-        // Exactly one of the two is set; the flags conflict with each other.
+        // The client seals the text, and adds it to the request.
         let request = AddKeyslotRequest {
-            passphrase: passphrase.map(unlock_text),
-            key_file: key_file.map(unlock_text),
+            passphrase: None,
+            key_file: None,
+            sealed: None,
             credential: self.credential,
-            label: self.label,
+            allow_weak: self.allow_weak_passphrase,
+            label: self.label.map(Into::into),
         };
-        let added = client.add_keyslot(&request).await.inspect_err(|_| {
+        let added = client.add_keyslot(kind, &text, &request).await.inspect_err(|_| {
             // A key file that opens nothing would only mislead, and would stop a second try.
             if let Some(path) = &self.new_key_file {
                 files::remove(path).ok();
@@ -119,7 +128,7 @@ impl KeyslotAddArgs {
 }
 
 fn row(slot: KeyslotView) -> [String; 4] {
-    [slot.id, slot.kind, slot.label.unwrap_or_default(), slot.created_at]
+    [slot.id.to_string(), slot.kind, cell(slot.label), slot.created_at.to_string()]
 }
 
 impl KeyslotRemoveArgs {
@@ -132,7 +141,7 @@ impl KeyslotRemoveArgs {
         // Also with --json: people take this for a revocation, and it is none.
         context.output.note(
             "this does not revoke it: old copies of the store, such as backups, can still be opened with it\n\
-             if it was disclosed: dropsafe re-encrypt --all",
+             if it was disclosed: dropsafe re-encrypt --all --compromised",
         );
         Ok(Exit::Success)
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::context::CliContext;
 use super::error::CommandResult;
 use super::paged_list::PagedList;
+use super::table::cell;
 use super::{attributes, connect};
 use crate::client::{Client, SecretListFilter};
 use crate::domain::secret::ScopeKind;
@@ -22,6 +23,9 @@ pub(crate) struct ListArgs {
     /// Only private secrets
     #[arg(long, conflicts_with = "shared")]
     pub(crate) private: bool,
+    /// Only private secrets of a service that you manage, or of another member (administrator)
+    #[arg(long = "for", value_name = "MEMBER", conflicts_with_all = ["shared", "private"])]
+    pub(crate) owner: Option<String>,
     /// Only secrets of this plugin
     #[arg(long, value_name = "PLUGIN")]
     pub(crate) plugin: Option<String>,
@@ -42,31 +46,43 @@ impl ListArgs {
             (_, true) => Some(ScopeKind::Private),
             _ => None,
         };
-        let (q, plugin, category) = (self.text, self.plugin, self.category);
-        let pages =
-            Client::secrets(&SecretListFilter { q, scope, plugin, category, ..SecretListFilter::default() });
-        let [install, plugin, category] = attributes::COLUMNS;
-        let headings = ["NAME", "EXPORTED AS", "SCOPE", "TYPE", install, plugin, category, "UPDATED", "HINT"];
+        let (q, owner, plugin, category) = (self.text, self.owner, self.plugin, self.category);
+        let filter = SecretListFilter { q, scope, owner, plugin, category, ..SecretListFilter::default() };
+        let pages = Client::secrets(&filter);
+        let [install, plugin, category, description] = attributes::COLUMNS;
+        let headings = [
+            "NAME",
+            "EXPORTED AS",
+            "SCOPE",
+            "TYPE",
+            install,
+            plugin,
+            category,
+            "UPDATED",
+            "HINT",
+            description,
+        ];
         PagedList { json: self.json, limit: None, headings, row, empty: "no secrets" }
             .print(context, &mut client, pages)
             .await
     }
 }
 
-fn row(secret: SecretView) -> [String; 9] {
+fn row(secret: SecretView) -> [String; 10] {
     let scope = format_scope(&secret);
-    let [install, plugin, category] = attributes::cells(&secret.attributes);
+    let [install, plugin, category, description] = attributes::cells(&secret.attributes);
     [
-        secret.name,
-        secret.env,
+        secret.name.to_string(),
+        secret.env.to_string(),
         scope,
         secret.kind.to_string(),
         install,
         plugin,
         category,
-        secret.updated_at,
+        secret.updated_at.to_string(),
+        cell(secret.hint),
         // Last: it is the one column of an unpredictable width.
-        secret.hint.unwrap_or_default(),
+        description,
     ]
 }
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use zeroize::Zeroizing;
 
 use super::context::CliContext;
 use super::error::CommandResult;
 use super::{connect, input};
 use crate::process::Exit;
-use crate::wire::{UnlockRequest, UnlockText};
+use crate::wire::UnlockKind;
 
 /// Unlock the store, so that machines can boot (operator)
 #[derive(Debug, Args)]
@@ -29,17 +28,13 @@ pub(crate) struct LockArgs {}
 impl UnlockArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
-        let request = match &self.key_file {
-            Some(path) => {
-                let text = unlock_text(input::read_key_file(path)?);
-                UnlockRequest { passphrase: None, key_file: Some(text) }
-            }
+        let (kind, text) = match &self.key_file {
+            Some(path) => (UnlockKind::KeyFile, input::read_key_file(path)?),
             None => {
-                let text = unlock_text(input::read_passphrase(context, self.passphrase_file.as_deref())?);
-                UnlockRequest { passphrase: Some(text), key_file: None }
+                (UnlockKind::Passphrase, input::read_passphrase(context, self.passphrase_file.as_deref())?)
             }
         };
-        let unlocked = client.unlock(&request).await?;
+        let unlocked = client.unlock(kind, &text).await?;
         // Which slot: an operator who rotates passphrases sees whether the old one still works.
         context.output.line(format!("unlocked with key slot {}", unlocked.slot))?;
         Ok(Exit::Success)
@@ -52,10 +47,4 @@ impl LockArgs {
         context.output.line("locked: boots are refused, deposits are accepted")?;
         Ok(Exit::Success)
     }
-}
-
-/// A passphrase or the text of a key file for a request.
-pub(crate) fn unlock_text(mut text: Zeroizing<String>) -> UnlockText {
-    // Moved, not copied: the request's type wipes the same memory.
-    UnlockText(std::mem::take(&mut *text))
 }

@@ -8,7 +8,8 @@ use super::context::CliContext;
 use super::error::{CliError, CommandResult};
 use super::pinned_keys::StoreAddress;
 use super::{connect, files, input, output, pinned_keys};
-use crate::client::Endpoint;
+use crate::client::{Client, Depositor, Endpoint};
+use crate::domain::credential::Credential;
 use crate::process::Exit;
 use crate::wire::StatusView;
 
@@ -37,33 +38,10 @@ pub(crate) struct LogoutArgs {}
 
 impl LoginArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
-        let path = connect::login_path(context)?;
         let (endpoint, text) = self.endpoint_and_token(context)?;
         let token = connect::parse_token(&text, "the token")?;
-        let address = StoreAddress::from_endpoint(&endpoint);
-        let (url, pin) = (endpoint.to_string(), endpoint.pin().map(ToString::to_string));
-        let mut client = connect::new_client(context, endpoint, &token)?;
-        // Proves address and token before either is saved.
-        let status = client.status().await?;
-        self.check_deposit_key(context, &address, &status)?;
-        let login = SavedLogin { url, pin, token: token.to_text().to_string() };
-        let bytes = serde_json::to_vec_pretty(&login)
-            .map(Zeroizing::new)
-            .map_err(|_| CliError::new(Exit::Internal, "the login cannot be encoded as JSON"))?;
-        // The login before the pin, which is of no use without one.
-        files::write_private(&path, &bytes)?;
-        pinned_keys::pin(context, &address, &status.store, &status.fingerprint)?;
-        if self.json {
-            context.output.json(&status)?;
-        } else {
-            let role = match (&status.role, &status.organization) {
-                (Some(role), Some(organization)) => format!(" ({role} of {organization})"),
-                _ => String::new(),
-            };
-            context.output.line(format!("logged in to {} as {}{role}", client.address(), status.identity))?;
-            context.output.line(format!("deposit key: {}", output::escape_control(&status.fingerprint)))?;
-        }
-        Ok(Exit::Success)
+        let output = LoginOutput { deposit_key: self.deposit_key.as_deref(), json: self.json };
+        log_in(context, endpoint, &token, output).await
     }
 
     fn endpoint_and_token(&self, context: &CliContext) -> Result<(Endpoint, Zeroizing<String>), CliError> {
@@ -85,32 +63,75 @@ impl LoginArgs {
         };
         Ok((endpoint, token))
     }
+}
 
-    fn check_deposit_key(
-        &self,
-        context: &CliContext,
-        address: &StoreAddress,
-        status: &StatusView,
-    ) -> Result<(), CliError> {
-        match &self.deposit_key {
-            Some(expected) if *expected != status.fingerprint => {
-                let presented = output::escape_control(&status.fingerprint);
-                Err(CliError::new(
-                    Exit::Denied,
-                    format_args!("the store's deposit key has another fingerprint: {presented}"),
-                )
-                .hint("nothing is saved; ask the operator which fingerprint is right"))
-            }
-            // Verified above, and so accepted whatever was pinned.
-            Some(_) => Ok(()),
-            None => match pinned_keys::lookup(context, address, &status.store)? {
-                // Logging in again is what many try first when a command fails. It must not accept the key silently.
-                Some(pinned) if pinned != status.fingerprint => {
-                    Err(pinned_keys::key_changed_error(&pinned, &status.fingerprint))
-                }
-                _ => Ok(()),
-            },
+/// How a login is checked and reported.
+pub(crate) struct LoginOutput<'a> {
+    /// The fingerprint that the deposit key must have.
+    pub(crate) deposit_key: Option<&'a str>,
+    pub(crate) json: bool,
+}
+
+/// Checks a token with the store, and saves it.
+pub(crate) async fn log_in(
+    context: &mut CliContext,
+    endpoint: Endpoint,
+    token: &Credential,
+    output: LoginOutput<'_>,
+) -> CommandResult {
+    connect::login_path(context)?;
+    let address = StoreAddress::from_endpoint(&endpoint);
+    let mut client = connect::new_client(context, endpoint.clone(), token)?;
+    // Proves address and token before either is saved.
+    let status = client.status().await?;
+    check_deposit_key(context, output.deposit_key, &address, (&mut client, &status)).await?;
+    // With the pin of the next key too, which the server names over this connection.
+    let endpoint = connect::with_pins_of(&endpoint, &status.pins);
+    let address = StoreAddress::from_endpoint(&endpoint);
+    // The login before the pin, which is of no use without one.
+    connect::save_login(context, &SavedLogin::new(&endpoint, token.to_text().to_string()))?;
+    pinned_keys::pin(context, &address, status.store, &status.fingerprint)?;
+    if output.json {
+        context.output.json(&status)?;
+    } else {
+        let role = match (&status.role, &status.organization) {
+            (Some(role), Some(organization)) => format!(" ({role} of {organization})"),
+            _ => String::new(),
+        };
+        context.output.line(format!("logged in to {} as {}{role}", client.address(), status.identity))?;
+        context.output.line(format!("deposit key: {}", output::escape_control(&status.fingerprint)))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn check_deposit_key(
+    context: &CliContext,
+    expected: Option<&str>,
+    address: &StoreAddress,
+    (client, status): (&mut Client, &StatusView),
+) -> Result<(), CliError> {
+    match expected {
+        Some(expected) if expected != status.fingerprint => {
+            let presented = output::escape_control(&status.fingerprint);
+            Err(CliError::new(
+                Exit::Denied,
+                format_args!("the store's deposit key has another fingerprint: {presented}"),
+            )
+            .hint("nothing is saved; ask the operator which fingerprint is right"))
         }
+        // Verified above, and so accepted whatever was pinned.
+        Some(_) => Ok(()),
+        None => match pinned_keys::lookup(context, address, status.store)? {
+            // Logging in again is what many try first when a command fails. It must not accept the key silently.
+            Some(pinned) if pinned != status.fingerprint => {
+                // Unless the pinned key signed it. The operator, who deposits nothing, has to say so.
+                match Depositor::open(client, Some(pinned.clone())).await {
+                    Ok(depositor) if depositor.fingerprint() == status.fingerprint => Ok(()),
+                    _ => Err(pinned_keys::key_changed_error(&pinned, &status.fingerprint)),
+                }
+            }
+            _ => Ok(()),
+        },
     }
 }
 

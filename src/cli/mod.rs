@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod boots;
 mod category;
+mod checkpoint;
 mod completions;
 mod connect;
 mod context;
@@ -15,19 +16,23 @@ mod deposit;
 mod dev;
 mod duration;
 mod edit;
+mod enroll;
 mod env_file;
 mod environment;
 mod error;
 mod exit_codes;
 mod files;
+mod holder_wait;
 mod import;
 mod init;
 mod input;
 mod keyslot;
+mod launcher;
 mod list;
 mod lock;
 mod login;
 mod man;
+mod manager;
 mod member;
 mod migrate;
 mod org;
@@ -50,6 +55,7 @@ mod status;
 mod table;
 mod terminal;
 mod ticket;
+mod tls;
 mod token;
 mod usage;
 mod workload;
@@ -107,10 +113,12 @@ fn dispatch(command: RootCommand, context: &mut CliContext) -> CommandResult {
         // These two start a runtime of their own, after what must happen while the process has one thread.
         RootCommand::Dev(args) => args.run(context),
         RootCommand::Serve(args) => args.run(context),
+        RootCommand::Tls(command) => command.run(context),
         RootCommand::Status(args) => block_on(args.run(context)),
         RootCommand::Unlock(args) => block_on(args.run(context)),
         RootCommand::Lock(args) => block_on(args.run(context)),
         RootCommand::Keyslot(command) => block_on(command.run(context)),
+        RootCommand::Enroll(args) => block_on(args.run(context)),
         RootCommand::Login(args) => block_on(args.run(context)),
         RootCommand::Set(args) => block_on(args.run(context)),
         RootCommand::List(args) => block_on(args.run(context)),
@@ -124,6 +132,7 @@ fn dispatch(command: RootCommand, context: &mut CliContext) -> CommandResult {
         RootCommand::Preset(command) => block_on(command.run(context)),
         RootCommand::Stats(args) => block_on(args.run(context)),
         RootCommand::Member(command) => block_on(command.run(context)),
+        RootCommand::Launcher(command) => block_on(command.run(context)),
         RootCommand::Token(command) => block_on(command.run(context)),
         RootCommand::Ticket(command) => block_on(command.run(context)),
         RootCommand::Boots(args) => block_on(args.run(context)),

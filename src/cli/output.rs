@@ -73,7 +73,7 @@ impl Output {
         let written = self.out.write_all(credential.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         written.and_then(|()| self.out.flush()).map_err(|error| {
             CliError::failed(format_args!("{what} was created, but cannot be printed: {}", error.kind()))
-                .hint("nobody has it: revoke it and create another")
+                .hint("nobody received it: revoke it and create another")
         })
     }
 }
@@ -85,9 +85,9 @@ pub(crate) struct JsonArray {
 }
 
 impl JsonArray {
-    /// Prints one element on a line of its own.
+    /// Prints one element on its own line.
     pub(crate) fn element(&mut self, output: &mut Output, element: &impl Serialize) -> Result<(), CliError> {
-        // The separator belongs to the element after it: nobody knows which element is the last.
+        // The separator is printed before the next element, since nothing says which element is the last.
         output.bytes(if self.begun { b",\n" } else { b"[\n" })?;
         self.begun = true;
         serde_json::to_writer(&mut output.out, element).map_err(io::Error::from)?;

@@ -8,6 +8,7 @@ use super::context::CliContext;
 use super::error::CliError;
 use super::{files, output};
 use crate::client::Endpoint;
+use crate::domain::id::StoreId;
 use crate::process::Exit;
 
 /// Fingerprints by address.
@@ -17,7 +18,7 @@ type PinnedKeys = BTreeMap<String, String>;
 pub(crate) fn lookup(
     context: &CliContext,
     address: &StoreAddress,
-    store: &str,
+    store: StoreId,
 ) -> Result<Option<String>, CliError> {
     // Before the file: CI jobs start without one, and get the fingerprint with their other settings.
     if let Some(expected) = context.environment.text("DROPSAFE_DEPOSIT_KEY") {
@@ -31,7 +32,7 @@ pub(crate) fn lookup(
 pub(crate) fn pin(
     context: &CliContext,
     address: &StoreAddress,
-    store: &str,
+    store: StoreId,
     fingerprint: &str,
 ) -> Result<(), CliError> {
     let Some(path) = pins_path(context) else { return Ok(()) };
@@ -39,6 +40,17 @@ pub(crate) fn pin(
     let before = pins.insert(address.lookup_key(store), fingerprint.to_owned());
     // Every deposit comes by here. Only a new key costs a write and two syncs.
     if before.as_deref() != Some(fingerprint) {
+        write(&path, &pins);
+    }
+    Ok(())
+}
+
+/// Moves the fingerprint that is pinned under the address `from`, whose server proved that its TLS key was rotated.
+pub(crate) fn follow(context: &CliContext, from: &StoreAddress, to: &StoreAddress) -> Result<(), CliError> {
+    let Some(path) = pins_path(context).filter(|_| from.address != to.address) else { return Ok(()) };
+    let mut pins = read(&path)?;
+    if let Some(fingerprint) = pins.remove(&from.address) {
+        pins.insert(to.address.clone(), fingerprint);
         write(&path, &pins);
     }
     Ok(())
@@ -52,13 +64,14 @@ pub(crate) struct StoreAddress {
 
 impl StoreAddress {
     pub(crate) fn from_endpoint(endpoint: &Endpoint) -> Self {
-        // The pin is a part of it: behind another TLS key there is another store.
-        let pin = endpoint.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
+        // The pin is a part of it: behind another TLS key there is another store. Not that of the next key, which a client may
+        // learn later.
+        let pin = endpoint.pins().map(|pins| format!("#{}", pins.current())).unwrap_or_default();
         let address = endpoint.to_string();
         Self { authenticated: address.starts_with("https:"), address: format!("{address}{pin}") }
     }
 
-    fn lookup_key(&self, store: &str) -> String {
+    fn lookup_key(&self, store: StoreId) -> String {
         // A local address authenticates nothing, and stores come and go behind it: there, the store's id counts too. Behind
         // TLS it must not count: a server could state another id to get rid of the pin.
         if self.authenticated { self.address.clone() } else { format!("{} {store}", self.address) }
@@ -104,7 +117,7 @@ pub(crate) fn key_changed_error(pinned: &str, presented: &str) -> CliError {
 /// What to do about a changed key.
 pub(crate) fn key_changed_hint(presented: &str) -> String {
     format!(
-        "nothing was sent; re-encrypting a whole store gives it a new key: ask the operator which fingerprint dropsafe status \
+        "nothing was sent, because the known key did not sign this one: ask the operator which fingerprint dropsafe status \
          shows, and if it is the same run dropsafe login --deposit-key {presented}"
     )
 }

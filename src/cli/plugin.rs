@@ -7,7 +7,7 @@ use super::context::CliContext;
 use super::error::CommandResult;
 use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::table::{TextTable, print_fields};
+use super::table::{TextTable, cell, print_fields};
 use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{DeclarePluginRequest, NeedView, PluginView, UpdatePluginRequest};
@@ -89,7 +89,13 @@ impl PluginCommand {
             }
             Self::Set(PluginSetArgs { name, title, required, optional, json }) => {
                 // Without a state: a new version of a disabled plugin must not enable it.
-                let request = DeclarePluginRequest { title, required, optional, enabled: None };
+                let texts = |names: Vec<String>| names.into_iter().map(Into::into).collect();
+                let request = DeclarePluginRequest {
+                    title: title.map(Into::into),
+                    required: texts(required),
+                    optional: texts(optional),
+                    enabled: None,
+                };
                 let plugin = client.put_plugin(&name, &request).await?;
                 report_change(context, json, &plugin, "is declared")
             }
@@ -116,9 +122,14 @@ fn plugin_row(plugin: PluginView) -> [String; 6] {
         (required, 0) => required.to_string(),
         (required, optional) => format!("{required} and {optional} optional"),
     };
-    let state = state(&plugin).to_owned();
-    let missing = plugin.missing.join(" ");
-    [plugin.name, plugin.title.unwrap_or_default(), state, needs, plugin.secrets.to_string(), missing]
+    [
+        plugin.name.to_string(),
+        cell(plugin.title.as_ref()),
+        state(&plugin).to_owned(),
+        needs,
+        plugin.secrets.to_string(),
+        plugin.missing.join(" "),
+    ]
 }
 
 fn state(plugin: &PluginView) -> &'static str {
@@ -136,15 +147,15 @@ fn show(context: &mut CliContext, json: bool, plugin: &PluginView) -> CommandRes
         return Ok(Exit::Success);
     }
     let about = [
-        ("name", plugin.name.clone()),
-        ("title", plugin.title.clone().unwrap_or_default()),
+        ("name", plugin.name.to_string()),
+        ("title", cell(plugin.title.as_ref())),
         ("state", state(plugin).to_owned()),
         ("secrets", plugin.secrets.to_string()),
     ];
     print_fields(&mut context.output, &about)?;
     let row = |need: &NeedView, required: &str| {
         let met = need.scope.map_or_else(|| "missing".to_owned(), |scope| scope.to_string());
-        [need.name.clone(), need.env.clone(), required.to_owned(), met]
+        [need.name.to_string(), need.env.to_string(), required.to_owned(), met]
     };
     let required = plugin.required.iter().map(|need| row(need, "yes"));
     let rows = required.chain(plugin.optional.iter().map(|need| row(need, "no")));

@@ -7,7 +7,7 @@ use super::context::CliContext;
 use super::error::{CliError, CommandResult};
 use super::output::JsonArgs;
 use super::paged_list::PagedList;
-use super::table::{TextTable, print_fields};
+use super::table::{TextTable, cell, print_fields};
 use crate::client::Client;
 use crate::process::Exit;
 use crate::wire::{PresetFieldView, PresetView};
@@ -48,9 +48,9 @@ impl PresetCommand {
                     return Ok(Exit::Success);
                 }
                 let about = [
-                    ("name", preset.id.clone()),
-                    ("title", preset.title.clone()),
-                    ("category", preset.category.clone()),
+                    ("name", preset.id.to_string()),
+                    ("title", preset.title.to_string()),
+                    ("category", preset.category.to_string()),
                 ];
                 print_fields(&mut context.output, &about)?;
                 let headings = ["FIELD", "TITLE", "REQUIRED", "TYPE", "PREFIX", "SECRET", "USUAL NAME"];
@@ -66,21 +66,21 @@ fn preset_row(preset: PresetView) -> [String; 4] {
     let fields: Vec<String> = preset
         .fields
         .iter()
-        .map(|field| if field.optional { format!("{}?", field.key) } else { field.key.clone() })
+        .map(|field| if field.optional { format!("{}?", field.key) } else { field.key.to_string() })
         .collect();
-    [preset.id, preset.title, preset.category, fields.join(" ")]
+    [preset.id.to_string(), preset.title.to_string(), preset.category.to_string(), fields.join(" ")]
 }
 
 fn field_row(field: &PresetFieldView) -> [String; 7] {
     let required = if field.optional { "no" } else { "yes" };
     [
-        field.key.clone(),
-        field.label.clone(),
+        field.key.to_string(),
+        field.label.to_string(),
         required.to_owned(),
         field.kind.to_string(),
         field.prefixes.join(" "),
-        field.name.clone(),
-        field.usual.clone().unwrap_or_default(),
+        field.name.to_string(),
+        cell(field.usual.as_ref()),
     ]
 }
 
@@ -88,7 +88,7 @@ fn field_row(field: &PresetFieldView) -> [String; 7] {
 pub(crate) async fn find(client: &mut Client, name: &str) -> Result<PresetView, CliError> {
     // From the list: the API has no route for one preset, because all of them fit one page.
     let all = Client::presets().all(client).await?;
-    all.into_iter().find(|preset| preset.id == name).ok_or_else(|| {
+    all.into_iter().find(|preset| preset.id.as_str() == name).ok_or_else(|| {
         CliError::failed("there is no such preset").hint("dropsafe preset list shows all presets")
     })
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::context::CliContext;
-use super::deposit::{DepositClient, DepositSpec, print_warnings, summarize};
+use super::deposit::{DepositClient, DepositSpec, note_holders, print_warnings, summarize};
 use super::error::{CliError, CommandResult};
 use super::{connect, files, input, preset};
 use crate::domain::import;
-use crate::domain::name::{Category, EnvName, SecretName};
 use crate::domain::value::{SecretValue, ValueWarning};
 use crate::process::Exit;
 use crate::wire::{PresetFieldView, PresetView};
@@ -21,6 +20,8 @@ pub(crate) struct PresetDeposit<'a> {
     pub(crate) preset: &'a str,
     /// The attributes of every field's secret, where they take precedence over the preset's. The name is not used.
     pub(crate) attributes: DepositSpec,
+    /// The service whose private scope gets them; `None` for the caller's.
+    pub(crate) owner: Option<String>,
     /// Whether to export the secrets under the names that most programs expect.
     pub(crate) usual_names: bool,
     /// The file with the values; `None` reads standard input or prompts.
@@ -33,7 +34,7 @@ impl PresetDeposit<'_> {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let (mut client, address) = connect::open_client_with_address(context)?;
         let preset = preset::find(&mut client, self.preset).await?;
-        let mut values = self.read_values(context, &preset)?;
+        let (mut values, owner) = (self.read_values(context, &preset)?, self.owner.clone());
         let mut plan = Vec::new();
         for field in &preset.fields {
             if let Some(value) = values.remove(field.key.as_str()) {
@@ -43,7 +44,7 @@ impl PresetDeposit<'_> {
             }
         }
         // Only now: nothing was sent before every value was read and every name was checked.
-        let mut deposits = DepositClient::open(context, client, &address).await?;
+        let mut deposits = DepositClient::open(context, client, &address, owner).await?;
         let mut all = Vec::new();
         for (spec, field, value) in plan {
             let existing = deposits.find_existing(&spec.name, spec.scope).await?;
@@ -56,9 +57,10 @@ impl PresetDeposit<'_> {
             stored
                 .warnings
                 .extend(unusual_prefix(field, &value).filter(|warning| !stored.warnings.contains(warning)));
-            print_warnings(&stored);
+            print_warnings(&stored.name, &stored.warnings);
             if !self.json {
                 context.output.line(summarize(&stored, existing.is_none()))?;
+                note_holders(context, &stored);
             }
             all.push(stored);
         }
@@ -69,16 +71,11 @@ impl PresetDeposit<'_> {
     }
 
     fn spec(&self, preset: &PresetView, field: &PresetFieldView) -> Result<DepositSpec, CliError> {
-        // The store parsed these names with the same rules when the server started.
-        let invalid = |_| CliError::new(Exit::Unreachable, "the store sent a preset with an invalid name");
-        let name = SecretName::parse(&field.name).map_err(invalid)?;
-        let env = field.usual.as_deref().filter(|_| self.usual_names);
-        let category = Category::parse(&preset.category).map_err(invalid)?;
         let mut attributes = self.attributes.attributes.clone();
-        attributes.category = attributes.category.or_set(category);
+        attributes.category = attributes.category.or_set(preset.category.clone());
         Ok(DepositSpec {
-            name,
-            env: env.map(EnvName::parse).transpose().map_err(invalid)?,
+            name: field.name.clone(),
+            env: field.usual.clone().filter(|_| self.usual_names),
             kind: self.attributes.kind.or(Some(field.kind)),
             attributes,
             ..self.attributes.clone()
@@ -124,7 +121,7 @@ fn prompt_for_values(
         let prompt = format!("{} {}{form} (hidden{optional}): ", preset.title, field.label);
         let line = context.terminal.prompt_hidden(&prompt)?;
         if !line.is_empty() {
-            values.insert(field.key.clone(), SecretValue::new(line.as_bytes().to_vec()));
+            values.insert(field.key.to_string(), SecretValue::new(line.as_bytes().to_vec()));
         }
     }
     Ok(values)
@@ -135,7 +132,7 @@ fn parse_values(bytes: &[u8], preset: &PresetView) -> Result<BTreeMap<String, Se
     let fields: Vec<&str> = preset.fields.iter().map(|field| field.key.as_str()).collect();
     let mut values = BTreeMap::new();
     let mut faults = String::new();
-    for import::ImportLine { line, name, value } in import::lines(bytes) {
+    for import::ImportLine { line, name, value, .. } in import::lines(bytes) {
         let fault = match (name, value) {
             (Some(name), Ok(value)) if fields.contains(&name.as_str()) => {
                 // As at a prompt: empty means left out, so that a template can list every field.

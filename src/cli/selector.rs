@@ -26,8 +26,8 @@ pub(crate) struct ScopeArgs {
     /// Select your private secret
     #[arg(long, conflicts_with = "shared")]
     pub(crate) private: bool,
-    /// Select the private secret of another member (administrator)
-    #[arg(long, value_name = "MEMBER", conflicts_with_all = ["shared", "private"])]
+    /// Select the private secret of a service that you manage, or of another member (administrator)
+    #[arg(long = "for", alias = "owner", value_name = "MEMBER", conflicts_with_all = ["shared", "private"])]
     pub(crate) owner: Option<String>,
     /// NAME is an id (sec_…)
     #[arg(long, conflicts_with_all = ["shared", "private", "owner"])]
@@ -66,7 +66,9 @@ async fn search(client: &mut Client, name: &str, owner: &str) -> Result<Vec<Secr
     let filter = SecretListFilter { name: Some(name.to_owned()), ..SecretListFilter::default() };
     let mut found = Client::secrets(&filter).all(client).await?;
     // An administrator's answer holds the private secrets of all members.
-    found.retain(|secret| secret.scope == ScopeKind::Shared || secret.owner.as_deref() == Some(owner));
+    found.retain(|secret| {
+        secret.scope == ScopeKind::Shared || secret.owner.as_ref().is_some_and(|name| name.as_str() == owner)
+    });
     Ok(found)
 }
 
@@ -78,13 +80,13 @@ pub(crate) async fn find_exact(
     owner: &str,
 ) -> Result<Option<SecretView>, CliError> {
     let found = search(client, name, owner).await?;
-    Ok(found.into_iter().find(|secret| secret.scope == scope && secret.name == name))
+    Ok(found.into_iter().find(|secret| secret.scope == scope && secret.name.as_str() == name))
 }
 
 /// Chooses from secrets of one scope: by name, or else by exported name.
 fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, CliError> {
     let (mut by_name, mut by_env): (Vec<_>, Vec<_>) =
-        group.into_iter().partition(|secret| secret.name == name);
+        group.into_iter().partition(|secret| secret.name.as_str() == name);
     // A secret's own name wins: one can be named as another is exported.
     if by_name.is_empty() {
         by_name.append(&mut by_env);
@@ -92,7 +94,7 @@ fn choose(group: Vec<SecretView>, name: &str) -> Result<Option<SecretView>, CliE
     match by_name.len() {
         0 | 1 => Ok(by_name.pop()),
         _ => {
-            let ids: Vec<&str> = by_name.iter().map(|secret| secret.id.as_str()).collect();
+            let ids: Vec<String> = by_name.iter().map(|secret| secret.id.to_string()).collect();
             Err(CliError::failed(format_args!("{name} is ambiguous: {} secrets match", by_name.len()))
                 .hint(format_args!("select one with --id: {}", ids.join(", "))))
         }

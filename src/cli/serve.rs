@@ -1,6 +1,6 @@
 //! `dropsafe serve`: the server, until a signal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,16 +9,17 @@ use tokio::sync::watch;
 use super::context::CliContext;
 use super::error::{CliError, CommandResult, format_chain};
 use super::{files, runtime};
+use crate::domain::epoch::RestoreEpoch;
 use crate::process::Exit;
 use crate::server;
-use crate::server::{RunError, ServeConfig, ServeFlags, data_dir};
+use crate::server::{RunError, ServeConfig, ServeFlags, UnlockError, data_dir};
 
 /// Serve a store until SIGTERM or SIGINT
 ///
 /// The store starts locked unless a passphrase file, a key file or a systemd
 /// credential unlocks it. While locked, it accepts deposits, edits and deletions,
 /// and refuses boots. The first signal lets requests finish; a second one stops
-/// at once.
+/// at once. SIGHUP makes the server read its certificate again.
 ///
 /// All settings are in DIR/server.yaml, which `dropsafe init` writes; the flags
 /// below override it. Limits, TLS files, the Unix socket and presets can be set
@@ -47,6 +48,9 @@ pub(crate) struct ServeArgs {
     /// What to serve: all; deposit, which never holds the release key; or release, boots only (default: all)
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
+    /// Accept that the store was restored from a backup; `dropsafe restore` prints EPOCH
+    #[arg(long, value_name = "EPOCH")]
+    pub(crate) accept_restore: Option<RestoreEpoch>,
     /// Log format: text or json (default: text)
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -57,24 +61,15 @@ const MAX_CONFIGURATION: usize = 1 << 20;
 
 impl ServeArgs {
     pub(crate) fn run(self, context: &CliContext) -> CommandResult {
-        let path = self.data.join(data_dir::CONFIG);
-        let file = files::read(&path, MAX_CONFIGURATION).map_err(|error| CliError {
-            // A file that the person named is missing input; this one is a part of the configuration.
-            exit: Exit::Configuration,
-            ..error.hint("to create a store: dropsafe init --data DIR")
-        })?;
-        let text = str::from_utf8(&file)
-            .map_err(|_| CliError::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
         let data = self.data.clone();
-        let config = ServeConfig::read(&data, &self.flags(), context.environment.variables(), text)
-            .map_err(|faults| CliError::configuration(format_args!("invalid server settings:\n{faults}")))?;
+        let config = read_config(context, &data, &self.flags())?;
         server::start_log(config.log_format, config.log_level);
         runtime::multi_thread(None)?.block_on(async {
             let signals = count_signals().map_err(|error| runtime::start_error(&error))?;
             tokio::select! {
                 served = server::run(config, wait_for_signals(signals.clone(), 1), |_| {}) => served?,
                 () = wait_for_signals(signals, 2) => {
-                    // What was acknowledged is durable already: only the answers of unfinished requests are lost.
+                    // Acknowledged changes are durable already. Only the responses of unfinished requests are lost.
                     return Err(CliError::failed("stopped by a second signal, without finishing requests"));
                 }
             }
@@ -91,8 +86,27 @@ impl ServeArgs {
             unlock_passphrase_file: self.unlock_passphrase_file,
             unlock_key_file: self.unlock_key_file,
             log_format: self.log_format,
+            accept_restore: self.accept_restore,
         }
     }
+}
+
+/// Reads the settings of the server in the folder `data`.
+pub(crate) fn read_config(
+    context: &CliContext,
+    data: &Path,
+    flags: &ServeFlags,
+) -> Result<ServeConfig, CliError> {
+    let path = data.join(data_dir::CONFIG);
+    let file = files::read(&path, MAX_CONFIGURATION).map_err(|error| CliError {
+        // A file that the person named is missing input; this one is a part of the configuration.
+        exit: Exit::Configuration,
+        ..error.hint("to create a store: dropsafe init --data DIR")
+    })?;
+    let text = str::from_utf8(&file)
+        .map_err(|_| CliError::configuration(format_args!("{} is not valid UTF-8", path.display())))?;
+    ServeConfig::read(data, flags, context.environment.variables(), text)
+        .map_err(|faults| CliError::configuration(format_args!("invalid server settings:\n{faults}")))
 }
 
 /// Counts the signals that ask the server to stop, from now on.
@@ -127,7 +141,11 @@ impl From<RunError> for CliError {
             RunError::Data(_) | RunError::RecordKey(_) | RunError::Tls(_) | RunError::Listen(_) => {
                 Exit::Configuration
             }
+            // A person has to decide: a service manager that tries again would fail in the same way.
+            RunError::RolledBack | RunError::Restored { .. } => Exit::Configuration,
             RunError::Kv(_) | RunError::Open(_) => Exit::Failed,
+            // Not the secret is wrong.
+            RunError::Unlock(UnlockError::Failure(_)) => Exit::Failed,
             RunError::Unlock(_) => Exit::Denied,
         };
         let hint = error.hint().or_else(|| match &error {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::attributes::AttributeArgs;
 use super::context::CliContext;
-use super::deposit::{DepositClient, DepositSpec, print_warnings, summarize};
+use super::deposit::{DepositClient, DepositSpec, note_holders, print_warnings, summarize};
 use super::error::{CliError, CommandResult, invalid_name};
 use super::preset_deposit::PresetDeposit;
 use super::{connect, input, usage};
@@ -45,6 +45,9 @@ pub(crate) struct SetArgs {
     /// For every boot of the organization
     #[arg(long, conflicts_with = "private")]
     pub(crate) shared: bool,
+    /// For the boots of a service that you manage
+    #[arg(long = "for", value_name = "SERVICE", conflicts_with_all = ["shared", "private"])]
+    pub(crate) owner: Option<String>,
     /// Not sensitive: the value can be displayed, and the store can read it
     #[arg(long)]
     pub(crate) plain: bool,
@@ -76,17 +79,18 @@ pub(crate) struct SetArgs {
 impl SetArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         if let Some(preset) = &self.preset {
-            // A placeholder for a name: each field has a name of its own.
+            // A placeholder for the name, since each field has its own.
             let attributes = self.spec(preset)?;
             let (usual_names, file, json) = (self.usual_names, self.file.as_deref(), self.json);
-            return PresetDeposit { preset, attributes, usual_names, file, json }.run(context).await;
+            let owner = self.owner.clone();
+            return PresetDeposit { preset, attributes, owner, usual_names, file, json }.run(context).await;
         }
         let spec = self.spec(self.name.as_deref().unwrap_or_default())?;
         spec.check_refused_name()?;
         let (client, address) = connect::open_client_with_address(context)?;
-        // Nothing is asked for that would be thrown away: names, address and token are checked by now.
+        // After the checks of names, address and token, so that nobody types a value in vain.
         let value = input::read_value(context, spec.name.as_str(), self.file.as_deref())?;
-        let mut deposits = DepositClient::open(context, client, &address).await?;
+        let mut deposits = DepositClient::open(context, client, &address, self.owner.clone()).await?;
         let existing = deposits.find_existing(&spec.name, spec.scope).await?;
         let stored = match (&existing, &self.if_version) {
             (None, Some(_)) => {
@@ -102,8 +106,11 @@ impl SetArgs {
                 deposits.replace(existing, &spec, &value, version.as_deref()).await?
             }
         };
-        print_warnings(&stored);
+        print_warnings(&stored.name, &stored.warnings);
         context.output.json_or_line(self.json, &stored, || summarize(&stored, existing.is_none()))?;
+        if !self.json {
+            note_holders(context, &stored);
+        }
         Ok(Exit::Success)
     }
 

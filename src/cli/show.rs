@@ -45,19 +45,19 @@ pub(crate) fn fields(secret: SecretView) -> Vec<(&'static str, String)> {
         None => secret.hint.map_or_else(|| "(write-only)".to_owned(), |hint| format!("{hint} (write-only)")),
     };
     let first = [
-        ("name", secret.name),
-        ("exported as", secret.env),
+        ("name", secret.name.to_string()),
+        ("exported as", secret.env.to_string()),
         ("scope", scope),
         ("type", secret.kind.to_string()),
         ("delivery", secret.delivery.to_string()),
     ];
     let last = [
         ("value", value),
-        ("version", secret.version),
-        ("author", secret.author.unwrap_or_default()),
-        ("created", secret.created_at),
-        ("updated", secret.updated_at),
-        ("id", secret.id),
+        ("version", secret.version.to_string()),
+        ("author", table::cell(secret.author)),
+        ("created", secret.created_at.to_string()),
+        ("updated", secret.updated_at.to_string()),
+        ("id", secret.id.to_string()),
     ];
     first.into_iter().chain(attributes::fields(&secret.attributes)).chain(last).collect()
 }

@@ -6,11 +6,13 @@ use clap::Args;
 
 use super::context::CliContext;
 use super::error::{CliError, CommandResult};
+use super::status::summarize_unusable;
 use super::table::TextTable;
 use super::{connect, table};
 use crate::process::Exit;
+use crate::wire::OutdatedSecretView;
 
-/// Count the secrets that you can see
+/// Count the secrets that you can see, and the running boots that hold outdated ones
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
     /// Print JSON
@@ -34,12 +36,31 @@ impl StatsArgs {
             ("auto-install on", counts.auto_install.to_string()),
             ("auto-install off", counts.not_auto_install.to_string()),
             ("files", counts.files.to_string()),
+            ("running boots", counts.holders.running.to_string()),
+            ("outdated boots", counts.holders.outdated.to_string()),
         ];
         table::print_fields(&mut context.output, &fields)?;
         print_counts(context, "PLUGIN", counts.by_plugin, counts.without_plugin)?;
         print_counts(context, "CATEGORY", counts.by_category, counts.without_category)?;
+        if counts.unusable.count > 0 {
+            context.output.line(format!("do not open: {}", summarize_unusable(&counts.unusable)))?;
+        }
+        print_outdated(context, counts.holders.secrets)?;
         Ok(Exit::Success)
     }
+}
+
+/// The secrets whose old values are still in use.
+fn print_outdated(context: &mut CliContext, secrets: Vec<OutdatedSecretView>) -> Result<(), CliError> {
+    if secrets.is_empty() {
+        return Ok(());
+    }
+    let row = |OutdatedSecretView { secret, outdated }: OutdatedSecretView| {
+        let state = if secret.deleted { "deleted" } else { "replaced" }.to_owned();
+        [secret.env.to_string(), secret.id.to_string(), secret.scope.to_string(), state, outdated.to_string()]
+    };
+    TextTable::new(["OUTDATED", "ID", "SCOPE", "VALUE", "BOOTS"])
+        .rows(&mut context.output, secrets.into_iter().map(row))
 }
 
 fn print_counts(

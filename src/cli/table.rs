@@ -66,6 +66,11 @@ pub(crate) fn print_fields(output: &mut Output, fields: &[(&str, String)]) -> Re
     Ok(())
 }
 
+/// The cell of a value that may be absent.
+pub(crate) fn cell(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
 fn display_cell(cell: &str) -> String {
     // An empty cell would shift the columns for `awk` and `cut`.
     if cell.is_empty() { "-".to_owned() } else { escape_control(cell).into_owned() }

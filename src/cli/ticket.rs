@@ -35,12 +35,16 @@ pub(crate) struct TicketCreateArgs {
     /// Member whose secrets the ticket boots with (default: you)
     #[arg(long = "for", value_name = "MEMBER")]
     pub(crate) member: Option<String>,
-    /// Time until it expires, such as 90m, 24h or 7d (default: never expires)
+    /// Time until it expires, such as 90m, 24h or 7d, or none
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_ttl)]
+    pub(crate) ttl: TicketLimit<Duration>,
+    /// Maximum number of boots, or unlimited
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_uses)]
+    pub(crate) uses: TicketLimit<u64>,
+    /// Time after which a boot with it counts as ended (default: until its end
+    /// is reported)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub(crate) ttl: Option<Duration>,
-    /// Maximum number of boots (default: unlimited)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub(crate) uses: Option<u64>,
+    pub(crate) lifetime: Option<Duration>,
     /// Only secrets of this plugin and secrets without a plugin; may be repeated
     #[arg(long, value_name = "PLUGIN")]
     pub(crate) plugin: Vec<String>,
@@ -66,13 +70,34 @@ pub(crate) struct TicketRevokeArgs {
     pub(crate) json: bool,
 }
 
+/// A limit of a ticket, or no limit, which somebody has to ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TicketLimit<T>(Option<T>);
+
+fn parse_ttl(text: &str) -> Result<TicketLimit<Duration>, &'static str> {
+    if text == "none" {
+        return Ok(TicketLimit(None));
+    }
+    let expected = "expected a duration of at least a second, such as 90m, 24h or 7d, or none";
+    duration::parse(text).map(|ttl| TicketLimit(Some(ttl))).map_err(|_| expected)
+}
+
+fn parse_uses(text: &str) -> Result<TicketLimit<u64>, &'static str> {
+    if text == "unlimited" {
+        return Ok(TicketLimit(None));
+    }
+    let uses = text.parse().ok().filter(|uses| (1..=1_000_000_000).contains(uses));
+    uses.map(|uses| TicketLimit(Some(uses))).ok_or("expected a number from 1 to 1000000000, or unlimited")
+}
+
 impl TicketCommand {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         match self {
             Self::New(args) => args.run(context).await,
             Self::List(JsonArgs { json }) => {
                 let mut client = connect::open_client(context)?;
-                let headings = ["ID", "MEMBER", "LABEL", "STATE", "USED", "EXPIRES", "PLUGINS", "SOURCES"];
+                let headings =
+                    ["ID", "MEMBER", "LABEL", "STATE", "USED", "EXPIRES", "LIFETIME", "PLUGINS", "SOURCES"];
                 PagedList { json, limit: None, headings, row, empty: "no tickets" }
                     .print(context, &mut client, Client::tickets())
                     .await
@@ -98,14 +123,16 @@ impl TicketCreateArgs {
         }
         context.output.credential(&created.ticket, "the ticket")?;
         let view = &created.view;
-        let expiry =
-            view.expires_at.as_deref().map_or("never expires".to_owned(), |at| format!("expires {at}"));
+        let expiry = view.expires_at.map_or("never expires".to_owned(), |at| format!("expires {at}"));
         let uses = view.uses.map_or("unlimited".to_owned(), |uses| uses.to_string());
         // With the id, which nothing in the ticket itself shows.
         context.output.note(format!(
             "acts for {}; {expiry}; boots: {uses}; to revoke it: dropsafe ticket revoke {}",
             view.member, view.id
         ));
+        if let Some(warning) = warn_of_long_life(view) {
+            context.output.note(warning);
+        }
         Ok(Exit::Success)
     }
 
@@ -119,31 +146,49 @@ impl TicketCreateArgs {
                 .map_err(|error| CliError::failed(error).context("--source").optional_hint(error.hint()))?;
         }
         Ok(CreateTicketRequest {
-            member: self.member,
+            member: self.member.map(Into::into),
             // A duration and not a date: the store's clock decides, and this machine's may be wrong.
-            ttl_seconds: self.ttl.map(|ttl| ttl.as_secs()),
-            uses: self.uses,
+            ttl_seconds: self.ttl.0.map(|ttl| ttl.as_secs()),
+            uses: self.uses.0,
+            lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs()),
             // An empty list would mean: no plugin at all.
-            plugins: (!self.plugin.is_empty()).then_some(self.plugin),
-            sources: self.source,
-            label: self.label,
+            plugins: (!self.plugin.is_empty()).then(|| self.plugin.into_iter().map(Into::into).collect()),
+            sources: self.source.into_iter().map(Into::into).collect(),
+            label: self.label.map(Into::into),
         })
     }
 }
 
-fn row(ticket: TicketView) -> [String; 8] {
+/// Says what it means that a ticket has no limit of time or of uses.
+fn warn_of_long_life(ticket: &TicketView) -> Option<&'static str> {
+    match (ticket.expires_at, ticket.uses) {
+        (None, None) => Some(
+            "long-lived: until it is revoked, anyone with a copy of it can boot and read what it releases, any number of times",
+        ),
+        (None, Some(_)) => {
+            Some("long-lived: a use that is left can be spent at any time until it is revoked")
+        }
+        (Some(_), None) => {
+            Some("unlimited: until it expires, anyone with a copy of it can boot and read what it releases")
+        }
+        (Some(_), Some(_)) => None,
+    }
+}
+
+fn row(ticket: TicketView) -> [String; 9] {
     let used = match (ticket.used, ticket.uses) {
         (used, Some(uses)) => format!("{} of {uses}", used.unwrap_or(0)),
         // The store counts only where there is a limit.
         _ => String::new(),
     };
     [
-        ticket.id,
-        ticket.member,
+        ticket.id.to_string(),
+        ticket.member.to_string(),
         ticket.label.unwrap_or_default(),
         if ticket.usable { "active" } else { "inactive" }.to_owned(),
         used,
-        ticket.expires_at.unwrap_or_else(|| "never".to_owned()),
+        ticket.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+        ticket.lifetime_seconds.map(duration::display).unwrap_or_default(),
         ticket.plugins.map(|plugins| plugins.join(",")).unwrap_or_default(),
         ticket.sources.join(","),
     ]

@@ -25,9 +25,12 @@ pub(crate) enum TokenCommand {
 /// Create a token and print it; it is shown only once
 #[derive(Debug, Args)]
 pub(crate) struct TokenCreateArgs {
-    /// Member who logs in with it (default: you; for the operator: the operator)
+    /// Service that you manage and that logs in with it (default: you; for the operator: the operator)
     #[arg(long = "for", value_name = "MEMBER")]
     pub(crate) member: Option<String>,
+    /// For a monitoring system: it reads the metrics and does nothing else (operator)
+    #[arg(long, conflicts_with = "member")]
+    pub(crate) metrics: bool,
     /// Time until it expires, such as 24h or 7d (default: never expires)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) ttl: Option<Duration>,
@@ -53,13 +56,21 @@ pub(crate) struct TokenRevokeArgs {
 /// The owner of a token without a member.
 const OPERATOR: &str = "the operator";
 
+fn owner(view: &TokenView) -> &str {
+    match &view.member {
+        Some(member) => member.as_str(),
+        None if view.metrics => "metrics",
+        None => OPERATOR,
+    }
+}
+
 impl TokenCommand {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
         let mut client = connect::open_client(context)?;
         match self {
             Self::New(args) => args.run(context, &mut client).await,
             Self::List(JsonArgs { json }) => {
-                let headings = ["ID", "MEMBER", "LABEL", "CREATED", "EXPIRES"];
+                let headings = ["ID", "MEMBER", "AUTHOR", "LABEL", "CREATED", "EXPIRES"];
                 PagedList { json, limit: None, headings, row, empty: "no tokens" }
                     .print(context, &mut client, Client::tokens())
                     .await
@@ -78,7 +89,12 @@ impl TokenCreateArgs {
     async fn run(self, context: &mut CliContext, client: &mut Client) -> CommandResult {
         // A duration and not a date: the store's clock decides, and this machine's may be wrong.
         let ttl_seconds = self.ttl.map(|ttl| ttl.as_secs());
-        let request = CreateTokenRequest { member: self.member, ttl_seconds, label: self.label };
+        let request = CreateTokenRequest {
+            member: self.member.map(Into::into),
+            ttl_seconds,
+            label: self.label.map(Into::into),
+            metrics: self.metrics,
+        };
         let created = client.create_token(&request).await?;
         if self.json {
             context.output.json(&created)?;
@@ -86,9 +102,8 @@ impl TokenCreateArgs {
         }
         context.output.credential(&created.token, "the token")?;
         let view = &created.view;
-        let expiry =
-            view.expires_at.as_deref().map_or("never expires".to_owned(), |at| format!("expires {at}"));
-        let member = view.member.as_deref().unwrap_or(OPERATOR);
+        let expiry = view.expires_at.map_or("never expires".to_owned(), |at| format!("expires {at}"));
+        let member = owner(view);
         // With the id, which nothing in the token itself shows.
         context
             .output
@@ -97,12 +112,19 @@ impl TokenCreateArgs {
     }
 }
 
-fn row(token: TokenView) -> [String; 5] {
+fn row(token: TokenView) -> [String; 6] {
+    let author = match (&token.author, &token.member) {
+        (Some(author), _) => author.to_string(),
+        (None, None) => OPERATOR.to_owned(),
+        // A version from before authors were stored created it.
+        (None, Some(_)) => "unknown".to_owned(),
+    };
     [
-        token.id,
-        token.member.unwrap_or_else(|| OPERATOR.to_owned()),
+        token.id.to_string(),
+        owner(&token).to_owned(),
+        author,
         token.label.unwrap_or_default(),
-        token.created_at,
-        token.expires_at.unwrap_or_else(|| "never".to_owned()),
+        token.created_at.to_string(),
+        token.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
     ]
 }

@@ -1,4 +1,4 @@
-//! Members, tokens, tickets, organizations, keys, the audit trail and the backup.
+//! Members, tokens, tickets, organizations, key slots, the audit log and the backup.
 
 use std::io;
 
@@ -7,34 +7,81 @@ use http::Method;
 use super::api_client::Client;
 use super::error::CallError;
 use super::list::{AuditListFilter, Pages};
+use crate::domain::role::{OrgQuotas, OrgUsage};
 use crate::wire::{
-    AddKeyslotRequest, AuditEntryView, AuditVerificationView, CreateMemberRequest, CreateOrgRequest,
-    CreateOrgResponse, CreateTicketRequest, CreateTicketResponse, CreateTokenRequest, CreateTokenResponse,
-    KeyslotView, LockResponse, MemberView, OrgView, StatusView, TicketView, TokenView, UnlockRequest,
-    UnlockResponse, UpdateMemberRequest, UpdateOrgRequest, paths,
+    AuditEntryView, AuditVerificationView, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest,
+    CreateEnrolmentResponse, CreateMemberRequest, CreateMemberResponse, CreateOrgRequest, CreateOrgResponse,
+    CreateTicketRequest, CreateTicketResponse, CreateTokenRequest, CreateTokenResponse, IdentityView,
+    KeyslotView, LockResponse, MemberView, OrgView, RedeemEnrolmentRequest, StatusView, TicketView,
+    TokenView, UpdateMemberRequest, UpdateOrgRequest, UpdateQuotasRequest, paths,
 };
 
 /// Members, their tokens, and tickets.
 impl Client {
-    /// Members: `GET /v1/members`.
+    /// Lists members: `GET /v1/members`.
     pub(crate) fn members() -> Pages<MemberView> {
-        Pages::of(paths::MEMBERS, &[])
+        Pages::new(paths::MEMBERS, &[])
     }
 
-    /// One member: `GET /v1/members/{name}`.
+    /// Returns one member: `GET /v1/members/{name}`.
     pub(crate) async fn member(&mut self, name: &str) -> Result<MemberView, CallError> {
         self.get(paths::fill(paths::MEMBER, name)).await
     }
 
-    /// A new member: `POST /v1/members`.
+    /// Creates a member: `POST /v1/members`.
     pub(crate) async fn create_member(
         &mut self,
         member: &CreateMemberRequest,
-    ) -> Result<MemberView, CallError> {
+    ) -> Result<CreateMemberResponse, CallError> {
         self.create(paths::MEMBERS.to_owned(), member).await
     }
 
-    /// Another role: `PATCH /v1/members/{name}`.
+    /// Replaces a member's enrolment: `POST /v1/members/{name}/enrolment`. Only this response holds its code.
+    pub(crate) async fn create_enrolment(
+        &mut self,
+        name: &str,
+        enrolment: &CreateEnrolmentRequest,
+    ) -> Result<CreateEnrolmentResponse, CallError> {
+        self.create(paths::fill(paths::MEMBER_ENROLMENT, name), enrolment).await
+    }
+
+    /// Redeems the enrolment that is this client's credential: `POST /v1/enrolments/redeem`.
+    pub(crate) async fn redeem_enrolment(
+        &mut self,
+        request: &RedeemEnrolmentRequest,
+    ) -> Result<CreateTokenResponse, CallError> {
+        // Without an idempotency key: the store shows the token once, and a second attempt is refused.
+        self.write(Method::POST, paths::REDEEM.to_owned(), request, None).await
+    }
+
+    /// Appoints a manager of a service: `PUT /v1/members/{name}/managers/{manager}`.
+    pub(crate) async fn add_manager(
+        &mut self,
+        service: &str,
+        manager: &str,
+    ) -> Result<MemberView, CallError> {
+        self.write(Method::PUT, manager_path(service, manager), &serde_json::json!({}), None).await
+    }
+
+    /// Dismisses a manager of a service: `DELETE /v1/members/{name}/managers/{manager}`.
+    pub(crate) async fn remove_manager(
+        &mut self,
+        service: &str,
+        manager: &str,
+    ) -> Result<MemberView, CallError> {
+        self.write(Method::DELETE, manager_path(service, manager), &serde_json::json!({}), None).await
+    }
+
+    /// Turns the caller into a service: `POST /v1/members/{name}/convert`.
+    pub(crate) async fn convert_member(
+        &mut self,
+        name: &str,
+        request: &ConvertMemberRequest,
+    ) -> Result<MemberView, CallError> {
+        self.write(Method::POST, paths::fill(paths::MEMBER_CONVERT, name), request, None).await
+    }
+
+    /// Changes a member's role: `PATCH /v1/members/{name}`.
     pub(crate) async fn change_member(
         &mut self,
         name: &str,
@@ -48,12 +95,12 @@ impl Client {
         self.remove(paths::fill(paths::MEMBER, name)).await
     }
 
-    /// Tokens that the caller may see: `GET /v1/tokens`.
+    /// Lists the tokens that the caller may see: `GET /v1/tokens`.
     pub(crate) fn tokens() -> Pages<TokenView> {
-        Pages::of(paths::TOKENS, &[])
+        Pages::new(paths::TOKENS, &[])
     }
 
-    /// A new token: `POST /v1/tokens`. The answer is the only time it is shown.
+    /// Creates a token: `POST /v1/tokens`. Only this response holds it.
     pub(crate) async fn create_token(
         &mut self,
         token: &CreateTokenRequest,
@@ -66,12 +113,12 @@ impl Client {
         self.remove(paths::fill(paths::TOKEN, id)).await
     }
 
-    /// Tickets that the caller may see: `GET /v1/tickets`.
+    /// Lists the tickets that the caller may see: `GET /v1/tickets`.
     pub(crate) fn tickets() -> Pages<TicketView> {
-        Pages::of(paths::TICKETS, &[])
+        Pages::new(paths::TICKETS, &[])
     }
 
-    /// A new ticket: `POST /v1/tickets`. The answer is the only time it is shown.
+    /// Creates a ticket: `POST /v1/tickets`. Only this response holds it.
     pub(crate) async fn create_ticket(
         &mut self,
         ticket: &CreateTicketRequest,
@@ -87,12 +134,12 @@ impl Client {
 
 /// Organizations.
 impl Client {
-    /// Organizations, for the operator: `GET /v1/orgs`.
+    /// Lists organizations, for the operator: `GET /v1/orgs`.
     pub(crate) fn orgs() -> Pages<OrgView> {
-        Pages::of(paths::ORGS, &[])
+        Pages::new(paths::ORGS, &[])
     }
 
-    /// A new organization, by the operator: `POST /v1/orgs`.
+    /// Creates an organization, for the operator: `POST /v1/orgs`.
     pub(crate) async fn create_org(
         &mut self,
         org: &CreateOrgRequest,
@@ -100,22 +147,46 @@ impl Client {
         self.create(paths::ORGS.to_owned(), org).await
     }
 
-    /// Another policy: `PATCH /v1/org`.
+    /// Returns the organization's settings: `GET /v1/org`.
+    pub(crate) async fn own_org(&mut self) -> Result<OrgView, CallError> {
+        self.get(paths::ORG_SELF.to_owned()).await
+    }
+
+    /// Changes the organization's settings: `PATCH /v1/org`.
     pub(crate) async fn change_org(&mut self, change: &UpdateOrgRequest) -> Result<OrgView, CallError> {
         self.write(Method::PATCH, paths::ORG_SELF.to_owned(), change, None).await
     }
+
+    /// Returns what the organization uses of its budgets and quotas: `GET /v1/org/usage`.
+    pub(crate) async fn org_usage(&mut self) -> Result<OrgUsage, CallError> {
+        self.get(paths::ORG_USAGE.to_owned()).await
+    }
+
+    /// Returns the quotas of an organization, for the operator: `GET /v1/orgs/{name}/quotas`.
+    pub(crate) async fn org_quotas(&mut self, name: &str) -> Result<OrgQuotas, CallError> {
+        self.get(paths::fill(paths::ORG_QUOTAS, name)).await
+    }
+
+    /// Changes the quotas of an organization, for the operator: `PATCH /v1/orgs/{name}/quotas`.
+    pub(crate) async fn set_quotas(
+        &mut self,
+        name: &str,
+        change: &UpdateQuotasRequest,
+    ) -> Result<OrgQuotas, CallError> {
+        self.write(Method::PATCH, paths::fill(paths::ORG_QUOTAS, name), change, None).await
+    }
 }
 
-/// The store itself.
+/// The store.
 impl Client {
-    /// Its state, and who the caller is: `GET /v1/status`.
+    /// Returns the store's state, and who the caller is: `GET /v1/status`.
     pub(crate) async fn status(&mut self) -> Result<StatusView, CallError> {
         self.get(paths::STATUS.to_owned()).await
     }
 
-    /// Loads the release key: `POST /v1/unlock`.
-    pub(crate) async fn unlock(&mut self, secret: &UnlockRequest) -> Result<UnlockResponse, CallError> {
-        self.post(paths::UNLOCK.to_owned(), secret).await
+    /// Who the credential belongs to: `GET /v1/whoami`.
+    pub(crate) async fn who_am_i(&mut self) -> Result<IdentityView, CallError> {
+        self.get(paths::WHOAMI.to_owned()).await
     }
 
     /// Drops the release key: `POST /v1/lock`.
@@ -123,14 +194,9 @@ impl Client {
         self.post_nothing(paths::LOCK.to_owned()).await
     }
 
-    /// Key slots: `GET /v1/keyslots`.
+    /// Lists key slots: `GET /v1/keyslots`.
     pub(crate) fn keyslots() -> Pages<KeyslotView> {
-        Pages::of(paths::KEYSLOTS, &[])
-    }
-
-    /// A new key slot: `POST /v1/keyslots`.
-    pub(crate) async fn add_keyslot(&mut self, slot: &AddKeyslotRequest) -> Result<KeyslotView, CallError> {
-        self.create(paths::KEYSLOTS.to_owned(), slot).await
+        Pages::new(paths::KEYSLOTS, &[])
     }
 
     /// Removes a key slot: `DELETE /v1/keyslots/{id}`.
@@ -138,22 +204,36 @@ impl Client {
         self.remove(paths::fill(paths::KEYSLOT, id)).await
     }
 
-    /// The audit trail, newest first: `GET /v1/audit`.
+    /// Lists the audit log, newest first: `GET /v1/audit`.
     pub(crate) fn audit(filter: &AuditListFilter) -> Pages<AuditEntryView> {
-        Pages::of(paths::AUDIT, &filter.pairs())
+        Pages::new(paths::AUDIT, &filter.query_pairs())
     }
 
-    /// Whether the audit trail is whole: `GET /v1/audit/verify`. It reads all of it, so this may take minutes.
-    pub(crate) async fn verify_audit(&mut self) -> Result<AuditVerificationView, CallError> {
-        self.get_slowly(paths::AUDIT_VERIFY.to_owned()).await
+    /// Verifies the audit log: `GET /v1/audit/verify`.
+    pub(crate) async fn verify_audit(&mut self, state: bool) -> Result<AuditVerificationView, CallError> {
+        // It reads every entry, which can take minutes.
+        self.get_slowly(format!("{}?state={state}", paths::AUDIT_VERIFY)).await
     }
 
-    /// The byte store's records, encrypted as they are: `GET /v1/backup`. `sink` is given the pieces in order; its error
-    /// ends the call. An error after the first piece leaves a part behind, which is no backup.
+    /// Makes checkpoints of the audit log, as the text of a file: `POST /v1/audit/checkpoint`.
+    pub(crate) async fn checkpoint_audit(
+        &mut self,
+        request: &CheckpointRequest,
+    ) -> Result<String, CallError> {
+        self.post_for_text(paths::AUDIT_CHECKPOINT.to_owned(), request).await
+    }
+
+    /// Streams a backup, the encrypted records of the byte store, to `sink`: `GET /v1/backup`. An error of `sink` ends the
+    /// call. After any error, what `sink` has received is no complete backup.
     pub(crate) async fn backup(
         &mut self,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {
         self.stream(paths::BACKUP.to_owned(), sink).await
     }
+}
+
+fn manager_path(service: &str, manager: &str) -> String {
+    // The first parameter of the path, then the second one.
+    paths::fill(&paths::fill(paths::MEMBER_MANAGER, service), manager)
 }

@@ -1,4 +1,4 @@
-//! Plugins, categories, presets, statistics, and the trail as JSON lines.
+//! Plugins, categories, presets, statistics, and the export of the audit log.
 
 use std::io;
 
@@ -13,12 +13,12 @@ use crate::wire::{
 };
 
 impl Client {
-    /// Plugins: `GET /v1/plugins`.
+    /// Lists plugins: `GET /v1/plugins`.
     pub(crate) fn plugins() -> Pages<PluginView> {
-        Pages::of(paths::PLUGINS, &[]).in_one_page()
+        Pages::new(paths::PLUGINS, &[]).unpaged()
     }
 
-    /// One plugin: `GET /v1/plugins/{name}`.
+    /// Returns one plugin: `GET /v1/plugins/{name}`.
     pub(crate) async fn plugin(&mut self, name: &str) -> Result<PluginView, CallError> {
         self.get(paths::fill(paths::PLUGIN, name)).await
     }
@@ -46,9 +46,9 @@ impl Client {
         self.remove(paths::fill(paths::PLUGIN, name)).await
     }
 
-    /// Categories: `GET /v1/categories`.
+    /// Lists categories: `GET /v1/categories`.
     pub(crate) fn categories() -> Pages<CategoryView> {
-        Pages::of(paths::CATEGORIES, &[]).in_one_page()
+        Pages::new(paths::CATEGORIES, &[]).unpaged()
     }
 
     /// Declares a category: `PUT /v1/categories/{name}`.
@@ -65,23 +65,22 @@ impl Client {
         self.remove(paths::fill(paths::CATEGORY, name)).await
     }
 
-    /// Presets: `GET /v1/presets`.
+    /// Lists presets: `GET /v1/presets`.
     pub(crate) fn presets() -> Pages<PresetView> {
-        Pages::of(paths::PRESETS, &[]).in_one_page()
+        Pages::new(paths::PRESETS, &[]).unpaged()
     }
 
-    /// WriteCounts of the secrets that the caller may see: `GET /v1/statistics`.
+    /// Counts the secrets that the caller may see: `GET /v1/statistics`.
     pub(crate) async fn statistics(&mut self) -> Result<StatisticsView, CallError> {
         self.get(paths::STATISTICS.to_owned()).await
     }
 
-    /// The trail as JSON lines, newest first: `GET /v1/audit/export`. `sink` is given the pieces in order; an error after
-    /// the first leaves a part behind.
+    /// Streams the audit log as JSON lines, newest first, to `sink`: `GET /v1/audit/export`.
     pub(crate) async fn export_audit(
         &mut self,
         filter: &AuditListFilter,
         sink: &mut (dyn FnMut(&[u8]) -> io::Result<()> + Send),
     ) -> Result<(), CallError> {
-        self.stream(paths::with_query(paths::AUDIT_EXPORT, &filter.pairs()), sink).await
+        self.stream(paths::with_query(paths::AUDIT_EXPORT, &filter.query_pairs()), sink).await
     }
 }

@@ -1,4 +1,4 @@
-//! The exit code that a failed call ends a program with. The agent narrows it further (`agent::fetch`).
+//! The exit code for each failed call. The agent distinguishes further (`agent::fetch`).
 
 use super::error::CallRefusal;
 #[cfg(feature = "server")]
@@ -11,6 +11,7 @@ impl CallError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Outage(CallOutage::Status { problem: Some(problem), .. }) => {
+                // Any other status of an outage: the store cannot answer now.
                 from_code(problem.code).unwrap_or(Exit::Unreachable)
             }
             Self::Outage(_) => Exit::Unreachable,
@@ -27,26 +28,28 @@ impl CallRefusal {
                 None if self.is_denial() => Exit::Denied,
                 None => Exit::Failed,
             },
-            // Somebody else answers at the store's address, or the user may not ask.
+            // Not a usage error: another server answers at the store's address, or this user lacks a permission.
             Self::WrongPin { .. } | Self::Untrusted { .. } | Self::SocketDenied { .. } => Exit::Denied,
             Self::Endpoint(_) | Self::Roots(_) | Self::Request(_) => Exit::Configuration,
             Self::Sink(_) => Exit::CannotCreate,
-            // No store has answered: a proxy, or a server of another kind.
+            // No store has answered, only a proxy or another kind of server: the store may still be starting.
             Self::Status { .. } | Self::Redirect { .. } | Self::BadResponse { .. } => Exit::Unreachable,
-            // getrandom(2) blocks or fails early in a machine's life only.
-            Self::NoRandomness => Exit::TryAgain,
+            // getrandom(2) returns no bytes only before the kernel has gathered entropy, early in a boot.
+            Self::NoRandomness | Self::NoDescriptor(_) => Exit::TryAgain,
             Self::NoTls => Exit::Internal,
         }
     }
 }
 
-/// `None` where the code alone does not decide.
+/// Returns `None` if the HTTP status decides.
 fn from_code(code: Code) -> Option<Exit> {
     match code {
         Code::Locked | Code::Overloaded | Code::RateLimited => Some(Exit::TryAgain),
-        // Somebody else was quicker: reading again gives the version or the key that a second try needs.
-        Code::VersionMismatch | Code::StaleGeneration => Some(Exit::TryAgain),
+        // Another client was faster: a second run reads the new version or key and can succeed.
+        Code::VersionMismatch | Code::StaleGeneration | Code::StaleProcessKey => Some(Exit::TryAgain),
         Code::Internal => Some(Exit::Internal),
+        // Not a bug, and not an outage that passes.
+        Code::Corrupt => Some(Exit::Failed),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Lists, page by page, and what they are narrowed to.
+//! Lists, fetched page by page, and their filters.
 
 use std::marker::PhantomData;
 
@@ -10,63 +10,68 @@ use crate::domain::secret::ScopeKind;
 use crate::domain::value::Kind;
 use crate::wire::{PageView, paths};
 
-/// The items asked for at once: the most that a store gives.
-const PAGE: usize = 500;
+/// Items of a page: the most that a store returns.
+const PAGE_SIZE: usize = 500;
 
-/// Which secrets; all that are visible unless narrowed.
+/// Filters secrets. The default selects all that the caller may see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SecretListFilter {
-    /// With exactly this name or exported name.
+    /// Exactly this name or exported name.
     pub name: Option<String>,
-    /// With this in either, without regard to case.
+    /// Text in either name, ignoring case.
     pub q: Option<String>,
-    /// Shared or private.
     pub scope: Option<ScopeKind>,
-    /// Private ones of this member.
+    /// Private secrets of this member.
     pub owner: Option<String>,
-    /// Encrypted or plain.
     pub kind: Option<Kind>,
-    /// Of this plugin.
     pub plugin: Option<String>,
-    /// Of this category.
     pub category: Option<String>,
 }
 
-/// Which boots; all that are visible unless narrowed.
+/// Filters boots. The default selects all that the caller may see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BootListFilter {
-    /// For this member.
     pub member: Option<String>,
-    /// By the ticket with this id.
+    /// The id of the ticket.
     pub ticket: Option<String>,
-    /// That were given this secret: its id, name or exported name.
+    /// Boots that received this secret: its id, name or exported name.
     pub secret: Option<String>,
-    /// Only those that are not known to be over.
+    /// Only active boots.
     pub live: bool,
 }
 
-/// Which entries of the audit trail; all that are visible unless narrowed.
+/// Which holders to ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HolderQuery {
+    /// The secret: its id, name or exported name.
+    pub secret: String,
+    /// Only boots that hold an outdated version.
+    pub outdated: bool,
+}
+
+/// Filters entries of the audit log. The default selects all that the caller may see.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditListFilter {
-    /// With this in the action's, actor's or target's name, without regard to case.
+    /// Text in the name of the action, actor or target, ignoring case.
     pub q: Option<String>,
-    /// Of this action, or of this kind of action (`secret`).
+    /// An action (`secret.create`), or all actions on one kind of target (`secret`).
     pub action: Option<String>,
-    /// By this actor: name or id.
+    /// The actor's name or id.
     pub actor: Option<String>,
-    /// From this time on, RFC 3339.
+    /// A secret's exported name, name or id.
+    pub secret: Option<String>,
+    /// RFC 3339; inclusive.
     pub since: Option<String>,
-    /// Before this time, RFC 3339.
+    /// RFC 3339; exclusive.
     pub until: Option<String>,
 }
 
-/// A list that is fetched as it is read.
+/// A list whose pages are fetched when they are needed.
 #[derive(Debug)]
 pub(crate) struct Pages<T> {
     path: String,
     cursor: PageCursor,
-    /// Whether the list takes neither limit nor cursor: it is short by its nature.
-    whole: bool,
+    paged: bool,
     items: PhantomData<fn() -> T>,
 }
 
@@ -78,25 +83,26 @@ enum PageCursor {
 }
 
 impl<T: DeserializeOwned> Pages<T> {
-    pub(crate) fn of(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
+    pub(crate) fn new(path: &str, filter: &[(&str, Option<&str>)]) -> Self {
         Self {
             path: paths::with_query(path, filter),
             cursor: PageCursor::Start,
-            whole: false,
+            paged: true,
             items: PhantomData,
         }
     }
 
-    /// A list that comes in one page.
-    pub(crate) fn in_one_page(self) -> Self {
-        Self { whole: true, ..self }
+    /// Marks the list as short: its route has neither limit nor cursor.
+    pub(crate) fn unpaged(self) -> Self {
+        Self { paged: false, ..self }
     }
 
-    /// The next page, or none after the last. A page may be empty and not be the last.
+    /// Fetches the next page. `None` after the last one. A page before the last one may be empty.
     pub(crate) async fn next(&mut self, client: &mut Client) -> Result<Option<Vec<T>>, CallError> {
-        let limit = PAGE.to_string();
+        let limit = PAGE_SIZE.to_string();
         let path = match &self.cursor {
-            PageCursor::Start if self.whole => self.path.clone(),
+            // The store refuses a parameter that a route does not have.
+            PageCursor::Start if !self.paged => self.path.clone(),
             PageCursor::Start => paths::with_query(&self.path, &[("limit", Some(&limit))]),
             PageCursor::At(cursor) => {
                 paths::with_query(&self.path, &[("limit", Some(&limit)), ("cursor", Some(cursor))])
@@ -106,17 +112,17 @@ impl<T: DeserializeOwned> Pages<T> {
         let page: PageView<T> = client.get(path).await?;
         self.cursor = match (page.next, &self.cursor) {
             (None, _) => PageCursor::End,
-            // It would go on for ever.
+            // The same cursor twice would repeat the same page forever.
             (Some(next), PageCursor::At(before)) if next == *before => {
-                let to = client.address().to_owned();
-                return Err(CallRefusal::BadResponse { to, why: ResponseFault::Unreadable }.into());
+                let address = client.address().to_owned();
+                return Err(CallRefusal::BadResponse { address, why: ResponseFault::Unreadable }.into());
             }
             (Some(next), _) => PageCursor::At(next),
         };
         Ok(Some(page.items))
     }
 
-    /// All that is left.
+    /// Fetches all remaining pages.
     pub(crate) async fn all(mut self, client: &mut Client) -> Result<Vec<T>, CallError> {
         let mut all = Vec::new();
         while let Some(page) = self.next(client).await? {
@@ -127,7 +133,7 @@ impl<T: DeserializeOwned> Pages<T> {
 }
 
 impl SecretListFilter {
-    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 7] {
+    pub(crate) fn query_pairs(&self) -> [(&'static str, Option<&str>); 7] {
         [
             ("name", self.name.as_deref()),
             ("q", self.q.as_deref()),
@@ -141,7 +147,7 @@ impl SecretListFilter {
 }
 
 impl BootListFilter {
-    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 4] {
+    pub(crate) fn query_pairs(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("member", self.member.as_deref()),
             ("ticket", self.ticket.as_deref()),
@@ -151,12 +157,19 @@ impl BootListFilter {
     }
 }
 
+impl HolderQuery {
+    pub(crate) fn query_pairs(&self) -> [(&'static str, Option<&str>); 1] {
+        [("outdated", self.outdated.then_some("true"))]
+    }
+}
+
 impl AuditListFilter {
-    pub(crate) fn pairs(&self) -> [(&'static str, Option<&str>); 5] {
+    pub(crate) fn query_pairs(&self) -> [(&'static str, Option<&str>); 6] {
         [
             ("q", self.q.as_deref()),
             ("action", self.action.as_deref()),
             ("actor", self.actor.as_deref()),
+            ("secret", self.secret.as_deref()),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
         ]
@@ -168,15 +181,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_holds_what_is_set_and_nothing_that_could_end_it() {
+    fn a_query_has_only_the_filters_that_are_set_and_encodes_them() {
         let filter = SecretListFilter {
             name: Some("a&b=c d#\r\n\u{e9}".into()),
             scope: Some(ScopeKind::Shared),
             ..<_>::default()
         };
-        let path = paths::with_query("/v1/secrets", &filter.pairs());
+        let path = paths::with_query("/v1/secrets", &filter.query_pairs());
         assert_eq!(path, "/v1/secrets?name=a%26b%3Dc%20d%23%0D%0A%C3%A9&scope=shared");
         assert_eq!(paths::with_query(&path, &[("limit", Some("5"))]), format!("{path}&limit=5"));
-        assert_eq!(paths::with_query("/v1/boots", &BootListFilter::default().pairs()), "/v1/boots");
+        assert_eq!(paths::with_query("/v1/boots", &BootListFilter::default().query_pairs()), "/v1/boots");
     }
 }

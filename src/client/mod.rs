@@ -1,21 +1,21 @@
-//! Talking to a store: a boot with a ticket for the agent, every operation of the API for the command line.
+//! The client of a store: a boot with a ticket for the agent, and every operation of the API for the command line.
 //!
-//! It sends a credential only to the server that was named, over TLS 1.3 to a key or certificate it has checked, or within
-//! this machine; it follows no redirect, logs nothing, and has no effect but sockets and reading the file of certificate
-//! authorities.
+//! It sends a credential only to the configured server: over TLS 1.3, after it has checked the server's key or certificate,
+//! or within this machine. It follows no redirect. Its only effects are sockets, a resolver thread, and reading the file
+//! of certificate authorities.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `endpoint` | an address, parsed |
-//! | `resolve`, `connect`, `stream` | from an address to bytes |
-//! | `tls`, `x25519_mlkem768`, `roots` | which server is believed, and the key exchange |
-//! | `request`, `transport`, `response` | one HTTP exchange, and what its answer means |
+//! | `endpoint` | the address, parsed |
+//! | `resolve`, `connect`, `stream` | from an address to a byte stream |
+//! | `tls`, `x25519_mlkem768`, `roots` | which server is trusted, and the key exchange |
+//! | `request`, `transport`, `response` | one HTTP exchange, and what its status means |
 //! | `error`, `exit` | outages and refusals, and the exit code of each |
-//! | `timer`, `retry` | waiting, and trying again until a deadline |
+//! | `timer`, `retry` | waiting, and retries until a deadline |
 //! | `boot`, `probe` | the agent's calls |
-//! | `api_client`, `list` | a caller with a token: its connection, and lists by pages |
-//! | `secrets`, `admin` | its calls |
-//! | `deposit` | sealing before sending |
+//! | `api_client`, `list` | calls with a token over one connection, and lists page by page |
+//! | `secrets`, `catalog`, `admin`, `launchers` | the API's operations |
+//! | `deposit`, `unlock` | seal a value or a passphrase before it is sent |
 #![cfg(any(feature = "agent", feature = "server"))]
 
 #[cfg(feature = "server")]
@@ -32,6 +32,8 @@ mod endpoint;
 mod error;
 mod exit;
 #[cfg(feature = "server")]
+mod launchers;
+#[cfg(feature = "server")]
 mod list;
 mod probe;
 mod request;
@@ -47,18 +49,23 @@ mod tests;
 mod timer;
 mod tls;
 mod transport;
+#[cfg(feature = "server")]
+mod unlock;
 #[cfg(all(feature = "agent", any(test, not(feature = "server"))))]
 mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
 pub(crate) use api_client::Client;
-pub use boot::{BootCallError, BootOptions, BootSession, boot, explain};
+pub use boot::{BootCallError, BootOptions, BootSession, boot};
+pub(crate) use boot::{BootProgress, end_boot, explain};
 #[cfg(feature = "server")]
-pub(crate) use deposit::{DepositError, Depositor};
-pub(crate) use endpoint::Endpoint;
-pub(crate) use error::CallError;
+pub(crate) use deposit::{
+    DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget, VersionTagger,
+};
+pub(crate) use endpoint::{Endpoint, EndpointKind};
+pub(crate) use error::{CallError, MORE_DESCRIPTORS};
 pub use error::{CallOutage, CallRefusal};
 #[cfg(feature = "server")]
-pub(crate) use list::{AuditListFilter, BootListFilter, Pages, SecretListFilter};
+pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
 pub use timer::{SystemTimer, Timer};

@@ -1,4 +1,4 @@
-//! Whether the addresses of a ticket answer, for a check: no credential is sent, and nothing is tried twice.
+//! Checks whether the addresses of a ticket response, without sending the credential and without retries.
 
 use std::time::Duration;
 
@@ -8,44 +8,45 @@ use jiff::fmt::rfc2822;
 use super::boot::{BootOptions, target};
 use super::connect::ConnectTarget;
 use super::error::CallError;
+use super::request::HttpRequest;
 use super::response;
 use super::timer::Timer;
-use super::transport::{Connection, HttpRequest};
+use super::transport::Connection;
 use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::paths;
 
-/// How one address did.
+/// The result for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeResult {
-    /// The address as the ticket has it, without its pin.
+    /// The address in the ticket, without its pin.
     pub address: String,
-    /// What came of it.
     pub outcome: Result<ProbeSuccess, CallError>,
 }
 
 /// An address that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeSuccess {
-    /// From the first packet to the answer.
+    /// The time from connecting to the response.
     pub took: Duration,
-    /// The other side's clock, in whole seconds, when it told it.
+    /// The server's clock in whole seconds, if the response has a `Date`.
     pub clock: Option<Timestamp>,
 }
 
-/// Tries each of the ticket's addresses once, with all checks of a boot but without its credential.
+/// Tries each of the ticket's addresses once, with the checks of a boot but without its credential.
 pub(crate) async fn probe(
     ticket: &BootTicket,
     options: &BootOptions,
-    pace: &mut impl Timer,
+    timer: &mut impl Timer,
 ) -> Vec<ProbeResult> {
+    // One after the other, in the ticket's order. Each address has the whole deadline.
     let mut probes = Vec::new();
     for url in ticket.urls() {
         let target = target(url, ticket, options.authorities.as_deref());
-        // An address that cannot be parsed is shown up to where a pin or password may stand.
-        let address = target.as_ref().map_or_else(|_| shown(url), |target| target.to.clone());
+        // A target knows its printable address. An address that cannot be parsed may hold a password.
+        let address = target.as_ref().map_or_else(|_| redact_url(url), |target| target.address.clone());
         let outcome = match target {
-            Ok(target) => reach(&target, options.deadline, pace).await,
+            Ok(target) => request_health(&target, options.deadline, timer).await,
             Err(refused) => Err(refused.into()),
         };
         probes.push(ProbeResult { address, outcome });
@@ -53,35 +54,39 @@ pub(crate) async fn probe(
     probes
 }
 
-async fn reach(
+async fn request_health(
     target: &ConnectTarget,
     limit: Duration,
-    pace: &impl Timer,
+    timer: &impl Timer,
 ) -> Result<ProbeSuccess, CallError> {
-    let started = pace.now();
+    let started = timer.now();
+    // The health check needs no credential, also on a locked store.
     let call = HttpRequest {
         method: Method::GET,
         path: paths::HEALTHZ.to_owned(),
         headers: Vec::new(),
         body: None,
+        // Far more than a store's health check sends.
         limit: 64 << 10,
     };
     let mut connection = Connection::open(target, limit).await?;
-    let left = limit.saturating_sub(pace.now().saturating_sub(started));
-    let answer = connection.exchange(&call, left).await?;
-    let took = pace.now().saturating_sub(started);
-    let answer = response::succeeded(&target.to, answer)?;
-    let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    Ok(ProbeSuccess { took, clock: date.and_then(clock) })
+    let left = limit.saturating_sub(timer.now().saturating_sub(started));
+    let response = connection.exchange(&call, left).await?;
+    let took = timer.now().saturating_sub(started);
+    let response = response::require_success(&target.address, response)?;
+    let date = response.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    Ok(ProbeSuccess { took, clock: date.and_then(parse_date) })
 }
 
-/// `Date` in the form that must be sent (RFC 9110, section 5.6.7), which is one of RFC 2822's.
-fn clock(date: &str) -> Option<Timestamp> {
+/// Parses `Date` (RFC 9110, section 5.6.7).
+fn parse_date(date: &str) -> Option<Timestamp> {
+    // IMF-fixdate, the only form that a server may send, is also a date of RFC 2822.
     let parsed = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     Some(Timestamp::from_millis(parsed.as_millisecond()))
 }
 
-fn shown(url: &str) -> String {
+fn redact_url(url: &str) -> String {
+    // A password may stand before `@`, so such an address is not shown at all.
     url.split(['@', '#', '?']).next().filter(|_| !url.contains('@')).unwrap_or("an address").to_owned()
 }
 
@@ -97,7 +102,7 @@ mod tests {
     use crate::domain::credential::{Credential, CredentialKind};
 
     #[tokio::test]
-    async fn every_address_is_told_of_and_none_gets_the_credential() {
+    async fn every_address_is_tried_and_none_receives_the_credential() {
         let healthy = "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 2\r\n\r\n{}";
         let server = MockServer::new(move |_, _| raw(healthy));
         let (identity, other) = (TestCertificate::named("localhost"), TestCertificate::named("localhost"));
@@ -110,7 +115,7 @@ mod tests {
             "http://me:word@store.example".to_owned(),
         ];
         let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
-        let ticket = BootTicket::new(urls, Some(identity.pin()), credential).unwrap();
+        let ticket = BootTicket::new(urls, Some(identity.pin().into()), credential).unwrap();
 
         let probes = probe(&ticket, &BootOptions::default(), &mut SystemTimer::start()).await;
         let reached = probes[0].outcome.as_ref().unwrap();
@@ -119,12 +124,12 @@ mod tests {
         assert!(matches!(probes[2].outcome, Err(CallError::Outage(CallOutage::Unreachable { .. }))));
         assert!(matches!(probes[3].outcome, Err(CallError::Refused(CallRefusal::Endpoint(_)))));
         assert!(!format!("{probes:?}").contains("word"));
-        assert_eq!(server.asked().len(), 1);
-        assert_eq!(server.asked()[0].header("authorization"), None);
+        assert_eq!(server.requests().len(), 1);
+        assert_eq!(server.requests()[0].header("authorization"), None);
     }
 
     #[test]
-    fn a_date_that_is_none_is_no_clock() {
-        assert_eq!(clock("yesterday"), None);
+    fn an_invalid_date_is_ignored() {
+        assert_eq!(parse_date("yesterday"), None);
     }
 }

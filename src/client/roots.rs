@@ -1,6 +1,6 @@
-//! The certificate authorities that decide about a server without a pin: those of a named PEM file, or the system's.
+//! The certificate authorities that verify a server without a pin: those of a configured PEM file, or the system's.
 //!
-//! It only reads, and never adds an authority that nobody asked for.
+//! It only reads files, and has no authorities of its own.
 #![expect(clippy::disallowed_methods, reason = "reads the file of certificate authorities")]
 
 use std::io;
@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-/// Where distributions keep the bundle: Debian and Alpine, Fedora and RHEL, SUSE, the BSDs' way, NixOS.
+/// The bundle's path on Debian and Alpine, Fedora and RHEL, SUSE, OpenSSL's default, NixOS.
 const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -21,7 +21,7 @@ const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-bundle.crt",
 ];
 
-/// The longest file read: the largest public bundles have a quarter of a MiB.
+/// The largest file that is read. Public bundles have about a quarter of a MiB.
 const LARGEST_FILE: u64 = 8 << 20;
 
 /// Certificate authorities, at least one.
@@ -36,7 +36,7 @@ pub enum RootsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         why: io::ErrorKind,
     },
     /// The file is longer than any bundle.
@@ -51,7 +51,7 @@ pub enum RootsError {
         /// The file.
         path: PathBuf,
     },
-    /// No bundle stands at any of the places where systems keep one.
+    /// None of the usual paths has a bundle.
     #[error("this system has no bundle of certificate authorities")]
     NoSystemBundle,
 }
@@ -61,30 +61,30 @@ impl RootsError {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => {
-                "name a readable PEM file (DROPSAFE_CA), or add #sha256/… to the address"
+                "set DROPSAFE_CA to a readable PEM file, or add the server's pin (#sha256/…) to the address"
             }
-            Self::TooLarge { .. } => "name the PEM file of the authority alone",
-            Self::Empty { .. } => "name a PEM file with the authority's BEGIN CERTIFICATE block",
+            Self::TooLarge { .. } => "use a PEM file with the authority's certificate alone",
+            Self::Empty { .. } => "use a PEM file with the authority's BEGIN CERTIFICATE block",
             Self::NoSystemBundle => {
-                "add the server's pin to the address (https://HOST:PORT#sha256/…), name its authority with \
-                 DROPSAFE_CA, or install the package ca-certificates"
+                "add the server's pin to the address (https://HOST:PORT#sha256/…), set \
+                 DROPSAFE_CA to the PEM file of its authority, or install the package ca-certificates"
             }
         }
     }
 }
 
 impl Roots {
-    /// The authorities in the PEM file at `path`, or else those that this system trusts.
-    pub(crate) fn chosen(path: Option<&Path>) -> Result<Self, RootsError> {
+    /// Loads the authorities from the PEM file at `path`, or the system's if there is no path.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, RootsError> {
         path.map_or_else(Self::system, Self::from_file)
     }
 
-    /// The authorities in the PEM file at `path`. Sections that are no certificates are passed over.
     fn from_file(path: &Path) -> Result<Self, RootsError> {
         let pem = read(path)
             .map_err(|error| RootsError::Unreadable { path: path.to_owned(), why: error.kind() })?
             .ok_or_else(|| RootsError::TooLarge { path: path.to_owned() })?;
         let mut roots = RootCertStore::empty();
+        // Bundles also hold comments, keys and certificates that webpki cannot parse. One of them must not disable the rest.
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
         if roots.is_empty() {
             return Err(RootsError::Empty { path: path.to_owned() });
@@ -92,8 +92,8 @@ impl Roots {
         Ok(Self(Arc::new(roots)))
     }
 
-    /// The authorities that this system trusts.
     fn system() -> Result<Self, RootsError> {
+        // The first usable one. Some systems link several of these paths to the same file.
         SYSTEM_BUNDLES
             .iter()
             .find_map(|path| Self::from_file(Path::new(path)).ok())
@@ -105,10 +105,11 @@ impl Roots {
     }
 }
 
-/// The file's bytes, or none when there are too many.
+/// Reads the file. `None` if it is larger than [`LARGEST_FILE`].
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     use io::Read;
     let mut bytes = Vec::new();
+    // Bounded while reading: the size that stat(2) reports is 0 for a pipe or a device.
     std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= LARGEST_FILE))
 }

@@ -1,5 +1,5 @@
-//! The bytes below HTTP: TLS, loopback TCP or a Unix socket behind one type, which knows when all that was written has
-//! gone to the kernel.
+//! The byte stream below HTTP: TLS, loopback TCP or a Unix socket as one type. It knows when everything written has been
+//! handed to the kernel.
 
 use std::io;
 use std::io::IoSlice;
@@ -13,13 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-/// A connection of any kind.
+/// A byte stream to a store.
 pub(crate) struct StoreStream {
     inner: StreamKind,
-    written: WriteProgress,
+    progress: WriteProgress,
 }
 
-/// How many bytes were written, and how many of them were flushed. One task writes; another handle only reads.
+/// Counts the bytes written and flushed. The stream writes the counts; other handles only read them.
 #[derive(Clone, Default)]
 pub(crate) struct WriteProgress(Arc<WriteCounts>);
 
@@ -35,8 +35,9 @@ impl WriteProgress {
         self.0.written.load(Relaxed)
     }
 
-    /// Whether more than `before` was written, and all of it has gone to the kernel.
+    /// Whether more than `before` was written and all of it was flushed.
     pub(crate) fn flushed_beyond(&self, before: u64) -> bool {
+        // Relaxed is enough: stream and reader run on one task, one after the other.
         let total = self.total();
         total > before && self.0.flushed.load(Relaxed) == total
     }
@@ -62,17 +63,18 @@ impl StoreStream {
     }
 
     fn new(inner: StreamKind) -> Self {
-        Self { inner, written: WriteProgress::default() }
+        Self { inner, progress: WriteProgress::default() }
     }
 
-    /// A handle that tells how far the writing is.
-    pub(crate) fn written(&self) -> WriteProgress {
-        self.written.clone()
+    /// A handle to the counts.
+    pub(crate) fn progress(&self) -> WriteProgress {
+        self.progress.clone()
     }
 
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn count_written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        // A write may accept less than it was given.
         if let Poll::Ready(Ok(count)) = &result {
-            self.written.0.written.fetch_add(*count as u64, Relaxed);
+            self.progress.0.written.fetch_add(*count as u64, Relaxed);
         }
         result
     }
@@ -110,7 +112,7 @@ impl AsyncRead for StoreStream {
 impl AsyncWrite for StoreStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = inner!(self, stream => stream.poll_write(cx, bytes));
-        self.wrote(result)
+        self.count_written(result)
     }
 
     fn poll_write_vectored(
@@ -119,10 +121,11 @@ impl AsyncWrite for StoreStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = inner!(self, stream => stream.poll_write_vectored(cx, slices));
-        self.wrote(result)
+        self.count_written(result)
     }
 
     fn is_write_vectored(&self) -> bool {
+        // Without it, hyper copies headers and body into one buffer before it writes.
         match &self.inner {
             StreamKind::Tls(stream) => stream.is_write_vectored(),
             StreamKind::Tcp(stream) => stream.is_write_vectored(),
@@ -133,7 +136,8 @@ impl AsyncWrite for StoreStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = inner!(self, stream => stream.poll_flush(cx));
         if let Poll::Ready(Ok(())) = &result {
-            self.written.0.flushed.store(self.written.total(), Relaxed);
+            // TLS buffers records, so only a flush proves that the kernel has them.
+            self.progress.0.flushed.store(self.progress.total(), Relaxed);
         }
         result
     }

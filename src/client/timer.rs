@@ -1,10 +1,10 @@
-//! Time as the retries see it: now, sleeping, and chance. A parameter, so that no test waits.
+//! Time and randomness of the retries: a parameter, so that no test sleeps.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A clock, a way to wait, and a source of chance.
+/// A clock, a sleep, and a source of randomness.
 pub trait Timer: Send {
     /// Time since some fixed moment. It never goes back.
     fn now(&self) -> Duration;
@@ -12,7 +12,7 @@ pub trait Timer: Send {
     /// Waits for `time`.
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
 
-    /// A uniformly random number. It spreads the retries of many machines and protects nothing.
+    /// A uniformly distributed number. It spreads the retries of many machines; nothing secret depends on it.
     fn random(&mut self) -> u64;
 }
 
@@ -23,7 +23,7 @@ pub struct SystemTimer {
 }
 
 impl SystemTimer {
-    /// Its time starts at zero now.
+    /// Starts a clock at zero.
     pub fn start() -> Self {
         Self { started: Instant::now() }
     }
@@ -39,7 +39,7 @@ impl Timer for SystemTimer {
     }
 
     fn random(&mut self) -> u64 {
-        // Without randomness the retries are merely not spread.
+        // Without randomness the retries are merely not spread, which is no reason to fail a boot.
         getrandom::u64().unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
-//! X25519MLKEM768 for the build that has only ring: the post-quantum hybrid key exchange of TLS 1.3, client side.
+//! X25519MLKEM768, the post-quantum hybrid key exchange of TLS 1.3, for the agent's build, whose only provider is ring.
+//! Client side only.
 //!
-//! It composes ring's X25519 with ML-KEM-768 (FIPS 203) as draft-ietf-tls-ecdhe-mlkem lays them out, and adds no
-//! cryptography of its own. It never completes an exchange on one half alone: a bad share of either half is refused.
+//! It combines ring's X25519 with ML-KEM-768 (FIPS 203) as draft-ietf-tls-ecdhe-mlkem says, and adds no cryptography of
+//! its own. A bad share of either half fails the exchange.
 
 use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::{DecapsulationKey768, Seed};
@@ -20,8 +21,8 @@ const CIPHERTEXT: usize = 1088;
 /// Bytes of an X25519 public key.
 const POINT: usize = 32;
 
-/// The group, codepoint 0x11EC. Put it first in a provider's list, with plain X25519 after it: the client then sends
-/// both shares and a server without post-quantum support costs no further round trip.
+/// The group, codepoint 0x11EC. In a provider's list it must come before plain X25519: the client then sends both shares,
+/// and a server without post-quantum support needs no extra round trip.
 pub(crate) static X25519_MLKEM768: &dyn SupportedKxGroup = &X25519MlKem768;
 
 #[derive(Debug)]
@@ -30,21 +31,22 @@ struct X25519MlKem768;
 impl SupportedKxGroup for X25519MlKem768 {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
         let classical = X25519.start()?;
-        // Straight from the kernel: a pool kept in memory would be the same in two clones of one machine.
+        // From the kernel: the state of a generator in memory would be the same in two clones of one machine.
         let mut bytes = Zeroizing::new([0; 64]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| GetRandomFailed)?;
         let mut seed = Zeroizing::new(Seed::default());
         seed.copy_from_slice(bytes.as_slice());
         let post_quantum = Box::new(DecapsulationKey768::from_seed(*seed));
 
+        // ML-KEM's half comes first, unlike in the group's name (draft-ietf-tls-ecdhe-mlkem).
         let mut share = Vec::with_capacity(ENCAPSULATION_KEY + POINT);
         share.extend_from_slice(&post_quantum.encapsulation_key().to_bytes());
         share.extend_from_slice(classical.pub_key());
         Ok(Box::new(ActiveX25519MlKem768 { classical, post_quantum, share }))
     }
 
-    /// Refused: only a server takes this path, and this module is the client's.
     fn start_and_complete(&self, _peer: &[u8]) -> Result<CompletedKeyExchange, Error> {
+        // rustls calls this only on a server.
         Err(Error::General("this key exchange is only for clients".into()))
     }
 
@@ -69,18 +71,20 @@ struct ActiveX25519MlKem768 {
 
 impl ActiveKeyExchange for ActiveX25519MlKem768 {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, Error> {
+        // The exact length: the halves have no separator, and a longer share would be another group's.
         if peer.len() != CIPHERTEXT + POINT {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         }
         let (ciphertext, point) = peer.split_at(CIPHERTEXT);
-        // ring refuses a point that gives the all-zero secret.
+        // ring fails for a point of low order, as RFC 8446 (section 7.4.2) demands.
         let classical = self.classical.complete(point)?;
         let post_quantum =
             self.post_quantum.decapsulate_slice(ciphertext).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
+        // The library does not wipe its result on drop.
         let post_quantum = Zeroizing::new(post_quantum);
 
-        // ML-KEM's half first, in the shares as in the secret. The capacity is exact so that no copy is left behind
-        // by growing; `SharedSecret` wipes the buffer that it takes.
+        // ML-KEM's half comes first, in the shares as in the secret. The exact capacity avoids growth, which would leave a
+        // copy behind; `SharedSecret` wipes the buffer that it takes.
         let mut secret = Vec::with_capacity(post_quantum.len() + classical.secret_bytes().len());
         secret.extend_from_slice(&post_quantum);
         secret.extend_from_slice(classical.secret_bytes());
@@ -115,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_sides_come_to_one_secret() {
+    fn both_sides_compute_the_same_secret() {
         let ours = X25519_MLKEM768.start().unwrap();
         assert_eq!(ours.pub_key().len(), 1216);
         let theirs = kx_group::X25519MLKEM768.start_and_complete(ours.pub_key()).unwrap();

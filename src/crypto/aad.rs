@@ -14,7 +14,6 @@ impl Aad {
         Self(Vec::with_capacity(256)).part(label.as_bytes())
     }
 
-    /// Appends one part.
     pub(crate) fn part(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
         self.0.extend_from_slice(bytes);
@@ -36,14 +35,12 @@ impl Aad {
         self.part(&number.to_be_bytes())
     }
 
-    /// Appends each of `parts`.
     pub(crate) fn list(self, parts: &[&[u8]]) -> Self {
         // The count goes first: without it, the last part of a list and the part after the list could change places.
         let counted = self.part(&(parts.len() as u64).to_be_bytes());
         parts.iter().fold(counted, |aad, part| aad.part(part))
     }
 
-    /// The encoded bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

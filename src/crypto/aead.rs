@@ -11,7 +11,6 @@ use super::aad::Aad;
 use super::memory::Key32;
 use super::random::{Random, array};
 
-/// Length of a nonce in bytes.
 pub(crate) const NONCE_LEN: usize = 24;
 /// Length of the tag, which sealing appends.
 pub(crate) const TAG_LEN: usize = 16;
@@ -55,7 +54,7 @@ pub(crate) fn append_sealed(
     rng: &mut dyn Random,
 ) {
     let nonce: Nonce = array(rng);
-    // Reserved at once: the plaintext stands in `out` until it is encrypted in place, and growing would leave a copy behind.
+    // Reserved at once: `out` holds the plaintext until it is encrypted in place, and growing would leave a copy behind.
     out.reserve(NONCE_LEN + plaintext.len() + TAG_LEN);
     out.extend_from_slice(&nonce);
     let start = out.len();

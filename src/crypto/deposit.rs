@@ -60,7 +60,6 @@ pub struct ReleaseKey {
 }
 
 impl ReleaseKey {
-    /// A fresh pair.
     pub fn generate(generation: u32, rng: &mut dyn Random) -> Self {
         Self::from_parts(generation, Key32::random(rng))
     }
@@ -77,7 +76,6 @@ impl ReleaseKey {
         self.deposit.generation
     }
 
-    /// The public half.
     pub fn deposit_key(&self) -> DepositKey {
         self.deposit
     }

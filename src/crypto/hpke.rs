@@ -46,16 +46,15 @@ pub(crate) fn setup_auth_s(
     sk_s: &Key32,
     rng: &mut dyn Random,
 ) -> Result<(Vec<u8>, SenderContext), HpkeError> {
+    // The crate takes both halves. Computing the public one here keeps a mismatched pair out.
     let mode = OpModeS::Auth((deserialize_private(sk_s), deserialize_public(&pk(sk_s))));
     setup_sender(&mode, pk_r, info, rng)
 }
 
-/// `SetupBaseR`.
 pub(crate) fn setup_base_r(enc: &[u8], sk_r: &Key32, info: &[u8]) -> Result<RecipientContext, HpkeError> {
     setup_recipient(&OpModeR::Base, enc, sk_r, info)
 }
 
-/// `SetupAuthR`.
 pub(crate) fn setup_auth_r(
     enc: &[u8],
     sk_r: &Key32,
@@ -66,14 +65,12 @@ pub(crate) fn setup_auth_r(
 }
 
 impl SenderContext {
-    /// `ContextS.Seal`.
     pub(crate) fn seal(&mut self, aad: &[u8], pt: &[u8]) -> Result<Vec<u8>, HpkeError> {
         self.0.seal(pt, aad)
     }
 }
 
 impl RecipientContext {
-    /// `ContextR.Open`.
     pub(crate) fn open(&mut self, aad: &[u8], ct: &[u8]) -> Result<SecretBytes, HpkeError> {
         self.0.open(ct, aad).map(SecretBytes::new)
     }
@@ -121,7 +118,7 @@ fn deserialize_public(pk: &[u8; 32]) -> <Kem as hpke::Kem>::PublicKey {
     Deserializable::from_bytes(pk).expect("32 bytes")
 }
 
-/// Gives a [`Random`] the traits that `hpke` asks for.
+/// Implements the traits that `hpke` requires for a [`Random`].
 struct HpkeRandom<'a>(&'a mut dyn Random);
 
 impl hpke::rand_core::TryRng for HpkeRandom<'_> {

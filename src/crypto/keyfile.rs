@@ -27,7 +27,6 @@ pub(crate) enum Purpose {
 pub struct UnlockKey(Key32);
 
 impl UnlockKey {
-    /// A fresh key.
     pub fn generate(rng: &mut dyn Random) -> Self {
         Self(Key32::random(rng))
     }
@@ -106,6 +105,7 @@ pub(crate) fn read(purpose: Purpose, text: &str) -> Result<Key32, KeyFileError> 
     // Either case: some people type a key from paper.
     BASE32_NOPAD_NOCASE.decode_mut(encoded.as_bytes(), &mut *decoded).map_err(|_| KeyFileError::Mistyped)?;
     let Some((key, checksum)) = decoded.split_first_chunk::<32>() else { return Err(KeyFileError::Length) };
+    // Not in constant time: the checksum follows from the text, so that there is nothing to learn.
     if purpose.checksum(key) == checksum { Ok(Key32::copy_of(key)) } else { Err(KeyFileError::Mistyped) }
 }
 

@@ -5,6 +5,7 @@
 //! than in constant time.
 #![expect(unsafe_code, reason = "mmap, mlock and madvise; every call has its SAFETY comment")]
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +29,6 @@ impl Key32 {
         Self::fill_with(|key| *key = *bytes)
     }
 
-    /// A fresh key.
     pub fn random(rng: &mut dyn Random) -> Self {
         Self::fill_with(|key| rng.fill(key))
     }
@@ -46,7 +46,6 @@ impl Key32 {
         &self.0
     }
 
-    /// Compares in constant time.
     pub(crate) fn ct_eq(&self, other: &[u8; 32]) -> bool {
         self.0.as_slice().ct_eq(other).into()
     }
@@ -82,6 +81,7 @@ impl WipedBuffer {
     }
 
     /// Appends `bytes`, in amortized constant time for each of them.
+    #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
@@ -107,6 +107,68 @@ impl io::Write for WipedBuffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The bytes of stack that [`wipe_stack_after`] wipes. Frames of async code that is not optimized are the largest.
+const STACK: usize = 128 * 1024;
+
+/// Runs code that leaves parts of a secret in its stack frames, such as a hash function, and wipes these.
+pub(crate) fn wipe_stack_after<T>(run: impl FnOnce() -> T) -> T {
+    wipe_stack_after_if(run, || true)
+}
+
+/// As [`wipe_stack_after`], if `has_secret` says so after the run.
+pub(crate) fn wipe_stack_after_if<T>(run: impl FnOnce() -> T, has_secret: impl FnOnce() -> bool) -> T {
+    // Inlined, its frames would be ours, above those that are wiped.
+    #[inline(never)]
+    fn call<T>(run: impl FnOnce() -> T) -> T {
+        run()
+    }
+    let result = call(run);
+    if has_secret() {
+        zeroize::zeroize_stack::<STACK>();
+    }
+    result
+}
+
+/// An allocator that wipes each block before it is freed, so that no copy of a secret outlives its owner. Libraries make such
+/// copies: TLS and HTTP in their buffers, the estimator of passphrases in its tables.
+pub struct WipingAllocator<A>(pub A);
+
+// SAFETY: every block comes from the allocator inside and returns to it with the layout that it was allocated with.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as for the caller.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as for the caller.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the block has this size until it is freed below, and the caller has given it up.
+        unsafe { block.write_bytes(0, layout.size()) };
+        // Nothing of this program reads the zeros, so that without a barrier the compiler may leave them out.
+        // SAFETY: a block has at least one byte.
+        zeroize::optimization_barrier(unsafe { &*block });
+        // SAFETY: as for the caller.
+        unsafe { self.0.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // The allocator inside would free the old block as it is, so that its own way to grow is not used.
+        // SAFETY: the caller promises that `size` is valid with this alignment.
+        let moved = unsafe { self.0.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        if !moved.is_null() {
+            // SAFETY: both blocks have this many bytes, and they are different blocks.
+            unsafe { moved.copy_from_nonoverlapping(block, layout.size().min(size)) };
+            // SAFETY: the caller gives the block up.
+            unsafe { self.dealloc(block, layout) };
+        }
+        moved
     }
 }
 
@@ -169,6 +231,9 @@ fn map_cells() -> &'static mut [Cell; CELLS] {
 
 #[cfg(test)]
 mod tests {
+    use std::alloc::System;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use nix::sys::resource::getrlimit;
 
     use super::*;
@@ -213,6 +278,49 @@ mod tests {
         }
         assert_eq!(buffer.len(), 30);
         assert_eq!(buffer.into_inner().as_slice(), b"abc".repeat(10));
+    }
+
+    /// The system's allocator, which counts the blocks that it gets back with anything but zeros in them.
+    struct Inspecting<'a>(&'a AtomicUsize);
+
+    // SAFETY: it passes everything on to the system's allocator.
+    unsafe impl GlobalAlloc for Inspecting<'_> {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: as for the caller.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            // SAFETY: the test has written all bytes of the block, which has this size until it is freed below.
+            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+            self.0.fetch_add(usize::from(bytes.iter().any(|byte| *byte != 0)), Ordering::Relaxed);
+            // SAFETY: as for the caller.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    #[test]
+    fn a_block_is_wiped_before_it_is_freed_or_moved() {
+        let unwiped = AtomicUsize::new(0);
+        let allocator = WipingAllocator(Inspecting(&unwiped));
+        for size in [1, 8, 40, 4096, 1 << 20] {
+            let layout = Layout::from_size_align(size, 1).unwrap();
+            // SAFETY: the sizes are not zero, every block has the size that it is written with, and each is freed once.
+            unsafe {
+                let block = allocator.alloc(layout);
+                block.write_bytes(7, size);
+                let block = allocator.realloc(block, layout, 2 * size);
+                assert_eq!(*block.add(size - 1), 7);
+                block.write_bytes(7, 2 * size);
+                allocator.dealloc(block, Layout::from_size_align(2 * size, 1).unwrap());
+                assert_eq!(unwiped.load(Ordering::Relaxed), 0, "{size}");
+                // The allocator inside does see what is not wiped.
+                let block = allocator.0.alloc(layout);
+                block.write_bytes(7, size);
+                allocator.0.dealloc(block, layout);
+                assert_eq!(unwiped.swap(0, Ordering::Relaxed), 1);
+            }
+        }
     }
 
     #[test]

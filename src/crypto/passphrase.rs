@@ -1,8 +1,8 @@
 //! Keys from passphrases: Argon2id version 1.3 (RFC 9106).
 //!
 //! New parameters have a floor, because memory and time are the attacker's cost; stored ones have caps, because a slot could
-//! ask for any amount of either. At most [`MAX_CONCURRENT`] derivations run at a time in this process, as each takes its
-//! memory anew. A derivation blocks: an async caller uses a blocking thread.
+//! ask for any amount of either. At most [`MAX_CONCURRENT`] derivations run at a time in this process, as each takes
+//! memory of its own. A derivation blocks: an async caller uses a blocking thread.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::SecretBytes;
-use super::memory::Key32;
+use super::memory::{Key32, wipe_stack_after};
 
 /// The number of derivations that may run at the same time.
 pub(crate) const MAX_CONCURRENT: u32 = 2;
@@ -38,7 +38,6 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// The passphrase has no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the passphrase is empty")]
 pub struct EmptyPassphrase;
@@ -47,9 +46,9 @@ pub struct EmptyPassphrase;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Argon2Params {
-    memory_kib: u32,
-    passes: u32,
-    lanes: u32,
+    pub(crate) memory_kib: u32,
+    pub(crate) passes: u32,
+    pub(crate) lanes: u32,
 }
 
 impl Argon2Params {
@@ -74,7 +73,6 @@ impl Argon2Params {
         Self { memory_kib: 8, passes: 1, lanes: 1 }
     }
 
-    /// KiB of memory, passes, lanes.
     pub(crate) fn costs(&self) -> (u32, u32, u32) {
         (self.memory_kib, self.passes, self.lanes)
     }
@@ -94,34 +92,32 @@ impl Default for Argon2Params {
     }
 }
 
-/// Parameters outside their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Argon2ParamsError {
-    /// Below the floor.
     #[error("the parameters are weaker than 64 MiB, 3 passes and 4 lanes")]
     TooWeak,
-    /// Above the caps.
     #[error("the parameters ask for more than 1 GiB, 16 passes or 16 lanes")]
     TooCostly,
 }
 
-/// Why a derivation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeriveError {
     /// The parameters exceed the caps, or Argon2 does not allow them.
     #[error("the key slot has Argon2 parameters outside the limits of this program")]
     Params,
-    /// The allocation failed.
-    #[error("the memory that the key slot asks for is not available")]
+    #[error("not enough memory for the key slot's Argon2id parameters")]
     Memory,
 }
 
 /// Derives the key of a passphrase. Waits while [`MAX_CONCURRENT`] other derivations run.
 pub(crate) fn derive(passphrase: &[u8], salt: &[u8; 16], params: Argon2Params) -> Result<Key32, DeriveError> {
+    // Stored parameters did not come through `new`, and an attacker may have chosen them.
     let (memory_kib, passes, lanes) = params.check_caps().map_err(|_| DeriveError::Params)?.costs();
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| DeriveError::Params)?;
     let _permit = Permit::acquire();
-    argon2id(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    // Its hash function copies the passphrase into blocks on the stack.
+    wipe_stack_after(|| argon2id(&argon2, passphrase, salt))
 }
 
 pub(crate) fn argon2id(argon2: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Key32, DeriveError> {
@@ -157,6 +153,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        // Also when a derivation panics, so that a defect does not use up the permits.
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         FINISHED.notify_one();
     }

@@ -12,19 +12,22 @@ use super::aead::DecryptError;
 use super::keyfile::{KeyFileError, Purpose};
 use super::memory::Key32;
 use super::random::Random;
+use super::signed_note::LogKey;
 use super::{SecretBytes, aead, kdf, keyfile};
 
 /// First byte of a sealed record: the format.
 const FORMAT: u8 = 1;
 const LABEL: &str = "dropsafe record v1";
 
-/// The three subkeys of a store's record key. Their root is in a file beside the server's configuration
+/// The five subkeys of a store's record key. Their root is in a file beside the server's configuration
 /// ([`super::keyfile`]), never in the byte store.
 #[derive(Debug)]
 pub struct RecordKey {
     records: Key32,
     names: Key32,
     audit: Key32,
+    stamps: Key32,
+    log: Key32,
 }
 
 impl RecordKey {
@@ -46,6 +49,8 @@ impl RecordKey {
             records: kdf::derive(root, &Aad::new("dropsafe record key v1")),
             names: kdf::derive(root, &Aad::new("dropsafe name key v1")),
             audit: kdf::derive(root, &Aad::new("dropsafe audit key v1")),
+            stamps: kdf::derive(root, &Aad::new("dropsafe stamp key v1")),
+            log: kdf::derive(root, &Aad::new("dropsafe log key v1")),
         }
     }
 
@@ -57,7 +62,6 @@ impl RecordKey {
         out
     }
 
-    /// Opens a record found at `kv_key`.
     pub fn open_record(&self, kv_key: &[u8], sealed: &[u8]) -> Result<SecretBytes, OpenRecordError> {
         // The format byte is outside the ciphertext, so that a later version can choose the cipher by it; it is bound too.
         match sealed.split_first() {
@@ -77,14 +81,33 @@ impl RecordKey {
         out
     }
 
-    /// The MAC of an audit entry or a checkpoint over `parts`: HMAC-SHA256 under a key of its own.
+    /// The MAC of an audit entry, a head or a pruned run over `parts`: HMAC-SHA256 under a key of its own.
     pub(crate) fn audit_mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
         mac(&self.audit, label, parts).finalize().into_bytes().into()
+    }
+
+    /// The hash of a row in the stamp of its scope: HMAC-SHA256 under a key of its own, because sums of them are stored.
+    pub(crate) fn stamp_hash(&self, kv_key: &[u8], digest: &[u8; 32]) -> [u8; 32] {
+        mac(&self.stamps, "dropsafe stamp v1", &[kv_key, digest]).finalize().into_bytes().into()
+    }
+
+    /// The key that signs checkpoints of the audit log.
+    pub(crate) fn log_key(&self) -> LogKey {
+        LogKey::new(&self.log)
     }
 
     /// Compares `claimed` with the [`audit_mac`](Self::audit_mac) of `parts` in constant time.
     pub(crate) fn verify_audit_mac(&self, label: &str, parts: &[&[u8]], claimed: &[u8]) -> bool {
         mac(&self.audit, label, parts).verify_slice(claimed).is_ok()
+    }
+}
+
+impl Clone for RecordKey {
+    fn clone(&self) -> Self {
+        let copy = |key: &Key32| Key32::copy_of(key.expose());
+        let Self { records, names, audit, stamps, log } = self;
+        let (records, names, audit) = (copy(records), copy(names), copy(audit));
+        Self { records, names, audit, stamps: copy(stamps), log: copy(log) }
     }
 }
 
@@ -103,11 +126,26 @@ fn bind(kv_key: &[u8]) -> Aad {
     Aad::new(LABEL).part(&[FORMAT]).part(kv_key)
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn mac(key: &Key32, label: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
+    let mut mac = hmac(key.expose());
     mac.update(Aad::new(label).list(parts).as_bytes());
     mac
+}
+
+/// The digest of `parts` under a secret that is stored nowhere: HMAC-SHA256.
+pub(crate) fn digest_under(secret: &[u8], label: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = hmac(secret);
+    // Part by part and not through `Aad`, which would leave a copy of a value in memory that is not wiped.
+    for part in [label.as_bytes()].iter().chain(parts) {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("a key of any length")
 }
 
 #[cfg(test)]
@@ -146,6 +184,21 @@ mod tests {
         }
         assert_ne!(hash, RecordKey::generate(&mut Kernel).0.key_hash("name", &[b"ab", b"c"]));
         assert_ne!(hash, key.audit_mac("name", &[b"ab", b"c"])[..16]);
+    }
+
+    #[test]
+    fn a_digest_depends_on_its_secret_and_each_part() {
+        let digest = digest_under(b"key", "request", &[b"ab", b"c"]);
+        assert_eq!(digest, digest_under(b"key", "request", &[b"ab", b"c"]));
+        for (secret, label, parts) in [
+            (b"kez", "request", [b"ab".as_slice(), b"c"]),
+            (b"key", "requesu", [b"ab", b"c"]),
+            (b"key", "request", [b"a", b"bc"]),
+            (b"key", "request", [b"abc", b""]),
+        ] {
+            assert_ne!(digest, digest_under(secret, label, &parts));
+        }
+        assert_ne!(digest, digest_under(b"key", "request", &[b"ab", b"c", b""]));
     }
 
     #[test]

@@ -21,9 +21,7 @@ const LABEL: &str = "dropsafe key slot v1";
 /// A secret that may open a slot.
 #[derive(Clone, Copy, Debug)]
 pub enum SlotSecret<'a> {
-    /// Typed by a person.
     Passphrase(&'a Passphrase),
-    /// From a file of the operator.
     KeyFile(&'a UnlockKey),
     /// From systemd, which seals it to the machine (systemd-creds(1)).
     Credential(&'a UnlockKey),
@@ -35,14 +33,12 @@ pub enum SlotSecret<'a> {
 pub enum SlotKind {
     /// A passphrase, through Argon2id with these parameters.
     Passphrase(Argon2Params),
-    /// A key file.
     KeyFile,
     /// A systemd credential. The same key in a file opens it too.
     Credential,
 }
 
 impl SlotKind {
-    /// `passphrase`, `key_file` or `credential`.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Passphrase(_) => "passphrase",
@@ -52,29 +48,28 @@ impl SlotKind {
     }
 }
 
-/// One slot, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySlot {
     #[serde(with = "serial::bytes")]
-    id: [u8; 16],
-    kind: SlotKind,
+    pub(crate) id: [u8; 16],
+    pub(crate) kind: SlotKind,
     #[serde(with = "serial::bytes")]
-    salt: [u8; 16],
+    pub(crate) salt: [u8; 16],
     /// Public key of the ring that may wrap a root here.
     #[serde(with = "serial::bytes")]
-    ring: [u8; 32],
-    suite: SuiteId,
+    pub(crate) ring: [u8; 32],
+    pub(crate) suite: SuiteId,
     /// Public key that the root is sealed to.
     #[serde(with = "serial::bytes")]
-    public: [u8; 32],
+    pub(crate) public: [u8; 32],
     /// Fixes the secret: no second one opens this slot.
     #[serde(with = "serial::bytes")]
-    commitment: [u8; 32],
+    pub(crate) commitment: [u8; 32],
     #[serde(with = "serial::bytes")]
-    enc: Vec<u8>,
+    pub(crate) enc: Vec<u8>,
     #[serde(with = "serial::bytes")]
-    ct: Vec<u8>,
+    pub(crate) ct: Vec<u8>,
 }
 
 /// Makes a slot of `ring` that `secret` opens, and a ring that knows the slot. Store both in one commit. `id` is random;
@@ -120,7 +115,6 @@ impl KeySlot {
         self.kind
     }
 
-    /// Public key of the ring that made it.
     pub(crate) fn ring(&self) -> &[u8; 32] {
         &self.ring
     }
@@ -173,6 +167,7 @@ impl KeySlot {
 
     /// A digest of the slot without its wrapped root.
     pub(crate) fn digest(&self, store: &[u8; 16]) -> [u8; 32] {
+        // Without `enc` and `ct`, which change with every new root while the slot stays the same.
         Sha256::digest(self.bind(store).as_bytes()).into()
     }
 
@@ -249,10 +244,8 @@ struct SlotKeys {
 /// Why no slot unlocked the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeySlotError {
-    /// The secret belongs to no slot.
     #[error("no key slot opens with this passphrase or key")]
     Refused,
-    /// A slot could not be tried.
     #[error(transparent)]
     Derive(#[from] DeriveError),
     /// A later version made the slot.

@@ -14,7 +14,6 @@ impl KeySlots {
     /// The largest number of slots. A wrong passphrase costs a derivation for each of them.
     pub(crate) const MAX: usize = 16;
 
-    /// The first slot of a new store.
     pub(crate) fn first(slot: KeySlot) -> Self {
         Self(vec![slot])
     }
@@ -52,7 +51,7 @@ impl KeySlots {
         ring: &SealedRing,
         secret: SlotSecret<'_>,
     ) -> Result<UnlockedRing, KeySlotError> {
-        // A damaged slot must not lock the others out, so its error is kept and the loop goes on.
+        // A damaged slot must not lock the others out, so the loop remembers its error and goes on.
         let mut failure = KeySlotError::Refused;
         for slot in &self.0 {
             match slot.open(store, secret) {
@@ -77,6 +76,7 @@ impl KeySlots {
         opener: &Opener,
     ) -> Result<KeyRing, KeySlotError> {
         let slot = self.0.iter().find(|slot| slot.id() == opener.slot()).ok_or(KeySlotError::Refused)?;
+        // As in `unlock`: the slot of another ring with the same id opens nothing of ours.
         if slot.ring() != ring.identity() {
             return Err(KeySlotError::Damaged);
         }
@@ -111,18 +111,14 @@ impl TryFrom<Vec<KeySlot>> for KeySlots {
 /// An unlocked ring and the slot that opened.
 #[derive(Debug)]
 pub(crate) struct UnlockedRing {
-    /// The release keys.
     pub ring: KeyRing,
-    /// Id of the slot that opened.
     pub slot: [u8; 16],
     /// Opens the ring again after others changed it.
     pub opener: Opener,
 }
 
-/// Why a slot was not added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AddSlotError {
-    /// There are [`KeySlots::MAX`] slots.
     #[error("there are 16 key slots already")]
     Full,
     #[error("there already is a key slot with this id")]
@@ -132,7 +128,6 @@ pub(crate) enum AddSlotError {
     None,
 }
 
-/// Why a slot was not removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RemoveSlotError {
     #[error("the last key slot cannot be removed")]

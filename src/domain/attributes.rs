@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::code::Code;
+use crate::domain::description::{Description, DescriptionError};
 use crate::domain::name::{Category, NameError, PluginName};
 
 /// The attributes of one secret.
@@ -17,11 +19,59 @@ pub struct Attributes {
     pub plugin: Option<PluginName>,
     /// The category that it is listed under.
     pub category: Option<Category>,
+    /// What people should know about it.
+    pub description: Option<Description>,
+}
+
+impl Attributes {
+    /// The names of the attributes that differ, as the API names them.
+    #[cfg(feature = "server")]
+    pub(crate) fn changes(&self, before: &Self) -> impl Iterator<Item = &'static str> {
+        // Destructured, so that the audit log cannot miss an attribute that is added.
+        let Self { auto_install, plugin, category, description } = self;
+        [
+            ("auto_install", *auto_install != before.auto_install),
+            ("plugin", *plugin != before.plugin),
+            ("category", *category != before.category),
+            ("description", *description != before.description),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+    }
 }
 
 impl Default for Attributes {
     fn default() -> Self {
-        Self { auto_install: true, plugin: None, category: None }
+        Self { auto_install: true, plugin: None, category: None, description: None }
+    }
+}
+
+/// Why a text is no value of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAttribute {
+    /// It is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It is no description.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+}
+
+impl InvalidAttribute {
+    /// The code of a request that contains it.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Name(_) => Code::NameInvalid,
+            Self::Description(_) => Code::InvalidRequest,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Name(error) => error.hint(),
+            Self::Description(_) => None,
+        }
     }
 }
 
@@ -42,6 +92,7 @@ impl<T> FieldPatch<T> {
     pub(crate) fn read<E>(text: Option<&str>, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Self, E> {
         match text {
             None => Ok(Self::Keep),
+            // Forms and command lines have no null, so the empty text stands for it.
             Some("") => Ok(Self::Clear),
             Some(text) => parse(text).map(Self::Set),
         }
@@ -81,20 +132,21 @@ impl<T: ToString> FieldPatch<T> {
 pub struct AttributesPatch {
     /// `None` keeps it.
     pub auto_install: Option<bool>,
-    /// The plugin.
     pub plugin: FieldPatch<PluginName>,
-    /// The category.
     pub category: FieldPatch<Category>,
+    /// The description.
+    pub description: FieldPatch<Description>,
 }
 
 impl AttributesPatch {
     /// Changes `attributes`.
     pub fn apply(&self, attributes: &mut Attributes) {
         // All fields by name, here and below: a new attribute does not compile until it is handled.
-        let Self { auto_install, plugin, category } = self;
+        let Self { auto_install, plugin, category, description } = self;
         attributes.auto_install = auto_install.unwrap_or(attributes.auto_install);
         plugin.apply(&mut attributes.plugin);
         category.apply(&mut attributes.category);
+        description.apply(&mut attributes.description);
     }
 
     /// The attributes of a new secret.
@@ -110,10 +162,11 @@ impl AttributesPatch {
     }
 
     /// Sets the attribute called `key` from its text form, as import's comments give it. False if there is none.
-    pub(crate) fn set(&mut self, key: &str, text: &str) -> Result<bool, NameError> {
+    pub(crate) fn set(&mut self, key: &str, text: &str) -> Result<bool, InvalidAttribute> {
         match key {
             "plugin" => self.plugin = FieldPatch::Set(PluginName::parse(text)?),
             "category" => self.category = FieldPatch::Set(Category::parse(text)?),
+            "description" => self.description = FieldPatch::Set(text.trim().parse()?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -133,9 +186,10 @@ mod tests {
         assert_eq!(attributes, before);
         let category = FieldPatch::read(Some("api_key"), Category::parse).unwrap();
         let plugin = FieldPatch::read(Some(""), PluginName::parse).unwrap();
-        AttributesPatch { auto_install: Some(false), plugin, category }.apply(&mut attributes);
+        AttributesPatch { auto_install: Some(false), plugin, category, ..AttributesPatch::default() }
+            .apply(&mut attributes);
         let category = Category::parse("api_key").ok();
-        assert_eq!(attributes, Attributes { auto_install: false, plugin: None, category });
+        assert_eq!(attributes, Attributes { auto_install: false, category, ..Attributes::default() });
     }
 
     #[test]

@@ -41,7 +41,9 @@ codes! {
         Unauthorized = "unauthorized", "a valid credential is needed";
         Expired = "expired", "the credential has expired";
         Revoked = "revoked", "the credential was revoked";
+        EnrolmentRedeemed = "enrolment_redeemed", "the enrolment was redeemed";
         TicketSpent = "ticket_spent", "the ticket has no use left";
+        TriesSpent = "tries_spent", "the attempt key has no try left";
         SourceNotAllowed = "source_not_allowed", "the credential may not be used from this address";
         Forbidden = "forbidden", "not allowed to this credential";
         WriteOnly = "write_only", "values cannot be read back";
@@ -51,7 +53,11 @@ codes! {
         RequestTimeout = "request_timeout", "the request took too long";
         NameTaken = "name_taken", "the name is taken";
         Conflict = "conflict", "the state does not allow it";
+        VersionUsed = "version_used", "the version was used before";
+        OverBudget = "over_budget", "the budget does not allow it";
+        OverQuota = "over_quota", "the quota is reached";
         StaleGeneration = "stale_generation", "sealed to an old deposit key";
+        StaleProcessKey = "stale_process_key", "sealed to another key than the server's";
         LastKeyslot = "last_keyslot", "the last key slot cannot be removed";
         LastAdmin = "last_admin", "the last administrator cannot go";
         VersionMismatch = "version_mismatch", "it has changed since";
@@ -60,20 +66,22 @@ codes! {
         Unprocessable = "unprocessable", "the request contradicts itself or a limit";
         NameInvalid = "name_invalid", "the name cannot be used";
         NameRefused = "name_refused", "the exported name is refused";
+        FilesRefused = "files_refused", "a secret is a file, and the machine has no place for it";
         ValueInvalid = "value_invalid", "the value cannot be exported";
         ValueTooLarge = "value_too_large", "the value is too large";
+        SecretUnusable = "secret_unusable", "a secret cannot be opened or exported";
         IdempotencyMismatch = "idempotency_mismatch", "the idempotency key was used for another request";
         RateLimited = "rate_limited", "too many requests";
         HeadersTooLarge = "headers_too_large", "the headers are too large";
         Internal = "internal", "an internal error";
+        Corrupt = "corrupt", "a record of the store is damaged";
         Locked = "locked", "the store is locked";
         Overloaded = "overloaded", "the store is overloaded";
         Unavailable = "unavailable", "the byte store does not answer";
         StoreFull = "store_full", "the byte store is full";
     }
-    // The HTTP API answers `internal` in their place.
+    // The HTTP API answers `internal` in its place.
     local {
-        Corrupt = "corrupt", "a record of the store is damaged";
         AlreadyInitialised = "already_initialised", "there is a store already";
     }
 }

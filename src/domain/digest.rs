@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
+use hkdf::HkdfExtract;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::text;
@@ -23,7 +24,6 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -37,6 +37,17 @@ impl Digest {
             hash.update(part);
         }
         Self(hash.finalize().into())
+    }
+
+    /// HMAC-SHA-256 (RFC 2104) over the same. It says nothing of the parts to those who do not have the key.
+    pub(crate) fn keyed<'a>(key: &[u8], parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        // HKDF's extraction is HMAC with the salt as its key (RFC 5869, section 2.2), and takes the data in parts.
+        let mut mac = HkdfExtract::<Sha256>::new(Some(key));
+        for part in parts {
+            mac.input_ikm(&(part.len() as u64).to_be_bytes());
+            mac.input_ikm(part);
+        }
+        Self(mac.finalize().0.into())
     }
 }
 
@@ -56,6 +67,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
+        // Lower case only, so that equal digests are equal texts.
         let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| DigestError)?;
         bytes.try_into().map(Self).map_err(|_| DigestError)
     }

@@ -121,10 +121,12 @@ impl Hint {
     /// The hint of a value of at least 24 graphic ASCII characters that starts with a known prefix; otherwise none.
     pub fn of(value: &SecretValue) -> Option<Self> {
         let text = value.to_text().ok()?;
+        // Four characters are too large a part of a short value, and no issuer's keys have blanks.
         if text.len() < MIN_VALUE || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
         let prefix = prefix_of(text)?;
+        // Behind a long prefix too little may be left to hide.
         if text.len() < prefix.len() + MIN_HIDDEN + TAIL {
             return None;
         }
@@ -137,16 +139,17 @@ impl Hint {
     pub fn parse(text: &str) -> Result<Self, HintError> {
         let (prefix, tail) = text.split_once(MASK).ok_or(HintError)?;
         let graphic = tail.len() == TAIL && tail.bytes().all(|byte| byte.is_ascii_graphic());
+        // A free text in front of the mask would be a way to store a value where everybody can read it.
         if graphic && PREFIXES.contains(&prefix) { Ok(Self(text.into())) } else { Err(HintError) }
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 fn prefix_of(text: &str) -> Option<&'static str> {
+    // The longest, since what begins with `sk-ant-` begins with `sk-` too.
     PREFIXES.iter().copied().filter(|prefix| text.starts_with(prefix)).max_by_key(|prefix| prefix.len())
 }
 

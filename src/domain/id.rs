@@ -44,7 +44,6 @@ macro_rules! ids {
                 Self(bytes)
             }
 
-            /// The 16 bytes.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
             }
@@ -99,6 +98,8 @@ ids! {
     VersionId = "ver_",
     /// A bearer token of the operator or of a member.
     TokenId = "tok_",
+    /// An enrolment of a member.
+    EnrolmentId = "enr_",
     /// A boot ticket.
     TicketId = "tkt_",
     /// One boot: one use of a ticket.
@@ -110,8 +111,10 @@ ids! {
 }
 
 fn write(formatter: &mut fmt::Formatter<'_>, prefix: &str, bytes: &[u8; 16]) -> fmt::Result {
+    // On the stack: an id is written for each row of each list.
     let mut encoded = [0_u8; ENCODED_LEN];
     BASE32_NOPAD.encode_mut(bytes, &mut encoded);
+    // The crate has the alphabet of RFC 4648, which is upper case.
     encoded.make_ascii_lowercase();
     formatter.write_str(prefix)?;
     formatter.write_str(str::from_utf8(&encoded).map_err(|_| fmt::Error)?)
@@ -121,11 +124,13 @@ fn read(prefix: &'static str, text: &str) -> Result<[u8; 16], IdError> {
     let body = text.strip_prefix(prefix).ok_or(IdError::Prefix { prefix })?.as_bytes();
     let damaged = IdError::Body { prefix };
     let mut upper: [u8; ENCODED_LEN] = body.try_into().map_err(|_| damaged)?;
+    // One text per id: a search or a comparison of texts would miss a second spelling.
     if upper.iter().any(u8::is_ascii_uppercase) {
         return Err(damaged);
     }
     upper.make_ascii_uppercase();
     let mut bytes = [0_u8; 16];
+    // 26 characters carry two bits more than 16 bytes have. The decoder refuses them unless they are zero.
     match BASE32_NOPAD.decode_mut(&upper, &mut bytes) {
         Ok(_) => Ok(bytes),
         Err(_) => Err(damaged),

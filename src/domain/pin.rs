@@ -1,4 +1,4 @@
-//! The pin of a TLS server's key, compared instead of trusting any certificate authority. Not a secret.
+//! The pins of a TLS server's keys, compared instead of trusting any certificate authority. Not a secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,6 @@ pub struct Pin(pub [u8; 32]);
 pub struct PinError;
 
 impl Pin {
-    /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -50,3 +49,49 @@ impl FromStr for Pin {
 }
 
 text::serde_as_text!(Pin, "a pin of the form sha256/...");
+
+/// The pins of a server's TLS keys: of the one that it has, and of the one that the next rotation makes the current one. Equal
+/// if there is only one.
+///
+/// Text: one pin, or two with a comma between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinPair([Pin; 2]);
+
+impl PinPair {
+    pub const fn new(current: Pin, next: Pin) -> Self {
+        Self([current, next])
+    }
+
+    /// The pins, the current one first: one or two.
+    pub fn list(&self) -> &[Pin] {
+        let [current, next] = &self.0;
+        if current == next { &self.0[..1] } else { &self.0 }
+    }
+
+    pub const fn current(&self) -> Pin {
+        self.0[0]
+    }
+}
+
+impl From<Pin> for PinPair {
+    fn from(pin: Pin) -> Self {
+        Self([pin; 2])
+    }
+}
+
+impl fmt::Display for PinPair {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [current, next] = &self.0;
+        current.fmt(formatter)?;
+        if current == next { Ok(()) } else { write!(formatter, ",{next}") }
+    }
+}
+
+impl FromStr for PinPair {
+    type Err = PinError;
+
+    fn from_str(text: &str) -> Result<Self, PinError> {
+        let (current, next) = text.split_once(',').unwrap_or((text, text));
+        Ok(Self([current.parse()?, next.parse()?]))
+    }
+}

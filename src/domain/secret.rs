@@ -50,7 +50,6 @@ text::text_enum! {
     }
 }
 
-/// Everything about a secret but its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretMeta {
     /// The secret, through all its versions.
@@ -59,11 +58,9 @@ pub struct SecretMeta {
     pub name: SecretName,
     /// The name it is exported as.
     pub env: EnvName,
-    /// Whose boots it reaches.
     pub scope: Scope,
     /// Whether the value may be shown.
     pub kind: Kind,
-    /// How the value reaches the workload.
     pub delivery: Delivery,
     /// What can change without a new value.
     pub attributes: Attributes,
@@ -73,14 +70,43 @@ pub struct SecretMeta {
     pub hint: Option<Hint>,
     /// Whether an admin allowed an exported name that is refused otherwise.
     pub allow_refused: bool,
-    /// Length of the value, in bytes.
     pub value_len: u32,
     /// When it was first deposited.
     pub created_at: Timestamp,
     /// When its value or metadata last changed.
     pub updated_at: Timestamp,
-    /// Who last changed it.
     pub author: MemberId,
+}
+
+/// What a secret takes of its scope's budgets, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of the environment.
+    pub variables: u64,
+    /// Of the memory that files take.
+    pub files: u64,
+}
+
+/// What each variable takes at least: its line of the answer and of the receipt is longer than a short value.
+const LEAST: u64 = 64;
+/// Bytes that the path of a file takes beside its name, about: `/run/dropsafe/` and the boot's folder.
+const PATH: u64 = 64;
+/// A file system in memory keeps a file in whole pages.
+const PAGE: u64 = 4096;
+
+impl SecretMeta {
+    /// What it takes of its scope's budgets, by the length of its value, which the store also knows of a sealed one.
+    pub fn footprint(&self) -> Footprint {
+        let (name, len) = (self.env.as_str().len() as u64, u64::from(self.value_len));
+        match self.delivery {
+            // As the kernel counts: `NAME=VALUE`, the closing NUL, and a pointer of 8 bytes (bprm_stack_limits, fs/exec.c).
+            Delivery::Variable => Footprint { variables: (name + len + 10).max(LEAST), files: 0 },
+            // The variable NAME_FILE holds a path that ends with the name.
+            Delivery::File => {
+                Footprint { variables: 2 * name + PATH, files: len.next_multiple_of(PAGE).max(PAGE) }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +150,17 @@ mod tests {
         // Ids are their 16 bytes and times a number, so no id's text is in there.
         assert!(!bytes.windows(4).any(|window| window == b"sec_" || window == b"mem_"));
         assert_eq!(postcard::from_bytes::<SecretMeta>(&bytes).unwrap(), meta());
+    }
+
+    #[test]
+    fn a_secret_takes_what_it_costs_a_boot() {
+        let of = |delivery, value_len| SecretMeta { delivery, value_len, ..meta() }.footprint();
+        let name = "OPENAI_API_KEY".len() as u64;
+        let variable = |variables| Footprint { variables, files: 0 };
+        assert_eq!(of(Delivery::Variable, 1000), variable(name + 1010));
+        assert_eq!(of(Delivery::Variable, 0), variable(LEAST));
+        assert_eq!(of(Delivery::File, 0), Footprint { variables: 2 * name + PATH, files: PAGE });
+        assert_eq!(of(Delivery::File, 4097).files, 2 * PAGE);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserializer, de};
 
-/// Reads a string and parses it; the error is the type's own, which by the rule of this room does not quote its input.
+/// Reads a string and parses it; the error is the type's own, which does not quote its input, as no error of this module does.
 pub(crate) fn deserialize<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -27,10 +27,12 @@ where
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            // The type's own error, since `invalid_value` of serde would quote the text.
             text.parse().map_err(E::custom)
         }
     }
 
+    // Not a `String` first: a borrowed text is parsed without a copy of it.
     deserializer.deserialize_str(Text(expected, PhantomData))
 }
 
@@ -77,22 +79,23 @@ macro_rules! serde_as_text {
 macro_rules! text_enum {
     (
         $(#[$outer:meta])*
-        pub enum $Type:ident, $expected:literal {
+        $vis:vis enum $Type:ident, $expected:literal {
             $( $(#[$inner:meta])* $Variant:ident = $text:literal, )+
         }
     ) => {
         $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $Type {
+        $vis enum $Type {
             $( $(#[$inner])* $Variant, )+
         }
 
         impl $Type {
             /// Every variant, in the order of declaration.
-            pub const ALL: &'static [$Type] = &[$( $Type::$Variant, )+];
+            #[allow(dead_code, reason = "not every enum is listed")]
+            $vis const ALL: &'static [$Type] = &[$( $Type::$Variant, )+];
 
             /// The fixed text of this variant.
-            pub fn as_str(self) -> &'static str {
+            $vis fn as_str(self) -> &'static str {
                 match self {
                     $( $Type::$Variant => $text, )+
                 }

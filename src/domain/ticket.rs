@@ -1,4 +1,4 @@
-//! A boot ticket: one opaque string that tells a machine where the store is, which key it has, and who the machine is.
+//! A boot ticket: one opaque string that tells a machine where the store is, which keys it has, and who the machine is.
 //! Never printed and never quoted in an error.
 
 use std::fmt;
@@ -7,23 +7,26 @@ use zeroize::Zeroizing;
 
 use crate::domain::credential;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::pin::Pin;
+use crate::domain::pin::{Pin, PinPair};
 
 /// What the text form starts with.
 pub const PREFIX: &str = "dst_";
+/// Of a ticket with at most one pin.
 const VERSION: u8 = 1;
+/// Of a ticket with two pins: a program that knows only one form then says that it has to be updated.
+const TWO_PINS: u8 = 2;
 /// The largest number of addresses in one ticket.
 pub const MAX_URLS: usize = 8;
 /// The longest address, in bytes.
 pub const MAX_URL: usize = 512;
 
-/// Where the store is, which TLS key it has, and the credential to boot with.
+/// Where the store is, which TLS keys it has, and the credential to boot with.
 ///
-/// Text: `dst_` and lower-case base32 of: version 1, id, secret, a byte that says whether a pin follows, the pin, the
-/// number of addresses, each with its length in two bytes (big-endian), and four bytes of checksum.
+/// Text: `dst_` and lower-case base32 of: version (2 with two pins, else 1), id, secret, the number of pins, the pins, the
+/// number of addresses, each with its length in two bytes (big-endian), and four bytes of checksum. Each ticket has one text.
 pub struct BootTicket {
     urls: Vec<String>,
-    pin: Option<Pin>,
+    pins: Option<PinPair>,
     credential: Credential,
 }
 
@@ -73,10 +76,9 @@ impl TicketError {
 }
 
 impl BootTicket {
-    /// A ticket of these parts.
     pub fn new(
         urls: Vec<String>,
-        pin: Option<Pin>,
+        pins: Option<PinPair>,
         credential: Credential,
     ) -> Result<Self, TicketPartsError> {
         if urls.is_empty() || urls.len() > MAX_URLS {
@@ -85,10 +87,11 @@ impl BootTicket {
         if !urls.iter().all(|url| is_address(url)) {
             return Err(TicketPartsError::Url);
         }
+        // A member's token on a machine would open far more than boots.
         if credential.kind != CredentialKind::Ticket {
             return Err(TicketPartsError::Kind);
         }
-        Ok(Self { urls, pin, credential })
+        Ok(Self { urls, pins, credential })
     }
 
     /// The addresses of the store. Any will do; machines begin with one of them by chance.
@@ -96,12 +99,19 @@ impl BootTicket {
         &self.urls
     }
 
-    /// The pin of the store's TLS key; without one the system's certificate authorities decide.
-    pub fn pin(&self) -> Option<Pin> {
-        self.pin
+    /// The pins of the store's TLS keys; without any, the system's certificate authorities decide.
+    pub fn pins(&self) -> Option<PinPair> {
+        self.pins
     }
 
-    /// The credential to boot with.
+    fn pin_list(&self) -> &[Pin] {
+        self.pins.as_ref().map_or(&[], PinPair::list)
+    }
+
+    fn version(&self) -> u8 {
+        if self.pin_list().len() > 1 { TWO_PINS } else { VERSION }
+    }
+
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
@@ -122,24 +132,27 @@ impl BootTicket {
             return Err(fault_of_contents(&bytes));
         }
         // The checksum is right: what does not fit now was written so, by another version or by no program of ours.
-        if content.first() != Some(&VERSION) {
+        let Some(version @ (VERSION | TWO_PINS)) = content.first().copied() else {
             return Err(TicketError::Version);
-        }
+        };
         let mut reader = TicketReader(content);
         let ticket = read(&mut reader).map_err(|_| TicketError::Mistyped)?;
-        if reader.0.is_empty() { Ok(ticket) } else { Err(TicketError::Mistyped) }
+        // Bytes behind the last address, or the version of the other form, would make a second text of the same ticket.
+        let only_form = reader.0.is_empty() && ticket.version() == version;
+        if only_form { Ok(ticket) } else { Err(TicketError::Mistyped) }
     }
 
-    /// The text form.
     pub fn to_text(&self) -> Zeroizing<String> {
         let addresses: usize = self.urls.iter().map(|url| 2 + url.len()).sum();
         // Reserved in full: a vector that grows leaves copies behind that are not wiped.
-        let mut content = Zeroizing::new(Vec::with_capacity(1 + 16 + 32 + 1 + 32 + 1 + addresses));
-        content.push(VERSION);
+        let mut content = Zeroizing::new(Vec::with_capacity(1 + 16 + 32 + 1 + 64 + 1 + addresses));
+        content.push(self.version());
         self.credential.write_parts(&mut content);
-        content.push(u8::from(self.pin.is_some()));
-        content.extend_from_slice(self.pin.as_ref().map_or(&[], |pin| pin.as_bytes().as_slice()));
-        // Neither cast can lose anything: `new` bounds both the count and the lengths.
+        // No cast can lose anything: there are two pins at most, and `new` bounds the count and the lengths of addresses.
+        content.push(self.pin_list().len() as u8);
+        for pin in self.pin_list() {
+            content.extend_from_slice(pin.as_bytes());
+        }
         content.push(self.urls.len() as u8);
         for url in &self.urls {
             content.extend_from_slice(&(url.len() as u16).to_be_bytes());
@@ -176,6 +189,7 @@ fn fault_of_contents(bytes: &[u8]) -> TicketError {
     let mut reader = TicketReader(bytes);
     match read(&mut reader) {
         Err(TicketReadError::Ended) => TicketError::Truncated,
+        // All parts are there, and of the checksum at most three bytes.
         Ok(_) if reader.0.len() < 4 => TicketError::Truncated,
         Ok(_) | Err(TicketReadError::Damaged) => TicketError::Mistyped,
     }
@@ -187,17 +201,26 @@ enum TicketReadError {
 }
 
 fn read(reader: &mut TicketReader<'_>) -> Result<BootTicket, TicketReadError> {
+    // The version is not judged here: `parse` has compared it, and a damaged text may have any.
     reader.take(1)?;
     let credential = Credential::from_parts(CredentialKind::Ticket, reader.take(16 + 32)?)
         .ok_or(TicketReadError::Damaged)?;
-    let pin = match reader.take(1)? {
+    let pins = match reader.take(1)? {
         [0] => None,
-        [1] => Some(Pin(reader.take(32)?.try_into().map_err(|_| TicketReadError::Damaged)?)),
+        [count @ (1 | 2)] => {
+            let current = reader.pin()?;
+            let next = if *count == 2 { reader.pin()? } else { current };
+            // Two equal pins would make a second text of a ticket with one.
+            if (*count == 2) == (current == next) {
+                return Err(TicketReadError::Damaged);
+            }
+            Some(PinPair::new(current, next))
+        }
         _ => return Err(TicketReadError::Damaged),
     };
     let count = reader.take(1)?.first().copied().unwrap_or(0);
     let urls = (0..count).map(|_| reader.address()).collect::<Result<Vec<_>, _>>()?;
-    BootTicket::new(urls, pin, credential).map_err(|_| TicketReadError::Damaged)
+    BootTicket::new(urls, pins, credential).map_err(|_| TicketReadError::Damaged)
 }
 
 struct TicketReader<'a>(&'a [u8]);
@@ -207,6 +230,10 @@ impl<'a> TicketReader<'a> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(TicketReadError::Ended)?;
         self.0 = rest;
         Ok(taken)
+    }
+
+    fn pin(&mut self) -> Result<Pin, TicketReadError> {
+        self.take(32)?.try_into().map(Pin).map_err(|_| TicketReadError::Damaged)
     }
 
     fn address(&mut self) -> Result<String, TicketReadError> {

@@ -1,4 +1,4 @@
-//! A point in time. Never reads a clock: the time is an argument everywhere in this room.
+//! A point in time. Never reads a clock: the time is an argument everywhere in this module.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +25,7 @@ pub struct TimestampError;
 impl Timestamp {
     /// The time `millis` milliseconds after (or, negative, before) the epoch, moved into the range that RFC 3339 can write.
     pub fn from_millis(millis: i64) -> Self {
+        // A time that RFC 3339 cannot write could be neither shown nor sent.
         Self(millis.clamp(FIRST, LAST))
     }
 
@@ -36,12 +37,14 @@ impl Timestamp {
     /// This time and `duration` more; the end of the range if that is beyond it.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
+        // A longer duration ends beyond the range too, and the sum is clamped.
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
+        // A clock that was set back makes a negative difference, which is no age.
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
@@ -64,6 +67,7 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        // What is below a millisecond is dropped: a stored time must be equal to its own text.
         Ok(Self::from_millis(time.as_millisecond()))
     }
 }

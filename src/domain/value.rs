@@ -22,7 +22,7 @@ pub const MAX_FILE: usize = 1 << 20;
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
 impl SecretValue {
-    /// Takes the bytes. Whoever built the vector sees to it that it was not reallocated on the way, since freed memory
+    /// Takes the bytes. The caller must not have reallocated the vector while filling it, since freed memory
     /// is not wiped.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
@@ -33,7 +33,6 @@ impl SecretValue {
         &self.0
     }
 
-    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -45,6 +44,7 @@ impl SecretValue {
 
     /// The bytes as text, if they are UTF-8.
     pub fn to_text(&self) -> Result<&str, ValueError> {
+        // The error of `from_utf8` says how much of the value is text, which nobody needs to know.
         str::from_utf8(&self.0).map_err(|_| ValueError::NotText)
     }
 }
@@ -81,7 +81,6 @@ pub enum ValueError {
     /// A NUL byte ends an environment string early.
     #[error("the value holds a NUL byte, which a variable cannot carry")]
     Nul,
-    /// Not UTF-8.
     #[error("the value is not valid UTF-8, which a variable must be")]
     NotText,
     /// `NAME=VALUE` would not fit the kernel's limit for one string.
@@ -92,18 +91,9 @@ pub enum ValueError {
     },
     /// The value of a variable is above the organization's ceiling.
     #[error("the value has {len} bytes; a variable may have {ceiling}")]
-    AboveCeiling {
-        /// Length of the value.
-        len: usize,
-        /// The ceiling.
-        ceiling: usize,
-    },
-    /// A file above its limit.
+    AboveCeiling { len: usize, ceiling: usize },
     #[error("the value has {len} bytes; a file may have {MAX_FILE}")]
-    FileTooLong {
-        /// Length of the value.
-        len: usize,
-    },
+    FileTooLong { len: usize },
 }
 
 impl ValueError {
@@ -126,7 +116,6 @@ pub enum ValueWarning {
     /// The value ends with a newline, as `echo` and editors add one.
     #[error("the value ends with a newline, which is kept")]
     TrailingNewline,
-    /// The value has no bytes.
     #[error("the value is empty")]
     Empty,
     /// The value does not begin as values of this name do.
@@ -171,19 +160,23 @@ pub fn fits_variable(env: &EnvName, value_len: usize) -> bool {
 fn check_variable(value: &SecretValue, env: &EnvName, ceiling: u32) -> Result<(), ValueError> {
     let len = value.len();
     let ceiling = usize::try_from(ceiling).unwrap_or(usize::MAX);
+    // First, because no administrator can raise the kernel's limit.
     if !fits_variable(env, len) {
         return Err(ValueError::VariableTooLong { len: variable_len(env, len) });
     }
     if len > ceiling {
         return Err(ValueError::AboveCeiling { len, ceiling });
     }
+    // The strings of execve(2) end at the first NUL, so the rest would be lost without a word.
     if value.expose().contains(&0) {
         return Err(ValueError::Nul);
     }
+    // Many runtimes decode the environment as UTF-8, and replace or refuse the rest.
     value.to_text().map(|_| ())
 }
 
 fn variable_len(env: &EnvName, value_len: usize) -> usize {
+    // Saturating: a length that wraps around would fit.
     env.as_str().len().saturating_add(1).saturating_add(value_len)
 }
 

@@ -98,8 +98,6 @@ pub enum CommitPart {
 
 const RESTORE: &str = "stop the server, keep the damaged files, and restore the latest backup";
 
-// === impl KvReadError, CommitError, Outage ===
-
 impl KvReadError {
     /// What the operator can do.
     pub fn hint(&self) -> Option<&'static str> {

@@ -31,8 +31,6 @@ struct MemorySnapshot {
     revision: Revision,
 }
 
-// === impl Memory ===
-
 impl Memory {
     /// An empty store.
     pub fn new() -> Memory {
@@ -182,8 +180,6 @@ impl KvSnapshot for MemorySnapshot {
         })
     }
 }
-
-// === impl MemoryState ===
 
 impl MemoryState {
     /// Makes the changes. They take the next revision if any of them changes something.

@@ -4,7 +4,7 @@
 //! show a key or a value. One suite, `conformance`, tests every backend against the documentation of [`Kv`].
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
@@ -190,8 +190,6 @@ pub enum Trouble {
     Unavailable(#[from] Outage),
 }
 
-// === impl Write, Precondition ===
-
 impl Write {
     /// The key that it changes.
     pub fn key(&self) -> &[u8] {
@@ -218,8 +216,6 @@ impl Precondition {
         }
     }
 }
-
-// === impl Debug: sizes, never contents ===
 
 impl fmt::Debug for KvEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

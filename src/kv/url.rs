@@ -38,8 +38,6 @@ pub enum UrlError {
     Etcd(#[from] etcd::AddressError),
 }
 
-// === impl Url ===
-
 impl Url {
     /// Resolves the paths of its files against `folder`.
     pub fn in_folder(self, folder: &Path) -> Url {
@@ -87,8 +85,6 @@ impl fmt::Display for Url {
         }
     }
 }
-
-// === impl UrlError ===
 
 impl UrlError {
     /// What to write instead.

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::connection::{ConnectionConfig, ConnectionTimeouts};
-use super::listener::{Listener, accept};
+use super::connection_table::ConnectionTable;
+use super::listener::{Listener, accept, descriptor_limit};
+use super::proxy_protocol::ProxySources;
 use crate::api::Api;
 
 /// How often the metric of open connections is updated.
@@ -24,26 +26,29 @@ pub(crate) struct ActiveListeners {
 }
 
 impl ActiveListeners {
-    /// Starts to accept at most `connections` connections at a time, on all listeners together.
+    /// Starts to serve at most `connections` connections at a time, on all listeners together.
     pub(crate) fn start(
         listeners: Vec<Listener>,
         api: &Api,
         connections: usize,
+        proxies: ProxySources,
         timeouts: ConnectionTimeouts,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let slots = Arc::new(Semaphore::new(connections));
+        let table = ConnectionTable::new(connections, descriptor_limit());
+        let proxies = Arc::new(proxies);
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            let config = ConnectionConfig { router: api.router(), timeouts, stop: stopped.clone() };
-            accepting.spawn(accept(listener, Arc::clone(&slots), config));
+            let (proxies, stop) = (Arc::clone(&proxies), stopped.clone());
+            let config = ConnectionConfig { router: api.router(), timeouts, proxies, stop };
+            accepting.spawn(accept(listener, table.clone(), config));
         }
         let counted = api.clone();
         let counting = tokio::spawn(async move {
             loop {
-                // Sampled: the semaphore counts already, and a second counter could drift from it.
-                counted.set_connections(connections.saturating_sub(slots.available_permits()) as u64);
+                // Sampled: the table counts already, and a second counter could drift from it.
+                counted.set_connections(table.open_connections() as u64);
                 tokio::time::sleep(COUNT_INTERVAL).await;
             }
         });

@@ -2,7 +2,9 @@
 //! stop finishes the requests that it has begun.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -10,17 +12,21 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tower::ServiceExt as _;
 
+use super::connection_table::ConnectionPlace;
 use super::lingering_stream::LingeringStream;
-use crate::api::{OverTls, Peer};
+use super::proxy_protocol::ProxySources;
+use crate::api::{BodySecrecy, ConnectionProof, OverTls, Peer};
+use crate::crypto::memory::wipe_stack_after_if;
 
 /// The most headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -61,23 +67,37 @@ pub(crate) enum Protocol {
 pub(crate) struct ConnectionConfig {
     pub(crate) router: Router,
     pub(crate) timeouts: ConnectionTimeouts,
+    /// The load balancers that send a PROXY header.
+    pub(crate) proxies: Arc<ProxySources>,
     /// Becomes true when the server stops.
     pub(crate) stop: watch::Receiver<bool>,
 }
 
+/// What is known of a connection before its first request.
+pub(crate) struct PeerConnection {
+    pub(crate) peer: Peer,
+    pub(crate) over_tls: Option<OverTls>,
+    pub(crate) place: ConnectionPlace,
+}
+
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(
-    stream: S,
-    protocol: Protocol,
-    peer: Peer,
-    over_tls: Option<OverTls>,
-    config: ConnectionConfig,
-) where
+pub(crate) async fn serve<S>(stream: S, protocol: Protocol, peer: PeerConnection, config: ConnectionConfig)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let ConnectionConfig { router, timeouts, stop } = config;
-    let activity = Arc::new(ConnectionActivity::new());
-    let service = ConnectionService { router, peer, over_tls, activity: Arc::clone(&activity) };
+    let ConnectionConfig { router, timeouts, stop, .. } = config;
+    let PeerConnection { peer, over_tls, place: ConnectionPlace { activity, proof } } = peer;
+    let close = Arc::new(Notify::new());
+    let service = ConnectionService {
+        router,
+        peer,
+        over_tls,
+        activity: Arc::clone(&activity),
+        proof,
+        close: Arc::clone(&close),
+        protocol,
+    };
+    let signals = DriveSignals { activity: &activity, idle_timeout: timeouts.idle, close: &close, stop };
     match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -88,7 +108,7 @@ pub(crate) async fn serve<S>(
                 // An agent reports its boot and then execs: its side closes while the report is still being recorded.
                 .half_close(true)
                 .serve_connection(TokioIo::new(LingeringStream::new(stream)), service);
-            drive(connection, http1::Connection::graceful_shutdown, &activity, timeouts.idle, stop).await;
+            drive(connection, http1::Connection::graceful_shutdown, signals).await;
         }
         Protocol::Http2 => {
             // Without lingering: HTTP/2 tells its peer about an early response in the protocol itself (RFC 9113 section 8.1).
@@ -101,40 +121,59 @@ pub(crate) async fn serve<S>(
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(Duration::from_secs(20))
                 .serve_connection(TokioIo::new(stream), service);
-            drive(connection, http2::Connection::graceful_shutdown, &activity, timeouts.idle, stop).await;
+            drive(connection, http2::Connection::graceful_shutdown, signals).await;
         }
     }
 }
 
-/// Runs a connection until it ends, and closes it once it is idle or the server stops.
-async fn drive<C, E>(
-    connection: C,
-    close: impl Fn(Pin<&mut C>),
-    activity: &ConnectionActivity,
+/// When a connection has to end.
+struct DriveSignals<'a> {
+    activity: &'a ConnectionActivity,
+    /// How long it may be idle.
     idle_timeout: Duration,
-    mut stop: watch::Receiver<bool>,
-) where
+    /// Notified when a request has left a secret in its buffers. Then the connection may last for at most `idle_timeout`.
+    close: &'a Notify,
+    /// Becomes true when the server stops.
+    stop: watch::Receiver<bool>,
+}
+
+/// Runs a connection until it ends, and closes it once one of the signals says so.
+async fn drive<C, E>(connection: C, close: impl Fn(Pin<&mut C>), signals: DriveSignals<'_>)
+where
     C: Future<Output = Result<(), E>>,
 {
+    let DriveSignals { activity, idle_timeout, close: close_now, mut stop } = signals;
     let mut connection = pin!(connection);
     let mut closing = false;
+    let mut ends_at: Option<Instant> = None;
     // A coarse tick instead of a timer that every request would have to reset.
     let mut tick = tokio::time::interval(idle_timeout / 8);
     loop {
         tokio::select! {
-            // An error here is the peer's doing: it went away, or was too slow. There is nobody to report it to.
+            // An error here means that the peer has disconnected or was too slow, so there is nobody to report it to.
             _ = connection.as_mut() => return,
             _ = stop.wait_for(|stop| *stop), if !closing => {
                 closing = true;
                 close(connection.as_mut());
             }
+            // The buffers of a connection are reused as long as it lives, and wiped when it ends.
+            () = close_now.notified(), if ends_at.is_none() => {
+                closing = true;
+                ends_at = Some(Instant::now() + idle_timeout);
+                close(connection.as_mut());
+            }
             _ = tick.tick() => {
-                let idle = activity.idle_time(Instant::now());
+                let now = Instant::now();
+                let idle = activity.idle_time(now);
+                // A peer that does not read, or that keeps other requests open, must not keep the secret in memory.
+                if ends_at.is_some_and(|ends_at| now > ends_at) {
+                    return;
+                }
                 if idle > idle_timeout && !closing {
                     closing = true;
                     close(connection.as_mut());
                 } else if idle > idle_timeout * 2 {
-                    // It was asked to close, and its peer reads neither that nor the last response.
+                    // The close was announced, and the peer reads neither that nor the last response.
                     return;
                 }
             }
@@ -143,19 +182,19 @@ async fn drive<C, E>(
 }
 
 /// The requests in progress on a connection: how many, and when the last one ended.
-struct ConnectionActivity(Mutex<(usize, Instant)>);
+pub(crate) struct ConnectionActivity(Mutex<(usize, Instant)>);
 
 impl ConnectionActivity {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new((0, Instant::now())))
     }
 
-    fn begin_request(self: &Arc<Self>) -> RequestGuard {
+    pub(crate) fn begin_request(self: &Arc<Self>) -> RequestGuard {
         self.lock().0 += 1;
         RequestGuard(Arc::clone(self))
     }
 
-    fn idle_time(&self, now: Instant) -> Duration {
+    pub(crate) fn idle_time(&self, now: Instant) -> Duration {
         let (in_progress, last_end) = *self.lock();
         if in_progress == 0 { now.saturating_duration_since(last_end) } else { Duration::ZERO }
     }
@@ -167,7 +206,7 @@ impl ConnectionActivity {
 }
 
 /// Counts a request as in progress until it is dropped.
-struct RequestGuard(Arc<ConnectionActivity>);
+pub(crate) struct RequestGuard(Arc<ConnectionActivity>);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
@@ -182,6 +221,9 @@ struct ConnectionService {
     peer: Peer,
     over_tls: Option<OverTls>,
     activity: Arc<ConnectionActivity>,
+    proof: ConnectionProof,
+    close: Arc<Notify>,
+    protocol: Protocol,
 }
 
 impl Service<Request<Incoming>> for ConnectionService {
@@ -193,13 +235,87 @@ impl Service<Request<Incoming>> for ConnectionService {
         let guard = self.activity.begin_request();
         // The API reads the peer from here and never from a header, which any client can set.
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(self.proof.clone());
         if let Some(over_tls) = self.over_tls {
             request.extensions_mut().insert(over_tls);
         }
-        let response = self.router.clone().oneshot(request.map(Body::new));
+        // No body, no secret.
+        let secrecy = BodySecrecy::default();
+        match request.body().is_end_stream() {
+            true => secrecy.declare_public(),
+            false => drop(request.extensions_mut().insert(secrecy.clone())),
+        }
+        let protocol = self.protocol;
+        let aborted =
+            AbortGuard { secrecy: secrecy.clone(), close: Arc::clone(&self.close), answered: false };
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let request = request.map(|body| Body::new(ObservedBody { body, has_begun: Arc::clone(&has_begun) }));
+        let mut response = self.router.clone().oneshot(request);
         Box::pin(async move {
-            response.await.map(|response| response.map(|body| TrackedBody { body, _guard: guard }))
+            let mut aborted = aborted;
+            let poll = |context: &mut Context<'_>| {
+                // Asked afterwards: the poll that reads a body may be the one that handles it and declares it public. The first poll
+                // never has a body, because hyper reads one only after it was asked for.
+                let may_hold_secret = || has_begun.load(Ordering::Relaxed) && !secrecy.is_public();
+                wipe_stack_after_if(|| Pin::new(&mut response).poll(context), may_hold_secret)
+            };
+            let mut response = poll_fn(poll).await?;
+            aborted.answered = true;
+            if secrecy.may_hold_secret(response.status()) {
+                // The client has to know before it sends the next request. HTTP/2 has no such header: it says so in a frame.
+                if protocol == Protocol::Http1 {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                aborted.close.notify_one();
+            }
+            Ok(response.map(|body| TrackedBody { body, _guard: guard }))
         })
+    }
+}
+
+/// Closes the connection if its request is aborted: with HTTP/2, a client can do that and keep the connection.
+struct AbortGuard {
+    secrecy: BodySecrecy,
+    close: Arc<Notify>,
+    answered: bool,
+}
+
+impl Drop for AbortGuard {
+    fn drop(&mut self) {
+        if !self.answered && !self.secrecy.is_public() {
+            self.close.notify_one();
+        }
+    }
+}
+
+/// A request's body, which notes that a part of it has been read.
+struct ObservedBody {
+    body: Incoming,
+    has_begun: Arc<AtomicBool>,
+}
+
+impl HttpBody for ObservedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            // Relaxed: the flag guards no other memory.
+            self.has_begun.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

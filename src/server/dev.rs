@@ -1,15 +1,17 @@
-//! A throwaway store in memory, unlocked, on loopback: what `dropsafe dev` runs. It uses TLS with a pin as any other store does, so
-//! that the agent's own code is what is tried.
+//! A throwaway store in memory, unlocked, on loopback: what `dropsafe dev` runs. It uses TLS with a pin like any other store, so
+//! that it exercises the same code of the agent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::active_listeners::ActiveListeners;
 use super::connection::ConnectionTimeouts;
 use super::listener::{ListenError, Listener};
+use super::proxy_protocol::ProxySources;
 use super::tls;
 use super::tls::TlsError;
 use crate::api::Api;
@@ -73,7 +75,7 @@ impl DevServer {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         // A key file instead of a passphrase: nothing has to be derived, and nobody will ever need it again.
         let secret = UnlockSecret::KeyFile(UnlockKey::generate(&mut Kernel).to_text());
-        let slot = NewKeyslot { credential: false, secret, label: None, argon2: None };
+        let slot = NewKeyslot { credential: false, secret, allow_weak: true, label: None, argon2: None };
         let init = Init { slots: vec![slot], org: "default".parse()?, admin: "dev".parse()? };
         let kv = Arc::new(Memory::new());
         let created =
@@ -84,20 +86,22 @@ impl DevServer {
         let issued = store.create_ticket(&caller, NewTicket::default(), None).await?;
 
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-        let certificates = tls::generate(&names, SystemClock.now())?;
-        let tls = tls::load(&certificates.chain, &certificates.key)?;
+        let key = tls::generate_key()?;
+        let tls = tls::load(&tls::certify(&key, &names, SystemClock.now())?.chain, &key)?;
         // Bound before anything names the address: with port 0 only the listener knows it.
-        let listener = Listener::tls(listen, tls.config)?;
+        let listener = Listener::tls(listen, watch::channel(tls.config).1)?;
         let url = format!("https://{}", listener.address().ok_or(DevError::NoAddress)?);
         let api = Api::new(api::ApiConfig {
             store: store.clone(),
             random: Arc::new(KernelEntropy),
             urls: vec![url.clone()],
-            pin: Some(tls.pin),
+            // One pin: the keys of this store are never rotated.
+            pins: Some(tls.pin.into()),
             limits,
         });
-        let serving = ActiveListeners::start(vec![listener], &api, CONNECTIONS, timeouts);
-        let ticket = BootTicket::new(vec![url.clone()], Some(tls.pin), issued.credential)?;
+        let serving =
+            ActiveListeners::start(vec![listener], &api, CONNECTIONS, ProxySources::default(), timeouts);
+        let ticket = BootTicket::new(vec![url.clone()], Some(tls.pin.into()), issued.credential)?;
         Ok(Self {
             url: format!("{url}#{}", tls.pin),
             token: created.admin_token.to_text(),

@@ -85,7 +85,7 @@ impl SetupError {
 /// Creates a store.
 pub async fn init(options: InitOptions) -> Result<InitOutcome, SetupError> {
     data_dir::restrict_new_files();
-    let data = DataDir::create(&options.data, &[])?;
+    let data = DataDir::create(&options.data)?;
     match fill(&data, options).await {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
@@ -102,7 +102,9 @@ async fn fill(data: &DataDir, options: InitOptions) -> Result<InitOutcome, Setup
     let ServingAddress { url, pin } = prepare_serving(data, &options)?;
 
     let kv = kv::open(&data.store_url(options.store)).map_err(SetupError::Kv)?;
-    let slot = NewKeyslot { credential: false, secret: options.secret, label: None, argon2: None };
+    // The person who chose the passphrase has been asked for a stronger one by now.
+    let slot =
+        NewKeyslot { credential: false, secret: options.secret, allow_weak: true, label: None, argon2: None };
     let first = Init { slots: vec![slot], org: options.org, admin: options.admin };
     let created =
         Store::init(Arc::clone(&kv), record_key, first, Arc::new(SystemClock), Arc::new(KernelEntropy)).await;
@@ -131,24 +133,23 @@ pub(crate) struct ServingAddress {
     pub(crate) pin: Pin,
 }
 
+pub(crate) fn write_configuration(data: &DataDir, options: &InitOptions) -> Result<(), DataDirError> {
+    data.write(data_dir::CONFIG, render_configuration(options).as_bytes(), 0o600)
+}
+
 /// Creates the certificates and the configuration.
 pub(crate) fn prepare_serving(data: &DataDir, options: &InitOptions) -> Result<ServingAddress, SetupError> {
-    let created = tls::generate(&certificate_names(options), SystemClock.now())?;
-    let files: [(&str, &str); 4] = [
-        ("ca.pem", &created.ca),
-        ("ca.key", &created.ca_key),
-        ("cert.pem", &created.chain),
-        ("key.pem", &created.key),
-    ];
-    for (name, content) in files {
-        data.write(&format!("{}/{name}", data_dir::TLS), content.as_bytes(), 0o600)?;
-    }
-    data.write(data_dir::CONFIG, render_configuration(options).as_bytes(), 0o600)?;
+    let (key, next) = (tls::generate_key()?, tls::generate_key()?);
+    let created = tls::certify(&key, &certificate_names(options), SystemClock.now())?;
+    let files: [(&str, &str); 4] =
+        [("ca.pem", &created.ca), ("cert.pem", &created.chain), ("key.pem", &key), ("next.pem", &next)];
+    data.write_tls(&files)?;
+    write_configuration(data, options)?;
     let url = match options.advertise.first() {
         Some(advertised) => advertised.url.clone(),
         None => derive_urls(&[options.listen], host_name().as_deref()).pop().unwrap_or_default(),
     };
-    Ok(ServingAddress { url, pin: created.pin })
+    Ok(ServingAddress { url, pin: tls::pin_of_key(&key)? })
 }
 
 fn certificate_names(options: &InitOptions) -> Vec<String> {

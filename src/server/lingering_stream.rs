@@ -1,4 +1,4 @@
-//! A stream that closes politely: it ends its own side, and then reads for a moment what its peer still sends. The kernel resets a
+//! A stream with a lingering close: it ends its own side, and then reads for a moment what its peer still sends. The kernel resets a
 //! socket that is closed with unread data, and the reset can overtake the response (RFC 9112 section 9.6): a client that sends too
 //! large a body would never learn that it is too large.
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+use zeroize::Zeroize as _;
 
 /// How long and how much to read after the end.
 const TIME: Duration = Duration::from_secs(2);
@@ -89,8 +90,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
                     let mut space = [0; 8192];
                     let mut buffer = ReadBuf::new(&mut space);
                     let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
-                    // An error counts as the end: the response is out, and nobody waits for this connection.
+                    // An error counts as the end: the response is sent, and nothing waits for this connection.
                     let read = read.map_or(0, |()| buffer.filled().len());
+                    // The rest of a refused body may be a value, and nobody else wipes the stack.
+                    space.zeroize();
                     *remaining = remaining.saturating_sub(read);
                     if read == 0 || *remaining == 0 {
                         *state = LingerState::Done;

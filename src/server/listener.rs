@@ -1,5 +1,5 @@
-//! Listening sockets: binds them, accepts connections and says where they came from. Limits the number of connections. Without TLS
-//! there are only Unix sockets and loopback.
+//! Listening sockets: binds them, accepts connections, finds out where they come from and waits for a place in the table of
+//! connections. Without TLS there are only Unix sockets and loopback.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,15 +12,17 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{ConnectionConfig, Protocol, serve};
+use super::connection::{ConnectionConfig, PeerConnection, Protocol, serve};
+use super::connection_table::{ConnectionPlace, ConnectionSlot, ConnectionTable};
 use super::data_dir;
 use super::data_dir::DataDirError;
 use crate::api::{OverTls, Peer};
+use crate::domain::source::SourceNetwork;
 
 /// How long accepting pauses when the system has no descriptor or memory left. Trying again at once would only spin.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -49,15 +51,18 @@ pub enum ListenError {
 
 /// A bound socket that does not accept yet.
 pub(crate) enum Listener {
-    /// TLS over TCP.
-    Tls(TcpListener, Arc<ServerConfig>),
+    /// TLS over TCP. Each connection gets the newest configuration.
+    Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
     /// TCP on loopback.
     Plain(TcpListener),
     Unix(UnixListener),
 }
 
 impl Listener {
-    pub(crate) fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> Result<Self, ListenError> {
+    pub(crate) fn tls(
+        address: SocketAddr,
+        config: watch::Receiver<Arc<ServerConfig>>,
+    ) -> Result<Self, ListenError> {
         Ok(Self::Tls(bind(address)?, config))
     }
 
@@ -89,7 +94,7 @@ impl Listener {
         match self {
             Self::Tls(listener, config) => {
                 let (stream, address) = listener.accept().await?;
-                Ok(Accepted::Tls(stream, Arc::clone(config), address))
+                Ok(Accepted::Tls(stream, Arc::clone(&config.borrow()), address))
             }
             Self::Plain(listener) => {
                 listener.accept().await.map(|(stream, address)| Accepted::Plain(stream, address))
@@ -119,6 +124,11 @@ enum Accepted {
     Unix(UnixStream),
 }
 
+/// Returns how many descriptors this process may have open.
+pub(crate) fn descriptor_limit() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
 /// Raises the limit of open descriptors to what this process is allowed.
 pub(crate) fn raise_descriptor_limit() {
     // The usual soft limit of 1024 is for programs that use select(2), and is less than the connections of a server.
@@ -129,7 +139,7 @@ pub(crate) fn raise_descriptor_limit() {
 }
 
 /// Accepts connections until the server stops, then waits for those that are open. Dropping the future aborts them.
-pub(crate) async fn accept(listener: Listener, slots: Arc<Semaphore>, config: ConnectionConfig) {
+pub(crate) async fn accept(listener: Listener, table: ConnectionTable, config: ConnectionConfig) {
     let mut stop = config.stop.clone();
     let handshakes = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
     let mut connections = JoinSet::new();
@@ -139,19 +149,27 @@ pub(crate) async fn accept(listener: Listener, slots: Arc<Semaphore>, config: Co
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = async {
-                // The slot first: a connection for which there is none waits in the kernel, where it costs us nothing.
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (listener.accept().await, slot)
-            } => accepted,
+            // Also without a free place: only an accepted connection shows its source. In the kernel's queue, those of one
+            // host would stand in front of all others.
+            accepted = listener.accept() => accepted,
         };
-        let (accepted, Ok(slot)) = accepted else { break };
         match accepted {
             Ok(accepted) => {
-                let (config, handshakes) = (config.clone(), Arc::clone(&handshakes));
+                let (table, config, handshakes) = (table.clone(), config.clone(), Arc::clone(&handshakes));
                 connections.spawn(async move {
-                    let _slot = slot;
-                    serve_accepted(accepted, config, &handshakes).await;
+                    let mut stop = config.stop.clone();
+                    // A connection that still waits for a place when the server stops has no request to finish.
+                    let admitted = tokio::select! {
+                        admitted = admit(accepted, &table, &config) => admitted,
+                        _ = stop.wait_for(|stop| *stop) => None,
+                    };
+                    let Some(AdmittedConnection { accepted, peer, mut slot }) = admitted else { return };
+                    // In a box, so that a connection that waits for a place does not have the size of one that is served.
+                    let serving = Box::pin(serve_accepted(accepted, peer, config, &handshakes, slot.place()));
+                    tokio::select! {
+                        () = serving => {}
+                        () = slot.closed() => tracing::debug!("a connection gave its place to another source"),
+                    }
                 });
             }
             Err(error) => {
@@ -171,6 +189,40 @@ pub(crate) async fn accept(listener: Listener, slots: Arc<Semaphore>, config: Co
     while connections.join_next().await.is_some() {}
 }
 
+/// A connection with a place, and the address of its client.
+struct AdmittedConnection {
+    accepted: Accepted,
+    peer: Peer,
+    slot: ConnectionSlot,
+}
+
+/// Finds out where a connection comes from, and waits for a place.
+async fn admit(
+    mut accepted: Accepted,
+    table: &ConnectionTable,
+    config: &ConnectionConfig,
+) -> Option<AdmittedConnection> {
+    let peer = match &mut accepted {
+        Accepted::Tls(stream, _, address) | Accepted::Plain(stream, address) => {
+            match config.proxies.client_address(stream, address.ip(), config.timeouts.handshake).await {
+                Ok(client) => Peer::Network(client),
+                // A load balancer that is configured wrongly serves nobody, so its operator has to see this.
+                Err(error) => {
+                    tracing::warn!(source = %address.ip(), "a connection of a load balancer is refused: {error}");
+                    return None;
+                }
+            }
+        }
+        Accepted::Unix(_) => Peer::Socket,
+    };
+    let slot = table.acquire(SourceNetwork::from_address(peer.address())).await?;
+    if peer == Peer::Socket {
+        // The permissions of the socket have proven its peer, as a credential does on the network.
+        slot.place().proof.prove(None);
+    }
+    Some(AdmittedConnection { accepted, peer, slot })
+}
+
 async fn handshake(
     stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -187,28 +239,36 @@ async fn handshake(
     rest.await
 }
 
-async fn serve_accepted(accepted: Accepted, config: ConnectionConfig, handshakes: &Semaphore) {
+async fn serve_accepted(
+    accepted: Accepted,
+    peer: Peer,
+    config: ConnectionConfig,
+    handshakes: &Semaphore,
+    place: ConnectionPlace,
+) {
     match accepted {
-        Accepted::Tls(stream, tls, address) => {
+        Accepted::Tls(stream, tls, _) => {
             // Without Nagle's algorithm, which would hold back the end of a response until the client acknowledges the rest.
             let _ = stream.set_nodelay(true);
             let handshake = handshake(stream, tls, handshakes);
             // Only at debug level: every port scanner fails here.
             let stream = match tokio::time::timeout(config.timeouts.handshake, handshake).await {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(_)) => return tracing::debug!(source = %address.ip(), "a TLS handshake failed"),
-                Err(_) => return tracing::debug!(source = %address.ip(), "a TLS handshake took too long"),
+                Ok(Err(_)) => return tracing::debug!(source = ?peer.address(), "a TLS handshake failed"),
+                Err(_) => return tracing::debug!(source = ?peer.address(), "a TLS handshake took too long"),
             };
             let protocol = match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            serve(stream, protocol, Peer::Network(address.ip()), Some(OverTls), config).await;
+            serve(stream, protocol, PeerConnection { peer, over_tls: Some(OverTls), place }, config).await;
         }
-        Accepted::Plain(stream, address) => {
+        Accepted::Plain(stream, _) => {
             let _ = stream.set_nodelay(true);
-            serve(stream, Protocol::Http1, Peer::Network(address.ip()), None, config).await;
+            serve(stream, Protocol::Http1, PeerConnection { peer, over_tls: None, place }, config).await;
         }
-        Accepted::Unix(stream) => serve(stream, Protocol::Http1, Peer::Socket, None, config).await,
+        Accepted::Unix(stream) => {
+            serve(stream, Protocol::Http1, PeerConnection { peer, over_tls: None, place }, config).await;
+        }
     }
 }

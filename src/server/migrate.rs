@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::data_dir;
-use super::data_dir::{DataDir, DataDirError};
+use super::data_dir::{DataDir, DataDirError, FolderUse};
 use crate::crypto::keyfile::KeyFileError;
-use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::store::{Coded as _, Migrated, Moving};
 use crate::{kv, store};
@@ -47,7 +46,7 @@ pub(crate) async fn migrate(
 ) -> Result<Migrated, ServerMigrateError> {
     data_dir::restrict_new_files();
     // Locks the folder: a server that still runs on it would go on writing to the old place.
-    let data = DataDir::open(data)?;
+    let data = DataDir::open(data, FolderUse::Migrate)?;
     let text = data_dir::read_private(&data.file(data_dir::RECORD_KEY))?;
     let key = RecordKey::from_text(&text).map_err(ServerMigrateError::RecordKey)?;
     let (from, to) = (data.store_url(from), data.store_url(Some(to)));
@@ -57,7 +56,7 @@ pub(crate) async fn migrate(
     }
     let (from, to) =
         (kv::open(&from).map_err(ServerMigrateError::Kv)?, kv::open(&to).map_err(ServerMigrateError::Kv)?);
-    let migrated = store::migrate(&from, &to, &key, &mut Kernel, progress).await;
+    let migrated = store::migrate(&from, &to, &key, progress).await;
     // After a failure too: closing ends what either byte store still does in the background.
     for kv in [Arc::clone(&from), to] {
         kv.close().await;

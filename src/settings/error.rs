@@ -1,15 +1,15 @@
-//! Everything that is wrong with a configuration, together.
+//! All faults of a configuration, reported together.
 
 use std::fmt;
 
 use super::key::SettingOrigin;
 
-/// One thing that is wrong, and where.
+/// One fault and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingError {
-    /// Where it stands.
+pub(crate) struct SettingError {
+    /// The place.
     pub origin: SettingOrigin,
-    /// What is wrong, in our own words; never what was written there.
+    /// What is wrong. It never quotes the configuration, which may hold a secret.
     pub message: String,
 }
 
@@ -19,12 +19,11 @@ impl fmt::Display for SettingError {
     }
 }
 
-/// A collector of faults: reading goes on after each, so that one run tells them all.
+/// Collects faults. Reading continues after each, so that one run reports all of them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct SettingErrors(Vec<SettingError>);
 
 impl SettingErrors {
-    /// Adds one.
     pub(crate) fn push(&mut self, origin: SettingOrigin, message: impl fmt::Display) {
         self.0.push(SettingError { origin, message: message.to_string() });
     }
@@ -34,26 +33,24 @@ impl SettingErrors {
         self.0.iter()
     }
 
-    /// How many.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// `value`, unless there is a fault.
+    /// Returns `value` if there is no fault.
     ///
     /// # Errors
-    /// The collector itself, when it holds anything.
+    /// The collector, if it holds a fault.
     pub(crate) fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }
 
-/// One fault a line.
+/// One line for each fault.
 impl fmt::Display for SettingErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {

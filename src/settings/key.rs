@@ -1,33 +1,33 @@
-//! What a setting is called in each place, and where a value of it was found.
+//! The names of a setting, and the place where a value was found.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The three names of one setting. A place where the setting cannot stand has an empty name.
+/// The three names of one setting. A name is empty if the setting cannot be set there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SettingKey {
     /// On the command line, with its dashes: `--cache-max-age`.
     pub flag: &'static str,
     /// In the environment: `DROPSAFE_CACHE_MAX_AGE`.
     pub variable: &'static str,
-    /// In a file, keys of nested mappings joined by dots: `cache.max_age`.
+    /// In a file, with the keys of nested mappings joined by dots: `cache.max_age`.
     pub field: &'static str,
 }
 
-/// The exact place where something was found; it shows as what a person would search for.
+/// The exact place of a value. It displays as the text that a person would search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettingOrigin {
+pub(crate) enum SettingOrigin {
     /// A flag of the command line.
     Flag(&'static str),
     /// A variable of the environment.
     Variable(Arc<str>),
-    /// A line of a file, and the field it belongs to, when it belongs to one.
+    /// A line of a file.
     Line {
         /// The file's path.
         file: Arc<str>,
         /// Counted from 1.
         line: usize,
-        /// Dotted.
+        /// The field's dotted name; empty for a line of no field.
         field: Arc<str>,
     },
     /// A file as a whole.
@@ -46,17 +46,19 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// The one of `known` that `written` was probably meant to be, if any is near enough.
+/// Returns the name in `known` that was probably meant by `written`. `None` if no name is similar enough.
 pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Flags and variables differ from fields in case and dashes only, and people mix them up.
     let folded = written.to_ascii_lowercase().replace('-', "_");
-    // A third of the letters may differ: more than that suggests unrelated words.
-    let most = (folded.len() / 3).max(1);
+    // A third of the letters may differ. Beyond that, suggestions are mostly unrelated words.
+    let max_distance = (folded.len() / 3).max(1);
     known
         .into_iter()
         .map(|name| {
+            // Counts two swapped letters, the most common slip, as one edit.
             (strsim::damerau_levenshtein(&folded, &name.to_ascii_lowercase().replace('-', "_")), name)
         })
-        .filter(|(distance, _)| *distance <= most)
+        .filter(|(distance, _)| *distance <= max_distance)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_near() {
+    fn a_similar_name_is_suggested() {
         let known = ["deadline", "on_outage", "defaults_file"];
         assert_eq!(nearest("deadlin", known), Some("deadline"));
         assert_eq!(nearest("on-outage", known), Some("on_outage"));

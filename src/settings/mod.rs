@@ -1,6 +1,8 @@
-//! A named setting from flag, environment or file, in that order; what is wrong with any of them is collected with
-//! its source, so that all of it can be told at once. Opens no file, reads no environment, and never quotes what it
-//! could not parse: a file of settings may hold secrets, and a mistyped variable may be one.
+//! Settings from flags, the environment or a file, in this order. All faults are collected with their places and reported
+//! together.
+//!
+//! It opens no file and reads no environment itself. It never quotes what it cannot parse: the configuration may hold
+//! secrets, and a value in the wrong place may be one.
 
 mod error;
 mod key;

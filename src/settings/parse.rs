@@ -1,18 +1,15 @@
-//! Parsers for the forms that settings share. Their errors say what was expected, never what was found.
+//! Parsers for common kinds of values. Their errors say what is expected and never quote the input.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// ExpectedForm, in words.
+/// An error: the form that was expected, in words.
 pub(crate) type ExpectedForm = &'static str;
 
-/// A length of time: a number and `ms`, `s`, `m`, `h` or `d`, several of them added (`1m30s`). A bare number is refused,
-/// because its unit would be a guess; `0` alone is none at all.
-///
-/// # Errors
-/// What was expected.
+/// Parses a duration: numbers with the unit `ms`, `s`, `m`, `h` or `d`, which are added (`1m30s`), or a single `0`.
 pub(crate) fn duration(text: &str) -> Result<Duration, ExpectedForm> {
     const EXPECTED: ExpectedForm = "not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d";
+    // The one number that needs no unit. Any other without a unit would be a guess.
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -32,8 +29,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ExpectedForm> {
             "m" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
+            // No weeks, months or years: the last two have no fixed length.
             _ => return Err(EXPECTED),
         };
+        // Checked: a number with too many digits is a fault, not a short duration.
         let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(milliseconds)).ok_or(EXPECTED)?;
         total = total.checked_add(Duration::from_millis(part)).ok_or(EXPECTED)?;
         rest = tail;
@@ -41,36 +40,29 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ExpectedForm> {
     Ok(total)
 }
 
-/// `true`, `yes`, `on`, `1` or their opposites.
-///
-/// # Errors
-/// What was expected.
+/// Parses `true`, `yes`, `on`, `1` and their opposites.
 pub(crate) fn boolean(text: &str) -> Result<bool, ExpectedForm> {
+    // The spellings of systemd.syntax(7). A mistyped word must not silently mean false.
     match text {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err("neither true nor false"),
+        _ => Err("must be true or false"),
     }
 }
 
-/// A path; relative ones are relative to the working directory.
-///
-/// # Errors
-/// What was expected.
+/// Parses a path, which is relative to the working directory.
 pub(crate) fn path(text: &str) -> Result<PathBuf, ExpectedForm> {
-    if text.is_empty() { Err("not a path: it is empty") } else { Ok(PathBuf::from(text)) }
+    // An empty path would name the working directory itself.
+    if text.is_empty() { Err("must not be empty") } else { Ok(PathBuf::from(text)) }
 }
 
-/// One of a few words.
-///
-/// # Errors
-/// The words, and which of them was probably meant.
+/// Parses one of `words`. The error lists them.
 pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, String> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*meaning);
     }
     let all = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    Err(format!("not one of {all}"))
+    Err(format!("must be one of {all}"))
 }
 
 #[cfg(test)]
@@ -99,6 +91,6 @@ mod tests {
     fn words_name_the_choices_and_not_the_input() {
         let words = [("fail", 1), ("cache", 2)];
         assert_eq!(word("cache", &words), Ok(2));
-        assert_eq!(word("hunter2", &words), Err("not one of fail, cache".to_owned()));
+        assert_eq!(word("hunter2", &words), Err("must be one of fail, cache".to_owned()));
     }
 }

@@ -1,5 +1,5 @@
-//! Reads settings from several places, the first that has one deciding. The others are parsed as well, so that a fault in
-//! a file is told even while a flag overrides it.
+//! Reads settings from several sources. The first source with a value wins. The others are parsed too, so that a fault in
+//! a file is reported even while a flag overrides it.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -8,28 +8,26 @@ use super::error::SettingErrors;
 use super::key::{SettingKey, SettingOrigin};
 use super::source::{SettingSource, SettingTexts};
 
-/// A value and where it came from.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
-    /// The value.
     pub value: T,
-    /// Where it came from.
     pub origin: SettingOrigin,
 }
 
-/// Asks places in order and collects what is wrong.
+/// Reads values from sources in order and collects faults.
 pub(crate) struct SettingReader<'a> {
     sources: &'a [&'a dyn SettingSource],
     faults: &'a mut SettingErrors,
 }
 
 impl<'a> SettingReader<'a> {
-    /// `sources`: the most important first.
+    /// The first source has precedence.
     pub(crate) fn new(sources: &'a [&'a dyn SettingSource], faults: &'a mut SettingErrors) -> Self {
         Self { sources, faults }
     }
 
-    /// One value.
+    /// Reads a single value.
     pub(crate) fn one<T, E: Display>(
         &mut self,
         key: &SettingKey,
@@ -39,16 +37,18 @@ impl<'a> SettingReader<'a> {
         for found in self.sources.iter().filter_map(|source| source.find(key)) {
             let text = match found.items {
                 SettingTexts::One(text) => text,
+                // A flag that may be repeated, or a list in the file, was used once.
                 SettingTexts::Many(mut items) if items.len() == 1 => items.remove(0).1,
                 SettingTexts::Many(_) => {
-                    self.faults.push(found.origin, "more than one value");
+                    self.faults.push(found.origin, "expected one value, found several");
                     continue;
                 }
                 SettingTexts::Other(what) => {
-                    self.faults.push(found.origin, format_args!("{what} where a single value belongs"));
+                    self.faults.push(found.origin, format_args!("expected a single value, found {what}"));
                     continue;
                 }
             };
+            // A source with a fault has no value here, but the fault ends the program later all the same.
             if let Some(value) = self.parse(&found.origin, &text, &parse) {
                 first = first.or(Some(Setting { value, origin: found.origin }));
             }
@@ -56,7 +56,7 @@ impl<'a> SettingReader<'a> {
         first
     }
 
-    /// Several values. A single text is split at commas and white space.
+    /// Reads several values. Every text is split at commas and white space.
     pub(crate) fn list<T, E: Display>(
         &mut self,
         key: &SettingKey,
@@ -65,18 +65,20 @@ impl<'a> SettingReader<'a> {
         let mut first = None;
         for found in self.sources.iter().filter_map(|source| source.find(key)) {
             let items = match found.items {
+                // Usually from a variable, which has no list syntax of its own.
                 SettingTexts::One(text) => vec![(found.origin.clone(), text)],
                 SettingTexts::Many(items) => items,
                 SettingTexts::Other(what) => {
-                    self.faults.push(found.origin, format_args!("{what} where a list belongs"));
+                    self.faults.push(found.origin, format_args!("expected a list, found {what}"));
                     continue;
                 }
             };
             let mut values = Vec::with_capacity(items.len());
-            let mut whole = true;
+            // As in `one`: a source with a fault has no value.
+            let mut valid = true;
             for (origin, item) in items {
                 let Some(text) = self.text(&origin, &item) else {
-                    whole = false;
+                    valid = false;
                     continue;
                 };
                 for part in text.split([',', ' ', '\t', '\n']).filter(|part| !part.is_empty()) {
@@ -84,12 +86,12 @@ impl<'a> SettingReader<'a> {
                         Ok(value) => values.push(value),
                         Err(error) => {
                             self.faults.push(origin.clone(), error);
-                            whole = false;
+                            valid = false;
                         }
                     }
                 }
             }
-            if whole {
+            if valid {
                 first = first.or(Some(Setting { value: values, origin: found.origin }));
             }
         }
@@ -113,11 +115,12 @@ impl<'a> SettingReader<'a> {
     }
 
     fn text<'t>(&mut self, origin: &SettingOrigin, text: &'t OsString) -> Option<&'t str> {
-        let read = text.to_str();
-        if read.is_none() {
+        let utf8 = text.to_str();
+        // Replacing invalid bytes would change a path or a name silently.
+        if utf8.is_none() {
             self.faults.push(origin.clone(), "not UTF-8");
         }
-        read
+        utf8
     }
 }
 
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_place_decides_and_a_later_fault_is_told_all_the_same() {
+    fn the_first_source_wins_and_a_fault_of_a_later_one_is_reported() {
         let mut faults = SettingErrors::default();
         let flag = Flag(SettingTexts::One("5s".into()));
         let variable = environment("hunter2");
@@ -166,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_is_no_value() {
+    fn a_mapping_is_a_fault() {
         let mut faults = SettingErrors::default();
         let flag = Flag(SettingTexts::Other("a mapping"));
         assert_eq!(SettingReader::new(&[&flag], &mut faults).one(&DEADLINE, parse::duration), None);
-        assert_eq!(faults.to_string(), "--deadline: a mapping where a single value belongs");
+        assert_eq!(faults.to_string(), "--deadline: expected a single value, found a mapping");
     }
 }

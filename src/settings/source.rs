@@ -1,27 +1,24 @@
-//! A place where settings stand. The reader asks places in order; tests hand it places of their own.
+//! A source of settings: flags, the environment, a file. Tests bring their own.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::key::{SettingKey, SettingOrigin};
 
-/// What a place holds for one setting.
+/// What a source holds for one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundSetting {
-    /// Where exactly.
     pub origin: SettingOrigin,
-    /// The text, or the texts.
     pub items: SettingTexts,
 }
 
-/// One text or several. `Debug` shows no text: it may be a secret in the wrong place.
+/// One text or several. `Debug` shows no text, which may be a secret in the wrong place.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum SettingTexts {
-    /// A single text.
     One(OsString),
-    /// A list, each item with its own place.
+    /// A list. Each item has its own place.
     Many(Vec<(SettingOrigin, OsString)>),
-    /// Neither: a mapping, or nothing at all. Says what it is.
+    /// Neither, with a word for what it is, such as `a mapping`.
     Other(&'static str),
 }
 
@@ -35,29 +32,30 @@ impl std::fmt::Debug for SettingTexts {
     }
 }
 
-/// A place where settings stand.
+/// A source of settings.
 pub(crate) trait SettingSource {
-    /// What stands there for `key`; `None` when it is not set there.
+    /// Returns the texts for `key`. `None` if it is not set here.
     fn find(&self, key: &SettingKey) -> Option<FoundSetting>;
 }
 
-/// The environment of a process, each name once. A variable that is set but empty counts as not set: that is how
-/// container tools pass on a variable they know nothing about.
+/// The environment of a process. Each name occurs once.
 #[derive(Default, Clone)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// Of several entries with one name the first counts, as for `getenv(3)`.
+    /// If a name occurs twice, the first entry counts.
     pub(crate) fn new(entries: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut variables = BTreeMap::new();
         for (name, value) in entries {
+            // As for getenv(3): `environ` may hold a name twice, and libc's callers see the first.
             variables.entry(name).or_insert(value);
         }
         Self(variables)
     }
 
-    /// The variable's value, when it is set and not empty.
+    /// The variable's value. `None` if it is unset or empty.
     pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+        // Empty counts as unset, since container tools pass an unset variable on as an empty one.
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_two_entries_counts_and_empty_is_unset() {
+    fn the_first_entry_wins_and_empty_is_unset() {
         let entry = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
         let environment = Environment::new([entry("A", "1"), entry("A", "2"), entry("B", "")]);
         assert_eq!(environment.variable("A"), Some(OsStr::new("1")));

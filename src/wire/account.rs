@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::role::Role;
+use super::unparsed::{LabelText, MemberNameText};
+use crate::domain::id::{MemberId, TokenId};
+use crate::domain::name::MemberName;
+use crate::domain::role::{MemberKind, Role};
+use crate::domain::time::Timestamp;
 
 /// `POST /v1/members`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -10,11 +14,89 @@ use crate::domain::role::Role;
 #[serde(deny_unknown_fields)]
 pub struct CreateMemberRequest {
     /// 1 to 64 of lower-case letters, digits and `. _ - @`, beginning with a letter or digit.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub name: String,
-    /// `member` unless said.
+    pub name: MemberNameText,
+    /// The role; default: `member`.
     #[serde(default = "member")]
     pub role: Role,
+    /// What it is; default: `person`.
+    #[serde(default = "person")]
+    pub kind: MemberKind,
+    /// The managers of a service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "server", schema(max_items = 50))]
+    pub managers: Vec<MemberNameText>,
+    /// Seconds in which the enrolment can be redeemed; default: 24 hours.
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
+    pub ttl_seconds: Option<u64>,
+}
+
+impl CreateMemberRequest {
+    /// A person with the default enrolment.
+    pub fn person(name: MemberNameText, role: Role) -> Self {
+        Self { name, role, kind: MemberKind::Person, managers: Vec::new(), ttl_seconds: None }
+    }
+}
+
+/// The response to it.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct CreateMemberResponse {
+    /// How the member gets its first token; absent for a service.
+    pub issued: Option<CreateEnrolmentResponse>,
+    /// The rest.
+    #[serde(flatten)]
+    pub view: MemberView,
+}
+
+/// `POST /v1/members/{name}/enrolment`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateEnrolmentRequest {
+    /// Seconds in which it can be redeemed; default: 24 hours.
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// A new enrolment: the only response with its code.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct CreateEnrolmentResponse {
+    /// The member that can redeem it.
+    pub member: MemberName,
+    /// `dse_…`
+    pub code: String,
+    /// The page of the console that redeems it, with the code in the fragment.
+    pub link: Option<String>,
+    /// RFC 3339.
+    pub expires_at: Timestamp,
+}
+
+/// `POST /v1/enrolments/redeem`, with the code as the bearer credential.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RedeemEnrolmentRequest {
+    /// Launchers to accept in the same step. The party that runs each of these platforms can then read the new member's
+    /// secrets.
+    #[cfg_attr(feature = "server", schema(max_items = 20))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<MemberNameText>,
+    /// A label of the token, for people, at most 100 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<LabelText>,
+}
+
+/// `POST /v1/members/{name}/convert`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConvertMemberRequest {
+    /// The members who act for the service from then on, at least one.
+    #[cfg_attr(feature = "server", schema(max_items = 50))]
+    pub managers: Vec<MemberNameText>,
 }
 
 /// `PATCH /v1/members/{name}`.
@@ -31,16 +113,33 @@ pub struct UpdateMemberRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct MemberView {
     /// `mem_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::MemberId))]
-    pub id: String,
+    pub id: MemberId,
     /// The name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub name: String,
+    pub name: MemberName,
     /// The role.
     pub role: Role,
+    /// Person, service or launcher.
+    pub kind: MemberKind,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub created_at: String,
+    pub created_at: Timestamp,
+    /// Who added it; absent for the operator, and for a member that an older version added.
+    pub author: Option<MemberName>,
+    /// The managers of a service.
+    pub managers: Vec<MemberName>,
+    /// Its enrolment; absent for a service, and for a member that an older version added.
+    pub enrolment: Option<EnrolmentView>,
+}
+
+/// A member's enrolment as shown.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct EnrolmentView {
+    /// RFC 3339; absent once it was redeemed.
+    pub expires_at: Option<Timestamp>,
+    /// RFC 3339; absent while it is pending.
+    pub redeemed_at: Option<Timestamp>,
+    /// The address that redeemed it.
+    pub redeemed_from: Option<String>,
 }
 
 /// `POST /v1/tokens`.
@@ -48,28 +147,26 @@ pub struct MemberView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateTokenRequest {
-    /// For whom; the caller unless said.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
+    /// The member it is for; default: the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
+    pub member: Option<MemberNameText>,
     /// Seconds until it expires; absent: it does not.
     #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
     pub ttl_seconds: Option<u64>,
     /// For people, at most 100 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "server",
-        schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
-    )]
-    pub label: Option<String>,
+    pub label: Option<LabelText>,
+    /// Whether it reads the metrics and does nothing else; only the operator creates such tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metrics: bool,
 }
 
-/// The answer to it: the only time the token is shown.
+/// The response to it: the only one with the token.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CreateTokenResponse {
-    /// `dsm_…`
+    /// `dsm_…`, or `dso_…` for the operator and for metrics.
     pub token: String,
     /// The rest.
     #[serde(flatten)]
@@ -81,24 +178,28 @@ pub struct CreateTokenResponse {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TokenView {
     /// `tok_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::TokenId))]
-    pub id: String,
-    /// Whose it is; none: the operator's.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
-    pub member: Option<String>,
+    pub id: TokenId,
+    /// The member it belongs to; absent for the operator's.
+    pub member: Option<MemberName>,
+    /// Who created it; absent for the operator's, and for a token that an older version created.
+    pub author: Option<MemberName>,
     /// For people.
     pub label: Option<String>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub expires_at: Option<String>,
+    pub expires_at: Option<Timestamp>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub revoked_at: Option<String>,
+    pub revoked_at: Option<Timestamp>,
+    /// Whether it reads the metrics and does nothing else.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 fn member() -> Role {
     Role::Member
+}
+
+fn person() -> MemberKind {
+    MemberKind::Person
 }

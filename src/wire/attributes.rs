@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unparsed::{CategoryText, DescriptionText, PluginNameText};
 use super::yes;
-use crate::domain::attributes::{Attributes, AttributesPatch, FieldPatch};
-use crate::domain::name::{Category, NameError, PluginName};
+use crate::domain::attributes::{Attributes, AttributesPatch, FieldPatch, InvalidAttribute};
+use crate::domain::name::{Category, PluginName};
 
 /// The attributes of a new secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,13 +15,14 @@ pub struct AttributesRequest {
     #[serde(default = "yes")]
     pub auto_install: bool,
     /// The plugin that it is for.
-    #[cfg_attr(feature = "server", schema(value_type = Option<PluginName>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugin: Option<String>,
+    pub plugin: Option<PluginNameText>,
     /// The category that it is listed under.
-    #[cfg_attr(feature = "server", schema(value_type = Option<Category>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    pub category: Option<CategoryText>,
+    /// What people should know about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<DescriptionText>,
 }
 
 /// `PATCH /v1/secrets/{id}`: an absent attribute stays, an empty text clears it.
@@ -39,6 +41,9 @@ pub struct UpdateSecretRequest {
     #[cfg_attr(feature = "server", schema(max_length = 50, pattern = r"^[a-z0-9_-]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    /// The description; empty for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<DescriptionText>,
 }
 
 /// An attribute that cannot be read.
@@ -47,7 +52,7 @@ pub struct AttributeError {
     /// The name of the field.
     pub field: &'static str,
     /// What is wrong with it.
-    pub error: NameError,
+    pub error: InvalidAttribute,
 }
 
 impl Default for AttributesRequest {
@@ -59,14 +64,16 @@ impl Default for AttributesRequest {
 impl AttributesRequest {
     /// The attributes, or every fault.
     pub fn parse(&self) -> Result<Attributes, Vec<AttributeError>> {
-        let Self { auto_install, plugin, category } = self;
+        let Self { auto_install, plugin, category, description } = self;
         let mut errors = Vec::new();
         let plugin = plugin.as_deref().map(PluginName::parse).transpose();
         let category = category.as_deref().map(Category::parse).transpose();
+        let description = description.as_deref().filter(|text| !text.is_empty()).map(str::parse).transpose();
         let attributes = Attributes {
             auto_install: *auto_install,
             plugin: note("plugin", plugin, &mut errors),
             category: note("category", category, &mut errors),
+            description: note("description", description, &mut errors),
         };
         if errors.is_empty() { Ok(attributes) } else { Err(errors) }
     }
@@ -75,42 +82,55 @@ impl AttributesRequest {
 impl UpdateSecretRequest {
     /// The patch, or every fault.
     pub fn parse(&self) -> Result<AttributesPatch, Vec<AttributeError>> {
-        let Self { auto_install, plugin, category } = self;
+        let Self { auto_install, plugin, category, description } = self;
         let mut errors = Vec::new();
         let plugin = FieldPatch::read(plugin.as_deref(), PluginName::parse);
         let category = FieldPatch::read(category.as_deref(), Category::parse);
+        let description = FieldPatch::read(description.as_deref(), str::parse);
         let patch = AttributesPatch {
             auto_install: *auto_install,
             plugin: note("plugin", plugin, &mut errors),
             category: note("category", category, &mut errors),
+            description: note("description", description, &mut errors),
         };
         if errors.is_empty() { Ok(patch) } else { Err(errors) }
     }
 }
 
 /// The value, or its default with the fault noted.
-fn note<T: Default>(field: &'static str, read: Result<T, NameError>, errors: &mut Vec<AttributeError>) -> T {
+fn note<T: Default, E: Into<InvalidAttribute>>(
+    field: &'static str,
+    read: Result<T, E>,
+    errors: &mut Vec<AttributeError>,
+) -> T {
+    // The default takes its place, so that the faults of the other fields are found too.
     read.unwrap_or_else(|error| {
-        errors.push(AttributeError { field, error });
+        errors.push(AttributeError { field, error: error.into() });
         T::default()
     })
 }
 
 impl From<&Attributes> for AttributesRequest {
     fn from(attributes: &Attributes) -> Self {
-        let Attributes { auto_install, plugin, category } = attributes;
+        let Attributes { auto_install, plugin, category, description } = attributes;
         Self {
             auto_install: *auto_install,
-            plugin: plugin.as_ref().map(ToString::to_string),
-            category: category.as_ref().map(ToString::to_string),
+            plugin: plugin.as_ref().map(|name| name.as_str().into()),
+            category: category.as_ref().map(|name| name.as_str().into()),
+            description: description.as_ref().map(|text| text.as_str().into()),
         }
     }
 }
 
 impl From<&AttributesPatch> for UpdateSecretRequest {
     fn from(patch: &AttributesPatch) -> Self {
-        let AttributesPatch { auto_install, plugin, category } = patch;
-        Self { auto_install: *auto_install, plugin: plugin.to_text(), category: category.to_text() }
+        let AttributesPatch { auto_install, plugin, category, description } = patch;
+        Self {
+            auto_install: *auto_install,
+            plugin: plugin.to_text(),
+            category: category.to_text(),
+            description: description.to_text().map(Into::into),
+        }
     }
 }
 
@@ -128,6 +148,39 @@ mod tests {
         assert_eq!(fields, ["plugin", "category"]);
         assert!(read(r#"{"name":"a","plugins":"p"}"#).is_err());
         assert!(read(r#"{"name":"a","plugin":"p","plugin":"q"}"#).is_err());
+    }
+
+    /// Each way to leave out, set and clear an attribute, and what is none.
+    #[test]
+    fn a_patch_takes_only_texts() {
+        let read = |text: &str| serde_json::from_str::<UpdateSecretRequest>(text);
+        let plugin = |text: &str| read(text).unwrap().parse().map(|patch| patch.plugin);
+        let name = PluginName::parse("p").unwrap();
+        assert_eq!(plugin("{}"), Ok(FieldPatch::Keep));
+        assert_eq!(plugin(r#"{"plugin":null}"#), Ok(FieldPatch::Keep));
+        assert_eq!(plugin(r#"{"plugin":""}"#), Ok(FieldPatch::Clear));
+        assert_eq!(plugin(r#"{"plugin":"p"}"#), Ok(FieldPatch::Set(name)));
+        for text in ["p!", " ", r"\u0000", r"p\n"] {
+            let error = plugin(&format!("{{\"plugin\":\"{text}\"}}")).unwrap_err();
+            assert_eq!(error.iter().map(|error| error.field).collect::<Vec<_>>(), ["plugin"], "{text}");
+        }
+        for text in [
+            r#"{"plugin":0}"#,
+            r#"{"plugin":false}"#,
+            r#"{"plugin":["p"]}"#,
+            r#"{"plugin":{"set":"p"}}"#,
+            r#"{"plugin":"p","plugin":"p"}"#,
+            r#"{"plugin":null,"plugin":"p"}"#,
+            r#"{"auto_install":"true"}"#,
+            r#"{"Plugin":"p"}"#,
+            r#"["p"]"#,
+        ] {
+            assert!(
+                serde_json::from_str::<crate::wire::Object<UpdateSecretRequest>>(text).is_err(),
+                "{text}"
+            );
+        }
+        assert_eq!(read(r#"{"auto_install":null}"#).unwrap().parse(), Ok(AttributesPatch::default()));
     }
 
     #[test]

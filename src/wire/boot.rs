@@ -1,31 +1,50 @@
 //! Boots: the only bodies that carry values outward.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::value::{Value, ValueBase64};
+use super::unparsed::{DigestText, EnvNameText, PluginNameText, SecretNameText};
+// By another name, since `#[derive(ToSchema)]` takes every `Value` for that of serde_json, which may be anything.
+use super::value::{Value as ValueText, ValueBase64};
+use crate::domain::boot::{BootStatus, EndSource};
+use crate::domain::digest::Digest;
+use crate::domain::id::{BootId, SecretId, StoreId, TicketId, VersionId};
+use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
 use crate::domain::receipt::Receipt;
+use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
 
 /// `POST /v1/boot` and `/v1/boot/explain`.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BootRequest {
-    /// Names wanted although their auto-install is off (secret or exported names).
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
+    /// Secrets to release although they are not auto-installed, by name or exported name.
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub include: Vec<String>,
-    /// Names not wanted.
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
+    pub include: Vec<SecretNameText>,
+    /// Secrets not to release, by name or exported name.
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub exclude: Vec<String>,
-    /// Names that other values refer to.
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 1000))]
+    pub exclude: Vec<SecretNameText>,
+    /// Secrets that other values refer to.
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub references: Vec<String>,
+    pub references: Vec<SecretNameText>,
+    /// By the name of a variable, the secret that the whole variable refers to: the name under which the workload receives the value.
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, String>))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub referenced_as: BTreeMap<EnvNameText, SecretNameText>,
     /// The plugins that this workload runs; absent: no restriction.
-    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::domain::name::PluginName>>, max_items = 1000))]
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugins: Option<Vec<String>>,
+    pub plugins: Option<Vec<PluginNameText>>,
+    /// Exported names that this machine takes from the shared scope although they name a place that its private secrets would go to,
+    /// or are refused otherwise.
+    #[cfg_attr(feature = "server", schema(max_items = 1000))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_names: Vec<EnvNameText>,
     /// A stable name of the machine, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
@@ -33,7 +52,7 @@ pub struct BootRequest {
         schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
     )]
     pub machine: Option<String>,
-    /// The kernel's boot id, so that a reboot is told from a second workload.
+    /// The kernel's boot id, which distinguishes a reboot from a second workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "server",
@@ -54,33 +73,76 @@ pub struct BootRequest {
         schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
     )]
     pub agent: Option<String>,
+    /// The name of the workload, for a machine that runs several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "server",
+        schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
+    pub workload: Option<String>,
+    /// Whether the agent reports the end of this boot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reports_end: bool,
+    /// Whether the machine has no place for a secret that is a file. A boot that would receive one is then refused, and
+    /// spends no use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refuse_files: bool,
 }
 
-/// The answer to `POST /v1/boot`.
+/// The response to `POST /v1/boot`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BootResponse {
     /// `boot_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
-    pub boot: String,
+    pub boot: BootId,
+    /// `sto_…`: whose revision the receipt has. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreId>,
+    /// The newest checkpoint of the audit chain of the server that answers, as `POST /v1/audit/checkpoint` returns it. A machine keeps it as
+    /// evidence. The receipt's digest does not cover it. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
     /// The organization's name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
-    pub organization: String,
+    pub organization: OrgName,
     /// The member that the ticket acts for.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub member: String,
+    pub member: MemberName,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub released_at: String,
+    pub released_at: Timestamp,
     /// How many entries were released; equals the receipt's.
     pub count: u32,
     /// The receipt's digest, hexadecimal SHA-256.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
-    pub digest: String,
+    pub digest: Digest,
     /// What was released and what was not, without values.
     pub receipt: Receipt,
+    /// `dsb_…`: ends this boot, and can do nothing else. Absent from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_credential: Option<ValueText>,
     /// The values, by secret id, one for each entry of the receipt.
     pub values: Vec<ReleasedView>,
+    /// A keyed digest of the values, hexadecimal HMAC-SHA-256. The key is the text of `end_credential`. It covers the digest of the
+    /// receipt and, for each value in their order here, its id, `text` or `base64`, and the text of `value` or `value_base64`. Absent
+    /// from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values_digest: Option<Digest>,
+}
+
+impl BootResponse {
+    /// Computes what `values_digest` has to be: the keyed digest of `dropsafe values v1` and of what it covers, each part with its
+    /// length in front. Returns `None` without a key, or if a value has not exactly one form.
+    pub fn compute_values_digest(&self) -> Option<Digest> {
+        // A key that only this answer carries, and the digest is stored nowhere: nobody can try values until one fits.
+        let key = self.end_credential.as_ref()?;
+        let mut parts: Vec<&[u8]> = vec![b"dropsafe values v1", self.digest.as_bytes()];
+        for ReleasedView { id, value, value_base64 } in &self.values {
+            let (form, text) = match (value, value_base64) {
+                (Some(text), None) => ("text", text.expose()),
+                (None, Some(text)) => ("base64", text.expose()),
+                _ => return None,
+            };
+            parts.extend([id.as_bytes().as_slice(), form.as_bytes(), text.as_bytes()]);
+        }
+        Some(Digest::keyed(key.expose().as_bytes(), parts))
+    }
 }
 
 /// One released value.
@@ -88,39 +150,33 @@ pub struct BootResponse {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ReleasedView {
     /// The secret's id.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
-    /// The value when it is text.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub id: SecretId,
+    /// The value, if it is UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
-    /// The value when it is not.
-    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub value: Option<ValueText>,
+    /// The value as base64, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<ValueBase64>,
 }
 
-/// The answer to `POST /v1/boot/explain`: as a boot, without values; spends nothing.
+/// The response to `POST /v1/boot/explain`. It has no values, and spends no use of the ticket.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ExplainResponse {
     /// The organization's name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::OrgName))]
-    pub organization: String,
+    pub organization: OrgName,
     /// The member that the ticket acts for.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub member: String,
-    /// What a boot would be given, and what not and why.
+    pub member: MemberName,
+    /// What a boot would receive, and what it would not receive and why.
     pub receipt: Receipt,
-    /// Whether the store is locked: then a boot would have to wait.
+    /// Whether the store is locked. Boots wait until it is unlocked.
     pub locked: bool,
     /// Uses that the ticket has left; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uses_left: Option<u64>,
     /// RFC 3339; absent: no limit.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<String>,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// `POST /v1/boots/{id}/report`, by the ticket that booted.
@@ -129,11 +185,25 @@ pub struct ExplainResponse {
 #[serde(deny_unknown_fields)]
 pub struct ReportBootRequest {
     /// Digest of what the agent received.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::digest::Digest))]
-    pub digest: String,
+    pub digest: DigestText,
     /// How many variables the workload was given in all.
     #[serde(deserialize_with = "super::number::whole")]
     pub variables: u32,
+}
+
+/// `POST /v1/boots/{id}/end`, by the boot's end credential, its member, the author of its ticket, or an admin if the member was
+/// removed.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EndBootRequest {
+    /// The exit status of the workload.
+    #[cfg_attr(feature = "server", schema(maximum = 255))]
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
+    pub status: Option<u8>,
+    /// Whether the workload was not started at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
 /// A boot as it is shown.
@@ -141,17 +211,24 @@ pub struct ReportBootRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BootView {
     /// `boot_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
-    pub id: String,
+    pub id: BootId,
     /// The member it acted for.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub member: String,
+    pub member: MemberName,
+    /// Whether it runs, as far as the store knows.
+    pub state: BootStatus,
+    /// Its end, if it is over.
+    pub end: Option<BootEndView>,
     /// The ticket's id.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::TicketId))]
-    pub ticket: String,
+    pub ticket: TicketId,
+    /// The ticket's label.
+    pub ticket_label: Option<String>,
+    /// The member who made the ticket.
+    pub created_by: Option<MemberName>,
+    /// The launcher that made the ticket, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<MemberName>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub at: String,
+    pub at: Timestamp,
     /// The peer's address.
     pub source: Option<String>,
     /// The machine's name for itself.
@@ -160,15 +237,101 @@ pub struct BootView {
     pub host: Option<String>,
     /// The kernel's boot id.
     pub kernel_boot: Option<String>,
-    /// When the agent said that the workload was started.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub confirmed_at: Option<String>,
-    /// True when a later boot of the same machine shows that this one is over.
-    pub superseded: bool,
-    /// What was released and what was not.
+    /// When the agent reported that the workload starts.
+    pub confirmed_at: Option<Timestamp>,
+    /// The name of the workload, if the machine gave one.
+    pub workload: Option<String>,
+    /// Whether the agent said that it reports the end.
+    pub reports_end: bool,
+    /// RFC 3339: when the lifetime that the ticket declares passes.
+    pub lifetime_ends_at: Option<Timestamp>,
+    /// What was released and what was not; after several tries, in the last one.
     pub receipt: Receipt,
     /// Released entries that were replaced or deleted since, and are still held.
-    pub stale: Vec<HolderView>,
+    pub stale: Vec<HeldView>,
+    /// With the parameter `secret`: the versions of it that the boot received, in any of its tries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matched: Vec<HeldView>,
+}
+
+/// The end of a boot.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct BootEndView {
+    /// RFC 3339.
+    pub at: Timestamp,
+    /// Who or what says so.
+    pub source: EndSource,
+    /// The exit status of the workload, if it was reported.
+    pub status: Option<u8>,
+}
+
+/// A version of a secret that a boot holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct HeldView {
+    /// The secret's id.
+    pub secret: SecretId,
+    /// The name it was exported as.
+    pub env: EnvName,
+    /// The version that it holds.
+    pub version: VersionId,
+}
+
+/// `GET /v1/holders/{id}`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct HoldersResponse {
+    /// The secrets that are counted. Several, if the name has passed from one to another.
+    pub secrets: Vec<NamedSecretView>,
+    /// The numbers, of all holders.
+    #[serde(flatten)]
+    pub counts: HolderCountsView,
+    /// RFC 3339: when they were counted, by the store's clock.
+    pub at: Timestamp,
+    /// A page of the holders.
+    pub items: Vec<HolderView>,
+    /// The cursor of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A secret that a name stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct NamedSecretView {
+    /// `sec_…`
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// As exported; of a deleted secret, as a running boot received it.
+    pub env: EnvName,
+    /// Who gets it.
+    pub scope: ScopeKind,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
+/// How many running boots hold a secret.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct HolderCountsView {
+    /// Boots that hold the current version only.
+    pub current: u64,
+    /// Boots that hold a version that was replaced or deleted.
+    pub outdated: u64,
+    /// Outdated and lapsed holders that nothing is known to end: no report is expected, and no lifetime is left.
+    pub without_end: u64,
+    /// RFC 3339: when the last lifetime of an outdated holder passes.
+    pub last_lifetime_end: Option<Timestamp>,
+    /// Boots that held an outdated version when their lifetime passed, within the last day, without a report of their end.
+    pub lapsed: u64,
+    /// Boots that hold another member's private secret of the same name, which the other numbers do not count. 0 for callers who
+    /// may not see them.
+    #[serde(default)]
+    pub other_private: u64,
+    /// Whether boots that an older version of the program stored are not counted yet.
+    pub incomplete: bool,
 }
 
 /// A boot that holds a version of a secret.
@@ -176,25 +339,25 @@ pub struct BootView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct HolderView {
     /// `boot_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::BootId))]
-    pub boot: String,
+    pub boot: BootId,
     /// The member it acted for.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub member: String,
+    pub member: MemberName,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub at: String,
+    pub at: Timestamp,
     /// The host name.
     pub host: Option<String>,
+    /// Running or presumed running; ended if its lifetime has passed without a report of its end.
+    pub state: BootStatus,
+    /// Whether the agent said that it reports the end.
+    pub reports_end: bool,
+    /// RFC 3339: when the lifetime that the ticket declares passes.
+    pub lifetime_ends_at: Option<Timestamp>,
     /// The secret's id.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub secret: String,
+    pub secret: SecretId,
     /// The name it was exported as.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub env: String,
+    pub env: EnvName,
     /// The version that it holds.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
-    pub version: String,
+    pub version: VersionId,
     /// False when the secret has a newer version or is gone.
     pub current: bool,
 }

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::boot::NamedSecretView;
+use super::unparsed::{ColourText, DescriptionText, LabelText, SecretNameText};
+use crate::domain::catalog::Colour;
+use crate::domain::id::SecretId;
+use crate::domain::name::{Category, EnvName, FieldKey, Label, PluginName, PresetId, SecretName};
 use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
 use crate::domain::value::Kind;
 
 /// `PUT /v1/plugins/{name}`: the whole declaration.
@@ -13,17 +19,16 @@ use crate::domain::value::Kind;
 #[serde(deny_unknown_fields)]
 pub struct DeclarePluginRequest {
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Label>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
+    pub title: Option<LabelText>,
     /// Names of secrets without which it does not work; what they are exported as counts. 100 with the optional ones.
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 50))]
+    #[cfg_attr(feature = "server", schema(max_items = 50))]
     #[serde(default)]
-    pub required: Vec<String>,
+    pub required: Vec<SecretNameText>,
     /// Names that it uses when they are there.
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::SecretName>, max_items = 50))]
+    #[cfg_attr(feature = "server", schema(max_items = 50))]
     #[serde(default)]
-    pub optional: Vec<String>,
+    pub optional: Vec<SecretNameText>,
     /// Whether its secrets are released; absent: as before, and those of a new one are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
@@ -43,11 +48,9 @@ pub struct UpdatePluginRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PluginView {
     /// The name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::PluginName))]
-    pub name: String,
+    pub name: PluginName,
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Label>))]
-    pub title: Option<String>,
+    pub title: Option<Label>,
     /// Whether its secrets are released.
     pub enabled: bool,
     /// False for a name that secrets are tied to and that was never declared.
@@ -57,13 +60,11 @@ pub struct PluginView {
     /// What it uses when it is there.
     pub optional: Vec<NeedView>,
     /// Exported names that are required and not there for the caller.
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::name::EnvName>))]
-    pub missing: Vec<String>,
+    pub missing: Vec<EnvName>,
     /// Secrets in the caller's scope that are tied to it.
     pub secrets: usize,
     /// RFC 3339; none for one that was never declared.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub updated_at: Option<String>,
+    pub updated_at: Option<Timestamp>,
 }
 
 /// A name that a plugin declares.
@@ -71,14 +72,11 @@ pub struct PluginView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct NeedView {
     /// As declared.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
     /// As exported.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub env: String,
+    pub env: EnvName,
     /// The secret in the caller's scope that is exported so.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::id::SecretId>))]
-    pub secret: Option<String>,
+    pub secret: Option<SecretId>,
     /// That secret's scope.
     pub scope: Option<ScopeKind>,
 }
@@ -89,15 +87,12 @@ pub struct NeedView {
 #[serde(deny_unknown_fields)]
 pub struct DeclareCategoryRequest {
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Label))]
-    pub title: String,
+    pub title: LabelText,
     /// Its colour.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::catalog::Colour))]
-    pub colour: String,
+    pub colour: ColourText,
     /// What belongs there, on one line.
-    #[cfg_attr(feature = "server", schema(max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
     #[serde(default)]
-    pub description: String,
+    pub description: DescriptionText,
 }
 
 /// A category, as the caller sees it.
@@ -105,14 +100,11 @@ pub struct DeclareCategoryRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CategoryView {
     /// The word that secrets carry.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Category))]
-    pub name: String,
+    pub name: Category,
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Label))]
-    pub title: String,
+    pub title: Label,
     /// Its colour.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::catalog::Colour))]
-    pub colour: String,
+    pub colour: Colour,
     /// What belongs there.
     pub description: String,
     /// Whether it is one of the five that every organization has.
@@ -128,14 +120,11 @@ pub struct CategoryView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PresetView {
     /// The platform, as it stands in names.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::PresetId))]
-    pub id: String,
+    pub id: PresetId,
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Label))]
-    pub title: String,
+    pub title: Label,
     /// The category of its secrets.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Category))]
-    pub category: String,
+    pub category: Category,
     /// What it needs.
     pub fields: Vec<PresetFieldView>,
 }
@@ -145,26 +134,21 @@ pub struct PresetView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PresetFieldView {
     /// The last part of its name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::FieldKey))]
-    pub key: String,
+    pub key: FieldKey,
     /// What people call it.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::Label))]
-    pub label: String,
+    pub label: Label,
     /// The secret's name, `skill:<platform>:<key>`.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
     /// What that is exported as.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub env: String,
+    pub env: EnvName,
     /// The variable in which most programs expect it, for `as`.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
-    pub usual: Option<String>,
+    pub usual: Option<EnvName>,
     /// Whether it may be left out.
     pub optional: bool,
     /// `encrypted`, or `plain` for what is no secret.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// How its values begin; none: nothing is known.
+    /// Known prefixes of its values; empty if none is known.
     pub prefixes: Vec<String>,
 }
 
@@ -182,9 +166,9 @@ pub struct StatisticsView {
     pub shared: u64,
     /// Private ones.
     pub private: u64,
-    /// That every boot in scope gets.
+    /// Auto-installed ones.
     pub auto_install: u64,
-    /// That only boots get which name them.
+    /// Those that only boots that name them receive.
     pub not_auto_install: u64,
     /// Delivered as files.
     pub files: u64,
@@ -196,4 +180,34 @@ pub struct StatisticsView {
     pub by_category: BTreeMap<String, u64>,
     /// In none.
     pub without_category: u64,
+    /// Which of the secrets that running boots hold are outdated.
+    pub holders: HolderStatisticsView,
+    /// Those whose values are known not to open.
+    #[serde(default)]
+    pub unusable: super::UnusableSecretsView,
+}
+
+/// What running boots hold of the secrets whose holders the caller may see.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct HolderStatisticsView {
+    /// Running boots that hold such a secret.
+    pub running: u64,
+    /// Those that hold a version that was replaced or deleted.
+    pub outdated: u64,
+    /// The secrets of these versions. Those that the most boots hold come first; at most 100.
+    pub secrets: Vec<OutdatedSecretView>,
+    /// Whether boots that an older version of the program stored are not counted yet.
+    pub incomplete: bool,
+}
+
+/// A secret that running boots hold in an outdated version.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct OutdatedSecretView {
+    /// The secret.
+    #[serde(flatten)]
+    pub secret: NamedSecretView,
+    /// How many boots.
+    pub outdated: u64,
 }

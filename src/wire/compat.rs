@@ -1,12 +1,16 @@
-//! Bodies of the two faces, in the forms that their clients know. Nothing here has a field for a value that goes out.
+//! Bodies of the compatibility APIs. No response has a field for a value.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::unparsed::{CategoryText, SecretNameText};
 use super::value::Value;
 use crate::domain::audit::VaultAction;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::name::{Category, EnvName, MemberName, SecretName};
 use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
 use crate::domain::value::Kind;
 
 /// `GET /api/secrets`.
@@ -41,11 +45,11 @@ pub struct SetVariablesRequest {
     pub secrets: BTreeMap<String, Value>,
 }
 
-/// It is done.
+/// The response to it.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SetVariablesResponse {
-    /// True: what is not done is a problem.
+    /// Always true: a failure is answered with a problem.
     pub ok: bool,
 }
 
@@ -54,20 +58,18 @@ pub struct SetVariablesResponse {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateVaultSecretRequest {
-    /// What the client calls the organization. The credential alone decides which it is.
+    /// What the client calls the organization. Only the credential selects the organization.
     #[cfg_attr(feature = "server", schema(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9._@-]+$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub org_id: Option<String>,
     /// Such as `skill:openai:access_token`.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretNameText,
     /// The value; sealed at once.
     #[cfg_attr(feature = "server", schema(value_type = String, write_only, pattern = r"^[^\u0000]*$"))]
     pub value: Value,
     /// Such as `skill_credential`.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    pub category: Option<CategoryText>,
 }
 
 /// A secret in the vault: everything but its value.
@@ -76,36 +78,28 @@ pub struct CreateVaultSecretRequest {
 #[serde(rename_all = "camelCase")]
 pub struct VaultSecretView {
     /// `sec_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
-    /// As the client called it, or else the organization's id.
+    pub id: SecretId,
+    /// The client's name for the organization; default: the organization's id.
     pub org_id: String,
     /// The name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
     /// What it is exported as.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub exported_as: String,
+    pub exported_as: EnvName,
     /// The category.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::Category>))]
-    pub category: Option<String>,
+    pub category: Option<Category>,
     /// Who gets it.
     pub scope: ScopeKind,
     /// Encrypted or plain.
     #[serde(rename = "type")]
     pub kind: Kind,
     /// Opaque; changes with each value.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
-    pub version: String,
+    pub version: VersionId,
     /// Who wrote this version.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
-    pub created_by: Option<String>,
+    pub created_by: Option<MemberName>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub updated_at: String,
+    pub updated_at: Timestamp,
 }
 
 /// `GET /vault/secrets`.
@@ -114,7 +108,7 @@ pub struct VaultSecretView {
 pub struct VaultSecretsView {
     /// Metadata only.
     pub secrets: Vec<VaultSecretView>,
-    /// Pass it as `cursor`; absent: these are all.
+    /// Pass it as `cursor`. Absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -123,21 +117,19 @@ pub struct VaultSecretsView {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DeleteVaultSecretResponse {
-    /// True.
+    /// Always true.
     pub ok: bool,
     /// The deleted secret's id.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
+    pub id: SecretId,
     /// Its name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
 }
 
 /// `POST /vault/rotate-all`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RotateVaultResponse {
-    /// True.
+    /// Always true.
     pub ok: bool,
     /// Secrets that were sealed again.
     pub rotated: u64,
@@ -156,9 +148,8 @@ pub struct VaultEntryView {
     /// The member, or the system, that did it.
     pub actor: String,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub timestamp: String,
-    /// The address it came from and more; never a value.
+    pub timestamp: Timestamp,
+    /// The source address and other details; never a value.
     pub details: BTreeMap<String, String>,
 }
 
@@ -168,7 +159,7 @@ pub struct VaultEntryView {
 pub struct VaultLogView {
     /// The entries.
     pub entries: Vec<VaultEntryView>,
-    /// Pass it as `cursor`; absent on the last page.
+    /// Pass it as `cursor`. Absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -178,7 +169,7 @@ pub struct VaultLogView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct VaultStatusView {
-    /// `unlocked`, or `locked`: then it takes deposits and refuses boots and rotation.
+    /// `unlocked`, or `locked`: a locked vault accepts deposits, and refuses boots and rotation.
     pub status: String,
     /// What encrypts values.
     pub algorithm: String,

@@ -5,51 +5,75 @@ mod account;
 mod attributes;
 mod audit;
 mod boot;
+#[cfg(feature = "server")]
 mod catalog;
+#[cfg(feature = "server")]
+mod checkpoint;
+#[cfg(feature = "server")]
 mod compat;
-
 mod import;
 mod keys;
+#[cfg(feature = "server")]
+mod launcher;
 mod number;
 mod object;
 mod org;
 mod page;
-pub mod paths;
+pub(crate) mod paths;
 mod problem;
 mod secret;
 mod status;
+#[cfg(feature = "server")]
 mod ticket;
+mod unparsed;
 mod value;
 
 pub use account::{
-    CreateMemberRequest, CreateTokenRequest, CreateTokenResponse, MemberView, TokenView, UpdateMemberRequest,
+    ConvertMemberRequest, CreateEnrolmentRequest, CreateEnrolmentResponse, CreateMemberRequest,
+    CreateMemberResponse, CreateTokenRequest, CreateTokenResponse, EnrolmentView, MemberView,
+    RedeemEnrolmentRequest, TokenView, UpdateMemberRequest,
 };
 pub use attributes::{AttributeError, AttributesRequest, UpdateSecretRequest};
-pub use audit::{AuditEntryView, AuditVerificationView, ChainView};
+pub use audit::{
+    AuditEntryView, AuditVerificationView, ChainView, ReleasedVersionView, RowFaultsView, StateView,
+};
 pub use boot::{
-    BootRequest, BootResponse, BootView, ExplainResponse, HolderView, ReleasedView, ReportBootRequest,
+    BootEndView, BootRequest, BootResponse, BootView, EndBootRequest, ExplainResponse, HeldView,
+    HolderCountsView, HolderView, HoldersResponse, NamedSecretView, ReleasedView, ReportBootRequest,
 };
+#[cfg(feature = "server")]
 pub use catalog::{
-    CategoryView, DeclareCategoryRequest, DeclarePluginRequest, NeedView, PluginView, PresetFieldView,
-    PresetView, StatisticsView, UpdatePluginRequest,
+    CategoryView, DeclareCategoryRequest, DeclarePluginRequest, HolderStatisticsView, NeedView,
+    OutdatedSecretView, PluginView, PresetFieldView, PresetView, StatisticsView, UpdatePluginRequest,
 };
+#[cfg(feature = "server")]
+pub use checkpoint::{ChainSizeRequest, CheckpointRequest};
+#[cfg(feature = "server")]
 pub use compat::{
     CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, SetVariablesRequest,
     SetVariablesResponse, VariableView, VariablesView, VaultEntryView, VaultLogView, VaultSecretView,
     VaultSecretsView, VaultStatusView,
 };
-pub use import::{ImportLineView, ImportRequest, ImportResponse};
+pub use import::{ImportItemRequest, ImportLineView, ImportRequest, ImportResponse};
 pub use keys::{
-    AddKeyslotRequest, DepositKeyView, KeyslotView, LockResponse, ReencryptView, UnlockRequest,
-    UnlockResponse, UnlockText,
+    AddKeyslotRequest, DepositKeyView, GenerationView, KeyslotView, LockResponse, ReencryptView,
+    SealedTextBody, UnlockKind, UnlockRequest, UnlockResponse, UnlockText,
 };
+#[cfg(feature = "server")]
+pub use launcher::{AcceptLauncherRequest, LauncherView};
 pub use object::Object;
-pub use org::{CreateOrgRequest, CreateOrgResponse, OrgView, UpdateOrgRequest};
+pub use org::{
+    CreateOrgRequest, CreateOrgResponse, OrgView, UpdateBudgetsRequest, UpdateOrgRequest,
+    UpdateQuotasRequest, UpdateRetentionRequest,
+};
 pub use page::PageView;
 pub use problem::{Code, FieldFault, Problem};
 pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
-pub use status::{HealthView, IdentityView, StatusView};
+pub use status::{HealthView, IdentityView, StateCheckView, StatusView, UnusableSecretsView};
+#[cfg(feature = "server")]
 pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
+pub(crate) use unparsed::MemberNameText;
+pub use unparsed::{EnvNameText, SecretNameText, Unparsed};
 pub use value::{Value, ValueBase64};
 
 fn yes() -> bool {

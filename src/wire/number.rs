@@ -13,7 +13,8 @@ where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
 {
-    deserializer.deserialize_u64(Whole(PhantomData))
+    // Each number is parsed as the widest type, so that one visitor has the one message.
+    deserializer.deserialize_u64(WholeNumber(PhantomData))
 }
 
 /// For a field that may be absent or null.
@@ -33,9 +34,9 @@ where
     Ok(Option::<Taken<T>>::deserialize(deserializer)?.map(|Taken(number)| number))
 }
 
-struct Whole<T>(PhantomData<T>);
+struct WholeNumber<T>(PhantomData<T>);
 
-impl<T: TryFrom<u64>> Visitor<'_> for Whole<T> {
+impl<T: TryFrom<u64>> Visitor<'_> for WholeNumber<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

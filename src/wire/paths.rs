@@ -1,99 +1,125 @@
 //! Paths of the API. `{id}` stands where an identifier goes.
 
+use std::fmt::Display;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Secrets of the caller's organization.
-pub const SECRETS: &str = "/v1/secrets";
+pub(crate) const SECRETS: &str = "/v1/secrets";
 /// One secret.
-pub const SECRET: &str = "/v1/secrets/{id}";
+pub(crate) const SECRET: &str = "/v1/secrets/{id}";
 /// Re-encryption of one secret.
-pub const SECRET_REENCRYPT: &str = "/v1/secrets/{id}/re-encrypt";
+pub(crate) const SECRET_REENCRYPT: &str = "/v1/secrets/{id}/re-encrypt";
 /// Re-encryption of everything: a new key generation.
-pub const REENCRYPT: &str = "/v1/secrets/re-encrypt";
+pub(crate) const REENCRYPT: &str = "/v1/secrets/re-encrypt";
 /// What a client needs to seal a deposit.
-pub const DEPOSIT_KEY: &str = "/v1/deposit-key";
+pub(crate) const DEPOSIT_KEY: &str = "/v1/deposit-key";
 /// Who the credential stands for.
-pub const WHOAMI: &str = "/v1/whoami";
+pub(crate) const WHOAMI: &str = "/v1/whoami";
 /// Members of the caller's organization.
-pub const MEMBERS: &str = "/v1/members";
+pub(crate) const MEMBERS: &str = "/v1/members";
 /// One member, by name.
-pub const MEMBER: &str = "/v1/members/{name}";
+pub(crate) const MEMBER: &str = "/v1/members/{name}";
+/// The enrolment of a member.
+pub(crate) const MEMBER_ENROLMENT: &str = "/v1/members/{name}/enrolment";
+/// A manager of a service.
+pub(crate) const MEMBER_MANAGER: &str = "/v1/members/{name}/managers/{manager}";
+/// The conversion of a person into a service.
+pub(crate) const MEMBER_CONVERT: &str = "/v1/members/{name}/convert";
+/// The redemption of an enrolment.
+pub(crate) const REDEEM: &str = "/v1/enrolments/redeem";
+/// Launchers of the caller's organization.
+pub(crate) const LAUNCHERS: &str = "/v1/launchers";
+/// One launcher, by name.
+pub(crate) const LAUNCHER: &str = "/v1/launchers/{name}";
+/// The caller's acceptance of a launcher.
+pub(crate) const ACCEPTANCE: &str = "/v1/launchers/{name}/acceptance";
 /// Member tokens.
-pub const TOKENS: &str = "/v1/tokens";
+pub(crate) const TOKENS: &str = "/v1/tokens";
 /// One token.
-pub const TOKEN: &str = "/v1/tokens/{id}";
+pub(crate) const TOKEN: &str = "/v1/tokens/{id}";
 /// Boot tickets.
-pub const TICKETS: &str = "/v1/tickets";
+pub(crate) const TICKETS: &str = "/v1/tickets";
 /// One ticket.
-pub const TICKET: &str = "/v1/tickets/{id}";
+pub(crate) const TICKET: &str = "/v1/tickets/{id}";
 /// The only release of values.
-pub const BOOT: &str = "/v1/boot";
+pub(crate) const BOOT: &str = "/v1/boot";
 /// What a boot would get, without values.
-pub const EXPLAIN: &str = "/v1/boot/explain";
+pub(crate) const EXPLAIN: &str = "/v1/boot/explain";
 /// Boots that happened.
-pub const BOOTS: &str = "/v1/boots";
+pub(crate) const BOOTS: &str = "/v1/boots";
 /// One boot.
-pub const BOOT_ONE: &str = "/v1/boots/{id}";
-/// The agent's word that the workload was started.
-pub const BOOT_REPORT: &str = "/v1/boots/{id}/report";
-/// The audit trail.
-pub const AUDIT: &str = "/v1/audit";
-/// Verification of the audit trail's chains.
-pub const AUDIT_VERIFY: &str = "/v1/audit/verify";
+pub(crate) const BOOT_ONE: &str = "/v1/boots/{id}";
+/// The agent's report that the workload starts.
+pub(crate) const BOOT_REPORT: &str = "/v1/boots/{id}/report";
+/// The report that a boot has ended.
+pub(crate) const BOOT_END: &str = "/v1/boots/{id}/end";
+/// The boots that hold a secret.
+pub(crate) const HOLDERS: &str = "/v1/holders/{id}";
+/// The audit log.
+pub(crate) const AUDIT: &str = "/v1/audit";
+/// Verification of the audit log's chains.
+pub(crate) const AUDIT_VERIFY: &str = "/v1/audit/verify";
+/// Checkpoints of the audit log's chains.
+pub(crate) const AUDIT_CHECKPOINT: &str = "/v1/audit/checkpoint";
 /// State of the store.
-pub const STATUS: &str = "/v1/status";
+pub(crate) const STATUS: &str = "/v1/status";
 /// Loads the release key.
-pub const UNLOCK: &str = "/v1/unlock";
+pub(crate) const UNLOCK: &str = "/v1/unlock";
 /// Drops the release key.
-pub const LOCK: &str = "/v1/lock";
+pub(crate) const LOCK: &str = "/v1/lock";
 /// Key slots.
-pub const KEYSLOTS: &str = "/v1/keyslots";
+pub(crate) const KEYSLOTS: &str = "/v1/keyslots";
 /// One key slot.
-pub const KEYSLOT: &str = "/v1/keyslots/{id}";
+pub(crate) const KEYSLOT: &str = "/v1/keyslots/{id}";
 /// Organizations.
-pub const ORGS: &str = "/v1/orgs";
+pub(crate) const ORGS: &str = "/v1/orgs";
 /// The caller's organization and its policy.
-pub const ORG_SELF: &str = "/v1/org";
+pub(crate) const ORG_SELF: &str = "/v1/org";
+/// What the caller's organization uses of its budgets and quotas.
+pub(crate) const ORG_USAGE: &str = "/v1/org/usage";
+/// The quotas of an organization, by name.
+pub(crate) const ORG_QUOTAS: &str = "/v1/orgs/{name}/quotas";
 /// A file of variables at once.
-pub const IMPORT: &str = "/v1/import";
-/// The audit trail as JSON lines.
-pub const AUDIT_EXPORT: &str = "/v1/audit/export";
+pub(crate) const IMPORT: &str = "/v1/import";
+/// The audit log as JSON lines.
+pub(crate) const AUDIT_EXPORT: &str = "/v1/audit/export";
 /// Variables by name, redacted.
-pub const FACE_SECRETS: &str = "/api/secrets";
+pub(crate) const FACE_SECRETS: &str = "/api/secrets";
 /// The vault's secrets.
-pub const VAULT_SECRETS: &str = "/vault/secrets";
+pub(crate) const VAULT_SECRETS: &str = "/vault/secrets";
 /// One of them.
-pub const VAULT_SECRET: &str = "/vault/secrets/{id}";
+pub(crate) const VAULT_SECRET: &str = "/vault/secrets/{id}";
 /// Re-encryption of one.
-pub const VAULT_ROTATE: &str = "/vault/secrets/{id}/rotate";
+pub(crate) const VAULT_ROTATE: &str = "/vault/secrets/{id}/rotate";
 /// Re-encryption of all.
-pub const VAULT_ROTATE_ALL: &str = "/vault/rotate-all";
+pub(crate) const VAULT_ROTATE_ALL: &str = "/vault/rotate-all";
 /// The vault's audit log.
-pub const VAULT_LOG: &str = "/vault/audit-log";
+pub(crate) const VAULT_LOG: &str = "/vault/audit-log";
 /// The vault's state.
-pub const VAULT_STATUS: &str = "/vault/status";
+pub(crate) const VAULT_STATUS: &str = "/vault/status";
 /// Plugins.
-pub const PLUGINS: &str = "/v1/plugins";
+pub(crate) const PLUGINS: &str = "/v1/plugins";
 /// One plugin, by name.
-pub const PLUGIN: &str = "/v1/plugins/{name}";
+pub(crate) const PLUGIN: &str = "/v1/plugins/{name}";
 /// Categories.
-pub const CATEGORIES: &str = "/v1/categories";
+pub(crate) const CATEGORIES: &str = "/v1/categories";
 /// One category, by name.
-pub const CATEGORY: &str = "/v1/categories/{name}";
+pub(crate) const CATEGORY: &str = "/v1/categories/{name}";
 /// Presets.
-pub const PRESETS: &str = "/v1/presets";
+pub(crate) const PRESETS: &str = "/v1/presets";
 /// Counts of secrets.
-pub const STATISTICS: &str = "/v1/statistics";
+pub(crate) const STATISTICS: &str = "/v1/statistics";
 /// The byte store, encrypted as it is.
-pub const BACKUP: &str = "/v1/backup";
+pub(crate) const BACKUP: &str = "/v1/backup";
 /// The API's own description.
-pub const OPENAPI: &str = "/v1/openapi.json";
+pub(crate) const OPENAPI: &str = "/v1/openapi.json";
 /// Liveness: the process answers.
-pub const HEALTHZ: &str = "/healthz";
+pub(crate) const HEALTHZ: &str = "/healthz";
 /// Readiness: the byte store answers.
-pub const READYZ: &str = "/readyz";
+pub(crate) const READYZ: &str = "/readyz";
 /// Prometheus text.
-pub const METRICS: &str = "/metrics";
+pub(crate) const METRICS: &str = "/metrics";
 
 /// All but the unreserved characters (RFC 3986 section 2.3).
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -101,14 +127,14 @@ const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remov
 const PATH_SEGMENT: &AsciiSet = &QUERY_VALUE.remove(b'@');
 
 /// Replaces the one `{…}` of `path` with `id`, percent-encoded.
-pub fn fill(path: &str, id: &str) -> String {
+pub(crate) fn fill(path: &str, id: impl Display) -> String {
     let (before, rest) = path.split_once('{').unwrap_or((path, ""));
     let after = rest.split_once('}').map_or("", |(_, after)| after);
-    format!("{before}{}{after}", utf8_percent_encode(id, PATH_SEGMENT))
+    format!("{before}{}{after}", utf8_percent_encode(&id.to_string(), PATH_SEGMENT))
 }
 
 /// Appends to `path` those of `parameters` that have a value, percent-encoded.
-pub fn with_query<T: AsRef<str>>(path: &str, parameters: &[(&str, Option<T>)]) -> String {
+pub(crate) fn with_query<T: AsRef<str>>(path: &str, parameters: &[(&str, Option<T>)]) -> String {
     let mut text = path.to_owned();
     for (name, value) in parameters {
         let Some(value) = value else { continue };

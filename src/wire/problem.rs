@@ -44,6 +44,7 @@ impl Code {
             Self::InvalidRequest => 400,
             Self::Unauthorized | Self::Expired | Self::Revoked => 401,
             Self::TicketSpent
+            | Self::TriesSpent
             | Self::SourceNotAllowed
             | Self::Forbidden
             | Self::WriteOnly
@@ -53,7 +54,12 @@ impl Code {
             Self::RequestTimeout => 408,
             Self::NameTaken
             | Self::Conflict
+            | Self::VersionUsed
+            | Self::OverBudget
+            | Self::OverQuota
             | Self::StaleGeneration
+            | Self::StaleProcessKey
+            | Self::EnrolmentRedeemed
             | Self::LastKeyslot
             | Self::LastAdmin => 409,
             Self::VersionMismatch => 412,
@@ -64,6 +70,8 @@ impl Code {
             | Self::NameRefused
             | Self::ValueInvalid
             | Self::ValueTooLarge
+            | Self::FilesRefused
+            | Self::SecretUnusable
             | Self::IdempotencyMismatch => 422,
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,

@@ -3,30 +3,37 @@
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{AttributesRequest, UpdateSecretRequest};
+use super::object::flattened_body;
+use super::unparsed::{EnvNameText, MemberNameText, SecretIdText, SecretNameText, VersionIdText};
 use super::value::{Value, ValueBase64};
 use crate::domain::attributes::Attributes;
+use crate::domain::hint::Hint;
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::name::{EnvName, MemberName, SecretName};
 use crate::domain::secret::ScopeKind;
+use crate::domain::time::Timestamp;
 use crate::domain::value::{Delivery, Kind};
 
 /// `POST /v1/secrets`. Exactly one of `value`, `value_base64` and `sealed`.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self")]
 pub struct CreateSecretRequest {
     /// 1 to 200 of ASCII letters, digits and `- _ . : /`, with at least one letter.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
-    /// The exported name, when it is not to be converted from `name`.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
+    pub name: SecretNameText,
+    /// The exported name; default: converted from `name`.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// Who gets it; `private` unless said.
+    pub env: Option<EnvNameText>,
+    /// The scope; default: `private`.
     #[serde(default = "private")]
     pub scope: ScopeKind,
-    /// `encrypted` unless said; a `plain` value may be shown.
+    /// The owner of a private secret, a service that the caller manages; default: the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<MemberNameText>,
+    /// The type; default: `encrypted`. A `plain` value may be shown.
     #[serde(default = "encrypted", rename = "type")]
     pub kind: Kind,
-    /// `variable` unless said.
+    /// The delivery; default: `variable`.
     #[serde(default = "variable")]
     pub delivery: Delivery,
     /// What can change later without a new value.
@@ -43,13 +50,30 @@ pub struct CreateSecretRequest {
     /// The value sealed by the client.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealedBody>,
-    /// Redacted form kept for display, with `sealed` only (otherwise the server makes it).
+    /// Redacted form, with `sealed` only: otherwise the server makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// An administrator's word that an exported name on the refusal list is meant.
+    /// Whether an administrator allows an exported name on the refusal list.
     #[serde(default)]
     pub allow_refused: bool,
 }
+
+flattened_body!(
+    CreateSecretRequest,
+    [
+        "name",
+        "as",
+        "scope",
+        "owner",
+        "type",
+        "delivery",
+        "value",
+        "value_base64",
+        "sealed",
+        "hint",
+        "allow_refused"
+    ]
+);
 
 /// A value sealed to the deposit key. Binary fields are base64 (RFC 4648 section 4).
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,11 +81,9 @@ pub struct CreateSecretRequest {
 #[serde(deny_unknown_fields)]
 pub struct SealedBody {
     /// The secret's id: chosen by the depositor for a new one, the existing one for a replacement.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
+    pub id: SecretIdText,
     /// The new version's id, chosen by the depositor.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
-    pub version: String,
+    pub version: VersionIdText,
     /// Generation of the deposit key.
     #[serde(deserialize_with = "super::number::whole")]
     pub generation: u32,
@@ -103,16 +125,15 @@ pub struct ReplaceSecretRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Another exported name from now on (it is part of what seals the value, so it changes only with one).
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::EnvName>))]
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// Another type from now on.
+    pub env: Option<EnvNameText>,
+    /// Another type from now on. Required for a secret that another member stored as plain: it is readable.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Another delivery from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-    /// An administrator's word that an exported name on the refusal list is meant.
+    /// Whether an administrator allows an exported name on the refusal list.
     #[serde(default)]
     pub allow_refused: bool,
     /// Attributes to change in the same commit.
@@ -125,19 +146,15 @@ pub struct ReplaceSecretRequest {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SecretView {
     /// `sec_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
+    pub id: SecretId,
     /// As deposited.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
     /// As exported.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub env: String,
+    pub env: EnvName,
     /// Who gets it.
     pub scope: ScopeKind,
     /// The member whose private secret it is.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
-    pub owner: Option<String>,
+    pub owner: Option<MemberName>,
     /// `encrypted` or `plain`.
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -147,20 +164,15 @@ pub struct SecretView {
     #[serde(flatten)]
     pub attributes: Attributes,
     /// Opaque; changes with each value.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::VersionId))]
-    pub version: String,
+    pub version: VersionId,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub updated_at: String,
+    pub updated_at: Timestamp,
     /// The member who wrote this version.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
-    pub author: Option<String>,
+    pub author: Option<MemberName>,
     /// Redacted form, when one is kept.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::hint::Hint>))]
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
     /// Only of type `plain`.
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, read_only))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +180,9 @@ pub struct SecretView {
     /// What the depositor should know, on a write only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// After a replacement with `holders=true`: how many boots hold it. Absent for callers who may not see them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holders: Option<super::HolderCountsView>,
 }
 
 /// `DELETE /v1/secrets/{id}`.
@@ -175,15 +190,14 @@ pub struct SecretView {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DeleteSecretResponse {
     /// The deleted secret's id.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::SecretId))]
-    pub id: String,
+    pub id: SecretId,
     /// Its name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::SecretName))]
-    pub name: String,
+    pub name: SecretName,
     /// Its exported name.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::EnvName))]
-    pub env: String,
-    /// Boots that still hold it: they keep what they have.
+    pub env: EnvName,
+    /// How many boots still hold it. They keep what they have.
+    pub holders: super::HolderCountsView,
+    /// The first 100 of them. `GET /v1/holders/{id}` lists all.
     pub held_by: Vec<super::HolderView>,
 }
 

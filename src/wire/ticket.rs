@@ -2,15 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::unparsed::{CidrText, LabelText, MemberNameText, PluginNameText};
+use crate::domain::id::TicketId;
+use crate::domain::name::{MemberName, PluginName};
+use crate::domain::time::Timestamp;
+
 /// `POST /v1/tickets`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateTicketRequest {
-    /// The member it acts for; the caller unless said.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::name::MemberName>))]
+    /// The member it acts for; default: the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
+    pub member: Option<MemberNameText>,
     /// Seconds until it expires; absent: it does not.
     #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
@@ -19,24 +23,24 @@ pub struct CreateTicketRequest {
     #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 1000000000_u64))]
     pub uses: Option<u64>,
+    /// Seconds after which a boot with it counts as ended; absent: not before its end is reported.
+    #[serde(default, deserialize_with = "super::number::optional", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 3153600000_u64))]
+    pub lifetime_seconds: Option<u64>,
     /// Restricts boots to secrets of these plugins and of none; absent: no restriction.
-    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::domain::name::PluginName>>, max_items = 100))]
+    #[cfg_attr(feature = "server", schema(max_items = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plugins: Option<Vec<String>>,
+    pub plugins: Option<Vec<PluginNameText>>,
     /// Networks it may be used from, as `address/bits`; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "server", schema(value_type = Vec<crate::domain::cidr::Cidr>, max_items = 100))]
-    pub sources: Vec<String>,
+    #[cfg_attr(feature = "server", schema(max_items = 100))]
+    pub sources: Vec<CidrText>,
     /// For people, at most 100 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(
-        feature = "server",
-        schema(min_length = 1, max_length = 100, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
-    )]
-    pub label: Option<String>,
+    pub label: Option<LabelText>,
 }
 
-/// The answer to it: the only time the ticket is shown.
+/// The response to it: the only one with the ticket.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CreateTicketResponse {
@@ -52,34 +56,29 @@ pub struct CreateTicketResponse {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TicketView {
     /// `tkt_…`
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::id::TicketId))]
-    pub id: String,
+    pub id: TicketId,
     /// The member it acts for.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub member: String,
+    pub member: MemberName,
     /// Who made it.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::name::MemberName))]
-    pub author: String,
+    pub author: MemberName,
     /// For people.
     pub label: Option<String>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = crate::domain::time::Timestamp))]
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub expires_at: Option<String>,
+    pub expires_at: Option<Timestamp>,
     /// RFC 3339.
-    #[cfg_attr(feature = "server", schema(value_type = Option<crate::domain::time::Timestamp>))]
-    pub revoked_at: Option<String>,
+    pub revoked_at: Option<Timestamp>,
     /// The limit of uses.
     pub uses: Option<u64>,
     /// Uses so far, when limited.
     pub used: Option<u64>,
     /// The plugins it is restricted to.
-    #[cfg_attr(feature = "server", schema(value_type = Option<Vec<crate::domain::name::PluginName>>))]
-    pub plugins: Option<Vec<String>>,
+    pub plugins: Option<Vec<PluginName>>,
     /// The networks it is restricted to.
     pub sources: Vec<String>,
+    /// Seconds after which a boot with it counts as ended.
+    pub lifetime_seconds: Option<u64>,
     /// Whether it would be accepted now, the source apart.
     pub usable: bool,
 }

@@ -18,6 +18,7 @@ impl Value {
 
     /// Into the type that the rest of the program uses.
     pub fn into_secret(mut self) -> SecretValue {
+        // Moved and not copied: the memory of the text becomes that of the value.
         SecretValue::new(std::mem::take(&mut *self.0).into_bytes())
     }
 }
@@ -39,6 +40,13 @@ impl ValueBase64 {
 
 macro_rules! carried {
     ($type:ident) => {
+        impl $type {
+            /// The text as it is sent.
+            pub(crate) fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("[redacted]")
@@ -51,6 +59,16 @@ macro_rules! carried {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        #[cfg(feature = "server")]
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                String::schema()
+            }
+        }
+
+        #[cfg(feature = "server")]
+        impl utoipa::ToSchema for $type {}
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use dropsafe::domain::value::Delivery;
 
 use super::store::{Secret, Store, private, referred};
-use super::{agent, configuration, run};
+use super::{agent, agent_without_memfds, configuration, run};
 
 #[test]
 fn exactly_the_variables_in_scope_and_its_own_layers() {
@@ -69,7 +69,10 @@ fn a_reference_is_requested_and_replaced() {
         .env("IMAGE", "dropsafe:latest")
         .env("DATABASE_URL", "dropsafe:db-url"));
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("postgres://x,,dropsafe:latest\n", ""));
-    assert_eq!(store.asked()[0].body["references"], serde_json::json!(["db-url"]));
+    let body = &store.requests()[0].body;
+    assert_eq!(body["references"], serde_json::json!(["db-url"]));
+    // The store judges a value by the name under which the workload receives it.
+    assert_eq!(body["referenced_as"], serde_json::json!({ "DATABASE_URL": "db-url" }));
 }
 
 #[test]
@@ -91,12 +94,12 @@ fn the_request_names_secrets_and_the_machine() {
     let ran =
         run(agent(line).args(["--machine", "web-1", "--", "true"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let asked = &store.asked()[0].body;
-    assert_eq!(asked["include"], serde_json::json!(["I", "NEED", "O", "i", "need", "o"]));
-    assert_eq!(asked["exclude"], serde_json::json!(["e", "E"]));
-    assert_eq!(asked["plugins"], serde_json::json!(["@a/b"]));
-    assert_eq!(asked["machine"], "web-1");
-    assert!(asked["kernel_boot"].is_string() && asked["agent"].is_string());
+    let body = &store.requests()[0].body;
+    assert_eq!(body["include"], serde_json::json!(["I", "NEED", "O", "i", "need", "o"]));
+    assert_eq!(body["exclude"], serde_json::json!(["e", "E"]));
+    assert_eq!(body["plugins"], serde_json::json!(["@a/b"]));
+    assert_eq!(body["machine"], "web-1");
+    assert!(body["kernel_boot"].is_string() && body["agent"].is_string());
 }
 
 #[test]
@@ -180,7 +183,7 @@ fn a_secret_that_is_a_file_is_found_by_its_path() {
     assert_eq!(output.stdout, b"\0\xff keynone\n");
 
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let ran = run(agent(["exec", "--", "true"])
+    let ran = run(agent_without_memfds(["exec", "--", "true"])
         .env("DROPSAFE_TICKET", &store.ticket)
         .env("DROPSAFE_FILES_DIR", disk.path()));
     assert_eq!(ran.code, Some(78));
@@ -188,7 +191,32 @@ fn a_secret_that_is_a_file_is_found_by_its_path() {
 }
 
 #[test]
+fn without_a_tmpfs_a_file_is_a_memfd_that_nobody_can_change() {
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = |name| Secret { delivery: Delivery::File, value: b"key\n".to_vec(), ..private(name, "") };
+    let store = Store::releasing(vec![file("tls-key"), file("other")]);
+    let script = "echo $TLS_KEY_FILE $OTHER_FILE; cat $TLS_KEY_FILE $OTHER_FILE $TLS_KEY_FILE; stat -Lc '%a %u' $TLS_KEY_FILE
+        (echo x >$TLS_KEY_FILE) 2>/dev/null && echo changed; (: >$TLS_KEY_FILE) 2>/dev/null && echo cut; sh -c 'cat $TLS_KEY_FILE'";
+    for user in [&[][..], &["--user", "12345:54321"]] {
+        if !user.is_empty() && !nix::unistd::getuid().is_root() {
+            continue;
+        }
+        for init in [&[][..], &["--init"]] {
+            let arguments = [&["exec"], init, user, &["--", "sh", "-c", script]].concat();
+            let ran = run(agent(arguments)
+                .env("DROPSAFE_TICKET", &store.ticket)
+                .env("DROPSAFE_FILES_DIR", disk.path()));
+            let uid = if user.is_empty() { nix::unistd::getuid().as_raw() } else { 12345 };
+            let wanted = format!("/proc/self/fd/100 /proc/self/fd/101\nkey\nkey\nkey\n400 {uid}\nkey\n");
+            assert_eq!(ran.out, wanted, "{}", ran.err);
+        }
+    }
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn the_ticket_file_is_deleted_when_the_boot_succeeds_and_not_before() {
+    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ticket");
     let ran =
@@ -207,6 +235,25 @@ fn the_ticket_file_is_deleted_when_the_boot_succeeds_and_not_before() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""));
     assert!(ran.err.contains("other users may read the ticket"), "{}", ran.err);
     assert!(!path.exists());
+
+    // The last step fails: the kernel does not find the interpreter.
+    let script = folder.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(&path, &store.ticket).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let ran = run(agent(["exec", "--delete-ticket-file", "--ticket-file"]).arg(&path).arg("--").arg(&script));
+    assert_eq!(ran.code, Some(127), "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), store.ticket);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    if nix::unistd::getuid().is_root() {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = agent(["exec", "--delete-ticket-file", "--user", "12345:54321", "--ticket-file"]);
+        let ran = run(command.arg(&path).arg("--").arg(&script));
+        // That user cannot write it again.
+        assert_eq!((ran.code, path.exists()), (Some(127), false), "{}", ran.err);
+        assert!(ran.err.contains("put a ticket there before the next start"), "{}", ran.err);
+    }
 }
 
 #[test]
@@ -214,10 +261,10 @@ fn the_store_receives_a_report() {
     let store = Store::releasing(vec![private("A", "1")]);
     let ran = run(agent(["exec", "--", "sleep", "0.2"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!(ran.code, Some(0));
-    let asked = store.asked();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[1].path, "/v1/boots/boot_test/report");
-    assert_eq!(asked[1].body["variables"], 2);
+    let requests = store.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].path, format!("/v1/boots/{}/report", super::store::BOOT));
+    assert_eq!(requests[1].body["variables"], 2);
     let expected = super::store::response(&[private("A", "1")]).digest;
-    assert_eq!(asked[1].body["digest"], serde_json::Value::String(expected));
+    assert_eq!(requests[1].body["digest"], expected.to_string());
 }

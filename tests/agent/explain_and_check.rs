@@ -1,12 +1,13 @@
 //! `explain` and `check`: no value, no use of the ticket, nothing started.
 
+use dropsafe::domain::value::Delivery;
 use dropsafe::wire::Code;
 
-use super::store::{Store, nowhere, private, problem, referred};
-use super::{agent, run};
+use super::store::{Secret, Store, nowhere, private, problem, referred};
+use super::{agent, agent_without_memfds, configuration, run};
 
 #[test]
-fn explain_shows_what_from_where_and_why() {
+fn explain_shows_each_variable_its_source_and_the_reason() {
     let store = Store::releasing(vec![private("openai-api-key", "canary"), referred("db-url", "canary")]);
     let explain = |json: &[&str]| {
         let mut command = agent(["explain"]);
@@ -39,7 +40,7 @@ fn explain_shows_what_from_where_and_why() {
 }
 
 #[test]
-fn explain_shows_what_would_stop_a_boot() {
+fn explain_shows_the_faults_that_would_stop_a_boot() {
     let store = Store::releasing(vec![]);
     let ran = run(agent(["explain", "--require", "off"]).env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!(ran.code, Some(78));
@@ -84,4 +85,35 @@ fn check_reports_every_fault_with_its_status() {
 
 fn store_with(code: Code) -> String {
     Store::new(move |_, _| problem(code)).ticket
+}
+
+#[test]
+fn check_finds_what_would_stop_a_boot_on_this_machine() {
+    let file = Secret { delivery: Delivery::File, ..private("tls-key", "canary") };
+    let store = Store::releasing(vec![private("KEY", "canary"), file]);
+    let long = "x".repeat(140_000);
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file_path = configuration(folder.path(), &format!("secrets: {{LONG: {long}}}\n"));
+    for (variables, says) in [
+        (vec![("DROPSAFE_FILES_DIR", "/proc/sys/kernel")], "files: "),
+        (vec![("DROPSAFE_USER", "no-such-user")], "user: there is no user no-such-user"),
+        (vec![("DROPSAFE_CONFIG", file_path.to_str().unwrap())], "environment: "),
+    ] {
+        let ran = run(agent_without_memfds(["check"])
+            .env("DROPSAFE_TICKET", &store.ticket)
+            .env("DROPSAFE_FILES_DIR", folder.path())
+            .envs(variables));
+        assert_eq!(ran.code, Some(78), "{}", ran.out);
+        let faults: Vec<_> = ran.out.lines().filter(|line| line.starts_with("fault ")).collect();
+        assert!(faults.len() == 1 && faults[0].contains(says), "{}", ran.out);
+        assert!(ran.out.contains("\n         "), "says what to do: {}", ran.out);
+    }
+    let check = |place: &str| {
+        run(agent(["check"]).env("DROPSAFE_TICKET", &store.ticket).env("DROPSAFE_FILES_DIR", place)).out
+    };
+    let below = check(folder.path().to_str().unwrap());
+    assert!(below.contains(&format!("files: 1 below {}", folder.path().display())), "{below}");
+    let memfds = check("/proc/sys/kernel");
+    assert!(memfds.contains("files: 1 as memfds, because /proc/sys/kernel is on no tmpfs"), "{memfds}");
+    assert_eq!(store.count("/v1/boot"), 0);
 }

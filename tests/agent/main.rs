@@ -4,6 +4,7 @@
 //! - [`refusals`]: what stops a boot, with which status and words, and that nothing was started.
 //! - [`outages`]: the deadline, the three policies and the cache.
 //! - [`explain_and_check`]: `explain` and `check`.
+//! - [`privilege`]: what a workload's user leaves behind does not become root's doing.
 //! - [`secrecy`]: no value in any message, at any level.
 
 #![expect(clippy::disallowed_methods, reason = "a test plays the machine around the agent")]
@@ -11,6 +12,7 @@
 mod boot;
 mod explain_and_check;
 mod outages;
+mod privilege;
 mod refusals;
 mod secrecy;
 mod store;
@@ -23,6 +25,14 @@ use std::process::{Command, Output};
 /// The agent, with nothing in its environment but what a test puts there, and PATH.
 pub fn agent(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dropsafe-agent"));
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// The same with too few descriptors for memfds, so that files need a tmpfs.
+pub fn agent_without_memfds(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 200; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dropsafe-agent")]);
     command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
     command
 }

@@ -1,12 +1,13 @@
 //! What stops a boot. In every case the workload must not have been started.
 
+use dropsafe::domain::digest::Digest;
 use dropsafe::domain::value::Delivery;
 use dropsafe::wire::Code;
 
 use super::store::{Secret, Store, private, problem, release, response};
-use super::{agent, run};
+use super::{agent, agent_without_memfds, run};
 
-/// Boots a workload that would say `started`; tells status and messages.
+/// Boots a workload that would print `started`. Returns the status and the messages.
 fn refused(store: &Store, variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = agent(["exec", "--", "echo", "started"]);
     let ran = run(command.env("DROPSAFE_TICKET", &store.ticket).envs(variables.iter().copied()));
@@ -15,7 +16,7 @@ fn refused(store: &Store, variables: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_mistyped_program_asks_the_store_nothing() {
+fn a_mistyped_program_sends_no_request() {
     let store = Store::releasing(vec![]);
     for (program, code) in
         [("no-such-program", 127), ("/no/such/program", 127), ("/etc/passwd", 126), ("/", 126), ("", 127)]
@@ -23,15 +24,16 @@ fn a_mistyped_program_asks_the_store_nothing() {
         let ran = run(agent(["exec", "--", program]).env("DROPSAFE_TICKET", &store.ticket));
         assert_eq!(ran.code, Some(code), "{program}: {}", ran.err);
     }
-    assert_eq!(store.asked().len(), 0);
+    assert_eq!(store.requests().len(), 0);
 }
 
 #[test]
-fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
+fn what_the_kernel_cannot_execute_ends_as_in_a_shell() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let store = Store::releasing(vec![]);
-    for (text, code) in [("echo started\n", 126), ("#!/no/such/interpreter\n", 127)] {
+    // A script without `#!` is no such file: /bin/sh runs it.
+    for (text, code) in [("\0echo started\n", 126), ("#!/no/such/interpreter\n", 127)] {
         let path = folder.path().join(format!("script-{code}"));
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -41,7 +43,7 @@ fn a_script_without_an_interpreter_is_not_given_to_a_shell() {
 }
 
 #[test]
-fn usage_is_64_and_asked_for_help_is_0() {
+fn usage_errors_are_64_and_help_is_0() {
     for (line, code) in
         [(&["exec"][..], 64), (&["--nonsense"], 64), (&[], 64), (&["--help"], 0), (&["--version"], 0)]
     {
@@ -50,7 +52,7 @@ fn usage_is_64_and_asked_for_help_is_0() {
 }
 
 #[test]
-fn every_fault_of_the_configuration_comes_at_once_before_anything_is_asked() {
+fn every_fault_of_the_configuration_is_reported_before_any_request() {
     let folder = tempfile::tempdir().unwrap();
     let yaml =
         super::configuration(folder.path(), "deadlin: 5s\non_outage: hunter2\nsecrets: {a: [hunter2]}\n");
@@ -64,16 +66,16 @@ fn every_fault_of_the_configuration_comes_at_once_before_anything_is_asked() {
     let place = yaml.display();
     for line in [
         format!("dropsafe-agent: {place}:1 deadlin: unknown key; did you mean `deadline`?"),
-        format!("dropsafe-agent: {place}:2 on_outage: not one of fail, cache, start-without"),
+        format!("dropsafe-agent: {place}:2 on_outage: must be one of fail, cache, start-without"),
         format!("dropsafe-agent: {place}:3 secrets.a: not a single value"),
-        "dropsafe-agent: --log: not one of text, json".to_owned(),
+        "dropsafe-agent: --log: must be one of text, json".to_owned(),
         "dropsafe-agent: DROPSAFE_DEADLINE: not a duration; write for example 500ms, 30s, 5m, 1h30m or 7d"
             .to_owned(),
     ] {
         assert!(ran.err.lines().any(|message| message == line), "{line}\nis missing in\n{}", ran.err);
     }
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
-    assert_eq!(store.asked().len(), 0);
+    assert_eq!(store.requests().len(), 0);
 }
 
 #[test]
@@ -108,7 +110,7 @@ fn a_denial_ends_the_boot_at_once() {
         let (status, message) = refused(&store, &[]);
         assert_eq!(status, Some(77), "{message}");
         assert!(message.contains(code.title()), "{message}");
-        assert_eq!(store.asked().len(), 1);
+        assert_eq!(store.requests().len(), 1);
     }
     let store = Store::new(|_, _| problem(Code::InvalidRequest));
     assert_eq!(refused(&store, &[]).0, Some(78));
@@ -124,7 +126,7 @@ fn an_incomplete_release_starts_nothing() {
             match change {
                 0 => drop(response.receipt.entries.pop()),
                 1 => drop(response.values.pop()),
-                2 => response.digest = "0".repeat(64),
+                2 => response.digest = Digest::from_bytes([0; 32]),
                 _ => response.count = 3,
             }
             (200, serde_json::to_string(&response).unwrap())
@@ -175,7 +177,7 @@ fn values_that_no_variable_can_hold_are_named() {
 }
 
 #[test]
-fn what_is_too_large_together_is_named_and_the_limit_is_the_kernels() {
+fn a_too_large_environment_is_reported_and_the_limit_is_the_kernels() {
     const NAMES: [&str; 30] = [
         "A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P", "Q", "R", "S", "T",
         "U", "V", "W", "X", "Y", "Z", "AA", "AB", "AC", "AD",
@@ -191,7 +193,7 @@ fn what_is_too_large_together_is_named_and_the_limit_is_the_kernels() {
         "{message}"
     );
 
-    // To the byte: the largest filling that the agent takes is taken by the kernel, and one byte more is refused by both.
+    // To the byte: the kernel accepts the largest environment that the agent accepts, and both refuse one byte more.
     let boots = |filling: usize| {
         let secrets: Vec<Secret> = NAMES[..20].iter().map(|name| private(name, &value)).collect();
         let filled = "x".repeat(filling);
@@ -211,4 +213,33 @@ fn what_is_too_large_together_is_named_and_the_limit_is_the_kernels() {
         command.envs(NAMES[..20].iter().map(|name| (name, &value))).status().is_ok()
     };
     assert!(direct(fits) && !direct(not), "the agent counts otherwise than the kernel: {fits}");
+}
+
+#[test]
+fn a_local_fault_is_found_before_a_use_is_spent() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let memory = memory.path().to_str().unwrap();
+    let exec = |store: &Store, folder: &str, flags: &[&str]| {
+        let mut command = agent_without_memfds(["exec"]);
+        command.args(flags).args(["--", "true"]);
+        run(command.env("DROPSAFE_TICKET", &store.ticket).env("DROPSAFE_FILES_DIR", folder))
+    };
+    // No file can be created there, and it is no tmpfs. The store is told, and refuses.
+    let refusing = Store::new(|_, _| problem(Code::FilesRefused));
+    let ran = exec(&refusing, "/proc/sys/kernel", &[]);
+    assert_eq!(ran.code, Some(78), "{}", ran.err);
+    assert!(ran.err.contains("/proc/sys/kernel"), "{}", ran.err);
+    assert_eq!(refusing.requests()[0].body["refuse_files"], true);
+
+    let file = Secret { delivery: Delivery::File, ..private("tls-key", "canary") };
+    let store = Store::releasing(vec![private("KEY", "canary"), file]);
+    let ran = exec(&store, memory, &["--require", "ABSENT"]);
+    assert_eq!((ran.code, store.count("/v1/boot")), (Some(78), 0), "{}", ran.err);
+    assert_eq!(exec(&store, memory, &[]).code, Some(0));
+    assert_eq!(store.count("/v1/boot/explain"), 1, "one request is enough where nothing depends on it");
+    // Where no secret is a file, no place for files is needed.
+    let plain = Store::releasing(vec![private("KEY", "canary")]);
+    let mut command = agent(["exec", "--", "true"]);
+    command.env("DROPSAFE_TICKET", &plain.ticket).env("DROPSAFE_FILES_DIR", "/proc/sys/kernel");
+    assert_eq!(run(&mut command).code, Some(0));
 }

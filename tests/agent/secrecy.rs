@@ -2,6 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use dropsafe::domain::digest::Digest;
+
 use super::store::{Store, private, referred, response};
 use super::{agent, configuration};
 
@@ -16,7 +18,7 @@ fn no_value_is_in_any_message_at_any_level() {
     let whole = Store::releasing(secrets());
     let broken = Store::new(move |_, _| {
         let mut response = response(&secrets());
-        response.digest = "0".repeat(64);
+        response.digest = Digest::from_bytes([0; 32]);
         (200, serde_json::to_string(&response).unwrap())
     });
     let unreadable =

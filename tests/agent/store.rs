@@ -1,11 +1,11 @@
-//! A store for one test: plain HTTP on loopback, answers as the test says, and remembers what it was asked.
+//! A mock store for one test: it serves plain HTTP on loopback, answers as the test chooses, and records the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use dropsafe::domain::credential::{Credential, CredentialKind};
-use dropsafe::domain::id::{SecretId, VersionId};
+use dropsafe::domain::id::{BootId, SecretId, VersionId};
 use dropsafe::domain::name::SecretName;
 use dropsafe::domain::receipt::{Receipt, ReceiptEntry};
 use dropsafe::domain::resolve::{ReleaseReason, SkipReason, Skipped};
@@ -14,35 +14,35 @@ use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::value::{Delivery, Kind, SecretValue};
 use dropsafe::wire::{BootResponse, Code, ExplainResponse, Problem, ReleasedView, Value, ValueBase64};
 
-/// An answer: status and body.
+/// Status and body.
 pub type Answer = (u16, String);
 
 pub struct Store {
     pub ticket: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-/// One request.
+/// A request that arrived.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RecordedRequest {
     pub path: String,
     pub body: serde_json::Value,
 }
 
 impl Store {
-    /// `answer` is given the path and how many requests there were before.
+    /// `answer` receives the path and the number of earlier requests.
     pub fn new(answer: impl Fn(&str, usize) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let remembered = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A connection that ends early is the agent's to end.
-                let _ = serve(stream, &remembered, &answer);
+                // The agent may close a connection at any time.
+                let _ = serve(stream, &recorded, &answer);
             }
         });
-        Self { ticket: ticket(&url), asked }
+        Self { ticket: ticket(&url), requests }
     }
 
     /// Releases `secrets` on every boot, and explains them.
@@ -54,13 +54,13 @@ impl Store {
         })
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// Requests so far whose path is this.
+    /// Counts the requests for `path` so far.
     pub fn count(&self, path: &str) -> usize {
-        self.asked().iter().filter(|asked| asked.path == path).count()
+        self.requests().iter().filter(|request| request.path == path).count()
     }
 }
 
@@ -78,7 +78,7 @@ pub fn nowhere() -> String {
 
 fn serve(
     stream: TcpStream,
-    asked: &Mutex<Vec<Asked>>,
+    requests: &Mutex<Vec<RecordedRequest>>,
     answer: &impl Fn(&str, usize) -> Answer,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -104,9 +104,12 @@ fn serve(
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let before = {
-            let mut asked = asked.lock().unwrap();
-            asked.push(Asked { path: path.clone(), body: serde_json::from_slice(&body).unwrap_or_default() });
-            asked.len() - 1
+            let mut requests = requests.lock().unwrap();
+            requests.push(RecordedRequest {
+                path: path.clone(),
+                body: serde_json::from_slice(&body).unwrap_or_default(),
+            });
+            requests.len() - 1
         };
         let (status, body) = answer(&path, before);
         let kind = if status < 300 { "application/json" } else { "application/problem+json" };
@@ -171,6 +174,8 @@ fn receipt(secrets: &[Secret]) -> Receipt {
     }
 }
 
+pub const BOOT: BootId = BootId::from_bytes([7; 16]);
+
 /// The answer to a boot.
 pub fn response(secrets: &[Secret]) -> BootResponse {
     let receipt = receipt(secrets);
@@ -178,17 +183,21 @@ pub fn response(secrets: &[Secret]) -> BootResponse {
         let value = SecretValue::new(secret.value.clone());
         let text = Value::of(&value);
         let value_base64 = text.is_none().then(|| ValueBase64::of(&value));
-        ReleasedView { id: entry.id.to_string(), value: text, value_base64 }
+        ReleasedView { id: entry.id, value: text, value_base64 }
     });
     BootResponse {
-        boot: "boot_test".into(),
-        organization: "default".into(),
-        member: "dev".into(),
-        released_at: "2026-11-22T08:00:00Z".into(),
+        end_credential: None,
+        store: None,
+        checkpoint: None,
+        boot: BOOT,
+        organization: "default".parse().unwrap(),
+        member: "dev".parse().unwrap(),
+        released_at: "2026-11-22T08:00:00Z".parse().unwrap(),
         count: u32::try_from(receipt.count()).unwrap(),
-        digest: receipt.digest().to_string(),
+        digest: receipt.digest(),
         values: values.collect(),
         receipt,
+        values_digest: None,
     }
 }
 
@@ -198,8 +207,8 @@ pub fn release(secrets: &[Secret]) -> Answer {
 
 fn explanation(secrets: &[Secret]) -> Answer {
     let explanation = ExplainResponse {
-        organization: "default".into(),
-        member: "dev".into(),
+        organization: "default".parse().unwrap(),
+        member: "dev".parse().unwrap(),
         receipt: receipt(secrets),
         locked: false,
         uses_left: Some(2),

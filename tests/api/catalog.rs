@@ -1,4 +1,4 @@
-//! Plugins, categories, presets, statistics, the import of a file and the export of the trail.
+//! Plugins, categories, presets, statistics, the import of a file and the export of the audit log.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn fates(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_plugin_says_what_it_lacks_and_keeps_back_what_is_its_own_when_disabled() {
+async fn a_plugin_lists_missing_secrets_and_withholds_its_own_while_disabled() {
     let api = TestApi::new().await;
     let path = "/v1/plugins/@acme%2Fdb";
     let body = json!({ "title": "Database", "required": ["db-url"], "optional": ["LOG_LEVEL"] });
@@ -46,7 +46,7 @@ async fn a_plugin_says_what_it_lacks_and_keeps_back_what_is_its_own_when_disable
 }
 
 #[tokio::test]
-async fn faults_of_a_declaration_are_told_at_once_and_not_repeated() {
+async fn all_faults_of_a_declaration_are_reported_once() {
     let api = TestApi::new().await;
     let body = json!({ "title": " ", "required": ["ok", "can ary"], "optional": ["canary!"] });
     let refused = api.ask(Who::Admin, "PUT", "/v1/plugins/p", body).await;
@@ -126,15 +126,15 @@ async fn a_preview_says_each_lines_fate_and_stores_nothing() {
     assert!(preview["lines"][2]["warnings"][0].as_str().unwrap().contains("sk-"));
     assert!(preview["lines"][3]["why"].as_str().unwrap().contains("refused"));
     assert!(preview["lines"][5]["why"].as_str().unwrap().contains("line 2"));
-    let kept = import(&api, json!({ "env": "DB_URL=x", "existing": "keep", "preview": true })).await;
-    assert_eq!(fates(&kept.expect(200)), ["1 keep DB_URL"]);
+    let preview = import(&api, json!({ "env": "DB_URL=x", "existing": "keep", "preview": true })).await;
+    assert_eq!(fates(&preview.expect(200)), ["1 keep DB_URL"]);
     let refused = import(&api, json!({ "env": "DB_URL=x", "existing": "refuse", "preview": true })).await;
     assert_eq!(fates(&refused.expect(200)), ["1 refused DB_URL"]);
     assert_eq!(get(&api, Who::Member, "/v1/secrets").await["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_file_is_stored_whole_or_not_at_all() {
+async fn a_file_is_stored_completely_or_not_at_all() {
     let api = TestApi::new().await;
     let bad = import(&api, json!({ "env": "A=1\nPATH=canary\nB=2\n", "scope": "shared" })).await;
     assert_eq!((bad.code().as_str(), bad.text.contains("canary")), ("unprocessable", false));
@@ -190,14 +190,55 @@ async fn comments_say_something_of_the_next_line() {
 }
 
 #[tokio::test]
-async fn more_lines_than_one_commit_takes_are_refused_and_as_many_are_stored() {
+async fn more_lines_than_one_import_takes_are_refused_and_more_than_one_commit_takes_are_stored() {
     let api = TestApi::new().await;
     let file = |lines: usize| (0..lines).map(|i| format!("NAME_{i}=v\n")).collect::<String>();
-    let too_many = import(&api, json!({ "env": file(5000) })).await;
+    let too_many = import(&api, json!({ "env": file(10_001) })).await;
     assert_eq!(too_many.code(), "unprocessable");
-    let stored = import(&api, json!({ "env": file(300) })).await.expect(200);
+    let stored = import(&api, json!({ "env": file(5000), "type": "plain" })).await.expect(200);
     assert_eq!(stored["stored"], true);
-    assert_eq!(get(&api, Who::Member, "/v1/statistics").await["total"], 300);
+    assert_eq!(get(&api, Who::Member, "/v1/statistics").await["total"], 5000);
+}
+
+#[tokio::test]
+async fn parsed_lines_are_planned_without_values_and_report_every_fault() {
+    let api = TestApi::new().await;
+    let there = json!({ "name": "db-url", "as": "DATABASE", "value": "before", "category": "custom" });
+    let there = api.ask(Who::Member, "POST", "/v1/secrets", there).await.expect(201);
+    let items = json!([
+        { "name": "db-url", "change": { "category": "custom" } },
+        { "name": "region", "type": "plain" },
+        { "name": "database" },
+    ]);
+    let preview = import(&api, json!({ "items": items, "preview": true })).await.expect(200);
+    assert_eq!(fates(&preview), ["1 replace DATABASE", "2 create REGION", "3 refused DATABASE"]);
+    let line = &preview["lines"][0];
+    assert_eq!((&line["secret"], &line["version"]), (&there["id"], &there["version"]));
+    assert_eq!((&line["type"], &line["same_settings"]), (&json!("encrypted"), &json!(true)));
+
+    let store = |items: Value| import(&api, json!({ "items": items }));
+    for (items, field) in [
+        (json!([{ "name": "region" }]), "items"),
+        (json!([{ "name": "no name", "value": "canary" }]), "items[0].name"),
+        (json!([{ "name": "a", "value": "canary", "value_base64": "" }]), "items[0].value"),
+        (json!([{ "name": "a", "value": "v" }, { "name": "ld-preload", "value": "canary" }]), "item 2"),
+        (json!([{ "name": "a", "value": "v" }, { "name": "A", "value": "canary" }]), "item 2"),
+    ] {
+        let refused = store(items).await;
+        assert_eq!(refused.json()["errors"][0]["field"], field);
+        assert!(!refused.text.contains("canary"), "{}", refused.text);
+    }
+    assert_eq!(import(&api, json!({})).await.code(), "invalid_request");
+    assert_eq!(get(&api, Who::Member, "/v1/statistics").await["total"], 1);
+    let items =
+        json!([{ "name": "region", "type": "plain", "value": "eu" }, { "name": "db-url", "value": "v" }]);
+    let stored = store(items.clone()).await.expect(200);
+    assert_eq!(fates(&stored), ["1 create REGION", "2 replace DATABASE"]);
+    // The plain value is the same. Of the other, only its client could tell.
+    assert_eq!(fates(&store(items).await.expect(200)), ["1 keep REGION", "2 replace DATABASE"]);
+    let refused =
+        api.ask(Who::Auditor, "POST", "/v1/import", json!({ "items": [{ "name": "a" }], "preview": true }));
+    assert_eq!(refused.await.code(), "forbidden");
 }
 
 #[tokio::test]

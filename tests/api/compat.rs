@@ -98,7 +98,7 @@ async fn the_example_of_an_update_is_taken_as_it_stands() {
     let listed = variables(&api).await;
     assert_eq!(listed["OPENAI_API_KEY"]["set"], true);
     assert!(listed["ANTHROPIC_API_KEY"].is_null(), "an empty text clears, and no plugin asks for the name");
-    // Clearing what is not set is done already.
+    // Clearing a variable that is not set succeeds.
     let again = json!({ "secrets": { "ANTHROPIC_API_KEY": "" } });
     assert_eq!(put(&api, again).await.expect(200), json!({ "ok": true }));
     assert_eq!(put(&api, json!({ "secrets": {} })).await.expect(200), json!({ "ok": true }));
@@ -126,6 +126,8 @@ async fn several_variables_are_set_in_one_commit_or_none_of_them() {
 #[tokio::test]
 async fn a_variable_means_the_secret_that_is_listed_under_its_name() {
     let api = TestApi::new().await;
+    let everyone = json!({ "shared_changes": "everyone" });
+    api.ask(Who::Admin, "PATCH", "/v1/org", everyone).await.expect(200);
     let shared = json!({ "name": "db-url", "value": "shared", "scope": "shared" });
     let id = api.ask(Who::Admin, "POST", "/v1/secrets", shared).await.expect(201)["id"].clone();
     put(&api, json!({ "secrets": { "DB_URL": "replaced" } })).await.expect(200);
@@ -141,7 +143,7 @@ async fn a_variable_means_the_secret_that_is_listed_under_its_name() {
         [("DB_URL".to_owned(), "replaced".to_owned())],
         "the shared one is there again"
     );
-    // Where shared secrets are the admins', nothing of a request that touches one is done.
+    // If only admins may change shared secrets, a request that touches one changes nothing.
     api.ask(Who::Admin, "PATCH", "/v1/org", json!({ "shared_by_members": false })).await.expect(200);
     let both = put(&api, json!({ "secrets": { "DB_URL": "x", "NEW": "x" } })).await;
     assert_eq!(both.code(), "forbidden");
@@ -223,7 +225,7 @@ async fn the_list_holds_metadata_only() {
 }
 
 #[tokio::test]
-async fn the_list_is_whole_and_can_be_paged() {
+async fn the_list_is_complete_and_can_be_paged() {
     let api = TestApi::new().await;
     for i in 0..7 {
         let body = json!({ "name": format!("s{i}"), "value": "v" });
@@ -238,7 +240,7 @@ async fn the_list_is_whole_and_can_be_paged() {
     assert_eq!((rest["secrets"].as_array().unwrap().len(), &rest["next"]), (2, &Value::Null));
 }
 
-/// The tenant is the credential's. An `orgId` neither opens another nor tells whether there is one.
+/// The credential decides the organization. An `orgId` neither opens another one nor reveals whether it exists.
 #[tokio::test]
 async fn an_org_id_chooses_nothing_and_tells_nothing() {
     let api = TestApi::new().await;
@@ -347,6 +349,8 @@ async fn the_operators_rotation_is_a_new_generation() {
 #[tokio::test]
 async fn the_audit_log_speaks_the_vaults_seven_words() {
     let api = TestApi::new().await;
+    let everyone = json!({ "shared_changes": "everyone" });
+    api.ask(Who::Admin, "PATCH", "/v1/org", everyone).await.expect(200);
     let made = api.ask(Who::Admin, "POST", "/vault/secrets", example()).await.expect(201);
     let id = made["id"].as_str().unwrap();
     let own = format!("/v1/secrets/{id}");

@@ -57,7 +57,7 @@ async fn every_answer_has_its_id_and_the_headers_of_a_secret_store() {
 }
 
 #[tokio::test]
-async fn bodies_are_bounded_by_what_the_route_takes() {
+async fn each_route_limits_its_bodies() {
     let api = TestApi::new().await;
     let long = "x".repeat(65 * 1024);
     let small =
@@ -117,7 +117,16 @@ async fn too_large_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_over_capacity_is_told_when_to_come_back() {
+async fn a_request_over_capacity_gets_a_retry_after() {
+    let api = TestApi::new().await.with_limits(LimitSettings { in_flight: 0, ..LimitSettings::default() });
+    let shed = api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await;
+    assert_eq!((shed.status.as_u16(), shed.code().as_str()), (503, "overloaded"));
+    assert_eq!(shed.headers["retry-after"], "1");
+    api.ask(Who::Nobody, "GET", "/healthz", Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_refused_and_takes_no_capacity_until_then() {
     let limits =
         LimitSettings { in_flight: 1, body_timeout: Duration::from_millis(300), ..LimitSettings::default() };
     let api = Arc::new(TestApi::with(limits).await);
@@ -126,17 +135,13 @@ async fn what_is_over_capacity_is_told_when_to_come_back() {
         async move { raw(&api, "POST", "/v1/members", "application/json", Body::new(Chunks(usize::MAX))).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let shed = api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await;
-    assert_eq!((shed.status.as_u16(), shed.code().as_str()), (503, "overloaded"));
-    assert_eq!(shed.headers["retry-after"], "1");
-    api.ask(Who::Nobody, "GET", "/healthz", Value::Null).await.expect(200);
+    api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
     let late = slow.await.unwrap();
     assert_eq!((late.status.as_u16(), late.code().as_str()), (408, "request_timeout"));
-    api.ask(Who::Admin, "GET", "/v1/secrets", Value::Null).await.expect(200);
 }
 
 #[tokio::test]
-async fn every_fault_of_a_body_is_told_at_once() {
+async fn all_faults_of_a_body_are_reported_at_once() {
     let api = TestApi::new().await;
     let body = json!({ "name": "a b", "as": "1X", "plugin": "", "category": "UP", "value": "x" });
     let refused = api.ask(Who::Admin, "POST", "/v1/secrets", body).await;
@@ -148,6 +153,80 @@ async fn every_fault_of_a_body_is_told_at_once() {
         .map(|fault| fault["field"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(fields, ["name", "as", "plugin", "category"]);
+}
+
+#[tokio::test]
+async fn an_organizations_limits_are_checked_together_and_shown() {
+    let api = TestApi::new().await;
+    let before = api.ask(Who::Admin, "GET", "/v1/org", json!(null)).await.expect(200);
+    assert_eq!(before["shared_changes"], "depositor");
+    assert_eq!(before["retention"], json!({ "boots": null, "audit": null }));
+    for (body, status, code) in [
+        (json!({ "budgets": { "shared_variables": 1_900_000 } }), 422, "unprocessable"),
+        (json!({ "budgets": { "shared_files": 4_294_967_295_u32 } }), 422, "unprocessable"),
+        (json!({ "budgets": { "files": 1 } }), 400, "invalid_request"),
+        (json!({ "budgets": [1] }), 400, "invalid_request"),
+        (json!({ "member_share": 0 }), 400, "invalid_request"),
+        (json!({ "retention": { "boots": 36_501 } }), 400, "invalid_request"),
+        (json!({ "shared_changes": "nobody" }), 400, "invalid_request"),
+        // An admin cannot raise what the operator sets.
+        (json!({ "quotas": { "secrets": 1 } }), 400, "invalid_request"),
+    ] {
+        let refused = api.ask(Who::Admin, "PATCH", "/v1/org", body.clone()).await.expect(status);
+        assert_eq!(refused["code"], code, "{body}");
+    }
+    assert_eq!(api.ask(Who::Admin, "GET", "/v1/org", json!(null)).await.expect(200), before);
+    let change = json!({
+        "shared_changes": "everyone",
+        "budgets": { "shared_variables": 1_000_000, "private_variables": 800_000 },
+        "member_share": 50,
+        "retention": { "boots": 90 },
+    });
+    let after = api.ask(Who::Admin, "PATCH", "/v1/org", change).await.expect(200);
+    assert_eq!((&after["shared_changes"], &after["member_share"]), (&"everyone".into(), &50.into()));
+    assert_eq!(after["budgets"]["private_variables"], 800_000);
+    assert_eq!(after["retention"], json!({ "boots": 90, "audit": null }));
+}
+
+#[tokio::test]
+async fn the_operator_sets_quotas_and_a_full_one_says_what_helps() {
+    let api = TestApi::new().await;
+    let path = "/v1/orgs/default/quotas";
+    let before = api.ask(Who::Operator, "GET", path, json!(null)).await.expect(200);
+    assert_eq!(
+        (&before["quotas"]["tickets"], &before["quotas"]["min_audit_days"]),
+        (&1_000_000.into(), &30.into())
+    );
+    let tickets = before["used"]["tickets"].as_u64().unwrap();
+    for (path, body, status, code) in [
+        (path, json!({ "tickets": -1 }), 400, "invalid_request"),
+        (path, json!({ "min_audit_days": 36_501 }), 400, "invalid_request"),
+        (path, json!({ "budgets": {} }), 400, "invalid_request"),
+        ("/v1/orgs/none/quotas", json!({ "tickets": 1 }), 404, "not_found"),
+    ] {
+        let refused = api.ask(Who::Operator, "PATCH", path, body.clone()).await.expect(status);
+        assert_eq!(refused["code"], code, "{body}");
+    }
+    let change = json!({ "tickets": tickets + 1, "members": before["used"]["members"], "min_audit_days": 7 });
+    let after = api.ask(Who::Operator, "PATCH", path, change).await.expect(200);
+    assert_eq!(after["quotas"]["secrets"], before["quotas"]["secrets"], "an absent field stays");
+    let ticket = api.ask(Who::Admin, "POST", "/v1/tickets", json!({})).await.expect(201);
+    let full = api.ask(Who::Admin, "POST", "/v1/tickets", json!({})).await.expect(409);
+    assert_eq!(full["code"], "over_quota");
+    assert!(full["detail"].as_str().unwrap().contains("tickets is reached"), "{full}");
+    assert!(full["hint"].as_str().unwrap().contains("dropsafe ticket revoke"), "{full}");
+    let full = api.ask(Who::Admin, "POST", "/v1/members", json!({ "name": "new" })).await.expect(409);
+    assert_eq!(full["code"], "over_quota");
+    let revoked = format!("/v1/tickets/{}", ticket["id"].as_str().unwrap());
+    api.ask(Who::Admin, "DELETE", &revoked, json!(null)).await.expect(200);
+    api.ask(Who::Admin, "POST", "/v1/tickets", json!({})).await.expect(201);
+    let usage = api.ask(Who::Member, "GET", "/v1/org/usage", json!(null)).await.expect(200);
+    assert_eq!(usage["records"]["tickets"], tickets + 1);
+    assert_eq!(usage["members_over_budget"], json!([]));
+    let retention = |days| json!({ "retention": { "audit": days } });
+    let short = api.ask(Who::Admin, "PATCH", "/v1/org", retention(6)).await.expect(422);
+    assert!(short["detail"].as_str().unwrap().contains("at least 7 days"), "{short}");
+    api.ask(Who::Admin, "PATCH", "/v1/org", retention(7)).await.expect(200);
 }
 
 #[tokio::test]
@@ -187,6 +266,9 @@ fn nothing_of_a_refused_request_is_repeated_or_logged() {
     let log = Log::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
+    // With one dispatcher alone, a callsite that another test's thread reaches first would be disabled for this test too
+    // (https://github.com/tokio-rs/tracing/issues/2874).
+    let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tracing::subscriber::with_default(subscriber, || runtime.block_on(send_canaries()));
     let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();

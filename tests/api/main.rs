@@ -2,18 +2,28 @@
 //!
 //! - `test_api`: a store behind the API, and a credential for each kind of caller; no test
 //! - `routes`: what the routes do, end to end, without a socket
+//! - `audit`: what the log answers, and what leaves an entry
 //! - `catalog`: plugins, categories, presets, import, export
 //! - `compat`: the two compatibility APIs, row by row of what their clients rely on
 //! - `errors`: invalid requests, and that nothing of them is repeated or logged
 //! - `transport`: TLS, HTTP/2, slow and broken peers, draining; over real sockets
+//! - `floods`: strangers, hosts and tenants that take what they can, beside boots of others
+//! - `plain`: deposits without a type, and the names of references
+//! - `dev_client`: a server in this process and clients of it; no test
+//! - `sealed_unlock`: passphrases that clients seal to the key of the server process
 //! - `server`: a store made, served, unlocked and stopped; a second server on the same data
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 
+mod audit;
 mod catalog;
 mod compat;
+mod dev_client;
 mod errors;
+mod floods;
+mod plain;
 mod routes;
+mod sealed_unlock;
 mod server;
 #[allow(dead_code, reason = "shared with the permission matrix")]
 mod test_api;

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use dropsafe::api::limits::LimitSettings;
+use dropsafe::crypto::keyfile::UnlockKey;
+use dropsafe::crypto::random::Kernel;
 use http::Request;
 use serde_json::{Value, json};
 
@@ -17,6 +19,54 @@ async fn with_header(api: &TestApi, method: &str, path: &str, header: (&str, &st
         .body(Body::from(body.to_string()))
         .unwrap();
     api.send(request).await
+}
+
+#[tokio::test]
+async fn one_credential_over_its_rate_waits_and_no_other_does() {
+    let limits = LimitSettings {
+        boots_per_minute: 2,
+        writes_per_minute: 30,
+        exports_per_minute: 1,
+        ..LimitSettings::default()
+    };
+    let api = TestApi::with(limits).await;
+    let refused = |answer: Answer, setting: &str| {
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (429, "rate_limited"),
+            "{}",
+            answer.text
+        );
+        assert!(answer.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+        assert!(answer.text.contains(setting), "{}", answer.text);
+    };
+    for _ in 0..2 {
+        api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
+    }
+    refused(api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await, "limits.boots_per_minute");
+    let other = api.ask(Who::Member, "POST", "/v1/tickets", json!({})).await.expect(201);
+    let other = dropsafe::domain::ticket::BootTicket::parse(other["ticket"].as_str().unwrap()).unwrap();
+    let other = other.credential().to_text();
+    api.ask_as(&other, "POST", "/v1/boot", json!({})).await.expect(200);
+
+    api.ask(Who::Admin, "GET", "/v1/audit/export", Value::Null).await;
+    refused(api.ask(Who::Admin, "GET", "/v1/audit/verify", Value::Null).await, "limits.exports_per_minute");
+    api.ask(Who::Other, "GET", "/v1/audit/verify", Value::Null).await.expect(200);
+
+    let deposit = |n: u32| json!({ "name": format!("name-{n}"), "value": "v" });
+    let mut done = 0;
+    let last = loop {
+        let answer = api.ask(Who::Member, "POST", "/v1/secrets", deposit(done)).await;
+        if answer.status != 201 || done > 40 {
+            break answer;
+        }
+        done += 1;
+    };
+    refused(last, "limits.writes_per_minute");
+    api.ask(Who::Member, "GET", "/v1/secrets", Value::Null).await.expect(200);
+    api.ask(Who::Admin, "POST", "/v1/secrets", deposit(0)).await.expect(201);
+    let metrics = api.ask(Who::Operator, "GET", "/metrics", Value::Null).await.text;
+    assert!(metrics.contains("\ndropsafe_rate_limited_total 3\n"), "{metrics}");
 }
 
 #[tokio::test]
@@ -56,6 +106,92 @@ async fn a_deposit_boots_and_private_overrides_shared() {
     assert_eq!(deleted["held_by"][0]["boot"], id);
     let boot = api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
     assert!(boot.to_string().contains("from shared"), "the next boot gets what was shadowed");
+}
+
+#[tokio::test]
+async fn a_key_slot_with_a_weak_passphrase_needs_an_override() {
+    let api = TestApi::new().await;
+    let weak = json!({ "passphrase": "P@ssw0rd1" });
+    let refused = api.ask(Who::Operator, "POST", "/v1/keyslots", weak).await;
+    assert_eq!(refused.code(), "unprocessable");
+    assert!(refused.text.contains("allow_weak") && !refused.text.contains("P@ssw0rd1"), "{}", refused.text);
+    let weak = json!({ "passphrase": "P@ssw0rd1", "allow_weak": true });
+    api.ask(Who::Operator, "POST", "/v1/keyslots", weak).await.expect(201);
+    let strong = json!({ "passphrase": "correct horse battery staple" });
+    api.ask(Who::Operator, "POST", "/v1/keyslots", strong).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_manager_imports_into_a_services_scope() {
+    let api = TestApi::new().await;
+    let body = |owner: &str| json!({ "env": "A=1", "owner": owner });
+    api.ask(Who::Manager, "POST", "/v1/import", body("svc")).await.expect(200);
+    let path = format!("/v1/secrets?owner={}", "svc");
+    let listed = api.ask(Who::Manager, "GET", &path, Value::Null).await.expect(200);
+    assert_eq!(listed["items"][0]["owner"], "svc");
+    let refused = api.ask(Who::Member, "POST", "/v1/import", body("svc")).await;
+    assert_eq!(refused.code(), "forbidden");
+    assert_eq!(api.ask(Who::Manager, "POST", "/v1/import", body("No Name")).await.code(), "name_invalid");
+    let shared = json!({ "env": "A=1", "owner": "svc", "scope": "shared" });
+    assert_eq!(api.ask(Who::Manager, "POST", "/v1/import", shared).await.code(), "unprocessable");
+}
+
+#[tokio::test]
+async fn a_replacement_and_the_statistics_say_which_boots_hold_the_old_value() {
+    let api = TestApi::new().await;
+    let secret = json!({ "name": "key", "scope": "shared", "value": "1" });
+    let made = api.ask(Who::Admin, "POST", "/v1/secrets", secret).await.expect(201);
+    let path = format!("/v1/secrets/{}", made["id"].as_str().unwrap());
+    let boot = api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
+    let renamed = json!({ "value": "2", "as": "NEW_KEY" });
+    let quiet = api.ask(Who::Admin, "PUT", &path, renamed).await.expect(200);
+    assert!(quiet["holders"].is_null(), "only on request");
+    let counted = api.ask(Who::Admin, "PUT", &format!("{path}?holders=true"), json!({ "value": "3" })).await;
+    assert_eq!(counted.expect(200)["holders"]["outdated"], 1);
+    let statistics = api.ask(Who::Auditor, "GET", "/v1/statistics", Value::Null).await.expect(200);
+    let holders = &statistics["holders"];
+    assert_eq!((&holders["running"], &holders["outdated"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&holders["secrets"][0]["env"], &holders["secrets"][0]["outdated"]),
+        (&json!("NEW_KEY"), &json!(1))
+    );
+    // By its new name, which the boot never saw.
+    let found = api.ask(Who::Admin, "GET", "/v1/holders/NEW_KEY", Value::Null).await.expect(200);
+    assert_eq!((&found["outdated"], &found["secrets"][0]["id"]), (&json!(1), &made["id"]));
+    let listed = api.ask(Who::Admin, "GET", "/v1/boots?secret=NEW_KEY", Value::Null).await.expect(200);
+    assert_eq!(listed["items"][0]["id"], boot["boot"]);
+    assert_eq!(listed["items"][0]["matched"][0]["env"], "KEY");
+    let unknown = api.ask(Who::Admin, "GET", "/v1/holders/NEW_KEYY", Value::Null).await;
+    assert_eq!((unknown.status.as_u16(), unknown.code()), (404, "not_found".to_owned()));
+}
+
+/// A client that seals wrongly: the receipt, the statistics, the status and the re-encryption all say so.
+#[tokio::test]
+async fn a_sealed_deposit_that_does_not_open_is_reported_everywhere() {
+    let api = TestApi::new().await;
+    let zeros = |len: usize| data_encoding::BASE64.encode(&vec![0; len]);
+    let sealed = json!({
+        "id": format!("sec_{}", "a".repeat(26)), "version": format!("ver_{}", "a".repeat(26)), "generation": 1,
+        "suite": 32, "enc": zeros(32), "wrapped_key": zeros(48), "nonce": zeros(24), "ciphertext": zeros(20),
+    });
+    let secret = json!({ "name": "defective", "scope": "shared", "sealed": sealed });
+    api.ask(Who::Admin, "POST", "/v1/secrets", secret).await.expect(201);
+    let boot = api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
+    let skipped = &boot["receipt"]["skipped"][0];
+    assert_eq!((&skipped["env"], &skipped["reason"]), (&json!("DEFECTIVE"), &json!("unusable")));
+    for path in ["/v1/statistics", "/v1/status"] {
+        let unusable = &api.ask(Who::Member, "GET", path, Value::Null).await.expect(200)["unusable"];
+        assert_eq!((&unusable["count"], &unusable["secrets"][0]["env"]), (&json!(1), &json!("DEFECTIVE")));
+    }
+    api.ask(Who::Operator, "POST", "/v1/secrets/re-encrypt", Value::Null).await.expect(202);
+    let mut progress = json!({ "running": true });
+    while progress["running"] == true {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        progress = api.ask(Who::Operator, "GET", "/v1/secrets/re-encrypt", Value::Null).await.expect(200);
+    }
+    assert_eq!((&progress["left"], &progress["kept"]), (&json!(1), &json!([1])));
+    let metrics = api.ask(Who::Operator, "GET", "/metrics", Value::Null).await.text;
+    assert!(metrics.contains("dropsafe_unusable_secrets 1"), "{metrics}");
 }
 
 #[tokio::test]
@@ -152,24 +288,49 @@ async fn a_locked_store_takes_deposits_and_refuses_boots() {
 }
 
 #[tokio::test]
-async fn guesses_are_slowed_for_their_source_alone() {
+async fn failed_attempts_are_limited_for_their_source_and_no_valid_credential_is() {
     let api = TestApi::with(LimitSettings { guesses: 3, ..LimitSettings::default() }).await;
     let mut wrong = api.credential(Who::Admin).to_owned();
     wrong.pop();
-    for _ in 0..3 {
-        let answer = api.ask_as(&wrong, "GET", "/v1/status", Value::Null).await;
-        assert_eq!(answer.code(), "unauthorized");
+    // Of each kind one: each counts.
+    for (credential, code) in [
+        (wrong.as_str(), "unauthorized"),
+        (api.credential(Who::Expired), "expired"),
+        (api.credential(Who::Revoked), "revoked"),
+    ] {
+        assert_eq!(api.ask_as(credential, "GET", "/v1/status", Value::Null).await.code(), code);
     }
-    let slowed = api.ask(Who::Admin, "GET", "/v1/status", Value::Null).await;
-    assert_eq!(slowed.code(), "rate_limited");
-    assert!(slowed.headers.contains_key("retry-after"));
-    let mut elsewhere = Request::get("/v1/status")
-        .header("authorization", format!("Bearer {}", api.credential(Who::Admin)))
-        .body(Body::empty())
-        .unwrap();
-    elsewhere.extensions_mut().insert(dropsafe::api::Peer::Network([192, 0, 2, 8].into()));
-    api.send(elsewhere).await.expect(200);
-    api.ask(Who::Nobody, "GET", "/healthz", Value::Null).await.expect(200);
+    for credential in [wrong.as_str(), api.credential(Who::Expired), api.credential(Who::Revoked)] {
+        let slowed = api.ask_as(credential, "GET", "/v1/status", Value::Null).await;
+        assert_eq!(slowed.code(), "rate_limited", "says nothing about the credential");
+        assert!(slowed.headers.contains_key("retry-after"));
+    }
+    let mut elsewhere = Request::get("/v1/status").header("authorization", format!("Bearer {wrong}"));
+    elsewhere.extensions_mut().unwrap().insert(dropsafe::api::Peer::Network([192, 0, 2, 8].into()));
+    assert_eq!(api.send(elsewhere.body(Body::empty()).unwrap()).await.code(), "unauthorized");
+    for who in [Who::Admin, Who::Member, Who::Operator] {
+        api.ask(who, "GET", "/v1/status", Value::Null).await.expect(200);
+    }
+    api.ask(Who::Ticket, "POST", "/v1/boot", json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn wrong_passphrases_are_throttled_and_wrong_tokens_do_not_lock_the_operator_out() {
+    let api = TestApi::with(LimitSettings { guesses: 3, ..LimitSettings::default() }).await;
+    api.ask(Who::Operator, "POST", "/v1/lock", Value::Null).await.expect(200);
+    for _ in 0..10 {
+        api.ask_as("dso_wrong", "POST", "/v1/unlock", json!({ "key_file": "x" })).await;
+    }
+    let guess = json!({ "key_file": UnlockKey::generate(&mut Kernel).to_text().as_str() });
+    for _ in 0..3 {
+        let answer = api.ask(Who::Operator, "POST", "/v1/unlock", guess.clone()).await;
+        assert_eq!(answer.code(), "wrong_passphrase");
+    }
+    // Not even the right one is tried.
+    let right = json!({ "key_file": api.key_file.as_str() });
+    let answer = api.ask(Who::Operator, "POST", "/v1/unlock", right).await;
+    assert_eq!(answer.code(), "rate_limited");
+    api.ask(Who::Operator, "GET", "/v1/status", Value::Null).await.expect(200);
 }
 
 #[tokio::test]
@@ -197,4 +358,56 @@ async fn a_backup_is_a_stream_that_holds_no_name() {
         (200, &"application/octet-stream".parse().unwrap())
     );
     assert!(backup.text.len() > 1000 && !backup.text.contains("canary"));
+}
+
+/// Deposits into somebody's private scope, and the key to seal them for its owner, are for the owner and a service's managers.
+#[tokio::test]
+async fn only_its_managers_deposit_for_a_service_and_nobody_for_a_person() {
+    let api = TestApi::new().await;
+    let service = json!({ "name": "prod", "role": "member", "kind": "service", "managers": ["mel"] });
+    api.ask(Who::Admin, "POST", "/v1/members", service).await.expect(201);
+    let deposit = |owner: &str| json!({ "name": "db-url", "value": "canary", "owner": owner });
+    for (who, owner, key, deposited) in [
+        (Who::Admin, "mel", 403, 403),
+        (Who::Member, "ada", 403, 403),
+        (Who::Auditor, "mel", 403, 403),
+        (Who::Admin, "prod", 403, 403),
+        (Who::Member, "nobody", 404, 404),
+        (Who::Member, "mel", 200, 201),
+        (Who::Member, "prod", 200, 201),
+    ] {
+        let path = format!("/v1/deposit-key?member={owner}");
+        api.ask(who, "GET", &path, Value::Null).await.expect(key);
+        let answer = api.ask(who, "POST", "/v1/secrets", deposit(owner)).await.expect(deposited);
+        assert!(!answer.to_string().contains("canary"), "{answer}");
+    }
+    // A shared secret has no owner.
+    let shared = json!({ "name": "x", "value": "v", "scope": "shared", "owner": "prod" });
+    let answer = api.ask(Who::Member, "POST", "/v1/secrets", shared).await;
+    assert_eq!(answer.status, 422, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_token_for_metrics_is_the_operators_to_create_list_and_revoke() {
+    let api = TestApi::new().await;
+    let asks = json!({ "metrics": true, "label": "prometheus" });
+    assert_eq!(api.ask(Who::Admin, "POST", "/v1/tokens", asks.clone()).await.code(), "unprocessable");
+    let made = api.ask(Who::Operator, "POST", "/v1/tokens", asks).await.expect(201);
+    let (token, id) = (made["token"].as_str().unwrap(), made["id"].as_str().unwrap());
+    assert_eq!(api.ask_as(token, "GET", "/metrics", Value::Null).await.status, 200);
+    let unlock = json!({ "key_file": &*api.key_file });
+    assert_eq!(api.ask_as(token, "POST", "/v1/unlock", unlock).await.code(), "forbidden");
+    let listed = api.ask(Who::Operator, "GET", "/v1/tokens", Value::Null).await.expect(200);
+    let items = listed["items"].as_array().unwrap();
+    let of = |id: &str| items.iter().find(|item| item["id"] == id).unwrap();
+    assert_eq!(of(id)["metrics"], true);
+    // It does not stand for the operator's last token.
+    let own = items.iter().find(|item| item["metrics"] == false).unwrap()["id"].as_str().unwrap();
+    let path = |id: &str| format!("/v1/tokens/{id}");
+    assert_eq!(api.ask(Who::Operator, "DELETE", &path(own), Value::Null).await.code(), "conflict");
+    api.ask(Who::Operator, "DELETE", &path(id), Value::Null).await.expect(200);
+    assert_eq!(api.ask_as(token, "GET", "/metrics", Value::Null).await.code(), "revoked");
+    let log = api.ask(Who::Operator, "GET", "/v1/audit?action=store.unlock", Value::Null).await.expect(200);
+    let denied = &log["items"][0];
+    assert_eq!((&denied["actor_kind"], &denied["outcome"]), (&json!("metrics"), &json!("denied")));
 }

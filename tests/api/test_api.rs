@@ -1,4 +1,4 @@
-//! A store in memory behind the API, with one of each kind of caller, asked without a socket.
+//! The API over a store in memory, with one caller of each kind, called without a socket.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,28 +29,43 @@ pub enum Who {
     Admin,
     Member,
     Auditor,
+    /// The service `svc`.
+    Service,
+    /// The member `mia`, who manages the service.
+    Manager,
+    /// The code of the member `pia`, who has not redeemed it.
+    Pending,
+    /// The launcher `platform`, which nobody has accepted.
+    Launcher,
     Ticket,
     Expired,
     Revoked,
     Other,
     Nobody,
+    /// A token for metrics.
+    Metrics,
 }
 
 impl Who {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Operator,
         Self::Admin,
         Self::Member,
         Self::Auditor,
+        Self::Service,
+        Self::Manager,
+        Self::Pending,
+        Self::Launcher,
         Self::Ticket,
         Self::Expired,
         Self::Revoked,
         Self::Other,
         Self::Nobody,
+        Self::Metrics,
     ];
 }
 
-/// A clock that only moves when told.
+/// A clock that moves only when a test sets it.
 pub struct StoppedClock(AtomicI64);
 
 impl Clock for StoppedClock {
@@ -94,6 +109,16 @@ pub struct TestApi {
     credentials: Vec<(Who, String)>,
 }
 
+fn create_api(store: &Store, limits: LimitSettings) -> Api {
+    Api::new(ApiConfig {
+        store: store.clone(),
+        random: Arc::new(KernelEntropy),
+        urls: vec!["https://127.0.0.1:7373".to_owned()],
+        pins: None,
+        limits,
+    })
+}
+
 pub const SOURCE: [u8; 4] = [192, 0, 2, 7];
 
 impl TestApi {
@@ -107,20 +132,14 @@ impl TestApi {
         let (record_key, _) = RecordKey::generate(&mut Kernel);
         let key_file = UnlockKey::generate(&mut Kernel).to_text();
         let secret = UnlockSecret::KeyFile(key_file.clone());
-        let slot = NewKeyslot { credential: false, secret, label: None, argon2: None };
+        let slot = NewKeyslot { credential: false, secret, allow_weak: true, label: None, argon2: None };
         let init = Init { slots: vec![slot], org: "default".parse().unwrap(), admin: "ada".parse().unwrap() };
         let clock = Arc::new(StoppedClock(AtomicI64::new(1_790_000_000_000)));
         let kv = Arc::new(Memory::new());
         let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
             .await
             .unwrap();
-        let api = Api::new(ApiConfig {
-            store: made.store.clone(),
-            random: Arc::new(KernelEntropy),
-            urls: vec!["https://127.0.0.1:7373".to_owned()],
-            pin: None,
-            limits,
-        });
+        let api = create_api(&made.store, limits);
         let mut api = Self {
             router: api.router(),
             api,
@@ -136,16 +155,25 @@ impl TestApi {
         api
     }
 
+    /// The same store behind another API.
+    pub fn with_limits(mut self, limits: LimitSettings) -> Self {
+        self.api = create_api(&self.store, limits);
+        self.router = self.api.router();
+        self
+    }
+
     async fn furnish(&mut self) {
         for (who, name, role) in [(Who::Member, "mel", "member"), (Who::Auditor, "aud", "auditor")] {
-            self.ask(Who::Admin, "POST", "/v1/members", json!({ "name": name, "role": role }))
-                .await
-                .expect(201);
-            let token = self.token(json!({ "member": name })).await;
+            let token = self.enroll(json!({ "name": name, "role": role })).await;
             self.credentials.push((who, token));
         }
-        let expired = self.token(json!({ "member": "mel", "ttl_seconds": 1 })).await;
-        let made = self.ask(Who::Admin, "POST", "/v1/tokens", json!({ "member": "mel" })).await.expect(201);
+        self.furnish_service().await;
+        let pending = self.ask(Who::Admin, "POST", "/v1/members", json!({ "name": "pia" })).await.expect(201);
+        self.credentials.push((Who::Pending, pending["issued"]["code"].as_str().unwrap().to_owned()));
+        let launcher = self.enroll(json!({ "name": "platform", "kind": "launcher" })).await;
+        self.credentials.push((Who::Launcher, launcher));
+        let expired = self.token(json!({ "ttl_seconds": 1 })).await;
+        let made = self.ask(Who::Member, "POST", "/v1/tokens", json!({})).await.expect(201);
         let path = format!("/v1/tokens/{}", made["id"].as_str().unwrap());
         self.ask(Who::Admin, "DELETE", &path, Value::Null).await.expect(200);
         self.credentials.push((Who::Expired, expired));
@@ -154,9 +182,13 @@ impl TestApi {
             .ask(Who::Operator, "POST", "/v1/orgs", json!({ "name": "other", "admin": "ada" }))
             .await
             .expect(201);
-        self.credentials.push((Who::Other, other["admin_token"].as_str().unwrap().to_owned()));
-        let ticket = self.ticket(json!({ "member": "mel" })).await;
+        let other = self.redeem(other["enrolment"]["code"].as_str().unwrap()).await;
+        self.credentials.push((Who::Other, other));
+        let ticket = self.ticket(json!({})).await;
         self.credentials.push((Who::Ticket, ticket));
+        let metrics = json!({ "metrics": true });
+        let metrics = self.ask(Who::Operator, "POST", "/v1/tokens", metrics).await.expect(201);
+        self.credentials.push((Who::Metrics, metrics["token"].as_str().unwrap().to_owned()));
         self.pass(5_000);
     }
 
@@ -164,18 +196,44 @@ impl TestApi {
         self.clock.0.fetch_add(millis, Relaxed);
     }
 
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub fn credential(&self, who: Who) -> &str {
         self.credentials.iter().find(|(of, _)| *of == who).map_or("", |(_, text)| text)
     }
 
+    /// The service `svc`, which the member `mia` manages.
+    async fn furnish_service(&mut self) {
+        let manager = self.enroll(json!({ "name": "mia" })).await;
+        self.credentials.push((Who::Manager, manager));
+        let service = json!({ "name": "svc", "kind": "service", "managers": ["mia"] });
+        self.ask(Who::Admin, "POST", "/v1/members", service).await.expect(201);
+        let made = self.ask(Who::Manager, "POST", "/v1/tokens", json!({ "member": "svc" })).await.expect(201);
+        self.credentials.push((Who::Service, made["token"].as_str().unwrap().to_owned()));
+    }
+
+    /// Adds a member, and redeems its enrolment. Returns its first token.
+    pub async fn enroll(&self, body: Value) -> String {
+        let added = self.ask(Who::Admin, "POST", "/v1/members", body).await.expect(201);
+        self.redeem(added["issued"]["code"].as_str().unwrap()).await
+    }
+
+    pub async fn redeem(&self, code: &str) -> String {
+        let redeemed = self.ask_as(code, "POST", "/v1/enrolments/redeem", json!({})).await.expect(201);
+        redeemed["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A token of the member `mel`.
     async fn token(&self, body: Value) -> String {
-        let made = self.ask(Who::Admin, "POST", "/v1/tokens", body).await.expect(201);
+        let made = self.ask(Who::Member, "POST", "/v1/tokens", body).await.expect(201);
         made["token"].as_str().unwrap().to_owned()
     }
 
-    /// The credential in a new ticket.
+    /// The credential in a new ticket of the member `mel`.
     pub async fn ticket(&self, body: Value) -> String {
-        let made = self.ask(Who::Admin, "POST", "/v1/tickets", body).await.expect(201);
+        let made = self.ask(Who::Member, "POST", "/v1/tickets", body).await.expect(201);
         BootTicket::parse(made["ticket"].as_str().unwrap()).unwrap().credential().to_text().to_string()
     }
 

@@ -1,103 +1,25 @@
 //! Over real sockets: TLS, HTTP/2, slow and broken peers, draining.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use dropsafe::api::limits::LimitSettings;
-use dropsafe::domain::pin::Pin;
+use bytes::Bytes;
 use dropsafe::server::{ConnectionTimeouts, DevServer};
 use http::Request;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use sha2::Digest as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+
+use crate::dev_client::{address, connect, read_all, start};
+use crate::floods::EndlessBody;
 
 const SHORT: ConnectionTimeouts = ConnectionTimeouts {
     handshake: Duration::from_millis(300),
     headers: Duration::from_millis(300),
     idle: Duration::from_millis(200),
 };
-
-async fn start(patience: ConnectionTimeouts) -> DevServer {
-    DevServer::start(([127, 0, 0, 1], 0).into(), LimitSettings::default(), patience).await.unwrap()
-}
-
-fn address(dev: &DevServer) -> SocketAddr {
-    let (url, _) = dev.url.split_once('#').unwrap();
-    url.strip_prefix("https://").unwrap().parse().unwrap()
-}
-
-async fn connect(dev: &DevServer, protocol: &[u8]) -> TlsStream<TcpStream> {
-    let pin = dev.url.split_once('#').unwrap().1.parse().unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(pin)))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address(dev)).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
-}
-
-/// Trusts the key that the URL names, and no other.
-#[derive(Debug)]
-struct Pinned(Pin);
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
-        let found: [u8; 32] = sha2::Sha256::digest(parsed.subject_public_key_info().as_ref()).into();
-        assert_eq!(found, *self.0.as_bytes(), "another key than the pin");
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        panic!("TLS 1.2 was spoken");
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
-    let mut bytes = Vec::new();
-    // A peer that breaks off ends the text as one that closes does.
-    let _ = stream.read_to_end(&mut bytes).await;
-    String::from_utf8_lossy(&bytes).into_owned()
-}
 
 #[tokio::test]
 async fn tls_is_1_3_with_a_hybrid_key_exchange_and_the_pinned_key() {
@@ -155,18 +77,18 @@ async fn http_2_carries_many_requests_on_one_connection() {
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
-    let mut asked = Vec::new();
+    let mut responses = Vec::new();
     for n in 0..100 {
         let mut sender = sender.clone();
         let body = format!("{{\"name\":\"name-{n}\",\"value\":\"v\"}}");
         let request = Request::post("https://localhost/v1/secrets")
             .header("authorization", format!("Bearer {}", &*dev.token))
             .header("content-type", "application/json")
-            .body(Full::new(bytes::Bytes::from(body)))
+            .body(Full::new(Bytes::from(body)))
             .unwrap();
-        asked.push(tokio::spawn(async move { sender.send_request(request).await.unwrap() }));
+        responses.push(tokio::spawn(async move { sender.send_request(request).await.unwrap() }));
     }
-    for answer in asked {
+    for answer in responses {
         let answer = answer.await.unwrap();
         assert_eq!(answer.status(), 201);
         answer.into_body().collect().await.unwrap();
@@ -174,6 +96,98 @@ async fn http_2_carries_many_requests_on_one_connection() {
     drop(sender);
     dev.stop().await;
     let _ = driver.await;
+}
+
+#[tokio::test]
+async fn a_connection_that_carried_a_value_ends_with_the_response_and_others_go_on() {
+    let dev = start(ConnectionTimeouts::default()).await;
+    for (body, is_closed) in [
+        (r#"{"name":"a-member"}"#.to_owned(), false),
+        (r#"{"name":"no name, perhaps a value"}"#.to_owned(), true),
+        (r#"{"name":"value", "#.to_owned(), true),
+    ] {
+        assert_eq!(closes_connection(&dev, "/v1/members", &body).await, is_closed, "{body}");
+    }
+    assert!(closes_connection(&dev, "/v1/secrets", r#"{"name":"a","value":"v"}"#).await);
+    assert!(closes_connection(&dev, "/v1/unlock", r#"{"passphrase":"p"}"#).await);
+    assert!(closes_connection(&dev, "/v1/nothing", r#"{"value":"v"}"#).await);
+    assert!(!closes_connection(&dev, "/v1/lock", "").await);
+
+    // HTTP/2 finishes what is under way, and accepts no more.
+    let stream = connect(&dev, b"h2").await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let request = Request::post("https://localhost/v1/secrets")
+        .header("authorization", format!("Bearer {}", &*dev.token))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(r#"{"name":"b","value":"v"}"#)))
+        .unwrap();
+    let (answer, closed) = tokio::join!(sender.send_request(request), connection);
+    assert_eq!(answer.unwrap().status(), 201);
+    closed.unwrap();
+    dev.stop().await;
+}
+
+fn post(dev: &DevServer, path: &str) -> http::request::Builder {
+    Request::post(format!("https://localhost{path}"))
+        .header("authorization", format!("Bearer {}", &*dev.token))
+        .header("content-type", "application/json")
+}
+
+/// An HTTP/2 client may abort a request and go on, or leave another one open. What was read of a value goes all the same.
+#[tokio::test]
+async fn an_http_2_connection_that_carried_a_value_ends_also_if_its_client_aborts_or_keeps_it_open() {
+    let dev = start(SHORT).await;
+    let handshake = async || {
+        let stream = connect(&dev, b"h2").await;
+        let connected = hyper::client::conn::http2::handshake::<_, _, BoxBody<Bytes, Infallible>>(
+            TokioExecutor::new(),
+            TokioIo::new(stream),
+        );
+        connected.await.unwrap()
+    };
+    let unfinished = || post(&dev, "/v1/secrets").body(EndlessBody::default().boxed()).unwrap();
+    let (mut sender, connection) = handshake().await;
+    let connection = tokio::spawn(connection);
+    // A dropped response is a RST_STREAM frame.
+    let aborted = tokio::time::timeout(Duration::from_millis(100), sender.send_request(unfinished())).await;
+    assert!(aborted.is_err());
+    let ended = tokio::time::timeout(Duration::from_secs(5), connection).await;
+    assert!(ended.is_ok(), "a client that aborts a request and keeps the connection");
+    assert!(sender.is_closed());
+
+    let (sender, connection) = handshake().await;
+    let connection = tokio::spawn(connection);
+    let (mut other, unfinished) = (sender.clone(), unfinished());
+    let open = tokio::spawn(async move { other.send_request(unfinished).await });
+    let value = Full::new(Bytes::from(r#"{"name":"c","value":"v"}"#)).boxed();
+    let answer = sender.clone().send_request(post(&dev, "/v1/secrets").body(value).unwrap()).await;
+    assert_eq!(answer.unwrap().status(), 201);
+    let ended = tokio::time::timeout(Duration::from_secs(5), connection).await;
+    assert!(ended.is_ok(), "a client that keeps another request open");
+    assert!(open.await.unwrap().is_err());
+    dev.stop().await;
+}
+
+/// Sends a POST over HTTP/1.1, and returns whether the server then closes the connection instead of answering another request.
+async fn closes_connection(dev: &DevServer, path: &str, body: &str) -> bool {
+    let mut stream = connect(dev, b"http/1.1").await;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        &*dev.token,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    // If the connection goes on, this one ends it.
+    let next = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let _ = stream.write_all(next).await;
+    let text = read_all(&mut stream).await;
+    assert!(text.starts_with("HTTP/1.1 "), "{text}");
+    let (first, _) = text.split_once("\r\n\r\n").unwrap();
+    let is_announced = first.contains("connection: close");
+    assert_eq!(is_announced, !text.contains("{\"status\":\"ok\"}"), "{text}");
+    is_announced
 }
 
 #[tokio::test]
@@ -199,7 +213,7 @@ async fn slow_peers_are_let_go() {
 
     // HTTP/2 with no request.
     let stream = connect(&dev, b"h2").await;
-    let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(
+    let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(
         TokioExecutor::new(),
         TokioIo::new(stream),
     )
@@ -244,7 +258,7 @@ async fn broken_requests_are_answered_or_cut_and_the_server_lives() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_learns_it() {
+async fn a_client_that_sends_too_much_gets_an_error() {
     let dev = start(ConnectionTimeouts::default()).await;
     let mut stream = connect(&dev, b"http/1.1").await;
     let head = format!(
@@ -310,7 +324,7 @@ async fn a_report_is_recorded_although_its_sender_is_gone() {
 }
 
 #[tokio::test]
-async fn draining_finishes_what_was_begun() {
+async fn draining_finishes_requests_in_flight() {
     let dev = start(ConnectionTimeouts::default()).await;
     let mut begun = connect(&dev, b"http/1.1").await;
     let body = r#"{"name":"late","value":"v"}"#;
@@ -325,7 +339,7 @@ async fn draining_finishes_what_was_begun() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let address = address(&dev);
     let stopping = tokio::spawn(dev.stop());
-    // Nobody new, and whoever only waits is let go.
+    // New connections are refused, and idle ones closed.
     assert_eq!(read_all(&mut idle).await, "");
     assert!(TcpStream::connect(address).await.is_err());
     begun.write_all(body.as_bytes()).await.unwrap();

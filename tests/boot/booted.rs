@@ -30,7 +30,7 @@ fn asks(name: &str) -> String {
 }
 
 #[test]
-fn systemd_reads_what_was_left_and_a_credential_or_a_failure() {
+fn systemd_reads_the_environment_file_and_credentials_or_fails() {
     let mut values = values(3000);
     values.insert("db-url".to_owned(), "a\nb".to_owned());
     let layer = Layer::new(Machine::PIPES);

@@ -34,13 +34,13 @@ struct Place {
 impl Place {
     fn shared() -> Option<Arc<Self>> {
         static PLACE: Mutex<Weak<Place>> = Mutex::new(Weak::new());
-        // A test that failed while it made one has left none.
-        let mut kept = PLACE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(place) = kept.upgrade() {
+        // A test that panicked here has stored nothing.
+        let mut cached = PLACE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(place) = cached.upgrade() {
             return Some(place);
         }
         let place = Arc::new(Self::new()?);
-        *kept = Arc::downgrade(&place);
+        *cached = Arc::downgrade(&place);
         Some(place)
     }
 
@@ -105,7 +105,7 @@ impl Place {
 }
 
 #[test]
-fn from_scratch_a_workload_gets_what_is_in_scope_and_sessions_see_the_same() {
+fn in_an_image_from_scratch_workload_and_sessions_get_the_secrets_in_scope() {
     let Some(place) = Place::shared() else { return };
     let (volume, ticket) = place.ticket("scope", &[]);
     for (mode, flags) in MODES {
@@ -141,10 +141,10 @@ fn from_scratch_a_workload_gets_what_is_in_scope_and_sessions_see_the_same() {
         assert!(holds(&environ, PRIVATE), "{mode}: the search finds nothing");
         assert!(!holds(&environ, &ticket) && !holds(&first, &ticket), "{mode}: the ticket is still there");
         assert_eq!(holds(&first, PRIVATE), mode == "plain", "{mode}");
-        let shown =
+        let results =
             [&["inspect", &name][..], &["logs", &name], &["top", &name], &["image", "inspect", "app"]];
-        for shown in shown.map(|command| place.podman.ran(command).ok()) {
-            let text = format!("{}{}", shown.out, shown.err);
+        for result in results.map(|command| place.podman.ran(command).ok()) {
+            let text = format!("{}{}", result.out, result.err);
             assert!(
                 ![PRIVATE, SHARED, OFF, &ticket].into_iter().any(|secret| holds(text.as_bytes(), secret)),
                 "{text}"

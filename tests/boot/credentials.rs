@@ -40,7 +40,7 @@ fn load(path: &Path, name: &str) -> Result<Vec<u8>, &'static str> {
 }
 
 #[test]
-fn units_get_what_boot_left_and_fail_when_they_cannot() {
+fn units_get_the_credentials_of_the_boot_or_fail() {
     if !nix::unistd::getuid().is_root()
         || Command::new("systemd-socket-activate").arg("--version").output().is_err()
     {

@@ -1,4 +1,4 @@
-//! A Debian root file system without systemd, for containers, the other init systems and an initramfs. Made once and kept in the test
+//! A Debian root file system without systemd, for containers, the other init systems and an initramfs. Built once and stored in the test
 //! cache; nobody writes to it.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::harness::skip;
 use super::place::has;
-use super::rootfs::kept;
+use super::rootfs::cached;
 
 /// What is in it beside Debian's smallest.
 const PACKAGES: &str = "openrc,runit,s6,execline,procps,initramfs-tools";
@@ -26,7 +26,7 @@ fn make() -> Option<PathBuf> {
     if !nix::unistd::getuid().is_root() || !has("mmdebstrap") {
         return None;
     }
-    kept("bookworm-plain", |fresh| {
+    cached("bookworm-plain", |fresh| {
         let made = Command::new("mmdebstrap")
             .args(["--quiet", "--variant=minbase", "--include", PACKAGES, "--dpkgopt=force-unsafe-io"])
             // Programs are what matters here.

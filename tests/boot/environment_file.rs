@@ -139,7 +139,7 @@ fn shells_read_thousands_of_values_back_unchanged() {
 }
 
 #[test]
-fn what_is_left_is_for_its_owner_or_the_group_alone() {
+fn the_written_file_is_readable_by_its_owner_or_group_only() {
     let folder = memory();
     let inside = folder.path().join("run");
     assert!(boot(&inside, "secrets: {a: b}\n", &[]).status.success());
@@ -160,7 +160,7 @@ fn what_is_left_is_for_its_owner_or_the_group_alone() {
 }
 
 #[test]
-fn a_boot_that_fails_leaves_what_was_there() {
+fn a_failed_boot_keeps_the_old_file() {
     let folder = memory();
     assert!(boot(folder.path(), "secrets: {a: b}\n", &[]).status.success());
     let before = std::fs::read(folder.path().join("receipt.json")).unwrap();
@@ -194,15 +194,15 @@ fn docker_gets_its_file_or_an_error() {
     let flags = ["--docker-env", file.to_str().unwrap()];
     let output = boot(folder.path(), "secrets: {a: \"x\\ny\", b: hunter2}\n", &flags);
     assert_eq!(output.status.code(), Some(78));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("hold the values of A") && !told.contains("hunter2"), "{told}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("hold the values of A") && !message.contains("hunter2"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert!(boot(folder.path(), "secrets: {a: ' x # ', b: 'q\"'}\n", &flags).status.success());
     assert_eq!(std::fs::read_to_string(file).unwrap(), "A= x # \nB=q\"\n");
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_gets_the_status() {
     let folder = memory();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -213,12 +213,12 @@ fn the_service_manager_is_told() {
     command.env("DROPSAFE_CONFIG", &file).env("DROPSAFE_FILES_DIR", folder.path().join("run"));
     command.env("NOTIFY_SOCKET", &path).arg("boot");
     assert!(command.output().unwrap().status.success());
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let mut bytes = [0; 1000];
-    while told.len() < 2 {
+    while messages.len() < 2 {
         let length = socket.recv(&mut bytes).unwrap();
-        told.push(String::from_utf8(bytes[..length].to_vec()).unwrap());
+        messages.push(String::from_utf8(bytes[..length].to_vec()).unwrap());
     }
-    assert_eq!(told[0], "STATUS=asking the store");
-    assert_eq!(told[1], "READY=1\nSTATUS=1 variables and 0 files at revision 0, without the store");
+    assert_eq!(messages[0], "STATUS=asking the store");
+    assert_eq!(messages[1], "READY=1\nSTATUS=1 variables and 0 files at revision 0, without the store");
 }

@@ -1,4 +1,4 @@
-//! The scripts and the data of `systemd/`, `init/` and `examples/`, held to the tools that read them, and to what they promise.
+//! The scripts and the data of `systemd/`, `init/` and `examples/`, checked by the tools that read them and against their promises.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,7 +37,7 @@ fn shells_and_shellcheck_accept_every_script() {
 }
 
 #[test]
-fn what_is_run_can_be_run() {
+fn scripts_are_executable() {
     for path in scripts() {
         let interpreted = fs::read_to_string(&path).unwrap().starts_with("#!");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -46,7 +46,7 @@ fn what_is_run_can_be_run() {
 }
 
 #[test]
-fn every_file_says_where_it_goes() {
+fn every_file_names_its_destination() {
     // Their formats have no comments: a file beside each says it.
     let silent = ["notification-fd", "type", "vm.json"];
     let words = [
@@ -192,7 +192,7 @@ fn cloud_init_accepts_user_data() {
 
 // === reading
 
-/// All files, but those of the demonstration, which tells its own story and is run by its own test.
+/// All files except those of the demonstration, which has its own test.
 fn everything() -> Vec<PathBuf> {
     let mut files = files_in(&["systemd", "init", "examples"]);
     files.retain(|path| !path.starts_with(source("examples/demo")));

@@ -15,7 +15,7 @@ use super::scope::{PRIVATE, SHARED, deposit, holds, revoked};
 use super::workload::agent;
 
 #[test]
-fn the_real_system_finds_what_was_fetched_before_it_started() {
+fn the_real_system_finds_the_secrets_that_the_initramfs_fetched() {
     let Some(root) = debian::root() else { return };
     let Some(kernel) = Kernel::qemu() else { return };
     let mut site = Site::advertised(&["127.0.0.1", HOST]);

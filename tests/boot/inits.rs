@@ -21,7 +21,7 @@ const APP: &str = "#!/bin/sh\n\
     while :; do sleep 0.05; done\n";
 const PATH: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A Debian over the kept one, its store, and its first process once there is one.
+/// A Debian over the cached one, its store, and its first process once there is one.
 struct Machine {
     root: &'static Path,
     folder: Folder,
@@ -165,7 +165,7 @@ fn runit() {
     machine.has_started("nobody");
     machine.inside(&["sv", "check", "dropsafe-agent"]).ok();
     machine.inside(&["sv", "stop", "app"]).ok();
-    assert!(machine.out("app").ends_with("ended\n"), "the workload was not told to end");
+    assert!(machine.out("app").ends_with("ended\n"), "the workload got no signal to end");
     machine.inside(&["sv", "stop", "dropsafe-agent"]).ok();
     machine.until("what was fetched is gone", || !machine.left("/run/dropsafe"));
     machine.end();
@@ -184,7 +184,8 @@ fn runit() {
     machine.until("the agent stays down", || {
         machine.inside(&["sv", "status", "dropsafe-agent"]).out.contains("down: ")
     });
-    machine.until("the workload is held back", || machine.logged("no secrets in this boot: not started") > 0);
+    machine
+        .until("the workload is not started", || machine.logged("no secrets in this boot: not started") > 0);
     assert_eq!(machine.logged("revoked"), 1, "a denial was tried again:\n{}", machine.out("log"));
     assert_eq!(machine.out("app"), "", "the workload was started");
     machine.end();
@@ -202,7 +203,7 @@ fn s6() {
     machine.has_started("nobody");
     assert!(machine.inside(&["s6-svstat", agent]).out.contains("ready"));
     machine.inside(&["s6-svc", "-wD", "-d", "/run/service/app"]).ok();
-    assert!(machine.out("app").ends_with("ended\n"), "the workload was not told to end");
+    assert!(machine.out("app").ends_with("ended\n"), "the workload got no signal to end");
     machine.inside(&["s6-svc", "-wD", "-d", agent]).ok();
     assert!(!machine.left("/run/dropsafe"));
     machine.end();

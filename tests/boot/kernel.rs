@@ -35,9 +35,24 @@ pub struct Kernel {
     emulated: Option<PathBuf>,
 }
 
+/// Whether User Mode Linux can run a process on this processor. Linux 6.1 gives a process's registers back in a buffer that is too
+/// small where the processor has AMX tiles ("ptrace set fp regs failed, errno = 14"), and ends with its first process.
+pub fn uml_runs() -> bool {
+    let runs = !fs::read_to_string("/proc/cpuinfo").unwrap().contains(" amx_tile");
+    if !runs {
+        eprintln!(
+            "User Mode Linux cannot run a process on this processor: QEMU does what it can in its place"
+        );
+    }
+    runs
+}
+
 impl Kernel {
-    /// User Mode Linux; `None`, and said so, where it is not.
+    /// User Mode Linux, or QEMU where it cannot run; `None`, and said so, where neither is.
     pub fn uml() -> Option<Self> {
+        if !uml_runs() {
+            return Self::qemu();
+        }
         if !["linux.uml", "slirp-fullbolt", "cpio"].into_iter().all(has) {
             skip("a microVM under User Mode Linux (Debian packages user-mode-linux, slirp, cpio)");
             return None;
@@ -113,7 +128,7 @@ impl Kernel {
         Console(console)
     }
 
-    /// Starts to boot, with more for whoever plays the machine.
+    /// Starts the boot, with extra arguments for the emulator.
     pub fn start(&self, machine: &[&str], kernel: &str, agent: &str) -> Child {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "180"]);
@@ -204,8 +219,8 @@ impl Console {
     /// What the agent reported at the end.
     #[track_caller]
     pub fn ended_with(&self, status: u8) {
-        let told = format!("dropsafe-agent: status {status}, powering off");
-        assert!(self.0.lines().any(|line| line.ends_with(&told)), "not {status}:\n{}", self.0);
+        let message = format!("dropsafe-agent: status {status}, powering off");
+        assert!(self.0.lines().any(|line| line.ends_with(&message)), "not {status}:\n{}", self.0);
     }
 }
 

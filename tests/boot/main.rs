@@ -3,12 +3,15 @@
 //! - [`booted`]: a machine under systemd, with the packages installed and a store beside it.
 //! - [`containers`]: images built from our Containerfiles, under podman and runc.
 //! - [`credentials`]: units with `LoadCredential=`.
+//! - [`descriptors`]: what the agent was started with, and limits on it.
+//! - [`ended`]: the store learns how a boot ended, and a store that is down holds nothing up.
 //! - [`enter`]: sessions beside the workload.
 //! - [`environment_file`]: what `boot` leaves for systemd and shells.
 //! - [`files`]: scripts and data are accepted by the tools that read them.
 //! - [`harness`]: a store that serves, as in the end-to-end tests.
 //! - [`initramfs`]: initramfs-tools builds with our hook, and a machine boots through our script.
 //! - [`inits`]: OpenRC, runit, s6 and sysvinit themselves run our scripts.
+//! - [`jobs`]: job control without a terminal.
 //! - [`mask`]: values in the output.
 //! - [`microvm`]: a kernel starts the agent itself, under User Mode Linux and QEMU.
 //! - [`packages`]: the Debian packages, from their contents to their purge.
@@ -31,14 +34,17 @@ mod booted;
 mod containers;
 mod credentials;
 mod debian;
+mod descriptors;
+mod ended;
 mod enter;
 mod environment_file;
 mod files;
 #[path = "../e2e/harness.rs"]
-#[allow(dead_code, reason = "the store of tests/e2e; not every part of it is asked for here")]
+#[allow(dead_code, reason = "the harness of tests/e2e, not all of which is used here")]
 mod harness;
 mod initramfs;
 mod inits;
+mod jobs;
 mod kernel;
 mod mask;
 mod microvm;

@@ -1,9 +1,15 @@
 //! `--mask`: values do not show in what the workload prints, and nothing else changes about it.
+//!
+//! - [`delivery`]: which values are masked, and what that takes.
+//! - [`streams`]: readers that pause or leave, prompts, and output of every shape.
+
+mod delivery;
+mod streams;
 
 use std::process::{Command, Stdio};
 
 use super::supervise::{holds, writable};
-use super::workload::{Running, exec, lives};
+use super::workload::{Running, exec, lives, within};
 
 const VALUE: &str = "hunter2-is-a/\"long\" value é";
 
@@ -27,7 +33,7 @@ fn printed(script: &str) -> (String, String, Option<i32>) {
 }
 
 #[test]
-fn values_are_masked_in_both_streams_and_the_status_is_kept() {
+fn values_are_masked_in_both_streams_and_the_status_is_passed_on() {
     let (out, err, code) =
         printed("echo \"a $TOKEN b\"; echo \"c $TOKEN\" >&2; printf '%s' \"$PEM\"; exit 7");
     assert_eq!((out.as_str(), err.as_str(), code), ("a *** b\n***", "c ***\n", Some(7)));
@@ -44,9 +50,30 @@ fn encoded_values_and_single_lines_are_masked() {
     assert_eq!(lines[2], "x *** y");
 }
 
+/// The process that masks, below a supervisor.
+fn filter(pid: u32) -> i32 {
+    within(std::time::Duration::from_secs(10), || {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        let mut children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        children.find(|pid: &i32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "dropsafe-mask\n")
+        })
+    })
+}
+
+#[test]
+fn hexadecimal_is_masked_in_both_cases() {
+    let (out, ..) =
+        printed("printf %s \"$TOKEN\" | od -An -v -tx1 | tr -d ' \\n' | tee /dev/fd/2 | tr a-f A-F; echo");
+    assert_eq!(out, "***\n");
+    let (_, err, _) = printed("printf %s \"$TOKEN\" | od -An -v -tx1 | tr -d ' \\n' >&2");
+    assert_eq!(err, "***");
+}
+
 #[test]
 fn pieces_are_put_together_and_partial_lines_come_at_once() {
-    let script = "printf 'password: '; read x; printf '%s' \"${TOKEN:0:5}\"; sleep 0.1; printf '%s' \"${TOKEN:5}\"; echo; read x";
+    let script =
+        "printf 'password: '; read x; printf '%s' \"${TOKEN:0:5}\"; printf '%s' \"${TOKEN:5}\"; echo; read x";
     let (_file, mut command) = masked(script);
     let mut running = Running::start(&mut command);
     assert_eq!(running.bytes("password: ".len()), b"password: ");
@@ -57,7 +84,7 @@ fn pieces_are_put_together_and_partial_lines_come_at_once() {
 }
 
 #[test]
-fn order_is_kept_where_both_streams_are_one() {
+fn order_is_preserved_if_both_streams_are_one() {
     let (_file, command) = masked("for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done");
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program()).args(command.get_args());
@@ -104,7 +131,7 @@ fn the_supervisor_holds_no_value_and_the_filter_outlives_the_workload_only_to_fi
 }
 
 #[test]
-fn what_the_agent_itself_says_is_not_lost() {
+fn the_agents_own_messages_are_not_lost() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut command = exec(&["--init", "--mask"], &["/nonexistent"]);
     let output = command.env("DROPSAFE_CONFIG", file.path()).output().unwrap();

@@ -1,4 +1,4 @@
-//! The Debian packages: built by cargo-deb as people build them, around the programs of this test run, held to what they promise
+//! The Debian packages: built by cargo-deb as people build them, around the programs of this test run, checked against their promises
 //! to contain; then installed, upgraded, removed and purged in a system without a running service manager ([`lifecycle`]).
 
 mod lifecycle;
@@ -95,6 +95,11 @@ impl Package {
         }
         self.holds(&format!("/usr/bin/{name}"));
         self.holds(&format!("/usr/share/doc/{name}/copyright"));
+        // README.md, beside it, links to these pages.
+        for page in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap() {
+            let page = page.unwrap().file_name().into_string().unwrap();
+            self.holds(&format!("/usr/share/doc/{name}/docs/{page}"));
+        }
         self.holds(&format!("/usr/share/man/man1/{name}.1.gz"));
         self.holds(&format!("/usr/share/bash-completion/completions/{name}"));
         self.holds(&format!("/usr/share/zsh/vendor-completions/_{name}"));
@@ -105,7 +110,7 @@ impl Package {
 }
 
 #[test]
-fn the_stores_package_holds_the_store_and_needs_what_it_uses() {
+fn the_stores_package_has_the_store_and_its_dependencies() {
     let Some(packages) = Packages::built() else { return };
     let package = packages.package("dropsafe");
     package.is_sound("dropsafe");

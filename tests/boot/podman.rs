@@ -1,4 +1,4 @@
-//! podman and runc with storage of their own, which goes away; no registry is asked for anything.
+//! podman and runc with storage of their own, which goes away; no registry is used.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

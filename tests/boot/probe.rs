@@ -22,7 +22,7 @@ fn build() -> Option<PathBuf> {
             .status();
         built.is_ok_and(|status| status.success())
     });
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("probe");
+    let cached = Path::new(env!("CARGO_TARGET_TMPDIR")).join("probe");
     // The same program each time: one name for all, in place of an earlier one whole.
-    (built && std::fs::rename(&out, &kept).is_ok()).then_some(kept)
+    (built && std::fs::rename(&out, &cached).is_ok()).then_some(cached)
 }

@@ -1,5 +1,5 @@
-//! A Debian with systemd, made once from the machine's own package sources and kept in the test cache, and layers over it. Nobody
-//! ever writes into what is kept: everything that changes it works on an overlay whose upper half is in memory.
+//! A Debian with systemd, built once from the machine's own package sources into the test cache, and layers over it. Nothing
+//! writes into the cached tree: a test that changes it works on an overlay whose upper layer is in memory.
 
 use std::fs;
 use std::os::fd::AsFd as _;
@@ -13,10 +13,10 @@ use super::harness::skip;
 use super::packages::Packages;
 use super::place::{has, run, text};
 
-/// Beside what is essential: udev, dbus and kmod as on every machine, network tools, sessions over SSH.
+/// Besides the essential packages: udev, dbus and kmod as on every machine, network tools, sessions over SSH.
 const INCLUDED: &str = "systemd,systemd-sysv,udev,dbus,iproute2,kmod,openssh-server,openssh-client";
 
-/// The kept folder where tests leave what is dear to make.
+/// The folder that tests cache expensive files in.
 pub fn cache() -> PathBuf {
     let cache = std::env::var_os("DROPSAFE_TEST_CACHE")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-cache"), PathBuf::from);
@@ -24,8 +24,8 @@ pub fn cache() -> PathBuf {
     cache
 }
 
-/// A folder that lasts as long as this process, for what all its tests share. Those of processes that are gone are removed: nothing
-/// of this language runs when a process ends.
+/// A folder that lasts as long as this process, for files that its tests share. It also removes the folders of processes that
+/// have ended, since no destructor runs for a static.
 pub fn scratch(name: &str) -> PathBuf {
     static OURS: OnceLock<PathBuf> = OnceLock::new();
     let ours = OURS.get_or_init(|| {
@@ -44,9 +44,9 @@ pub fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-/// Makes something in the cache, unless it is there. Of many that want it at once one makes it and the others wait; what is there
-/// is whole.
-pub fn kept(name: &str, make: impl FnOnce(&Path) -> bool) -> Option<PathBuf> {
+/// Builds an entry of the cache if it is absent. If several tests need it at once, one builds it and the others wait. An
+/// existing entry is complete.
+pub fn cached(name: &str, make: impl FnOnce(&Path) -> bool) -> Option<PathBuf> {
     let cache = cache();
     let place = cache.join(name);
     let lock = fs::File::create(cache.join(format!("{name}.lock"))).unwrap();
@@ -72,7 +72,7 @@ pub fn system() -> Option<&'static Path> {
             skip("a Debian of the tests' own (needs root, Debian package mmdebstrap)");
             return None;
         }
-        let made = kept("bookworm-machine", |fresh| {
+        let made = cached("bookworm-machine", |fresh| {
             let made = Command::new("mmdebstrap")
                 .args(["--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io"])
                 .args([&format!("--include={INCLUDED}"), "bookworm"])

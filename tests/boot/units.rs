@@ -1,4 +1,4 @@
-//! The units, drop-ins, users and folders of `systemd/`, held to systemd's own judgement and to what they promise.
+//! The units, drop-ins, users and folders of `systemd/`, checked by systemd's own tools and against their promises.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ fn systemd_accepts_every_unit_and_drop_in() {
         if !drop_in && !matches!(kind, "service" | "socket" | "target") {
             continue;
         }
-        // The programs need not be installed here; whether they are is the only thing that is not asked.
+        // The programs need not be installed here.
         let unit = fs::read_to_string(&path).unwrap();
         let unit =
             unit.replace("/usr/bin/dropsafe-agent ", "/bin/sh ").replace("/usr/bin/dropsafe ", "/bin/sh ");
@@ -79,6 +79,11 @@ fn no_workload_starts_before_its_secrets() {
     agent.has("Service.Type", "oneshot");
     agent.has("Service.RemainAfterExit", "yes");
     agent.has("Unit.Before", "dropsafe.target");
+    // The end is reported, and expected, and holds no shutdown up.
+    agent.has("Service.ExecStop", "/usr/bin/dropsafe-agent ended");
+    agent.has("Service.Environment", "DROPSAFE_REPORT_END=yes");
+    agent.has("Service.TimeoutStopSec", "5");
+    agent.has("Unit.After", "network.target");
     // Started late, the target brings its workloads along.
     agent.has("Unit.Upholds", "dropsafe.target");
     for path in ["systemd/dropsafe.target", "systemd/workload.service.d/50-dropsafe.conf"] {
@@ -185,8 +190,8 @@ impl Unit {
 
 /// The tool, when it is there and can judge files (`security --offline`, version 250).
 fn systemd_analyze() -> Option<&'static str> {
-    let asked = has("systemd-analyze").then(|| run(Command::new("systemd-analyze").arg("--help")).said);
-    match asked {
+    let help = has("systemd-analyze").then(|| run(Command::new("systemd-analyze").arg("--help")).said);
+    match help {
         Some(help) if help.contains("--offline") => Some("systemd-analyze"),
         _ => {
             skip("systemd-analyze verify and security (Debian package systemd, version 250 or later)");

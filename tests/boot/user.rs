@@ -32,7 +32,7 @@ fn the_workload_has_the_ids_and_groups_and_no_way_back() {
 }
 
 #[test]
-fn an_unknown_user_stops_the_boot_and_who_is_it_already_needs_no_right() {
+fn an_unknown_user_stops_the_boot_and_the_current_user_needs_no_privilege() {
     let unknown = exec(&["--user", "nobody-of-that-name"], &["true"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(78));
     if !root() {

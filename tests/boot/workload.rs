@@ -37,7 +37,7 @@ pub fn without_store(mut command: Command) -> Command {
 
 /// `dropsafe-agent exec FLAGS -- COMMAND`
 pub fn exec(flags: &[&str], workload: &[&str]) -> Command {
-    // As if from a login: whoever runs the tests may ignore signals, and that is inherited.
+    // As after a login: the process that runs the tests may ignore signals, and children inherit that.
     let mut command = without_store(Command::new("env"));
     command.arg("--default-signal").arg(agent()).arg("exec").args(flags).arg("--").args(workload);
     command
@@ -64,6 +64,11 @@ impl Running {
 
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
+    }
+
+    /// The pipe that it prints to.
+    pub fn output(&self) -> &ChildStdout {
+        self.lines.get_ref()
     }
 
     /// The next line it prints; empty at the end.
@@ -109,6 +114,25 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal of any number, real-time signals included.
+pub fn kill(pid: Pid, number: i32) {
+    // bash, since nix knows no real-time signals, and dash has no names for some numbers.
+    let sent = Command::new("bash").arg("-c").arg(format!("kill -{number} {pid}")).status();
+    assert!(sent.unwrap().success());
+}
+
+/// The only child of a process.
+pub fn child(of: Pid) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap())
+}
+
+/// The state letter of a process (proc_pid_stat(5)).
+pub fn state(pid: Pid) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
 }
 
 /// Asks until there is an answer.

@@ -18,9 +18,9 @@ fn a_plugin_is_declared_filled_disabled_and_removed() {
     let columns = ["@acme/db", "Database", "enabled", "1", "and", "1", "optional", "0", "DB_URL"];
     assert_eq!(listed.rows(), [columns.to_vec()]);
     site.set("v", &["DB_URL", "--plugin", "@acme/db"]).ok();
-    let shown = site.run(&["plugin", "show", "@acme/db"]).ok();
-    assert!(shown.out.contains("db-url  DB_URL       yes       private\n"), "{}", shown.out);
-    assert!(shown.out.contains("LOG     LOG          no        missing\n"), "{}", shown.out);
+    let plugin = site.run(&["plugin", "show", "@acme/db"]).ok();
+    assert!(plugin.out.contains("db-url  DB_URL       yes       private\n"), "{}", plugin.out);
+    assert!(plugin.out.contains("LOG     LOG          no        missing\n"), "{}", plugin.out);
     site.booted("DB_URL").ok();
     assert_eq!(site.run(&["plugin", "disable", "@acme/db"]).ok().out, "@acme/db is disabled\n");
     site.booted("DB_URL").fails(1, &[]);
@@ -57,22 +57,26 @@ fn presets_are_shown_and_filled_in_from_standard_input() {
     let listed = site.run(&["preset", "list"]).ok();
     assert_eq!(listed.rows().len(), 16);
     assert!(listed.out.contains("access_key_id secret_access_key region?\n"), "{}", listed.out);
-    let shown = site.run(&["preset", "show", "stripe"]).ok();
-    assert!(shown.out.contains("skill:stripe:webhook_secret"), "{}", shown.out);
+    let preset = site.run(&["preset", "show", "stripe"]).ok();
+    assert!(preset.out.contains("skill:stripe:webhook_secret"), "{}", preset.out);
     site.run(&["preset", "show", "nothing"]).fails(1, &["no such preset", "preset list"]);
 
     let keys = "access_key_id=AKIAIOSFODNN7EXAMPLE\nsecret_access_key='canary/1+2'\nregion=eu-central-1\n";
-    let done = site.set(keys, &["--preset", "aws"]).ok();
-    assert_eq!(done.out.lines().count(), 3);
-    assert!(done.out.contains("skill:aws:region is exported as SKILL_AWS_REGION (private, new, plain, "));
-    assert_eq!((done.err.as_str(), done.out.contains("canary")), ("", false));
+    let result = site.set(keys, &["--preset", "aws"]).ok();
+    assert_eq!(result.out.lines().count(), 3);
+    assert!(result.out.contains("skill:aws:region is exported as SKILL_AWS_REGION (private, new, plain, "));
+    assert_eq!((result.err.as_str(), result.out.contains("canary")), ("", false));
     assert_eq!(site.booted("SKILL_AWS_SECRET_ACCESS_KEY").out, "canary/1+2\n");
     let secret = site.run(&["show", "skill:aws:access_key_id", "--json"]).ok().json();
     assert_eq!((&secret["category"], &secret["type"]), (&"cloud_storage".into(), &"encrypted".into()));
 
     // An optional field may be left out, one that is needed may not; and then nothing is stored.
-    site.set("access_token=sk_live_1\n", &["--preset", "stripe", "--usual-names", "--shared"]).ok();
-    assert_eq!(site.booted("STRIPE_SECRET_KEY").out, "sk_live_1\n");
+    let preset = ["--preset", "stripe", "--usual-names", "--shared"];
+    site.set("access_token=sk_live_1\n", &preset).ok();
+    site.booted("STRIPE_SECRET_KEY").ok();
+    let replaced = site.set("access_token=sk_live_2\n", &preset).ok();
+    assert!(replaced.err.contains("1 running boot still holds an older value"), "{}", replaced.err);
+    assert_eq!(site.booted("STRIPE_SECRET_KEY").out, "sk_live_2\n");
     site.set("account_sid=AC1\n", &["--preset", "twilio"])
         .fails(1, &["nothing is stored: twilio needs auth_token"]);
     let wrong = site.set("account_sid=AC1\ncanary=canary\n", &["--preset", "twilio"]);
@@ -109,10 +113,10 @@ fn an_operator_adds_presets_and_every_fault_is_reported() {
     serve.args(["serve", "--data", "data"]);
     let refused = super::site::Ran::of(super::site::feed(serve, b""));
     assert_ne!(refused.code, Some(0));
-    for told in
+    for fault in
         ["`title` is missing", "`category` is missing", "`fields` is missing", "expected a mapping of"]
     {
-        assert!(refused.err.contains(told), "{told}: {}", refused.err);
+        assert!(refused.err.contains(fault), "{fault}: {}", refused.err);
     }
 }
 
@@ -137,10 +141,10 @@ fn secrets_are_counted_and_the_audit_log_is_exported() {
     assert_eq!(later.out, "");
 }
 
-/// A list streams: with a reader that takes one line, the program stops at what the pipe holds and has asked the store for
-/// a few pages only.
+/// A list streams: if its reader stops after one line, the program fills the pipe, waits, and has requested a few pages
+/// only.
 #[test]
-fn a_list_of_ten_thousand_is_written_as_it_comes() {
+fn a_list_of_ten_thousand_is_streamed() {
     const SECRETS: usize = 10_000;
     let site = Site::unlocked();
     let lines: Vec<String> = (0..SECRETS).map(|i| format!("NAME_{i:05}=value\\n")).collect();
@@ -169,9 +173,9 @@ fn a_list_of_ten_thousand_is_written_as_it_comes() {
     let mut first = String::new();
     out.read_line(&mut first).unwrap();
     assert!(first.starts_with("NAME"), "{first}");
-    // A page has some 50 KB, a pipe takes 64 KiB.
-    let asked = pages();
-    assert!((1..=4).contains(&asked), "{asked} pages were asked for");
+    // A page has some 50 KB, and a pipe holds 64 KiB.
+    let count = pages();
+    assert!((1..=4).contains(&count), "{count} pages were requested");
     let rest = out.lines().count();
     assert!(list.wait().unwrap().success());
     assert_eq!((rest, pages()), (SECRETS, SECRETS / 500));

@@ -5,17 +5,21 @@
 //! - [`catalog`]: plugins, categories, presets, statistics; ten thousand secrets.
 //! - [`people`]: members, tokens, tickets and organizations.
 //! - [`login`]: the saved login, the environment, and the deposit key that is remembered.
-//! - [`safekeeping`]: key slots, re-encryption, backups and the audit trail.
+//! - [`safekeeping`]: key slots, re-encryption, backups and the audit log.
+//! - [`checkpoints`]: checkpoints of the audit log, and what they prove.
+//! - [`restores`]: restores that fail, are interrupted, or find something in their folder.
 //! - [`documents`]: completions and manual pages.
 //! - [`dev`]: the demonstration, exit statuses and signals.
 //! - [`terminal`]: hidden prompts and questions.
 #![expect(clippy::disallowed_methods, reason = "tests touch files, start processes and wait")]
 
 mod catalog;
+mod checkpoints;
 mod dev;
 mod documents;
 mod login;
 mod people;
+mod restores;
 mod safekeeping;
 mod secrets;
 mod site;

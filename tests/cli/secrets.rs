@@ -1,5 +1,7 @@
 //! Depositing, finding, changing and deleting secrets; imports.
 
+use std::io::{Read as _, Write as _};
+
 use super::site::Site;
 
 #[test]
@@ -52,8 +54,10 @@ fn a_plain_setting_is_shown_and_a_secret_never() {
     site.set("hunter2-hunter2", &["password"]).ok();
     assert!(site.run(&["show", "region"]).ok().out.contains("value:        eu-west-1\n"));
     assert!(site.run(&["show", "password"]).ok().out.contains("value:        (write-only)\n"));
-    // A setting stays plain until it is said to be a secret.
-    site.set("eu-west-2", &["region"]).ok();
+    // Whoever made it plain, only the person who sends a value decides that it may be read.
+    site.set("eu-west-2", &["region"]).fails(1, &["plain", "nothing was sent", "--plain", "--encrypted"]);
+    assert_eq!(site.run(&["show", "REGION", "--json"]).ok().json()["value"], "eu-west-1");
+    site.set("eu-west-2", &["region", "--plain"]).ok();
     assert_eq!(site.run(&["show", "REGION", "--json"]).ok().json()["value"], "eu-west-2");
     site.set("eu-west-3", &["region", "--encrypted"]).ok();
     assert!(site.run(&["show", "region", "--json"]).ok().json().get("value").is_none());
@@ -79,15 +83,14 @@ fn a_name_means_the_private_secret_first() {
     site.run(&["delete", "api-key", "--private"]).fails(1, &["no private secret"]);
 
     // Another member's private secret is found by its owner's name only.
-    site.run(&["member", "add", "ann"]).ok();
-    let ann = site.run(&["token", "new", "--for", "ann"]).ok().out.trim().to_owned();
+    let ann = site.member("ann", &[]);
     site.run_as(&ann, &["set", "only-anns"], b"v").ok();
     site.run(&["show", "only-anns"]).fails(1, &["no secret of that name"]);
     assert!(site.run(&["show", "only-anns", "--owner", "ann"]).ok().out.contains("private (ann)"));
 }
 
 #[test]
-fn lists_are_narrowed_and_edits_change_what_is_named() {
+fn lists_are_filtered_and_edits_change_only_the_named_attributes() {
     let site = Site::unlocked();
     site.run(&["list"]).ok();
     assert_eq!(site.run(&["list", "--json"]).ok().out, "[]\n");
@@ -111,6 +114,128 @@ fn lists_are_narrowed_and_edits_change_what_is_named() {
     let again = site.run(&["edit", "alpha", "--install", "--json"]).ok().json();
     assert_eq!((&again["auto_install"], &again["category"]), (&true.into(), &"x".into()));
     assert_eq!(again["version"], edited["version"]);
+
+    // A description is set, kept by other changes and by a new value, shown, sought, and cleared.
+    let described =
+        site.run(&["edit", "alpha", "--description", "Live key of the shop", "--json"]).ok().json();
+    assert_eq!(
+        (&described["description"], &described["category"]),
+        (&"Live key of the shop".into(), &"x".into())
+    );
+    site.set("3", &["alpha", "--shared", "--no-install"]).ok();
+    assert!(site.run(&["show", "alpha"]).ok().out.contains("description:  Live key of the shop\n"));
+    assert_eq!(names(&["list", "OF THE SHOP"]), ["alpha"]);
+    assert!(site.run(&["list"]).ok().out.contains("Live key of the shop"));
+    site.run(&["edit", "alpha", "--description", "none"]).ok();
+    assert!(names(&["list", "of the shop"]).is_empty());
+    site.set("4", &["gamma", "--description", "At its deposit"]).ok();
+    assert_eq!(site.run(&["show", "gamma", "--json"]).ok().json()["description"], "At its deposit");
+    for too_much in ["x".repeat(201), "two\nlines".to_owned()] {
+        site.run(&["edit", "gamma", "--description", &too_much])
+            .fails(1, &["--description", "at most 200 characters, all visible"]);
+    }
+    site.write("d.env", "# dropsafe: description=From a file of lines\nDELTA=5\n");
+    site.run(&["import", "d.env"]).ok();
+    assert_eq!(names(&["list", "file of lines"]), ["DELTA"]);
+}
+
+/// After the wait, the old value can be revoked at its provider.
+#[test]
+fn a_wait_ends_when_no_running_boot_holds_an_outdated_value() {
+    let site = Site::unlocked();
+    site.set("1", &["key"]).ok();
+    site.booted("KEY").ok();
+    site.run(&["boots", "key", "--wait"]).ok();
+    // A mistyped name must not look like one that nothing holds.
+    site.run(&["boots", "keyy", "--wait"]).fails(1, &["there is no such secret"]);
+    site.set("2", &["key"]).ok();
+    let waits = ["boots", "KEY", "--wait", "--timeout", "1s"];
+    let said = site.run(&waits).fails(75, &["timed out", "1 running boot holds an outdated value"]);
+    // It names the boot that nothing else would end.
+    let boot = said.out.split_whitespace().find(|word| word.starts_with("boot_")).unwrap();
+    site.run(&["boots", "--end", boot]).ok();
+    let said = site.run(&waits).ok();
+    assert!(said.out.contains("the old value can be revoked"), "{}", said.out);
+    let boots = site.run(&["boots", "key"]).ok();
+    assert!(boots.out.contains("ended"), "{}", boots.out);
+    site.run(&["delete", "key", "--yes"]).ok();
+    site.run(&waits).ok();
+}
+
+/// By its new name, a wait ended at once although a boot held the value that it had received under the old one.
+#[test]
+fn a_wait_by_a_new_name_waits_for_boots_that_received_the_old_one() {
+    let site = Site::unlocked();
+    site.set("1", &["key", "--shared"]).ok();
+    site.booted("KEY").ok();
+    let replaced = site.set("2", &["key", "--shared", "--as", "NEW_KEY"]).ok();
+    let note = "1 running boot still holds an older value; `dropsafe boots key --wait` waits for the end";
+    assert!(replaced.err.contains(note), "{}", replaced.err);
+    site.write("new.env", "key=3\n");
+    let imported = site.run(&["import", "--shared", "new.env"]).ok();
+    assert!(imported.err.contains("`dropsafe stats` counts them"), "{}", imported.err);
+    let waits = |name| ["boots", name, "--wait", "--timeout", "1s"].to_vec();
+    for name in ["key", "KEY", "NEW_KEY"] {
+        site.run(&waits(name)).fails(75, &["1 running boot holds an outdated value"]);
+        assert_eq!(site.run(&["boots", name]).ok().rows().len(), 1, "{name}");
+    }
+    let stats = site.run(&["stats"]).ok();
+    assert!(stats.out.contains("outdated boots:   1\n") && stats.out.contains("NEW_KEY"), "{}", stats.out);
+    // The old name passes to another secret.
+    site.set("3", &["KEY", "--shared"]).ok();
+    let said = site.run(&waits("KEY")).fails(75, &["several secrets have or had the name KEY"]);
+    assert_eq!(said.out.matches("sec_").count(), 2, "{}", said.out);
+    let boots = site.run(&["boots", "NEW_KEY"]).ok();
+    site.run(&["boots", "--end", boots.rows()[0][0]]).ok();
+    site.run(&waits("KEY")).ok();
+}
+
+/// Of a deleted secret, only the boots that received it say its names. One that has ended knows the other's name.
+#[test]
+fn a_wait_for_a_deleted_secret_waits_for_boots_that_received_it_under_another_name() {
+    let site = Site::unlocked();
+    site.set("1", &["key", "--shared", "--as", "OLD_KEY"]).ok();
+    site.booted("OLD_KEY").ok();
+    site.set("1", &["key", "--shared", "--as", "NEW_KEY"]).ok();
+    site.booted("NEW_KEY").ok();
+    let boots = site.run(&["boots"]).ok();
+    let (newer, older) = (boots.rows()[0][0], boots.rows()[1][0]);
+    site.run(&["boots", "--end", newer]).ok();
+    site.run(&["delete", "key", "--shared", "--yes"]).ok();
+    let waits = ["boots", "NEW_KEY", "--wait", "--timeout", "1s"];
+    site.run(&waits).fails(75, &["1 running boot holds an outdated value"]);
+    site.run(&["boots", "--end", older]).ok();
+    site.run(&waits).ok();
+}
+
+/// A store that still indexes boots of an older version knows no secret of the name yet, and boots hold it all the same.
+#[test]
+fn a_wait_does_not_end_while_boots_are_still_counted() {
+    let counts = |incomplete, outdated: u32, secrets: &str| {
+        format!(
+            r#"{{"secrets":[{secrets}],"current":0,"outdated":{outdated},"without_end":0,"last_lifetime_end":null,"lapsed":0,
+            "incomplete":{incomplete},"at":"2026-01-01T00:00:00Z","items":[]}}"#
+        )
+    };
+    let secret =
+        r#"{"id":"sec_aaaaaaaaaaaaaaaaaaaaaaaaaa","name":"key","env":"KEY","scope":"shared","deleted":true}"#;
+    let answers = [counts(true, 0, ""), counts(false, 1, secret)];
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        // The last answer again and again.
+        for body in answers.iter().chain(std::iter::repeat(&answers[1])) {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let length = body.len();
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n";
+            let _ = write!(stream, "{head}content-length: {length}\r\n\r\n{body}");
+        }
+    });
+    let site = Site::unlocked();
+    let waited = site.run_at(&url, &["boots", "key", "--wait", "--timeout", "3s"]);
+    waited.fails(75, &["timed out", "1 running boot holds an outdated value"]);
 }
 
 #[test]
@@ -123,7 +248,7 @@ fn a_deletion_names_the_boots_that_still_hold_it() {
     site.booted("GOING").ok();
     let said = site.run(&["delete", "going"]).ok();
     assert!(said.out.starts_with("deleted going, exported as GOING, private (admin)\n"), "{}", said.out);
-    assert!(said.out.contains("active boots that still hold it: 1\n"), "{}", said.out);
+    assert!(said.out.contains("running boots that still hold it: 1\n"), "{}", said.out);
     let boots = site.run(&["boots", "going"]).ok();
     assert_eq!(boots.rows().len(), 1);
     assert!(boots.out.contains("replaced or deleted"), "{}", boots.out);
@@ -144,8 +269,8 @@ fn an_import_stores_all_of_a_file_or_nothing() {
     assert_eq!(fates, expected.map(|(name, fate)| (name.to_owned(), fate.to_owned())));
     assert_eq!(site.run(&["list"]).ok().rows().len(), 1);
 
-    let done = site.run(&["import", "good.env", "--shared"]).ok();
-    assert!(done.out.ends_with("stored: 3\n"), "{}", done.out);
+    let imported = site.run(&["import", "good.env", "--shared"]).ok();
+    assert!(imported.out.ends_with("stored: 3\n"), "{}", imported.out);
     let b = site.run(&["show", "b-b", "--json"]).ok().json();
     assert_eq!(
         (&b["value"], &b["plugin"], &b["scope"]),
@@ -153,6 +278,18 @@ fn an_import_stores_all_of_a_file_or_nothing() {
     );
     let openai = site.run(&["show", "openai-api-key", "--json"]).ok().json();
     assert_eq!(openai["auto_install"], false);
+
+    // Again: nothing is left to do, and what is changed is replaced.
+    let again = site.run(&["import", "good.env", "--shared"]).ok();
+    assert!(again.out.ends_with("stored: 0, unchanged: 3\n"), "{}", again.out);
+    site.write(
+        "good.env",
+        &file.replace("=new", "=newer").replace("A=1", "# dropsafe: category=custom\nA=1"),
+    );
+    let plan = site.run(&["import", "good.env", "--shared", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&plan[0]["fate"], &plan[2]["fate"]), (&"replaces".into(), &"replaces".into()));
+    let before = openai["version"].clone();
+    assert_eq!(site.run(&["show", "openai-api-key", "--json"]).ok().json()["version"], before);
 
     // One line that cannot be stored, and none is.
     for bad in ["ld-preload=x\n", "OPENAI.API_KEY=x\n", &format!("LARGE={}\n", "x".repeat(65_537))] {
@@ -164,8 +301,13 @@ fn an_import_stores_all_of_a_file_or_nothing() {
     let report = site.run(&["import", "bad.env", "--json"]).fails(1, &[]).json();
     assert_eq!((&report[0]["fate"], &report[1]["fate"]), (&"new".into(), &"refused".into()));
 
-    let told = site.run_as(&site.admin, &["import", "-", "--json"], b"PIPED=x\n").ok().json();
-    assert_eq!(told[0]["fate"], "stored");
+    let lines = site.run_as(&site.admin, &["import", "-", "--json"], b"PIPED=x\n").ok().json();
+    assert_eq!(lines[0]["fate"], "stored");
+
+    // A line that the store refuses shows nothing of its value, and neither does one that the client refuses.
+    site.write("bad.env", "LD_PRELOAD=canary-1\nBIG='canary-2\0'\n");
+    let refused = site.run(&["import", "bad.env"]);
+    assert!(!format!("{}{}", refused.out, refused.err).contains("canary"));
 }
 
 #[test]

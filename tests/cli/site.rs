@@ -138,6 +138,13 @@ impl Site {
         self.run_as(&self.admin, arguments, b"")
     }
 
+    /// As the first administrator, of the store at another address.
+    pub fn run_at(&self, url: &str, arguments: &[&str]) -> Ran {
+        let mut client = self.client(&self.admin, arguments);
+        client.env("DROPSAFE_URL", url);
+        Ran::of(feed(client, b""))
+    }
+
     pub fn as_operator(&self, arguments: &[&str], input: &[u8]) -> Ran {
         self.run_as(&self.operator, arguments, input)
     }
@@ -155,9 +162,26 @@ impl Site {
         self.run_as(&self.admin, &arguments, value.as_bytes())
     }
 
+    /// A new member. Returns their token.
+    pub fn member(&self, name: &str, flags: &[&str]) -> String {
+        let arguments: Vec<&str> = ["member", "add", name].iter().chain(flags).copied().collect();
+        let code = self.run(&arguments).ok().out;
+        self.redeem(&code)
+    }
+
+    /// The token for an enrolment code.
+    pub fn redeem(&self, code: &str) -> String {
+        self.run_as("", &["enroll", "--print"], code.as_bytes()).ok().out.trim().to_owned()
+    }
+
     /// One variable of a workload that boots as the administrator.
     pub fn booted(&self, variable: &str) -> Ran {
         let ticket = self.run(&["ticket", "new"]).ok().out.trim().to_owned();
+        self.boot(&ticket, variable)
+    }
+
+    /// One variable of a workload that boots with a ticket.
+    pub fn boot(&self, ticket: &str, variable: &str) -> Ran {
         let mut agent = Command::new(AGENT);
         agent
             .env_clear()

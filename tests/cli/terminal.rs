@@ -2,10 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use super::site::{DROPSAFE, Site};
+
+/// How long a program may take to print what is waited for, or to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program at a terminal of its own.
 struct AtTerminal {
@@ -17,6 +24,10 @@ struct AtTerminal {
 impl AtTerminal {
     fn start(arguments: &[&str], environment: &[(&str, &str)], folder: &std::path::Path) -> Self {
         let pty = nix::pty::openpty(None, None).unwrap();
+        // A server that another test starts meanwhile would keep the terminal open.
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let slave = File::from(pty.slave);
         // `setsid` makes it the controlling terminal, which /dev/tty and ^C need.
         let mut command = Command::new("setsid");
@@ -34,29 +45,37 @@ impl AtTerminal {
     /// Reads until that has been printed.
     #[track_caller]
     fn wait_for(&mut self, words: &str) {
-        let until = Instant::now() + Duration::from_secs(30);
-        let mut buffer = [0; 4096];
+        let until = Instant::now() + PATIENCE;
         while !self.seen.contains(words) {
-            assert!(Instant::now() < until, "{words:?} was not printed: {}", self.seen);
-            match self.terminal.read(&mut buffer) {
-                Ok(0) | Err(_) => panic!("{words:?} was not printed: {}", self.seen),
-                Ok(count) => self.seen.push_str(&String::from_utf8_lossy(&buffer[..count])),
-            }
+            assert!(self.read(until), "{words:?} was not printed: {}", self.seen);
         }
     }
 
+    /// Reads once. False when everybody has closed the terminal, which then answers with EIO.
+    #[track_caller]
+    fn read(&mut self, until: Instant) -> bool {
+        let left = PollTimeout::try_from(until.saturating_duration_since(Instant::now())).unwrap();
+        let mut watched = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut watched, left).unwrap() == 0 {
+            self.child.kill().unwrap();
+            panic!("nothing was printed for {PATIENCE:?}: {}", self.seen);
+        }
+        let mut buffer = [0; 4096];
+        let count = self.terminal.read(&mut buffer).unwrap_or(0);
+        self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        count > 0
+    }
+
     fn types(&mut self, text: &str) {
-        // What is typed before the prompt has turned the echo off would be shown, as at any terminal.
+        // The echo is off only after the prompt: keys that are typed before it would be displayed, as at any terminal.
         std::thread::sleep(Duration::from_millis(100));
         self.terminal.write_all(text.as_bytes()).unwrap();
     }
 
+    #[track_caller]
     fn end(mut self) -> (Option<i32>, String) {
-        let mut buffer = [0; 4096];
-        // A terminal whose other end is closed answers with EIO.
-        while let Ok(count) = self.terminal.read(&mut buffer) {
-            self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
+        let until = Instant::now() + PATIENCE;
+        while self.read(until) {}
         (self.child.wait().unwrap().code(), self.seen)
     }
 }
@@ -132,4 +151,35 @@ fn an_interrupt_at_a_prompt_leaves_nothing() {
     let (code, seen) = set.end();
     assert_ne!(code, Some(0), "{seen}");
     site.run(&["show", "interrupted"]).fails(1, &[]);
+}
+
+#[test]
+fn an_enrolment_asks_about_each_launcher() {
+    let site = Site::unlocked();
+    for name in ["devboxes", "notebooks"] {
+        let code = site.run(&["launcher", "add", name]).ok().out;
+        site.redeem(&code);
+    }
+    // Nobody has enrolled it, so that there is nothing to accept.
+    site.run(&["launcher", "add", "pending"]).ok();
+    let code = site.run(&["member", "add", "bob"]).ok().out;
+    let home = tempfile::tempdir().unwrap();
+    let mut enroll = AtTerminal::start(&["enroll", &site.url], &[], home.path());
+    enroll.wait_for("Enrolment code (hidden): ");
+    enroll.types(&code);
+    enroll.wait_for("The party that runs it can then read your secrets. Accept devboxes? [y/N] ");
+    enroll.types("y\n");
+    enroll.wait_for("Accept notebooks? [y/N] ");
+    enroll.types("\n");
+    let (ended, seen) = enroll.end();
+    assert_eq!(ended, Some(0), "{seen}");
+    assert!(seen.contains("to withdraw: dropsafe launcher withdraw devboxes"), "{seen}");
+    assert!(!seen.contains("Accept pending"), "{seen}");
+    let list = AtTerminal::start(&["launcher", "list", "--json"], &[], home.path()).end().1;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let accepted = |name: &str| {
+        let found = list.as_array().unwrap().iter().find(|launcher| launcher["name"] == name);
+        found.unwrap()["accepted_at"].is_string()
+    };
+    assert!(accepted("devboxes") && !accepted("notebooks") && !accepted("pending"), "{list}");
 }

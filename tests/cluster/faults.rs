@@ -116,22 +116,22 @@ fn wait(seconds: u64) {
     std::thread::sleep(Duration::from_secs(seconds));
 }
 
-/// The member that leads, as etcd's own tool or any member says.
+/// Finds the member that leads.
 fn leader(etcd: &mut Cluster) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         for (index, member) in etcd.members().iter().enumerate() {
-            let asked = runtime.block_on(async {
-                let asked = async {
+            let leads = runtime.block_on(async {
+                let status = async {
                     let mut client = etcd_client::Client::connect([member.address()], None).await.ok()?;
                     let status = client.status().await.ok()?;
                     let own = status.header()?.member_id();
                     Some(status.leader() == own)
                 };
-                tokio::time::timeout(Duration::from_secs(1), asked).await.ok().flatten()
+                tokio::time::timeout(Duration::from_secs(1), status).await.ok().flatten()
             });
-            if asked == Some(true) {
+            if leads == Some(true) {
                 return index;
             }
         }
@@ -278,7 +278,7 @@ fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_when_the_network_is_
     }
     under_load(&site, || {
         wait(3);
-        // Each in turn is alone on its side, with the clients that it can still hear: whoever leads is among them.
+        // Isolates each member in turn, together with its clients, so that the leader is isolated once.
         for host in 0..SERVERS {
             network.cut(Side::Servers, host);
             wait(7);
@@ -297,8 +297,5 @@ fn nothing_acknowledged_is_lost_and_no_ticket_is_used_twice_when_the_network_is_
         wait(5);
         network.heal(Side::Clients, 1);
     });
-    assert!(
-        site.logs().contains("asking another member of etcd"),
-        "no server missed the member that it asked"
-    );
+    assert!(site.logs().contains("asking another member of etcd"), "no server lost its member");
 }

@@ -1,4 +1,4 @@
-//! Herds: all succeed within their deadlines, the server stays small, and what the trail and the ticket say of them is exact.
+//! Herds: all succeed within their deadlines, the server stays small, and what the log and the ticket say of them is exact.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -47,15 +47,15 @@ fn herd(ticket: &str, agents: usize, deadline: u64) -> Outcome {
         outcome.rate(),
         outcome.percentile(0.5),
         outcome.percentile(1.0),
-        outcome.put_off
+        outcome.retries
     );
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
-    assert_eq!(outcome.took.len(), agents);
+    assert_eq!(outcome.times.len(), agents);
     outcome
 }
 
-/// Each boot is in the trail, each use was spent once, and the servers stayed small.
-fn is_all_told(site: &Site, boots: usize) {
+/// Checks that each boot is in the audit log, each use was spent once, and the servers' memory stayed small.
+fn check_records(site: &Site, boots: usize) {
     for server in &site.servers {
         let resident = peak_mib(server.pid());
         println!("at most {resident:.0} MiB resident");
@@ -67,12 +67,12 @@ fn is_all_told(site: &Site, boots: usize) {
     assert_eq!((&ticket["uses"], &ticket["used"]), (&boots.into(), &boots.into()), "{ticket}");
 
     text(&site.operator_at(0, &["audit", "verify"], ""));
-    let trail = text(&site.admin_at(0, &["audit", "--export", "--action", "boot"], ""));
-    let entries = trail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let log = text(&site.admin_at(0, &["audit", "--export", "--action", "boot"], ""));
+    let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let allowed = entries.filter(|entry| entry["action"] == "boot" && entry["outcome"] == "allowed");
-    let told: Vec<_> = allowed.map(|entry| entry["target_id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(told.len(), boots);
-    assert_eq!(told.into_iter().collect::<BTreeSet<_>>().len(), boots);
+    let boot_ids: Vec<_> = allowed.map(|entry| entry["target_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(boot_ids.len(), boots);
+    assert_eq!(boot_ids.into_iter().collect::<BTreeSet<_>>().len(), boots);
 }
 
 /// What a server counts under that name.
@@ -90,7 +90,7 @@ fn ten_thousand_machines_at_once_on_sqlite() {
     let (site, ticket) = site("sqlite:store.db", 1, 10_000, "");
     // The tests' build is not optimized: four times what agents have.
     herd(&ticket, 10_000, 120);
-    is_all_told(&site, 10_000);
+    check_records(&site, 10_000);
     assert_eq!(counted(&site.servers[0], "dropsafe_boots_total"), 10_000);
 }
 
@@ -102,7 +102,7 @@ fn a_thousand_machines_at_once_over_three_servers_on_etcd() {
     let etcd = Cluster::start(3, &[]);
     let (site, ticket) = site(&format!("etcd://{}/herd", etcd.addresses()), 3, 1000, "");
     herd(&ticket, 1000, 30);
-    is_all_told(&site, 1000);
+    check_records(&site, 1000);
     // Machines begin with any of their ticket's addresses.
     let shares: Vec<u64> =
         site.servers.iter().map(|server| counted(server, "dropsafe_boots_total")).collect();
@@ -113,6 +113,6 @@ fn a_thousand_machines_at_once_over_three_servers_on_etcd() {
 fn a_boot_that_is_shed_spends_nothing_and_comes_back() {
     let (site, ticket) = site("sqlite:store.db", 1, 1000, "limits: {boots: 1}");
     let outcome = herd(&ticket, 1000, 60);
-    assert!(counted(&site.servers[0], "dropsafe_shed_total") > 0 && outcome.put_off > 0);
-    is_all_told(&site, 1000);
+    assert!(counted(&site.servers[0], "dropsafe_shed_total") > 0 && outcome.retries > 0);
+    check_records(&site, 1000);
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// A moment, in any unit.
 pub type Moment = u64;
 
-/// A write or a read of a register, from before it was asked for until after it was answered.
+/// A write or read of a register, with the times before its request and after its response.
 #[derive(Clone, Debug)]
 pub struct Operation {
     pub kind: Kind,

@@ -3,11 +3,11 @@
 //! - [`faults`]: three members and three servers under continuous deposits and boots while members and servers are
 //!   killed and paused, and while their network is cut ([`network`]): nothing acknowledged is lost, no ticket is used twice, each boot succeeds or ends with 69, and
 //!   each value's history is linearizable.
-//! - [`herd`]: thousands of machines boot at once: all succeed, each is in the trail and spends one use, and the servers stay
+//! - [`herd`]: thousands of machines boot at once: all succeed, each is in the audit log and spends one use, and the servers stay
 //!   small; what is shed spends nothing.
 //! - [`roles`]: servers for deposits never hold the release key; servers for boots answer nothing else.
 //! - [`moving`]: a store moves from SQLite to etcd and back, its backup from one to the other.
-//! - [`history`]: the checker of histories, held to one that tries every order.
+//! - [`history`]: the checker of histories, compared with one that tries every order.
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
 

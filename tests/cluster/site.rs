@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::harness::{DROPSAFE, agent_program, skip};
+use super::harness::{DROPSAFE, UNLIMITED, agent_program, skip};
 
 pub const PASSPHRASE: &str = "correct horse battery staple of the cluster";
 
@@ -47,7 +47,7 @@ pub struct Site {
     folder: tempfile::TempDir,
     pub servers: Vec<Server>,
     operator: String,
-    admin: String,
+    pub admin: String,
     /// The process in whose network clients are; none: this one's.
     clients: Option<u32>,
 }
@@ -149,9 +149,15 @@ impl Site {
         child.wait_with_output().unwrap()
     }
 
-    /// A ticket for the first administrator.
+    /// A ticket for the first administrator; without a limit, unless a flag sets one.
     pub fn ticket_at(&self, server: usize, flags: &[&str]) -> Output {
-        self.admin_at(server, &[&["ticket", "new", "--for", "admin"], flags].concat(), "")
+        let limits = UNLIMITED.iter().filter(|limit| !flags.contains(&limit[0])).flatten().copied();
+        let arguments: Vec<&str> = ["ticket", "new", "--for", "admin"]
+            .into_iter()
+            .chain(limits)
+            .chain(flags.iter().copied())
+            .collect();
+        self.admin_at(server, &arguments, "")
     }
 
     /// The agent, which prints its workload's environment.

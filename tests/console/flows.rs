@@ -96,17 +96,17 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
 
     // Replace the value: the boot then holds an older version. Delete the secret: the page says which boots hold it.
     browser.press("openai-api-key").await;
-    browser.says("Active boots that hold it").await;
+    browser.says("Running boots that hold it").await;
     browser.fill("#value", "sk-canary0123456789-the-newer-one").await;
     browser.press("Replace").await;
-    browser.says("Running boots keep the previous value.").await;
+    browser.says("1 running boot still holds a previous value.").await;
     browser.says("older").await;
     browser.press("Re-encrypt").await;
     browser.says("Re-encrypted openai-api-key.").await;
-    browser.says("1 active boot holds it now (listed above)").await;
+    browser.says("1 running boot holds it now (listed above)").await;
     browser.press("Delete…").await;
     browser.press("Delete openai-api-key").await;
-    browser.says("1 active boot still holds it until its workload ends.").await;
+    browser.says("1 running boot still holds it until its workload ends.").await;
     browser.goto("/console/boots?secret=OPENAI_API_KEY").await;
     browser.says("1 shown").await;
     browser.says("1 outdated").await;
@@ -126,7 +126,7 @@ async fn a_secret_from_its_deposit_to_its_deletion() {
         browser.says(action).await;
     }
     browser.fill("#q", "secret.delete").await;
-    browser.says("1 shown").await;
+    browser.says("\n1 shown").await;
     is_clean(&browser.everything().await);
     for command in [&["list", "--json"][..], &["audit", "--json"], &["boots", "--json"]] {
         is_clean(&site.cli(command).ok().out);
@@ -171,13 +171,12 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.goto("/console/members").await;
     browser.fill("#name", "mel").await;
     browser.press("Add member").await;
-    browser.says("Added mel.").await;
-    browser.run("document.getElementById('token-member').value = 'mel'").await;
-    browser.press("Create token").await;
-    let token = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
-    assert!(token.starts_with("dsm_"));
+    browser.says("Enrolment of mel").await;
+    let enrolment = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
+    let code = enrolment.split('#').next_back().unwrap();
+    assert!(code.starts_with("dse_"), "{enrolment}");
     browser.goto("/console/tickets").await;
-    assert!(!browser.everything().await.contains(&token), "the token is shown once");
+    assert!(!browser.everything().await.contains(code), "the enrolment is shown once");
     browser.press("Create a ticket").await;
     browser.fill("#label", "ci").await;
     browser.press("Create ticket").await;
@@ -203,11 +202,17 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.says("You are logged out everywhere: 1 session ended.").await;
     browser.goto("/console/secrets").await;
     browser.says("Paste a token").await;
-    browser.log_in(&token).await;
+    // The new member follows the link, gets a token that nobody else has seen, and is logged in with it.
+    let link = enrolment.find("/console/").map_or(enrolment.as_str(), |at| &enrolment[at..]);
+    browser.goto(link).await;
+    browser.press("Get my token").await;
+    browser.says("Welcome, mel").await;
+    let token = browser.wait_for("#issued").await.prop("value").await.unwrap().unwrap();
+    assert!(token.starts_with("dsm_"));
     browser.goto("/console/secrets").await;
     browser.says("No secrets yet.").await;
     let text = browser.text().await;
-    assert!(!text.contains("MAIL_HOST") && !text.contains("Audit"), "{text}");
+    assert!(!text.contains("MAIL_HOST") && !text.contains("Launchers\nAudit"), "{text}");
 
     // Locked: deposits still work. A wrong passphrase is refused without a hint, and the right one unlocks the store.
     site.operator(&["lock"]).ok();
@@ -234,7 +239,57 @@ async fn import_plugins_people_tickets_and_a_locked_store() {
     browser.goto("/console/audit").await;
     browser.says("store.unlock").await;
     is_clean(&site.log());
-    assert!(!site.log().contains(&token));
+    assert!(!site.log().contains(&token) && !site.log().contains(code));
     browser.close().await;
     assert!(site.stop().success());
+}
+
+/// Adds a launcher and enrols it, as the party that runs the platform does.
+fn add_launcher(site: &Site, name: &str) -> String {
+    let code = site.cli(&["launcher", "add", name]).ok().out;
+    site.cli_as("", &["enroll", "--print"], code.as_bytes()).ok().out.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launchers_are_accepted_withdrawn_and_refused() {
+    let site = Site::unlocked();
+    let Some(browser) = Browser::open(&site).await else { return };
+    let devboxes = add_launcher(&site, "devboxes");
+    add_launcher(&site, "notebooks");
+    site.cli(&["launcher", "add", "pending"]).ok();
+    let launch = || site.cli_as(&devboxes, &["ticket", "new", "--for", "bob"], b"");
+    let code = site.cli(&["member", "add", "bob"]).ok().out;
+    launch().fails(77, &["has not accepted"]);
+
+    // In the step that redeems the enrolment: each is offered with what it means, and only a click accepts it.
+    browser.goto(&format!("/console/enroll#{}", code.trim())).await;
+    browser.press("Get my token").await;
+    browser.says("Welcome, bob").await;
+    let text = browser.text().await;
+    assert!(text.contains("The party that runs it can then read your secrets."), "{text}");
+    assert!(text.contains("Accept notebooks") && !text.contains("pending"), "{text}");
+    launch().fails(77, &["has not accepted"]);
+    browser.press("Accept devboxes").await;
+    browser.says("devboxes can now start machines with your secrets.").await;
+    let ticket = launch().ok().out;
+
+    // Refused at the question: nothing changes. Confirmed: its tickets are revoked.
+    browser.run("window.confirm = () => false").await;
+    browser.press("Withdraw").await;
+    launch().ok();
+    browser.run("window.confirm = () => true").await;
+    browser.press("Withdraw").await;
+    browser.says("devboxes no longer acts for you. Its tickets for you are revoked.").await;
+    launch().fails(77, &["has not accepted"]);
+    site.agent(ticket.trim(), &["exec", "--deadline", "1s", "--", "true"], &[]).fails(77, &["revoked"]);
+
+    // Another platform took the name while the page was open: the click does not accept it.
+    browser.goto("/console/launchers").await;
+    site.cli(&["launcher", "remove", "devboxes"]).ok();
+    add_launcher(&site, "devboxes");
+    browser.run("window.confirm = () => true").await;
+    browser.click("form[action='/console/launchers/devboxes/accept'] button").await;
+    browser.says("Another launcher has this name now").await;
+    assert!(!site.cli_as(&site.admin, &["audit", "--json"], b"").ok().out.contains("released"));
+    browser.close().await;
 }

@@ -1,6 +1,7 @@
 //! Requests to the console without a browser: what a browser would send, and what an attacker would. The store is in memory.
 
 use dropsafe::api::OverTls;
+use dropsafe::domain::ticket::BootTicket;
 use http::{Request, StatusCode};
 use serde_json::json;
 
@@ -111,13 +112,14 @@ const PAGES: &[&str] = &[
     "/console/tickets",
     "/console/members",
     "/console/audit",
+    "/console/settings",
     "/console/status",
     "/console/nothing",
     "/console/login",
 ];
 
 #[tokio::test]
-async fn every_page_forbids_what_it_does_not_bring_itself() {
+async fn every_page_forbids_foreign_content() {
     let api = TestApi::new().await;
     let admin = TestBrowser::new(&api, Who::Admin).await;
     for path in PAGES {
@@ -329,7 +331,7 @@ async fn a_value_comes_back_in_no_page_not_even_in_the_form_that_was_refused() {
 }
 
 #[tokio::test]
-async fn what_is_typed_is_text_on_every_page_that_shows_it() {
+async fn typed_markup_is_displayed_as_text_on_every_page() {
     let api = TestApi::new().await;
     let admin = TestBrowser::new(&api, Who::Admin).await;
     let script = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
@@ -378,7 +380,7 @@ async fn what_is_typed_is_text_on_every_page_that_shows_it() {
         assert!(!evil(&page), "{path}: {page}");
         seen += page.matches("&#60;script&#62;alert").count();
     }
-    assert!(seen >= 4, "the texts were not shown at all");
+    assert!(seen >= 4, "the texts are missing from the pages");
     // A query returns to its field.
     let encoded = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22%3E%3Cimg%20src%3Dx%3E";
     for path in [
@@ -415,11 +417,65 @@ async fn a_member_sees_and_changes_nothing_private_of_another() {
         assert!(answer.status.is_client_error(), "{action}: {}", answer.status);
     }
     assert_eq!(admin.get(&private).await.status, StatusCode::OK);
+    // The log has the entries about this member only.
     for path in ["/console/audit", "/console/audit/export"] {
-        assert_eq!(member.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
+        let answer = member.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(!answer.text.contains("adas-own-key") && !answer.text.contains("ADAS_OWN_KEY"), "{path}");
     }
     let live = member.get("/console/live/name?name=adas-own-key").await;
     assert_eq!(live.json()["taken"], serde_json::Value::Null, "{}", live.text);
+}
+
+/// Another member made it plain, and so readable; the form's first choice leaves the type as it is.
+#[tokio::test]
+async fn no_form_stores_a_readable_value_for_somebody_who_did_not_choose_the_type() {
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
+    let page = member.deposit("API_TOKEN", "old", &[("type", "plain"), ("scope", "shared")]).await;
+    let file = format!("API_TOKEN={VALUE}");
+    let import = [("env", file.as_str()), ("scope", "shared"), ("existing", "replace"), ("mode", "store")];
+    for (path, fields) in [
+        (format!("{page}/replace"), &[("value", VALUE)][..]),
+        (format!("{page}/replace"), &[("value", VALUE), ("type", "")]),
+        ("/console/import".to_owned(), &import),
+    ] {
+        let answer = admin.post(&path, fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}: {}", answer.text);
+        assert!(
+            answer.text.contains("Another member stored this secret as plain"),
+            "{path}: {}",
+            answer.text
+        );
+        assert!(!member.get(&page).await.text.contains(VALUE));
+    }
+    let answer = admin.post(&format!("{page}/replace"), &[("value", VALUE), ("type", "encrypted")]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn the_end_of_a_boot_is_reported_by_those_who_may() {
+    let api = TestApi::new().await;
+    let admin = TestBrowser::new(&api, Who::Admin).await;
+    let member = TestBrowser::new(&api, Who::Member).await;
+    let secret = admin.deposit("key", VALUE, &[("scope", "shared")]).await;
+    let boot = api.ask(Who::Ticket, "POST", "/v1/boot", serde_json::json!({})).await.expect(200);
+    let path = format!("/console/boots/{}", boot["boot"].as_str().unwrap());
+    let end = format!("{path}/end");
+    assert!(member.get(&path).await.text.contains(&end));
+    assert!(!admin.get(&path).await.text.contains(&end));
+    assert_eq!(admin.post(&end, &[]).await.status, StatusCode::FORBIDDEN);
+    let replaced = admin.post(&format!("{secret}/replace"), &[("value", "another value")]).await;
+    assert_eq!(replaced.status, StatusCode::SEE_OTHER, "{}", replaced.text);
+    let page = admin.get("/console/status").await.text;
+    assert!(page.contains("1 hold some of them, 1 in an outdated version"), "{page}");
+    // Nobody but an admin is left.
+    api.ask(Who::Admin, "DELETE", "/v1/members/mel", serde_json::Value::Null).await.expect(200);
+    assert!(admin.get(&path).await.text.contains(&end));
+    assert_eq!(admin.post(&end, &[]).await.status, StatusCode::SEE_OTHER);
+    let page = admin.get(&path).await.text;
+    assert!(page.contains("reported by an administrator") && !page.contains(&end), "{page}");
 }
 
 #[tokio::test]
@@ -456,57 +512,74 @@ async fn a_form_that_is_too_large_or_damaged_is_refused_as_a_page() {
 }
 
 #[tokio::test]
-async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_not_repeat() {
+async fn without_scripts_every_form_works_and_a_reload_does_not_repeat_it() {
     let api = TestApi::new().await;
     let admin = TestBrowser::new(&api, Who::Admin).await;
     let secret = admin
-        .deposit("openai-api-key", VALUE, &[("scope", "shared"), ("category", "skill_credential")])
+        .deposit(
+            "openai-api-key",
+            VALUE,
+            &[("scope", "shared"), ("category", "skill_credential"), ("description", "What it opens")],
+        )
         .await;
     let page = admin.get(&secret).await.text;
     assert!(page.contains("OPENAI_API_KEY") && page.contains("sk-****...KLMN"), "{page}");
     let version = between(&page, "name=\"version\" value=\"", "\"").to_owned();
-    let done = async |path: String, fields: &[(&str, &str)]| {
+    let submit = async |path: String, fields: &[(&str, &str)]| {
         let answer = admin.post(&path, fields).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {}", answer.text);
-        let told = cookies(&answer).into_iter().find(|line| line.starts_with("dropsafe-flash=")).unwrap();
-        let text = told.split(['=', ';']).nth(1).unwrap().to_owned();
+        let cookie = cookies(&answer).into_iter().find(|line| line.starts_with("dropsafe-flash=")).unwrap();
+        let text = cookie.split(['=', ';']).nth(1).unwrap().to_owned();
         String::from_utf8(data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()).unwrap()
     };
     assert!(
-        done(format!("{secret}/install"), &[("auto_install", "off"), ("return_to", "/console/secrets")])
+        submit(format!("{secret}/install"), &[("auto_install", "off"), ("return_to", "/console/secrets")])
             .await
             .contains("Auto-install is off")
     );
     assert!(
-        done(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)])
+        submit(format!("{secret}/replace"), &[("value", "another-value-of-it"), ("version", &version)])
             .await
             .contains("Saved openai-api-key.")
     );
     let stale = admin.post(&format!("{secret}/replace"), &[("value", "third"), ("version", &version)]).await;
     assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "somebody else's change is not overwritten");
     assert!(
-        done(format!("{secret}/edit"), &[("plugin", "mail"), ("auto_install", "on")])
-            .await
-            .contains("Updated openai-api-key.")
+        submit(
+            format!("{secret}/edit"),
+            &[("plugin", "mail"), ("auto_install", "on"), ("description", "<b>Bold</b>")]
+        )
+        .await
+        .contains("Updated openai-api-key.")
     );
-    done("/console/plugins".to_owned(), &[("plugin", "mail"), ("required", "openai-api-key smtp-password")])
-        .await;
+    for page in [secret.as_str(), "/console/secrets?q=bold%3C"] {
+        let page = admin.get(page).await.text;
+        assert!(page.contains("&#60;b&#62;Bold&#60;/b&#62;"), "{page}");
+    }
+    submit(
+        "/console/plugins".to_owned(),
+        &[("plugin", "mail"), ("required", "openai-api-key smtp-password")],
+    )
+    .await;
     let plugins = admin.get("/console/plugins").await.text;
     assert!(plugins.contains("1 required secret is missing"), "{plugins}");
-    done(
+    submit(
         "/console/plugins/fill".to_owned(),
         &[("plugin", "mail"), ("name", "smtp-password"), ("value", "x"), ("scope", "shared")],
     )
     .await;
     assert!(admin.get("/console/plugins").await.text.contains("All required secrets are set"));
     assert!(
-        done("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")])
+        submit("/console/plugins/enable".to_owned(), &[("plugin", "mail"), ("enabled", "off")])
             .await
             .contains("disabled")
     );
-    done("/console/members".to_owned(), &[("name", "mia"), ("role", "member")]).await;
-    done("/console/members/mia/role".to_owned(), &[("role", "auditor")]).await;
-    done("/console/members/mia/remove".to_owned(), &[]).await;
+    let added = admin.post("/console/members", &[("name", "zoe"), ("role", "member")]).await;
+    assert_eq!(added.status, StatusCode::CREATED, "{}", added.text);
+    assert!(added.text.contains("Enrolment of zoe") && added.text.contains("dse_"), "{}", added.text);
+    assert!(!admin.get("/console/members").await.text.contains("dse_"), "the code is displayed once");
+    submit("/console/members/zoe/role".to_owned(), &[("role", "auditor")]).await;
+    submit("/console/members/zoe/remove".to_owned(), &[]).await;
 
     let preview = admin
         .post(
@@ -523,7 +596,7 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     assert!(preview.text.contains("Nothing is stored yet"), "{}", preview.text);
     assert!(!admin.get("/console/secrets").await.text.contains("NEW_ONE"));
     assert!(
-        done(
+        submit(
             "/console/import".to_owned(),
             &[
                 ("env", "NEW_ONE=a\nOPENAI_API_KEY=b"),
@@ -548,7 +621,15 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     assert_eq!(again.status, StatusCode::CONFLICT, "loading the answer again makes no second ticket");
     assert!(!again.text.contains("dst_") && !admin.get("/console/tickets").await.text.contains(&ticket));
 
-    assert!(done(format!("{secret}/delete"), &[]).await.contains("Deleted openai-api-key."));
+    let credential = BootTicket::parse(&ticket).unwrap().credential().to_text().to_string();
+    let boot = json!({ "include": ["NEW_ONE"] });
+    let boot = api.ask_as(&credential, "POST", "/v1/boot", boot).await.expect(200);
+    let history = admin.get("/console/audit?secret=NEW_ONE").await.text;
+    assert!(history.contains(boot["boot"].as_str().unwrap()), "{history}");
+    assert!(history.contains("<code>secret.create</code>") && history.contains("<code>NEW_ONE</code>"));
+    assert!(!history.contains("<code>session.start</code>"));
+    assert!(history.contains("dropsafe audit --secret NEW_ONE"));
+    assert!(submit(format!("{secret}/delete"), &[]).await.contains("Deleted openai-api-key."));
     let trail = admin.get("/console/audit/export").await;
     assert_eq!(trail.headers["content-type"], "application/x-ndjson");
     for action in [
@@ -563,11 +644,74 @@ async fn without_a_script_everything_is_done_by_forms_that_loading_again_does_no
     ] {
         assert!(
             trail.text.lines().any(|line| line.contains(&format!("\"{action}\""))),
-            "{action} is not in the trail"
+            "{action} is not in the audit log"
         );
     }
     let verified = admin.post("/console/audit/verify", &[]).await;
     assert!(verified.text.contains("Audit log verified"));
+}
+
+#[tokio::test]
+async fn an_admin_changes_the_settings_and_sees_what_is_over_budget() {
+    let api = TestApi::new().await;
+    let (admin, member) =
+        (TestBrowser::new(&api, Who::Admin).await, TestBrowser::new(&api, Who::Member).await);
+    member.deposit("mine", VALUE, &[]).await;
+    let page = admin.get("/console/settings").await.text;
+    assert!(!page.contains("Over budget") && page.contains("At least 30, which the operator set."), "{page}");
+    let rules = [("variable_ceiling", "1000"), ("member_share", "20"), ("everyone_changes", "on")];
+    let budgets = [
+        ("shared_variables", "1000"),
+        ("private_variables", "20"),
+        ("shared_files", "0"),
+        ("private_files", "0"),
+    ];
+    let retention = [("keep_boots", "90"), ("keep_audit", "")];
+    let forms = [("rules", &rules[..]), ("budgets", &budgets[..]), ("retention", &retention[..])];
+    for (form, fields) in forms {
+        let path = format!("/console/settings/{form}");
+        assert_eq!(member.post(&path, fields).await.status, StatusCode::FORBIDDEN, "{form}");
+        let saved = admin.post(&path, fields).await;
+        assert_eq!(saved.status, StatusCode::SEE_OTHER, "{form}: {}", saved.text);
+    }
+    let policy = api.ask(Who::Admin, "GET", "/v1/org", serde_json::Value::Null).await.expect(200);
+    // A box that is not checked is off.
+    assert_eq!((&policy["shared_by_members"], &policy["hints"]), (&json!(false), &json!(false)));
+    assert_eq!((&policy["shared_changes"], &policy["member_share"]), (&json!("everyone"), &json!(20)));
+    assert_eq!(policy["retention"], json!({ "boots": 90, "audit": null }));
+    for browser in [&admin, &member] {
+        let page = browser.get("/console/settings").await.text;
+        let whose = page.contains("the private scope of mel") || page.contains("your private scope");
+        assert!(page.contains("Over budget:") && whose, "{page}");
+    }
+    // An auditor reads the settings, and nobody but an admin gets a form.
+    let auditor = TestBrowser::new(&api, Who::Auditor).await.get("/console/settings").await;
+    assert!(
+        auditor.status == StatusCode::OK && !auditor.text.contains("/console/settings/"),
+        "{}",
+        auditor.text
+    );
+    let short = admin.post("/console/settings/retention", &[("keep_boots", ""), ("keep_audit", "29")]).await;
+    assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(short.text.contains("Audit entries are kept for at least 30 days"), "{}", short.text);
+    let large = [("shared_variables", "1900000"), ("private_variables", "1"), ("shared_files", "x")];
+    let large = admin.post("/console/settings/budgets", &large).await;
+    assert!(large.text.contains("shared_files: expected a number"), "{}", large.text);
+    assert_eq!(
+        TestBrowser::new(&api, Who::Operator).await.get("/console/settings").await.status,
+        StatusCode::FORBIDDEN
+    );
+}
+
+/// A preview of an import says what the budget would refuse.
+#[tokio::test]
+async fn a_preview_of_an_import_says_which_line_is_over_budget() {
+    let api = TestApi::new().await;
+    let budget = json!({ "budgets": { "private_variables": 100 } });
+    api.ask(Who::Admin, "PATCH", "/v1/org", budget).await.expect(200);
+    let member = TestBrowser::new(&api, Who::Member).await;
+    let preview = member.post("/console/import", &[("env", "A=1\nB=2\n"), ("mode", "preview")]).await;
+    assert!(preview.text.contains("the budget is 100"), "{}", preview.text);
 }
 
 #[tokio::test]
@@ -588,7 +732,8 @@ async fn on_a_locked_store_one_deposits_and_the_operator_unlocks() {
     let all = operator.post("/console/status/re-encrypt", &[]).await;
     assert_eq!(all.status, StatusCode::SEE_OTHER, "{}", all.text);
     let made = operator.post("/console/status/orgs", &[("name", "acme"), ("admin", "ann")]).await;
-    assert!(made.text.contains("dsm_"), "{}", made.text);
+    // The operator sees no credential of a member: the first administrator redeems an enrolment.
+    assert!(made.text.contains("dse_") && !made.text.contains("dsm_"), "{}", made.text);
     operator.post("/console/status/lock", &[]).await;
     assert!(member.get("/console/secrets").await.text.contains("The store is locked."));
 }
@@ -633,4 +778,65 @@ async fn every_command_line_that_a_page_shows_is_one() {
         let ran = std::process::Command::new(program).args(arguments).arg("--help").output().unwrap();
         assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
     }
+}
+
+#[tokio::test]
+async fn a_manager_deposits_imports_and_creates_tickets_for_a_service() {
+    let api = TestApi::new().await;
+    let mia = TestBrowser::new(&api, Who::Manager).await;
+    for path in ["/console/secrets/new", "/console/import", "/console/secrets/preset?preset=stripe"] {
+        let page = mia.get(path).await.text;
+        assert!(page.contains("value=\"service:svc\""), "{path}: {page}");
+    }
+    let page = mia.deposit("db-url", VALUE, &[("scope", "service:svc")]).await;
+    assert!(mia.get(&page).await.text.contains("svc"));
+    let fields = [("env", "REGION=eu"), ("scope", "service:svc"), ("mode", "store")];
+    assert_eq!(mia.post("/console/import", &fields).await.status, StatusCode::SEE_OTHER);
+    let preset = [("preset", "openai"), ("value.access_token", "sk-x"), ("scope", "service:svc")];
+    let stored = mia.post("/console/secrets/preset", &preset).await;
+    assert_eq!(stored.status, StatusCode::SEE_OTHER, "{}", stored.text);
+    let listed =
+        api.ask(Who::Manager, "GET", "/v1/secrets?owner=svc", serde_json::Value::Null).await.expect(200);
+    let names: Vec<_> = listed["items"].as_array().unwrap().iter().map(|item| item["env"].clone()).collect();
+    assert!(
+        names.contains(&json!("DB_URL")) && names.contains(&json!("REGION")) && names.len() == 3,
+        "{names:?}"
+    );
+    // A refused form comes back with the choice, so that the next attempt is not for somebody else.
+    let again =
+        mia.post("/console/secrets", &[("name", "db-url"), ("value", "x"), ("scope", "service:svc")]).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
+    assert!(again.text.contains("value=\"service:svc\" checked"), "{}", again.text);
+
+    let ticket = [("member", "svc"), ("uses", "1"), ("lifetime", "90"), ("lifetime_unit", "minutes")];
+    let issued = mia.post("/console/tickets", &ticket).await;
+    assert_eq!(issued.status, StatusCode::CREATED, "{}", issued.text);
+    assert!(issued.text.contains("lifetime 90 minutes"), "{}", issued.text);
+    let views = api.ask(Who::Manager, "GET", "/v1/tickets", serde_json::Value::Null).await.expect(200);
+    let svc =
+        views["items"].as_array().unwrap().iter().find(|item| item["lifetime_seconds"] == 5400).unwrap();
+    assert_eq!(svc["member"], "svc");
+    let wrong = mia.post("/console/tickets", &[("member", "svc"), ("lifetime", "soon")]).await;
+    assert!(wrong.text.contains("Lifetime: expected a whole number"), "{}", wrong.text);
+
+    // Whoever does not manage it is not offered the service, and is refused.
+    let mel = TestBrowser::new(&api, Who::Member).await;
+    assert!(!mel.get("/console/secrets/new").await.text.contains("service:svc"));
+    let planted =
+        mel.post("/console/secrets", &[("name", "planted"), ("value", "x"), ("scope", "service:svc")]).await;
+    assert_eq!(planted.status, StatusCode::FORBIDDEN, "{}", planted.text);
+    // The other manager's name and not an id.
+    let audit = mia.get("/console/audit?action=ticket.create").await.text;
+    assert!(audit.contains("<span class=\"sub\">author</span> mia"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_key_slot_with_a_weak_passphrase_needs_the_checkbox() {
+    let api = TestApi::new().await;
+    let operator = TestBrowser::new(&api, Who::Operator).await;
+    let refused = operator.post("/console/status/keyslots", &[("passphrase", "P@ssw0rd1")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
+    assert!(refused.text.contains("five or more random words") && !refused.text.contains("P@ssw0rd1"));
+    let accepted = [("passphrase", "P@ssw0rd1"), ("allow_weak", "on")];
+    assert_eq!(operator.post("/console/status/keyslots", &accepted).await.status, StatusCode::SEE_OTHER);
 }

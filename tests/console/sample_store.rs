@@ -20,7 +20,18 @@ pub fn create_sample_store() -> Site {
         &["--shared", "--category", "skill_credential", "--plugin", "assistant"],
     )
     .ok();
-    site.set("database-url", CANARIES[1], &["--shared", "--category", "deploy_credential"]).ok();
+    site.set(
+        "database-url",
+        CANARIES[1],
+        &[
+            "--shared",
+            "--category",
+            "deploy_credential",
+            "--description",
+            "Read and write, the primary in Frankfurt",
+        ],
+    )
+    .ok();
     site.set_as(
         &mel,
         "openai-api-key",
@@ -48,7 +59,14 @@ pub fn create_sample_store() -> Site {
         (
             "pagerduty.token",
             "canary-pagerduty-0123456789",
-            &["--shared", "--no-install", "--category", "api_key"],
+            &[
+                "--shared",
+                "--no-install",
+                "--category",
+                "api_key",
+                "--description",
+                "Expires at the end of each quarter; renew it on the vendor's billing page and replace the value here before that",
+            ],
         ),
         ("a-name-that-somebody-made-as-long-as-one-can-before-anyone-complains-about-it", "x", &["--shared"]),
     ] {
@@ -64,6 +82,15 @@ pub fn create_sample_store() -> Site {
     // The earlier boot now holds an outdated version.
     site.set("database-url", "canary-of-the-database-newer-value", &["--shared"]).ok();
     site.boot(&ticket, &[]);
+    site.cli(&["member", "add", "prod-api", "--service", "--manager", "admin"]).ok();
+    site.cli(&["set", "db-url", "--for", "prod-api", "--file", "/etc/hostname"]).ok();
+    site.cli(&["ticket", "new", "--for", "prod-api", "--lifetime", "90m", "--label", "prod"]).ok();
+    for name in ["devboxes", "notebooks-of-the-data-science-department"] {
+        let code = site.cli(&["launcher", "add", name]).ok().out;
+        site.cli_as("", &["enroll", "--print"], code.as_bytes()).ok();
+    }
+    site.cli(&["launcher", "add", "not-enrolled-yet"]).ok();
+    site.cli(&["launcher", "accept", "devboxes"]).ok();
     site
 }
 

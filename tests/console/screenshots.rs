@@ -98,8 +98,10 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
         ("boots", "/console/boots".to_owned()),
         ("boots-of", "/console/boots?secret=database-url".to_owned()),
         ("tickets", "/console/tickets".to_owned()),
+        ("launchers", "/console/launchers".to_owned()),
         ("members", "/console/members".to_owned()),
         ("audit", "/console/audit".to_owned()),
+        ("settings", "/console/settings".to_owned()),
         ("status", "/console/status".to_owned()),
         ("not-found", "/console/nothing".to_owned()),
     ] {
@@ -110,16 +112,33 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.run("document.querySelectorAll('td.name a')[1].click()").await;
     browser.says("Released secrets").await;
     gallery.capture("boot").await;
+    browser.goto("/console/tickets").await;
+    browser.press("Create a ticket").await;
+    gallery.capture("ticket-form").await;
     browser.goto("/console/secrets").await;
     browser.press("Add a secret").await;
     browser.wait_for("dialog[open] #name").await;
     gallery.capture("panel").await;
 
+    site.cli(&["org", "set", "--shared-variables", "900", "--private-variables", "40"]).ok();
+    browser.goto("/console/settings").await;
+    gallery.capture("settings-over-budget").await;
+
     browser.goto("/console/status").await;
     browser.click(".menu summary").await;
     browser.press("Log out").await;
     browser.says("You are logged out.").await;
+    browser.goto("/console/enroll").await;
+    gallery.capture("enroll").await;
+    let code = site.cli(&["member", "add", "bob"]).ok().out;
+    browser.fill("#code", code.trim()).await;
+    browser.press("Get my token").await;
+    browser.says("Welcome, bob").await;
+    gallery.capture("enrolled").await;
     site.operator(&["lock"]).ok();
+    browser.goto("/console/secrets").await;
+    browser.click(".menu summary").await;
+    browser.press("Log out").await;
     browser.log_in(&site.operator).await;
     browser.goto("/console/status").await;
     gallery.capture("operator").await;

@@ -23,7 +23,7 @@ const MARK: char = '\u{1e}';
 struct Step {
     line: usize,
     command: String,
-    shown: Vec<String>,
+    expected: Vec<String>,
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn read(page: &Path, faults: &mut Vec<String>) -> Vec<Step> {
         } else if line == "<!-- run" {
             let body: Vec<&str> =
                 lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "-->").collect();
-            steps.push(Step { line: number, command: body.join("\n"), shown: Vec::new() });
+            steps.push(Step { line: number, command: body.join("\n"), expected: Vec::new() });
         } else if let Some(kind) = line.trim_start().strip_prefix("```") {
             let body: Vec<(usize, &str)> =
                 lines.by_ref().take_while(|(_, line)| line.trim_start() != "```").collect();
@@ -102,7 +102,7 @@ fn read(page: &Path, faults: &mut Vec<String>) -> Vec<Step> {
                 _ if exempt => {}
                 "sh" => {
                     let command: Vec<&str> = body.iter().map(|(_, line)| *line).collect();
-                    steps.push(Step { line: number, command: command.join("\n"), shown: Vec::new() });
+                    steps.push(Step { line: number, command: command.join("\n"), expected: Vec::new() });
                 }
                 "console" => steps.append(&mut console(&body)),
                 _ => {}
@@ -117,19 +117,19 @@ fn console(body: &[(usize, &str)]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for (number, line) in body {
         if let Some(command) = line.strip_prefix("$ ") {
-            steps.push(Step { line: *number, command: command.to_owned(), shown: Vec::new() });
+            steps.push(Step { line: *number, command: command.to_owned(), expected: Vec::new() });
         } else if let Some(step) = steps.last_mut() {
             match line.strip_prefix("> ") {
-                Some(more) if step.shown.is_empty() => {
+                Some(more) if step.expected.is_empty() => {
                     let _ = write!(step.command, "\n{more}");
                 }
-                _ => step.shown.push((*line).to_owned()),
+                _ => step.expected.push((*line).to_owned()),
             }
         }
     }
     for step in &mut steps {
-        while step.shown.last().is_some_and(String::is_empty) {
-            step.shown.pop();
+        while step.expected.last().is_some_and(String::is_empty) {
+            step.expected.pop();
         }
     }
     steps
@@ -171,9 +171,12 @@ fn run(page: &Path, steps: &[Step], faults: &mut Vec<String>) {
         let printed: Vec<&str> = printed.lines().collect();
         if status != "0" {
             faults.push(format!("{place}\nexits with {status}:\n{}", printed.join("\n")));
-        } else if !step.shown.is_empty() && !matches(&step.shown, &printed) {
-            let shown = step.shown.join("\n");
-            faults.push(format!("{place}\nthe page shows:\n{shown}\nbut it prints:\n{}", printed.join("\n")));
+        } else if !step.expected.is_empty() && !matches(&step.expected, &printed) {
+            let expected = step.expected.join("\n");
+            faults.push(format!(
+                "{place}\nthe page shows:\n{expected}\nbut it prints:\n{}",
+                printed.join("\n")
+            ));
         }
     }
 }
@@ -196,20 +199,20 @@ fn prepare(home: &Path) {
 }
 
 /// Whether what was printed is what the page shows.
-fn matches(shown: &[String], printed: &[&str]) -> bool {
-    match (shown.split_first(), printed.split_first()) {
+fn matches(expected: &[String], printed: &[&str]) -> bool {
+    match (expected.split_first(), printed.split_first()) {
         (None, None) => true,
         (Some((first, rest)), _) if first.trim() == "…" => {
-            matches(rest, printed) || printed.split_first().is_some_and(|(_, after)| matches(shown, after))
+            matches(rest, printed) || printed.split_first().is_some_and(|(_, after)| matches(expected, after))
         }
         (Some((first, rest)), Some((line, after))) => line_matches(first, line) && matches(rest, after),
         _ => false,
     }
 }
 
-fn line_matches(shown: &str, printed: &str) -> bool {
-    let (shown, mut rest) = (shown.trim_end(), printed.trim_end());
-    let mut parts = shown.split('…');
+fn line_matches(expected: &str, printed: &str) -> bool {
+    let (expected, mut rest) = (expected.trim_end(), printed.trim_end());
+    let mut parts = expected.split('…');
     let Some(after) = parts.next().and_then(|first| rest.strip_prefix(first)) else { return false };
     rest = after;
     let parts: Vec<&str> = parts.collect();

@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use dropsafe::domain::credential::Credential;
+use dropsafe::domain::ticket::BootTicket;
+
 use super::harness::{Site, agent_program, bare};
 
 #[test]
@@ -41,8 +44,37 @@ fn references_layers_and_requirements() {
         .fails(78, &["MISSING_ONE", "MISSING_TWO"]);
 }
 
+/// Otherwise whoever may share a secret could give the workload of another member a value of their own.
 #[test]
-fn the_workload_replaces_the_agent_and_its_status_comes_through() {
+fn a_reference_is_never_to_a_shared_secret_in_place_of_ones_own() {
+    let site = Site::unlocked();
+    let (alice, mallory) = (site.member("alice", "member"), site.member("mallory", "admin"));
+    site.cli(&["plugin", "set", "pay", "--optional", "stripe-key"]).ok();
+    site.set_as(&alice, "stripe-key", b"own", &["--plugin", "pay"]).ok();
+    site.cli(&["plugin", "disable", "pay"]).ok();
+    site.set_as(&alice, "OPENAI_API_KEY", b"own", &[]).ok();
+    site.set_as(&alice, "gw", b"own", &["--as-file", "--as", "MY_GW"]).ok();
+    let ticket = site.ticket("alice", &[]);
+    // The kernel's memory, as files are written nowhere else.
+    let files = tempfile::tempdir_in("/dev/shm").unwrap();
+    let exec = ["exec", "--files-dir", files.path().to_str().unwrap(), "--", "env"];
+    let refused = |variable: &str, secret: &str| {
+        let reference = format!("dropsafe:{secret}");
+        let says = format!("{variable} refers to the secret {secret}, which ");
+        site.agent(&ticket, &exec, &[(variable, &reference)]).fails(78, &[&says]);
+    };
+    let both = || {
+        refused("STRIPE_SECRET", "stripe-key");
+        refused("OPENAI_BASE_URL", "gw");
+    };
+    both();
+    site.set_as(&mallory, "stripe-key", b"theirs", &["--shared", "--as", "ZZ_X"]).ok();
+    site.set_as(&mallory, "gw", b"https://evil", &["--shared", "--as", "ZZ_W"]).ok();
+    both();
+}
+
+#[test]
+fn the_workload_replaces_the_agent_and_keeps_its_exit_status() {
     let site = Site::unlocked();
     let ticket = site.ticket("admin", &[]);
     for code in [0, 1, 2, 42, 64, 77, 126, 255] {
@@ -58,14 +90,14 @@ fn the_workload_replaces_the_agent_and_its_status_comes_through() {
         pid.to_string(),
         "the workload is another process"
     );
-    // Arguments arrive as they were given, without a shell in between.
+    // Arguments arrive unchanged, without a shell in between.
     let ran =
         site.agent(&ticket, &["exec", "--", "printf", "%s|", "a b", "$HOME", "*", "", "--flag"], &[]).ok();
     assert_eq!(ran.out, "a b|$HOME|*||--flag|");
 }
 
 #[test]
-fn a_store_that_is_down_is_waited_for() {
+fn the_agent_waits_for_a_store_that_is_down() {
     let mut site = Site::unlocked();
     site.set("key", "v", &[]).ok();
     let ticket = site.ticket("admin", &[]);
@@ -103,7 +135,7 @@ fn the_outage_policies() {
     assert!(site.stop().success());
     let ran = site.agent(&ticket, &cached, &[]).ok();
     assert_eq!(ran.out, "cached value\n");
-    // Without the policy an outage is a failure; with `start-without` the workload starts without.
+    // Without the policy, an outage is a failure. With `start-without`, the workload starts without secrets.
     site.agent(&ticket, &["exec", "--deadline", "1s", "--", "true"], &[]).fails(69, &[]);
     let ran = site
         .agent(
@@ -131,6 +163,49 @@ fn the_outage_policies() {
     site.agent(&ticket, &cached, &[]).fails(77, &[]);
     assert!(site.stop().success());
     site.agent(&ticket, &cached, &[]).fails(69, &[]);
+}
+
+/// Anybody on the path to one address can pose as its server.
+#[test]
+fn another_key_is_an_outage_of_its_address_and_a_refusal_at_all_of_them() {
+    let mut site = Site::unlocked();
+    let (mut second, third) = (Site::unlocked(), Site::unlocked());
+    site.set("key", "cached value", &[]).ok();
+    let own = BootTicket::parse(&site.ticket("admin", &[])).unwrap();
+    let at = |sites: &[&Site]| {
+        let credential = Credential::parse(&own.credential().to_text()).unwrap();
+        let urls = sites.iter().map(|site| site.url.split_once('#').unwrap().0.to_owned()).collect();
+        BootTicket::new(urls, own.pins(), credential).unwrap().to_text().to_string()
+    };
+    let cache = site.folder.path().join("cache");
+    let environment = [("DROPSAFE_CACHE_DIR", cache.to_str().unwrap()), ("DROPSAFE_LOG", "warn")];
+    let boot = |site: &Site, ticket: &str| {
+        let cached = ["exec", "--on-outage", "cache", "--deadline", "2s", "--", "printenv", "KEY"];
+        site.agent(ticket, &cached, &environment)
+    };
+    let both = at(&[&second, &site]);
+    // A boot begins at one of them by chance.
+    for _ in 0..8 {
+        let ran = boot(&site, &both).ok();
+        assert_eq!(ran.out, "cached value\n");
+        assert!(ran.err.is_empty() || ran.err.contains("is not the expected store"), "{}", ran.err);
+    }
+    // The store may be at the other address and be back soon, so the cache is used, and the stranger is reported.
+    assert!(site.stop().success());
+    let ran = boot(&site, &both).ok();
+    assert_eq!(ran.out, "cached value\n");
+    assert!(
+        ran.err.contains("is not the expected store") && ran.err.contains("starting with"),
+        "{}",
+        ran.err
+    );
+    // Nobody but strangers is a refusal, at once and without the cache.
+    let began = Instant::now();
+    boot(&site, &at(&[&second, &third])).fails(77, &["is not the expected store"]);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    // That destroys no cache: a stranger could cause it.
+    assert!(second.stop().success());
+    assert_eq!(boot(&site, &both).ok().out, "cached value\n");
 }
 
 fn cached_folder(folder: &std::path::Path) -> std::path::PathBuf {

@@ -149,7 +149,7 @@ fn settle(socket: &Path, credential: &str, token: &str, known: &mut [BTreeMap<St
     }
 }
 
-/// Creates and replaces until told to stop or the server dies.
+/// Creates and replaces secrets until `stop` is set or the server dies.
 fn write_until(
     socket: &Path,
     token: &str,
@@ -182,7 +182,7 @@ fn write_until(
     (names, count)
 }
 
-/// One exchange on a connection of its own; `None` when it broke off.
+/// Performs one exchange on a new connection. `None` if the connection ended early.
 fn call(socket: &Path, credential: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
     let mut stream = UnixStream::connect(socket).ok()?;
     let body = if body.is_null() { String::new() } else { body.to_string() };

@@ -1,5 +1,5 @@
-//! A site: a data folder, a server process on loopback, and clients with an environment of their own.
-//! Everything started here is ended by process id when the site goes.
+//! A site: a data folder, a server process on loopback, and clients with a clean environment. Dropping the site ends its
+//! processes by id.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 pub const DROPSAFE: &str = env!("CARGO_BIN_EXE_dropsafe");
 pub const PASSPHRASE: &str = "correct horse battery staple of the tests";
 
-/// The agent as shipped where `tests/run` built it, else the one of this build.
+/// The static agent that `tests/run` built, or else the one of this build.
 pub fn agent_program() -> PathBuf {
     std::env::var_os("DROPSAFE_STATIC_AGENT")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_dropsafe-agent")), PathBuf::from)
 }
 
-/// Says that a test cannot run here. With `--require-all` that is a failure.
+/// Reports that a test cannot run here. With `--require-all` that is a failure.
 pub fn skip(what: &str) {
     assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");
     eprintln!("skipped: {what}");
@@ -29,6 +29,9 @@ pub fn skip(what: &str) {
     }
 }
 
+/// The flags of a ticket without limits.
+pub const UNLIMITED: [[&str; 2]; 2] = [["--ttl", "none"], ["--uses", "unlimited"]];
+
 pub struct Site {
     pub folder: tempfile::TempDir,
     pub port: u16,
@@ -37,9 +40,11 @@ pub struct Site {
     pub admin: String,
     server: Option<Child>,
     starts: usize,
+    /// The tokens of further members, by name.
+    tokens: std::sync::Mutex<std::collections::BTreeMap<String, String>>,
 }
 
-/// What a client command printed and how it ended.
+/// The output and status of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub status: ExitStatus,
@@ -77,12 +82,12 @@ impl Ran {
 }
 
 impl Site {
-    /// Initialised, not serving.
+    /// An initialized store without a server.
     pub fn new() -> Self {
         Self::advertised(&[])
     }
 
-    /// Initialised, not serving; its tickets carry these hosts, in this order, instead of the one that it listens on.
+    /// As [`Site::new`], with these hosts in its tickets instead of the one that it listens on.
     pub fn advertised(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -108,13 +113,30 @@ impl Site {
             url: text("url"),
             operator: text("operator_token"),
             admin: text("admin_token"),
+            tokens: Default::default(),
             folder,
             server: None,
             starts: 0,
         }
     }
 
-    /// Initialised, serving and unlocked.
+    /// A site for an existing store: an empty folder to copy its data into, and a new port.
+    pub fn of_tokens(url: &str, operator: &str, admin: &str) -> Self {
+        let port = free_port();
+        let (_, pin) = url.split_once('#').unwrap();
+        Self {
+            port,
+            url: format!("https://127.0.0.1:{port}#{pin}"),
+            operator: operator.to_owned(),
+            admin: admin.to_owned(),
+            tokens: Default::default(),
+            folder: tempfile::tempdir().unwrap(),
+            server: None,
+            starts: 0,
+        }
+    }
+
+    /// An initialized store with an unlocked server.
     pub fn unlocked() -> Self {
         let mut site = Self::new();
         site.serve_unlocked();
@@ -139,7 +161,7 @@ impl Site {
         self.wait_ready();
     }
 
-    /// The command that serves, logging everything to `server-N.log`.
+    /// The command that starts the server. It logs everything to `server-N.log`.
     pub fn serve_command(&self, arguments: &[&str]) -> Command {
         let log = File::create(self.folder.path().join(format!("server-{}.log", self.starts))).unwrap();
         let mut command = bare(DROPSAFE, self.folder.path());
@@ -155,7 +177,7 @@ impl Site {
         command
     }
 
-    /// As [`Site::serve`], for data that may be damaged: whether it came up.
+    /// As [`Site::serve`], for data that may be damaged. Returns whether the server started.
     pub fn try_serve(&mut self, arguments: &[&str]) -> bool {
         self.starts += 1;
         let mut child = self.serve_command(arguments).spawn().unwrap();
@@ -197,19 +219,19 @@ impl Site {
         child.wait().unwrap();
     }
 
-    /// The server, to be ended by the caller.
+    /// Returns the server, which the caller must end.
     pub fn take_server(&mut self) -> Child {
         self.server.take().unwrap()
     }
 
-    /// SIGTERM, and the drain that follows.
+    /// Sends SIGTERM and waits for the drain.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.server.take().unwrap();
         signal(child.id(), nix::sys::signal::Signal::SIGTERM);
         child.wait().unwrap()
     }
 
-    /// All that the servers of this site logged.
+    /// The logs of all servers of this site.
     pub fn log(&self) -> String {
         (0..=self.starts)
             .filter_map(|n| fs::read(self.folder.path().join(format!("server-{n}.log"))).ok())
@@ -217,7 +239,7 @@ impl Site {
             .collect()
     }
 
-    /// A client command as the first administrator.
+    /// Runs a client command as the first administrator.
     pub fn cli(&self, arguments: &[&str]) -> Ran {
         self.cli_as(&self.admin, arguments, b"")
     }
@@ -243,20 +265,25 @@ impl Site {
         self.cli_as(token, &arguments, value)
     }
 
-    /// A new member's token.
+    /// Creates a member. Returns their token.
     pub fn member(&self, name: &str, role: &str) -> String {
-        self.cli(&["member", "add", name, "--role", role]).ok();
-        self.cli(&["token", "new", "--for", name]).ok().out.trim().to_owned()
+        let code = self.cli(&["member", "add", name, "--role", role]).ok().out;
+        let token = self.cli_as("", &["enroll", "--print"], code.as_bytes()).ok().out.trim().to_owned();
+        self.tokens.lock().unwrap().insert(name.to_owned(), token.clone());
+        token
     }
 
-    /// A ticket that acts for the member, with more flags.
+    /// Creates a ticket for the member; without a limit, unless a flag sets one.
     pub fn ticket(&self, member: &str, flags: &[&str]) -> String {
         let mut arguments = vec!["ticket", "new", "--for", member];
+        arguments.extend(UNLIMITED.into_iter().filter(|limit| !flags.contains(&limit[0])).flatten());
         arguments.extend_from_slice(flags);
-        self.cli(&arguments).ok().out.trim_end_matches('\n').to_owned()
+        // Nobody but the member creates them.
+        let token = self.tokens.lock().unwrap().get(member).unwrap_or(&self.admin).clone();
+        self.cli_as(&token, &arguments, b"").ok().out.trim_end_matches('\n').to_owned()
     }
 
-    /// The agent with that ticket and nothing else in its environment but what `environment` adds.
+    /// Runs the agent with the ticket and an otherwise empty environment, to which `environment` is added.
     pub fn agent(&self, ticket: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
         Ran::of(self.agent_command(ticket, arguments, environment).output().unwrap())
     }
@@ -272,7 +299,7 @@ impl Site {
         command
     }
 
-    /// Boots `env -0` and gives the workload's whole environment.
+    /// Boots `env -0`. Returns the workload's environment.
     pub fn boot(&self, ticket: &str, arguments: &[&str]) -> BTreeMap<String, String> {
         let mut all = vec!["exec"];
         all.extend_from_slice(arguments);
@@ -298,7 +325,7 @@ impl Drop for Site {
     }
 }
 
-/// The program with an empty environment and a home of its own.
+/// The program with a minimal environment and its own home.
 pub fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -310,18 +337,18 @@ pub fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     command
 }
 
-/// Runs it with that on standard input.
+/// Runs a command with `input` on standard input.
 pub fn feed(mut command: Command, input: &[u8]) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
-    // A program that refuses early does not read; that is not this side's failure.
+    // A program that fails early does not read its input, which is no error here.
     let _ = pipe.write_all(input);
     drop(pipe);
     child.wait_with_output().unwrap()
 }
 
-/// `env -0` read back.
+/// Parses the output of `env -0`.
 pub fn environment(printed: &str) -> BTreeMap<String, String> {
     printed
         .split_terminator('\0')
@@ -338,7 +365,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Whether `needle`, or any window of 16 bytes of it, is in `hay`.
+/// Returns the offset of the first 16 bytes in `hay` that `needle` contains too.
 pub fn holds_piece(hay: &[u8], needle: &[u8]) -> Option<usize> {
     let windows: std::collections::HashSet<&[u8]> = needle.windows(16.min(needle.len())).collect();
     hay.windows(16.min(needle.len())).position(|window| windows.contains(window))

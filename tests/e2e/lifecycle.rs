@@ -1,4 +1,4 @@
-//! Deposit to boot, and what a deletion or replacement changes.
+//! From deposit to boot, and the effect of a deletion or replacement.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -52,7 +52,7 @@ fn from_deposit_to_boot_with_a_restart_between_the_steps() {
 }
 
 #[test]
-fn what_the_list_says_is_the_contract() {
+fn the_list_has_the_documented_fields() {
     let site = Site::unlocked();
     site.set(
         "openai-api-key",
@@ -105,7 +105,7 @@ fn a_deletion_and_a_replacement_change_future_boots_only() {
     site.set("changing", "old-changing", &["--shared"]).ok();
     let ticket = site.ticket("admin", &[]);
 
-    // A workload that prints its environment each time it is asked.
+    // A workload that prints its environment for each line of input.
     let mut command =
         site.agent_command(&ticket, &["exec", "--", "sh", "-c", "while read _; do env -0; echo; done"], &[]);
     let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -131,10 +131,10 @@ fn a_deletion_and_a_replacement_change_future_boots_only() {
     assert!(!next.contains_key("GOING"));
     assert_eq!(next["CHANGING"], "new-changing");
 
-    // Who still holds what is gone.
+    // The holders of the deleted secret.
     let holders = site.cli(&["boots", "going", "--json"]).ok().json();
     assert_eq!(holders.as_array().unwrap().len(), 1, "{holders}");
-    // And who holds which version of what was replaced.
+    // The holders of the replaced secret, with their versions.
     let holders = site.cli(&["boots", "changing", "--json"]).ok().json();
     let after = site.cli(&["list", "--json"]).ok().json();
     let version_in = |list: &serde_json::Value| {
@@ -151,7 +151,7 @@ fn a_deletion_and_a_replacement_change_future_boots_only() {
 }
 
 #[test]
-fn one_members_private_secret_is_not_another_members() {
+fn a_private_secret_is_invisible_to_other_members() {
     let site = Site::unlocked();
     let (ann, bob) = (site.member("ann", "member"), site.member("bob", "member"));
     site.set_as(&ann, "api-key", b"anns", &[]).ok();
@@ -171,7 +171,7 @@ fn a_second_signal_does_not_wait_for_requests() {
     use nix::sys::signal::Signal::SIGTERM;
     let mut site = Site::unlocked();
     let mut stuck = UnixStream::connect(site.data().join("dropsafe.sock")).unwrap();
-    // The body never comes whole: the server has read the headers once it says that it wants more.
+    // The body never arrives completely. `100 Continue` shows that the server has read the headers.
     let headers = format!(
         "POST /v1/secrets HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
          expect: 100-continue\r\ncontent-length: 9\r\n\r\n",
@@ -184,7 +184,7 @@ fn a_second_signal_does_not_wait_for_requests() {
 
     let mut server = site.take_server();
     super::harness::signal(server.id(), SIGTERM);
-    // Nobody is accepted any more, and yet it is there for the request that it has begun.
+    // It accepts no more connections, but it finishes the request that it has begun.
     let until = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(("127.0.0.1", site.port)).is_ok() {
         assert!(Instant::now() < until, "it still accepts connections");

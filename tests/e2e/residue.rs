@@ -1,4 +1,4 @@
-//! A canary value is deposited, booted, mistyped and refused; then everything that it must not be in is searched.
+//! Deposits, boots and mistypes a canary value, then searches every place that must not contain it.
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +30,11 @@ fn a_value_is_in_no_file_log_argument_or_process_file() {
     fs::write(&env_file, format!("IMPORTED={CANARY}\nBROKEN LINE {CANARY}\n")).unwrap();
     let refused = site.cli(&["import", env_file.to_str().unwrap()]);
     assert!(!refused.status.success());
+    // Planned by the store, which refuses the second line, and by the client, which refuses the third.
+    let long = CANARY.repeat(65_536 / CANARY.len() + 1);
+    fs::write(&env_file, format!("IMPORTED={CANARY}\nLD_PRELOAD={CANARY}\nLONG={long}\n")).unwrap();
+    let planned = site.cli(&["import", env_file.to_str().unwrap()]);
+    assert!(!planned.status.success());
     fs::write(&env_file, format!("IMPORTED={CANARY}\n")).unwrap();
     let imported = site.cli(&["import", env_file.to_str().unwrap()]).ok();
     fs::remove_file(&env_file).unwrap();
@@ -42,20 +47,20 @@ fn a_value_is_in_no_file_log_argument_or_process_file() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let given = fs::read(format!("/proc/{}/environ", workload.id())).unwrap();
-    assert!(holds_piece(&given, CANARY.as_bytes()).is_some(), "the workload was not given the value");
-    assert!(holds_piece(&given, ticket.as_bytes()).is_none(), "the workload was given the ticket");
+    assert!(holds_piece(&given, CANARY.as_bytes()).is_some(), "the workload did not receive the value");
+    assert!(holds_piece(&given, ticket.as_bytes()).is_none(), "the workload received the ticket");
 
-    // What the store's process shows of itself.
+    // The files of the server's process in /proc.
     let pid = site.server_pid();
     for file in ["cmdline", "environ", "status", "maps", "comm"] {
-        let shown = fs::read(format!("/proc/{pid}/{file}")).unwrap();
-        assert!(holds_piece(&shown, CANARY.as_bytes()).is_none(), "/proc/{pid}/{file}");
+        let content = fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        assert!(holds_piece(&content, CANARY.as_bytes()).is_none(), "/proc/{pid}/{file}");
     }
     let arguments = fs::read(format!("/proc/{}/cmdline", workload.id())).unwrap();
     assert!(holds_piece(&arguments, CANARY.as_bytes()).is_none());
 
-    // Answers to bad requests that contain it, the agent's and the command line's messages.
-    let mut messages = vec![refused.out, refused.err, imported.out, imported.err];
+    // Responses to bad requests with the value, and the messages of the agent and the command line.
+    let mut messages = vec![refused.out, refused.err, planned.out, planned.err, imported.out, imported.err];
     for body in [
         format!("{{\"name\":\"x\",\"value\":\"{CANARY}\""),
         format!("{{\"name\":\"x\",\"value\":[\"{CANARY}\"]}}"),
@@ -96,7 +101,7 @@ fn a_value_is_in_no_file_log_argument_or_process_file() {
     let output = workload.wait_with_output().unwrap();
     assert!(holds_piece(&output.stderr, CANARY.as_bytes()).is_none());
 
-    // Everything on disk: the byte store with its log, the server's log at TRACE, the saved state of clients.
+    // All files: the byte store and its log, the server's log at TRACE, the saved state of clients.
     site.cli(&["status"]).ok();
     for stopped in [false, true] {
         if stopped {
@@ -140,15 +145,15 @@ fn the_servers_memory_is_not_dumped() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", site.server_pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert!(core.split_whitespace().filter(|word| *word == "0").count() >= 2, "{core}");
-    // The search itself works: it finds in this process what is held here.
-    let held = CANARY.chars().rev().collect::<String>();
+    // Proves that the search works: it finds a text in this process's memory.
+    let reversed = CANARY.chars().rev().collect::<String>();
     if let Some(image) = memory_of(std::process::id()) {
-        assert!(holds_piece(&image, held.as_bytes()).is_some(), "the search finds nothing");
+        assert!(holds_piece(&image, reversed.as_bytes()).is_some(), "the search finds nothing");
     }
-    drop(held);
+    drop(reversed);
 }
 
-/// A request written by hand, so that nothing on this side checks the body.
+/// Sends a request with curl, so that no client code checks the body.
 fn raw_post(site: &Site, path: &str, body: &str) -> String {
     let socket = site.data().join("dropsafe.sock");
     let mut command = bare("curl", site.folder.path());

@@ -1,4 +1,4 @@
-//! The OpenAPI document is true: a property-based client (schemathesis) sends what it allows and what it does not.
+//! The OpenAPI document is correct: a property-based client (schemathesis) sends valid and invalid requests.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn a_property_based_client_finds_no_deviation() {
         return skip("schemathesis (tests/run installs it from PyPI)");
     };
     let mut site = Site::new();
-    // It guesses at credentials all the time, which would soon be all that is answered.
+    // It sends wrong credentials all the time, and would soon be throttled.
     let config = site.data().join("server.yaml");
     let mut text = std::fs::read_to_string(&config).unwrap();
     text.push_str("limits: {guesses: 1000000}\n");
@@ -20,8 +20,8 @@ fn a_property_based_client_finds_no_deviation() {
     site.set("private-one", "v", &["--plain"]).ok();
     let pem = site.data().join("tls/ca.pem");
     let base = format!("https://127.0.0.1:{}", site.port);
-    // Once for each kind of credential. What would end the run itself (locking the store, revoking the very
-    // credential in use) is answered for by the permission matrix.
+    // Once for each kind of credential. The test of permissions covers the requests that would end this run, such as locking
+    // the store or revoking the credential in use.
     for (who, token) in [("admin", &site.admin), ("operator", &site.operator)] {
         let report = Command::new(&program)
             .args(["--config-file", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis.toml"), "run"])

@@ -1,11 +1,11 @@
-//! Tickets: exact uses, time, source, revocation.
+//! Tickets: uses, lifetime, source networks, revocation.
 
 use std::process::Stdio;
 
 use super::harness::{Ran, Site};
 
 #[test]
-fn of_a_thousand_parallel_boots_on_one_use_exactly_one_wins() {
+fn exactly_one_of_a_thousand_parallel_boots_gets_a_single_use_ticket() {
     let site = Site::unlocked();
     site.set("key", "the value", &[]).ok();
     let ticket = site.ticket("admin", &["--uses", "1"]);
@@ -46,7 +46,7 @@ fn a_revoked_ticket_is_denied_at_once() {
 }
 
 #[test]
-fn a_ticket_is_bound_to_time_and_network() {
+fn a_ticket_is_limited_to_a_lifetime_and_networks() {
     let site = Site::unlocked();
     let brief = site.ticket("admin", &["--ttl", "1s"]);
     let elsewhere = site.ticket("admin", &["--source", "192.0.2.0/24"]);
@@ -58,7 +58,7 @@ fn a_ticket_is_bound_to_time_and_network() {
 }
 
 #[test]
-fn a_tickets_plugins_decide_what_tied_secrets_it_gets() {
+fn a_tickets_plugins_decide_which_plugin_secrets_it_receives() {
     let site = Site::unlocked();
     site.set("free", "1", &[]).ok();
     site.set("mail-key", "2", &["--plugin", "mail"]).ok();
@@ -70,7 +70,7 @@ fn a_tickets_plugins_decide_what_tied_secrets_it_gets() {
     );
     let all = site.boot(&site.ticket("admin", &[]), &[]);
     assert!(all.contains_key("MAIL_KEY") && all.contains_key("CHAT_KEY"), "{all:?}");
-    // A workload may narrow what its ticket allows, and never widen it.
+    // A workload may request less than its ticket allows, and never more.
     let widened = site.boot(&site.ticket("admin", &["--plugin", "mail"]), &["--plugin", "chat"]);
     assert!(!widened.contains_key("CHAT_KEY"), "{widened:?}");
 }
@@ -82,9 +82,9 @@ fn explaining_spends_no_use() {
     site.set("off", "v", &["--no-install"]).ok();
     let ticket = site.ticket("admin", &["--uses", "1"]);
     for _ in 0..3 {
-        let told = site.agent(&ticket, &["explain", "--json"], &[]).ok();
-        assert!(told.out.contains("\"KEY\"") && told.out.contains("\"OFF\""), "{}", told.out);
-        serde_json::from_str::<serde_json::Value>(&told.out).unwrap();
+        let explained = site.agent(&ticket, &["explain", "--json"], &[]).ok();
+        assert!(explained.out.contains("\"KEY\"") && explained.out.contains("\"OFF\""), "{}", explained.out);
+        serde_json::from_str::<serde_json::Value>(&explained.out).unwrap();
     }
     site.agent(&ticket, &["check"], &[]).ok();
     site.boot(&ticket, &[]);
@@ -98,4 +98,31 @@ fn a_mistyped_command_spends_no_use() {
     site.agent(&ticket, &["exec", "--", "no-such-program"], &[]).fails(127, &["no-such-program"]);
     site.agent(&ticket, &["exec", "--", "/etc/passwd"], &[]).fails(126, &["/etc/passwd"]);
     site.agent(&ticket, &["exec", "--", "true"], &[]).ok();
+}
+
+#[test]
+fn a_local_fault_spends_no_use() {
+    let site = Site::unlocked();
+    site.set("key", "v", &[]).ok();
+    site.set("tls-key", "v", &["--as-file"]).ok();
+    let ticket = site.ticket("admin", &["--uses", "1"]);
+    // No tmpfs for a secret that is a file. `exec` would not need one.
+    let disk = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    let on_disk = [("DROPSAFE_FILES_DIR", disk)];
+    site.agent(&ticket, &["boot"], &on_disk).fails(78, &["tmpfs"]);
+    let checked = site.agent(&ticket, &["check"], &on_disk).ok();
+    assert!(checked.out.contains("files: 1 as memfds"), "{}", checked.out);
+    // A required name that nobody has deposited.
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let in_memory = [("DROPSAFE_FILES_DIR", memory.path().to_str().unwrap())];
+    site.agent(&ticket, &["exec", "--require", "absent", "--", "true"], &in_memory)
+        .fails(78, &["absent is required and missing"]);
+    // A user that does not exist.
+    site.agent(&ticket, &["exec", "--user", "no-such-user", "--", "true"], &in_memory)
+        .fails(78, &["no-such-user"]);
+
+    site.set("absent", "v", &[]).ok();
+    site.agent(&ticket, &["exec", "--require", "absent", "--", "sh", "-c", "cat $TLS_KEY_FILE"], &in_memory)
+        .ok();
+    site.agent(&ticket, &["exec", "--", "true"], &in_memory).fails(77, &[]);
 }

@@ -1,11 +1,11 @@
-//! The sources held to the table in `src/lib.rs`.
+//! Compares the imports of the sources with the table in `src/lib.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+pub(crate) const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-/// Rows `| room | holds | may import |` of the crate's documentation.
+/// Rows `| module | holds | may import |` of the crate's documentation.
 fn table() -> BTreeMap<String, BTreeSet<String>> {
     let map = std::fs::read_to_string(format!("{SOURCES}/lib.rs")).unwrap();
     map.lines()
@@ -13,14 +13,14 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
         .map(|row| row.trim_end_matches(" |").split(" | ").collect::<Vec<_>>())
         .filter(|cells| cells.len() == 3 && cells[0].contains('`'))
         .map(|cells| {
-            let room = cells[0].trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+            let module = cells[0].trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
             let may = cells[2].split(", ").filter(|name| *name != "–").map(str::to_owned).collect();
-            (room, may)
+            (module, may)
         })
         .collect()
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -31,8 +31,8 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Rooms that a source names after `crate::`, comments apart; `use crate::{a, b::c}` included.
-fn rooms_named(source: &str) -> BTreeSet<String> {
+/// Modules that a source names after `crate::`, comments apart; `use crate::{a, b::c}` included.
+fn modules_named(source: &str) -> BTreeSet<String> {
     let code: String =
         source.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
     let word =
@@ -67,19 +67,19 @@ fn rooms_named(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_room_imports_only_what_its_row_allows() {
+fn every_module_imports_only_what_its_row_allows() {
     let table = table();
     assert!(table.len() >= 11, "the table in src/lib.rs was not read: {table:?}");
     let mut broken = Vec::new();
-    for (room, may) in &table {
+    for (module, may) in &table {
         let mut files = Vec::new();
-        rust_files(&Path::new(SOURCES).join(room), &mut files);
-        assert!(!files.is_empty(), "the room {room} has no sources");
+        rust_files(&Path::new(SOURCES).join(module), &mut files);
+        assert!(!files.is_empty(), "the module {module} has no sources");
         for file in files {
             let source = std::fs::read_to_string(&file).unwrap();
-            for named in rooms_named(&source) {
-                if table.contains_key(&named) && named != *room && !may.contains(&named) {
-                    broken.push(format!("{}: {room} may not import {named}", file.display()));
+            for named in modules_named(&source) {
+                if table.contains_key(&named) && named != *module && !may.contains(&named) {
+                    broken.push(format!("{}: {module} may not import {named}", file.display()));
                 }
             }
         }
@@ -100,7 +100,7 @@ fn every_folder_of_sources_has_a_row() {
 }
 
 #[test]
-fn every_file_opens_by_saying_what_it_does_and_stays_small() {
+fn every_file_starts_with_a_description_and_stays_small() {
     let mut files = Vec::new();
     rust_files(Path::new(SOURCES), &mut files);
     let mut faults = Vec::new();
@@ -121,7 +121,7 @@ fn every_file_opens_by_saying_what_it_does_and_stays_small() {
 }
 
 #[test]
-fn unsafe_code_stands_only_in_files_that_are_named_here() {
+fn unsafe_code_is_only_in_the_files_listed_here() {
     const NAMED: &[&str] = &["crypto/memory.rs", "agent/supervise/syscalls.rs"];
     let mut files = Vec::new();
     rust_files(Path::new(SOURCES), &mut files);

@@ -1,6 +1,7 @@
 //! Policy as tests: what the sources, the dependency trees and the shipped agent must be.
 //!
-//! - [`layering`]: every room imports only what the table in `src/lib.rs` allows, and every file says what it does.
+//! - [`layering`]: every module imports only what the table in `src/lib.rs` allows, and every file says what it does.
+//! - [`imports`]: the layers of the store, no large cycle of imports, and what may reach the disk.
 //! - [`agent`]: the agent built alone holds no server crate, is static, stripped and small.
 //! - [`manifest`]: each dependency says what it is for.
 //! - [`actions`]: every permission is checked somewhere, and every audit action is written.
@@ -10,6 +11,7 @@
 
 mod actions;
 mod agent;
+mod imports;
 mod layering;
 mod manifest;
 mod metrics;

@@ -1,7 +1,7 @@
 //! The manifest explains itself.
 
 #[test]
-fn each_dependency_says_what_it_is_for() {
+fn each_dependency_has_a_comment_on_its_purpose() {
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let mut within = false;
     let mut silent = Vec::new();

@@ -11,28 +11,22 @@ use syn::visit::{self, Visit};
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Lines of code when the limits below were set. A feature may raise it, in the same commit, with its reason.
-const MAX_CODE_LINES: usize = 42_700;
+/// Checkpoints of the audit log took 750, the rotation of the TLS key and the memory of revisions 500, the verification of the keys and the
+/// epochs of restores 650, what the owner of the byte store and an attacker on the network found 100.
+const MAX_CODE_LINES: usize = 58_500;
 const MAX_FILE_LINES: usize = 430;
 const MAX_MEDIAN_LINES: usize = 140;
 const MAX_P90_LINES: usize = 280;
 const MAX_FUNCTION_LINES: usize = 60;
 const MAX_PARAMETERS: usize = 5;
-const MAX_FUNCTIONS_OVER_PARAMETERS: usize = 7;
+const MAX_FUNCTIONS_OVER_PARAMETERS: usize = 5;
 const DOC_LINES_PER_100: std::ops::RangeInclusive<f64> = 12.0..=18.0;
-/// The aim is 4.
-const MIN_BODY_COMMENTS_PER_100: f64 = 3.0;
-/// What is over a limit today, by the beginning of its fault. An entry that no longer applies fails the test, so that the list
-/// only shrinks.
+const MIN_BODY_COMMENTS_PER_100: f64 = 4.0;
+/// What is over a limit, by the beginning of its fault. An entry that no longer applies fails the test, so that the list only
+/// shrinks.
 const BACKLOG: &[&str] = &[
-    "store/rules/secrets/read.rs: ",
-    "too long: store/rules/secrets/import.rs: import ",
-    "too long: store/rules/secrets/many.rs: plan_one ",
     // Each says why the call cannot fail.
     "unwrap() or expect(): crypto/",
-    "a type name with two meanings: Entry: ",
-    "a type name with two meanings: ImportLine: ",
-    "a type name with two meanings: Report: ",
-    "a type name with two meanings: Whole: ",
 ];
 
 #[derive(Default)]

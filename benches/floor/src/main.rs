@@ -1,5 +1,5 @@
-//! The least that could start a workload with its secrets: one TLS 1.3 exchange with std and rustls, then execve. It judges
-//! nothing: not the server's key, not the answer's digest, not a name, not a size. Usage: `floor ADDRESS CREDENTIAL CMD ARG…`
+//! The smallest program that can start a workload with its secrets: one TLS 1.3 exchange with std and rustls, then execve. It
+//! checks nothing: neither the server's key nor digest, names or sizes. Usage: `floor ADDRESS CREDENTIAL CMD ARG…`
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,9 +13,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, Stream};
 
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
@@ -59,7 +59,7 @@ fn main() {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -72,7 +72,7 @@ fn main() {
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    // A server that closes without a word is all the same here.
+    // A server that closes without TLS's close_notify is no error here.
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.starts_with(b"HTTP/1.1 200"), "no release");
     let body = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;

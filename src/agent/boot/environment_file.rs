@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 
 /// The name of the environment file in the folder for files.
 pub(crate) const ENVIRONMENT: &str = "env";
+/// What the environment consists of, without values, in the same folder.
+pub(crate) const RECEIPT: &str = "receipt.json";
 /// Docker reads its file by lines with a limit of 64 KiB each (bufio.Scanner).
 const DOCKER_LINE: usize = 64 << 10;
 

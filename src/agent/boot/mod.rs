@@ -17,11 +17,15 @@ use tracing::warn;
 
 use self::output::{BootOutput, secret_paths};
 use super::config::AgentSettings;
+use super::end_note::EndOf;
 use super::error::AgentError;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
+use super::preflight::FilePlaces;
 use super::verified_release::ReleaseSource;
-use super::{environment, environment_plan, exec, fetch, file_mapping, machine, ticket_source};
+use super::{
+    end_note, environment, environment_plan, exec, fetch, file_mapping, machine, preflight, ticket_source,
+};
 use crate::process::{Exit, SdNotify};
 use crate::settings::Environment;
 use crate::wire::ReportBootRequest;
@@ -31,7 +35,8 @@ use crate::wire::ReportBootRequest;
 /// # Errors
 /// The first step that fails. The files of an earlier boot are unchanged then.
 pub(crate) fn run(
-    (settings, mut local): (AgentSettings, LocalVariables),
+    settings: AgentSettings,
+    mut local: LocalVariables,
     environment: &Environment,
     docker_env: Option<&Path>,
 ) -> Result<Exit, AgentError> {
@@ -52,7 +57,7 @@ fn boot(
     docker_env: Option<&Path>,
     notify: &SdNotify,
 ) -> Result<String, AgentError> {
-    exec::prepare_process(&settings.warnings);
+    exec::prepare_process(settings);
     // This unit's PATH, HOME and INVOCATION_ID are for no other unit.
     local.drop_inherited();
     let located = ticket_source::locate(settings, environment, &RealFiles)?;
@@ -64,8 +69,10 @@ fn boot(
     let references = environment_plan::references(&settings.layers, &local.variables)?;
     let request = fetch::build_request(settings, &references);
 
+    let places = FilePlaces::for_boot(settings, docker_env)?;
     notify.status("asking the store");
-    let (mut release, pending) = fetch::release(&located.ticket, &request, settings, machine::now)?;
+    let time = preflight::run(settings, local, &places, &located.ticket, &request)?;
+    let (mut release, pending) = fetch::release(&located.ticket, &request, settings, time, machine::now)?;
     // Taken before the mapping changes the receipt: the store knows the digest of what it released, and not what this machine turns
     // into files.
     let digest = release.receipt.digest().to_string();
@@ -78,12 +85,13 @@ fn boot(
     let output =
         BootOutput { settings, release: &release, paths: &paths, strings: &strings, digest: &digest };
     output.publish(docker_env, &RealFiles)?;
+    end_note::deliver(EndOf::Machine, pending.as_ref(), &located.ticket, settings);
 
     // After the files are there: a boot that failed before can be tried again with the same ticket file.
     ticket_file.delete()?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
-        pending.send(&ReportBootRequest { digest, variables });
+        pending.send(&ReportBootRequest { digest: digest.into(), variables });
     }
     let from = match release.source {
         ReleaseSource::Store => String::new(),

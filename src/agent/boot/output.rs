@@ -8,25 +8,24 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tracing::warn;
 
-use super::environment_file::{ENVIRONMENT, EnvPair};
-use super::staged_files::{FileAccess, StagedFiles};
-use super::{environment_file, staged_files};
+use super::environment_file;
+use super::environment_file::{ENVIRONMENT, EnvPair, RECEIPT};
+use super::staged_files::StagedFiles;
 use crate::agent::account::AccountError;
 use crate::agent::config::AgentSettings;
 use crate::agent::environment::EnvironmentStrings;
 use crate::agent::file_mapping::FileMapping;
+use crate::agent::folder::{FileAccess, remove_stale};
 use crate::agent::machine::Files;
 use crate::agent::plan_error::display_name;
 use crate::agent::secret_files::SecretFileError;
 use crate::agent::verified_release::{ReleaseSource, VerifiedRelease};
-use crate::agent::{account, machine};
+use crate::agent::{account, file_mapping, machine};
 use crate::domain::name::EnvName;
 use crate::domain::value::Delivery;
 
 /// The environment for a shell to source.
 const PROFILE: &str = "profile.sh";
-/// What the environment consists of, without values.
-const RECEIPT: &str = "receipt.json";
 /// The folder of secrets that are files.
 const FILES: &str = "files";
 
@@ -59,7 +58,7 @@ impl PublishError {
     }
 }
 
-/// Where a secret that is a file goes.
+/// The target of a secret that is delivered as a file.
 pub(crate) struct SecretPath<'a> {
     pub(crate) path: PathBuf,
     /// The machine's own mapping, if there is one.
@@ -72,11 +71,12 @@ pub(crate) fn secret_paths<'a>(
     release: &VerifiedRelease,
 ) -> BTreeMap<usize, SecretPath<'a>> {
     let folder = settings.files_dir.join(FILES);
+    let mapped = file_mapping::mapped_entries(&settings.files, &release.receipt);
     let entries = release.receipt.entries.iter().enumerate();
     let files = entries.filter(|(_, entry)| entry.delivery == Delivery::File);
     files
         .map(|(index, entry)| {
-            let mapping = settings.files.iter().find(|m| m.secret.matches_secret(&entry.name, &entry.env));
+            let mapping = mapped.get(&index).copied();
             // `join` with an absolute path returns that path.
             let path = folder.join(mapping.map_or(Path::new(entry.env.as_str()), |mapping| &mapping.path));
             (index, SecretPath { path, mapping })
@@ -136,7 +136,7 @@ impl BootOutput<'_> {
         let folder = self.settings.files_dir.join(FILES);
         // Only after the new files are in place, and no reason to fail: the boot's own files are complete.
         if folder.exists()
-            && let Err(error) = staged_files::remove_stale(&folder, &current)
+            && let Err(error) = remove_stale(&folder, &current)
         {
             warn!("files of an earlier boot are still in {}: {}", folder.display(), error.kind());
         }

@@ -1,34 +1,17 @@
-//! Files that appear all at once or not at all: each is written in full under a temporary name beside its target, and only when all
-//! of them are written are they renamed. Secrets are written to memory only, unless the configuration allows a disk.
-#![expect(clippy::disallowed_methods, reason = "writes, renames and removes the files of a boot")]
+//! The files of a boot, which appear all at once or not at all: each is written in full under a temporary name beside its target, and
+//! only when all of them are written are they renamed. Secrets are written to memory only, unless the configuration allows a disk.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use crate::agent::secret_files::{SecretFileError, in_memory};
-
-/// Who may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileAccess {
-    pub(crate) mode: u32,
-    /// Default: this process's user.
-    pub(crate) uid: Option<u32>,
-    /// Default: this process's group.
-    pub(crate) gid: Option<u32>,
-}
+use crate::agent::folder::{FileAccess, Folder, StagedName};
+use crate::agent::secret_files::{SecretFileError, check_place, failed, require_safe};
 
 /// Files that are written and not yet renamed. Files that are never committed are removed on drop.
 pub(crate) struct StagedFiles {
     allow_disk: bool,
-    staged: Vec<StagedFile>,
-}
-
-struct StagedFile {
-    temporary: PathBuf,
-    target: PathBuf,
+    staged: Vec<(Folder, StagedName, PathBuf)>,
 }
 
 impl StagedFiles {
@@ -40,45 +23,28 @@ impl StagedFiles {
     /// pass through to files of their own. An existing folder gains these permissions and never loses any.
     pub(crate) fn ensure_folder(
         &self,
-        folder: &Path,
+        path: &Path,
         gid: Option<u32>,
         traversable: bool,
     ) -> Result<(), SecretFileError> {
-        let failed = |error: io::Error| failed(folder, &error);
-        let created = match folder.parent() {
-            Some(parent) if !folder.exists() => {
-                // The folders above hold nothing but this one, whose own mode protects the secrets.
-                DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(failed)?;
-                match DirBuilder::new().mode(0o700).create(folder) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-                    created => created.map(|()| true).map_err(failed)?,
-                }
-            }
-            _ => false,
-        };
-        if !self.allow_disk && !in_memory(folder)? {
-            // Nothing has been written yet, so that the folder can go without a trace.
-            if created {
-                let _ = fs::remove_dir(folder);
-            }
-            return Err(SecretFileError::Disk(folder.to_owned()));
-        }
-        let metadata = fs::metadata(folder).map_err(failed)?;
-        let (old, mut mode) = (metadata.mode() & 0o7777, metadata.mode() & 0o7777);
+        let failed = |error: io::Error| failed(path, &error);
+        // Where the nearest folder that exists is on a disk, nothing is created.
+        check_place(path, self.allow_disk)?;
+        let folder = Folder::create(path, 0o700).map_err(failed)?;
+        require_safe(&folder, path, self.allow_disk, None)?;
+        let (old, group) = folder.mode_and_gid().map_err(failed)?;
+        let mut mode = old;
         // A folder that everybody may enter and list needs no group. Its group may be somebody else's choice.
         if let Some(gid) = gid.filter(|_| old & 0o005 != 0o005) {
-            if metadata.gid() != gid {
-                chown(folder, None, Some(gid)).map_err(failed)?;
+            if group != gid {
+                folder.set_group(gid).map_err(failed)?;
             }
             mode |= 0o050;
         }
         if traversable {
             mode |= 0o011;
         }
-        if mode != old {
-            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).map_err(failed)?;
-        }
-        Ok(())
+        if mode == old { Ok(()) } else { folder.set_mode(mode).map_err(failed) }
     }
 
     /// Writes a file under a temporary name beside `target`.
@@ -88,21 +54,14 @@ impl StagedFiles {
         bytes: &[u8],
         access: FileAccess,
     ) -> Result<(), SecretFileError> {
-        let folder = target.parent().unwrap_or(Path::new("/"));
-        if !self.allow_disk && !in_memory(folder)? {
-            return Err(SecretFileError::Disk(folder.to_owned()));
-        }
-        let mut name = std::ffi::OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".new-{}", std::process::id()));
-        let temporary = target.with_file_name(name);
-        // A process with the same number may have been killed half-way. `create_new` below refuses a link that somebody else puts
-        // there in the meantime.
-        let _ = fs::remove_file(&temporary);
-        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-        let mut file = opened.map_err(|error| failed(folder, &error))?;
-        self.staged.push(StagedFile { temporary, target: target.to_owned() });
-        write(&mut file, bytes, access).map_err(|error| failed(folder, &error))
+        let path = target.parent().unwrap_or(Path::new("/"));
+        let failed = |error: io::Error| failed(path, &error);
+        let folder = Folder::open(path).map_err(failed)?;
+        require_safe(&folder, path, self.allow_disk, access.uid)?;
+        let name: &OsStr = target.file_name().unwrap_or_default();
+        let staged = folder.stage(name, bytes, access, false).map_err(failed)?;
+        self.staged.push((folder, staged, target.to_owned()));
+        Ok(())
     }
 
     /// Renames every file to its target, in the order in which they were added.
@@ -110,8 +69,8 @@ impl StagedFiles {
     /// # Errors
     /// A target is a folder. The files before it have been renamed.
     pub(crate) fn commit(mut self) -> Result<(), SecretFileError> {
-        for StagedFile { temporary, target } in &self.staged {
-            fs::rename(temporary, target).map_err(|error| failed(target, &error))?;
+        for (folder, staged, target) in &self.staged {
+            folder.commit(staged).map_err(|error| failed(target, &error))?;
         }
         self.staged.clear();
         Ok(())
@@ -120,45 +79,22 @@ impl StagedFiles {
 
 impl Drop for StagedFiles {
     fn drop(&mut self) {
-        for staged in &self.staged {
-            let _ = fs::remove_file(&staged.temporary);
+        for (folder, staged, _) in &self.staged {
+            folder.discard(staged);
         }
     }
-}
-
-/// Removes the files in `folder`, and below it, that are not among `current`.
-pub(crate) fn remove_stale(folder: &Path, current: &[&Path]) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            remove_stale(&path, current)?;
-            // rmdir(2) refuses a folder that still has a file, which is what keeps it.
-            let _ = fs::remove_dir(&path);
-        } else if !current.contains(&path.as_path()) {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-fn write(file: &mut File, bytes: &[u8], access: FileAccess) -> io::Result<()> {
-    file.write_all(bytes)?;
-    // The owner before the mode: chown(2) may clear bits of the mode.
-    if access.uid.is_some() || access.gid.is_some() {
-        fchown(&*file, access.uid, access.gid)?;
-    }
-    file.set_permissions(fs::Permissions::from_mode(access.mode))
-}
-
-fn failed(folder: &Path, error: &io::Error) -> SecretFileError {
-    SecretFileError::Io { folder: folder.to_owned(), kind: error.kind() }
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test reads what was written")]
 mod tests {
-    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    const ALONE: FileAccess = FileAccess { mode: 0o600, uid: None, gid: None };
+    use super::*;
+    use crate::agent::folder::remove_stale;
+
+    const ALONE: FileAccess = FileAccess::OWNER;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> =

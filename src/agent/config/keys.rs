@@ -31,6 +31,10 @@ keys! {
     AUTHORITIES = "--ca", "DROPSAFE_CA", "ca";
     FILE_GROUP = "--file-group", "DROPSAFE_FILE_GROUP", "file_group";
     ALLOW_DISK = "--allow-disk", "DROPSAFE_ALLOW_DISK", "allow_disk";
+    MASK_FILES = "--mask-files", "DROPSAFE_MASK_FILES", "mask_files";
+    ALLOW_CORE_DUMPS = "--allow-core-dumps", "DROPSAFE_ALLOW_CORE_DUMPS", "allow_core_dumps";
+    /// It has no flag: it belongs beside the line of a unit or script that runs `ended`, which reads the same environment.
+    REPORT_END = "", "DROPSAFE_REPORT_END", "report_end";
     USER = "--user", "DROPSAFE_USER", "user";
     LOG = "--log", "DROPSAFE_LOG_FORMAT", "log";
     /// It has no flag: a level is changed for one run, where `DROPSAFE_LOG=debug` in front of the command is shorter.

@@ -85,6 +85,12 @@ pub(crate) struct AgentSettings {
     pub(crate) file_group: Option<String>,
     /// Whether `boot` may write secrets to a disk.
     pub(crate) allow_disk: bool,
+    /// Whether `--mask` also masks secrets that are delivered as files.
+    pub(crate) mask_files: bool,
+    /// Whether the workload may write core dumps, which hold its secrets.
+    pub(crate) allow_core_dumps: bool,
+    /// Whether `dropsafe-agent ended` runs at the end of this boot.
+    pub(crate) report_end: bool,
     /// The user that the workload runs as. Default: the agent's own.
     pub(crate) user: Option<UserSpec>,
     pub(crate) log: LogSettings,
@@ -159,6 +165,9 @@ fn scalar_settings(reader: &mut SettingReader<'_>, environment: &Environment) ->
         files: Vec::new(),
         file_group: reader.one(&keys::FILE_GROUP, values::group_name).map(|set| set.value),
         allow_disk: or(reader.one(&keys::ALLOW_DISK, parse::boolean), false),
+        mask_files: or(reader.one(&keys::MASK_FILES, parse::boolean), false),
+        allow_core_dumps: or(reader.one(&keys::ALLOW_CORE_DUMPS, parse::boolean), false),
+        report_end: or(reader.one(&keys::REPORT_END, parse::boolean), false),
         user: reader.one(&keys::USER, UserSpec::parse).map(|set| set.value),
         log: values::log(reader),
         warnings: Vec::new(),
@@ -176,6 +185,13 @@ pub(crate) fn read_files_dir(args: &SettingArgs, environment: &Environment) -> P
     let mut ignored = SettingErrors::default();
     let set = SettingReader::new(&[args, environment], &mut ignored).one(&keys::FILES_DIR, parse::path);
     set.map_or_else(|| default_files_dir(environment), |set| set.value)
+}
+
+/// The user that `--user` names. What a container's variables or the configuration file say is meant for its workload.
+pub(crate) fn read_user(args: &SettingArgs) -> Result<Option<UserSpec>, SettingErrors> {
+    let mut faults = SettingErrors::default();
+    let set = SettingReader::new(&[args], &mut faults).one(&keys::USER, UserSpec::parse);
+    faults.or(set.map(|set| set.value))
 }
 
 fn configuration_file(

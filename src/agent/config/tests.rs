@@ -66,12 +66,13 @@ fn everything_in_the_file_is_read() {
              defaults_file: /d.env\n\
              layers: [environment, private, shared]\n\
              machine: web-1\n\
+             mask_files: true\n\
              log: json\nlog_level: debug\n\
              secrets:\n  openai-api-key: hunter2\n  PORT: 080\n  empty: ''\n",
         ),
     )
     .unwrap();
-    assert!(settings.delete_ticket_file);
+    assert!(settings.delete_ticket_file && settings.mask_files);
     assert_eq!(settings.on_outage, OnOutage::Cache);
     assert_eq!((settings.cache_dir, settings.cache_max_age), ("/c".into(), Duration::from_secs(7200)));
     assert_eq!(settings.plugins.map(|plugins| plugins.len()), Some(1));

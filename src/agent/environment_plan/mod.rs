@@ -14,7 +14,6 @@ use crate::domain::name::{EnvName, SecretName, refused};
 use crate::domain::receipt::{Receipt, ReceiptEntry};
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::Delivery;
 
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -74,26 +73,24 @@ pub(crate) struct EnvironmentPlan {
     pub(crate) missing_optional: Vec<RequestedName>,
 }
 
-/// The secrets that local variables refer to, which the store is asked for.
+/// The variables of the machine that refer to secrets, which the store is asked for.
 ///
 /// # Errors
 /// Malformed references: no use of a ticket is spent on them.
 pub(crate) fn references(
     order: &[Layer],
     local: &[LocalVariable],
-) -> Result<BTreeSet<SecretName>, PlanErrors> {
-    let mut secrets = BTreeSet::new();
+) -> Result<BTreeMap<OsString, SecretName>, PlanErrors> {
+    let mut secrets = BTreeMap::new();
     let mut errors = PlanErrors::default();
-    for rivals in candidates(order, local, &Receipt::default()).values() {
+    for (name, rivals) in candidates(order, local, &Receipt::default()) {
         // A reference that a higher local layer shadows is never resolved, so it is neither requested nor an error.
         let Some(LayerCandidate { source: CandidateSource::Local(index), .. }) = rivals.first() else {
             continue;
         };
         match &local[*index].content {
-            LocalContent::Reference(secret) => drop(secrets.insert(secret.clone())),
-            LocalContent::MalformedReference => {
-                errors.push(PlanError::Malformed { variable: local[*index].name.clone() });
-            }
+            LocalContent::Reference(secret) => drop(secrets.insert(name, secret.clone())),
+            LocalContent::MalformedReference => errors.push(PlanError::Malformed { variable: name }),
             LocalContent::Literal => {}
         }
     }
@@ -148,7 +145,7 @@ impl EnvironmentPlan {
         self.variables.iter().find(|variable| variable.name == name)
     }
 
-    /// A released entry that the plan neither exports nor shadows. There must be none: it is a second look at what `build` did.
+    /// A released entry that the plan neither exports nor shadows. There must be none: this checks the result of `build`.
     pub(crate) fn find_undelivered<'a>(&self, receipt: &'a Receipt) -> Option<&'a ReceiptEntry> {
         let exported =
             |index| self.variables.iter().any(|variable| variable.origin == ValueOrigin::Released(index));
@@ -161,23 +158,16 @@ impl EnvironmentPlan {
     }
 
     fn provides(&self, name: &RequestedName, receipt: &Receipt) -> bool {
+        let withheld = name.is_withheld(receipt);
         self.variables.iter().any(|variable| {
             let entry = match variable.origin {
-                ValueOrigin::Released(entry) => receipt.entries.get(entry),
+                ValueOrigin::Released(entry) if !withheld => receipt.entries.get(entry),
                 // What a reference provides is the variable that holds it, not the secret's own name.
-                ValueOrigin::Local(_) | ValueOrigin::Reference { .. } => None,
+                _ => None,
             };
             variable.name.to_str().is_some_and(|variable| name.matches_variable(variable))
                 || entry.is_some_and(|entry| name.matches_secret(&entry.name, &entry.env))
         })
-    }
-}
-
-/// The name of the variable that an entry becomes. A file is announced by its path in `NAME_FILE`, as container images do.
-pub(crate) fn variable_name(entry: &ReceiptEntry) -> String {
-    match entry.delivery {
-        Delivery::Variable => entry.env.as_str().to_owned(),
-        Delivery::File => format!("{}_FILE", entry.env),
     }
 }
 
@@ -206,7 +196,7 @@ fn candidates(
         let released =
             released.filter(|(_, entry)| entry.by != ReleaseReason::Reference && scope_layer(entry) == layer);
         for (index, entry) in released {
-            add(variable_name(entry).into(), layer, CandidateSource::Released(index));
+            add(entry.variable_name().into(), layer, CandidateSource::Released(index));
         }
         for (index, local) in local.iter().enumerate().filter(|(_, local)| local.layer == layer) {
             add(local.name.clone(), layer, CandidateSource::Local(index));
@@ -224,7 +214,7 @@ fn scope_layer(entry: &ReceiptEntry) -> Layer {
 
 /// Refuses names that change how programs load or run.
 fn check_refused_name(entry: &ReceiptEntry, allow: &BTreeSet<EnvName>, errors: &mut PlanErrors) {
-    let name = variable_name(entry);
+    let name = entry.variable_name();
     // `NAME_FILE` of a very long name is too long for a variable.
     let Ok(name) = EnvName::parse(&name) else {
         return errors.push(PlanError::Collision { variable: name.into() });
@@ -246,28 +236,12 @@ fn resolve(index: usize, inputs: &PlanInputs<'_>, errors: &mut PlanErrors) -> Op
             return None;
         }
     };
-    if let Some(entry) = find_referenced(secret, receipt) {
+    if let Some(entry) = receipt.referenced(secret.as_str()) {
         return Some(ValueOrigin::Reference { local: index, entry });
     }
     let skipped = RequestedName::parse(secret.as_str()).ok().and_then(|name| skip_reason(&name, receipt));
     errors.push(PlanError::Unresolved { variable: local.name.clone(), secret: secret.clone(), skipped });
     None
-}
-
-/// The index of the entry that the store chose for a reference.
-fn find_referenced(secret: &SecretName, receipt: &Receipt) -> Option<usize> {
-    let variables =
-        || receipt.entries.iter().enumerate().filter(|(_, entry)| entry.delivery == Delivery::Variable);
-    // The order of `domain::resolve`, so that agent and store mean the same secret: the exported name first, then the secret's own
-    // name, and private before shared.
-    let by_env = variables().find(|(_, entry)| entry.env.as_str() == secret.as_str());
-    let (_, found) = by_env.or_else(|| {
-        variables()
-            .filter(|(_, entry)| entry.name == *secret)
-            .min_by_key(|(_, entry)| (entry.scope, &entry.env))
-    })?;
-    let rivals = variables().filter(|(_, entry)| entry.env == found.env);
-    rivals.min_by_key(|(_, entry)| (entry.scope, entry.id)).map(|(index, _)| index)
 }
 
 fn skip_reason(name: &RequestedName, receipt: &Receipt) -> Option<SkipReason> {

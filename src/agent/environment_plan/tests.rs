@@ -9,7 +9,7 @@ use crate::agent::local_variables::LocalVariables;
 use crate::agent::machine::fake::FakeFiles;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::resolve::{SkipReason, Skipped};
-use crate::domain::value::Kind;
+use crate::domain::value::{Delivery, Kind};
 use crate::settings::Environment;
 
 fn entry(id: u8, name: &str, scope: ScopeKind, by: ReleaseReason) -> ReceiptEntry {
@@ -147,8 +147,12 @@ fn references_are_requested_and_replaced() {
         &[("DATABASE_URL", "dropsafe:db-url"), ("PLAIN", "xdropsafe:db-url")],
     );
     let asked = references(&Layer::ALL, &local.variables).unwrap();
-    let asked: Vec<&str> = asked.iter().map(SecretName::as_str).collect();
-    assert_eq!(asked, ["also", "db-url", "redis"], "what the machine itself shadows is not asked for");
+    let asked: Vec<_> = asked.iter().map(|(name, secret)| format!("{}={secret}", name.display())).collect();
+    assert_eq!(
+        asked,
+        ["CACHE_URL=redis", "DATABASE_URL=db-url", "X=also"],
+        "what the machine itself shadows is not asked for"
+    );
 
     let by_reference = |id, name| entry(id, name, ScopeKind::Shared, ReleaseReason::Reference);
     let entries = vec![by_reference(1, "db-url"), by_reference(2, "redis"), private(3, "also")];
@@ -177,6 +181,27 @@ fn a_reference_takes_what_the_store_chose_for_it() {
     assert_eq!(variables[0].origin, ValueOrigin::Reference { local: 0, entry: 1 });
     assert_eq!(variables[1].origin, ValueOrigin::Reference { local: 1, entry: 1 });
     assert_eq!((variables[2].name.to_str(), variables[2].origin), (Some("DB_URL"), ValueOrigin::Released(0)));
+}
+
+/// Otherwise another member could share a secret under the name that the machine refers to, and the workload would use it.
+#[test]
+fn no_shared_secret_takes_the_place_of_a_private_one_that_was_not_released() {
+    let theirs = || ReceiptEntry { env: EnvName::parse("ZZ_X").unwrap(), ..shared(1, "stripe-key") };
+    let mut case = Case::new(local("", "", &[("STRIPE", "dropsafe:stripe-key")]), vec![theirs()]);
+    assert_eq!(case.summarize(), ["STRIPE=environment*", "ZZ_X=shared"]);
+    case.receipt.skipped =
+        vec![Skipped { scope_kind: ScopeKind::Private, ..off("stripe-key", SkipReason::PluginDisabled) }];
+    case.require = names(&["stripe-key"]);
+    assert!(
+        case.refused().starts_with("STRIPE refers to the secret stripe-key, which "),
+        "{}",
+        case.refused()
+    );
+    assert!(case.refused().contains("stripe-key is required and missing: it "), "{}", case.refused());
+    // A file is released and cannot be referred to.
+    let file = ReceiptEntry { delivery: Delivery::File, ..private(2, "stripe-key") };
+    let case = Case::new(local("", "", &[("STRIPE", "dropsafe:stripe-key")]), vec![theirs(), file]);
+    assert!(case.refused().starts_with("STRIPE refers to the secret stripe-key, which "));
 }
 
 #[test]

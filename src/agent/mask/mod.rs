@@ -3,28 +3,51 @@
 //!
 //! The filter has to know the values, and so it can be neither the supervisor nor the workload. It is forked before anything secret
 //! exists, receives the values over a pipe from the process that fetched them, and ends when no process can write to it any more.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`patterns`] | what is searched for |
+//! | [`decoder`] | escape sequences of URLs and JSON |
+//! | [`anchors`] | a fast search for where a pattern may start |
+//! | [`reading`] | the comparison from there on |
+//! | [`masker`] | one stream, in pieces |
+//! | [`filter`] | the process: both streams, waiting |
+//! | [`output`] | writing without waiting |
 
-pub(crate) mod encodings;
+pub(crate) mod anchors;
+pub(crate) mod decoder;
+pub(crate) mod filter;
 pub(crate) mod masker;
+pub(crate) mod output;
+pub(crate) mod patterns;
+pub(crate) mod reading;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::fstat;
-use nix::unistd::{dup2_stderr, dup2_stdout, pipe2};
-use zeroize::Zeroizing;
+use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, pipe2};
+use tracing::warn;
 
-use self::masker::{Masker, PatternSet};
+use self::filter::MaskFilter;
+use self::patterns::SHORTEST;
 
-/// The capacity of a pipe (pipe(7)).
-const PIECE: usize = 64 << 10;
+/// The most bytes of values. The filter takes at most 1 MiB plus four times their size.
+const MAX_BYTES: usize = 4 << 20;
+/// The most values: each takes some hundred bytes, however short it is.
+const MAX_VALUES: usize = 1000;
+/// Values up to this length, among which passwords and tokens are, come before longer ones.
+const SHORT: usize = 4096;
+/// How many values that are left out are named.
+const MAX_NAMED: usize = 10;
 
 /// The pipes between the process that fetches and the filter, before fork(2).
 #[derive(Debug)]
@@ -43,14 +66,6 @@ pub(crate) struct MaskWriter {
     error: Option<OwnedFd>,
 }
 
-/// The ends that the filter reads from.
-#[derive(Debug)]
-pub(crate) struct MaskFilter {
-    values: OwnedFd,
-    output: OwnedFd,
-    error: Option<OwnedFd>,
-}
-
 impl MaskPipes {
     pub(crate) fn new() -> Result<Self, Errno> {
         // Closed by execve(2): the workload has copies of the write ends as its standard output and error.
@@ -58,6 +73,12 @@ impl MaskPipes {
         let error =
             if is_same_file(io::stdout().as_fd(), io::stderr().as_fd()) { None } else { Some(pipe()?) };
         Ok(Self { values: pipe()?, output: pipe()?, error })
+    }
+
+    /// All of them.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let pairs = [Some(&self.values), Some(&self.output), self.error.as_ref()].into_iter().flatten();
+        pairs.flat_map(|(read, write)| [read.as_raw_fd(), write.as_raw_fd()])
     }
 
     pub(crate) fn into_writer(self) -> MaskWriter {
@@ -76,129 +97,71 @@ fn is_same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
 }
 
 impl MaskWriter {
-    /// Sends the values to the filter, and redirects standard output and error to it.
+    /// Makes the workload's user the owner of the pipes, which /dev/stdout and /proc/self/fd/1 open again (pipe(7)). The process must
+    /// still be allowed to.
+    pub(crate) fn change_owner(&self, user: Uid, group: Gid) {
+        for pipe in [Some(&self.output), self.error.as_ref()].into_iter().flatten() {
+            // A workload that does not open them again has no use for it.
+            let _ = fchown(pipe, Some(user), Some(group));
+        }
+    }
+
+    /// Sends the values, each with the name of its variable, to the filter, and redirects standard output and error to it.
     ///
     /// # Errors
     /// The filter has ended. Output would be lost.
-    pub(crate) fn start<'a>(self, values: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-        let mut pipe = File::from(self.values);
-        for value in values {
-            let length = u32::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-            pipe.write_all(&length.to_le_bytes())?;
-            pipe.write_all(value)?;
+    pub(crate) fn start(self, values: Vec<(String, &[u8])>) -> Result<(), io::ErrorKind> {
+        let (values, left_out) = select(values);
+        if let Some(names) = left_out {
+            let mebibytes = MAX_BYTES >> 20;
+            warn!(
+                "--mask does not cover {names}, since it covers at most {MAX_VALUES} values of {mebibytes} MiB in all; \
+                 exclude what the workload does not need"
+            );
         }
         // The filter starts to read output when it has seen the end of the values.
-        drop(pipe);
-        dup2_stdout(&self.output)?;
-        dup2_stderr(self.error.as_ref().unwrap_or(&self.output))?;
-        Ok(())
+        send(File::from(self.values), &values).map_err(|error| error.kind())?;
+        redirect(&self.output, self.error.as_ref()).map_err(|errno| io::Error::from(errno).kind())
+    }
+
+    /// Redirects standard output and error to the filter, without any value.
+    pub(crate) fn redirect(self) -> Result<(), Errno> {
+        redirect(&self.output, self.error.as_ref())
     }
 }
 
-impl MaskFilter {
-    /// Forwards the output until no process can write to it any more.
-    pub(crate) fn run(self) -> io::Result<()> {
-        let forms = read_forms(&mut File::from(self.values))?;
-        let patterns = PatternSet::new(forms.iter().map(Vec::as_slice));
-        drop(forms);
-        // The values stay in the tree of patterns, byte by byte, until this process ends.
-        let (stdout, stderr) = (io::stdout(), io::stderr());
-        let mut streams = vec![MaskedStream::new(self.output, stdout.as_fd(), &patterns)];
-        streams.extend(self.error.map(|error| MaskedStream::new(error, stderr.as_fd(), &patterns)));
-        let mut piece = Zeroizing::new(vec![0; PIECE]);
-        // Against swap. If the limit is too low for that, the values are as safe here as in the workload's own memory.
-        let _ = mlockall(MlockAllFlags::MCL_CURRENT);
-        while !streams.is_empty() {
-            let mut polled: Vec<PollFd<'_>> =
-                streams.iter().map(|stream| PollFd::new(stream.from.as_fd(), PollFlags::POLLIN)).collect();
-            match poll(&mut polled, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                result => result?,
-            };
-            let ready: Vec<bool> = polled.iter().map(|fd| fd.any() != Some(false)).collect();
-            let mut ready = ready.into_iter();
-            // A stream that has ended is closed: if its output failed, its writers get SIGPIPE as they would without a filter.
-            streams.retain_mut(|stream| !ready.next().unwrap_or(false) || stream.forward(&mut piece));
-        }
-        Ok(())
-    }
+fn redirect(output: &OwnedFd, error: Option<&OwnedFd>) -> Result<(), Errno> {
+    dup2_stdout(output)?;
+    dup2_stderr(error.unwrap_or(output))
 }
 
-/// Reads values, each with its length in front, and returns every form of each.
-fn read_forms(from: &mut impl Read) -> io::Result<BTreeSet<Vec<u8>>> {
-    let mut forms = BTreeSet::new();
-    loop {
-        let mut length = [0; 4];
-        // The end of the pipe is only allowed between two values.
-        match from.read(&mut length[..1])? {
-            0 => return Ok(forms),
-            _ => from.read_exact(&mut length[1..])?,
-        }
-        let length = usize::try_from(u32::from_le_bytes(length)).map_err(|_| io::ErrorKind::InvalidData)?;
-        let mut value = Zeroizing::new(vec![0; length]);
-        from.read_exact(&mut value)?;
-        forms.extend(encodings::encode(&value));
-    }
-}
-
-struct MaskedStream<'a> {
-    from: File,
-    to: BorrowedFd<'a>,
-    masker: Masker<'a>,
-}
-
-impl<'a> MaskedStream<'a> {
-    fn new(from: OwnedFd, to: BorrowedFd<'a>, patterns: &'a PatternSet) -> Self {
-        Self { from: from.into(), to, masker: Masker::new(patterns) }
-    }
-
-    /// Forwards what can be read now. Returns whether there may be more.
-    fn forward(&mut self, piece: &mut [u8]) -> bool {
-        let mut out = Vec::new();
-        let more = match self.from.read(piece) {
-            Ok(0) => {
-                self.masker.finish(&mut out);
-                false
-            }
-            Ok(length) => {
-                self.masker.push(&piece[..length], &mut out);
-                true
-            }
-            Err(error) => error.kind() == io::ErrorKind::Interrupted,
-        };
-        write_all(self.to, &out).is_ok() && more
-    }
-}
-
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match nix::unistd::write(to, bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            // The descriptor is shared with the process that started this one, which may have made it non-blocking.
-            Err(Errno::EAGAIN) => {
-                poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], PollTimeout::NONE)?;
-            }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
+/// Sends the length of all values together, and then each with its length in front.
+fn send(mut pipe: File, values: &[&[u8]]) -> io::Result<()> {
+    let length = |length: usize| u32::try_from(length).map(u32::to_le_bytes).map_err(io::Error::other);
+    pipe.write_all(&length(values.iter().map(|value| value.len()).sum())?)?;
+    for value in values {
+        pipe.write_all(&length(value.len())?)?;
+        pipe.write_all(value)?;
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_read_to_their_end() {
-        let mut bytes = Vec::new();
-        for value in ["hunter2", "", "second-value"] {
-            bytes.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
-            bytes.extend(value.as_bytes());
+/// The values that are masked, and the names of those that are not.
+fn select(values: Vec<(String, &[u8])>) -> (Vec<&[u8]>, Option<String>) {
+    let (short, long): (Vec<_>, Vec<_>) = values.into_iter().partition(|(_, value)| value.len() <= SHORT);
+    let (mut selected, mut names, mut total) = (Vec::new(), Vec::new(), 0);
+    for (name, value) in short.into_iter().chain(long).filter(|(_, value)| value.len() >= SHORTEST) {
+        if selected.len() < MAX_VALUES && total + value.len() <= MAX_BYTES {
+            total += value.len();
+            selected.push(value);
+        } else {
+            names.push(name);
         }
-        let forms = read_forms(&mut bytes.as_slice()).unwrap();
-        assert!(forms.contains(&b"hunter2"[..]) && forms.contains(&b"second-value"[..]));
-        assert!(read_forms(&mut &bytes[..bytes.len() - 1]).is_err());
-        assert!(read_forms(&mut &[][..]).unwrap().is_empty());
     }
+    let more = names.len().saturating_sub(MAX_NAMED);
+    names.truncate(MAX_NAMED);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    (selected, (!names.is_empty()).then(|| names.join(", ")))
 }

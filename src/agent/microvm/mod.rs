@@ -7,7 +7,6 @@
 //! | [`mounts`] | mounting `/proc`, `/sys`, `/dev`, `/run` and `/tmp`; loading the drivers of the image |
 //! | [`network`] | `ip=`, for kernels that do not implement it |
 //! | [`netlink`] | the three requests to the kernel that `ip=` needs |
-#![expect(clippy::disallowed_methods, reason = "reads /proc")]
 
 pub(crate) mod mounts;
 pub(crate) mod netlink;
@@ -16,16 +15,20 @@ pub(crate) mod network;
 use std::path::Path;
 use std::{fs, io};
 
+use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot, set_cad_enabled};
 use nix::sys::termios::tcdrain;
-use nix::unistd::{Pid, getpid, sync};
+use nix::unistd::{Pid, getpgid, getpid, getppid, getsid, sync};
 
 use super::log;
+use super::machine::{Files, RealFiles};
 
 /// Container runtimes mount /proc before the first process starts; the kernel does not.
 const PROC: &str = "/proc/self";
 /// `PROC_PID_INIT_INO` of linux/proc_ns.h: the PID namespace in which the kernel starts its first process.
 const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+/// No kernel has a longer command line (`COMMAND_LINE_SIZE`: 2 KiB on most architectures).
+const MAX_LINE: usize = 64 << 10;
 /// How the machine ends: `dropsafe.end=restart` where nothing can power it off (Firecracker on x86).
 const END: &str = "dropsafe.end=";
 
@@ -37,12 +40,12 @@ pub(crate) struct MicroVm {
 
 /// Sets the machine up, if the kernel has started this process. Returns `None` anywhere else.
 pub(crate) fn set_up() -> Option<MicroVm> {
-    if getpid() != Pid::from_raw(1) || Path::new(PROC).exists() {
+    if getpid() != Pid::from_raw(1) || Path::new(PROC).exists() || !is_started_by_kernel() {
         return None;
     }
-    // In a container without /proc, this is refused, or it shows another namespace.
     mounts::mount_proc().ok()?;
     if !in_first_namespace() {
+        mounts::unmount_proc();
         return None;
     }
     // Faults are printed and the boot goes on: what is missing shows in a later step, and the machine must end with a status.
@@ -53,7 +56,8 @@ pub(crate) fn set_up() -> Option<MicroVm> {
     if let Err(errno) = set_cad_enabled(false) {
         log::print_line(&format_args!("Ctrl-Alt-Del resets the machine: {}", errno.desc()));
     }
-    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    // It may hold the ticket, and this process stays: no copy is left in its memory.
+    let line = RealFiles.text(Path::new("/proc/cmdline"), MAX_LINE).map(|line| line.text).unwrap_or_default();
     for fault in network::bring_up(&line) {
         log::print_line(&fault);
     }
@@ -75,6 +79,14 @@ impl MicroVm {
         let Err(errno) = reboot(self.end);
         log::print_line(&format_args!("the kernel refuses: {}", errno.desc()));
     }
+}
+
+/// Whether the kernel started this process, which is known without `/proc`: it also starts kthreadd, always as process 2, and kernel
+/// threads are in process group and session 0. A container without `/proc` has no such process, and nothing may be mounted in it.
+fn is_started_by_kernel() -> bool {
+    let kthreadd = Pid::from_raw(2);
+    let is_zero = |id: Result<Pid, Errno>| id == Ok(Pid::from_raw(0));
+    is_zero(Ok(getppid())) && is_zero(getpgid(Some(kthreadd))) && is_zero(getsid(Some(kthreadd)))
 }
 
 /// Whether the kernel, and no container runtime, started process 1.

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 
 /// The folder of drivers, which are loaded in the order of their names.
 const MODULES: &str = "/modules";
@@ -33,9 +33,14 @@ const ALL: [(&str, &str, MsFlags, &str); 4] = [
     ("/tmp", "tmpfs", MEMORY, "mode=1777"),
 ];
 
-/// Mounts `/proc`. The kernel refuses that in most containers.
+/// Mounts `/proc`.
 pub(crate) fn mount_proc() -> Result<(), MountFault> {
     mount_one("/proc", "proc", QUIET, "")
+}
+
+/// Takes it away again.
+pub(crate) fn unmount_proc() {
+    let _ = umount("/proc");
 }
 
 /// Mounts the others and loads the drivers. Returns what failed.

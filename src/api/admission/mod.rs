@@ -1,5 +1,5 @@
-//! Admission of boots: so many at once, the organizations in turn, and none that would wait for longer than a machine is
-//! likely to. Runs before anything of a boot is done, so that a refused boot spends no use of its ticket.
+//! Admission of boots. A limited number runs at once, the organizations take turns, and a boot with too long an expected
+//! wait is refused. This happens before the boot begins, so that a refused boot spends no use of its ticket.
 //!
 //! This is fair queueing with one queue per organization (Nagle, "On Packet Switches With Infinite Storage", RFC 970,
 //! section 4). If all queues together are full, a newcomer with a shorter queue replaces the last of the longest. The
@@ -25,7 +25,7 @@ const MAX_IN_FLIGHT: usize = 128;
 /// The largest `Retry-After`: agents wait for 30 s in all by default, and the overload may be over by then.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// How much may wait.
+/// The limits of the queues.
 #[derive(Clone, Copy)]
 pub(crate) struct QueueLimits {
     /// The largest number of boots that wait.
@@ -46,7 +46,7 @@ struct AdmissionInner {
 #[derive(Default)]
 struct AdmissionState {
     in_flight: usize,
-    /// Who waits, the first in front. No queue is empty.
+    /// The waiting boots of each organization, oldest first. No queue is empty.
     queues: BTreeMap<OrgId, VecDeque<oneshot::Sender<()>>>,
     /// The order of turns: each organization that has a queue, once.
     turns: VecDeque<OrgId>,
@@ -74,9 +74,10 @@ impl Admission {
     /// `overloaded`, with the time after which a retry is likely to succeed.
     pub(crate) async fn acquire(&self, org: OrgId) -> Result<BootPermit, ApiError> {
         let limits = self.0.limits;
+        // In a block, since the guard must not live across the await below.
         let admitted = {
             let mut state = self.lock();
-            // A newcomer does not overtake: while some wait, a free place is theirs.
+            // A newcomer does not overtake: a free place belongs to the boots that already wait.
             if state.in_flight < MAX_IN_FLIGHT && state.waiting == 0 {
                 state.in_flight += 1;
                 return Ok(BootPermit(self.clone()));
@@ -86,9 +87,10 @@ impl Admission {
         let mut queued = QueuedBoot { admission: self.clone(), admitted: Some(admitted) };
         let answer = match &mut queued.admitted {
             Some(admitted) => admitted.await,
+            // Never: it was set in the line above.
             None => return Err(overloaded(Duration::ZERO)),
         };
-        // From here on the permit gives the place back, so `QueuedBoot` must not.
+        // From here on the permit frees the place, so `QueuedBoot` must not.
         queued.admitted = None;
         match answer {
             Ok(()) => Ok(BootPermit(self.clone())),
@@ -104,6 +106,7 @@ impl Admission {
     }
 
     fn lock(&self) -> MutexGuard<'_, AdmissionState> {
+        // No update can panic halfway, so the counts are right even after a panic elsewhere.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,6 +124,7 @@ impl AdmissionState {
         limits: &QueueLimits,
         now: Instant,
     ) -> Result<oneshot::Receiver<()>, Duration> {
+        // Before the estimate below, so that a store that has just stopped is not estimated by its past.
         self.throughput.update(self.waiting > 0, now);
         let own = self.queues.get(&org).map_or(0, VecDeque::len);
         let queues = self.queues.len() + usize::from(own == 0);
@@ -152,7 +156,7 @@ impl AdmissionState {
         }
     }
 
-    /// Gives a place back, and admits the next boots. `completed` is false if the boot went away before it began.
+    /// Frees a place, and admits the next boots. `completed` is false if the boot's connection closed before it began.
     fn release(&mut self, completed: bool, now: Instant) {
         self.in_flight -= 1;
         if completed && self.waiting > 0 {
@@ -162,6 +166,7 @@ impl AdmissionState {
         while self.in_flight < MAX_IN_FLIGHT
             && let Some(org) = self.turns.pop_front()
         {
+            // Every turn has a queue, so this skips nothing.
             let Some(queue) = self.queues.get_mut(&org) else { continue };
             let next = queue.pop_front();
             if queue.is_empty() {
@@ -171,7 +176,7 @@ impl AdmissionState {
             }
             let Some(next) = next else { continue };
             self.waiting -= 1;
-            // `send` fails if the boot went away in the meantime; it needs no place.
+            // `send` fails if the boot's connection has closed; then it needs no place.
             self.in_flight += usize::from(next.send(()).is_ok());
         }
     }

@@ -8,7 +8,7 @@ fn org(number: u8) -> OrgId {
     OrgId::from_bytes([number; 16])
 }
 
-/// All places taken, and the turns that hold them.
+/// Fills all places. Returns their permits.
 async fn full(admission: &Admission) -> Vec<BootPermit> {
     let mut turns = Vec::new();
     for _ in 0..MAX_IN_FLIGHT {

@@ -33,6 +33,7 @@ impl ThroughputEstimate {
         let elapsed = now.saturating_duration_since(start);
         if elapsed >= WINDOW {
             let newest = f64::from(self.completed) / elapsed.as_secs_f64();
+            // The first measurement counts fully: zero would refuse everyone.
             let before = self.rate.unwrap_or(newest);
             self.rate = Some(before + (newest - before) * NEWEST_WEIGHT);
             (self.window_start, self.completed) = (Some(now), 0);

@@ -48,7 +48,8 @@ async fn list_variables(
 /// Set and clear variables
 ///
 /// All of them in one commit, or none. A name means the secret that the list shows under it. A variable that is not set
-/// becomes a private secret of the caller. An empty text clears the variable.
+/// becomes a private secret of the caller. An empty text clears the variable. A variable that another member stored as plain, and so
+/// readable, is not set.
 #[utoipa::path(put, path = paths::FACE_SECRETS, tag = "compat", operation_id = "set_compat_variables", request_body = SetVariablesRequest,
     responses((status = 200, body = SetVariablesResponse, description = "The variables are set. They are durable."), SetVariablesErrors), security(("member" = [])))]
 async fn set_variables(
@@ -68,6 +69,7 @@ async fn set_variables(
     errors.into_result()?;
     let set = api.store().set_variables(&caller, assignments).await?;
     let mut errors = FieldErrors::default();
+    // The names are valid here, so the faults may repeat them.
     for (env, why) in set.refused {
         errors.add_as(Code::Unprocessable, &format!("secrets.{env}"), why);
     }
@@ -80,6 +82,7 @@ fn variable_view(variable: Variable) -> VariableView {
     let set = variable.is_set();
     let hint = variable.secret.and_then(|secret| secret.hint).map(|hint| hint.to_string());
     VariableView {
+        // A value without a hint still shows that it is set.
         value: if set { hint.unwrap_or_else(|| REDACTED.to_owned()) } else { String::new() },
         set,
         plugin_id: variable.plugin.map(|plugin| plugin.to_string()).unwrap_or_default(),

@@ -40,7 +40,7 @@ error_responses! {
     ListVaultErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     CreateVaultSecretErrors = [
         AUTHENTICATED, WITH_BODY, WRITE,
-        &[Code::NotFound, Code::NameTaken, Code::NameInvalid, Code::NameRefused, Code::ValueInvalid, Code::ValueTooLarge],
+        &[Code::NotFound, Code::NameTaken, Code::NameInvalid, Code::NameRefused, Code::ValueInvalid, Code::ValueTooLarge, Code::OverBudget, Code::OverQuota],
     ];
     ReadVaultSecretErrors = [AUTHENTICATED, &[Code::NotFound, Code::WriteOnly]];
     DeleteVaultSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
@@ -87,6 +87,7 @@ async fn vault_secrets(
     let mut cursor = query.cursor;
     let mut secrets = Vec::new();
     loop {
+        // Never more than the response may hold, so that `next` continues exactly behind it.
         let page = PageAsk { cursor, limit: Some(READ_PAGE.min(limit - secrets.len())) };
         let found = api.store().list_secrets(&caller, &SecretFilter::default(), page).await?;
         secrets.extend(found.items.into_iter().map(|secret| vault_secret_view(secret, org.clone())));
@@ -128,6 +129,7 @@ async fn new_vault_secret(
     // Clients send it in the query, in the body, or in both.
     org.resolve(&caller)?;
     let org = VaultOrgQuery { org: body.org_id }.resolve(&caller)?;
+    // `allow_refused` is false: this API has no way to confirm a name that changes how programs load.
     let new = store::NewSecret {
         name,
         env: None,
@@ -139,8 +141,9 @@ async fn new_vault_secret(
         deposit: Deposit::Value(body.value.into_secret()),
         allow_refused: false,
     };
+    // Without an idempotency key: vault clients send none.
     let written = api.store().create_secret(&caller, new, None).await?;
-    let location = paths::fill(paths::VAULT_SECRET, &written.secret.meta.id.to_string());
+    let location = paths::fill(paths::VAULT_SECRET, written.secret.meta.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(vault_secret_view(written.secret, org))))
 }
 
@@ -172,23 +175,22 @@ async fn delete_vault_secret(
 ) -> Result<Json<DeleteVaultSecretResponse>, ApiError> {
     org.resolve(&caller)?;
     let store::Deleted { secret, .. } = api.store().delete_secret(&caller, id, None).await?;
-    let (id, name) = (secret.meta.id.to_string(), secret.meta.name.to_string());
-    Ok(Json(DeleteVaultSecretResponse { ok: true, id, name }))
+    Ok(Json(DeleteVaultSecretResponse { ok: true, id: secret.meta.id, name: secret.meta.name }))
 }
 
 pub(crate) fn vault_secret_view(secret: store::Secret, org_id: String) -> VaultSecretView {
     let store::Secret { meta, author, .. } = secret;
     VaultSecretView {
-        id: meta.id.to_string(),
+        id: meta.id,
         org_id,
-        name: meta.name.to_string(),
-        exported_as: meta.env.to_string(),
-        category: meta.attributes.category.map(|category| category.to_string()),
+        name: meta.name,
+        exported_as: meta.env,
+        category: meta.attributes.category,
         scope: meta.scope.kind(),
         kind: meta.kind,
-        version: meta.version.to_string(),
-        created_by: author.map(|author| author.to_string()),
-        created_at: meta.created_at.to_string(),
-        updated_at: meta.updated_at.to_string(),
+        version: meta.version,
+        created_by: author,
+        created_at: meta.created_at,
+        updated_at: meta.updated_at,
     }
 }

@@ -30,6 +30,7 @@ impl FromQuery for VaultOrgQuery {
 impl VaultOrgQuery {
     /// Returns the name of the organization for the response.
     pub(crate) fn resolve(self, caller: &Caller) -> Result<String, ApiError> {
+        // The operator has no organization, so every `org_…` is unknown to it.
         let own = caller.org().map(|(id, _)| id);
         match self.org {
             // The same error for an organization that exists and for one that does not: ids are not to be probed.

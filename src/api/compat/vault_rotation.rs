@@ -24,7 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 error_responses! {
-    RotateVaultErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    RotateVaultErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked, Code::SecretUnusable]];
     ReadVaultStatusErrors = [AUTHENTICATED, &[Code::NotFound]];
 }
 
@@ -63,8 +63,9 @@ async fn rotate_vault(
         let progress = api.store().reencrypt_all(&caller).await?;
         return Ok(Json(RotateVaultResponse { ok: true, rotated: progress.done, running: progress.running }));
     }
-    let rotated = api.store().reencrypt_own_org(&caller).await?;
-    Ok(Json(RotateVaultResponse { ok: true, rotated, running: false }))
+    let outcome = api.store().reencrypt_own_org(&caller).await?;
+    // Clients of this API know no other way to learn that values stay as they were.
+    Ok(Json(RotateVaultResponse { ok: outcome.left.is_empty(), rotated: outcome.done, running: false }))
 }
 
 /// Get the state and the statistics of the vault
@@ -77,8 +78,10 @@ async fn vault_status(
     QueryParams(org): QueryParams<VaultOrgQuery>,
 ) -> Result<Json<VaultStatusView>, ApiError> {
     org.resolve(&caller)?;
+    // Each of the two checks the caller's permission.
     let counts = api.store().statistics(&caller).await?;
     let progress = api.store().reencrypt_progress(&caller).await?;
+    // The algorithms are constants of this program. Vault clients display them.
     Ok(Json(VaultStatusView {
         status: if api.store().is_locked() { "locked" } else { "unlocked" }.to_owned(),
         algorithm: "XChaCha20-Poly1305".to_owned(),

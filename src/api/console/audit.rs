@@ -7,18 +7,19 @@ use http::{StatusCode, header};
 use super::display::{DisplayTime, encode_query, shell_quote};
 use super::layout::{ErrorNotice, Layout, render};
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::audit::{entry_view, stream_entries};
+use crate::api::audit::{entry_view, stream_entries, verify_log};
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::domain::audit::AuditAction;
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
-use crate::store::{AuditFilter, AuditItem, Cursor, PageAsk, Verification};
+use crate::store::{AuditFilter, AuditItem, Cursor, PageAsk, RowReport, Verification};
+use crate::wire::ReleasedVersionView;
 
 /// Rows per page.
 const ROWS: usize = 50;
 /// Details that matter to programs only. The export has them.
-const HIDDEN_DETAILS: &[&str] = &["request", "digest", "revision"];
+const HIDDEN_DETAILS: &[&str] = &["request", "digest", "revision", "receipt", "member_id", "credential"];
 
 /// The entries with their filter, and the result of a verification.
 #[derive(Template)]
@@ -46,6 +47,7 @@ struct AuditFields {
     q: String,
     action: String,
     actor: String,
+    secret: String,
     since: String,
     until: String,
 }
@@ -62,6 +64,10 @@ struct AuditRow {
     target_kind: String,
     target: String,
     details: Vec<(String, String)>,
+    /// The name and the id of the member who created the credential that acted.
+    author: Option<(String, String)>,
+    /// What a boot received, with its versions.
+    released: Vec<ReleasedVersionView>,
 }
 
 /// What a verification found.
@@ -69,6 +75,10 @@ struct VerificationResult {
     ok: bool,
     entries: u64,
     chains: Vec<ChainRow>,
+    /// Rows that were checked. `None` if only the log was.
+    rows: Option<u64>,
+    /// Rows that somebody changed without the store: how many, what happened, and the table.
+    row_faults: Vec<(u64, &'static str, &'static str)>,
 }
 
 /// A chain of the audit log.
@@ -89,7 +99,7 @@ pub(crate) struct AuditQuery {
 }
 
 impl FromQuery for AuditQuery {
-    const NAMES: &'static [&'static str] = &["q", "action", "actor", "since", "until", "cursor"];
+    const NAMES: &'static [&'static str] = &["q", "action", "actor", "secret", "since", "until", "cursor"];
 
     fn read(query: &mut QueryReader) -> Self {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -98,6 +108,7 @@ impl FromQuery for AuditQuery {
             q: query.text("q", 200),
             action: query.word("action", 64, |byte| matches!(byte, b'a'..=b'z' | b'_' | b'.')),
             actor: query.text("actor", 64),
+            secret: query.text("secret", 256),
             // A time that cannot be parsed is an error, not a filter that is ignored: the result would look complete.
             since: since.as_deref().and_then(|text| query.check("since", parse_utc(text))),
             until: until.as_deref().and_then(|text| query.check("until", parse_utc(text))),
@@ -108,6 +119,7 @@ impl FromQuery for AuditQuery {
             q: text(&filter.q),
             action: text(&filter.action),
             actor: text(&filter.actor),
+            secret: text(&filter.secret),
             since: text(&since),
             until: text(&until),
         };
@@ -135,6 +147,7 @@ impl AuditFields {
             ("q", text(&self.q)),
             ("action", text(&self.action)),
             ("actor", text(&self.actor)),
+            ("secret", text(&self.secret)),
             ("since", text(&self.since)),
             ("until", text(&self.until)),
             ("cursor", cursor),
@@ -145,7 +158,13 @@ impl AuditFields {
     /// Returns the command that prints the same entries.
     fn cli(&self) -> String {
         let mut line = "dropsafe audit".to_owned();
-        for (flag, text) in [("--text", &self.q), ("--action", &self.action), ("--actor", &self.actor)] {
+        let flags = [
+            ("--text", &self.q),
+            ("--action", &self.action),
+            ("--actor", &self.actor),
+            ("--secret", &self.secret),
+        ];
+        for (flag, text) in flags {
             if !text.is_empty() {
                 line.push_str(&format!(" {flag} {}", shell_quote(text)));
             }
@@ -157,7 +176,9 @@ impl AuditFields {
 impl AuditRow {
     fn new(item: AuditItem) -> Self {
         let view = entry_view(item);
-        let details = view.details.into_iter().filter(|(key, _)| !HIDDEN_DETAILS.contains(&key.as_str()));
+        let mut details = view.details;
+        let author = view.author.and_then(|name| Some((name, details.remove("author")?)));
+        let details = details.into_iter().filter(|(key, _)| !HIDDEN_DETAILS.contains(&key.as_str()));
         Self {
             at: DisplayTime::new(view.at),
             actor: view.actor,
@@ -168,6 +189,8 @@ impl AuditRow {
             // The target may be gone, so entries keep its name. Entries about something unnamed have its id only.
             target: view.target.or(view.target_id).unwrap_or_default(),
             details: details.collect(),
+            author,
+            released: view.released.unwrap_or_default(),
         }
     }
 }
@@ -210,9 +233,10 @@ async fn render_audit_log(
     Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
-/// Verifies the whole audit log and displays the result.
+/// Verifies the whole audit log, for the operator also the rows, and displays the result.
 pub(crate) async fn verify(CsrfForm { session, .. }: CsrfForm) -> PageResult {
-    let result = session.store().verify_audit(&session.caller).await.map_err(ApiError::from);
+    let state = session.may(Action::VerifyState);
+    let result = verify_log(&session.api, &session.caller, state).await;
     // Displayed at once instead of after a redirect: a flash message could not hold the table of chains.
     let result = result.map(|verification| Some(VerificationResult::new(verification)));
     render_audit_log(&session, AuditQuery::default(), result).await
@@ -226,7 +250,11 @@ impl VerificationResult {
             state: chain.state.as_str(),
             fault: chain.fault.unwrap_or_default(),
         });
-        Self { ok: verification.ok, entries: verification.entries, chains: chains.collect() }
+        let faults = verification.rows.iter().flat_map(RowReport::by_table);
+        let row_faults = faults.map(|((table, kind), count)| (count, kind.as_str(), table)).collect();
+        let (ok, entries) = (verification.ok, verification.entries);
+        let rows = verification.rows.map(|rows| rows.rows);
+        Self { ok, entries, chains: chains.collect(), rows, row_faults }
     }
 }
 

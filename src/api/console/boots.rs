@@ -4,15 +4,18 @@ use askama::Template;
 use http::StatusCode;
 
 use super::display::{DisplayTime, encode_query, shell_quote};
-use super::layout::{Layout, render};
-use super::session::{BrowserSession, PageResult};
+use super::layout::{ErrorNotice, Layout, render};
+use super::redirect;
+use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::extract::PathParam;
+use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
+use crate::domain::boot::{BootStatus, EndSource};
 use crate::domain::id::{BootId, TicketId};
 use crate::domain::name::MemberName;
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::value::Delivery;
-use crate::store::{BootDetails, BootFilter, Cursor, PageAsk};
+use crate::store::{BootDetails, BootFilter, Cursor, Ending, PageAsk};
 
 /// Rows per page.
 const ROWS: usize = 50;
@@ -25,7 +28,7 @@ struct BootsPage {
     /// The filter's texts; empty where nothing is chosen.
     secret: String,
     member: String,
-    /// Set by links on the Tickets page only, and kept by the form in a hidden field.
+    /// Set by links on the Tickets page only. The form passes it on in a hidden field.
     ticket: String,
     /// Whether only active boots are listed.
     live: bool,
@@ -53,8 +56,20 @@ struct BootRow {
     outdated: usize,
     /// When the agent reported that the workload started.
     confirmed: Option<DisplayTime>,
-    /// Whether the machine has booted again since.
-    superseded: bool,
+    status: BootStatus,
+    /// When and why it ended; empty while it runs.
+    ended: Option<DisplayTime>,
+    end_reason: &'static str,
+    /// The name of the workload; empty if the machine gave none.
+    workload: String,
+    /// The label of the ticket; empty if it has none.
+    ticket_label: String,
+    /// The member who made the ticket; empty if that is not known.
+    author: String,
+    /// Whether that member is a launcher.
+    launched: bool,
+    /// When the lifetime that the ticket declares passes.
+    lifetime_ends: Option<DisplayTime>,
     /// How many variables the workload got in all; empty if the agent did not report it.
     variables: String,
 }
@@ -71,6 +86,9 @@ struct BootPage {
     revision: u64,
     released: Vec<ReleasedRow>,
     skipped: Vec<SkippedRow>,
+    /// Whether the visitor may report that it has ended.
+    may_end: bool,
+    error: Option<ErrorNotice>,
 }
 
 /// A secret that the boot received.
@@ -163,10 +181,25 @@ pub(crate) async fn show_boots(
 
 /// Displays one boot.
 pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<BootId>) -> PageResult {
+    render_boot(&session, id, None).await
+}
+
+/// Reports that a boot has ended, which nothing else does.
+pub(crate) async fn end(PathParam(id): PathParam<BootId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
+    match session.store().end_boot(&session.caller, id, Ending::default()).await {
+        Ok(()) => {
+            let message = "The boot has ended. It no longer counts as a holder of any secret.";
+            Ok(redirect::with_message(&session, &format!("/console/boots/{id}"), message))
+        }
+        Err(error) => render_boot(&session, id, Some(ApiError::from(error).into())).await,
+    }
+}
+
+async fn render_boot(session: &BrowserSession, id: BootId, error: Option<ErrorNotice>) -> PageResult {
     let boot = session.store().boot_record(&session.caller, id).await?;
     let row = BootRow::new(&boot);
     let page = BootPage {
-        layout: Layout::new(&session, &format!("Boot on {}", row.machine), "/console/boots").with_cli([
+        layout: Layout::new(session, &format!("Boot on {}", row.machine), "/console/boots").with_cli([
             format!("dropsafe boots --member {} --json", row.member),
             // Run on the machine, it says what a boot would receive now.
             "dropsafe-agent explain".to_owned(),
@@ -175,9 +208,11 @@ pub(crate) async fn show_boot(session: BrowserSession, PathParam(id): PathParam<
         revision: boot.receipt.revision,
         released: released_rows(&boot),
         skipped: skipped_rows(&boot),
+        may_end: boot.may_end,
         row,
+        error,
     };
-    Ok(render(StatusCode::OK, &page))
+    Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
 }
 
 /// Describes what the boot received.
@@ -231,9 +266,25 @@ impl BootRow {
             // As of now: the number grows when a secret that this boot received is replaced.
             outdated: boot.stale.len(),
             confirmed: boot.confirmed_at.map(DisplayTime::new),
-            superseded: boot.superseded,
+            status: boot.status,
+            ended: boot.end.map(|end| DisplayTime::new(end.at)),
+            end_reason: boot.end.map_or("", |end| end_reason(end.source)),
+            workload: boot.workload.clone().unwrap_or_default(),
+            ticket_label: boot.ticket_label.as_ref().map(ToString::to_string).unwrap_or_default(),
+            launched: boot.launched,
+            author: boot.author.as_ref().map(ToString::to_string).unwrap_or_default(),
+            lifetime_ends: boot.lifetime_ends_at.map(DisplayTime::new),
             variables: boot.variables.map(|count| count.to_string()).unwrap_or_default(),
         }
+    }
+}
+
+fn end_reason(source: EndSource) -> &'static str {
+    match source {
+        EndSource::Agent => "reported by the machine",
+        EndSource::Platform => "reported over the API",
+        EndSource::Admin => "reported by an administrator, after the member was removed",
+        EndSource::Lifetime => "the lifetime of its ticket has passed",
     }
 }
 
@@ -252,8 +303,14 @@ fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::PluginNotRunning => "the machine does not run its plugin",
         SkipReason::PluginDisabled => "its plugin is disabled",
         SkipReason::Shadowed => "a private secret with the same exported name overrides it",
+        SkipReason::PrivateWithheld => {
+            "the private secret with the same exported name is withheld, and no shared one takes its place"
+        }
+        SkipReason::ForeignAddress => {
+            "it is a shared address, and the boot received private secrets of the same service; a machine allows it with allow_names"
+        }
         SkipReason::Refused => "its exported name is refused and was not allowed",
         SkipReason::FileOnly => "it is delivered as a file, so no other value can contain it",
-        SkipReason::Unusable => "it cannot be delivered",
+        SkipReason::Unusable => "it cannot be opened or exported; deposit it again or delete it",
     }
 }

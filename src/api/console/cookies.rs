@@ -73,7 +73,7 @@ pub(crate) fn clear_session(response: &mut Response, over_tls: bool) {
 
 /// Returns the chosen theme: `light`, `dark` or `system`.
 pub(crate) fn read_theme(headers: &HeaderMap) -> &'static str {
-    // A browser sends whatever its owner typed. Only these fixed words get into a page.
+    // A cookie can hold any text. Only these fixed words get into a page.
     match read(headers, THEME) {
         Some("light") => "light",
         Some("dark") => "dark",

@@ -12,7 +12,7 @@ use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::FormQueryParams;
-use crate::api::secrets::new_of;
+use crate::api::secrets::parse_new_secret;
 use crate::store::Written;
 
 /// The form for a new secret.
@@ -37,8 +37,11 @@ pub(crate) async fn show_form(
 /// Renders the form as far as it is filled in, with the error if it was refused.
 async fn render_form(session: &BrowserSession, form: SecretForm, error: Option<ErrorNotice>) -> PageResult {
     // A value as an argument would be visible to every process of the machine, so the examples use a pipe and a file.
-    let cli =
-        ["printf %s \"$VALUE\" | dropsafe set NAME --shared", "dropsafe set NAME --file key.pem --as-file"];
+    let cli = [
+        "printf %s \"$VALUE\" | dropsafe set NAME --shared",
+        "dropsafe set NAME --file key.pem --as-file",
+        "dropsafe set NAME --for SERVICE",
+    ];
     let page = DepositPage {
         layout: Layout::new(session, "Add a secret", "/console/secrets").with_cli(cli),
         presets: presets(session),
@@ -68,7 +71,7 @@ pub(crate) async fn deposit(
     fields: &SecretForm,
     form: &mut MultipartForm,
 ) -> Result<Written, ApiError> {
-    let new = new_of(fields.create_request(&form.require_value()?))?;
+    let new = parse_new_secret(fields.create_request(&form.require_value()?))?;
     // No idempotency key: the name is unique, so that a form that is sent twice is refused the second time.
     Ok(session.store().create_secret(&session.caller, new, None).await?)
 }

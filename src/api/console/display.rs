@@ -60,6 +60,15 @@ pub(crate) fn truncate(text: &str, max: usize) -> String {
     if text.chars().count() > max { format!("{line}…") } else { line }
 }
 
+/// Writes a duration in seconds in its largest whole unit, such as `90 minutes`.
+pub(crate) fn format_duration(seconds: u64) -> String {
+    let units = [("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
+    let (unit, size) =
+        units.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(("second", 1));
+    let count = seconds / size;
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
 /// Splits a field that takes several words: they are separated by blanks, line breaks or commas.
 pub(crate) fn split_words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
@@ -82,5 +91,14 @@ mod tests {
     fn times_are_shown_to_the_minute() {
         assert_eq!(DisplayTime::new("2026-11-22T11:04:47.123Z").text, "2026-11-22 11:04");
         assert_eq!(DisplayTime::new("x").text, "x");
+    }
+
+    #[test]
+    fn durations_are_shown_in_their_largest_whole_unit() {
+        for (seconds, text) in
+            [(86_400, "1 day"), (7200, "2 hours"), (5400, "90 minutes"), (61, "61 seconds")]
+        {
+            assert_eq!(format_duration(seconds), text);
+        }
     }
 }

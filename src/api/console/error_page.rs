@@ -63,7 +63,7 @@ async fn render_problem(browser: &Browser, response: Response) -> Response {
     let title = match problem.code {
         Code::NotFound => "Not found",
         Code::Forbidden => "Access denied",
-        Code::Internal | Code::Unavailable | Code::Overloaded => "Server error",
+        Code::Internal | Code::Corrupt | Code::Unavailable | Code::Overloaded => "Server error",
         _ => "Request failed",
     };
     let page = ErrorPage {

@@ -1,10 +1,10 @@
 //! The choices that forms offer: categories, plugins, members and presets.
 
+use super::members::managed_services;
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::BrowserSession;
 use crate::api::problem::ApiError;
-use crate::domain::role::Action;
-use crate::domain::secret::Scope;
+use crate::domain::role::{Action, ScopeSubject};
 use crate::domain::value::Kind;
 use crate::store::PageAsk;
 
@@ -15,6 +15,8 @@ pub(crate) const MAX_ROWS: usize = 500;
 pub(crate) struct FormOptions {
     pub(crate) tags: Vec<CategoryTag>,
     pub(crate) plugins: Vec<String>,
+    /// The services that the member manages.
+    pub(crate) services: Vec<String>,
     /// Whether the member may deposit into the shared scope.
     pub(crate) may_share: bool,
     /// Whether the member is an administrator, who may allow an exported name that is refused otherwise.
@@ -34,7 +36,8 @@ impl FormOptions {
         Ok(Self {
             tags: tags.0,
             plugins: plugin_names(session).await?,
-            may_share: session.may(Action::Deposit(Scope::Shared)),
+            services: managed_services(session).await?,
+            may_share: session.may(Action::Deposit(ScopeSubject::Shared)),
             admin: session.is_admin(),
             key_prefixes: key_prefixes(session),
         })
@@ -69,14 +72,10 @@ pub(crate) async fn plugin_names(session: &BrowserSession) -> Result<Vec<String>
     Ok(plugins.into_iter().map(|plugin| plugin.name.to_string()).collect())
 }
 
-/// Returns the names of the members that a credential can be created for.
-pub(crate) async fn member_names(session: &BrowserSession) -> Result<Vec<String>, ApiError> {
-    // Without the right to list members the choice is the member alone. Asking the store would record a denial.
-    if !session.may(Action::ListMembers) {
-        return Ok(session.caller.member().map(|(_, name)| name.to_string()).into_iter().collect());
-    }
-    let found = session.store().list_members(&session.caller, first_rows()).await?;
-    Ok(found.items.into_iter().map(|member| member.name.to_string()).collect())
+/// Returns the names of the members that a ticket can be created for: the member and the services that the member manages.
+pub(crate) async fn ticket_members(session: &BrowserSession) -> Result<Vec<String>, ApiError> {
+    let own = session.caller.member().map(|(_, name)| name.to_string());
+    Ok(own.into_iter().chain(managed_services(session).await?).collect())
 }
 
 /// Asks the store for the first [`MAX_ROWS`] of a list.

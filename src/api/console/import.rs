@@ -9,14 +9,14 @@ use super::form_options::FormOptions;
 use super::layout::{ErrorNotice, Layout, render};
 use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_form::{SecretForm, scope_kind};
+use super::secret_form::SecretForm;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
-use crate::api::problem::ApiError;
+use crate::api::problem::{ApiError, parse_name};
 use crate::api::secrets::checked_attributes;
 use crate::domain::import::{ExistingPolicy, ImportOutcome};
 use crate::domain::value::Kind;
-use crate::store::{ImportAsk, ImportReport};
+use crate::store::{ImportAsk, ImportReport, ImportSource};
 use crate::wire::Code;
 
 /// The form, and the preview below it.
@@ -90,8 +90,9 @@ fn parse_request(
             .hint("paste NAME=VALUE lines, or choose a file")
     })?;
     Ok(ImportAsk {
-        text,
-        scope: scope_kind(fields.shared),
+        source: ImportSource::Text(text),
+        scope: fields.scope.kind(),
+        owner: fields.scope.service.as_deref().map(|name| parse_name("scope", name)).transpose()?,
         existing,
         kind: if fields.plain { Kind::Plain } else { Kind::Encrypted },
         attributes: checked_attributes(fields.attributes.parse())?,
@@ -100,9 +101,9 @@ fn parse_request(
 
 fn summarize_report(report: &ImportReport) -> String {
     let count = |fate: ImportOutcome| report.lines.iter().filter(|line| line.fate == fate).count();
-    let (new, replaced, kept) =
+    let (new, replaced, unchanged) =
         (count(ImportOutcome::Create), count(ImportOutcome::Replace), count(ImportOutcome::Keep));
-    format!("Import complete: {new} new, {replaced} replaced, {kept} unchanged.")
+    format!("Import complete: {new} new, {replaced} replaced, {unchanged} unchanged.")
 }
 
 impl ImportPreview {
@@ -158,8 +159,11 @@ async fn render_form(
         _ => StatusCode::OK,
     };
     let page = ImportPage {
-        layout: Layout::new(session, "Import", "/console/import")
-            .with_cli(["dropsafe import FILE.env --dry-run", "dropsafe import FILE.env --shared"]),
+        layout: Layout::new(session, "Import", "/console/import").with_cli([
+            "dropsafe import FILE.env --dry-run",
+            "dropsafe import FILE.env --shared",
+            "dropsafe import FILE.env --for SERVICE",
+        ]),
         form,
         existing: existing.as_str(),
         options: FormOptions::load(session).await?,

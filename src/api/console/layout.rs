@@ -84,7 +84,7 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
     // The operator belongs to no organization, so pages about an organization's data would all answer 403.
     let in_org = !session.is_operator();
     let deposits = session.caller.role() != Some(Role::Auditor);
-    let audit = session.may(Action::ReadAudit) || session.may(Action::ReadStoreAudit);
+    let audit = session.may(Action::ReadOwnAudit) || session.may(Action::ReadStoreAudit);
     // The same page serves both: without the right to list members it has tokens only.
     let members = if session.may(Action::ListMembers) { "Members" } else { "Tokens" };
     let all = [
@@ -95,6 +95,7 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
         ("/console/tickets", "Tickets", "ticket", in_org),
         ("/console/members", members, "people", true),
         ("/console/audit", "Audit log", "list", audit),
+        ("/console/settings", "Settings", "sliders", in_org),
         ("/console/status", "Status", "pulse", true),
     ];
     // Hiding a link protects nothing: the store decides again on each request.

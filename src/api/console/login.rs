@@ -1,7 +1,5 @@
 //! The login page: exchanges a token for a session. Each login creates a new session and ends the browser's former one.
 
-use std::time::Instant;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -11,7 +9,7 @@ use super::layout::{ErrorNotice, next_theme, render};
 use super::session::{Browser, SameOriginForm, request_id};
 use super::{cookies, redirect};
 use crate::api::Api;
-use crate::api::auth::count_guess;
+use crate::api::auth::charge_failure;
 use crate::api::middleware::Peer;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
@@ -100,31 +98,33 @@ async fn start_session(
     former: Option<SessionKey>,
 ) -> Result<SessionKey, ApiError> {
     let source = Peer::from_extensions(extensions).address();
-    // The throttle comes first: whoever guesses tokens must not learn whether the next one is well-formed either.
-    api.limits().check_auth_throttle(source, Instant::now())?;
     let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     if token.is_empty() {
         return Err(unauthorized("the token is missing").hint("paste the whole token: dsm_… or dso_…"));
     }
-    // Tokens carry a checksum. A mistyped one is refused without a look into the store, but counts as a guess too.
+    // Tokens carry a checksum. A mistyped one is refused without a look into the store, but counts as a failure too.
     let credential = Credential::parse(token).map_err(|error| {
-        count_guess(api, source);
         let refusal = unauthorized(&error.to_string());
-        match error.hint() {
+        let refusal = match error.hint() {
             Some(hint) => refusal.hint(hint),
             None => refusal,
-        }
+        };
+        charge_failure(api, source, refusal)
     })?;
+    if credential.kind == CredentialKind::Enrolment {
+        return Err(
+            unauthorized("this is an enrolment code, not a token").hint("redeem it at /console/enroll")
+        );
+    }
     // A ticket acts for a machine. In a console it could list what its member can see, which a boot never needs.
-    if credential.kind == CredentialKind::Ticket {
-        return Err(unauthorized("this is the credential of a boot ticket, not a token"));
+    if matches!(credential.kind, CredentialKind::Ticket | CredentialKind::Boot) {
+        return Err(unauthorized("this is the credential of a machine, not a token"));
     }
     let started = api.store().log_in(&credential, source, &request_id(extensions)).await;
     let (_, key) = started.map_err(|error| {
-        if error.is_guess() {
-            count_guess(api, source);
-        }
-        ApiError::from(error)
+        let is_denial = error.is_denial();
+        let error = ApiError::from(error);
+        if is_denial { charge_failure(api, source, error) } else { error }
     })?;
     // Somebody may have planted the former session (session fixation), or it belongs to the person before.
     if let Some(former) = former

@@ -11,9 +11,11 @@ mod cookies;
 mod credential_form;
 mod deposit;
 mod display;
+mod enroll;
 mod error_page;
 mod form_options;
 mod import;
+mod launchers;
 mod layout;
 mod login;
 mod members;
@@ -30,6 +32,7 @@ mod secret_row;
 mod secrets;
 mod security_headers;
 mod session;
+mod settings;
 mod status;
 mod tickets;
 mod tokens;
@@ -44,6 +47,10 @@ use crate::wire::Code;
 
 /// The address that every login and every "home" link leads to.
 const HOME: &str = "/console/";
+/// The form that verifies the audit log, which may take longer than other requests.
+pub(crate) const AUDIT_VERIFY: &str = "/console/audit/verify";
+/// The export of the audit log.
+pub(crate) const AUDIT_EXPORT: &str = "/console/audit/export";
 
 /// The routes of this folder.
 pub(crate) fn routes() -> Router<Api> {
@@ -51,6 +58,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/console", get(redirect_home))
         .route(HOME, get(account::home))
         .route("/console/login", get(login::show_login).post(login::log_in))
+        .route("/console/enroll", get(enroll::show_enrolment).post(enroll::redeem))
         .route("/console/logout", post(account::log_out))
         .route("/console/logout-everywhere", post(account::log_out_everywhere))
         .route("/console/theme", post(account::set_theme))
@@ -72,16 +80,22 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/console/plugins/fill", post(plugins::deposit_required))
         .route("/console/boots", get(boots::show_boots))
         .route("/console/boots/{id}", get(boots::show_boot))
+        .route("/console/boots/{id}/end", post(boots::end))
         .route("/console/tickets", get(tickets::show_tickets).post(tickets::create))
         .route("/console/tickets/{id}/revoke", post(tickets::revoke))
+        .merge(launchers::routes())
         .route("/console/members", get(members::show_members).post(members::add))
+        .route("/console/members/{name}/enrolment", post(members::enroll))
+        .route("/console/members/{name}/managers", post(members::add_manager))
+        .route("/console/members/{name}/managers/remove", post(members::remove_manager))
         .route("/console/members/{name}/role", post(members::set_role))
         .route("/console/members/{name}/remove", post(members::remove))
         .route("/console/tokens", post(tokens::create))
         .route("/console/tokens/{id}/revoke", post(tokens::revoke))
         .route("/console/audit", get(audit::show_audit_log))
-        .route("/console/audit/export", get(audit::export))
-        .route("/console/audit/verify", post(audit::verify))
+        .route(AUDIT_EXPORT, get(audit::export))
+        .route(AUDIT_VERIFY, post(audit::verify))
+        .merge(settings::routes())
         .route("/console/status", get(status::show_status))
         .route("/console/status/unlock", post(status::unlock))
         .route("/console/status/lock", post(status::lock))

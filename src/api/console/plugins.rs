@@ -12,8 +12,7 @@ use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::{ApiError, parse_name};
 use crate::domain::name::{PluginName, SecretName};
-use crate::domain::role::Action;
-use crate::domain::secret::Scope;
+use crate::domain::role::{Action, ScopeSubject, Subject};
 use crate::store;
 use crate::store::{NewPlugin, PluginState};
 use crate::wire::Code;
@@ -104,7 +103,6 @@ pub(crate) async fn show_plugins(session: BrowserSession) -> PageResult {
 async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) -> PageResult {
     let plugins = session.store().plugins(&session.caller).await?;
     // An auditor may deposit nothing, so the page leaves out the forms.
-    let own = session.caller.member().map(|(id, _)| Scope::Private(id));
     let page = PluginsPage {
         layout: Layout::new(session, "Plugins", "/console/plugins").with_cli([
             "dropsafe plugin list",
@@ -113,8 +111,8 @@ async fn render_plugins(session: &BrowserSession, error: Option<ErrorNotice>) ->
         ]),
         plugins: plugins.into_iter().map(PluginRow::new).collect(),
         may_declare: session.may(Action::EditCatalog),
-        may_deposit: own.is_some_and(|own| session.may(Action::Deposit(own))),
-        may_share: session.may(Action::Deposit(Scope::Shared)),
+        may_deposit: session.may(Action::Deposit(ScopeSubject::Private(Subject::Own))),
+        may_share: session.may(Action::Deposit(ScopeSubject::Shared)),
         error,
     };
     Ok(render(ErrorNotice::status(page.error.as_ref()), &page))

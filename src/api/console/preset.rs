@@ -5,19 +5,19 @@ use axum::response::{IntoResponse as _, Redirect};
 
 use super::display::capitalize;
 use super::layout::{ErrorNotice, Layout, render};
+use super::members::managed_services;
 use super::multipart::MultipartForm;
 use super::redirect;
-use super::secret_form::{SecretForm, is_shared};
+use super::secret_form::{FormScope, SecretForm};
 use super::secret_row::{CategoryTag, CategoryTags};
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
-use crate::api::secrets::new_of;
+use crate::api::secrets::parse_new_secret;
 use crate::domain::catalog::{Preset, PresetField};
 use crate::domain::name::SecretName;
-use crate::domain::role::Action;
-use crate::domain::secret::Scope;
+use crate::domain::role::{Action, ScopeSubject};
 use crate::domain::value::Kind;
 use crate::store;
 use crate::wire::{AttributesRequest, Code};
@@ -34,20 +34,21 @@ struct PresetPage {
     fields: Vec<PresetFieldRow>,
     form: PresetForm,
     may_share: bool,
+    services: Vec<String>,
     error: Option<ErrorNotice>,
 }
 
 /// What the form holds, without the values.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct PresetForm {
-    shared: bool,
+    scope: FormScope,
     /// Whether the secrets are exported under the names that the platform's own tools read.
     usual: bool,
 }
 
 impl PresetForm {
     fn new(form: &MultipartForm) -> Self {
-        Self { shared: is_shared(form), usual: form.has("usual") }
+        Self { scope: FormScope::new(form), usual: form.has("usual") }
     }
 }
 
@@ -134,7 +135,8 @@ async fn render_form(
         category: CategoryTags::load(session).await?.lookup(preset.category.as_str()),
         fields: fields.collect::<Result<Vec<_>, ApiError>>()?,
         form,
-        may_share: session.may(Action::Deposit(Scope::Shared)),
+        may_share: session.may(Action::Deposit(ScopeSubject::Shared)),
+        services: managed_services(session).await?,
         error,
     };
     Ok(render(ErrorNotice::status(page.error.as_ref()), &page))
@@ -145,7 +147,7 @@ pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>)
     let preset = find_preset(&session, &form.text_or_empty("preset"))?;
     let choices = PresetForm::new(&form);
     // All fields are checked before the first one is stored.
-    let result = match read_fields(preset, choices, &mut form) {
+    let result = match read_fields(preset, &choices, &mut form) {
         Ok(secrets) => deposit_all(&session, preset, secrets).await,
         Err(error) => Err(error),
     };
@@ -158,7 +160,7 @@ pub(crate) async fn create(CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>)
 /// Converts the fields that are filled in to secrets.
 fn read_fields(
     preset: &Preset,
-    choices: PresetForm,
+    choices: &PresetForm,
     form: &mut MultipartForm,
 ) -> Result<Vec<store::NewSecret>, ApiError> {
     let mut secrets = Vec::new();
@@ -169,16 +171,16 @@ fn read_fields(
                 let fields = SecretForm {
                     name: secret_name(preset, field)?.to_string(),
                     env: env.map(ToString::to_string).unwrap_or_default(),
-                    shared: choices.shared,
+                    scope: choices.scope.clone(),
                     plain: field.kind == Kind::Plain,
                     // A platform's secrets are for all boots. A machine that needs only some excludes the others.
                     attributes: AttributesRequest {
-                        category: Some(preset.category.to_string()),
+                        category: Some(preset.category.as_str().into()),
                         ..AttributesRequest::default()
                     },
                     ..SecretForm::default()
                 };
-                secrets.push(new_of(fields.create_request(&value))?);
+                secrets.push(parse_new_secret(fields.create_request(&value))?);
             }
             // An empty optional field is how people say that they do not need that secret.
             None if field.optional => {}

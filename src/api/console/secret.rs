@@ -14,7 +14,7 @@ use super::session::{BrowserSession, CsrfForm, PageResult};
 use crate::api::body::LARGE_BODY;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
-use crate::api::secrets::{change_of, replacement_of};
+use crate::api::secrets::{parse_patch, parse_replacement};
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::role::Action;
 use crate::domain::value::Kind;
@@ -32,8 +32,9 @@ struct SecretPage {
     generation: String,
     may_replace: bool,
     may_reencrypt: bool,
-    /// Active boots only: a workload that has ended holds nothing.
+    /// The first running boots that hold it: a workload that has ended holds nothing.
     holders: Vec<HolderRow>,
+    counts: store::HolderCounts,
     may_see_holders: bool,
     /// The attributes, to edit them.
     form: SecretForm,
@@ -50,6 +51,8 @@ struct HolderRow {
     at: DisplayTime,
     /// Whether it holds the current version.
     current: bool,
+    /// How the store learns that it has ended.
+    ends: &'static str,
 }
 
 impl HolderRow {
@@ -60,6 +63,12 @@ impl HolderRow {
             host: holder.host.unwrap_or_default(),
             at: DisplayTime::new(holder.at),
             current: holder.held.current,
+            ends: match (holder.reports_end, holder.lifetime_ends_at) {
+                _ if !holder.status.is_running() => "its lifetime has passed without a report",
+                (true, _) => "reported by the machine",
+                (false, Some(_)) => "by its lifetime",
+                (false, None) => "not known",
+            },
         }
     }
 }
@@ -71,15 +80,16 @@ pub(crate) async fn show_secret(session: BrowserSession, PathParam(id): PathPara
 
 async fn render_secret(session: &BrowserSession, id: SecretId, error: Option<ErrorNotice>) -> PageResult {
     let secret = session.store().secret(&session.caller, id).await?;
-    let scope = secret.meta.scope;
+    let scope = session.caller.secret_subject(&secret.meta);
     // Asked first: the store would record a denial in the audit log each time a member opens the page.
     let may_see_holders = session.may(Action::ReadHolders(scope));
-    let holders: Vec<HolderRow> = if may_see_holders {
-        let found = session.store().holders(&session.caller, id).await?;
-        found.into_iter().map(HolderRow::new).collect()
-    } else {
-        Vec::new()
-    };
+    let (mut holders, mut counts) = (Vec::new(), store::HolderCounts::default());
+    if may_see_holders {
+        let ask = store::HoldersAsk { secret: id.to_string(), outdated: false };
+        let found = session.store().holders(&session.caller, &ask, store::PageAsk::default()).await?;
+        holders = found.items.into_iter().map(HolderRow::new).collect();
+        counts = found.counts;
+    }
     let tags = CategoryTags::load(session).await?;
     let (plain, generation) = (secret.plain.clone(), secret.generation);
     let row = SecretRow::new(session, &tags, secret);
@@ -99,6 +109,7 @@ async fn render_secret(session: &BrowserSession, id: SecretId, error: Option<Err
         may_replace: session.may(Action::Deposit(scope)),
         may_reencrypt: session.may(Action::ReEncryptSecret(scope)),
         holders,
+        counts,
         may_see_holders,
         form: SecretForm::from_row(&row),
         options: FormOptions::new(session, tags).await?,
@@ -128,9 +139,23 @@ pub(crate) async fn replace(
     CsrfForm { session, mut form }: CsrfForm<LARGE_BODY>,
 ) -> PageResult {
     let result = replace_value(&session, id, &mut form).await;
-    let result =
-        result.map(|written| format!("{} Running boots keep the previous value.", summarize(&written)));
+    let result = match result {
+        Ok(written) => {
+            let counts = session.store().holder_counts(&session.caller, &written.secret).await?;
+            Ok(format!("{} {}", summarize(&written), describe_outdated(counts)))
+        }
+        Err(error) => Err(error),
+    };
     respond(&session, id, result).await
+}
+
+fn describe_outdated(counts: Option<store::HolderCounts>) -> String {
+    match counts.filter(|counts| !counts.incomplete).map(|counts| counts.outdated) {
+        None => "Running boots keep the previous value.".to_owned(),
+        Some(0) => "No running boot holds a previous value.".to_owned(),
+        Some(1) => "1 running boot still holds a previous value.".to_owned(),
+        Some(more) => format!("{more} running boots still hold a previous value."),
+    }
 }
 
 /// Sends the new value, and the type and the exported name if they change with it.
@@ -152,13 +177,13 @@ async fn replace_value(
         sealed: None,
         hint: None,
         // The exported name and the type are part of what the value is sealed with, so they change only with a value.
-        env: form.text("as"),
+        env: form.text("as").map(Into::into),
         kind,
         delivery: None,
         allow_refused: form.has("allow_refused"),
         change: None,
     };
-    let replacement = replacement_of(body)?;
+    let replacement = parse_replacement(body)?;
     Ok(session.store().replace_secret(&session.caller, id, expected_version(form), replacement).await?)
 }
 
@@ -180,7 +205,7 @@ async fn change_attributes(
     form: &MultipartForm,
     request: wire::UpdateSecretRequest,
 ) -> Result<store::Secret, ApiError> {
-    let change = change_of(request)?;
+    let change = parse_patch(request)?;
     Ok(session.store().change_secret(&session.caller, id, expected_version(form), change).await?)
 }
 
@@ -223,11 +248,12 @@ pub(crate) async fn delete(
     match session.store().delete_secret(&session.caller, id, expected_version(&form)).await {
         Ok(deleted) => {
             let name = &deleted.secret.meta.name;
-            let message = match deleted.held_by.len() {
-                0 => format!("Deleted {name}. No active boot holds it."),
-                1 => format!("Deleted {name}. 1 active boot still holds it until its workload ends."),
+            let counts = deleted.held_by.counts;
+            let message = match counts.current + counts.outdated {
+                0 => format!("Deleted {name}. No running boot holds it."),
+                1 => format!("Deleted {name}. 1 running boot still holds it until its workload ends."),
                 more => {
-                    format!("Deleted {name}. {more} active boots still hold it until their workloads end.")
+                    format!("Deleted {name}. {more} running boots still hold it until their workloads end.")
                 }
             };
             // Its own page no longer exists.

@@ -17,7 +17,7 @@ pub(crate) struct SecretForm {
     pub(crate) name: String,
     /// The exported name; empty for the one that the store derives.
     pub(crate) env: String,
-    pub(crate) shared: bool,
+    pub(crate) scope: FormScope,
     pub(crate) plain: bool,
     pub(crate) file: bool,
     pub(crate) attributes: AttributesRequest,
@@ -31,12 +31,12 @@ impl FromQuery for SecretForm {
 
     fn read(query: &mut QueryReader) -> Self {
         let attributes = AttributesRequest {
-            plugin: query.text("plugin", 200),
-            category: query.text("category", 200),
+            plugin: query.text("plugin", 200).map(Into::into),
+            category: query.text("category", 200).map(Into::into),
             ..AttributesRequest::default()
         };
         let mut text = |name| query.text(name, 200).unwrap_or_default();
-        Self { name: text("name"), shared: text("scope") == "shared", attributes, ..Self::default() }
+        Self { name: text("name"), scope: FormScope::parse(&text("scope")), attributes, ..Self::default() }
     }
 }
 
@@ -46,13 +46,14 @@ impl SecretForm {
         Self {
             name: form.text_or_empty("name"),
             env: form.text_or_empty("as"),
-            shared: is_shared(form),
+            scope: FormScope::new(form),
             plain: form.text_or_empty("type") == "plain",
             file: form.text_or_empty("delivery") == "file",
             attributes: AttributesRequest {
                 auto_install: form.has("auto_install"),
-                plugin: form.text("plugin"),
-                category: form.text("category"),
+                plugin: form.text("plugin").map(Into::into),
+                category: form.text("category").map(Into::into),
+                description: form.text("description").map(Into::into),
             },
             allow_refused: form.has("allow_refused"),
         }
@@ -66,12 +67,12 @@ impl SecretForm {
 
     /// Returns the request that deposits a new secret.
     pub(crate) fn create_request(&self, value: &SecretValue) -> wire::CreateSecretRequest {
-        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (text, base64) = encode_value(value);
         wire::CreateSecretRequest {
-            name: self.name.clone(),
-            env: non_empty(&self.env),
-            scope: scope_kind(self.shared),
+            name: self.name.as_str().into(),
+            env: (!self.env.is_empty()).then(|| self.env.as_str().into()),
+            scope: self.scope.kind(),
+            owner: self.scope.service.as_deref().map(Into::into),
             // Encrypted unless plain was chosen: a damaged form must not make a value readable.
             kind: if self.plain { Kind::Plain } else { Kind::Encrypted },
             delivery: if self.file { Delivery::File } else { Delivery::Variable },
@@ -87,24 +88,39 @@ impl SecretForm {
 
     /// Returns the request that changes the attributes of an existing secret. An empty text clears an attribute.
     pub(crate) fn change_request(&self) -> wire::UpdateSecretRequest {
-        let AttributesRequest { auto_install, plugin, category } = self.attributes.clone();
+        let AttributesRequest { auto_install, plugin, category, description } = self.attributes.clone();
         wire::UpdateSecretRequest {
             // The form always contains all attributes, so a box that is not ticked means off, not unchanged.
             auto_install: Some(auto_install),
-            plugin: Some(plugin.unwrap_or_default()),
-            category: Some(category.unwrap_or_default()),
+            plugin: Some(plugin.unwrap_or_default().to_string()),
+            category: Some(category.unwrap_or_default().to_string()),
+            description: Some(description.unwrap_or_default()),
         }
     }
 }
 
-/// Returns whether the shared scope was chosen. Anything else means private: the safer reading of a damaged form.
-pub(crate) fn is_shared(form: &MultipartForm) -> bool {
-    form.text_or_empty("scope") == "shared"
+/// The scope that a form chooses.
+#[derive(Clone, Default)]
+pub(crate) struct FormScope {
+    pub(crate) shared: bool,
+    /// The service whose private scope it is. Absent: shared, or the member's own.
+    pub(crate) service: Option<String>,
 }
 
-/// Returns the scope of a form.
-pub(crate) fn scope_kind(shared: bool) -> ScopeKind {
-    if shared { ScopeKind::Shared } else { ScopeKind::Private }
+impl FormScope {
+    /// Reads the scope of a form that was sent.
+    pub(crate) fn new(form: &MultipartForm) -> Self {
+        Self::parse(&form.text_or_empty("scope"))
+    }
+
+    /// Parses `private`, `shared` or `service:NAME`. Anything else means private: the safer reading of a damaged form.
+    fn parse(text: &str) -> Self {
+        Self { shared: text == "shared", service: text.strip_prefix("service:").map(str::to_owned) }
+    }
+
+    pub(crate) fn kind(&self) -> ScopeKind {
+        if self.shared { ScopeKind::Shared } else { ScopeKind::Private }
+    }
 }
 
 /// Describes a deposit: the names, and what the store warns about.

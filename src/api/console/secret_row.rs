@@ -91,6 +91,7 @@ impl SecretRow {
     pub(crate) fn new(session: &BrowserSession, tags: &CategoryTags, secret: Secret) -> Self {
         let Secret { meta, owner, author, plain, generation: _ } = secret;
         let text = |text: Option<String>| text.unwrap_or_default();
+        let subject = session.caller.secret_subject(&meta);
         let version = meta.version.to_string();
         // Every version id begins with `ver_`, so the end tells two of them apart. Ids are ASCII, so slicing is safe.
         let short_version = version[version.len().saturating_sub(SHORT_VERSION)..].to_owned();
@@ -99,7 +100,7 @@ impl SecretRow {
             name: meta.name.to_string(),
             env: meta.env.to_string(),
             scope: meta.scope.kind().as_str(),
-            // A shared secret belongs to the organization, whoever deposited it.
+            // A shared secret belongs to the organization, not to the member who deposited it.
             owner: text(owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string())),
             attributes: AttributesRequest::from(&meta.attributes),
             category: meta.attributes.category.map(|category| tags.lookup(category.as_str())),
@@ -115,8 +116,8 @@ impl SecretRow {
             updated: DisplayTime::new(meta.updated_at),
             created: DisplayTime::new(meta.created_at),
             author: text(author.map(|author| author.to_string())),
-            may_edit: session.may(Action::EditSecret(meta.scope)),
-            may_delete: session.may(Action::DeleteSecret(meta.scope)),
+            may_edit: session.may(Action::EditSecret(subject)),
+            may_delete: session.may(Action::DeleteSecret(subject)),
         }
     }
 

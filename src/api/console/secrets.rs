@@ -28,7 +28,7 @@ struct SecretsPage {
     layout: Layout,
     filter: FilterFields,
     may_deposit: bool,
-    /// Absent if a script asked for the rows only.
+    /// `None` if a script requested the rows only.
     statistics: Option<StatisticsBar>,
     tags: Vec<CategoryTag>,
     /// The plugins to filter by.
@@ -222,7 +222,7 @@ fn group_rows(rows: Vec<SecretRow>, by_plugin: bool) -> Vec<SecretGroup> {
     }
     let mut groups: BTreeMap<String, Vec<SecretRow>> = BTreeMap::new();
     for row in rows {
-        groups.entry(row.attributes.plugin.clone().unwrap_or_default()).or_default().push(row);
+        groups.entry(row.attributes.plugin.clone().unwrap_or_default().to_string()).or_default().push(row);
     }
     // The empty name sorts first, but the rest belongs at the end.
     let without = groups.remove("");
@@ -237,7 +237,7 @@ impl StatisticsBar {
             all.by_category.iter().map(|(name, count)| (tags.lookup(name.as_str()), *count)).collect();
         // Equal counts are ordered by title, so that the bar looks the same each time.
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.title.cmp(&b.0.title)));
-        // Last whatever its size: the bar leads from what is sorted to what is not.
+        // Last, at any size: the bar goes from sorted secrets to unsorted ones.
         if all.without_category > 0 {
             let none = CategoryTag {
                 name: String::new(),

@@ -11,7 +11,8 @@ use super::multipart::MultipartForm;
 use super::same_origin::require_same_origin;
 use super::{HOME, cookies};
 use crate::api::Api;
-use crate::api::body::{SMALL_BODY, check_length, read_whole_body};
+use crate::api::auth::accept_caller;
+use crate::api::body::{SMALL_BODY, STRANGER_BODY, check_length, read_whole_body};
 use crate::api::middleware::{OverTls, Peer, RequestId};
 use crate::api::problem::ApiError;
 use crate::domain::role::{Action, Role, decide};
@@ -99,7 +100,7 @@ impl BrowserSession {
     }
 
     /// Looks up the session of the request's cookie.
-    async fn authenticate(parts: &Parts, api: &Api) -> Result<Self, ApiError> {
+    async fn authenticate(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
         let browser = Browser::new(parts);
         let logged_out = || ApiError::new(Code::Unauthorized, "nobody is logged in");
         let key = cookies::read_session(&parts.headers, browser.over_tls).ok_or_else(logged_out)?;
@@ -110,7 +111,7 @@ impl BrowserSession {
             _ => logged_out(),
         })?;
         let caller = caller.with_request_id(&request_id(&parts.extensions));
-        tracing::Span::current().record("actor", tracing::field::display(crate::api::auth::actor(&caller)));
+        accept_caller(api, &caller, parts)?;
         Ok(Self { api: api.clone(), caller, key, browser, locked: api.store().is_locked() })
     }
 }
@@ -127,7 +128,7 @@ impl FromRequestParts<Api> for BrowserSession {
     }
 }
 
-/// Redirects to the login page, which leads back to the page that was asked for.
+/// Redirects to the login page, which leads back to the requested page.
 fn redirect_to_login(parts: &Parts) -> Response {
     let browser = Browser::new(parts);
     let wanted = Some(browser.here.clone()).filter(|here| !here.is_empty() && here != HOME);
@@ -173,7 +174,7 @@ impl FromRequest<Api> for SameOriginForm {
         // Without a session there is no CSRF token, so this check alone keeps another site from logging its visitor
         // into the attacker's account (login CSRF).
         require_same_origin(&parts).map_err(ApiError::into_response)?;
-        read_form(api, &parts, body, SMALL_BODY).await.map(Self).map_err(ApiError::into_response)
+        read_form(api, &parts, body, STRANGER_BODY).await.map(Self).map_err(ApiError::into_response)
     }
 }
 
@@ -187,6 +188,6 @@ async fn read_form(
     // The declared length is checked first: a body that is too long is refused before any of it is read.
     check_length(&parts.headers, limit)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let whole = read_whole_body(api, &parts.headers, body, limit).await?;
+    let whole = read_whole_body(api, parts, body, limit).await?;
     MultipartForm::parse(kind, &whole.bytes)
 }

@@ -8,16 +8,19 @@ use zeroize::Zeroizing;
 
 use super::display::DisplayTime;
 use super::layout::{ErrorNotice, Layout, render};
-use super::members::split_issued;
+use super::members::{IssuedEnrolment, split_issued};
 use super::multipart::MultipartForm;
 use super::operator_sections::OperatorSections;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::auth::count_guess;
 use crate::api::extract::PathParam;
+use crate::api::keys::unlock_to_end;
 use crate::api::problem::{ApiError, parse_name};
 use crate::domain::id::SlotId;
-use crate::store::{NewKeyslot, NewOrg, Progress, Statistics, Status, UnlockError, UnlockSecret};
+use crate::domain::name::SecretName;
+use crate::store::{
+    HolderStatistics, NewKeyslot, NewOrg, Progress, Reencrypted, Statistics, Status, UnlockSecret,
+};
 use crate::wire::Code;
 
 /// The longest passphrase or key file, in bytes. A limit keeps a guess as cheap to refuse as it was to send.
@@ -32,17 +35,11 @@ struct StatusPage {
     version: &'static str,
     started: DisplayTime,
     /// Absent for the operator, who cannot access an organization's data.
-    statistics: Option<Statistics>,
+    statistics: Option<(Statistics, HolderStatistics)>,
     /// Present for the operator only.
     operator: Option<OperatorSections>,
-    issued: Option<IssuedAdminToken>,
+    issued: Option<IssuedEnrolment>,
     error: Option<ErrorNotice>,
-}
-
-/// The token of a new organization's first administrator. Only this response displays it.
-struct IssuedAdminToken {
-    org: String,
-    token: String,
 }
 
 /// Displays the page.
@@ -52,7 +49,7 @@ pub(crate) async fn show_status(session: BrowserSession) -> PageResult {
 
 async fn render_status(
     session: &BrowserSession,
-    result: Result<Option<IssuedAdminToken>, ApiError>,
+    result: Result<Option<IssuedEnrolment>, ApiError>,
 ) -> PageResult {
     let store = session.store();
     let status = store.status(&session.caller).await?;
@@ -60,7 +57,8 @@ async fn render_status(
     let (operator, statistics) = if session.is_operator() {
         (Some(OperatorSections::load(session).await?), None)
     } else {
-        (None, Some(store.statistics(&session.caller).await?))
+        let holders = store.holder_statistics(&session.caller).await?;
+        (None, Some((store.statistics(&session.caller).await?, holders)))
     };
     let cli: &[&str] = if session.is_operator() {
         &[
@@ -131,17 +129,10 @@ pub(crate) async fn unlock(CsrfForm { session, mut form }: CsrfForm) -> PageResu
 
 /// Unlocks the store with what the form contains, and counts a wrong secret as a guess.
 async fn try_unlock(session: &BrowserSession, form: &mut MultipartForm) -> Result<(), ApiError> {
-    let source = session.caller.source();
     // A stolen operator token must not allow guessing passphrases at full speed.
-    session.api.limits().check_auth_throttle(source, Instant::now())?;
-    let result = session.store().unlock(&session.caller, take_unlock_secret(form)?).await;
-    result.map(|_| ()).map_err(|error| {
-        // Only a wrong secret counts as a guess, not a byte store that does not answer.
-        if matches!(error, UnlockError::WrongPassphrase | UnlockError::NotAKeyFile) {
-            count_guess(&session.api, source);
-        }
-        error.into()
-    })
+    session.api.limits().check_passphrase_throttle(session.caller.source(), Instant::now())?;
+    let secret = take_unlock_secret(form)?;
+    unlock_to_end(session.api.clone(), session.caller.clone(), secret).await.map(|_| ())
 }
 
 /// Locks the store: wipes the release key from memory.
@@ -152,18 +143,30 @@ pub(crate) async fn lock(CsrfForm { session, .. }: CsrfForm) -> PageResult {
 }
 
 /// Re-encrypts: the operator the whole store with a new release key, a member every secret that the member can change.
-pub(crate) async fn re_encrypt(CsrfForm { session, .. }: CsrfForm) -> PageResult {
+pub(crate) async fn re_encrypt(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = if session.is_operator() {
         // The values move in the background: a large store takes longer than a browser waits.
-        let started = session.store().reencrypt_all(&session.caller).await;
+        let started = match form.has("compromised") {
+            true => session.store().reencrypt_compromised(&session.caller).await,
+            false => session.store().reencrypt_all(&session.caller).await,
+        };
         started.map(|_| {
             "Re-encryption started. All values move to a new generation of the release key.".to_owned()
         })
     } else {
-        let count = session.store().reencrypt_own_org(&session.caller).await;
-        count.map(|count| format!("Secrets re-encrypted: {count}. Their values and versions did not change."))
+        session.store().reencrypt_own_org(&session.caller).await.map(|outcome| summarize(&outcome))
     };
     respond(&session, result.map_err(ApiError::from)).await
+}
+
+fn summarize(outcome: &Reencrypted) -> String {
+    let Reencrypted { done, left } = outcome;
+    let done = format!("Secrets re-encrypted: {done}. Their values and versions did not change.");
+    if left.is_empty() {
+        return done;
+    }
+    let names: Vec<&str> = left.iter().map(SecretName::as_str).collect();
+    format!("{done} Not re-encrypted, because their values do not open: {}.", names.join(", "))
 }
 
 /// Adds a key slot.
@@ -175,7 +178,8 @@ pub(crate) async fn add_keyslot(CsrfForm { session, mut form }: CsrfForm) -> Pag
         // A systemd credential is bound to its machine, so no browser can provide one.
         let secret = take_unlock_secret(&mut form)?;
         // Without a cost the store derives the key at its default cost, which no browser needs to know.
-        let slot = NewKeyslot { credential: false, secret, label, argon2: None };
+        let allow_weak = form.has("allow_weak");
+        let slot = NewKeyslot { credential: false, secret, allow_weak, label, argon2: None };
         session.store().add_keyslot(&session.caller, slot).await?;
         Ok("The key slot is added.".to_owned())
     };
@@ -195,7 +199,7 @@ pub(crate) async fn remove_keyslot(
     respond(&session, result.map(|_| message.to_owned())).await
 }
 
-/// Creates an organization, and displays the token of its first administrator.
+/// Creates an organization, and displays the enrolment of its first administrator.
 pub(crate) async fn create_org(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = create_org_from(&session, &form).await;
     render_status(&session, result.map(Some)).await
@@ -205,15 +209,12 @@ pub(crate) async fn create_org(CsrfForm { session, form }: CsrfForm) -> PageResu
 async fn create_org_from(
     session: &BrowserSession,
     form: &MultipartForm,
-) -> Result<IssuedAdminToken, ApiError> {
+) -> Result<IssuedEnrolment, ApiError> {
     let new = NewOrg {
         name: parse_name("name", &form.text_or_empty("name"))?,
         admin: parse_name("admin", &form.text_or_empty("admin"))?,
     };
     let key = form.text("idempotency_key");
     let created = session.store().create_org(&session.caller, new, key.as_deref()).await?;
-    Ok(IssuedAdminToken {
-        org: created.org.name.to_string(),
-        token: created.admin_token.to_text().to_string(),
-    })
+    Ok(IssuedEnrolment::new(session, &created.enrolment))
 }

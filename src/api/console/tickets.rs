@@ -2,9 +2,9 @@
 
 use askama::Template;
 
-use super::credential_form::{new_idempotency_key, parse_lifetime, parse_number};
-use super::display::{DisplayTime, split_words};
-use super::form_options::{member_names, plugin_names};
+use super::credential_form::{new_idempotency_key, parse_duration, parse_number};
+use super::display::{DisplayTime, format_duration, split_words};
+use super::form_options::{plugin_names, ticket_members};
 use super::layout::{ErrorNotice, Layout, render};
 use super::members::split_issued;
 use super::multipart::MultipartForm;
@@ -16,7 +16,7 @@ use crate::api::problem::ApiError;
 use crate::api::query::FormQueryParams;
 use crate::api::tickets;
 use crate::domain::id::TicketId;
-use crate::domain::role::Action;
+use crate::domain::role::{Action, Subject};
 use crate::store::PageAsk;
 use crate::{store, wire};
 
@@ -49,7 +49,7 @@ struct TicketRow {
     expires: Option<DisplayTime>,
     /// How many boots have used it, of how many it allows.
     uses: String,
-    /// The plugins and networks that it is limited to; empty for none.
+    /// The plugins and networks that it is limited to, and the lifetime of its boots; empty for none.
     limits: Vec<String>,
     /// `active` if a boot with it would be accepted now, else why not.
     state: &'static str,
@@ -71,9 +71,10 @@ impl TicketRow {
             (false, None) => "expired",
         };
         let plugins = ticket.plugins.iter().flatten().map(|plugin| format!("plugin {plugin}"));
+        let lifetime = ticket.lifetime.map(|lifetime| format!("lifetime {}", format_duration(lifetime)));
         let sources = ticket.sources.iter().map(|source| format!("network {source}"));
         Self {
-            limits: plugins.chain(sources).collect(),
+            limits: plugins.chain(sources).chain(lifetime).collect(),
             id: ticket.id.to_string(),
             member: ticket.member.to_string(),
             author: ticket.author.to_string(),
@@ -102,8 +103,7 @@ async fn render_tickets(
 ) -> PageResult {
     let found = session.store().list_tickets(&session.caller, None, ask).await?;
     // Auditors read this page too. Who may create a ticket for themselves may also revoke those that are listed.
-    let own = session.caller.member().map(|(id, _)| id);
-    let may_create = own.is_some_and(|own| session.may(Action::CreateTicket(own)));
+    let may_create = session.may(Action::CreateTicket(Subject::Own));
     let (status, issued, error) = split_issued(result);
     let page = TicketsPage {
         layout: Layout::new(session, "Tickets", "/console/tickets").with_cli([
@@ -114,7 +114,7 @@ async fn render_tickets(
         rows: found.items.into_iter().map(|ticket| TicketRow::new(ticket, may_create)).collect(),
         next: found.next.map(|next| format!("/console/tickets?cursor={next}")),
         may_create,
-        members: member_names(session).await?,
+        members: ticket_members(session).await?,
         plugins: plugin_names(session).await?,
         idempotency_key: new_idempotency_key(session),
         issued,
@@ -132,16 +132,17 @@ pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
 
 /// Creates a ticket from the form and returns its text.
 async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, ApiError> {
-    let words =
-        |field: &str| -> Vec<String> { split_words(&form.text_or_empty(field)).map(str::to_owned).collect() };
+    let (plugins, sources) = (form.text_or_empty("plugins"), form.text_or_empty("sources"));
+    let plugins: Vec<_> = split_words(&plugins).map(Into::into).collect();
     let body = wire::CreateTicketRequest {
-        member: form.text("member"),
-        ttl_seconds: parse_lifetime(form)?,
+        member: form.text("member").map(Into::into),
+        ttl_seconds: parse_duration(form, "ttl", "unit")?,
         uses: parse_number(form, "uses")?,
+        lifetime_seconds: parse_duration(form, "lifetime", "lifetime_unit")?,
         // An empty list would allow no plugin at all; an empty field means any.
-        plugins: Some(words("plugins")).filter(|plugins| !plugins.is_empty()),
-        sources: words("sources"),
-        label: form.text("label"),
+        plugins: (!plugins.is_empty()).then_some(plugins),
+        sources: split_words(&sources).map(Into::into).collect(),
+        label: form.text("label").map(Into::into),
     };
     let key = form.text("idempotency_key");
     Ok(tickets::issue_ticket(&session.api, &session.caller, body, key.as_deref()).await?.ticket)

@@ -1,7 +1,7 @@
 //! Creating and revoking tokens, on the page of the members. Only the response that creates a token contains its text.
 
-use super::credential_form::parse_lifetime;
-use super::members::{IssuedToken, render_members};
+use super::credential_form::parse_duration;
+use super::members::{IssuedCredential, IssuedToken, render_members};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
@@ -14,19 +14,23 @@ use crate::wire;
 /// Creates a token and displays it.
 pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = issue_token(&session, &form).await;
-    render_members(&session, result.map(Some)).await
+    render_members(&session, result.map(|token| Some(IssuedCredential::Token(token)))).await
 }
 
 async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<IssuedToken, ApiError> {
-    // Without a member the token is for whoever is logged in.
+    // Without a member, the token is for the member who is logged in.
     let body = wire::CreateTokenRequest {
-        member: form.text("member"),
-        ttl_seconds: parse_lifetime(form)?,
-        label: form.text("label"),
+        member: form.text("member").filter(|name| !name.is_empty()).map(Into::into),
+        ttl_seconds: parse_duration(form, "ttl", "unit")?,
+        label: form.text("label").map(Into::into),
+        metrics: false,
     };
     let key = form.text("idempotency_key");
     let created = tokens::issue_token(&session.api, &session.caller, body, key.as_deref()).await?;
-    Ok(IssuedToken { member: created.view.member.unwrap_or_default(), token: created.token })
+    Ok(IssuedToken {
+        member: created.view.member.map(|name| name.to_string()).unwrap_or_default(),
+        token: created.token,
+    })
 }
 
 /// Revokes a token.

@@ -9,13 +9,20 @@ use crate::api::problem::MEDIA_TYPE;
 use crate::wire::Code;
 
 /// Codes of every request.
-const COMMON: &[Code] =
-    &[Code::InvalidRequest, Code::HeadersTooLarge, Code::Internal, Code::Overloaded, Code::Unavailable];
+const COMMON: &[Code] = &[
+    Code::InvalidRequest,
+    Code::HeadersTooLarge,
+    Code::Internal,
+    Code::Corrupt,
+    Code::Overloaded,
+    Code::Unavailable,
+];
 /// Codes of a request with a credential, [`COMMON`] included.
 pub(crate) const AUTHENTICATED: &[Code] = &[
     Code::InvalidRequest,
     Code::HeadersTooLarge,
     Code::Internal,
+    Code::Corrupt,
     Code::Overloaded,
     Code::Unavailable,
     Code::Unauthorized,
@@ -57,9 +64,11 @@ error_responses! {
 
 /// Builds the responses of all codes in `groups`, one for each status.
 pub(crate) fn error_responses_for(groups: &[&[Code]]) -> BTreeMap<String, RefOr<Response>> {
+    // Ordered, so that the document is the same in every build.
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in groups.iter().copied().flatten() {
         let codes = by_status.entry(code.status()).or_default();
+        // Groups overlap, and `responses(…)` may name a code again.
         if !codes.contains(code) {
             codes.push(*code);
         }

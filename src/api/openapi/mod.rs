@@ -41,6 +41,7 @@ pub(crate) fn operations(document: &OpenApi) -> Vec<(Method, String)> {
         (HttpMethod::Delete, Method::DELETE),
         (HttpMethod::Patch, Method::PATCH),
     ];
+    // HEAD is absent, since axum answers it on every GET route.
     let mut found = Vec::new();
     for (path, item) in &document.paths.paths {
         let present = [&item.get, &item.put, &item.post, &item.delete, &item.patch];
@@ -63,12 +64,17 @@ pub(crate) fn render(document: &OpenApi) -> Bytes {
     if let Some(Value::Object(schemas)) = json.pointer_mut("/components/schemas") {
         flatten_all_of(schemas);
     }
-    for (schema, forms) in EXACTLY_ONE {
-        if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{schema}")) {
-            let alternatives = forms.iter().map(|form| with_form(schema, form, forms)).collect();
+    // OpenAPI has no word for "exactly one of these fields", so every alternative is written out.
+    for (name, forms) in EXACTLY_ONE {
+        if let Some(schema) = json.pointer_mut(&format!("/components/schemas/{name}")) {
+            let mut alternatives: Vec<Value> =
+                forms.iter().map(|form| with_form(schema, form, forms)).collect();
+            // An item of a preview needs no value.
+            alternatives.extend((name == "ImportItemRequest").then(|| without_forms(schema, forms)));
             *schema = json!({ "description": schema["description"], "type": "object", "oneOf": Value::Array(alternatives) });
         }
     }
+    // Added here, as the middleware does: no route declares it.
     let id = json!({ "description": "Identifies the request in the server's log and in the audit log.", "required": true,
         "schema": { "type": "string", "pattern": "^[0-9a-f]{16}$" } });
     for_each_response(&mut json, |response| {
@@ -109,27 +115,29 @@ fn merge_object(schema: &mut Value, part: &Value) {
 }
 
 /// Bodies that must have exactly one of several fields.
-const EXACTLY_ONE: [(&str, &[&str]); 4] = [
+const EXACTLY_ONE: [(&str, &[&str]); 6] = [
     ("CreateSecretRequest", &["value", "value_base64", "sealed"]),
     ("ReplaceSecretRequest", &["value", "value_base64", "sealed"]),
-    ("UnlockRequest", &["passphrase", "key_file"]),
-    ("AddKeyslotRequest", &["passphrase", "key_file"]),
+    ("ImportItemRequest", &["value", "value_base64", "sealed"]),
+    ("ImportRequest", &["env", "items"]),
+    ("UnlockRequest", &["passphrase", "key_file", "sealed"]),
+    ("AddKeyslotRequest", &["passphrase", "key_file", "sealed"]),
 ];
 
 /// Narrows `schema`: the field `form` is required, and the other `forms` are absent or null.
 fn with_form(schema: &Value, form: &str, forms: &[&str]) -> Value {
-    let mut schema = schema.clone();
-    for other in forms.iter().filter(|other| **other != form) {
-        schema["properties"][*other] = json!({ "type": "null" });
-    }
-    let own = &mut schema["properties"][form];
-    // utoipa writes an optional text as two types, and an optional object as a reference or null.
-    if own["type"].is_array() {
-        own["type"] = json!("string");
+    let mut own = schema["properties"][form].clone();
+    let mut schema = without_forms(schema, forms);
+    // utoipa writes an optional text or list as two types, and an optional object as a reference or null.
+    if let Some(of) = own["type"].as_array().and_then(|types| types.iter().find(|of| **of != "null")) {
+        own["type"] = of.clone();
     } else if let Some(reference) =
         own["oneOf"].as_array().and_then(|of| of.iter().find(|one| one["$ref"].is_string()))
     {
-        *own = reference.clone();
+        own = reference.clone();
+    }
+    schema["properties"][form] = own;
+    if form == "sealed" && schema["properties"]["type"].is_object() {
         // The store must be able to show a plain value, so it is never sealed.
         schema["properties"]["type"] = json!({ "const": "encrypted" });
     }
@@ -138,6 +146,14 @@ fn with_form(schema: &Value, form: &str, forms: &[&str]) -> Value {
     }
     if let Some(required) = schema["required"].as_array_mut() {
         required.push(json!(form));
+    }
+    schema
+}
+
+fn without_forms(schema: &Value, forms: &[&str]) -> Value {
+    let mut schema = schema.clone();
+    for form in forms {
+        schema["properties"][*form] = json!({ "type": "null" });
     }
     schema
 }
@@ -181,11 +197,14 @@ fn skeleton() -> OpenApi {
     )]
     struct Skeleton;
 
+    // `servers` is relative: the program does not know the address that its clients use.
     let mut document = <Skeleton as utoipa::OpenApi>::openapi();
     let schemes = [
         ("member", "dsm_", "A member's token."),
         ("operator", "dso_", "An operator's token."),
+        ("enrolment", "dse_", "The code of an enrolment."),
         ("ticket", "dsc_", "A boot ticket's credential."),
+        ("boot", "dsb_", "The credential that a boot received to end itself."),
     ];
     let components = document.components.get_or_insert_default();
     components.schemas.extend(schemas::identifiers());

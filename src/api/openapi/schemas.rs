@@ -55,7 +55,7 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// The pattern and the greatest length of each name. Its own schema has a description only.
-const PATTERNS: [(&str, &str, Option<usize>); 12] = [
+const PATTERNS: [(&str, &str, Option<usize>); 13] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
@@ -65,6 +65,7 @@ const PATTERNS: [(&str, &str, Option<usize>); 12] = [
     ("PresetId", "^[a-z0-9_-]+$", Some(50)),
     ("FieldKey", "^[a-z0-9_-]+$", Some(50)),
     ("Label", LABEL, Some(100)),
+    ("Description", DESCRIPTION, Some(200)),
     ("Hint", r"^[!-~]{2,24}\*{4}\.{3}[!-~]{4}$", None),
     ("Digest", "^[0-9a-f]{64}$", Some(64)),
     ("Cidr", "^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?$", None),
@@ -73,9 +74,14 @@ const PATTERNS: [(&str, &str, Option<usize>); 12] = [
 /// One line. The parser also refuses spaces at its ends and too many bytes, which a pattern cannot express.
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
+/// One line without invisible characters. The parser also refuses tags (U+E0000 to U+E007F), which not every engine can name.
+const DESCRIPTION: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]*$";
+
 /// Adds the patterns to the schemas of the document.
 pub(crate) fn add_patterns(schemas: &mut serde_json::Map<String, Value>) {
     for (name, pattern, max) in PATTERNS {
+        // A name that no route uses has no schema.
         if let Some(Value::Object(schema)) = schemas.get_mut(name) {
             schema.insert("pattern".to_owned(), json!(pattern));
             if let Some(max) = max {

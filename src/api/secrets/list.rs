@@ -10,7 +10,7 @@ use crate::store::SecretFilter;
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListSecretsQuery {
-    /// A part of the name or of the exported name, without regard to case.
+    /// A part of the name, of the exported name or of the description, without regard to case.
     #[param(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     q: Option<String>,
     /// Only shared secrets, or only private ones.
@@ -41,6 +41,7 @@ pub(crate) struct ListSecretsQuery {
 impl ListSecretsQuery {
     /// Returns the store's filter, and the exported name by which the caller filters the page afterwards.
     pub(crate) fn into_parts(self) -> (SecretFilter, Option<EnvName>) {
+        // One index has names and exported names, so an exported name can use it too.
         let name = self.name.map(|name| name.to_string());
         let filter = SecretFilter {
             name: name.or_else(|| self.env.as_ref().map(EnvName::to_string)),

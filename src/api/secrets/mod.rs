@@ -12,19 +12,21 @@ use http::{HeaderName, StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::deposit::{change_of, checked_attributes, new_of, replacement_of};
+pub(crate) use self::deposit::{
+    checked_attributes, parse_import_items, parse_new_secret, parse_patch, parse_replacement,
+};
 use self::list::ListSecretsQuery;
 use self::view::etag;
 pub(crate) use self::view::view;
 use super::Api;
 use super::auth::Authenticated;
 use super::body::{JsonBody, LARGE_BODY};
-use super::boots::holder_view;
 use super::extract::{IdempotencyKey, IfMatch, PathParam};
+use super::holders::{counts_view, holder_view};
 use super::openapi::{AUTHENTICATED, WITH_BODY, WRITE, error_responses};
 use super::page::{PageQuery, Paged, page_view};
 use super::problem::ApiError;
-use super::query::{NoParams, QueryParams};
+use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
 use crate::domain::id::{SecretId, VersionId};
 use crate::store;
 use crate::wire::{
@@ -40,8 +42,11 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(reencrypt_secret))
 }
 
-const DEPOSIT: &[Code] = &[
+pub(crate) const DEPOSIT: &[Code] = &[
     Code::NameTaken,
+    Code::VersionUsed,
+    Code::OverBudget,
+    Code::OverQuota,
     Code::StaleGeneration,
     Code::Unprocessable,
     Code::NameInvalid,
@@ -52,12 +57,12 @@ const DEPOSIT: &[Code] = &[
 
 error_responses! {
     ListSecretsErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
-    CreateSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT, &[Code::IdempotencyMismatch]];
+    CreateSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT, &[Code::IdempotencyMismatch, Code::NotFound]];
     ReadSecretErrors = [AUTHENTICATED, &[Code::NotFound]];
     ReplaceSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, DEPOSIT, &[Code::NotFound, Code::VersionMismatch]];
     UpdateSecretErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::VersionMismatch, Code::Unprocessable, Code::NameInvalid]];
     DeleteSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::VersionMismatch]];
-    ReencryptSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked]];
+    ReencryptSecretErrors = [AUTHENTICATED, WRITE, &[Code::NotFound, Code::Locked, Code::SecretUnusable]];
     ReencryptAllErrors = [AUTHENTICATED, WRITE, &[Code::Locked]];
     ReencryptProgressErrors = [AUTHENTICATED];
 }
@@ -75,6 +80,37 @@ impl<S: Send + Sync> FromRequestParts<S> for ConditionalSecret {
         let PathParam(id) = PathParam::from_request_parts(parts, state).await?;
         let IfMatch(version) = IfMatch::from_request_parts(parts, state).await?;
         Ok(Self { id, version })
+    }
+}
+
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReencryptAllQuery {
+    /// `true`: somebody else may know the old keys, so that the old generation must not sign the new one.
+    #[param(value_type = Option<bool>)]
+    compromised: bool,
+}
+
+impl FromQuery for ReencryptAllQuery {
+    const NAMES: &'static [&'static str] = &["compromised"];
+
+    fn read(query: &mut QueryReader) -> Self {
+        Self { compromised: query.flag("compromised") == Some(true) }
+    }
+}
+
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReplaceSecretQuery {
+    /// `true`: count the boots that hold the secret.
+    holders: Option<bool>,
+}
+
+impl FromQuery for ReplaceSecretQuery {
+    const NAMES: &'static [&'static str] = &["holders"];
+
+    fn read(query: &mut QueryReader) -> Self {
+        Self { holders: query.flag("holders") }
     }
 }
 
@@ -119,8 +155,9 @@ async fn create_secret(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let written = api.store().create_secret(&caller, new_of(body)?, key.as_deref()).await?;
-    let location = paths::fill(paths::SECRET, &written.secret.meta.id.to_string());
+    let written = api.store().create_secret(&caller, parse_new_secret(body)?, key.as_deref()).await?;
+    let location = paths::fill(paths::SECRET, written.secret.meta.id);
+    // So that a client can tell a repetition from a second secret.
     let replayed = written.replayed.then_some([(HeaderName::from_static("idempotency-replayed"), "true")]);
     let tag = etag(&written.secret);
     let body = Json(view(written.secret, &written.warnings));
@@ -149,10 +186,12 @@ async fn secret(
 
 /// Replace the value of a secret
 ///
-/// Creates a new version. Running boots keep the old one. Also works on a locked store.
+/// Creates a new version. Running boots keep the old one; with `holders=true`, the response says how many. Also works on a locked
+/// store.
 #[utoipa::path(put, path = paths::SECRET, tag = "secrets", operation_id = "replace_secret", request_body = ReplaceSecretRequest,
     params(
         ("id" = SecretId, Path),
+        ReplaceSecretQuery,
         IfMatch,
     ),
     responses(
@@ -164,11 +203,18 @@ async fn replace_secret(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     ConditionalSecret { id, version }: ConditionalSecret,
-    QueryParams(NoParams): QueryParams<NoParams>,
+    QueryParams(query): QueryParams<ReplaceSecretQuery>,
     JsonBody(body): JsonBody<ReplaceSecretRequest, LARGE_BODY>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let written = api.store().replace_secret(&caller, id, version, replacement_of(body)?).await?;
-    Ok((etag(&written.secret), Json(view(written.secret, &written.warnings))))
+    let written = api.store().replace_secret(&caller, id, version, parse_replacement(body)?).await?;
+    // Only on request, because it reads a row for each running boot.
+    let counts = match query.holders {
+        Some(true) => api.store().holder_counts(&caller, &written.secret).await?,
+        Some(false) | None => None,
+    };
+    let tag = etag(&written.secret);
+    let view = view(written.secret, &written.warnings);
+    Ok((tag, Json(SecretView { holders: counts.map(counts_view), ..view })))
 }
 
 /// Change the attributes of a secret
@@ -191,7 +237,7 @@ async fn change_secret(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<UpdateSecretRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let secret = api.store().change_secret(&caller, id, version, change_of(body)?).await?;
+    let secret = api.store().change_secret(&caller, id, version, parse_patch(body)?).await?;
     Ok((etag(&secret), Json(view(secret, &[]))))
 }
 
@@ -213,10 +259,11 @@ async fn delete_secret(
 ) -> Result<Json<DeleteSecretResponse>, ApiError> {
     let store::Deleted { secret, held_by } = api.store().delete_secret(&caller, id, version).await?;
     Ok(Json(DeleteSecretResponse {
-        id: secret.meta.id.to_string(),
-        name: secret.meta.name.to_string(),
-        env: secret.meta.env.to_string(),
-        held_by: held_by.into_iter().map(holder_view).collect(),
+        id: secret.meta.id,
+        name: secret.meta.name,
+        env: secret.meta.env,
+        holders: counts_view(held_by.counts),
+        held_by: held_by.items.into_iter().map(holder_view).collect(),
     }))
 }
 
@@ -253,18 +300,25 @@ async fn reencrypt_progress(
 ///
 /// Creates a new generation of the release key, and moves all values to it in the background. If a re-encryption is
 /// running, the response is its progress, and no new one begins. For the operator.
-#[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all",
+///
+/// The old generation signs the new one, so that clients follow by themselves, unless the old keys are `compromised`. That is
+/// refused while a re-encryption is running.
+#[utoipa::path(post, path = paths::REENCRYPT, tag = "keys", operation_id = "reencrypt_all", params(ReencryptAllQuery),
     responses((status = 202, body = ReencryptView, description = "The re-encryption is running."), ReencryptAllErrors),
     security(("operator" = [])))]
 async fn reencrypt_all(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
-    QueryParams(NoParams): QueryParams<NoParams>,
+    QueryParams(query): QueryParams<ReencryptAllQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    Ok((StatusCode::ACCEPTED, Json(progress_view(api.store().reencrypt_all(&caller).await?))))
+    let progress = match query.compromised {
+        true => api.store().reencrypt_compromised(&caller).await?,
+        false => api.store().reencrypt_all(&caller).await?,
+    };
+    Ok((StatusCode::ACCEPTED, Json(progress_view(progress))))
 }
 
 pub(crate) fn progress_view(progress: store::Progress) -> ReencryptView {
-    let store::Progress { running, generation, done, total } = progress;
-    ReencryptView { running, generation, done, total }
+    let store::Progress { running, generation, done, total, left, damaged, kept, endorsed } = progress;
+    ReencryptView { running, generation, done, total, left, damaged, kept, endorsed }
 }

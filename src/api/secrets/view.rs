@@ -16,20 +16,22 @@ pub(crate) fn etag(secret: &Secret) -> [(HeaderName, String); 1] {
 pub(crate) fn view(secret: Secret, warnings: &[ValueWarning]) -> SecretView {
     let Secret { meta, owner, author, plain, generation: _ } = secret;
     SecretView {
-        id: meta.id.to_string(),
-        name: meta.name.to_string(),
-        env: meta.env.to_string(),
+        id: meta.id,
+        name: meta.name,
+        env: meta.env,
         scope: meta.scope.kind(),
-        owner: owner.filter(|_| meta.scope != Scope::Shared).map(|owner| owner.to_string()),
+        owner: owner.filter(|_| meta.scope != Scope::Shared),
         kind: meta.kind,
         delivery: meta.delivery,
         attributes: meta.attributes,
-        version: meta.version.to_string(),
-        created_at: meta.created_at.to_string(),
-        updated_at: meta.updated_at.to_string(),
-        author: author.map(|author| author.to_string()),
-        hint: meta.hint.map(|hint| hint.to_string()),
+        version: meta.version,
+        created_at: meta.created_at,
+        updated_at: meta.updated_at,
+        author,
+        hint: meta.hint,
+        // The store returns the value of a plain secret only.
         value: plain.and_then(|text| Value::of(&SecretValue::new(text.into_bytes()))),
         warnings: warnings.iter().map(ToString::to_string).collect(),
+        holders: None,
     }
 }

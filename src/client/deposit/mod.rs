@@ -1,160 +1,145 @@
-//! Deposits: a value is checked, then sealed to the store's deposit key, and only what is sealed leaves this process.
+//! Deposits: checks a value, seals it to the store's deposit key, and sends only the sealed form.
 //!
-//! A plain setting is sent as it is, since the store may show it. A deposit key that is not the pinned one gets nothing.
+//! A plain setting is sent unsealed, since the store may show it. Nothing is sealed to a deposit key that is not the pinned
+//! one.
+
+mod error;
+mod import;
+mod version_tag;
 
 use data_encoding::BASE64;
-use thiserror::Error;
+pub(crate) use error::DepositError;
+pub(crate) use import::{ImportEntry, ImportPlan, PlannedEntry};
+pub(crate) use version_tag::VersionTagger;
 
 use super::api_client::Client;
 use super::error::CallError;
 use crate::crypto::deposit::DepositKey;
-use crate::crypto::random::Random;
+use crate::crypto::generation::{Generation, leads_from};
+use crate::crypto::random::Kernel;
 use crate::crypto::value::WrappedKey;
 use crate::crypto::{hpke, random, value as sealing};
 use crate::domain::catalog::Presets;
 use crate::domain::hint::Hint;
-use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
-use crate::domain::name::{EnvName, NameError, SecretName};
+use crate::domain::id::{SecretId, VersionId};
+use crate::domain::name::{EnvName, SecretName};
 use crate::domain::secret::ScopeKind;
-use crate::domain::value::{Kind, SecretValue, ValueError, ValueWarning, check};
+use crate::domain::value::{Kind, SecretValue, ValueWarning, check};
 use crate::wire::{
-    Code, CreateSecretRequest, DepositKeyView, ReplaceSecretRequest, SealedBody, SecretView, Value,
-    ValueBase64,
+    Code, CreateSecretRequest, DepositKeyView, GenerationView, MemberNameText, ReplaceSecretRequest,
+    SealedBody, SecretView, Value, ValueBase64,
 };
-
-/// Why a value was not deposited.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum DepositError {
-    /// The value cannot be delivered.
-    #[error(transparent)]
-    Value(#[from] ValueError),
-    /// The name, or the name to export as, cannot be used.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The store has another deposit key than the pinned one. Nothing was sent.
-    #[error("the store's deposit key has changed: its fingerprint is {presented}, expected was {pinned}")]
-    KeyChanged {
-        /// The fingerprint that was expected.
-        pinned: String,
-        /// The fingerprint of the key that the store gave.
-        presented: String,
-    },
-    /// The key is for a way of sealing that this program does not know.
-    #[error("the store's deposit key is of the kind {0:#06x}, which this program does not know")]
-    Suite(u16),
-    /// What the store gave is no deposit key.
-    #[error("the store gave a deposit key that cannot be used")]
-    KeyUnusable,
-    /// The secret that is to be replaced was not described as a store does it.
-    #[error("the store described the secret in a way that this program does not know")]
-    SecretUnusable,
-    /// The call failed.
-    #[error(transparent)]
-    Call(#[from] CallError),
-}
-
-impl DepositError {
-    /// What to do about it.
-    pub(crate) fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Value(error) => error.hint(),
-            Self::Name(error) => error.hint(),
-            Self::KeyChanged { .. } => Some(
-                "every re-encryption of the whole store makes a new key: ask the operator for the fingerprint that \
-                 `dropsafe status` shows, and accept it with `dropsafe login`; otherwise someone may be posing as the store",
-            ),
-            Self::Suite(_) => Some("update this program"),
-            Self::KeyUnusable | Self::SecretUnusable => None,
-            Self::Call(error) => error.hint(),
-        }
-    }
-}
 
 /// Deposits values with one store's deposit key.
 #[derive(Debug)]
 pub(crate) struct Depositor {
     info: DepositKeyView,
     key: DepositKey,
+    fingerprint: String,
     pinned: Option<String>,
+    /// The service that private deposits are for. None: the caller.
+    owner: Option<String>,
 }
 
 impl Depositor {
-    /// Fetches the store's deposit key, which must have the fingerprint `pinned`, if one is known. The first time none is:
-    /// keep [`Depositor::fingerprint`] for the next.
+    /// Fetches the store's deposit key. Fails if it has another fingerprint than `pinned`, unless the generation with that
+    /// fingerprint endorses it.
     pub(crate) async fn open(client: &mut Client, pinned: Option<String>) -> Result<Self, DepositError> {
-        let info = client.deposit_info().await?;
-        let key = key(&info, pinned.as_deref())?;
-        Ok(Self { info, key, pinned })
+        Self::open_for(client, pinned, None).await
     }
 
-    /// The fingerprint of the key in use, computed from the key.
+    /// The same for deposits into the private scope of `owner`, a service that the caller manages.
+    pub(crate) async fn open_for(
+        client: &mut Client,
+        pinned: Option<String>,
+        owner: Option<String>,
+    ) -> Result<Self, DepositError> {
+        let info = client.deposit_info(owner.as_deref()).await?;
+        let (key, fingerprint) = verify_key(&info, pinned.as_deref())?;
+        Ok(Self { info, key, fingerprint, pinned, owner })
+    }
+
+    /// The fingerprint of the key in use, which the caller pins for the next time.
     pub(crate) fn fingerprint(&self) -> String {
-        self.key.fingerprint()
+        self.fingerprint.clone()
     }
 
-    /// Deposits `value` as a new secret. The fields of `secret` for the value and its hint are filled in here. The answer's
-    /// warnings include what was noticed about the value.
+    /// Deposits `value` as a new secret, and fills in the value's fields of `secret`. The result's warnings include those
+    /// about the value.
     pub(crate) async fn create(
         &mut self,
         client: &mut Client,
         mut secret: CreateSecretRequest,
         value: &SecretValue,
-        rng: &mut dyn Random,
     ) -> Result<SecretView, DepositError> {
+        // The exported name is sealed into the value's context, so it has to be known here.
         let env = match &secret.env {
             Some(env) => EnvName::parse(env)?,
             None => SecretName::parse(&secret.name)?.export(),
         };
+        // The store cannot read a sealed value, so a fault that is not found here would fail a boot.
         let mut warnings = check(value, &env, secret.delivery, self.info.variable_ceiling)?;
-        warnings.extend(judged(&secret.name, &env, secret.kind, value));
+        warnings.extend(preset_warnings(&secret.name, &env, secret.kind, value));
+        secret.owner = self.owner_in(secret.scope);
         let mut stale = false;
         loop {
-            let place = DepositTarget {
-                id: SecretId::from_bytes(random::array(rng)),
-                scope: secret.scope,
-                env: &env,
-            };
-            let carried = self.carry(secret.kind, &place, value, rng)?;
-            (secret.value, secret.value_base64) = (carried.value, carried.value_base64);
-            (secret.sealed, secret.hint) = (carried.sealed, carried.hint);
+            // Sealed again for each attempt, since the key may have changed in between.
+            let id = SecretId::from_bytes(random::array(&mut Kernel));
+            let target = SealTarget { id, scope: secret.scope, env: &env, version: random_version() };
+            let fields = self.value_fields(secret.kind, &target, value)?;
+            (secret.value, secret.value_base64) = (fields.value, fields.value_base64);
+            (secret.sealed, secret.hint) = (fields.sealed, fields.hint);
             match client.create_secret(&secret).await {
-                Ok(view) => return Ok(warned(view, &warnings)),
+                Ok(view) => return Ok(with_warnings(view, &warnings)),
                 Err(error) => self.renew_once(client, error, &mut stale).await?,
             }
         }
     }
 
-    /// Deposits `value` as a new version of `existing`; with `if_version`, only while that is the current one. The fields of
-    /// `replacement` for the value and its hint are filled in here.
+    /// Deposits `value` as a new version of `target`, and fills in the value's fields of `request`.
     pub(crate) async fn replace(
         &mut self,
         client: &mut Client,
-        existing: &SecretView,
-        mut replacement: ReplaceSecretRequest,
+        target: ReplaceTarget<'_>,
+        mut request: ReplaceSecretRequest,
         value: &SecretValue,
-        if_version: Option<&str>,
-        rng: &mut dyn Random,
     ) -> Result<SecretView, DepositError> {
-        let env = EnvName::parse(replacement.env.as_deref().unwrap_or(&existing.env))?;
-        let delivery = replacement.delivery.unwrap_or(existing.delivery);
+        let ReplaceTarget { existing, if_version } = target;
+        // What the request leaves out stays as it is, so the new value has to suit the existing settings.
+        let env = match request.env.as_deref() {
+            Some(env) => EnvName::parse(env)?,
+            None => existing.env.clone(),
+        };
+        let delivery = request.delivery.unwrap_or(existing.delivery);
+        let kind = match (request.kind, existing.kind) {
+            (Some(stated), _) => stated,
+            (None, Kind::Encrypted) => Kind::Encrypted,
+            // Another member, or the store itself, may have made it plain: that must not decide whether a value is sealed.
+            (None, Kind::Plain) => return Err(DepositError::PlainNotStated),
+        };
         let mut warnings = check(value, &env, delivery, self.info.variable_ceiling)?;
-        warnings.extend(judged(&existing.name, &env, replacement.kind.unwrap_or(existing.kind), value));
-        let id: SecretId = existing.id.parse().map_err(|_| DepositError::SecretUnusable)?;
-        let place = DepositTarget { id, scope: existing.scope, env: &env };
+        warnings.extend(preset_warnings(existing.name.as_str(), &env, kind, value));
+        let (id, scope) = (existing.id, existing.scope);
         let mut stale = false;
         loop {
-            let carried = self.carry(replacement.kind.unwrap_or(existing.kind), &place, value, rng)?;
-            (replacement.value, replacement.value_base64) = (carried.value, carried.value_base64);
-            (replacement.sealed, replacement.hint) = (carried.sealed, carried.hint);
-            match client.replace_secret(&existing.id, &replacement, if_version).await {
-                Ok(view) => return Ok(warned(view, &warnings)),
+            let target = SealTarget { id, scope, env: &env, version: random_version() };
+            let fields = self.value_fields(kind, &target, value)?;
+            (request.value, request.value_base64) = (fields.value, fields.value_base64);
+            (request.sealed, request.hint) = (fields.sealed, fields.hint);
+            match client.replace_secret(existing.id, &request, if_version).await {
+                Ok(view) => return Ok(with_warnings(view, &warnings)),
                 Err(error) => self.renew_once(client, error, &mut stale).await?,
             }
         }
     }
 
-    /// After an answer that the key is not current any more, fetches the one that is; once, for a key that changes all the
-    /// time is none.
+    /// The owner that a request names: the store must use the scope that the value is sealed for.
+    fn owner_in(&self, scope: ScopeKind) -> Option<MemberNameText> {
+        self.owner.as_deref().filter(|_| scope == ScopeKind::Private).map(Into::into)
+    }
+
+    /// Fetches the new deposit key if `error` says that the current one is stale. Returns any other error, and the second
+    /// stale key.
     async fn renew_once(
         &mut self,
         client: &mut Client,
@@ -165,64 +150,59 @@ impl Depositor {
             return Err(error.into());
         }
         *stale = true;
-        *self = Self::open(client, self.pinned.take()).await?;
+        // With the same pin: a store that claims a stale key must not get around it.
+        *self = Self::open_for(client, self.pinned.take(), self.owner.take()).await?;
         Ok(())
     }
 
-    fn carry(
+    fn value_fields(
         &self,
         kind: Kind,
-        place: &DepositTarget<'_>,
+        target: &SealTarget<'_>,
         value: &SecretValue,
-        rng: &mut dyn Random,
     ) -> Result<ValueFields, DepositError> {
-        let mut carried = ValueFields::default();
+        let mut fields = ValueFields::default();
         match kind {
+            // As text if it is UTF-8, which is easier to read in a request; otherwise base64.
             Kind::Plain => {
-                carried.value = Value::of(value);
-                carried.value_base64 = carried.value.is_none().then(|| ValueBase64::of(value));
+                fields.value = Value::of(value);
+                fields.value_base64 = fields.value.is_none().then(|| ValueBase64::of(value));
             }
             Kind::Encrypted => {
-                carried.sealed = Some(self.seal(place, value, rng)?);
-                carried.hint =
+                fields.sealed = Some(self.seal(target, value)?);
+                // An organization can turn hints off, and then not even a redacted part of a value leaves this process.
+                fields.hint =
                     if self.info.hints { Hint::of(value).map(|hint| hint.as_str().to_owned()) } else { None };
             }
         }
-        Ok(carried)
+        Ok(fields)
     }
 
-    fn seal(
-        &self,
-        place: &DepositTarget<'_>,
-        value: &SecretValue,
-        rng: &mut dyn Random,
-    ) -> Result<SealedBody, DepositError> {
-        let unusable = |_| DepositError::KeyUnusable;
-        let store: StoreId = self.info.store.parse().map_err(unusable)?;
-        let org: OrgId = self.info.organization.parse().map_err(unusable)?;
-        let member: MemberId = self.info.member.parse().map_err(unusable)?;
-        let version = VersionId::from_bytes(random::array(rng));
-        let (scope, owner) = match place.scope {
+    fn seal(&self, target: &SealTarget<'_>, value: &SecretValue) -> Result<SealedBody, DepositError> {
+        let DepositKeyView { store, organization, member, .. } = &self.info;
+        // These numbers are part of the format (`crypto::value`), unlike the order of the enum's variants.
+        let (scope, owner) = match target.scope {
             ScopeKind::Shared => (0, None),
             ScopeKind::Private => (1, Some(member.as_bytes())),
         };
         let context = sealing::ValueContext {
             store: store.as_bytes(),
-            org: org.as_bytes(),
+            org: organization.as_bytes(),
             scope,
             owner,
-            secret: place.id.as_bytes(),
-            env: place.env.as_str(),
-            version: version.as_bytes(),
+            secret: target.id.as_bytes(),
+            env: target.env.as_str(),
+            version: target.version.as_bytes(),
         };
-        let sealed =
-            sealing::seal(&self.key, &context, value.expose(), rng).map_err(|_| DepositError::KeyUnusable)?;
+        let sealed = sealing::seal(&self.key, &context, value.expose(), &mut Kernel)
+            .map_err(|_| DepositError::KeyUnusable)?;
+        // A data key is wrapped without HPKE only when the store settles it.
         let WrappedKey::Hpke { suite, enc, ct } = sealed.wrapped else {
             return Err(DepositError::KeyUnusable);
         };
         Ok(SealedBody {
-            id: place.id.to_string(),
-            version: version.to_string(),
+            id: target.id.to_string().into(),
+            version: target.version.to_string().into(),
             generation: sealed.generation,
             suite,
             enc: BASE64.encode(&enc),
@@ -233,14 +213,26 @@ impl Depositor {
     }
 }
 
-/// Where a value goes, as far as the depositor decides it.
-struct DepositTarget<'a> {
+/// The secret that gets a new version.
+pub(crate) struct ReplaceTarget<'a> {
+    pub(crate) existing: &'a SecretView,
+    /// The store refuses unless this is the current version.
+    pub(crate) if_version: Option<&'a str>,
+}
+
+/// The parts of a sealed value's context that differ between two deposits.
+struct SealTarget<'a> {
     id: SecretId,
     scope: ScopeKind,
     env: &'a EnvName,
+    version: VersionId,
 }
 
-/// A value as a request carries it.
+fn random_version() -> VersionId {
+    VersionId::from_bytes(random::array(&mut Kernel))
+}
+
+/// The fields of a request that hold its value.
 #[derive(Default)]
 struct ValueFields {
     value: Option<Value>,
@@ -249,33 +241,60 @@ struct ValueFields {
     hint: Option<String>,
 }
 
-/// The key of `info`. Its fingerprint is computed here: what the store says of it proves nothing.
-fn key(info: &DepositKeyView, pinned: Option<&str>) -> Result<DepositKey, DepositError> {
+/// The deposit key and its fingerprint.
+fn verify_key(info: &DepositKeyView, pinned: Option<&str>) -> Result<(DepositKey, String), DepositError> {
+    // First: a key of another suite has another length, and the suite is the better error.
     if info.suite != hpke::X25519 {
         return Err(DepositError::Suite(info.suite));
     }
-    let public = BASE64.decode(info.public_key.as_bytes()).map_err(|_| DepositError::KeyUnusable)?;
-    let public = public.try_into().map_err(|_| DepositError::KeyUnusable)?;
-    let key = DepositKey::from_parts(info.generation, public);
-    let presented = key.fingerprint();
+    let unusable = DepositError::KeyUnusable;
+    let key = parse_key(info.generation, &info.public_key).ok_or(unusable.clone())?;
+    let chain: Option<Vec<Generation>> = info.chain.iter().map(parse_generation).collect();
+    let chain = chain.ok_or(unusable.clone())?;
+    // Computed, not read from `info`: the store's own claim about its key proves nothing.
+    let presented = match chain.last() {
+        Some(current) if current.deposit == key => current.fingerprint(),
+        Some(_) => return Err(unusable),
+        // A generation without a signing key.
+        None => key.fingerprint(),
+    };
     match pinned {
-        Some(pinned) if pinned != presented => {
+        Some(pinned) if pinned != presented && !leads_from(&chain, info.store.as_bytes(), pinned) => {
             Err(DepositError::KeyChanged { pinned: pinned.to_owned(), presented })
         }
-        _ => Ok(key),
+        _ => Ok((key, presented)),
     }
 }
 
-/// What the program's own presets say of the value: the store, which is not to read it, cannot.
-fn judged(name: &str, env: &EnvName, kind: Kind, value: &SecretValue) -> Vec<ValueWarning> {
+fn parse_key(generation: u32, public: &str) -> Option<DepositKey> {
+    Some(DepositKey::from_parts(generation, parse_bytes(public)?))
+}
+
+fn parse_generation(view: &GenerationView) -> Option<Generation> {
+    let endorsement = view.endorsement.as_deref().map(|text| parse_bytes(text).ok_or(())).transpose();
+    Some(Generation {
+        deposit: parse_key(view.generation, &view.public_key)?,
+        signing: parse_bytes(&view.signing_key)?,
+        endorsement: endorsement.ok()?,
+    })
+}
+
+fn parse_bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+/// Compares the value with this program's presets.
+fn preset_warnings(name: &str, env: &EnvName, kind: Kind, value: &SecretValue) -> Vec<ValueWarning> {
     match SecretName::parse(name) {
         Ok(name) => Presets::builtin().judge(&name, env, kind, value),
+        // The store refuses the name with its reason.
         Err(_) => Vec::new(),
     }
 }
 
-fn warned(mut view: SecretView, warnings: &[ValueWarning]) -> SecretView {
+fn with_warnings(mut view: SecretView, warnings: &[ValueWarning]) -> SecretView {
     for warning in warnings.iter().map(ToString::to_string) {
+        // The store reports the same about a value that it can read.
         if !view.warnings.contains(&warning) {
             view.warnings.push(warning);
         }

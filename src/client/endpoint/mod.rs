@@ -1,7 +1,6 @@
-//! The address of a store, parsed once: `https://HOST:PORT[#sha256/PIN]`, `http://` on loopback, `unix:/PATH`.
+//! The address of a store: `https://HOST:PORT[#sha256/PIN[,sha256/PIN]]`, `http://` on loopback, or `unix:/PATH`.
 //!
-//! It never lets a credential travel unencrypted over a network, and its errors never quote the address: a password
-//! may have been typed into it.
+//! It rejects plain HTTP over a network. Its errors never quote the address, which may contain a password.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,20 +9,20 @@ use std::path::PathBuf;
 use rustls::pki_types::{DnsName, ServerName};
 use thiserror::Error;
 
-use crate::domain::pin::Pin;
+use crate::domain::pin::PinPair;
 
-/// The longest path a Unix socket can have (`sun_path` of unix(7), less its final NUL).
-const SOCKET_PATH: usize = 107;
+/// The longest path of a Unix socket: `sun_path` of unix(7) without its NUL.
+const MAX_SOCKET_PATH: usize = 107;
 
-/// Where a store listens, and for TLS by what it is known.
+/// Where a store listens, with the pins of its TLS keys if the address has any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    pub(crate) way: EndpointKind,
+    pub(crate) kind: EndpointKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndpointKind {
-    Tls { host: Host, port: u16, pin: Option<Pin> },
+    Tls { host: Host, port: u16, pins: Option<PinPair> },
     Loopback { host: Host, port: u16 },
     Unix { path: PathBuf },
 }
@@ -34,14 +33,14 @@ pub(crate) enum Host {
     Name(DnsName<'static>),
 }
 
-/// Why a text is not the address of a store.
+/// Why a text is not a store's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EndpointError {
     /// Neither `https://`, `http://` nor `unix:`.
     #[error("the store's address has no known scheme")]
     Scheme,
-    /// Plain HTTP to somewhere that is not this machine.
-    #[error("the store's address is plain http to another machine")]
+    /// Plain HTTP to another machine.
+    #[error("the store's address uses plain http to another machine")]
     PlainRemote,
     /// No host, or one that is neither a DNS name nor an IP address.
     #[error("the store's address has no valid host")]
@@ -49,13 +48,13 @@ pub enum EndpointError {
     /// A port that is not a number from 1 to 65535.
     #[error("the store's address has no valid port")]
     Port,
-    /// What follows `#` is not a pin, or stands where no TLS is.
+    /// The text after `#` is not a pin, or the address does not use TLS.
     #[error("the store's address has no valid pin after the #")]
     Pin,
-    /// A user name or password stands before the host.
-    #[error("the store's address carries a user name or password")]
+    /// A user name or password before the host.
+    #[error("the store's address contains a user name or password")]
     UserInfo,
-    /// A path, query or parameter follows the host.
+    /// A path or query after the port.
     #[error("the store's address has something after the port")]
     Trailing,
     /// The path of a Unix socket is empty, relative, too long or has a NUL.
@@ -69,7 +68,7 @@ impl EndpointError {
         match self {
             Self::Scheme => "write https://HOST:PORT, http://127.0.0.1:PORT or unix:/PATH",
             Self::PlainRemote => {
-                "use https://; plain http would show the credential and every value to the network and is taken \
+                "use https://; plain http would expose the credential and every value to the network, so it is allowed \
                  only for 127.0.0.0/8, [::1] and localhost"
             }
             Self::Host => "write a DNS name, an IPv4 address, or an IPv6 address in brackets",
@@ -77,7 +76,7 @@ impl EndpointError {
             Self::Pin => {
                 "copy the whole pin, #sha256/ and 43 characters, after an https:// address; or leave it out"
             }
-            Self::UserInfo => "remove it from the address: the credential is given apart (DROPSAFE_TOKEN)",
+            Self::UserInfo => "remove it from the address, and set the credential in DROPSAFE_TOKEN",
             Self::Trailing => "end the address after the port: a store has no path",
             Self::SocketPath => "write unix: and an absolute path of at most 107 bytes",
         }
@@ -88,7 +87,7 @@ impl Endpoint {
     /// Parses an address. Without a port, `https` means 443 and `http` 80.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return unix(path);
+            return parse_unix(path);
         }
         let (tls, rest) = if let Some(rest) = text.strip_prefix("https://") {
             (true, rest)
@@ -98,61 +97,66 @@ impl Endpoint {
             return Err(EndpointError::Scheme);
         };
 
-        let (address, pin) = match rest.split_once('#') {
+        let (address, pins) = match rest.split_once('#') {
             None => (rest, None),
-            Some((address, pin)) => (address, Some(pin.parse::<Pin>().map_err(|_| EndpointError::Pin)?)),
+            Some((address, pins)) => (address, Some(pins.parse().map_err(|_| EndpointError::Pin)?)),
         };
+        // Before the host is parsed: `https://store.example@evil.example` leads to the second name.
         if address.contains('@') {
             return Err(EndpointError::UserInfo);
         }
         let authority = address.strip_suffix('/').unwrap_or(address);
+        // The backslash too, which browsers treat like a slash (https://url.spec.whatwg.org/#special-scheme).
         if authority.contains(['/', '?', '\\']) {
             return Err(EndpointError::Trailing);
         }
-        let (host, port) = authority_parts(authority)?;
-        let way = match tls {
-            true => EndpointKind::Tls { host, port: port.unwrap_or(443), pin },
-            false if pin.is_some() => return Err(EndpointError::Pin),
+        let (host, port) = parse_authority(authority)?;
+        let kind = match tls {
+            // Not the store's own port 7373: the URL means what it means everywhere.
+            true => EndpointKind::Tls { host, port: port.unwrap_or(443), pins },
+            false if pins.is_some() => return Err(EndpointError::Pin),
             false if !host.is_loopback() => return Err(EndpointError::PlainRemote),
             false => EndpointKind::Loopback { host, port: port.unwrap_or(80) },
         };
-        Ok(Self { way })
+        Ok(Self { kind })
     }
 
-    /// The same endpoint, known by `pin` where it speaks TLS and its address named no pin of its own.
+    /// Adds `pins` if the endpoint uses TLS and has none yet.
     #[must_use]
-    pub(crate) fn pinned(mut self, pin: Pin) -> Self {
-        if let EndpointKind::Tls { pin: own @ None, .. } = &mut self.way {
-            *own = Some(pin);
+    pub(crate) fn with_default_pins(mut self, pins: PinPair) -> Self {
+        // The address's own pins win, as the more specific ones.
+        if let EndpointKind::Tls { pins: own @ None, .. } = &mut self.kind {
+            *own = Some(pins);
         }
         self
     }
 
-    /// The pin of the server's key, when one is known.
-    pub(crate) fn pin(&self) -> Option<&Pin> {
-        match &self.way {
-            EndpointKind::Tls { pin, .. } => pin.as_ref(),
+    /// The pins of the server's keys.
+    pub(crate) fn pins(&self) -> Option<&PinPair> {
+        match &self.kind {
+            EndpointKind::Tls { pins, .. } => pins.as_ref(),
             EndpointKind::Loopback { .. } | EndpointKind::Unix { .. } => None,
         }
     }
 
-    /// What the `Host` header says (RFC 9112, section 3.2). A socket has no name; `localhost` stands for it.
+    /// The value of the `Host` header (RFC 9112, section 3.2).
     pub(crate) fn authority(&self) -> String {
-        match &self.way {
+        match &self.kind {
             EndpointKind::Tls { host, port: 443, .. } => host.to_string(),
             EndpointKind::Loopback { host, port: 80 } => host.to_string(),
             EndpointKind::Tls { host, port, .. } | EndpointKind::Loopback { host, port } => {
                 format!("{host}:{port}")
             }
+            // HTTP/1.1 requires the header, but a socket has no host name.
             EndpointKind::Unix { .. } => "localhost".to_owned(),
         }
     }
 }
 
-/// The address without its pin: what messages name.
+/// The address without its pin, for messages.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.way {
+        match &self.kind {
             EndpointKind::Tls { .. } => write!(f, "https://{}", self.authority()),
             EndpointKind::Loopback { .. } => write!(f, "http://{}", self.authority()),
             EndpointKind::Unix { path } => write!(f, "unix:{}", path.display()),
@@ -161,7 +165,7 @@ impl fmt::Display for Endpoint {
 }
 
 impl Host {
-    /// The name that TLS asks for and, without a pin, checks.
+    /// The name that TLS sends to the server and, without a pin, verifies.
     pub(crate) fn server_name(&self) -> ServerName<'static> {
         match self {
             Self::Address(address) => ServerName::IpAddress((*address).into()),
@@ -169,12 +173,12 @@ impl Host {
         }
     }
 
-    /// The addresses that need no asking: a literal's, and those of `localhost`, which no resolver may point
-    /// elsewhere (RFC 6761, section 6.3).
+    /// The addresses that are known without a resolver. `None` for any name but `localhost`.
     pub(crate) fn literal(&self) -> Option<Vec<IpAddr>> {
         match self {
             Self::Address(address) => Some(vec![*address]),
             Self::Name(name) if name.as_ref().eq_ignore_ascii_case("localhost") => {
+                // No resolver may point it elsewhere (RFC 6761, section 6.3), and plain HTTP relies on that.
                 Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
             }
             Self::Name(_) => None,
@@ -196,31 +200,32 @@ impl fmt::Display for Host {
     }
 }
 
-fn unix(path: &str) -> Result<Endpoint, EndpointError> {
-    if !path.starts_with('/') || path.len() > SOCKET_PATH || path.contains('\0') {
+fn parse_unix(path: &str) -> Result<Endpoint, EndpointError> {
+    if !path.starts_with('/') || path.len() > MAX_SOCKET_PATH || path.contains('\0') {
         return Err(EndpointError::SocketPath);
     }
-    Ok(Endpoint { way: EndpointKind::Unix { path: path.into() } })
+    Ok(Endpoint { kind: EndpointKind::Unix { path: path.into() } })
 }
 
-fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), EndpointError> {
+fn parse_authority(authority: &str) -> Result<(Host, Option<u16>), EndpointError> {
     if let Some(rest) = authority.strip_prefix('[') {
+        // `Ipv6Addr` refuses a zone (`fe80::1%eth0`), which means something on one machine only.
         let (inside, after) = rest.split_once(']').ok_or(EndpointError::Host)?;
         let address: Ipv6Addr = inside.parse().map_err(|_| EndpointError::Host)?;
         let port = match after {
             "" => None,
-            _ => Some(port(after.strip_prefix(':').ok_or(EndpointError::Port)?)?),
+            _ => Some(parse_port(after.strip_prefix(':').ok_or(EndpointError::Port)?)?),
         };
         return Ok((Host::Address(address.into()), port));
     }
     let (host, port) = match authority.split_once(':') {
         None => (authority, None),
-        Some((host, text)) => (host, Some(port(text)?)),
+        Some((host, text)) => (host, Some(parse_port(text)?)),
     };
     if let Ok(address) = host.parse::<Ipv4Addr>() {
         return Ok((Host::Address(address.into()), port));
     }
-    // `127.1` and `0x7f000001` are DNS names by their letters, and resolvers read them as addresses.
+    // `127.1` and `0x7f000001` have the form of DNS names, but resolvers read them as addresses.
     let last = host.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") {
         return Err(EndpointError::Host);
@@ -229,8 +234,8 @@ fn authority_parts(authority: &str) -> Result<(Host, Option<u16>), EndpointError
     Ok((Host::Name(name), port))
 }
 
-fn port(text: &str) -> Result<u16, EndpointError> {
-    // `u16::from_str` would take a plus sign.
+fn parse_port(text: &str) -> Result<u16, EndpointError> {
+    // `u16::from_str` accepts a plus sign.
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(EndpointError::Port);
     }
@@ -240,12 +245,13 @@ fn port(text: &str) -> Result<u16, EndpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::pin::Pin;
 
     const PIN: &str = "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
     #[test]
-    fn reads_every_form() {
-        for (text, shown, authority) in [
+    fn parses_every_form() {
+        for (text, display, authority) in [
             ("https://store.example:7373", "https://store.example:7373", "store.example:7373"),
             ("https://store.example", "https://store.example", "store.example"),
             ("https://10.1.2.3:7373/", "https://10.1.2.3:7373", "10.1.2.3:7373"),
@@ -258,29 +264,32 @@ mod tests {
             ("unix:/run/dropsafe.sock", "unix:/run/dropsafe.sock", "localhost"),
         ] {
             let endpoint = Endpoint::parse(text).unwrap();
-            assert_eq!(endpoint.to_string(), shown);
+            assert_eq!(endpoint.to_string(), display);
             assert_eq!(endpoint.authority(), authority);
             assert_eq!(Endpoint::parse(&endpoint.to_string()).unwrap(), endpoint);
         }
     }
 
     #[test]
-    fn keeps_the_pin_of_its_own_address() {
-        let own: Pin = PIN.parse().unwrap();
-        let other = Pin([7; 32]);
+    fn the_pins_of_the_address_win() {
+        let (own, other) = (PIN.parse().unwrap(), PinPair::from(Pin([7; 32])));
         let endpoint = Endpoint::parse(&format!("https://store.example:7373#{PIN}")).unwrap();
-        assert_eq!(endpoint.pin(), Some(&own));
-        assert_eq!(endpoint.clone().pinned(other).pin(), Some(&own));
+        assert_eq!(endpoint.pins(), Some(&own));
+        assert_eq!(endpoint.clone().with_default_pins(other).pins(), Some(&own));
         assert!(!endpoint.to_string().contains('#'));
 
         let bare = Endpoint::parse("https://store.example").unwrap();
-        assert_eq!(bare.pin(), None);
-        assert_eq!(bare.pinned(other).pin(), Some(&other));
-        assert_eq!(Endpoint::parse("unix:/s").unwrap().pinned(other).pin(), None);
+        assert_eq!(bare.pins(), None);
+        assert_eq!(bare.with_default_pins(other).pins(), Some(&other));
+        assert_eq!(Endpoint::parse("unix:/s").unwrap().with_default_pins(other).pins(), None);
+
+        let two = format!("{PIN},{}", Pin([7; 32]));
+        let endpoint = Endpoint::parse(&format!("https://store.example#{two}")).unwrap();
+        assert_eq!(endpoint.pins().map(ToString::to_string), Some(two));
     }
 
     #[test]
-    fn refuses_with_a_reason() {
+    fn each_invalid_address_has_its_error() {
         use EndpointError::*;
         for (text, why) in [
             ("", Scheme),
@@ -319,6 +328,11 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(text), Err(why), "{text:?}");
             assert!(!why.hint().is_empty());
+        }
+        for pins in
+            [format!("{PIN},"), format!(",{PIN}"), format!("{PIN},{PIN},{PIN}"), format!("{PIN} {PIN}")]
+        {
+            assert_eq!(Endpoint::parse(&format!("https://a:1#{pins}")), Err(Pin), "{pins}");
         }
         assert_eq!(Endpoint::parse(&format!("http://127.0.0.1:1#{PIN}")), Err(Pin));
         assert_eq!(Endpoint::parse(&format!("unix:/{}", "a".repeat(107))), Err(SocketPath));

@@ -1,5 +1,4 @@
-//! A server for tests that plays a store well or badly: it answers each request with the bytes that the test says, and
-//! remembers what it was asked.
+//! A mock store. It answers each request with the bytes that the test chooses, and records the requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::domain::pin::Pin;
 
-/// A key and a certificate of it.
+/// A key pair and its self-signed certificate.
 pub(crate) struct TestCertificate {
     key: KeyPair,
     certificate: CertificateDer<'static>,
@@ -37,7 +36,7 @@ impl TestCertificate {
         Self::from_params(params)
     }
 
-    pub(crate) fn of_tomorrow(name: &str) -> Self {
+    pub(crate) fn not_yet_valid(name: &str) -> Self {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = rcgen::date_time_ymd(3001, 1, 1);
         params.not_after = rcgen::date_time_ymd(3002, 1, 1);
@@ -54,7 +53,7 @@ impl TestCertificate {
         Pin(Sha256::digest(self.key.subject_public_key_info()).into())
     }
 
-    /// The certificate as a PEM file's text: its own authority.
+    /// The certificate in PEM, which is its own authority.
     pub(crate) fn pem(&self) -> String {
         let body = data_encoding::BASE64.encode(&self.certificate);
         format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
@@ -64,7 +63,7 @@ impl TestCertificate {
         self.server_config_with(provider, self.certificate.clone())
     }
 
-    /// A server that presents another's certificate and has only its own key.
+    /// A server that presents the certificate of `other` without holding its key.
     pub(crate) fn with_certificate_of(&self, other: &Self) -> Arc<ServerConfig> {
         self.server_config_with(aws_lc_rs::default_provider(), other.certificate.clone())
     }
@@ -96,20 +95,20 @@ impl ResolvesServerCert for FixedCertificate {
     }
 }
 
-/// What to do after a request.
+/// A step of the answer to a request.
 pub(crate) enum MockAction {
     Bytes(Vec<u8>),
     Wait(Duration),
     Close,
 }
 
-/// A request as it came.
+/// A request that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordedRequest {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: String,
-    /// Which connection it came on, from 0.
+    /// The number of its connection, from 0.
     pub(crate) connection: usize,
 }
 
@@ -126,7 +125,7 @@ impl RecordedRequest {
     }
 }
 
-/// Acts that answer with a JSON body.
+/// Answers with a JSON body.
 pub(crate) fn json(status: u16, headers: &str, body: &impl Serialize) -> Vec<MockAction> {
     let body = serde_json::to_string(body).unwrap();
     let media_type = if status < 400 { "application/json" } else { "application/problem+json" };
@@ -136,40 +135,40 @@ pub(crate) fn json(status: u16, headers: &str, body: &impl Serialize) -> Vec<Moc
     ))
 }
 
-/// Acts that answer with exactly these bytes.
+/// Answers with exactly these bytes.
 pub(crate) fn raw(text: &str) -> Vec<MockAction> {
     vec![MockAction::Bytes(text.as_bytes().to_vec())]
 }
 
 type Answers = dyn Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync;
 
-/// A listener that answers until it is dropped with its runtime.
+/// The mock. It serves until its runtime is dropped.
 #[derive(Clone)]
 pub(crate) struct MockServer {
-    asked: Arc<Mutex<Vec<RecordedRequest>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     answers: Arc<Answers>,
 }
 
 impl MockServer {
-    /// `answers` is given the number of the request, from 0, and the request.
+    /// `answers` receives the request's number, from 0, and the request.
     pub(crate) fn new(
         answers: impl Fn(usize, &RecordedRequest) -> Vec<MockAction> + Send + Sync + 'static,
     ) -> Self {
-        Self { asked: Arc::default(), handshakes: Arc::default(), answers: Arc::new(answers) }
+        Self { requests: Arc::default(), handshakes: Arc::default(), answers: Arc::new(answers) }
     }
 
-    /// What was asked so far.
-    pub(crate) fn asked(&self) -> Vec<RecordedRequest> {
-        self.asked.lock().unwrap().clone()
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// How each TLS connection so far began.
+    /// The kind of each TLS handshake so far.
     pub(crate) fn handshakes(&self) -> Vec<HandshakeKind> {
         self.handshakes.lock().unwrap().clone()
     }
 
-    /// Answers over plain HTTP on a free port of loopback.
+    /// Serves plain HTTP on a free port of loopback.
     pub(crate) async fn on_loopback(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -177,7 +176,7 @@ impl MockServer {
         address
     }
 
-    /// Answers over TLS on a free port of loopback.
+    /// Serves TLS on a free port of loopback.
     pub(crate) async fn on_tls(&self, identity: &TestCertificate) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -185,7 +184,7 @@ impl MockServer {
         address
     }
 
-    /// Answers on a listener of the test's.
+    /// Serves a listener of the test.
     pub(crate) fn on_tcp(&self, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
         let this = self.clone();
         tokio::spawn(async move {
@@ -208,7 +207,7 @@ impl MockServer {
         });
     }
 
-    /// Answers on a Unix socket.
+    /// Serves a Unix socket.
     pub(crate) fn on_unix(&self, listener: UnixListener) {
         let this = self.clone();
         tokio::spawn(async move {
@@ -221,15 +220,15 @@ impl MockServer {
     }
 
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, connection: usize) {
-        while let Some((head, body)) = request(&mut stream).await {
-            let asked = RecordedRequest { head, body, connection };
+        while let Some((head, body)) = read_request(&mut stream).await {
+            let request = RecordedRequest { head, body, connection };
             let number = {
-                let mut all = self.asked.lock().unwrap();
-                all.push(asked.clone());
+                let mut all = self.requests.lock().unwrap();
+                all.push(request.clone());
                 all.len() - 1
             };
-            for act in (self.answers)(number, &asked) {
-                match act {
+            for action in (self.answers)(number, &request) {
+                match action {
                     MockAction::Bytes(bytes) => {
                         if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
                             return;
@@ -246,8 +245,8 @@ impl MockServer {
     }
 }
 
-/// One request with a body of known length.
-async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, String)> {
+/// Reads one request with a body of known length.
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

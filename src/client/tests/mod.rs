@@ -1,3 +1,3 @@
-//! What the tests of this module share.
+//! Shared test helpers of this module.
 
 pub(crate) mod mock_server;

@@ -45,7 +45,6 @@ impl KeyRing {
         }
     }
 
-    /// The release key of the newest generation.
     pub(crate) fn current(&self) -> &Arc<ReleaseKey> {
         &self.current
     }
@@ -84,8 +83,8 @@ impl KeyRing {
         ring.slots.clear();
         let mut wrapped = Vec::new();
         for slot in slots.iter() {
-            // Whoever writes to the byte store could plant a slot with a public key of their own. The digest, which is
-            // inside the sealed ring, covers that key, so the new root is wrapped to known slots only.
+            // An attacker who writes to the byte store could plant a slot with a public key of their own. The digest,
+            // which is inside the sealed ring, covers that key, so the new root is wrapped to known slots only.
             let digest = slot.digest(&self.store);
             if self.slots.get(slot.id()) != Some(&digest) {
                 return Err(NewGenerationError::ForeignSlot(*slot.id()));
@@ -106,7 +105,6 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// A ring that knows one more slot.
     pub(crate) fn with_slot(&self, slot: &KeySlot) -> Self {
         let mut ring = self.share();
         ring.slots.insert(*slot.id(), slot.digest(&self.store));
@@ -125,7 +123,6 @@ impl KeyRing {
         &self.identity
     }
 
-    /// Another ring of the same keys.
     fn share(&self) -> Self {
         // Private and not `Clone`: callers share a ring behind an `Arc`. The keys themselves are never copied.
         Self {
@@ -145,7 +142,6 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// Why there is no new generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NewGenerationError {
     /// A slot that this ring did not make. Its public key can be anybody's, so nothing is wrapped to it.
@@ -153,13 +149,11 @@ pub(crate) enum NewGenerationError {
     ForeignSlot([u8; 16]),
 }
 
-/// Why a generation was not dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DropGenerationError {
     /// New values are sealed to it.
     #[error("generation {0} is the current one")]
     Current(u32),
-    /// The ring does not have it.
     #[error("there is no generation {0}")]
     Unknown(u32),
 }

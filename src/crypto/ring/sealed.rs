@@ -20,18 +20,17 @@ const KEY_LEN: usize = 32;
 /// Id and digest of a slot.
 const SLOT_LEN: usize = 16 + 32;
 
-/// A ring as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealedRing {
     #[serde(with = "serial::bytes")]
-    identity: [u8; 32],
-    current: DepositKey,
-    older: Vec<DepositKey>,
+    pub(crate) identity: [u8; 32],
+    pub(crate) current: DepositKey,
+    pub(crate) older: Vec<DepositKey>,
     #[serde(with = "serial::bytes")]
-    nonce: Nonce,
+    pub(crate) nonce: Nonce,
     #[serde(with = "serial::bytes")]
-    ciphertext: Vec<u8>,
+    pub(crate) ciphertext: Vec<u8>,
 }
 
 impl SealedRing {
@@ -86,10 +85,10 @@ impl KeyRing {
         sealed
     }
 
-    /// Opens a sealed ring under its root.
     pub(crate) fn open(store: &[u8; 16], root: Key32, sealed: &SealedRing) -> Result<Self, RingDamaged> {
         let opened = aead::open(&root, &sealed.nonce, &sealed.bind(store), &sealed.ciphertext)
             .map_err(|_| RingDamaged)?;
+        // Not compared with the public identity, which the associated data binds to this plaintext.
         let (identity, mut rest) = split_key(&opened)?;
         let mut older = BTreeMap::new();
         for deposit in &sealed.older {

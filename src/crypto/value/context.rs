@@ -6,19 +6,14 @@ use crate::crypto::aad::Aad;
 /// The place of a value.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueContext<'a> {
-    /// Id of the store.
     pub store: &'a [u8; 16],
-    /// Id of the organization.
     pub org: &'a [u8; 16],
     /// A number for the kind of scope: shared or private.
     pub scope: u8,
     /// Id of the owner of a private secret.
     pub owner: Option<&'a [u8; 16]>,
-    /// Id of the secret.
     pub secret: &'a [u8; 16],
-    /// The exported name.
     pub env: &'a str,
-    /// Id of the version.
     pub version: &'a [u8; 16],
 }
 

@@ -19,13 +19,11 @@ pub(crate) const INFO: &[u8] = b"dropsafe deposit v1";
 pub(crate) const DEPOSITED: &str = "dropsafe deposited key v1";
 const SETTLED: &str = "dropsafe settled key v1";
 
-/// A wrapped data key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum WrappedKey {
     /// Sealed to the deposit key (RFC 9180, base mode, one message).
     Hpke {
-        /// The KEM.
         suite: SuiteId,
         /// The encapsulated key: 32 bytes for X25519.
         #[serde(with = "serial::bytes")]
@@ -36,7 +34,6 @@ pub enum WrappedKey {
     },
     /// Sealed under the release key's settling key.
     Settled {
-        /// Nonce of `ct`.
         #[serde(with = "serial::bytes")]
         nonce: Nonce,
         /// The sealed data key: 48 bytes.
@@ -71,6 +68,7 @@ pub(crate) fn wrap_settled(
     data_key: &Key32,
     rng: &mut dyn Random,
 ) -> WrappedKey {
+    // Random and not a counter: processes that settle at the same time share no state.
     let nonce = random::array(rng);
     let aad = context.bind(SETTLED, key.generation());
     WrappedKey::Settled { nonce, ct: aead::seal(key.settling_key(), &nonce, &aad, data_key.expose()) }
@@ -81,7 +79,7 @@ pub(crate) fn unwrap_key(
     context: &ValueContext<'_>,
     wrapped: &WrappedKey,
 ) -> Result<Key32, SealedValueError> {
-    // One error for every cause, so that an answer is no oracle for whoever wrote the row.
+    // One error for every cause, so that the error is no oracle for an attacker who can write records.
     let data_key = match wrapped {
         WrappedKey::Hpke { suite: hpke::X25519, enc, ct } => {
             let aad = context.bind(DEPOSITED, key.generation());

@@ -28,13 +28,11 @@ const VALUE: &str = "dropsafe value v1";
 pub struct SealedValue {
     /// Generation of the release key that opens it.
     pub generation: u32,
-    /// Nonce of the ciphertext.
     #[serde(with = "serial::bytes")]
     pub nonce: Nonce,
     /// The value under its data key.
     #[serde(with = "serial::bytes")]
     pub ciphertext: Vec<u8>,
-    /// The data key.
     pub wrapped: WrappedKey,
 }
 
@@ -50,17 +48,11 @@ impl SealedValue {
 #[error("the deposit key is not a usable X25519 public key")]
 pub struct InvalidDepositKey;
 
-/// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealedValueError {
     /// It is sealed for the release key of another generation.
     #[error("the value is of key generation {sealed}, and the release key of generation {key}")]
-    Generation {
-        /// Of the value.
-        sealed: u32,
-        /// Of the release key.
-        key: u32,
-    },
+    Generation { sealed: u32, key: u32 },
     /// A later version of this program sealed it.
     #[error("the value's key is sealed with suite {0:#06x}, which this version does not know")]
     UnknownSuite(SuiteId),
@@ -76,7 +68,7 @@ pub fn seal(
     value: &[u8],
     rng: &mut dyn Random,
 ) -> Result<SealedValue, InvalidDepositKey> {
-    // A fresh data key for each value: sealing again never reuses a key, and a new generation wraps 32 bytes anew
+    // A fresh data key for each value: sealing again never reuses a key, and a new generation wraps 32 bytes again
     // instead of every value's bytes.
     let data_key = Key32::random(rng);
     let wrapped = wrap_to_deposit_key(key, context, &data_key, rng)?;
@@ -115,7 +107,7 @@ pub fn reseal(
 ) -> Result<SealedValue, SealedValueError> {
     let value = open(old, context, sealed)?;
     let (data_key, generation) = (Key32::random(rng), new.generation());
-    // Settled at once: whoever reseals holds the new release key, and the next boot is as quick as it will ever be.
+    // Settled at once: the process that reseals has the new release key, and the next boot then needs no HPKE.
     let wrapped = wrap_settled(new, context, &data_key, rng);
     let (nonce, ciphertext) = encrypt(&data_key, &context.bind(VALUE, generation), &value, rng);
     Ok(SealedValue { generation, nonce, ciphertext, wrapped })

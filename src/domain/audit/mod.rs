@@ -1,17 +1,18 @@
-//! What the trail records of an access. An entry can hold names, ids, numbers and addresses; there is no way to put a
+//! What the audit log records of an access. An entry can hold names, ids, numbers and addresses; there is no way to put a
 //! value into one.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::domain::audit::vault::VaultAction;
-pub use crate::domain::audit::words::{AuditAction, DetailKey};
+pub(crate) use crate::domain::audit::vault::VaultAction;
+pub(crate) use crate::domain::audit::words::{AuditAction, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::digest::Digest;
 use crate::domain::id::OrgId;
+use crate::domain::name::EnvName;
 use crate::domain::role::Denied;
 use crate::domain::time::Timestamp;
 use crate::domain::{id, name, text};
@@ -21,29 +22,23 @@ mod tests;
 mod vault;
 mod words;
 
-/// One entry of the trail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AuditEvent {
-    /// When.
     pub at: Timestamp,
     /// In which organization; none for the store's own events.
     pub org: Option<OrgId>,
-    /// Who.
     pub actor: Actor,
-    /// What.
     pub action: AuditAction,
-    /// On what.
     pub target: Option<Target>,
-    /// With which outcome.
     pub outcome: Outcome,
     /// What else there is to say.
     pub details: BTreeMap<DetailKey, AuditText>,
 }
 
 /// Who acted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Actor {
-    /// What kind of actor.
     pub kind: ActorKind,
     /// The name at the time.
     pub name: Option<AuditText>,
@@ -52,9 +47,8 @@ pub struct Actor {
 }
 
 /// What was acted on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
-    /// What kind of thing.
     pub kind: TargetKind,
     /// The name at the time.
     pub name: Option<AuditText>,
@@ -63,14 +57,14 @@ pub struct Target {
 }
 
 text::text_enum! {
-    /// A kind of actor.
     pub enum ActorKind, "a kind of actor" {
-        /// The store's operator.
         Operator = "operator",
-        /// A member.
         Member = "member",
-        /// A boot ticket.
         Ticket = "ticket",
+        /// A boot, by the credential that can end it.
+        Boot = "boot",
+        /// A monitoring system.
+        Metrics = "metrics",
         /// The store itself.
         Store = "store",
         /// Nobody who proved who they are.
@@ -79,27 +73,17 @@ text::text_enum! {
 }
 
 text::text_enum! {
-    /// A kind of target.
     pub enum TargetKind, "a kind of target" {
-        /// The store.
         Store = "store",
-        /// A key slot.
         Keyslot = "keyslot",
-        /// An organization.
         Org = "org",
-        /// A member.
         Member = "member",
-        /// A token.
         Token = "token",
-        /// A ticket.
         Ticket = "ticket",
-        /// A secret.
+        Enrolment = "enrolment",
         Secret = "secret",
-        /// A boot.
         Boot = "boot",
-        /// A plugin.
         Plugin = "plugin",
-        /// A category.
         Category = "category",
     }
 }
@@ -117,17 +101,17 @@ text::text_enum! {
 }
 
 /// The longest [`AuditText`], in bytes.
-pub const MAX_TEXT: usize = 200;
+pub(crate) const MAX_TEXT: usize = 200;
 
-/// A short text for the trail. Made only of things that are no values: names, ids, numbers, times, addresses, and words
+/// A short text for the audit log. Made only of things that are no values: names, ids, numbers, times, addresses, and words
 /// that are constants of the program. Longer ones are cut at 200 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditText(Box<str>);
 
-/// A text longer than the trail takes.
+/// A text that is too long for the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a text of the audit trail has at most {MAX_TEXT} bytes and no control characters")]
-pub struct AuditTextError;
+#[error("a text of the audit log has at most {MAX_TEXT} bytes and no control characters")]
+pub(crate) struct AuditTextError;
 
 impl AuditText {
     /// A constant of the program, such as an error's code.
@@ -135,18 +119,49 @@ impl AuditText {
         Self::bounded(word)
     }
 
-    /// A number.
+    /// Constants of the program, separated by commas.
+    pub fn words(words: &[&'static str]) -> Self {
+        Self::bounded(&words.join(","))
+    }
+
+    /// As many of the names as fit, separated by commas, and how many more there are.
+    pub(crate) fn names(names: &[&EnvName]) -> Self {
+        let mut text = String::new();
+        for (index, name) in names.iter().enumerate() {
+            // A name that is cut would be another name.
+            if text.len() + name.as_str().len() + " and 4294967295 more".len() >= MAX_TEXT {
+                text.push_str(&format!(" and {} more", names.len() - index));
+                break;
+            }
+            text.push_str(if index == 0 { "" } else { "," });
+            text.push_str(name.as_str());
+        }
+        Self::bounded(text.trim_start())
+    }
+
     pub fn number(number: u64) -> Self {
         Self::bounded(&number.to_string())
     }
 
-    /// An address.
     pub fn address(address: IpAddr) -> Self {
+        // A listener on `::` sees IPv4 addresses within IPv6. The log has one form of each.
         Self::bounded(&address.to_canonical().to_string())
+    }
+
+    /// The network of an address, for counting by source: an IPv4 address itself, or the /64 of an IPv6 address.
+    pub fn network(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::address(address.into()),
+            IpAddr::V6(address) => {
+                let network = Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
+                Self::bounded(&format!("{network}/64"))
+            }
+        }
     }
 
     /// A name that a machine reported of itself: only letters, digits and `. _ -` of it are kept.
     pub fn reported_host(host: &str) -> Self {
+        // The machine chose the name. Anything else in it could be a value, or forge a line where the log is printed.
         let plain: String = host
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
@@ -155,7 +170,6 @@ impl AuditText {
         Self::bounded(&plain)
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -169,6 +183,7 @@ impl AuditText {
     }
 
     fn bounded(text: &str) -> Self {
+        // Cut and not refused: an entry that cannot be written would stop the action that it records.
         Self(text[..text.floor_char_boundary(MAX_TEXT)].into())
     }
 }
@@ -196,6 +211,7 @@ audit_text_from!(
     id::VersionId,
     id::TokenId,
     id::TicketId,
+    id::EnrolmentId,
     id::BootId,
     id::StoreId,
     id::SlotId,
@@ -207,7 +223,9 @@ audit_text_from!(
     name::Category,
     name::Label,
     crate::domain::code::Code,
+    crate::domain::epoch::RestoreEpoch,
     crate::domain::role::Role,
+    crate::domain::role::MemberKind,
     crate::domain::secret::ScopeKind,
     Timestamp,
     Digest,
@@ -251,6 +269,6 @@ impl<'de> Deserialize<'de> for AuditText {
             }
         }
 
-        text::deserialize(deserializer, "a short text of the audit trail").map(|Stored(text)| text)
+        text::deserialize(deserializer, "a short text of the audit log").map(|Stored(text)| text)
     }
 }

@@ -1,4 +1,4 @@
-//! The trail's texts are bounded, and events read back.
+//! The texts of the audit log are bounded, and events read back.
 
 use std::net::IpAddr;
 

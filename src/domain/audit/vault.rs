@@ -1,4 +1,4 @@
-//! The trail's actions in the seven words that vaults use. What is no access to a secret has none.
+//! The actions of the audit log in the seven words of vault clients. An action that is no access to a secret has none.
 
 use super::AuditAction;
 use crate::domain::text;
@@ -24,8 +24,8 @@ text::text_enum! {
 }
 
 impl VaultAction {
-    /// What the trail calls it.
-    pub fn actions(self) -> &'static [AuditAction] {
+    /// The actions of the audit log that this word stands for.
+    pub(crate) fn actions(self) -> &'static [AuditAction] {
         match self {
             Self::Create => &[AuditAction::SecretCreate],
             Self::Encrypt => &[AuditAction::SecretReplace],
@@ -40,7 +40,7 @@ impl VaultAction {
     }
 
     /// The word for an action, if it has one.
-    pub fn of(action: AuditAction) -> Option<Self> {
+    pub(crate) fn of(action: AuditAction) -> Option<Self> {
         Self::ALL.iter().copied().find(|word| word.actions().contains(&action))
     }
 }

@@ -1,10 +1,10 @@
-//! The fixed words of the trail: what was done, and what a detail is about. Stored as text, so never change one.
+//! The fixed words of the audit log: what was done, and what a detail is about. Stored as text, so never change one.
 
 use crate::domain::text;
 
 text::text_enum! {
     /// What was done.
-    pub enum AuditAction, "an action of the audit trail" {
+    pub enum AuditAction, "an action of the audit log" {
         /// The store was made.
         StoreInit = "store.init",
         /// A server opened the store and began its chain.
@@ -15,8 +15,14 @@ text::text_enum! {
         StoreUnlock = "store.unlock",
         /// The store was locked.
         StoreLock = "store.lock",
+        /// A server wrote records without a request, for example when it settled values or pruned old records.
+        StoreMaintain = "store.maintain",
         /// The state of the store was asked for.
         StoreRead = "store.read",
+        /// A backup was restored, and this store continues from it.
+        StoreRestore = "store.restore",
+        /// The store was moved to another byte store.
+        StoreMigrate = "store.migrate",
         /// A backup was taken.
         StoreBackup = "store.backup",
         /// A re-encryption of everything began.
@@ -35,6 +41,8 @@ text::text_enum! {
         OrgList = "org.list",
         /// An organization's settings were changed.
         OrgEdit = "org.edit",
+        /// The operator changed an organization's quotas.
+        OrgQuotas = "org.quotas",
         /// A member was added.
         MemberCreate = "member.create",
         /// A member was changed.
@@ -43,6 +51,24 @@ text::text_enum! {
         MemberDelete = "member.delete",
         /// Members were listed.
         MemberList = "member.list",
+        /// A person was turned into a service.
+        MemberConvert = "member.convert",
+        /// A member became a manager of a service.
+        ManagerAdd = "manager.add",
+        /// A member is no longer a manager of a service.
+        ManagerRemove = "manager.remove",
+        /// An enrolment was made for a new member.
+        EnrolmentCreate = "enrolment.create",
+        /// A member redeemed an enrolment for a first token.
+        EnrolmentRedeem = "enrolment.redeem",
+        /// Credentials that a former manager, launcher or admin had made for others were revoked.
+        AuthoredRevoke = "authored.revoke",
+        /// Launchers were listed.
+        LauncherList = "launcher.list",
+        /// A person accepted a launcher.
+        LauncherAccept = "launcher.accept",
+        /// A person withdrew the acceptance of a launcher.
+        LauncherWithdraw = "launcher.withdraw",
         /// A token was made.
         TokenCreate = "token.create",
         /// A token was revoked.
@@ -87,12 +113,18 @@ text::text_enum! {
         BootExplain = "boot.explain",
         /// A boot was reported on.
         BootReport = "boot.report",
+        /// The end of a boot was reported.
+        BootEnd = "boot.end",
         /// Boots were listed.
         BootList = "boot.list",
-        /// The trail was read.
+        /// The audit log was read.
         AuditRead = "audit.read",
-        /// The trail was verified.
+        /// Entries were removed because an organization keeps them no longer.
+        AuditPrune = "audit.prune",
+        /// The audit log was verified.
         AuditVerify = "audit.verify",
+        /// Checkpoints of the audit log were made.
+        AuditCheckpoint = "audit.checkpoint",
         /// A session of the console began: somebody logged in.
         SessionStart = "session.start",
         /// A session of the console, or all of one member, ended: somebody logged out.
@@ -104,11 +136,15 @@ text::text_enum! {
 
 text::text_enum! {
     /// What a detail is about.
-    pub enum DetailKey, "a detail of the audit trail" {
+    pub enum DetailKey, "a detail of the audit log" {
         /// The address that the request came from.
         Source = "source",
         /// The request's id.
         Request = "request",
+        /// The credential that acted.
+        Credential = "credential",
+        /// Who made that credential.
+        Author = "author",
         /// The exported name.
         Env = "env",
         /// The scope.
@@ -123,22 +159,40 @@ text::text_enum! {
         Generation = "generation",
         /// How many.
         Count = "count",
+        /// The time of the first event that a counting entry stands for.
+        First = "first",
+        /// The time of the last one.
+        Last = "last",
+        /// How many plain values a list contained.
+        Values = "values",
         /// How many bytes.
         Bytes = "bytes",
         /// The digest of a receipt.
         Digest = "digest",
+        /// The digest of the record of what a boot received.
+        Receipt = "receipt",
+        /// The type of a secret: encrypted or plain.
+        Type = "type",
+        /// The type before.
+        PreviousType = "previous_type",
+        /// The names of the attributes that changed.
+        Changed = "changed",
         /// The store's revision.
         Revision = "revision",
         /// The role.
         Role = "role",
+        /// A service's manager.
+        Manager = "manager",
         /// The plugin.
         Plugin = "plugin",
         /// The ticket.
         Ticket = "ticket",
         /// Whether something is enabled from now on.
         State = "state",
-        /// The member that is concerned.
+        /// The name of the member that is concerned.
         Member = "member",
+        /// The id of the member that is concerned, or that the actor acts for.
+        MemberId = "member_id",
         /// The boot.
         Boot = "boot",
         /// The network that a ticket is limited to.
@@ -151,5 +205,23 @@ text::text_enum! {
         Reason = "reason",
         /// A machine's or host's name as it reported it.
         Host = "host",
+        /// Which try of the same boot it is, from the second on.
+        Try = "try",
+        /// The exit status of a workload.
+        Status = "status",
+        /// Who or what reported the end of a boot.
+        EndSource = "end_source",
+        /// Whether the key generation before signed the new one.
+        Endorsed = "endorsed",
+        /// The epoch that a restore starts.
+        Epoch = "epoch",
+        /// How many sessions a restore ended.
+        Sessions = "sessions",
+        /// How many enrolments a restore ended.
+        Enrolments = "enrolments",
+        /// How many tickets a restore revoked.
+        Tickets = "tickets",
+        /// Secrets whose values did not open: exported names, or how many.
+        Unusable = "unusable",
     }
 }

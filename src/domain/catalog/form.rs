@@ -14,7 +14,7 @@ const HEX_BITS: f64 = 3.0;
 const MIXED_BITS: f64 = 3.9;
 
 /// Whether it does.
-pub fn looks_like_a_key(value: &SecretValue) -> bool {
+pub(crate) fn looks_like_a_key(value: &SecretValue) -> bool {
     let Ok(text) = value.to_text() else { return false };
     Hint::of(value).is_some()
         || text.contains("PRIVATE KEY-----")
@@ -26,6 +26,7 @@ pub fn looks_like_a_key(value: &SecretValue) -> bool {
 fn holds_password(word: &str) -> bool {
     let Some((_, rest)) = word.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    // The last one: a password can have an `@` that nobody encoded.
     let user = authority.rsplit_once('@').map(|(user, _)| user);
     user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
@@ -39,6 +40,7 @@ fn is_random(run: &str) -> bool {
     if run.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return digits && has(u8::is_ascii_alphabetic) && entropy(run) >= HEX_BITS;
     }
+    // Long words and identifiers are as random by this measure, but seldom have all three.
     digits && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && entropy(run) >= MIXED_BITS
 }
 
@@ -46,6 +48,7 @@ fn is_random(run: &str) -> bool {
 fn entropy(run: &str) -> f64 {
     let mut counts = [0_u32; 128];
     for byte in run.bytes() {
+        // A run is ASCII, so every byte has its count.
         if let Some(count) = counts.get_mut(usize::from(byte)) {
             *count += 1;
         }

@@ -8,6 +8,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use category::{CategoryForm, Colour, Description, builtin as builtin_categories};
-pub use form::looks_like_a_key;
-pub use preset::{Preset, PresetError, PresetField, Presets};
+pub(crate) use category::{CategoryForm, Colour, builtin as builtin_categories};
+pub(crate) use preset::{Preset, PresetField, Presets};

@@ -14,7 +14,6 @@ pub struct Preset {
     pub title: Label,
     /// The category of its secrets.
     pub category: Category,
-    /// What it needs.
     pub fields: Vec<PresetField>,
 }
 
@@ -29,7 +28,7 @@ pub struct PresetField {
     pub optional: bool,
     /// Encrypted, or plain for what is no secret, such as a region.
     pub kind: Kind,
-    /// How its values begin, as far as their issuer says; none: nothing is known.
+    /// Known prefixes of its values, as their issuer publishes them; empty if none is known.
     pub prefixes: Vec<Box<str>>,
     /// The variable in which most programs expect it.
     pub usual: Option<EnvName>,
@@ -38,7 +37,6 @@ pub struct PresetField {
 /// Why a preset is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PresetError {
-    /// No field.
     #[error("a preset needs at least one field")]
     NoField,
     /// More fields than a form can hold.
@@ -75,6 +73,7 @@ impl Preset {
             len if len > MAX_FIELDS => return Err(PresetError::TooManyFields),
             _ => {}
         }
+        // Each with each, which is cheap for 20 fields.
         for (index, field) in fields.iter().enumerate() {
             if fields[..index].iter().any(|other| other.key == field.key) {
                 return Err(PresetError::FieldTwice);
@@ -118,7 +117,6 @@ impl Presets {
         Ok(())
     }
 
-    /// All of them.
     pub fn all(&self) -> &[Preset] {
         &self.0
     }
@@ -137,6 +135,7 @@ impl Presets {
         kind: Kind,
         value: &SecretValue,
     ) -> Vec<ValueWarning> {
+        // An empty value has a warning of its own.
         if value.is_empty() {
             return Vec::new();
         }
@@ -154,6 +153,7 @@ impl Presets {
                 let own = preset.name_of(field).ok()?;
                 if own == *name || own.export() == *env || field.usual.as_ref() == Some(env) {
                     if field.prefixes.is_empty() {
+                        // One platform without a known prefix is enough: the value may be one of its own.
                         return None;
                     }
                     all.extend(field.prefixes.iter().map(|prefix| &**prefix));

@@ -1,6 +1,9 @@
 //! The table holds what it should, and the warnings come when they should and only then.
 
+use super::form::looks_like_a_key;
+use super::preset::PresetError;
 use super::*;
+use crate::domain::description::Description;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::value::{Kind, SecretValue, ValueWarning};
 
@@ -151,5 +154,13 @@ fn a_description_is_one_short_line() {
     assert!("".parse::<Description>().is_ok());
     assert!("x".repeat(200).parse::<Description>().is_ok());
     assert!("x".repeat(201).parse::<Description>().is_err());
-    assert!("a\nb".parse::<Description>().is_err());
+    // Also what hides or reorders the text around it.
+    for c in
+        ['\n', '\u{9b}', '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}']
+    {
+        assert!(format!("a{c}b").parse::<Description>().is_err(), "{c:?}");
+    }
+    for text in ["Schlüssel", "鍵", "مفتاح", "👩‍💻 only"] {
+        assert!(text.parse::<Description>().is_ok(), "{text}");
+    }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::id::{TicketId, TokenId};
+use crate::domain::id::{EnrolmentId, OrgId, TicketId, TokenId};
 pub use crate::domain::pin::Pin;
 use crate::domain::text;
 pub use crate::domain::ticket::BootTicket;
@@ -23,23 +23,29 @@ const BODY: usize = 1 + 16 + 32 + CHECKSUM;
 
 text::text_enum! {
     /// Whose credential it is.
-    pub enum CredentialKind, "a kind of credential: operator, member or ticket" {
+    pub enum CredentialKind, "a kind of credential: operator, member, ticket, enrolment or boot" {
         /// The store's operator, `dso_`.
         Operator = "operator",
         /// A member, `dsm_`.
         Member = "member",
         /// A boot ticket's own credential, `dsc_`.
         Ticket = "ticket",
+        /// The code that a new member redeems once for a token, `dse_`.
+        Enrolment = "enrolment",
+        /// What a boot received to end itself with, `dsb_`.
+        Boot = "boot",
     }
 }
 
 impl CredentialKind {
     /// What the text form starts with.
-    pub fn prefix(self) -> &'static str {
+    pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Operator => "dso_",
             Self::Member => "dsm_",
             Self::Ticket => "dsc_",
+            Self::Enrolment => "dse_",
+            Self::Boot => "dsb_",
         }
     }
 
@@ -62,7 +68,7 @@ pub struct Credential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// No known prefix.
-    #[error("this is not a credential: it does not start with dso_, dsm_ or dsc_")]
+    #[error("this is not a credential: it does not start with dso_, dsm_, dsc_, dse_ or dsb_")]
     Prefix,
     /// It starts like a boot ticket.
     #[error("this is a boot ticket, not a token")]
@@ -94,6 +100,11 @@ impl CredentialError {
 }
 
 impl Credential {
+    /// Parses the code of an enrolment, or a link that has it in its fragment.
+    pub(crate) fn parse_enrolment(text: &str) -> Result<Self, CredentialError> {
+        Self::parse(text.rsplit_once('#').map_or(text, |(_, code)| code))
+    }
+
     /// The credential of these random bytes.
     pub fn new(kind: CredentialKind, id: [u8; 16], secret: Zeroizing<[u8; 32]>) -> Self {
         Self { kind, id, secret }
@@ -105,6 +116,7 @@ impl Credential {
             return Err(CredentialError::IsTicket);
         }
         let (kind, body) = CredentialKind::of(text).ok_or(CredentialError::Prefix)?;
+        // The length tells a text that was cut from one that was mistyped.
         let expected = BASE32_NOPAD.encode_len(BODY);
         if body.len() < expected {
             return Err(CredentialError::Truncated);
@@ -114,10 +126,12 @@ impl Credential {
         }
         let bytes = decode(body).ok_or(CredentialError::Mistyped)?;
         let (content, checksum) = split_checksum(&bytes).ok_or(CredentialError::Mistyped)?;
+        // Not in constant time: the checksum is against typing errors, and says nothing of a stored secret.
         if checksum != checksum_of(kind.prefix(), content) {
             return Err(CredentialError::Mistyped);
         }
         let (version, rest) = content.split_first().ok_or(CredentialError::Mistyped)?;
+        // After the checksum, so that a mistyped character is not taken for a newer version.
         if *version != VERSION {
             return Err(CredentialError::Version);
         }
@@ -137,6 +151,7 @@ impl Credential {
     pub fn hash(&self) -> [u8; 32] {
         Sha256::new()
             .chain_update(b"dropsafe credential v1")
+            // The kind is hashed too: the bytes of a ticket are no token.
             .chain_update(self.kind.prefix())
             .chain_update(self.id)
             .chain_update(self.secret.as_slice())
@@ -157,6 +172,18 @@ impl Credential {
     /// The id as that of a ticket: for the kind `ticket`.
     pub fn ticket_id(&self) -> TicketId {
         TicketId::from_bytes(self.id)
+    }
+
+    /// The id as that of an enrolment: for the kind `enrolment`.
+    pub fn enrolment_id(&self) -> EnrolmentId {
+        EnrolmentId::from_bytes(self.id)
+    }
+
+    /// The organization that the credential of a boot names: for the kind `boot`.
+    pub(crate) fn org_of_boot(&self) -> OrgId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.secret[..16]);
+        OrgId::from_bytes(id)
     }
 
     pub(crate) fn from_parts(kind: CredentialKind, id_and_secret: &[u8]) -> Option<Self> {
@@ -197,9 +224,11 @@ pub(crate) fn encode(prefix: &'static str, content: Zeroizing<Vec<u8>>) -> Zeroi
 
 /// The bytes of lower-case base32 without padding; none if it is not that.
 pub(crate) fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
+    // One text per credential: who searches files for a leaked one searches for this form.
     if body.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
+    // The decoder knows upper case only. A copy of a secret, so it is wiped as well.
     let upper = Zeroizing::new(body.to_ascii_uppercase());
     let mut bytes = Zeroizing::new(vec![0_u8; BASE32_NOPAD.decode_len(upper.len()).ok()?]);
     BASE32_NOPAD.decode_mut(upper.as_bytes(), &mut bytes).ok()?;

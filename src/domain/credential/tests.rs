@@ -3,17 +3,24 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::pin::PinPair;
 use crate::domain::ticket::{TicketError, TicketPartsError};
 
-const KINDS: [CredentialKind; 3] = [CredentialKind::Operator, CredentialKind::Member, CredentialKind::Ticket];
+const KINDS: [CredentialKind; 4] =
+    [CredentialKind::Operator, CredentialKind::Member, CredentialKind::Ticket, CredentialKind::Boot];
 
 fn credential(kind: CredentialKind) -> Credential {
     Credential::new(kind, [7; 16], Zeroizing::new([0xa5; 32]))
 }
 
-fn ticket(urls: &[&str], pinned: bool) -> BootTicket {
+/// With no pin, one or two.
+fn pins(count: u8) -> Option<PinPair> {
+    (count > 0).then_some(PinPair::new(Pin([3; 32]), Pin([2 + count; 32])))
+}
+
+fn ticket(urls: &[&str], pin_count: u8) -> BootTicket {
     let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-    BootTicket::new(urls, pinned.then_some(Pin([3; 32])), credential(CredentialKind::Ticket)).unwrap()
+    BootTicket::new(urls, pins(pin_count), credential(CredentialKind::Ticket)).unwrap()
 }
 
 fn body_of(text: &str) -> Vec<u8> {
@@ -41,7 +48,7 @@ fn the_hash_depends_on_kind_id_and_secret() {
     hashes.push(Credential::new(CredentialKind::Member, [7; 16], Zeroizing::new([0xa6; 32])).hash());
     hashes.sort_unstable();
     hashes.dedup();
-    assert_eq!(hashes.len(), 5);
+    assert_eq!(hashes.len(), 6);
 }
 
 #[test]
@@ -51,7 +58,7 @@ fn each_fault_of_a_credential_has_its_own_error() {
         (String::new(), CredentialError::Prefix),
         ("hunter2".to_owned(), CredentialError::Prefix),
         (format!(" {}", *text), CredentialError::Prefix),
-        (ticket(&["https://a"], false).to_text().to_string(), CredentialError::IsTicket),
+        (ticket(&["https://a"], 0).to_text().to_string(), CredentialError::IsTicket),
         (text[..text.len() - 1].to_owned(), CredentialError::Truncated),
         ("dsm_".to_owned(), CredentialError::Truncated),
         (format!("{}\n", *text), CredentialError::TooLong),
@@ -67,17 +74,17 @@ fn each_fault_of_a_credential_has_its_own_error() {
 
 #[test]
 fn tickets_read_back() {
-    for (urls, pinned) in [
-        (&["https://store.example:7373"][..], true),
-        (&["http://127.0.0.1:7373"], false),
-        (&["https://a:1", "https://b:2", "unix:/run/dropsafe.sock"], true),
-        (&["a", "b", "c", "d", "e", "f", "g", "h"], false),
+    for (urls, count) in [
+        (&["https://store.example:7373"][..], 1),
+        (&["http://127.0.0.1:7373"], 0),
+        (&["https://a:1", "https://b:2", "unix:/run/dropsafe.sock"], 2),
+        (&["a", "b", "c", "d", "e", "f", "g", "h"], 0),
     ] {
-        let text = ticket(urls, pinned).to_text();
+        let text = ticket(urls, count).to_text();
         assert!(text.starts_with("dst_"));
         let read = BootTicket::parse(&text).unwrap();
         assert_eq!(read.urls(), urls);
-        assert_eq!(read.pin(), pinned.then_some(Pin([3; 32])));
+        assert_eq!(read.pins(), pins(count));
         assert_eq!(read.credential().id, [7; 16]);
         assert_eq!(read.credential().hash(), credential(CredentialKind::Ticket).hash());
         assert_eq!(*read.to_text(), *text);
@@ -99,7 +106,7 @@ fn a_ticket_is_made_of_what_it_can_carry() {
 
 #[test]
 fn each_fault_of_a_ticket_has_its_own_error() {
-    let text = ticket(&["https://store.example:7373"], true).to_text();
+    let text = ticket(&["https://store.example:7373"], 1).to_text();
     let error = |text: &str| BootTicket::parse(text).unwrap_err();
     assert_eq!(error(""), TicketError::Prefix);
     assert_eq!(error("ticket"), TicketError::Prefix);
@@ -110,21 +117,48 @@ fn each_fault_of_a_ticket_has_its_own_error() {
     let mut later = Zeroizing::new(body_of(&text));
     let content = later.len() - CHECKSUM;
     later.truncate(content);
-    later[0] = 2;
+    later[0] = 3;
     assert_eq!(error(&encode("dst_", later)), TicketError::Version);
+}
+
+/// The bytes of both forms, which tickets on machines have: version, id, secret, pins, addresses.
+#[test]
+fn tickets_of_both_forms_are_read_as_they_were_written() {
+    const ONE: &str = "dst_aedqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljibambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqcaa2nb2hi4dthixs643un5zgkltfpbqw24dmmu5domzxgmzs6lvo";
+    const TWO: &str = "dst_aidqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljicambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibabaangq5duobztulzpon2g64tffzsxqylnobwgkorxgm3thmhnd3dq";
+    for (text, count) in [(ONE, 1), (TWO, 2)] {
+        assert_eq!(*ticket(&["https://store.example:7373"], count).to_text(), text);
+        assert_eq!(BootTicket::parse(text).unwrap().pins(), pins(count));
+    }
+}
+
+#[test]
+fn a_ticket_with_two_pins_has_one_form() {
+    let content = |version: u8, listed: &[u8]| {
+        let mut content = Zeroizing::new(vec![version]);
+        credential(CredentialKind::Ticket).write_parts(&mut content);
+        content.push(listed.len() as u8);
+        listed.iter().for_each(|pin| content.extend_from_slice(&[*pin; 32]));
+        content.extend_from_slice(b"\x01\0\x01a");
+        BootTicket::parse(&encode("dst_", content)).map(|ticket| ticket.pins())
+    };
+    assert_eq!(content(2, &[3, 4]), Ok(pins(2)));
+    // The form of the other number of pins, two equal pins, three pins, and none in the form of two.
+    for (version, listed) in
+        [(1, &[3, 4][..]), (2, &[3]), (2, &[3, 3]), (1, &[3, 3]), (2, &[3, 4, 5]), (2, &[])]
+    {
+        assert_eq!(content(version, listed), Err(TicketError::Mistyped), "{version} {listed:?}");
+    }
 }
 
 #[test]
 fn every_truncation_of_a_ticket_is_told_as_one() {
     for urls in [&["https://store.example:7373"][..], &["u"], &["https://a:1", "https://bb:2"]] {
-        let text = ticket(urls, true).to_text();
-        for len in 4..text.len() {
-            assert_eq!(
-                BootTicket::parse(&text[..len]).unwrap_err(),
-                TicketError::Truncated,
-                "{len} of {}",
-                text.len()
-            );
+        for text in [1, 2].map(|count| ticket(urls, count).to_text()) {
+            for len in 4..text.len() {
+                let error = BootTicket::parse(&text[..len]).unwrap_err();
+                assert_eq!(error, TicketError::Truncated, "{len} of {}", text.len());
+            }
         }
     }
 }
@@ -132,7 +166,7 @@ fn every_truncation_of_a_ticket_is_told_as_one() {
 #[test]
 fn debug_shows_nothing() {
     let shown =
-        format!("{:?} {:?}", credential(CredentialKind::Member), ticket(&["https://store.example"], true));
+        format!("{:?} {:?}", credential(CredentialKind::Member), ticket(&["https://store.example"], 2));
     assert_eq!(shown, "Credential(member, [redacted]) BootTicket([redacted])");
 }
 
@@ -153,6 +187,22 @@ fn a_pin_reads_back() {
     }
 }
 
+#[test]
+fn a_pair_of_pins_reads_back() {
+    let (one, two) = (Pin([1; 32]), PinPair::new(Pin([1; 32]), Pin([2; 32])));
+    assert_eq!(PinPair::from(one).list(), [one]);
+    assert_eq!(PinPair::from(one).to_string(), one.to_string());
+    assert_eq!(two.list(), [one, Pin([2; 32])]);
+    for pins in [one.into(), two] {
+        assert_eq!(pins.to_string().parse(), Ok(pins));
+    }
+    for bad in
+        [format!("{one},"), format!(",{one}"), format!("{two},{one}"), format!("{one}, {one}"), String::new()]
+    {
+        assert!(bad.parse::<PinPair>().is_err(), "{bad:?}");
+    }
+}
+
 fn different(alphabet: &'static str, not: char) -> impl Strategy<Value = char> {
     let others: Vec<char> = alphabet.chars().filter(|c| *c != not).collect();
     prop::sample::select(others)
@@ -165,17 +215,20 @@ proptest! {
     fn any_changed_character_of_a_ticket_is_refused(
         id in any::<[u8; 16]>(),
         secret in any::<[u8; 32]>(),
-        pin in any::<Option<[u8; 32]>>(),
+        pins in any::<Option<[[u8; 32]; 2]>>(),
+        two in any::<bool>(),
         urls in prop::collection::vec("[!-~]{1,40}", 1..4),
         at in any::<prop::sample::Index>(),
         with in different(PRINTABLE, '\0'),
     ) {
         let credential = Credential::new(CredentialKind::Ticket, id, Zeroizing::new(secret));
-        let ticket = BootTicket::new(urls.clone(), pin.map(Pin), credential).unwrap();
+        let pins = pins.map(|[current, next]| PinPair::new(Pin(current), Pin(if two { next } else { current })));
+        let ticket = BootTicket::new(urls.clone(), pins, credential).unwrap();
         let text = ticket.to_text();
         let read = BootTicket::parse(&text).unwrap();
         prop_assert_eq!(read.urls(), urls);
-        prop_assert_eq!(read.pin(), pin.map(Pin));
+        prop_assert_eq!(read.pins(), pins);
+        prop_assert_eq!(read.to_text(), text.clone());
         prop_assert_eq!(read.credential().hash(), ticket.credential().hash());
 
         let at = at.index(text.len());

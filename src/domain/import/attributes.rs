@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{ImportFaultKind, ImportLine};
-use crate::domain::attributes::AttributesPatch;
-use crate::domain::name::NameError;
+use super::ImportLine;
+use crate::domain::attributes::{AttributesPatch, InvalidAttribute};
 use crate::domain::value::{Delivery, Kind};
 
 /// What a comment begins with to say something about the next line's secret.
@@ -18,7 +17,7 @@ pub struct LineOptions {
     pub kind: Option<Kind>,
     /// `file`.
     pub delivery: Option<Delivery>,
-    /// `no-install`, `plugin=NAME`, `category=NAME`.
+    /// `no-install`, `plugin=NAME`, `category=NAME`, `description=TEXT`.
     pub attributes: AttributesPatch,
     /// `allow-refused`: an administrator allows an exported name on the refusal list.
     pub allow_refused: bool,
@@ -29,12 +28,12 @@ pub struct LineOptions {
 pub enum CommentFault {
     /// A word that means nothing.
     #[error(
-        "a dropsafe comment holds a word that is not known; known are no-install, plain, file, allow-refused, plugin=NAME and category=NAME"
+        "a dropsafe comment holds a word that is not known; known are no-install, plain, file, allow-refused, plugin=NAME, category=NAME and, last, description=TEXT"
     )]
     Unknown,
-    /// A name that is none.
+    /// An attribute that cannot have this value.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Attribute(#[from] InvalidAttribute),
     /// Nothing follows that it could be about.
     #[error("a dropsafe comment stands before no assignment")]
     Alone,
@@ -49,22 +48,41 @@ pub fn attributes(
     let texts: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let mut said: BTreeMap<usize, LineOptions> = BTreeMap::new();
     let mut faults = Vec::new();
+    // The first line after the comment that is not a comment. Consecutive comments share it: searching again from each of them
+    // would take quadratic time.
+    let mut next = 0;
     for (index, text) in texts.iter().enumerate() {
         let Some(words) = marked(text) else { continue };
-        if within_a_value(&texts[..index]) {
+        let number = index + 1;
+        // The file is parsed once: parsing what stands before each comment would take time in the square of its length.
+        let before = lines[..lines.partition_point(|line| line.line < number)].last();
+        // Within a quoted value over several lines a `#` begins no comment.
+        if before.is_some_and(|line| line.next.is_none_or(|next| number < next)) {
             continue;
         }
-        let number = index + 1;
-        let next = (number..texts.len()).find(|next| !is_comment(texts[*next])).map(|next| next + 1);
-        let Some(target) = next.filter(|next| lines.iter().any(|line| line.line == *next)) else {
+        if next < number {
+            next = (number..texts.len()).find(|next| !is_comment(texts[*next])).unwrap_or(texts.len());
+        }
+        let target = next + 1;
+        if lines.binary_search_by_key(&target, |line| line.line).is_err() {
+            // A blank line after it, or the end of the file: the word would do nothing, and nobody would notice.
             faults.push((number, CommentFault::Alone));
             continue;
-        };
+        }
         let options = said.entry(target).or_default();
-        for word in words.split_ascii_whitespace() {
+        let mut rest = words.trim();
+        while !rest.is_empty() {
+            // A description contains blanks, so it goes to the end of the line.
+            let end = if rest.starts_with("description=") {
+                None
+            } else {
+                rest.find(|c: char| c.is_ascii_whitespace())
+            };
+            let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
             if let Err(fault) = options.read(word) {
                 faults.push((number, fault));
             }
+            rest = after.trim_start();
         }
     }
     (said, faults)
@@ -99,10 +117,4 @@ fn is_comment(line: &[u8]) -> bool {
 fn marked(line: &[u8]) -> Option<&str> {
     let comment = line.trim_ascii().strip_prefix(b"#")?;
     str::from_utf8(comment).ok()?.trim_start().strip_prefix(MARK)
-}
-
-/// Whether a quote that these lines open goes on after them.
-fn within_a_value(before: &[&[u8]]) -> bool {
-    let before = before.join(&b'\n');
-    super::lines(&before).iter().any(|line| matches!(line.value, Err(ImportFaultKind::Unclosed)))
 }

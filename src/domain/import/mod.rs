@@ -66,6 +66,8 @@ pub struct ImportLine {
     pub name: Option<SecretName>,
     /// The value.
     pub value: Result<SecretValue, ImportFaultKind>,
+    /// The first line after it. None if it reaches to the end of the file.
+    pub next: Option<usize>,
 }
 
 /// One assignment.
@@ -154,7 +156,7 @@ impl ImportFaultKind {
 pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<ImportFault>> {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut faults = Vec::new();
-    for ImportLine { line, name, value } in lines(bytes) {
+    for ImportLine { line, name, value, .. } in lines(bytes) {
         match (name, value) {
             (Some(name), Ok(value)) => assignments.push(Assignment { line, name, value }),
             (_, Err(kind)) => faults.push(ImportFault { line, kind }),
@@ -167,13 +169,19 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Assignment>, Vec<ImportFault>> {
 /// Reads a whole file, its assignments and its faults in their order.
 pub fn lines(bytes: &[u8]) -> Vec<ImportLine> {
     let mut exported: BTreeMap<EnvName, usize> = BTreeMap::new();
-    let read = scan::LineScanner::new(bytes).map(|(line, read)| match read {
-        Ok((name, value)) => {
-            let first = *exported.entry(name.export()).or_insert(line);
-            let value = if first == line { Ok(value) } else { Err(ImportFaultKind::Duplicate { first }) };
-            ImportLine { line, name: Some(name), value }
-        }
-        Err(kind) => ImportLine { line, name: None, value: Err(kind) },
-    });
-    read.collect()
+    let mut scanner = scan::LineScanner::new(bytes);
+    let mut lines = Vec::new();
+    while let Some((line, read)) = scanner.next() {
+        let (name, value) = match read {
+            Ok((name, value)) => {
+                // By exported name: `db-url` and `DB_URL` would overwrite each other.
+                let first = *exported.entry(name.export()).or_insert(line);
+                let value = if first == line { Ok(value) } else { Err(ImportFaultKind::Duplicate { first }) };
+                (Some(name), value)
+            }
+            Err(kind) => (None, Err(kind)),
+        };
+        lines.push(ImportLine { line, name, value, next: scanner.next_line() });
+    }
+    lines
 }

@@ -16,7 +16,13 @@ type Read = Result<(SecretName, SecretValue), ImportFaultKind>;
 
 impl<'a> LineScanner<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        // Some editors put a byte order mark in front, which is no part of the first name.
         Self { rest: bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes), line: 1 }
+    }
+
+    /// The number of the line that it reads next, if there is one.
+    pub(crate) fn next_line(&self) -> Option<usize> {
+        (!self.rest.is_empty()).then_some(self.line)
     }
 
     /// Moves past `len` bytes, counting their newlines.
@@ -69,6 +75,7 @@ fn assignment(rest: &[u8], line: &[u8]) -> (Read, usize) {
             };
             (read, end + line_len(&rest[end..]))
         }
+        // Any of the following lines could be part of the value, so none of them is read as a line.
         Err(ImportFaultKind::Unclosed) => (Err(ImportFaultKind::Unclosed), rest.len()),
         Err(kind) => (Err(kind), after_fault(rest, line)),
     }
@@ -78,6 +85,7 @@ fn assignment(rest: &[u8], line: &[u8]) -> (Read, usize) {
 fn name_of(line: &[u8]) -> Result<(SecretName, usize), ImportFaultKind> {
     let equals = line.iter().position(|byte| *byte == b'=').ok_or(ImportFaultKind::NoAssignment)?;
     let mut name = line[..equals].trim_ascii_start();
+    // Files that a shell sources have it in front.
     if let Some(exported) = name.strip_prefix(b"export")
         && exported.first().is_some_and(u8::is_ascii_whitespace)
     {
@@ -103,6 +111,7 @@ fn unquoted(line: &[u8]) -> Result<SecretValue, ImportFaultKind> {
     }
     let comment =
         value.first() == Some(&b'#') || value.windows(2).any(|pair| matches!(pair, [b' ' | b'\t', b'#']));
+    // Programs differ in how they read each of these, so a guess could store another value than was meant.
     if comment || value.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | b'`')) {
         return Err(ImportFaultKind::Unquoted);
     }
@@ -133,6 +142,7 @@ fn double_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), ImportFaultKind> 
         match (byte, after) {
             (0, _) => return Err(ImportFaultKind::Nul),
             (b'$', _) if expands_after(after) => return Err(ImportFaultKind::Dollar),
+            // A backslash at the end of a line continues it, as in a shell.
             (b'\\', [b'\r', b'\n', after @ ..] | [b'\n', after @ ..]) => rest = after,
             (b'\\', [escaped, after @ ..]) => {
                 value.push(unescape(*escaped).ok_or(ImportFaultKind::Escape)?);
@@ -148,6 +158,7 @@ fn double_quoted(bytes: &[u8]) -> Result<(SecretValue, usize), ImportFaultKind> 
 fn closing(bytes: &[u8]) -> Option<usize> {
     let mut escaped = false;
     bytes.iter().enumerate().skip(1).find_map(|(at, byte)| {
+        // A quote behind a backslash does not close, and a backslash behind a backslash escapes nothing.
         let closes = *byte == b'"' && !escaped;
         escaped = *byte == b'\\' && !escaped;
         closes.then_some(at)
@@ -179,6 +190,7 @@ fn is_blank_or_comment(line: &[u8]) -> bool {
 fn is_blank_or_comment_after_quote(tail: &[u8]) -> bool {
     match tail.trim_ascii() {
         [] => true,
+        // Without a blank before it a shell takes the `#` for a part of the word.
         [b'#', ..] => tail.first().is_some_and(u8::is_ascii_whitespace),
         _ => false,
     }

@@ -182,3 +182,13 @@ proptest! {
         prop_assert_eq!(one(&quoted), value);
     }
 }
+
+/// In the square of their number, this would take minutes.
+#[test]
+fn comments_take_time_in_proportion_to_their_number() {
+    let text = format!("{}A=1\n", "#dropsafe: no-install\n#\n".repeat(200_000));
+    let lines = lines(text.as_bytes());
+    let (options, faults) = attributes(text.as_bytes(), &lines);
+    assert!(faults.is_empty());
+    assert_eq!(options.into_values().next().unwrap().attributes.auto_install, Some(false));
+}

@@ -86,7 +86,6 @@ macro_rules! names {
                 Ok(Self(text.into()))
             }
 
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -156,7 +155,15 @@ impl SecretName {
     /// A name that already is UPPER_SNAKE_CASE stays as it is; any other is split into words by `heck` and joined in
     /// shouty snake case, with `_` in front of a leading digit. Converting the result again changes nothing.
     pub fn export(&self) -> EnvName {
+        // `heck` would merge the underscores of `A__B`, which is meant as it stands.
         if is_upper_snake(&self.0) { EnvName(Arc::clone(&self.0)) } else { EnvName(shouty(&self.0).into()) }
+    }
+}
+
+impl EnvName {
+    /// The variable by which a machine finds a file: the name with `_FILE` after it. `None` if that is too long.
+    pub(crate) fn file_variable(&self) -> Option<Self> {
+        Self::parse(&format!("{self}_FILE")).ok()
     }
 }
 
@@ -168,6 +175,7 @@ fn is_upper_snake(text: &str) -> bool {
 fn shouty(text: &str) -> String {
     let mut name = text.to_shouty_snake_case();
     if name.starts_with(|first: char| first.is_ascii_digit()) {
+        // A shell assigns to no name that begins with a digit (POSIX, "Name").
         name.insert(0, '_');
     }
     name
@@ -222,6 +230,7 @@ fn check_handle(what: &'static str, text: &str) -> Result<(), NameError> {
         letter: |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'@'),
     };
     rule.check(text)?;
+    // A name such as `-x` looks like an option, and `..` like a folder.
     if !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return Err(NameError::Start { what, start: "a letter or digit" });
     }
@@ -266,6 +275,7 @@ fn check_label(text: &str) -> Result<(), NameError> {
     match text {
         "" => Err(NameError::Empty { what }),
         _ if text.len() > 100 => Err(NameError::TooLong { what, limit: 100 }),
+        // Two labels that differ in a blank at the end look the same in a list.
         _ if text.trim() != text || text.chars().any(char::is_control) => {
             Err(NameError::Character { what, allowed })
         }
@@ -286,6 +296,7 @@ impl Rule {
         if text.is_empty() {
             return Err(NameError::Empty { what });
         }
+        // Before the characters: what was pasted into the wrong field can be long.
         if text.len() > self.limit {
             return Err(NameError::TooLong { what, limit: self.limit });
         }

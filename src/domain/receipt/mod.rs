@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::digest::Digest;
 use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{EnvName, SecretName};
-use crate::domain::resolve::{Chosen, ReleaseReason, Resolution, Shadowed, Skipped};
+use crate::domain::resolve::{
+    Chosen, ReleaseReason, Resolution, Shadowed, SkipReason, Skipped, meant_by_reference,
+};
 use crate::domain::secret::ScopeKind;
 use crate::domain::value::{Delivery, Kind};
 
@@ -35,12 +37,10 @@ pub struct ReceiptEntry {
     /// Its name.
     pub name: SecretName,
     /// The secret.
-    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub id: SecretId,
     /// Its scope.
     pub scope: ScopeKind,
     /// The version that was released.
-    #[cfg_attr(feature = "server", schema(value_type = String))]
     pub version: VersionId,
     /// Whether the value may be shown.
     pub kind: Kind,
@@ -63,6 +63,7 @@ impl Receipt {
             references
                 .into_values()
                 .flatten()
+                // A secret is one entry, whatever refers to it: its value is sent once.
                 .filter(|chosen| seen.insert(chosen.id))
                 .map(ReceiptEntry::from),
         );
@@ -73,6 +74,18 @@ impl Receipt {
     /// The number of entries released.
     pub fn count(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The index of the entry that the store chose for the reference `asked`. `None` if the secret that it means was not released, or is a
+    /// file: no other secret takes its place.
+    pub(crate) fn referenced(&self, asked: &str) -> Option<usize> {
+        let skipped = self.skipped.iter().filter(|skipped| skipped.reason != SkipReason::PluginNotRunning);
+        let entries = self.entries.iter().map(|entry| (&entry.name, &entry.env, entry.scope, &entry.id));
+        let all = entries
+            .chain(skipped.map(|skipped| (&skipped.name, &skipped.env, skipped.scope_kind, &skipped.id)));
+        let meant = meant_by_reference(&all.collect::<Vec<_>>(), asked)?;
+        let is_meant = |entry: &ReceiptEntry| entry.id == *meant && entry.delivery == Delivery::Variable;
+        self.entries.iter().position(is_meant)
     }
 
     /// SHA-256 over a label, the number of entries and, for each, exported name, id, version, scope, delivery and
@@ -87,6 +100,14 @@ impl Receipt {
 }
 
 impl ReceiptEntry {
+    /// The name of the variable that it becomes. A file is announced by its path in `NAME_FILE`, as container images do.
+    pub(crate) fn variable_name(&self) -> String {
+        match self.delivery {
+            Delivery::Variable => self.env.as_str().to_owned(),
+            Delivery::File => format!("{}_FILE", self.env),
+        }
+    }
+
     fn order(&self) -> (&EnvName, ReleaseReason, &SecretId, &VersionId, ScopeKind, Delivery) {
         (&self.env, self.by, &self.id, &self.version, self.scope, self.delivery)
     }

@@ -27,6 +27,7 @@ pub struct Refusal {
 pub fn refused(env: &EnvName) -> Option<Refusal> {
     let name = env.as_str();
     let in_any_case = || {
+        // A name without small letters was looked up as it is, and a second lookup would find nothing else.
         let lower = name.bytes().any(|byte| byte.is_ascii_lowercase());
         let upper = lower.then(|| name.to_ascii_uppercase())?;
         find(&upper).filter(|family| family.any_case)
@@ -102,5 +103,6 @@ fn bucket(text: &str) -> [u8; 2] {
 
 fn find(name: &str) -> Option<&'static Family> {
     let among = |bucket| INDEX.get(&bucket).into_iter().flatten().find(|(pattern, _)| pattern.matches(name));
+    // A pattern such as `*_EDITOR` begins with no two bytes to look it up by.
     among(bucket(name)).or_else(|| among(ANY)).map(|(_, family)| *family)
 }

@@ -115,8 +115,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "it makes the interpreter load or run other code",
         "LUA_INIT* LUA_PATH* LUA_CPATH* LUAROCKS_CONFIG*",
     ),
-    // java(1) and the launchers and build tools around it; Spring reads its whole configuration from the
-    // environment.
+    // java(1) and the launchers and build tools around it.
     family(
         "Java",
         "it adds options to every Java program, and with them code",
@@ -126,8 +125,15 @@ pub(crate) const FAMILIES: &[Family] = &[
          _JAVA_LAUNCHER_DEBUG CATALINA_* MAVEN_OPTS MAVEN_ARGS MAVEN_HOME M2_HOME GRADLE_OPTS \
          GRADLE_USER_HOME GRADLE_HOME ANT_OPTS ANT_ARGS ANT_HOME SBT_OPTS SCALA_HOME KOTLIN_HOME GROOVY_CONF \
          JVM_OPTS LEIN_HOME LEIN_JAVA_CMD LEIN_JVM_OPTS LEIN_FAST_TRAMPOLINE CLJ_CONFIG CLJ_JVM_OPTS \
+         KAFKA_OPTS ES_JAVA_OPTS HADOOP_OPTS SPARK_SUBMIT_OPTS",
+    ),
+    // Spring takes its whole configuration from the environment, in capitals or not (SystemEnvironmentPropertySource).
+    any_case(
+        "Spring",
+        "it makes the program load other configuration or code",
+        "\
          LOADER_PATH LOADER_MAIN SPRING_CONFIG_* SPRING_APPLICATION_JSON SPRING_MAIN_SOURCES \
-         SPRING_CLOUD_BOOTSTRAP_LOCATION LOGGING_CONFIG KAFKA_OPTS ES_JAVA_OPTS HADOOP_OPTS SPARK_SUBMIT_OPTS",
+         SPRING_CLOUD_BOOTSTRAP_LOCATION LOGGING_CONFIG",
     ),
     family(
         ".NET",

@@ -44,10 +44,8 @@ fn each_family_is_refused() {
         ("Ruby", "RUBYOPT RUBYLIB GEM_HOME BUNDLE_GEMFILE BUNDLE_PATH"),
         ("PHP", "PHPRC PHP_INI_SCAN_DIR"),
         ("Lua", "LUA_INIT LUA_INIT_5_4 LUA_PATH LUA_CPATH_5_3"),
-        (
-            "Java",
-            "JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS CLASSPATH JAVA_HOME MAVEN_OPTS SPRING_APPLICATION_JSON",
-        ),
+        ("Java", "JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS CLASSPATH JAVA_HOME MAVEN_OPTS"),
+        ("Spring", "SPRING_APPLICATION_JSON spring_application_json Spring_Config_Location loader_path"),
         (".NET", "DOTNET_STARTUP_HOOKS CORECLR_PROFILER_PATH COR_PROFILER"),
         ("Go", "GODEBUG GOFLAGS GOPROXY CGO_CFLAGS"),
         (

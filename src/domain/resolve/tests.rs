@@ -9,6 +9,10 @@ use crate::domain::id::MemberId;
 use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
 
+mod references;
+mod shared_addresses;
+mod taken_names;
+
 const OWNER: MemberId = MemberId::from_bytes([9; 16]);
 
 fn shared(id: u8, name: &str) -> SecretMeta {
@@ -78,7 +82,7 @@ fn resolve<'a>(candidates: impl IntoIterator<Item = &'a SecretMeta>, request: &R
 }
 
 #[test]
-fn a_disabled_plugins_secrets_are_kept_back_and_shadow_nothing() {
+fn a_disabled_plugins_secrets_are_kept_back_and_no_shared_one_takes_the_place_of_a_private_one() {
     let disabled: BTreeSet<PluginName> = plugins(&["mcp"]).unwrap();
     let secrets = [shared(1, "key"), of_plugin(private(2, "key"), "mcp"), of_plugin(shared(3, "own"), "mcp")];
     for request in [
@@ -92,10 +96,23 @@ fn a_disabled_plugins_secrets_are_kept_back_and_shadow_nothing() {
         ResolveRequest { exclude: set(&["own"]), references: set(&["own"]), ..ResolveRequest::default() },
     ] {
         let resolution = super::resolve(&secrets, &disabled, &request);
-        assert_eq!(exported(&resolution), ["KEY=1"]);
-        assert_eq!(skips(&resolution), ["2:plugin_disabled", "3:plugin_disabled"]);
+        assert!(exported(&resolution).is_empty());
+        assert_eq!(skips(&resolution), ["2:plugin_disabled", "1:private_withheld", "3:plugin_disabled"]);
         assert!(resolution.references.values().all(Option::is_none));
     }
+    // This boot does not run the plugin anyway, so that it does without the private secret as before.
+    let elsewhere = ResolveRequest {
+        plugins: plugins(&["other"]),
+        references: set(&["key"]),
+        ..ResolveRequest::default()
+    };
+    let resolution = super::resolve(&secrets, &disabled, &elsewhere);
+    assert_eq!(exported(&resolution), ["KEY=1"]);
+    assert!(resolution.references["key"].is_some());
+    // So does the owner's own setting.
+    let secrets = [shared(1, "key"), off(of_plugin(private(2, "key"), "mcp"))];
+    assert_eq!(exported(&super::resolve(&secrets, &disabled, &ResolveRequest::default())), ["KEY=1"]);
+    let secrets = [shared(1, "key"), of_plugin(private(2, "key"), "mcp"), of_plugin(shared(3, "own"), "mcp")];
     let resolution = resolve(&secrets, &ResolveRequest::default());
     assert_eq!(exported(&resolution), ["KEY=2", "OWN=3"]);
 }
@@ -138,7 +155,6 @@ fn what_is_not_installed_shadows_nothing() {
         (off(private(2, "key")), "2:auto_install_off"),
         (of_plugin(private(2, "key"), "mcp"), "2:plugin_not_running"),
         (SecretMeta { name: SecretName::parse("excluded").unwrap(), ..private(2, "key") }, "2:excluded"),
-        (SecretMeta { value_len: 200_000, ..private(2, "key") }, "2:unusable"),
     ] {
         let resolution = resolve(&[shared(1, "key"), not_installed], &running);
         assert_eq!(exported(&resolution), ["KEY=1"], "{reason}");
@@ -148,11 +164,35 @@ fn what_is_not_installed_shadows_nothing() {
 }
 
 #[test]
+fn a_private_secret_that_cannot_be_delivered_leaves_its_name_unset() {
+    let request = ResolveRequest { references: set(&["key"]), ..ResolveRequest::default() };
+    let too_long = SecretMeta { value_len: 200_000, ..private(2, "key") };
+    let resolution = resolve(&[shared(1, "key"), too_long], &request);
+    assert!(exported(&resolution).is_empty());
+    assert_eq!(skips(&resolution), ["2:unusable", "1:private_withheld"]);
+    assert_eq!(resolution.references["key"], None);
+    // A file is delivered, and what refers to it must not get the shared value instead.
+    let resolution = resolve(&[shared(1, "key"), file(private(2, "key"))], &request);
+    assert_eq!(exported(&resolution), ["KEY=2"]);
+    assert_eq!(resolution.references["key"], None);
+}
+
+#[test]
 fn refused_names_are_skipped_unless_allowed() {
-    let secrets = [private(1, "ld-preload"), SecretMeta { allow_refused: true, ..shared(2, "LD_PRELOAD") }];
+    let allowed = |meta| SecretMeta { allow_refused: true, ..meta };
+    let secrets = [shared(1, "ld-preload"), allowed(shared(2, "LD_PRELOAD"))];
     let resolution = resolve(&secrets, &ResolveRequest::default());
     assert_eq!(exported(&resolution), ["LD_PRELOAD=2"]);
     assert_eq!(skips(&resolution), ["1:refused"]);
+    // That an admin allowed the shared one says nothing about the private one.
+    let secrets = [private(1, "ld-preload"), allowed(shared(2, "LD_PRELOAD"))];
+    let resolution = resolve(&secrets, &ResolveRequest::default());
+    assert!(exported(&resolution).is_empty());
+    assert_eq!(skips(&resolution), ["1:refused", "2:private_withheld"]);
+}
+
+fn named_addresses(names: &[&str]) -> SharedAddresses {
+    SharedAddresses::Named(names.iter().map(|name| EnvName::parse(name).unwrap()).collect())
 }
 
 #[test]
@@ -279,7 +319,7 @@ fn serde_round_trips() {
 }
 
 /// A few names that collide once exported, so that most cases have rivals.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "db-url",
     "DB_URL",
     "db.url",
@@ -288,6 +328,8 @@ const NAMES: [&str; 8] = [
     "ld-preload",
     "LD_PRELOAD",
     "skill:openai:access_token",
+    "api-url",
+    "db-host",
 ];
 
 prop_compose! {
@@ -323,6 +365,7 @@ fn asked() -> impl Strategy<Value = BTreeSet<String>> {
         "db-url",
         "DB_URL",
         "API_KEY",
+        "API_URL",
         "LD_PRELOAD",
         "SKILL_OPENAI_ACCESS_TOKEN",
         "no",
@@ -336,9 +379,17 @@ prop_compose! {
         include in asked(),
         exclude in asked(),
         references in asked(),
+        variables in prop::collection::btree_set(prop::sample::select(vec!["API_URL", "API_KEY", "DB_HOST", "OTHER"]), 0..3),
+        addresses in prop_oneof![
+            3 => Just(SharedAddresses::default()),
+            1 => Just(SharedAddresses::All),
+            1 => Just(named_addresses(&["API_URL"])),
+        ],
     ) -> ResolveRequest {
         let plugins = restricted.map(|names| names.iter().map(|name| PluginName::parse(name).unwrap()).collect());
-        ResolveRequest { plugins, include, exclude, references }
+        let referenced_as = variables.iter().zip(references.iter().cycle());
+        let referenced_as = referenced_as.map(|(name, asked)| (EnvName::parse(name).unwrap(), asked.clone())).collect();
+        ResolveRequest { plugins, include, exclude, references, referenced_as, addresses }
     }
 }
 
@@ -384,7 +435,21 @@ proptest! {
                 prop_assert!(alone(lost.id).variables.contains_key(env));
                 prop_assert!((chosen.scope_kind, chosen.id) < (lost.scope_kind, lost.id));
             }
-            let rivals = all.iter().filter(|meta| meta.env == *env && resolve([*meta], &request).variables.contains_key(env)).count();
+            if chosen.scope_kind == ScopeKind::Shared {
+                // A private rival that is not installed is one that its owner or this boot does without.
+                let keeps = |meta: &&SecretMeta| meta.env == *env && meta.scope != Scope::Shared;
+                for meta in all.iter().filter(keeps) {
+                    let alone = resolve([meta], &request);
+                    let reason = alone.skipped.first().map(|skipped| skipped.reason);
+                    let exempt = [SkipReason::AutoInstallOff, SkipReason::Excluded, SkipReason::PluginNotRunning];
+                    let off = !meta.attributes.auto_install;
+                    prop_assert!(off || reason.is_none() || reason.is_some_and(|reason| exempt.contains(&reason)));
+                }
+            }
+            // Alone, a shared address meets no private secret of its service; among all, it may be withheld for one.
+            let foreign = |id| resolution.skipped.iter().any(|skipped| skipped.id == id && skipped.reason == SkipReason::ForeignAddress);
+            let rivals = all.iter().filter(|meta| meta.env == *env && !foreign(meta.id));
+            let rivals = rivals.filter(|meta| resolve([*meta], &request).variables.contains_key(env)).count();
             prop_assert_eq!(rivals, 1 + chosen.shadows.len());
         }
     }
@@ -397,7 +462,7 @@ proptest! {
             let asked = |names: &BTreeSet<String>| names.contains(meta.name.as_str()) || names.contains(meta.env.as_str());
             prop_assert!(!asked(&request.exclude));
             prop_assert!(meta.attributes.auto_install || asked(&request.include));
-            prop_assert!(meta.allow_refused || refused(&meta.env).is_none());
+            prop_assert!(meta.allow_refused || refused_as(&meta.env, meta.delivery).is_none());
             prop_assert!(request.plugins.as_ref().is_none_or(|running| meta.attributes.plugin.as_ref().is_none_or(|plugin| running.contains(plugin))));
             prop_assert!(meta.value_len < 2_000_000);
         }

@@ -1,7 +1,7 @@
 //! Everything that can be asked of a store, with what a decision about it needs and nothing else.
 
-use crate::domain::id::{MemberId, TicketId};
-use crate::domain::secret::Scope;
+use crate::domain::id::TicketId;
+use crate::domain::role::subject::{BootSubject, ScopeSubject, Subject};
 
 /// Everything that can be asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,26 +9,23 @@ pub enum Action {
     // The store.
     /// Make an organization with its first admin.
     CreateOrg,
-    /// List organizations.
     ListOrgs,
-    /// Unlock.
+    /// Change the quotas of an organization.
+    EditQuotas,
     Unlock,
-    /// Lock.
     Lock,
-    /// List key slots.
     ListKeyslots,
-    /// Add or remove a key slot.
     EditKeyslots,
     /// Re-encrypt everything under a new generation.
     ReEncryptAll,
-    /// Take a backup.
     Backup,
-    /// Read metrics.
     ReadMetrics,
     /// Read the audit entries that belong to no organization.
     ReadStoreAudit,
-    /// Verify the audit chain.
+    /// Verify the audit log.
     VerifyAudit,
+    /// Verify the rows of all organizations beside the audit log.
+    VerifyState,
     /// Issue or revoke the operator's own tokens.
     EditOperatorTokens,
 
@@ -37,62 +34,64 @@ pub enum Action {
     WhoAmI,
     /// See whether the store is locked, its key generation, its byte store, and how far a re-encryption is.
     ReadStoreStatus,
-    /// See the deposit key.
     ReadDepositKey,
 
     // The organization.
-    /// Read the organization's settings.
     ReadSettings,
-    /// Change the organization's settings.
     EditSettings,
     /// List plugins, categories and presets.
     ReadCatalog,
     /// Declare, enable or disable plugins; change categories.
     EditCatalog,
-    /// List members.
     ListMembers,
     /// Add, change or remove a member.
     EditMembers,
-    /// List the tokens of a member.
-    ListTokens(MemberId),
-    /// Make a token for a member.
-    CreateToken(MemberId),
-    /// Revoke a token of a member.
-    RevokeToken(MemberId),
+    /// List the launchers that an admin authorized.
+    ListLaunchers,
+    /// Accept a launcher for oneself.
+    AcceptLauncher,
+    /// Withdraw one's own acceptance of a launcher.
+    WithdrawAcceptance,
+    /// Turn a person into a service.
+    ConvertMember(Subject),
+    ListTokens(Subject),
+    CreateToken(Subject),
+    RevokeToken(Subject),
     /// List the tickets that act for a member.
-    ListTickets(MemberId),
+    ListTickets(Subject),
     /// Make a ticket that acts for a member.
-    CreateTicket(MemberId),
+    CreateTicket(Subject),
     /// Revoke a ticket that acts for a member.
-    RevokeTicket(MemberId),
-    /// Read the organization's audit trail.
+    RevokeTicket(Subject),
     ReadAudit,
+    /// Read the audit entries about oneself.
+    ReadOwnAudit,
 
     // Secrets.
     /// Read a secret's metadata.
-    ReadSecret(Scope),
+    ReadSecret(ScopeSubject),
     /// Read the value of a secret of type `plain`.
-    ReadPlainValue(Scope),
+    ReadPlainValue(ScopeSubject),
     /// Create a secret or replace its value.
-    Deposit(Scope),
+    Deposit(ScopeSubject),
     /// Change a secret's metadata.
-    EditSecret(Scope),
-    /// Delete a secret.
-    DeleteSecret(Scope),
+    EditSecret(ScopeSubject),
+    DeleteSecret(ScopeSubject),
     /// Re-encrypt one secret: the same value under fresh keys.
-    ReEncryptSecret(Scope),
+    ReEncryptSecret(ScopeSubject),
     /// Allow an exported name that is refused otherwise.
     AllowRefusedName,
     /// See which boots still hold a secret.
-    ReadHolders(Scope),
+    ReadHolders(ScopeSubject),
 
     // Boots.
     /// Boot: receive the values in scope.
     Boot,
     /// See what a boot for this member would receive, without values.
-    Explain(MemberId),
+    Explain(Subject),
     /// Report on a boot that this ticket made.
     ReportBoot(TicketId),
-    /// Read the boots of a member.
-    ReadBoots(MemberId),
+    /// Report the end of a boot.
+    EndBoot(BootSubject),
+    ReadBoots(Subject),
 }

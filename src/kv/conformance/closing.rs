@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{put, write};
 use crate::kv::{CommitError, Kv, KvReadError, Outage, SnapshotError, Trouble};
 
-pub async fn refuses_what_comes_after(kv: Arc<dyn Kv>) {
+pub(crate) async fn refuses_what_comes_after(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("a", "1")]).await;
     kv.close().await;
     kv.close().await;
@@ -20,7 +20,7 @@ pub async fn refuses_what_comes_after(kv: Arc<dyn Kv>) {
     assert!(!error.outcome_unknown());
 }
 
-pub async fn ends_snapshots(kv: Arc<dyn Kv>) {
+pub(crate) async fn ends_snapshots(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("a", "1")]).await;
     let mut snapshot = kv.snapshot().await.unwrap();
     assert_eq!(snapshot.page(None, 10).await.unwrap().entries.len(), 1);
@@ -29,7 +29,7 @@ pub async fn ends_snapshots(kv: Arc<dyn Kv>) {
     assert_eq!(snapshot.page(None, 10).await, Err(SnapshotError::Read(closed)));
 }
 
-pub async fn finishes_what_was_accepted(kv: Arc<dyn Kv>) {
+pub(crate) async fn finishes_what_was_accepted(kv: Arc<dyn Kv>) {
     let mut writers = JoinSet::new();
     for writer in 0..64_u8 {
         let kv = Arc::clone(&kv);
@@ -44,7 +44,7 @@ pub async fn finishes_what_was_accepted(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn is_healthy_until_then(kv: Arc<dyn Kv>) {
+pub(crate) async fn is_healthy_until_then(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("a", "1")]).await;
     let health = kv.health().await;
     assert_eq!((health.trouble, health.revision), (None, Some(revision)));

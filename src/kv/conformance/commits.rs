@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{delete, find, keys, put, write};
 use crate::kv::Kv;
 
-pub async fn numbers_only_what_changes_something(kv: Arc<dyn Kv>) {
+pub(crate) async fn numbers_only_what_changes_something(kv: Arc<dyn Kv>) {
     let (_, start) = kv.get(&[]).await.unwrap();
     assert_eq!(write(&*kv, vec![]).await, start);
     assert_eq!(write(&*kv, vec![delete("none")]).await, start);
@@ -21,7 +21,7 @@ pub async fn numbers_only_what_changes_something(kv: Arc<dyn Kv>) {
     assert_eq!(kv.get(&[]).await.unwrap().1, third);
 }
 
-pub async fn gives_entries_the_revision_of_their_last_write(kv: Arc<dyn Kv>) {
+pub(crate) async fn gives_entries_the_revision_of_their_last_write(kv: Arc<dyn Kv>) {
     let both = write(&*kv, vec![put("a", "1"), put("b", "1")]).await;
     let only_a = write(&*kv, vec![put("a", "2")]).await;
     assert_eq!(find(&*kv, "a").await.unwrap().revision, only_a);
@@ -34,14 +34,14 @@ pub async fn gives_entries_the_revision_of_their_last_write(kv: Arc<dyn Kv>) {
     assert_eq!(find(&*kv, "a").await.unwrap().revision, again);
 }
 
-pub async fn stores_empty_values(kv: Arc<dyn Kv>) {
+pub(crate) async fn stores_empty_values(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("a", ""), put("b", "x")]).await;
     write(&*kv, vec![put("b", "")]).await;
     assert_eq!(find(&*kv, "a").await.unwrap().value, b"");
     assert_eq!(find(&*kv, "b").await.unwrap().value, b"");
 }
 
-pub async fn applies_all_writes_of_a_commit(kv: Arc<dyn Kv>) {
+pub(crate) async fn applies_all_writes_of_a_commit(kv: Arc<dyn Kv>) {
     write(&*kv, vec![put("old", "1"), put("kept", "1")]).await;
     write(&*kv, vec![delete("old"), put("new", "2"), delete("none"), put("other", "2")]).await;
     let (found, _) = keys(&*kv, b"", None, 10).await;

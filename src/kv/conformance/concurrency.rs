@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{absent, at, everything, find, put, write};
 use crate::kv::{CommitError, Kv};
 
-pub async fn loses_no_increment_of_64_writers(kv: Arc<dyn Kv>) {
+pub(crate) async fn loses_no_increment_of_64_writers(kv: Arc<dyn Kv>) {
     const EACH: u64 = 10;
     write(&*kv, vec![put("counter", 0_u64.to_be_bytes())]).await;
     let mut writers = JoinSet::new();
@@ -40,7 +40,7 @@ async fn increment(kv: &dyn Kv) -> bool {
     }
 }
 
-pub async fn has_one_winner_of_many(kv: Arc<dyn Kv>) {
+pub(crate) async fn has_one_winner_of_many(kv: Arc<dyn Kv>) {
     let mut takers = JoinSet::new();
     for taker in 0..500_u16 {
         let kv = Arc::clone(&kv);
@@ -55,8 +55,8 @@ pub async fn has_one_winner_of_many(kv: Arc<dyn Kv>) {
     assert_eq!(winners, 1);
 }
 
-/// Keeps writing the same number to all of `keys`, in one commit each, until told to stop.
-fn in_step(kv: &Arc<dyn Kv>, keys: &[Vec<u8>], stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+/// Writes rising numbers, each to all of `keys` in one commit, until `stop` is set.
+fn write_in_step(kv: &Arc<dyn Kv>, keys: &[Vec<u8>], stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (kv, keys, stop) = (Arc::clone(kv), keys.to_vec(), Arc::clone(stop));
     tokio::spawn(async move {
         let mut number = 0_u64;
@@ -67,12 +67,12 @@ fn in_step(kv: &Arc<dyn Kv>, keys: &[Vec<u8>], stop: &Arc<AtomicBool>) -> tokio:
     })
 }
 
-pub async fn shows_whole_commits_only(kv: Arc<dyn Kv>) {
+pub(crate) async fn shows_whole_commits_only(kv: Arc<dyn Kv>) {
     // More than a read on the caller's thread takes.
     let keys: Vec<_> = (0..100_u8).map(|index| vec![b'k', index]).collect();
     write(&*kv, keys.iter().map(|key| put(key, [0; 8])).collect()).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = in_step(&kv, &keys, &stop);
+    let writer = write_in_step(&kv, &keys, &stop);
     for round in 0..300 {
         let (entries, pages) = everything(&*kv, b"k", [20, 100, usize::MAX][round % 3]).await;
         assert_eq!(entries.len(), 100);
@@ -90,11 +90,11 @@ pub async fn shows_whole_commits_only(kv: Arc<dyn Kv>) {
     writer.await.unwrap();
 }
 
-pub async fn gives_all_keys_from_one_snapshot(kv: Arc<dyn Kv>) {
+pub(crate) async fn gives_all_keys_from_one_snapshot(kv: Arc<dyn Kv>) {
     let keys: Vec<_> = (0..100_u8).map(|index| vec![b'k', index]).collect();
     write(&*kv, keys.iter().map(|key| put(key, [0; 8])).collect()).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = in_step(&kv, &keys, &stop);
+    let writer = write_in_step(&kv, &keys, &stop);
     for round in 0..300 {
         let (found, revision) = kv.get(&keys[..[2, 100][round % 2]]).await.unwrap();
         let first = found[0].clone().unwrap();
@@ -106,7 +106,7 @@ pub async fn gives_all_keys_from_one_snapshot(kv: Arc<dyn Kv>) {
     writer.await.unwrap();
 }
 
-pub async fn leaves_all_or_nothing_of_an_abandoned_commit(kv: Arc<dyn Kv>) {
+pub(crate) async fn leaves_all_or_nothing_of_an_abandoned_commit(kv: Arc<dyn Kv>) {
     const ROUNDS: u32 = 200;
     for round in 0..ROUNDS {
         let keys = [b'a', b'b', b'c'].map(|letter| [&[letter][..], &round.to_be_bytes()].concat());

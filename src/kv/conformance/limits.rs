@@ -9,7 +9,7 @@ fn numbered(count: usize) -> impl Iterator<Item = Vec<u8>> {
     (0..count).map(|index| (index as u32).to_be_bytes().to_vec())
 }
 
-pub async fn takes_what_is_at_the_limit(kv: Arc<dyn Kv>) {
+pub(crate) async fn takes_what_is_at_the_limit(kv: Arc<dyn Kv>) {
     let limits = kv.limits();
     let key = vec![0xff; limits.max_key];
     let value: Vec<u8> = (0..limits.max_value).map(|index| (index % 251) as u8).collect();
@@ -27,7 +27,7 @@ pub async fn takes_what_is_at_the_limit(kv: Arc<dyn Kv>) {
     assert_eq!(keys(&*kv, b"", None, 2).await.0, [key]);
 }
 
-pub async fn refuses_what_is_beyond(kv: Arc<dyn Kv>) {
+pub(crate) async fn refuses_what_is_beyond(kv: Arc<dyn Kv>) {
     let limits = kv.limits();
     let long = vec![1; limits.max_key + 1];
     let large = vec![1; limits.max_value + 1];
@@ -58,7 +58,7 @@ pub async fn refuses_what_is_beyond(kv: Arc<dyn Kv>) {
     assert_eq!(keys(&*kv, b"", None, 1).await.0, [b""; 0]);
 }
 
-pub async fn refuses_empty_keys_and_keys_named_twice(kv: Arc<dyn Kv>) {
+pub(crate) async fn refuses_empty_keys_and_keys_named_twice(kv: Arc<dyn Kv>) {
     for (preconditions, writes) in [
         (vec![], vec![put("", "1")]),
         (vec![], vec![put("a", "1"), delete("")]),

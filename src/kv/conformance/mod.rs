@@ -1,4 +1,4 @@
-//! What every backend must do, whatever it is made of: one suite, run on each. A case knows only the trait.
+//! The suite that every backend must pass. A case knows only the trait.
 
 pub(crate) mod closing;
 pub(crate) mod commits;
@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use super::{BoxFuture, Kv, KvEntry, KvPage, Precondition, Revision, Write};
 
-/// A place for one store, gone with this value.
+/// A place for one store, which is removed when this value is dropped.
 pub(crate) trait Place: Default + Send + Sync {
-    /// Whether a store that was closed is there again when it is opened.
+    /// Whether a closed store still has its data when it is opened again.
     const KEEPS: bool;
 
-    /// What this machine lacks for it.
+    /// What this machine lacks to run the suite here.
     fn lacks() -> Option<&'static str> {
         None
     }
 
-    /// Opens the store of this place; empty when it is opened first.
+    /// Opens the store of this place, which is empty at first.
     fn open(&self) -> BoxFuture<'_, Arc<dyn Kv>>;
 }
 
@@ -70,11 +70,8 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// Whether this machine cannot run the suite on a kind of place; told where the tests tell what they skip.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the run of the tests says by its environment what may be skipped"
-)]
+/// Returns whether this machine cannot run the suite on a kind of place, and reports that like every skipped test.
+#[expect(clippy::disallowed_methods, reason = "environment variables say what a test run may skip")]
 pub(crate) fn skipped<P: Place>() -> bool {
     let Some(what) = P::lacks() else { return false };
     assert!(std::env::var_os("DROPSAFE_REQUIRE_ALL").is_none(), "cannot run here: {what}");

@@ -36,7 +36,7 @@ struct Model {
     revision: Revision,
 }
 
-pub fn run<P: Place>() {
+pub(crate) fn run<P: Place>() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     // A store that is kept costs a disk's time for each commit.
     let cases = if P::KEEPS { 32 } else { 512 };
@@ -104,8 +104,6 @@ async fn replay<P: Place>(place: &P, operations: Vec<Operation>) {
     model.snapshot(&kv, 100).await;
     kv.close().await;
 }
-
-// === impl Model ===
 
 impl Model {
     async fn commit(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{absent, at, delete, find, put, write};
 use crate::kv::{CommitError, Kv};
 
-pub async fn judges_each_kind_in_each_state(kv: Arc<dyn Kv>) {
+pub(crate) async fn judges_each_kind_in_each_state(kv: Arc<dyn Kv>) {
     let first =
         write(&*kv, vec![put("present", "1"), put("rewritten", "1"), put("deleted", "1"), put("again", "1")])
             .await;
@@ -37,7 +37,7 @@ pub async fn judges_each_kind_in_each_state(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn names_all_that_fail(kv: Arc<dyn Kv>) {
+pub(crate) async fn names_all_that_fail(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("a", "1"), put("b", "1")]).await;
     let preconditions = vec![
         at("a", revision),
@@ -51,7 +51,7 @@ pub async fn names_all_that_fail(kv: Arc<dyn Kv>) {
     assert_eq!(error, CommitError::Conflict { failed: vec![1, 3, 4] });
 }
 
-pub async fn writes_nothing_when_one_fails(kv: Arc<dyn Kv>) {
+pub(crate) async fn writes_nothing_when_one_fails(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("a", "1"), put("b", "1")]).await;
     let before = kv.scan(b"", None, 10).await.unwrap();
     for failing in 0..3 {
@@ -65,7 +65,7 @@ pub async fn writes_nothing_when_one_fails(kv: Arc<dyn Kv>) {
     assert_eq!(kv.scan(b"", None, 10).await.unwrap(), before);
 }
 
-pub async fn may_name_other_keys_than_the_writes(kv: Arc<dyn Kv>) {
+pub(crate) async fn may_name_other_keys_than_the_writes(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("guard", "1")]).await;
     let next =
         kv.commit(vec![at("guard", revision), at("guard", revision)], vec![put("a", "1")]).await.unwrap();
@@ -76,7 +76,7 @@ pub async fn may_name_other_keys_than_the_writes(kv: Arc<dyn Kv>) {
     assert_eq!(find(&*kv, "a").await.unwrap().value, b"1");
 }
 
-pub async fn are_checked_without_writes(kv: Arc<dyn Kv>) {
+pub(crate) async fn are_checked_without_writes(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("a", "1")]).await;
     assert_eq!(kv.commit(vec![at("a", revision)], vec![]).await, Ok(revision));
     let error = kv.commit(vec![absent("a")], vec![]).await.unwrap_err();

@@ -14,7 +14,7 @@ async fn fill(kv: &dyn Kv) {
     write(kv, writes.to_vec()).await;
 }
 
-pub async fn finds_what_was_asked_in_that_order(kv: Arc<dyn Kv>) {
+pub(crate) async fn finds_what_was_asked_in_that_order(kv: Arc<dyn Kv>) {
     let revision = write(&*kv, vec![put("a", "1"), put("b", "2")]).await;
 
     let asked = ["b", "none", "a", "b", "", "a\0"].map(|key| key.as_bytes().to_vec());
@@ -29,14 +29,14 @@ pub async fn finds_what_was_asked_in_that_order(kv: Arc<dyn Kv>) {
     assert_eq!(kv.get(&[]).await.unwrap(), (vec![], revision));
 }
 
-pub async fn orders_keys_as_bytes(kv: Arc<dyn Kv>) {
+pub(crate) async fn orders_keys_as_bytes(kv: Arc<dyn Kv>) {
     fill(&*kv).await;
     let (found, more) = keys(&*kv, b"", None, 100).await;
     assert_eq!(found, AWKWARD);
     assert!(!more);
 }
 
-pub async fn keeps_to_the_prefix(kv: Arc<dyn Kv>) {
+pub(crate) async fn keeps_to_the_prefix(kv: Arc<dyn Kv>) {
     assert_eq!(keys(&*kv, b"", None, 9).await, (vec![], false));
     fill(&*kv).await;
     for prefix in AWKWARD.into_iter().chain([&b""[..], b"b", &[0xff, 0xfe], &[0xff, 0xff, 0xff], &[0xfe]]) {
@@ -47,7 +47,7 @@ pub async fn keeps_to_the_prefix(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn starts_after_the_given_key(kv: Arc<dyn Kv>) {
+pub(crate) async fn starts_after_the_given_key(kv: Arc<dyn Kv>) {
     fill(&*kv).await;
     let afters = AWKWARD.into_iter().chain([&b""[..], b"aa", b"b", &[0xff, 0xff, 0xff], &[0, 0, 0]]);
     for after in afters {
@@ -63,7 +63,7 @@ pub async fn starts_after_the_given_key(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn says_whether_there_is_more(kv: Arc<dyn Kv>) {
+pub(crate) async fn says_whether_there_is_more(kv: Arc<dyn Kv>) {
     assert_eq!(keys(&*kv, b"", None, 0).await, (vec![], false));
     fill(&*kv).await;
     for (prefix, count) in [(&b""[..], 10), (b"a", 3), (&[0xff], 2), (b"none", 0)] {
@@ -75,7 +75,7 @@ pub async fn says_whether_there_is_more(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn pages_through_everything(kv: Arc<dyn Kv>) {
+pub(crate) async fn pages_through_everything(kv: Arc<dyn Kv>) {
     let mut expected = Vec::new();
     for batch in 0..10_u16 {
         let keys = (0..50).map(|index| [&b"k"[..], &(batch * 50 + index).to_be_bytes()].concat());
@@ -89,7 +89,7 @@ pub async fn pages_through_everything(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn bounds_the_bytes_of_a_page(kv: Arc<dyn Kv>) {
+pub(crate) async fn bounds_the_bytes_of_a_page(kv: Arc<dyn Kv>) {
     let value = vec![7; kv.limits().max_value / 2];
     for index in 0..24 {
         write(&*kv, vec![put([b'k', index], &value)]).await;
@@ -103,7 +103,7 @@ pub async fn bounds_the_bytes_of_a_page(kv: Arc<dyn Kv>) {
     assert!(kv.get(&asked).await.unwrap().0.into_iter().flatten().eq(found));
 }
 
-pub async fn reads_what_was_acknowledged(kv: Arc<dyn Kv>) {
+pub(crate) async fn reads_what_was_acknowledged(kv: Arc<dyn Kv>) {
     for round in 0..50_u8 {
         let revision = write(&*kv, vec![put("k", [round])]).await;
         let entry = find(&*kv, "k").await.unwrap();

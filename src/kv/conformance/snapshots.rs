@@ -21,7 +21,7 @@ pub(crate) async fn pages(snapshot: &mut dyn KvSnapshot, limit: usize) -> (Vec<K
     }
 }
 
-pub async fn stays_at_its_revision_while_others_write(kv: Arc<dyn Kv>) {
+pub(crate) async fn stays_at_its_revision_while_others_write(kv: Arc<dyn Kv>) {
     for key in 0..100_u8 {
         write(&*kv, vec![put([key], "before")]).await;
     }
@@ -53,7 +53,7 @@ pub async fn stays_at_its_revision_while_others_write(kv: Arc<dyn Kv>) {
     assert_eq!(pages(&mut *kv.snapshot().await.unwrap(), 33).await.0, now);
 }
 
-pub async fn holds_whole_commits_only(kv: Arc<dyn Kv>) {
+pub(crate) async fn holds_whole_commits_only(kv: Arc<dyn Kv>) {
     let keys: Vec<_> = (0..100_u8).map(|index| vec![b'k', index]).collect();
     write(&*kv, keys.iter().map(|key| put(key, [0; 8])).collect()).await;
     let writer = {
@@ -74,7 +74,7 @@ pub async fn holds_whole_commits_only(kv: Arc<dyn Kv>) {
     writer.await.unwrap();
 }
 
-pub async fn includes_what_was_acknowledged(kv: Arc<dyn Kv>) {
+pub(crate) async fn includes_what_was_acknowledged(kv: Arc<dyn Kv>) {
     assert_eq!(pages(&mut *kv.snapshot().await.unwrap(), 10).await.0, vec![]);
     for round in 0..50_u8 {
         let revision = write(&*kv, vec![put("k", [round]), put([0], "")]).await;
@@ -85,7 +85,7 @@ pub async fn includes_what_was_acknowledged(kv: Arc<dyn Kv>) {
     }
 }
 
-pub async fn bounds_the_bytes_of_its_pages(kv: Arc<dyn Kv>) {
+pub(crate) async fn bounds_the_bytes_of_its_pages(kv: Arc<dyn Kv>) {
     let value = vec![7; kv.limits().max_value / 2];
     for index in 0..24 {
         write(&*kv, vec![put([b'k', index], &value)]).await;

@@ -19,7 +19,7 @@ const DEFAULT_PORT: &str = ":2379";
 /// Where a store on etcd is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `HOST:PORT`, each once, in the order in which they are asked.
+    /// `HOST:PORT`, each once, in the order in which they are tried.
     pub members: Vec<String>,
     /// The prefix of all keys. Never empty, and without slashes at its ends.
     pub prefix: String,
@@ -72,8 +72,6 @@ pub enum AddressError {
     NoCa,
 }
 
-// === impl Address ===
-
 impl Address {
     /// Resolves the paths of its files against `folder`.
     pub fn in_folder(mut self, folder: &Path) -> Address {
@@ -97,7 +95,7 @@ impl FromStr for Address {
         let mut members = Vec::new();
         for host in hosts.split(',') {
             let member = member(host)?;
-            // A member that is named twice would be asked twice before the pause, and hides a typing mistake.
+            // A member that is named twice would be tried twice before the pause, and is probably a typing mistake.
             if members.contains(&member) || members.len() == MAX_MEMBERS {
                 return Err(AddressError::TooMany);
             }

@@ -28,8 +28,6 @@ pub(crate) struct DedupKey {
     count: u64,
 }
 
-// === impl DedupKeys ===
-
 impl DedupKeys {
     pub(crate) fn new(process: [u8; 16]) -> DedupKeys {
         DedupKeys { process, free: Mutex::default(), created: AtomicU32::new(0) }
@@ -56,8 +54,6 @@ impl DedupKeys {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-// === impl DedupKey ===
 
 impl DedupKey {
     /// The key behind the root of these keys.

@@ -7,7 +7,7 @@ use crate::kv::{CommitError, CommitPart, KvReadError, Outage, Trouble};
 /// Why a request to etcd failed, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EtcdFault {
-    /// Its quota is used up. It stays so until somebody compacts, defragments and disarms the alarm.
+    /// Its quota is used up, until an operator compacts, defragments and disarms the alarm.
     Full,
     /// Its members disagree about their data.
     Corrupt,
@@ -30,8 +30,6 @@ const OUT_OF_RANGE: i32 = 11;
 const DATA_LOSS: i32 = 15;
 const UNAUTHENTICATED: i32 = 16;
 
-// === impl EtcdFault ===
-
 impl EtcdFault {
     pub(crate) fn from_error(error: &Error) -> EtcdFault {
         let Error::GRpcStatus(status) = error else {
@@ -49,7 +47,7 @@ impl EtcdFault {
             INVALID_ARGUMENT if text.contains("request is too large") => {
                 EtcdFault::TooLarge(CommitPart::Whole)
             }
-            // Of gRPC itself, of what is prefix_end etcd's bound.
+            // From gRPC itself, for a message that exceeds etcd's bound.
             RESOURCE_EXHAUSTED if text.contains("larger than max") => EtcdFault::TooLarge(CommitPart::Whole),
             INVALID_ARGUMENT if text.contains("authentication failed") || text.contains("user name") => {
                 EtcdFault::Denied

@@ -25,7 +25,7 @@ pub(crate) struct EtcdTimeouts {
     pub(crate) whole: Duration,
     /// Connecting to one member.
     pub(crate) connection: Duration,
-    /// The pause before all members are asked again. It doubles each time.
+    /// The pause before all members are tried again. It doubles each time.
     pub(crate) pause: Duration,
 }
 
@@ -52,12 +52,10 @@ pub(crate) struct Members {
     options: ConnectOptions,
     /// By member; `None` before its first request.
     clients: Mutex<Vec<Option<Client>>>,
-    /// The member that is asked first.
+    /// The member that is tried first.
     current: AtomicUsize,
     timeouts: EtcdTimeouts,
 }
-
-// === impl Members ===
 
 impl Members {
     /// Reads the files that the address names. Connects to nothing.
@@ -140,7 +138,7 @@ impl Members {
         Err(EtcdFault::Unreachable)
     }
 
-    /// Makes the next member the first one to be asked.
+    /// Makes the next member the first one to be tried.
     fn skip_member(&self, member: usize) {
         let next = (member + 1) % self.urls.len();
         // Of several requests that failed on the same member, only one moves on: the others would skip a good member.

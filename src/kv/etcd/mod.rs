@@ -13,7 +13,7 @@ mod reads;
 mod snapshot;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::path::PathBuf;
@@ -80,8 +80,6 @@ pub enum EtcdOpenError {
     #[error("the kernel gives no random bytes")]
     Randomness,
 }
-
-// === impl Etcd ===
 
 impl Etcd {
     /// Opens the store at an address. Reads the files that the address names, and connects at the first request.
@@ -176,7 +174,7 @@ impl Kv for Etcd {
                 let trouble = Some(Trouble::Unavailable(Outage::Closed));
                 return KvHealth { trouble, revision: None, bytes: None };
             }
-            // The size is only for people: when it cannot be read, the store is healthy all the same.
+            // The size is only informative: a store whose size cannot be read is still healthy.
             let status =
                 shared.members.ask(|client, _| async move { client.maintenance_client().status().await });
             let (revision, status) = tokio::join!(shared.revision(), status);
@@ -206,8 +204,6 @@ impl Kv for Etcd {
     }
 }
 
-// === impl Shared ===
-
 impl Shared {
     /// A key as etcd has it.
     fn stored(&self, key: &[u8]) -> Vec<u8> {
@@ -235,8 +231,6 @@ impl Shared {
         *self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 }
-
-// === impl EtcdOpenError ===
 
 impl EtcdOpenError {
     /// What the operator can do.

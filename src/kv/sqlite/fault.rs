@@ -14,8 +14,6 @@ pub(crate) enum SqliteFault {
     Io,
 }
 
-// === impl SqliteFault ===
-
 impl From<rusqlite::Error> for SqliteFault {
     /// Also logs SQLite's code.
     fn from(error: rusqlite::Error) -> SqliteFault {
@@ -29,7 +27,7 @@ impl From<rusqlite::Error> for SqliteFault {
 impl SqliteFault {
     pub(crate) fn from_error(error: &rusqlite::Error) -> SqliteFault {
         let Some(failure) = error.sqlite_error() else {
-            // A row is missing or has another type than the table: somebody else wrote it.
+            // A row is missing or has another type than the table: another program wrote it.
             return SqliteFault::Corrupt;
         };
         match (failure.code, failure.extended_code) {

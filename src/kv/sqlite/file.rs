@@ -6,12 +6,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::fault::SqliteFault;
+
 /// "dsaf", in the file's header: tells the file from other databases.
 const APPLICATION_ID: i32 = 0x6473_6166;
 
@@ -30,6 +31,8 @@ pub(crate) const REVISION: &str = "SELECT revision FROM kv WHERE key = x''";
 /// runtime's thread, so that its time is shorter.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// The time between two attempts to open a file that other processes are opening.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// A store's file.
 #[derive(Clone)]
@@ -94,14 +97,20 @@ pub enum OpenFault {
     Io(io::ErrorKind),
 }
 
-// === impl StoreFile ===
-
 impl StoreFile {
     /// Opens the file, or creates it, and returns the connection that writes.
     pub(crate) fn open(path: &Path) -> Result<(StoreFile, Connection), SqliteOpenError> {
         // Absolute, because SQLite takes a name that starts with `file:` for an address: https://sqlite.org/uri.html
         let file = StoreFile { path: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()) };
-        let opened = file.create_if_missing().and_then(|()| file.open_to_write());
+        let began = Instant::now();
+        let opened = loop {
+            match file.create_if_missing().and_then(|()| file.open_to_write()) {
+                // SQLite reports that a lock is busy at once, without waiting, where waiting could be a deadlock: while two processes
+                // turn on the write-ahead log.
+                Err(OpenFault::Busy) if began.elapsed() < WRITE_TIMEOUT => std::thread::sleep(RETRY),
+                opened => break opened,
+            }
+        };
         let connection = opened.map_err(|fault| file.error(fault))?;
         Ok((file, connection))
     }
@@ -129,8 +138,9 @@ impl StoreFile {
 
     /// Creates the file with mode 0600. SQLite would use the umask's mode; its own files get the mode of this one.
     fn create_if_missing(&self) -> Result<(), OpenFault> {
-        let length = |path| std::fs::metadata(path).map_or(0, |found| found.len());
-        if length(self.path.clone()) == 0 && length(self.log()) > 0 {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        // The log first: another process may create the store meanwhile, whose file has a length before its log has one.
+        if length(&self.log()) > 0 && length(&self.path) == 0 {
             // SQLite would discard the log, which holds what was committed. A new store has no log yet.
             return Err(OpenFault::Corrupt);
         }
@@ -176,7 +186,7 @@ impl StoreFile {
     fn open_to_write(&self) -> Result<Connection, OpenFault> {
         let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITE_TIMEOUT)?;
         // Before any change: a file of another program stays as it is.
-        let fresh = is_fresh(&connection)?;
+        let fresh = is_fresh(&connection.unchecked_transaction()?)?;
         // SQLite opens a file that it cannot write for reading, without an error.
         if connection.is_readonly("main")? {
             return Err(OpenFault::ReadOnly);
@@ -219,7 +229,8 @@ impl StoreFile {
 }
 
 /// Whether nothing was ever stored in the file: it is new, or its creation was interrupted. Refuses other programs' files.
-fn is_fresh(connection: &Connection) -> Result<bool, OpenFault> {
+/// In a transaction, because its reads must be of one state: another process may create the table between them.
+fn is_fresh(connection: &Transaction) -> Result<bool, OpenFault> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     match (number("application_id")?, number("user_version")?) {
@@ -252,8 +263,6 @@ fn check_table(connection: &Connection) -> Result<(), OpenFault> {
         _ => Err(OpenFault::Corrupt),
     }
 }
-
-// === impl SqliteOpenError, OpenFault ===
 
 impl SqliteOpenError {
     /// What the operator can do.

@@ -44,8 +44,6 @@ pub struct Sqlite {
 #[derive(Default)]
 struct LastOutcome(Mutex<Option<SqliteFault>>);
 
-// === impl Sqlite ===
-
 impl Sqlite {
     /// Opens the store at `path`, or creates it (mode 0600) if the file is absent or empty. Blocks for milliseconds,
     /// regardless of the size of the store and of how it was left.
@@ -126,8 +124,6 @@ impl Kv for Sqlite {
         "sqlite"
     }
 }
-
-// === impl LastOutcome ===
 
 impl LastOutcome {
     fn set(&self, outcome: Result<(), SqliteFault>) {

@@ -1,4 +1,4 @@
-//! Reads: each from one snapshot of a connection of its own.
+//! Reads. Each uses its own connection and one snapshot.
 //!
 //! A short read takes 3 to 10 µs, and handing it to another thread and back 10 to 60: it runs on the caller's thread. A
 //! read that turns out to be long is given up and started again on a thread that may block.
@@ -44,8 +44,6 @@ struct ReadBudget {
 
 /// The read would exceed its budget.
 struct ReadTooLong;
-
-// === impl Readers ===
 
 impl Readers {
     pub(crate) fn new(file: StoreFile) -> Readers {

@@ -1,4 +1,4 @@
-//! A snapshot: one read transaction, on a connection of its own, for as long as the snapshot is open.
+//! A snapshot: a read transaction on its own connection, open as long as the snapshot.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::kv::{BoxFuture, KvPage, KvReadError, KvSnapshot, Revision, SnapshotEr
 
 pub(crate) struct SqliteSnapshot {
     readers: Arc<Readers>,
-    /// `None` while a page is read, and for good if that read was given up or failed.
+    /// `None` while a page is read, and permanently if that read failed or was cancelled.
     connection: Option<Connection>,
     revision: Revision,
 }

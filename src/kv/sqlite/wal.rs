@@ -23,8 +23,6 @@ pub(crate) struct WriteAheadLog {
     copied: i64,
 }
 
-// === impl WriteAheadLog ===
-
 impl WriteAheadLog {
     pub(crate) fn is_empty(&self) -> bool {
         self.pages == 0

@@ -52,8 +52,6 @@ struct WriterThread {
     last_outcome: Arc<LastOutcome>,
 }
 
-// === impl SqliteWriter ===
-
 impl SqliteWriter {
     pub(crate) fn start(
         connection: Connection,
@@ -106,7 +104,7 @@ impl SqliteWriter {
 
     pub(crate) async fn close(&self) {
         drop(self.lock().take());
-        // Callers that wait for room fail now, before the thread ends.
+        // Callers that wait for a place in the queue fail now, before the thread ends.
         self.waiting.close();
         // The sender sends nothing. The only change is that it is dropped.
         let _ended = self.running.clone().changed().await;
@@ -122,8 +120,6 @@ fn size(preconditions: &[Precondition], writes: &[Write]) -> usize {
     let values = writes.iter().map(|write| if let Write::Put(_, value) = write { value.len() } else { 0 });
     keys.map(<[u8]>::len).chain(values).sum()
 }
-
-// === impl WriterThread ===
 
 impl WriterThread {
     fn run(mut self) {
@@ -175,7 +171,7 @@ impl WriterThread {
         match outcomes {
             Ok(outcomes) => {
                 for ((answer, _), outcome) in answers.into_iter().zip(outcomes) {
-                    // Sending fails if the caller was dropped: the commit stands all the same.
+                    // Sending fails if the caller was dropped: the commit is durable anyway.
                     let _ = answer.send(outcome);
                 }
                 Ok(())

@@ -1,4 +1,4 @@
-//! Addresses to listen on, and addresses for clients. Errors say what is expected, and never quote what was found.
+//! Addresses to listen on, and addresses for clients. Errors say what is expected, and never quote the input.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -85,7 +85,7 @@ fn is_host_name(text: &str) -> bool {
 pub(crate) fn derive_urls(listen: &[SocketAddr], host: Option<&str>) -> Vec<String> {
     let mut urls = Vec::new();
     for address in listen {
-        // 0.0.0.0 and :: mean every address of this machine, and are none themselves: its name stands for them.
+        // 0.0.0.0 and :: mean every address of this machine. A client cannot connect to them, so the machine's name is used.
         let url = match host.filter(|host| address.ip().is_unspecified() && is_host_name(host)) {
             Some(host) => format!("https://{}:{}", host.to_ascii_lowercase(), address.port()),
             None if address.ip().is_unspecified() => format!("https://127.0.0.1:{}", address.port()),

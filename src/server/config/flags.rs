@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::domain::epoch::RestoreEpoch;
 use crate::settings::{FoundSetting, SettingKey, SettingOrigin, SettingSource, SettingTexts};
 
 /// The command line of `dropsafe serve`, not parsed yet: all sources are parsed together, so that all faults are reported at once.
@@ -22,12 +23,14 @@ pub struct ServeFlags {
     pub unlock_key_file: Option<PathBuf>,
     /// `--log-format`
     pub log_format: Option<String>,
+    /// `--accept-restore`, which only the command line can give: it is for one restore.
+    pub accept_restore: Option<RestoreEpoch>,
 }
 
 impl SettingSource for ServeFlags {
     fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let one = |text: &Option<String>| text.clone().map(OsString::from).map(SettingTexts::One);
-        // Made absolute here: whoever reads a path later takes it as relative to the data folder, as in the file.
+        // Made absolute here: relative paths of the file are resolved against the data folder later.
         let path = |path: &Option<PathBuf>| {
             let path = path.as_ref()?;
             Some(SettingTexts::One(

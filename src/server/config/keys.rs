@@ -22,6 +22,7 @@ keys! {
     CERT: "", "", "tls.cert";
     TLS_KEY: "", "", "tls.key";
     ADVERTISE: "--advertise", "", "advertise";
+    PROXIES: "", "", "proxy_protocol.from";
     PASSPHRASE_FILE: "--unlock-passphrase-file", "", "unlock.passphrase_file";
     KEY_FILE: "--unlock-key-file", "", "unlock.key_file";
     LOG_FORMAT: "--log-format", "", "log.format";
@@ -30,6 +31,10 @@ keys! {
     REQUESTS: "", "", "limits.requests";
     BOOTS: "", "", "limits.boots";
     BOOT_WAIT: "", "", "limits.boot_wait";
+    BOOT_RATE: "", "", "limits.boots_per_minute";
+    WRITE_RATE: "", "", "limits.writes_per_minute";
+    EXPORT_RATE: "", "", "limits.exports_per_minute";
     GUESSES: "", "", "limits.guesses";
     DRAIN: "", "", "drain";
+    ON_FAULT: "", "", "verification.on_fault";
 }

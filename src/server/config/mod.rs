@@ -11,8 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use address::AdvertisedUrl;
-pub(crate) use address::derive_urls;
+pub(crate) use address::{AdvertisedUrl, derive_urls};
 use address::{parse_listen, parse_loopback};
 pub use flags::ServeFlags;
 pub(crate) use role::ServerRole;
@@ -22,6 +21,8 @@ use super::data_dir;
 use super::log::{LogLevel, ServerLogFormat};
 use crate::api::limits::LimitSettings;
 use crate::domain::catalog::Presets;
+use crate::domain::cidr::Cidr;
+use crate::domain::epoch::RestoreEpoch;
 use crate::kv;
 use crate::settings::parse::ExpectedForm;
 use crate::settings::{
@@ -66,6 +67,8 @@ pub struct ServeConfig {
     pub(crate) key: PathBuf,
     /// The addresses that new tickets carry; if empty, they are derived from `listen`.
     pub(crate) advertise: Vec<String>,
+    /// The load balancers whose connections begin with a PROXY header.
+    pub(crate) proxies: Vec<Cidr>,
     /// `None` starts locked, unless there is a systemd credential.
     pub(crate) unlock: Option<UnlockSource>,
     pub(crate) log_format: ServerLogFormat,
@@ -76,8 +79,12 @@ pub struct ServeConfig {
     /// How long requests may take to finish when the server stops.
     pub(crate) drain: Duration,
     /// The built-in presets and the operator's own.
+    /// Whether the server locks itself when the verification finds a fault.
+    pub(crate) lock_on_fault: bool,
     pub(crate) presets: Presets,
     pub(crate) timeouts: ConnectionTimeouts,
+    /// The restore that the operator accepts.
+    pub(crate) accept_restore: Option<RestoreEpoch>,
     /// The folder with this service's systemd credentials.
     pub(crate) credentials: Option<PathBuf>,
     /// systemd's notification socket.
@@ -104,7 +111,6 @@ impl ServeConfig {
         let presets = presets::read(&yaml, &mut errors);
         let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
         let mut reader = SettingReader::new(&sources, &mut errors);
-
         // Paths in the file are relative to its folder, so that the folder can be moved.
         let in_data = |text: &str| parse::path(text).map(|path| data.join(path));
         let tls = |name: &str| data.join(data_dir::TLS).join(name);
@@ -128,6 +134,7 @@ impl ServeConfig {
             cert: value(reader.one(&keys::CERT, in_data)).unwrap_or_else(|| tls("cert.pem")),
             key: value(reader.one(&keys::TLS_KEY, in_data)).unwrap_or_else(|| tls("key.pem")),
             advertise: value(reader.list(&keys::ADVERTISE, advertised)).unwrap_or_default(),
+            proxies: value(reader.list(&keys::PROXIES, str::parse)).unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
                 (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
                 (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
@@ -138,8 +145,10 @@ impl ServeConfig {
             connections: value(reader.one(&keys::CONNECTIONS, parse_count)).unwrap_or(CONNECTIONS),
             limits: read_limits(&mut reader),
             drain: value(reader.one(&keys::DRAIN, parse::duration)).unwrap_or(DRAIN),
+            lock_on_fault: value(reader.one(&keys::ON_FAULT, parse_fault_response)).unwrap_or_default(),
             presets,
             timeouts: ConnectionTimeouts::default(),
+            accept_restore: flags.accept_restore,
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             notify: environment.variable("NOTIFY_SOCKET").map(ToOwned::to_owned),
             data: data.to_owned(),
@@ -170,6 +179,12 @@ impl ServeConfig {
         }
     }
 
+    /// The folder with the TLS keys that `init` creates, if the server uses these.
+    pub(crate) fn own_tls(&self) -> Option<PathBuf> {
+        let folder = self.data.join(data_dir::TLS);
+        (self.cert == folder.join("cert.pem") && self.key == folder.join("key.pem")).then_some(folder)
+    }
+
     /// The addresses that new tickets carry.
     pub(crate) fn ticket_urls(&self, host: Option<&str>) -> Vec<String> {
         if self.advertise.is_empty() { derive_urls(&self.listen, host) } else { self.advertise.clone() }
@@ -178,13 +193,19 @@ impl ServeConfig {
 
 fn read_limits(reader: &mut SettingReader<'_>) -> LimitSettings {
     let default = LimitSettings::default();
+    let mut small = |key| value(reader.one(key, parse_count)).and_then(|count| u32::try_from(count).ok());
+    let guesses = small(&keys::GUESSES).unwrap_or(default.guesses);
+    let boots_per_minute = small(&keys::BOOT_RATE).unwrap_or(default.boots_per_minute);
+    let writes_per_minute = small(&keys::WRITE_RATE).unwrap_or(default.writes_per_minute);
+    let exports_per_minute = small(&keys::EXPORT_RATE).unwrap_or(default.exports_per_minute);
     LimitSettings {
         in_flight: value(reader.one(&keys::REQUESTS, parse_count)).unwrap_or(default.in_flight),
         boots_waiting: value(reader.one(&keys::BOOTS, parse_count)).unwrap_or(default.boots_waiting),
         boot_wait: value(reader.one(&keys::BOOT_WAIT, parse::duration)).unwrap_or(default.boot_wait),
-        guesses: value(reader.one(&keys::GUESSES, parse_count))
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or(default.guesses),
+        guesses,
+        boots_per_minute,
+        writes_per_minute,
+        exports_per_minute,
         // The other limits protect the server itself and cannot be set.
         ..default
     }
@@ -194,8 +215,17 @@ fn value<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.map(|setting| setting.value)
 }
 
+/// Whether to lock.
+fn parse_fault_response(text: &str) -> Result<bool, ExpectedForm> {
+    match text {
+        "alarm" => Ok(false),
+        "lock" => Ok(true),
+        _ => Err("expected alarm or lock"),
+    }
+}
+
 fn parse_socket_mode(text: &str) -> Result<u32, ExpectedForm> {
-    // Nothing wider: whoever can open the socket can try passphrases and tokens.
+    // Nothing wider: anybody who can open the socket can try passphrases and tokens.
     match text {
         "0600" | "600" => Ok(0o600),
         "0660" | "660" => Ok(0o660),
@@ -242,6 +272,23 @@ mod tests {
         assert_eq!(config.socket, None);
         assert_eq!((config.cert, config.key), ("/data/a.pem".into(), "/b.pem".into()));
         assert_eq!(config.log_format, ServerLogFormat::Json);
+    }
+
+    #[test]
+    fn the_rates_of_a_credential_can_be_set() {
+        let limits = read("limits: {boots_per_minute: 7, writes_per_minute: 8}\n").unwrap().limits;
+        let default = LimitSettings::default().exports_per_minute;
+        let rates = (limits.boots_per_minute, limits.writes_per_minute, limits.exports_per_minute);
+        assert_eq!(rates, (7, 8, default));
+        assert_eq!(read("limits: {exports_per_minute: 0}\n").unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn load_balancers_are_networks() {
+        let config = read("proxy_protocol: {from: [10.0.0.0/28, '2001:db8::1']}\n").unwrap();
+        assert_eq!(config.proxies, ["10.0.0.0/28".parse().unwrap(), "2001:db8::1".parse().unwrap()]);
+        let errors = read("proxy_protocol: {from: [balancer.example, 10.0.0.1/8]}\n").unwrap_err();
+        assert_eq!(errors.len(), 2, "{errors}");
     }
 
     #[test]

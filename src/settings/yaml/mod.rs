@@ -1,19 +1,20 @@
-//! A YAML file as a tree that knows its lines. Scalars stay as they were written (`007` is not 7): what they mean is for
-//! the setting to say. A parser's message quotes its input, so none leaves this file; texts are wiped when dropped.
+//! A YAML file as a tree with line numbers. Scalars keep their spelling (`007` is not 7), and each setting parses its own.
+//! Texts are wiped on drop.
+
+mod parser;
 
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, options};
 use zeroize::Zeroizing;
 
+use self::parser::YamlParser;
 use crate::settings::error::SettingErrors;
 use crate::settings::key::{SettingKey, SettingOrigin, nearest};
 use crate::settings::source::{FoundSetting, SettingSource, SettingTexts};
 
-/// Enough for any configuration; a parser's cost stays bounded.
+/// The largest file. It bounds the parser's cost.
 const MAX_BYTES: usize = 1 << 20;
-const MAX_DEPTH: usize = 16;
 
 /// A parsed file.
 #[derive(Debug)]
@@ -25,30 +26,25 @@ pub(crate) struct YamlFile {
 /// One key of a mapping, with its value.
 #[derive(Debug)]
 pub(crate) struct YamlEntry {
-    /// As written.
     pub key: Arc<str>,
-    /// The value.
     pub value: YamlNode,
 }
 
 /// A value and the line it is on.
 #[derive(Debug)]
 pub(crate) struct YamlNode {
-    /// Counted from 1; of a mapping's value, the line of its key.
+    /// Counted from 1. For a value of a mapping, the line of its key.
     pub line: usize,
-    /// The value.
     pub content: YamlValue,
 }
 
 /// A value. `Debug` shows no text.
 pub(crate) enum YamlValue {
-    /// Nothing: empty, `~` or `null`, unquoted.
+    /// Empty, or an unquoted `~` or `null`.
     Null,
-    /// A text, as written.
     Text(Zeroizing<String>),
-    /// A list.
     List(Vec<YamlNode>),
-    /// A mapping, in the order of the file; no key twice.
+    /// In the order of the file. No key occurs twice.
     Map(Vec<YamlEntry>),
 }
 
@@ -70,25 +66,25 @@ impl std::fmt::Debug for YamlValue {
 }
 
 impl YamlFile {
-    /// A file in which nothing is set.
+    /// A file without settings.
     pub(crate) fn empty() -> Self {
         Self { path: "".into(), root: Vec::new() }
     }
 
-    /// Parses `text`, the content of the file `path`. What is wrong goes to `faults`; a file that is not YAML, or not a
-    /// mapping, counts as empty.
+    /// Parses `text`, the content of the file `path`. A file that is not YAML, or not a mapping, adds a fault and counts as
+    /// empty.
     pub(crate) fn parse(path: &str, text: &str, faults: &mut SettingErrors) -> Self {
         let path: Arc<str> = path.into();
         let root = if text.len() > MAX_BYTES {
             faults.push(SettingOrigin::File(path.clone()), "larger than 1 MiB");
             Vec::new()
         } else {
-            YamlParser::new(&path, text, faults).document()
+            YamlParser::new(&path, text, faults).parse()
         };
         Self { path, root }
     }
 
-    /// The node at a dotted field.
+    /// Returns the node of a dotted field. `None` if it is not set.
     pub(crate) fn node(&self, field: &str) -> Option<&YamlNode> {
         let mut entries = &self.root;
         let mut parts = field.split('.').peekable();
@@ -97,19 +93,19 @@ impl YamlFile {
             match (&node.content, parts.peek()) {
                 (_, None) => return Some(node),
                 (YamlValue::Map(inner), Some(_)) => entries = inner,
+                // `refuse_unknown` reports what stands here instead of a mapping.
                 _ => return None,
             }
         }
         None
     }
 
-    /// The place of `node`, which belongs to `field`.
     pub(crate) fn origin(&self, node: &YamlNode, field: &str) -> SettingOrigin {
         SettingOrigin::Line { file: self.path.clone(), line: node.line, field: field.into() }
     }
 
-    /// Names every key that is none of `known` (dotted), with the nearest that is. What is below a known field is that
-    /// field's own.
+    /// Adds a fault for every key that is not in `known` (dotted names), with the most similar known name. The keys below a
+    /// known field are not checked.
     pub(crate) fn refuse_unknown(&self, known: &[&str], faults: &mut SettingErrors) {
         self.refuse_below("", &self.root, known, faults);
     }
@@ -121,13 +117,15 @@ impl YamlFile {
             if known.contains(&field.as_str()) {
                 continue;
             }
+            // A mapping of settings, such as `cache` for `cache.dir`.
             let group = known.iter().any(|name| name.starts_with(&inner));
             match &entry.value.content {
                 YamlValue::Map(below) if group => self.refuse_below(&inner, below, known, faults),
+                // A group whose settings are all commented out.
                 YamlValue::Null if group => {}
                 _ if group => faults.push(
                     self.origin(&entry.value, &field),
-                    format_args!("{} where a mapping belongs", entry.value.content.kind()),
+                    format_args!("expected a mapping, found {}", entry.value.content.kind()),
                 ),
                 _ => {
                     let origin = self.origin(&entry.value, &field);
@@ -147,6 +145,7 @@ impl SettingSource for YamlFile {
     fn find(&self, key: &SettingKey) -> Option<FoundSetting> {
         let node = self.node(key.field)?;
         let items = match &node.content {
+            // A key without a value is a setting that is commented out halfway: the default applies.
             YamlValue::Null => return None,
             YamlValue::Text(text) => SettingTexts::One(OsString::from(text.as_str())),
             YamlValue::Map(_) => SettingTexts::Other("a mapping"),
@@ -154,7 +153,7 @@ impl SettingSource for YamlFile {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items {
                     let YamlValue::Text(text) = &item.content else {
-                        let items = SettingTexts::Other("a list of other things than single values");
+                        let items = SettingTexts::Other("a list of lists or mappings");
                         return Some(FoundSetting { origin: self.origin(item, key.field), items });
                     };
                     texts.push((self.origin(item, key.field), OsString::from(text.as_str())));
@@ -163,132 +162,6 @@ impl SettingSource for YamlFile {
             }
         };
         Some(FoundSetting { origin: self.origin(node, key.field), items })
-    }
-}
-
-/// Keys are named in messages, so they hold what names hold and nothing that a terminal would obey.
-fn is_name(key: &str) -> bool {
-    key.len() <= 200 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte))
-}
-
-/// A fault ends the parse: what follows it could be read in more than one way.
-struct ParseStopped;
-
-struct YamlParser<'a> {
-    path: &'a Arc<str>,
-    parser: Parser<'a, StrInput<'a>>,
-    faults: &'a mut SettingErrors,
-}
-
-impl<'a> YamlParser<'a> {
-    fn new(path: &'a Arc<str>, text: &'a str, faults: &'a mut SettingErrors) -> Self {
-        let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
-        Self { path, parser: Parser::new_from_str_with_options(text, options), faults }
-    }
-
-    fn document(mut self) -> Vec<YamlEntry> {
-        self.mapping_of_document().unwrap_or_default()
-    }
-
-    fn mapping_of_document(&mut self) -> Result<Vec<YamlEntry>, ParseStopped> {
-        let root = loop {
-            let (event, span) = self.event()?;
-            match event {
-                Event::StreamStart | Event::DocumentStart(..) => {}
-                Event::StreamEnd | Event::DocumentEnd => return Ok(Vec::new()),
-                event => break self.node(event, span)?,
-            }
-        };
-        let entries = match root.content {
-            YamlValue::Map(entries) => entries,
-            YamlValue::Null => Vec::new(),
-            other => {
-                return Err(self.stop(root.line, format_args!("{} where settings belong", other.kind())));
-            }
-        };
-        loop {
-            let (event, span) = self.event()?;
-            match event {
-                Event::StreamEnd => return Ok(entries),
-                Event::DocumentEnd => {}
-                _ => return Err(self.stop(span.start.line(), "a second document in one file")),
-            }
-        }
-    }
-
-    /// The next event; a scanner's error becomes a fault with a place and no quotation.
-    fn event(&mut self) -> Result<(Event<'a>, Span), ParseStopped> {
-        match self.parser.next_event() {
-            Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => {
-                let (line, column) = (error.marker().line(), error.marker().col() + 1);
-                Err(self.stop(line, format_args!("not valid YAML (column {column})")))
-            }
-            None => Ok((Event::StreamEnd, Span::default())),
-        }
-    }
-
-    fn node(&mut self, event: Event<'a>, span: Span) -> Result<YamlNode, ParseStopped> {
-        let line = span.start.line();
-        if let Some(tag) = event.tag()
-            && !tag.is_yaml_core_schema_tag("str")
-        {
-            return Err(self.stop(line, "a YAML tag; write the plain value"));
-        }
-        let content = match event {
-            Event::Scalar(text, style, _, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
-                    YamlValue::Null
-                } else {
-                    YamlValue::Text(Zeroizing::new(text.into_owned()))
-                }
-            }
-            Event::SequenceStart(..) => {
-                let mut items = Vec::new();
-                loop {
-                    match self.event()? {
-                        (Event::SequenceEnd, _) => break YamlValue::List(items),
-                        (event, span) => items.push(self.node(event, span)?),
-                    }
-                }
-            }
-            Event::MappingStart(..) => self.mapping()?,
-            Event::Alias(_) => return Err(self.stop(line, "a YAML alias; write the value out")),
-            _ => return Err(self.stop(line, "not valid YAML")),
-        };
-        Ok(YamlNode { line, content })
-    }
-
-    fn mapping(&mut self) -> Result<YamlValue, ParseStopped> {
-        let mut entries: Vec<YamlEntry> = Vec::new();
-        loop {
-            let (key, line) = match self.event()? {
-                (Event::MappingEnd, _) => return Ok(YamlValue::Map(entries)),
-                (Event::Scalar(key, ..), span) => (Some(key).filter(|key| is_name(key)), span.start.line()),
-                (_, span) => return Err(self.stop(span.start.line(), "a key that is no name")),
-            };
-            let (event, span) = self.event()?;
-            let mut value = self.node(event, span)?;
-            let Some(key) = key.map(|key| Arc::<str>::from(&*key)) else {
-                let _ = self.stop(line, "a key that is no name");
-                continue;
-            };
-            // What a person looks for is the line of the key.
-            value.line = line;
-            if let Some(earlier) = entries.iter().find(|entry| entry.key == key) {
-                let message = format!("the same key as in line {}", earlier.value.line);
-                let origin = SettingOrigin::Line { file: self.path.clone(), line, field: key };
-                self.faults.push(origin, message);
-            } else {
-                entries.push(YamlEntry { key, value });
-            }
-        }
-    }
-
-    fn stop(&mut self, line: usize, message: impl std::fmt::Display) -> ParseStopped {
-        self.faults.push(SettingOrigin::Line { file: self.path.clone(), line, field: "".into() }, message);
-        ParseStopped
     }
 }
 
@@ -313,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_stay_as_written() {
+    fn scalars_keep_their_spelling() {
         for scalar in ["007", "1.0", "0x10", "yes", "1e3", "true", "12:30:45", "sk-a#b"] {
             assert_eq!(text_of(&format!("a: {scalar}\n"), "a").as_deref(), Some(scalar));
         }
@@ -328,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_named_with_the_nearest() {
+    fn unknown_keys_are_reported_with_a_similar_name() {
         let known = ["deadline", "cache.dir", "cache.max_age", "secrets"];
         assert_eq!(faults_of("deadline: 1s\nsecrets:\n  ANY: x\ncache: {dir: /x}\n", &known), "");
         assert_eq!(
@@ -337,33 +210,36 @@ mod tests {
              a.yaml:4 cache.maxage: unknown key; did you mean `cache.max_age`?\n\
              a.yaml:5 foo: unknown key"
         );
-        assert_eq!(faults_of("cache: 3\n", &known), "a.yaml:1 cache: a single value where a mapping belongs");
+        assert_eq!(
+            faults_of("cache: 3\n", &known),
+            "a.yaml:1 cache: expected a mapping, found a single value"
+        );
     }
 
     #[test]
-    fn what_is_not_a_configuration_is_told_without_quoting_it() {
+    fn a_file_that_is_no_configuration_is_a_fault_without_a_quotation() {
         for (text, fault) in [
             ("a: [hunter2", "a.yaml:1: not valid YAML"),
             ("a: \"hunter2", "a.yaml:"),
-            ("a: 1\na: hunter2\n", "a.yaml:2 a: the same key as in line 1"),
-            ("a: &x hunter2\nb: *x\n", "a.yaml:2: a YAML alias"),
-            ("a: !secret hunter2\n", "a.yaml:1: a YAML tag"),
-            ("- hunter2\n", "a.yaml:1: a list where settings belong"),
-            ("hunter2", "a.yaml:1: a single value where settings belong"),
-            ("a: 1\n---\nb: hunter2\n", "a.yaml:2: a second document"),
-            ("? [hunter2]\n: 1\n", "a.yaml:1: a key that is no name"),
-            ("\"hunter2\\e[1m\": 1\n", "a.yaml:1: a key"),
+            ("a: 1\na: hunter2\n", "a.yaml:2 a: duplicate key, first in line 1"),
+            ("a: &x hunter2\nb: *x\n", "a.yaml:2: YAML aliases"),
+            ("a: !secret hunter2\n", "a.yaml:1: YAML tags"),
+            ("- hunter2\n", "a.yaml:1: expected a mapping of settings, found a list"),
+            ("hunter2", "a.yaml:1: expected a mapping of settings, found a single value"),
+            ("a: 1\n---\nb: hunter2\n", "a.yaml:2: more than one YAML document"),
+            ("? [hunter2]\n: 1\n", "a.yaml:1: invalid key"),
+            ("\"hunter2\\e[1m\": 1\n", "a.yaml:1: invalid key"),
         ] {
-            let told = faults_of(text, &["a", "b"]);
-            assert!(told.starts_with(fault), "{text:?}: {told}");
-            assert!(!told.contains("hunter2"), "{told}");
+            let message = faults_of(text, &["a", "b"]);
+            assert!(message.starts_with(fault), "{text:?}: {message}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
         assert!(faults_of(&"[".repeat(100_000), &[]).contains("not valid YAML"));
         assert!(faults_of(&"a: {".repeat(1000), &[]).contains("not valid YAML"));
     }
 
     #[test]
-    fn a_list_of_texts_is_found_with_each_line() {
+    fn each_item_of_a_list_has_its_line() {
         const KEY: SettingKey = SettingKey { flag: "", variable: "", field: "require" };
         let mut faults = SettingErrors::default();
         let file = YamlFile::parse("a.yaml", "require:\n- A\n- B\n", &mut faults);

@@ -1,4 +1,4 @@
-//! Typed keys: where one record, or several of a kind, are kept.
+//! Typed keys of one record, and typed prefixes of several.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,19 +6,17 @@ use std::marker::PhantomData;
 /// Bytes of the prefix of a group: the letter of its table and a keyed hash.
 pub(crate) const GROUP: usize = 1 + 16;
 
-/// Where one record of type `T` is kept.
+/// The key of a record of type `T`.
 pub(crate) struct Key<T> {
     bytes: Vec<u8>,
     record: PhantomData<fn() -> T>,
 }
 
-/// What the keys of several records of type `T` start with.
+/// The prefix of the keys of several records of type `T`.
 pub(crate) struct Prefix<T> {
     bytes: Vec<u8>,
     record: PhantomData<fn() -> T>,
 }
-
-// === impl Key, Prefix ===
 
 impl<T> Key<T> {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
@@ -60,7 +58,7 @@ impl<T> Prefix<T> {
         Key::new([&self.bytes, last].concat())
     }
 
-    /// What follows the prefix in `key`; none when it is no key of this prefix or not 16 bytes longer.
+    /// What follows the prefix in `key`. `None` if it does not have this prefix, or is not 16 bytes longer.
     pub(crate) fn id(&self, key: &[u8]) -> Option<[u8; 16]> {
         key.strip_prefix(self.bytes.as_slice())?.try_into().ok()
     }

@@ -10,4 +10,5 @@ pub(crate) mod header;
 pub(crate) mod journal;
 pub(crate) mod keys;
 pub(crate) mod records;
+pub(crate) mod row_digest;
 pub(crate) mod table;

@@ -2,23 +2,40 @@
 //!
 //! A credential is looked up by its public id, and the hash of its secret part is compared in constant time. An unknown id is
 //! compared with zeros, so that neither the time nor the answer reveals whether an id exists.
+//!
+//! Each request reads the credential and the records that it depends on again, so that it never misses a revocation. Only the
+//! keys of these records are cached, so that one read fetches all of them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, Outcome};
+use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, DetailKey, Outcome};
 use crate::domain::code::Code;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::id::{MemberId, OrgId};
 use crate::domain::name::OrgName;
 use crate::domain::role::{OrgPolicy, Principal};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::Record;
+use crate::store::engine::keys::Key;
+use crate::store::engine::records::Snapshot;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
-use crate::store::rules::members::MemberRecord;
+use crate::store::rules::membership_keys::MembershipKeys;
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
-use crate::store::rules::tokens::TokenRecord;
-use crate::store::tables::keyspace;
+use crate::store::tables::boots::BootRecord;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::tickets::{self, TicketRecord};
+use crate::store::tables::tokens::{self, TokenRecord};
+
+/// The keys of the records that a credential depends on, and a read of the credential and, after it, of these records.
+type MembershipRead = (Arc<MembershipKeys>, Snapshot);
+
+/// A credential, and what was read together with it.
+struct CredentialRead<T> {
+    /// A failure or `None` must look the same as a wrong secret part.
+    record: Result<Option<T>, Failure>,
+    membership: Option<MembershipRead>,
+}
 
 /// Why a credential was not accepted. All but `Unknown` and `Failure` require the secret part.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +58,9 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Whether it counts as a guess, which the API slows down for each source.
-    pub fn is_guess(&self) -> bool {
-        matches!(self, Self::Unknown)
+    /// Whether the credential was refused, which the API limits for each source, and not a failure of the store.
+    pub fn is_denial(&self) -> bool {
+        !matches!(self, Self::Failure(_))
     }
 }
 
@@ -60,7 +77,7 @@ impl Coded for AuthError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unknown => "check that the credential is whole, and of this store",
+            Self::Unknown => "check that you copied the whole credential, and that it is for this store",
             Self::Expired | Self::Revoked => "ask an admin for a new one",
             Self::SourceNotAllowed => "ask an admin for a ticket that this network may use",
             Self::Failure(failure) => return failure.hint(),
@@ -90,6 +107,11 @@ impl Store {
                 self.authenticate_token(credential, source).await
             }
             CredentialKind::Ticket => self.authenticate_ticket(credential, source).await,
+            CredentialKind::Boot => self.authenticate_boot(credential, source).await,
+            // It is redeemed and never authenticates. The same error as for an unknown credential reveals nothing about it.
+            CredentialKind::Enrolment => {
+                (anonymous_event(AuditAction::Authenticate), Err(AuthError::Unknown))
+            }
         };
         // A failure of the store is no denial, and could not be recorded either.
         if let Err(error) = &result
@@ -106,28 +128,39 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let found = self.records().get(&keyspace::token(credential.token_id())).await;
-        let token = match verify_secret(credential, found, |token: &TokenRecord| &token.hash) {
+        let CredentialRead { record, membership } =
+            self.read_credential(credential, tokens::token(credential.token_id())).await;
+        let token = match verify_secret(credential, record, |token: &TokenRecord| &token.hash) {
             Ok(token) => token,
-            Err(error) => return (anonymous_event(), Err(error)),
+            // The event names no token, because the caller has proved nothing about it.
+            Err(error) => return (anonymous_event(AuditAction::Authenticate), Err(error)),
         };
-        let about = anonymous_event().org(token.member.map(|(org, _)| org)).about(target::token(token.id));
-        (about, self.check_token(token, source).await)
+        let mut about = anonymous_event(AuditAction::Authenticate).about(target::token(token.id));
+        if let Some((org, member)) = token.member {
+            about = about.org(Some(org)).detail(DetailKey::MemberId, member);
+        }
+        (about, self.check_token(token, source, membership).await)
     }
 
     pub(crate) async fn check_token(
         &self,
         token: TokenRecord,
         source: Option<IpAddr>,
+        read: Option<MembershipRead>,
     ) -> Result<Caller, AuthError> {
         refuse_unusable(token.revoked_at.is_some(), token.expires_at.is_some_and(|at| at <= self.now()))?;
         // The operator belongs to no organization, so that there is nothing else to read.
         let Some((org, member)) = token.member else {
-            return Ok(Caller::new(Principal::Operator, None, OrgPolicy::default(), source));
+            let principal = if token.metrics { Principal::Metrics } else { Principal::Operator };
+            let caller = Caller::new(principal, None, OrgPolicy::default(), source);
+            return Ok(caller.with_credential(token.id, None));
         };
-        let (name, policy, member) = self.membership(org, member).await?;
-        let MemberRecord { id, name: member, role, .. } = member;
-        Ok(Caller::new(Principal::Member { org, id, name: member, role }, Some(name), policy, source))
+        let keys = || MembershipKeys::new(self.records(), org, member, token.author);
+        let (name, policy, member) = self.membership(token.id.as_bytes(), read, keys).await?;
+        let MemberRecord { id, name: member, role, kind, manages, .. } = member;
+        let caller =
+            Caller::new(Principal::Member { org, id, name: member, role, kind }, Some(name), policy, source);
+        Ok(caller.with_credential(token.id, token.author).with_managed(manages))
     }
 
     async fn authenticate_ticket(
@@ -135,55 +168,112 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let found = self.records().get(&keyspace::ticket(credential.ticket_id())).await;
-        let ticket = match verify_secret(credential, found, |ticket: &TicketRecord| &ticket.hash) {
+        let CredentialRead { record, membership } =
+            self.read_credential(credential, tickets::ticket(credential.ticket_id())).await;
+        let ticket = match verify_secret(credential, record, |ticket: &TicketRecord| &ticket.hash) {
             Ok(ticket) => ticket,
-            Err(error) => return (anonymous_event(), Err(error)),
+            Err(error) => return (anonymous_event(AuditAction::Authenticate), Err(error)),
         };
-        let about = anonymous_event().org(Some(ticket.org)).about(target::ticket(ticket.id));
-        (about, self.check_ticket(ticket, source).await)
+        let about = anonymous_event(AuditAction::Authenticate).org(Some(ticket.org));
+        let about = about.about(target::ticket(ticket.id)).detail(DetailKey::MemberId, ticket.member);
+        (about, self.check_ticket(ticket, source, membership).await)
     }
 
-    async fn check_ticket(&self, ticket: TicketRecord, source: Option<IpAddr>) -> Result<Caller, AuthError> {
+    async fn check_ticket(
+        &self,
+        ticket: TicketRecord,
+        source: Option<IpAddr>,
+        read: Option<MembershipRead>,
+    ) -> Result<Caller, AuthError> {
         refuse_unusable(ticket.revoked_at.is_some(), ticket.expires_at.is_some_and(|at| at <= self.now()))?;
         // A Unix socket has no address, and a ticket with networks is for the network only.
         let inside = |source: IpAddr| ticket.sources.iter().any(|network| network.contains(source));
         if !ticket.sources.is_empty() && !source.is_some_and(inside) {
             return Err(AuthError::SourceNotAllowed);
         }
-        let (name, policy, member) = self.membership(ticket.org, ticket.member).await?;
+        let keys = || MembershipKeys::new(self.records(), ticket.org, ticket.member, Some(ticket.author));
+        let (name, policy, member) = self.membership(ticket.id.as_bytes(), read, keys).await?;
         let principal = Principal::Ticket {
             org: ticket.org,
             id: ticket.id,
             member: member.id,
             name: member.name,
             role: member.role,
+            kind: member.kind,
         };
         let caller = Caller::new(principal, Some(name), policy, source);
-        Ok(caller.with_ticket(ticket))
+        Ok(caller.with_credential(ticket.id, Some(ticket.author)).with_ticket(ticket))
     }
 
-    /// The member, and the name and policy of its organization. Fails if the member was removed.
+    async fn authenticate_boot(
+        &self,
+        credential: &Credential,
+        source: Option<IpAddr>,
+    ) -> (AuditEvent, Result<Caller, AuthError>) {
+        let (org, boot) = match self.boot_of_credential(credential).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return (anonymous_event(AuditAction::Authenticate), Err(AuthError::Unknown)),
+            Err(failure) => return (anonymous_event(AuditAction::Authenticate), Err(failure.into())),
+        };
+        let about = anonymous_event(AuditAction::Authenticate).org(Some(org.id)).about(target::boot(boot.id));
+        let BootRecord { id, ticket, member: (member, name), author, .. } = boot;
+        // Also after the member was removed or the ticket revoked: the machine still knows when its workload ends.
+        let principal = Principal::Boot { org: org.id, id, ticket, member, name };
+        let caller = Caller::new(principal, Some(org.name), org.policy, source);
+        (about, Ok(caller.with_credential(id, author)))
+    }
+
+    /// Reads a credential and, if their keys are cached, the records that it depends on.
+    async fn read_credential<T: Record>(&self, credential: &Credential, key: Key<T>) -> CredentialRead<T> {
+        let known = self.inner.memberships.get(&credential.id);
+        let mut keys = vec![key.to_vec()];
+        keys.extend(known.iter().flat_map(|known| known.to_vecs()));
+        match self.records().snapshot(keys).await {
+            Ok(snapshot) => CredentialRead {
+                record: snapshot.read(self.records(), 0, &key),
+                membership: known.map(|known| (known, snapshot)),
+            },
+            Err(failure) => CredentialRead { record: Err(failure), membership: None },
+        }
+    }
+
+    /// The member, and the name and policy of its organization. Fails if the member was removed, or if the author of the
+    /// credential no longer acts for the member.
     async fn membership(
         &self,
-        org: OrgId,
-        member: MemberId,
+        credential: &[u8; 16],
+        read: Option<MembershipRead>,
+        keys: impl FnOnce() -> MembershipKeys,
     ) -> Result<(OrgName, OrgPolicy, MemberRecord), AuthError> {
-        let (org_key, member_key) = (keyspace::org(org), self.records().member(org, member));
-        // One read for both, because every request pays for it.
-        let snapshot = self.records().snapshot(vec![org_key.to_vec(), member_key.to_vec()]).await?;
-        let org = snapshot.read(self.records(), 0, &org_key)?.ok_or(Failure::Corrupt)?;
-        let member = snapshot.read(self.records(), 1, &member_key)?.ok_or(Failure::Corrupt)?;
+        let (keys, snapshot, first) = match read {
+            Some((keys, snapshot)) => (keys, snapshot, 1),
+            None => {
+                let keys = Arc::new(keys());
+                let snapshot = self.records().snapshot(keys.to_vecs().collect()).await?;
+                // Only of credentials that proved themselves: guesses must not push the others out.
+                self.inner.memberships.insert(*credential, Arc::clone(&keys));
+                (keys, snapshot, 0)
+            }
+        };
+        let org = snapshot.read(self.records(), first, &keys.org)?.ok_or(Failure::Corrupt)?;
+        let member = snapshot.read(self.records(), first + 1, &keys.member)?.ok_or(Failure::Corrupt)?;
         // The member's credentials stop working with its removal, before the background task revokes them.
         if member.removed_at.is_some() {
             return Err(AuthError::Revoked);
+        }
+        if let Some(author_key) = &keys.author {
+            let author = snapshot.read(self.records(), first + 2, author_key)?.ok_or(Failure::Corrupt)?;
+            // At once, before the background task revokes what a former manager made.
+            if !member.honours(&author) {
+                return Err(AuthError::Revoked);
+            }
         }
         Ok((org.name, org.policy, member))
     }
 }
 
 /// Returns what was found if the credential's secret part matches its hash.
-fn verify_secret<T>(
+pub(crate) fn verify_secret<T>(
     credential: &Credential,
     found: Result<Option<T>, Failure>,
     hash: impl Fn(&T) -> &[u8; 32],
@@ -196,7 +286,7 @@ fn verify_secret<T>(
 }
 
 fn refuse_unusable(revoked: bool, expired: bool) -> Result<(), AuthError> {
-    // Revoked first: that is what the holder of a leaked credential is told, also after it has expired.
+    // Revoked first, so that a revoked credential is reported as such even after it has expired.
     match (revoked, expired) {
         (true, _) => Err(AuthError::Revoked),
         (false, true) => Err(AuthError::Expired),
@@ -204,12 +294,12 @@ fn refuse_unusable(revoked: bool, expired: bool) -> Result<(), AuthError> {
     }
 }
 
-fn anonymous_event() -> AuditEvent {
+pub(crate) fn anonymous_event(action: AuditAction) -> AuditEvent {
     AuditEvent {
         at: crate::store::rules::audit::unset(),
         org: None,
         actor: Actor { kind: ActorKind::Nobody, name: None, id: None },
-        action: AuditAction::Authenticate,
+        action,
         target: None,
         outcome: Outcome::Denied,
         details: Default::default(),

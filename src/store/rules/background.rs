@@ -1,28 +1,29 @@
 //! Background tasks, in small steps that let callers go first: deleting what removed members left, settling data keys,
 //! re-encrypting everything, deleting expired records.
 //!
-//! The byte store says what there is to do, so that any process continues after a crash.
+//! The pending work is recorded in the byte store, so that any process continues after a crash.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
+use crate::domain::id::{MemberId, OrgId};
 use crate::domain::secret::Scope;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::format::Record;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::keys::{Key, Prefix};
-use crate::store::rules::boots::AttemptRecord;
-use crate::store::rules::idempotency::AnswerRecord;
 use crate::store::rules::keys::OpenValueError;
-use crate::store::rules::members::RemovalRecord;
-use crate::store::rules::secrets::SecretRecord;
-use crate::store::rules::sessions::{SessionMark, SessionRecord};
+use crate::store::rules::state_check;
 use crate::store::rules::store::{Inner, Store};
-use crate::store::tables::keyspace;
+use crate::store::tables::answers::{self, AnswerRecord};
+use crate::store::tables::boots::{self, AttemptRecord};
+use crate::store::tables::holders::{self, RunningRecord};
+use crate::store::tables::secrets::{self, SecretRecord};
+use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
+use crate::store::tables::usage::CountOf;
 
 /// How often the task runs when nobody wakes it.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -34,6 +35,14 @@ const STEP: usize = 32;
 const DELETE_INTERVAL: Duration = Duration::from_secs(3600);
 /// Operations in the journal's queue above which background tasks wait.
 const BUSY: usize = 16;
+
+/// What a pass over records does with one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecordChange {
+    Unchanged,
+    Changed,
+    Deleted,
+}
 
 /// Runs the background tasks for as long as the store is in use.
 pub(crate) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
@@ -55,8 +64,17 @@ pub(crate) async fn run(store: Weak<Inner>, wake: Arc<Notify>) {
 }
 
 impl Store {
+    pub(crate) fn start_background(&self) {
+        // A weak reference, so that the task does not keep an unused store alive.
+        tokio::spawn(run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
+        // A task of its own: a re-encryption of everything may keep this one busy for hours.
+        self.start_recording_limited_events();
+        tokio::spawn(state_check::run(Arc::downgrade(&self.inner)));
+    }
+
     async fn run_background_tasks(&self, deleted_at: &mut Option<Timestamp>) -> Result<(), Failure> {
         self.clear_removed_members().await?;
+        self.finish_withdrawals().await?;
         {
             // Another process may have changed the keys, and settling needs the newest generation.
             let _alone = self.inner.keys_change.lock().await;
@@ -64,14 +82,23 @@ impl Store {
         }
         // Before a re-encryption, which may take long: unsettled values make every boot slower.
         self.settle_all().await?;
+        self.index_older_boots().await?;
         self.continue_reencryption().await?;
+        // Once an hour is enough: an expired record counts as absent until it is deleted.
         let now = self.now();
         if deleted_at.is_none_or(|at| now.since(at) >= DELETE_INTERVAL) {
             *deleted_at = Some(now);
-            self.delete_expired(&keyspace::answers(), AnswerRecord::is_over).await?;
-            self.delete_expired(&keyspace::attempts(), AttemptRecord::is_over).await?;
-            self.delete_expired(&keyspace::sessions(), SessionRecord::is_over).await?;
-            self.delete_expired(&keyspace::session_marks(), SessionMark::is_over).await?;
+            // Those that a crash or another process left: a dismissal starts its own task.
+            self.clear_dismissals().await?;
+            self.delete_expired(&answers::answers(), AnswerRecord::is_over).await?;
+            self.delete_expired(&boots::attempts(), AttemptRecord::is_over).await?;
+            self.delete_expired(&holders::all_running(), RunningRecord::is_over).await?;
+            self.prune_boots().await?;
+            self.delete_expired(&sessions::sessions(), SessionRecord::is_over).await?;
+            self.delete_expired(&sessions::session_marks(), SessionMark::is_over).await?;
+            self.prune_audit().await?;
+            self.clear_unusable_marks().await?;
+            self.recount_active_records().await?;
         }
         Ok(())
     }
@@ -85,38 +112,7 @@ impl Store {
         }
     }
 
-    /// Deletes what removed members left.
-    async fn clear_removed_members(&self) -> Result<(), Failure> {
-        let (removals, _) = self.records().scan_all(&keyspace::removals()).await?;
-        for removal in removals {
-            let RemovalRecord { org, member } = removal.record;
-            self.delete_private_secrets(org, member).await?;
-            // All tokens of the organization, because the index has no order by member. Removals are rare.
-            let index = self.records().tokens(Some(org));
-            let (tokens, _) = self.records().scan_all(&index).await?;
-            let tokens = tokens.iter().filter(|found| found.record == Some(member));
-            for id in tokens.filter_map(|found| index.id(&found.key)) {
-                let key = keyspace::token(TokenId::from_bytes(id));
-                self.update(key, |token, now| _ = token.revoked_at.get_or_insert(now)).await?;
-            }
-            let index = self.records().tickets(org);
-            let (tickets, _) = self.records().scan_all(&index).await?;
-            let tickets = tickets.iter().filter(|found| found.record == member);
-            for id in tickets.filter_map(|found| index.id(&found.key)) {
-                let key = keyspace::ticket(TicketId::from_bytes(id));
-                self.update(key, |ticket, now| _ = ticket.revoked_at.get_or_insert(now)).await?;
-            }
-            // Last, so that a crash before it only repeats work.
-            let cleared = self.journal().run(Vec::new(), move |tx| {
-                tx.delete(&keyspace::removal(member));
-                Ok::<_, Stop<Failure>>(())
-            });
-            cleared.await?;
-        }
-        Ok(())
-    }
-
-    async fn delete_private_secrets(&self, org: OrgId, member: MemberId) -> Result<(), Failure> {
+    pub(crate) async fn delete_private_secrets(&self, org: OrgId, member: MemberId) -> Result<(), Failure> {
         let prefix = self.records().secrets(org, Scope::Private(member));
         loop {
             // Always from the start: the step before has deleted what was there.
@@ -127,11 +123,13 @@ impl Store {
             let keys: Vec<Key<SecretRecord>> =
                 page.found.into_iter().map(|found| Key::new(found.key)).collect();
             let reads = keys.iter().map(Key::to_vec).collect();
+            let measured = self.measure_records(org, CountOf::Secrets).await?;
             let cleared = self.journal().run(reads, move |tx| {
                 for key in &keys {
                     // Another process may run the same task.
                     if let Some(record) = tx.get(key)? {
-                        tx.delete_secret(&record);
+                        tx.count_records(org, CountOf::Secrets, -1, measured)?;
+                        tx.delete_secret(&record)?;
                     }
                 }
                 Ok::<_, Stop<Failure>>(())
@@ -142,7 +140,7 @@ impl Store {
     }
 
     /// Changes a record, if it exists.
-    async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
+    pub(crate) async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
     where
         T: Record + 'static,
     {
@@ -157,17 +155,23 @@ impl Store {
     }
 
     /// Wraps the data keys of deposits so that boots open them without a public-key operation.
-    async fn settle_all(&self) -> Result<(), Failure> {
+    pub(crate) async fn settle_all(&self) -> Result<(), Failure> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             // Read at each step, because the store may be locked at any time.
             let Some(release) = self.release() else { return Ok(()) };
             let most = STEP.min(self.secrets_per_commit());
-            let page = self.records().scan(&keyspace::all_unsettled(), after.as_deref(), most).await?;
+            let page = self.records().scan(&secrets::all_unsettled(), after.as_deref(), most).await?;
             after = page.found.last().map(|found| found.key.clone());
-            let keys: Vec<_> = page.found.iter().map(|found| keyspace::marked(&found.key)).collect();
-            let mut settled = Vec::new();
-            for (key, record) in keys.iter().zip(self.records().get_all(&keys).await?) {
+            let keys: Vec<_> = page.found.iter().map(|found| secrets::marked(&found.key)).collect();
+            let (mut settled, mut unusable) = (Vec::new(), Vec::new());
+            let read = self.records().snapshot(keys.iter().map(Key::to_vec).collect()).await?;
+            for (index, key) in keys.iter().enumerate() {
+                let record = match read.read(self.records(), index, key) {
+                    // One damaged record must not stop the background tasks.
+                    Err(Failure::Corrupt) => continue,
+                    record => record?,
+                };
                 let outcome = match &record {
                     None => Ok(None),
                     Some(record) => self.settle(&release, record),
@@ -175,11 +179,16 @@ impl Store {
                 match outcome {
                     Ok(new) => settled.push((key.clone(), record, new)),
                     // No boot can open it either, so that there is nothing to settle.
-                    Err(OpenValueError::Unusable) => settled.push((key.clone(), record, None)),
+                    Err(OpenValueError::Unusable) => {
+                        unusable.extend(record.clone());
+                        settled.push((key.clone(), record, None));
+                    }
                     // Another process has a newer generation, and settles it.
                     Err(OpenValueError::UnknownGeneration) => {}
                 }
             }
+            // Before the marks of what is to be settled are deleted: a crash in between must not lose the fact.
+            self.note_unusable(&unusable.iter().collect::<Vec<_>>()).await?;
             let reads = settled.iter().map(|(key, ..)| key.to_vec()).collect();
             let stored = self.journal().run(reads, move |tx| {
                 for (key, before, after) in &settled {
@@ -188,7 +197,7 @@ impl Store {
                         if let Some(after) = after {
                             tx.put(key, after)?;
                         }
-                        tx.delete(&keyspace::unsettled(key));
+                        tx.delete(&secrets::unsettled(key));
                     }
                 }
                 Ok::<_, Stop<Failure>>(())
@@ -207,31 +216,53 @@ impl Store {
         prefix: &Prefix<T>,
         is_over: fn(&T, Timestamp) -> bool,
     ) -> Result<(), Failure> {
-        let now = self.now();
-        let mut after: Option<Vec<u8>> = None;
+        let delete = move |record: &mut T, now| match is_over(record, now) {
+            true => RecordChange::Deleted,
+            false => RecordChange::Unchanged,
+        };
+        self.change_each(prefix, delete).await.map(drop)
+    }
+
+    /// Changes the records under a prefix, in small commits, and returns how many.
+    pub(crate) async fn change_each<T: Record + 'static>(
+        &self,
+        prefix: &Prefix<T>,
+        change: impl Fn(&mut T, Timestamp) -> RecordChange + Copy + Send + 'static,
+    ) -> Result<u64, Failure> {
+        let (now, mut after, mut count) = (self.now(), None::<Vec<u8>>, 0);
         loop {
-            let page = self.records().scan(prefix, after.as_deref(), 1000).await?;
+            let mut page = self.records().scan(prefix, after.as_deref(), 1000).await?;
             after = page.found.last().map(|found| found.key.clone());
-            let over = page.found.into_iter().filter(|found| is_over(&found.record, now));
-            let over: Vec<Key<T>> = over.map(|found| Key::new(found.key)).collect();
-            for keys in over.chunks(STEP.min(self.secrets_per_commit())) {
+            page.found.retain_mut(|found| change(&mut found.record, now) != RecordChange::Unchanged);
+            let keys: Vec<Key<T>> = page.found.into_iter().map(|found| Key::new(found.key)).collect();
+            for keys in keys.chunks(self.records_per_commit()) {
                 let keys = keys.to_vec();
-                let deleted = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
+                let changed = self.journal().run(keys.iter().map(Key::to_vec).collect(), move |tx| {
+                    let mut changed = 0;
                     for key in &keys {
                         // Read again: a session may have been used meanwhile.
-                        if tx.get(key)?.is_some_and(|record| is_over(&record, now)) {
-                            tx.delete(key);
+                        let Some(mut record) = tx.get(key)? else { continue };
+                        match change(&mut record, now) {
+                            RecordChange::Unchanged => continue,
+                            RecordChange::Changed => tx.put(key, &record)?,
+                            RecordChange::Deleted => tx.delete(key),
                         }
+                        changed += 1;
                     }
-                    Ok::<_, Stop<Failure>>(())
+                    Ok::<u64, Stop<Failure>>(changed)
                 });
-                deleted.await?;
+                count += changed.await?;
                 self.yield_to_callers().await;
             }
             if !page.more {
-                return Ok(());
+                return Ok(count);
             }
         }
+    }
+
+    /// Tickets or tokens whose records fit one commit, with their indexes and counts.
+    pub(crate) fn records_per_commit(&self) -> usize {
+        STEP.min(self.secrets_per_commit())
     }
 
     /// Secrets whose records fit one commit, with their indexes and bodies.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::code::Code;
 use crate::domain::id::SecretId;
 use crate::domain::name::{EnvName, SecretName};
-use crate::domain::role::Denied;
+use crate::domain::role::{BudgetsTooLarge, Denied};
 use crate::domain::value::ValueError;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::Stop;
@@ -60,6 +60,47 @@ pub enum Error {
     /// The value could not be exported, or is over a limit.
     #[error(transparent)]
     Value(#[from] ValueError),
+    /// A value without a type for a secret that another member made plain.
+    #[error("another member stored this secret as plain, which would make the new value readable")]
+    PlainNotStated,
+    /// The secret would take more than a budget allows.
+    #[error("the {what} of {whose} would take {needed} bytes, and the budget is {budget}")]
+    OverBudget {
+        /// `variables` or `files`.
+        what: &'static str,
+        /// The scope, or the part of one member.
+        whose: &'static str,
+        /// With this secret, in bytes.
+        needed: u64,
+        /// In bytes.
+        budget: u64,
+    },
+    /// The organization, or the member, has as many records as it may have.
+    #[error(
+        "{}{quota} {what}{} reached",
+        if *of_member { "one member's part of the organization's quota, " } else { "the organization's quota of " },
+        if *of_member { ", is" } else { " is" }
+    )]
+    OverQuota {
+        /// `secrets`, `members`, `tickets` or `tokens`.
+        what: &'static str,
+        /// The number.
+        quota: u64,
+        /// Whether it is the part of one member.
+        of_member: bool,
+    },
+    /// The operator does not allow so short a retention.
+    #[error("audit entries are kept for at least {days} days")]
+    RetentionTooShort {
+        /// The shortest retention, in days.
+        days: u32,
+    },
+    /// The secret had this version before.
+    #[error("the secret has or had this version: a version is never used again")]
+    VersionUsed,
+    /// The budgets of a policy do not fit together into a boot.
+    #[error(transparent)]
+    BudgetsTooLarge(#[from] BudgetsTooLarge),
     /// `if_match` names another version.
     #[error("the secret has another version")]
     VersionMismatch,
@@ -83,6 +124,12 @@ pub enum Error {
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// The value does not open, so that it cannot be re-encrypted.
+    #[error("the value of {name} does not open, and stays as it is")]
+    Unusable {
+        /// The secret's name.
+        name: SecretName,
+    },
     /// The current state does not allow it.
     #[error("{why}")]
     Conflict {
@@ -93,8 +140,6 @@ pub enum Error {
     #[error(transparent)]
     Failure(#[from] Failure),
 }
-
-// === impl Coded ===
 
 impl Coded for Error {
     fn code(&self) -> Code {
@@ -107,12 +152,18 @@ impl Coded for Error {
             Self::NameTaken { .. } | Self::Taken { .. } => Code::NameTaken,
             Self::NameRefused { .. } => Code::NameRefused,
             Self::Value(error) => value_code(error),
+            Self::PlainNotStated | Self::BudgetsTooLarge(_) => Code::Unprocessable,
+            Self::OverBudget { .. } => Code::OverBudget,
+            Self::OverQuota { .. } => Code::OverQuota,
+            Self::RetentionTooShort { .. } => Code::Unprocessable,
+            Self::VersionUsed => Code::VersionUsed,
             Self::VersionMismatch => Code::VersionMismatch,
             Self::StaleGeneration { .. } => Code::StaleGeneration,
             Self::Locked => Code::Locked,
             Self::LastKeyslot => Code::LastKeyslot,
             Self::LastAdmin => Code::LastAdmin,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
+            Self::Unusable { .. } => Code::SecretUnusable,
             Self::Conflict { .. } => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
@@ -125,11 +176,25 @@ impl Coded for Error {
             Self::NameTaken { .. } => "replace that secret's value, or export this one under another name",
             Self::NameRefused { .. } => "export it under another name; an admin may allow this one",
             Self::WriteOnly => "replace the value, or boot a workload with it",
+            Self::PlainNotStated => {
+                "state the type: `plain` if it may be displayed (in a file, `# dropsafe: plain` before the line); or replace it as \
+                 `encrypted` first"
+            }
+            Self::OverBudget { .. } => {
+                "delete or shorten another secret, or ask an admin to raise the budget with `dropsafe org set`"
+            }
+            Self::OverQuota { what, of_member, .. } => return Some(over_quota_hint(what, *of_member)),
+            Self::RetentionTooShort { .. } => {
+                "keep them for longer, or ask the operator to allow less with `dropsafe org quotas ORG --min-audit`"
+            }
+            Self::VersionUsed => "seal the value under a new random version id",
+            Self::BudgetsTooLarge(_) => "lower one of the two budgets",
             Self::VersionMismatch => "read the secret again and repeat with its version",
             Self::StaleGeneration { .. } => "fetch the deposit key again and seal anew",
             Self::Locked => "the operator unlocks the store",
             Self::LastKeyslot => "add another key slot first",
             Self::LastAdmin => "make another member an admin first",
+            Self::Unusable { .. } => "deposit it again or delete it",
             Self::IdempotencyMismatch => "use a new idempotency key for a new request",
             Self::Failure(failure) => return failure.hint(),
             // Their messages already say all that is known.
@@ -153,12 +218,33 @@ impl Coded for Error {
 /// A locked store stays locked until a person unlocks it, so that frequent retries are useless.
 pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);
 
+fn over_quota_hint(what: &str, of_member: bool) -> String {
+    let less = match what {
+        // Those that expired or are spent count for a minute more at most.
+        "tickets" => "revoke tickets that are not needed with `dropsafe ticket revoke`",
+        "tokens" => "revoke tokens that are not needed with `dropsafe token revoke`",
+        "members" => "remove members that are not needed",
+        _ => "delete what is not needed",
+    };
+    match of_member {
+        true => format!("{less}, or ask an admin to raise the part with `dropsafe org set --member-share`"),
+        false => format!("{less}, or ask the operator to raise the quota with `dropsafe org quotas`"),
+    }
+}
+
 fn value_code(error: &ValueError) -> Code {
     match error {
         ValueError::Nul | ValueError::NotText => Code::ValueInvalid,
+        // One code for three limits: a client can only send a shorter value.
         ValueError::VariableTooLong { .. }
         | ValueError::AboveCeiling { .. }
         | ValueError::FileTooLong { .. } => Code::ValueTooLarge,
+    }
+}
+
+impl From<BudgetsTooLarge> for Stop<Error> {
+    fn from(error: BudgetsTooLarge) -> Self {
+        Self::Refused(error.into())
     }
 }
 

@@ -1,12 +1,14 @@
-//! Repeated creations: the same key with the same request is answered as the first time, and nothing is done again.
+//! Repeated creations: a request with the idempotency key of an earlier one gets its answer, and nothing is done again.
 //!
-//! What a request was is kept as a keyed hash. Its value is not part of that: a stored hash of a value would be a way to
-//! guess it. The value's own hash is made with bytes that only this process has, and compared while it lives.
+//! The whole request, its value too, is stored as a digest under the idempotency key, which is itself stored only as a part of
+//! a hash. So every process can tell another value, while who reads the records cannot try values: without the idempotency
+//! key, which clients choose at random, nothing has the digest.
 
 use std::time::Duration;
 
 use serde_bytes::ByteBuf;
 
+use crate::crypto::record::digest_under;
 use crate::domain::id::MemberId;
 use crate::domain::role::Principal;
 use crate::domain::time::Timestamp;
@@ -16,7 +18,7 @@ use crate::store::engine::keys::Key;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-pub(crate) use crate::store::tables::answers::AnswerRecord;
+use crate::store::tables::answers::AnswerRecord;
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -31,8 +33,7 @@ impl AnswerRecord {
 /// A request that may repeat an earlier one.
 pub(crate) struct Repeatable {
     key: Key<AnswerRecord>,
-    request: [u8; 16],
-    value: Option<([u8; 16], [u8; 16])>,
+    request: [u8; 32],
 }
 
 /// A request to compare with the first one under its idempotency key.
@@ -58,21 +59,17 @@ impl Store {
         }
         // Part of the record's key, so that no caller meets another one's answers.
         let who: Vec<u8> = match caller.principal() {
-            Principal::Operator => Vec::new(),
+            Principal::Operator | Principal::Metrics => Vec::new(),
             Principal::Member { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
             Principal::Ticket { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
+            Principal::Boot { org, id, .. } => [org.as_bytes().as_slice(), id.as_bytes()].concat(),
         };
-        let records = self.records();
-        let parts: Vec<&[u8]> = request.parts.iter().map(Vec::as_slice).collect();
-        let secret = &self.inner.process_secret;
-        let hash = |label, parts: &[&[u8]]| records.key.key_hash(label, parts);
+        let value = request.value.into_iter();
+        let parts: Vec<&[u8]> = request.parts.iter().map(Vec::as_slice).chain(value).collect();
         Ok(Some(Repeatable {
             // A keyed hash, so that the byte store sees neither callers nor keys.
-            key: records.answer(&who, request.operation, key),
-            request: hash("idempotent request", &parts),
-            value: request.value.map(|value| {
-                (hash("idempotency process", &[secret]), hash("idempotent value", &[secret, value]))
-            }),
+            key: self.records().answer(&who, request.operation, key),
+            request: digest_under(key.as_bytes(), "dropsafe idempotent request v2", &parts),
         }))
     }
 }
@@ -80,16 +77,17 @@ impl Store {
 impl Repeatable {
     /// Returns the first answer if this request was made before.
     pub(crate) fn first_answer<T: Record>(&self, tx: &mut Tx<'_>) -> Result<Option<T>, Stop<Error>> {
+        // An expired record that is not deleted yet counts as absent.
         let Some(before) = tx.get(&self.key)?.filter(|before| !before.is_over(tx.now())) else {
             return Ok(None);
         };
-        let other_value = match (before.value, self.value) {
-            // Another process cannot compare values, because each hashes with its own secret. It takes them for equal.
-            (Some((process, before)), Some((own, value))) => process == own && before != value,
-            (before, value) => before.is_some() != value.is_some(),
+        let Some(request) = before.request else {
+            let why = "an older version of the server has seen this idempotency key: look whether the request was \
+                       executed, and send it with another key if not";
+            return Err(Error::Conflict { why }.into());
         };
         // A client that reuses a key for another request has a defect, which a wrong answer would hide.
-        if before.request != self.request || other_value {
+        if request != self.request {
             return Err(Error::IdempotencyMismatch.into());
         }
         let Some(answer) = before.answer else {
@@ -112,7 +110,7 @@ impl Repeatable {
     }
 
     fn store(&self, tx: &mut Tx<'_>, answer: Option<ByteBuf>) -> Result<(), Stop<Error>> {
-        let record = AnswerRecord { at: tx.now(), request: self.request, value: self.value, answer };
+        let record = AnswerRecord { at: tx.now(), request: Some(self.request), answer };
         Ok(tx.put(&self.key, &record)?)
     }
 }
@@ -128,6 +126,7 @@ pub(crate) fn once<T: Record>(
         return Ok((first, true));
     }
     let made = make(tx)?;
+    // In the commit of the change, so that a crash leaves both or neither.
     repeatable.remember(tx, &made)?;
     Ok((made, false))
 }
@@ -139,8 +138,7 @@ pub(crate) fn once_with_credential<T>(
     make: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop<Error>>,
 ) -> Result<T, Stop<Error>> {
     if let Some(repeatable) = repeatable {
-        // Fails for a repetition, because its record has no answer.
-        // The first answer is not kept, so this fails if there was one; the type is never read.
+        // Fails for a repetition, whose record has no answer. The type of the answer is therefore never used.
         let _: Option<MemberId> = repeatable.first_answer(tx)?;
         repeatable.remember_without_answer(tx)?;
     }

@@ -1,6 +1,7 @@
 //! Creating a store and opening one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::crypto::record::RecordKey;
 use crate::domain::audit::AuditAction;
@@ -9,19 +10,26 @@ use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::StoreId;
 use crate::domain::name::{MemberName, OrgName};
 use crate::kv::Kv;
+use crate::store::engine::audit::baseline;
 use crate::store::engine::clock::{Clock, Entropy};
 use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::format::decode;
+use crate::store::engine::header;
 use crate::store::engine::header::Header;
 use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::backup::EndedByRestore;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::keys::{NewKeyslot, first_keys};
-use crate::store::rules::orgs::OrgCreation;
-use crate::store::rules::store::{Identity, Store};
-use crate::store::rules::tokens::{NewCredential, TokenRecord};
-use crate::store::tables::keyspace;
+use crate::store::rules::orgs::{FirstCredential, OrgCreation};
+use crate::store::rules::store::Store;
+use crate::store::rules::tokens::NewCredential;
+use crate::store::tables::holders::{self, IndexingRecord};
+use crate::store::tables::scope_stamps::ScopeStamps;
+use crate::store::tables::store::{self, Identity};
+use crate::store::tables::tokens::TokenRecord;
 
 /// The parameters of [`Store::init`].
 pub struct Init {
@@ -94,6 +102,9 @@ pub enum OpenError {
     /// The byte store holds something else, or is damaged.
     #[error("the byte store holds no store of this program")]
     Foreign,
+    /// It holds a part of a backup.
+    #[error("a backup is being restored into the byte store, or that was interrupted")]
+    Restoring,
     /// The byte store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -112,16 +123,18 @@ impl Store {
         let first = kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         match first.entries.first() {
             None => {}
-            Some(entry) if entry.key == keyspace::HEADER => return Err(InitError::AlreadyInitialised),
+            // The header sorts before every other key, so that one entry decides.
+            Some(entry) if entry.key == header::HEADER => return Err(InitError::AlreadyInitialised),
             Some(_) => return Err(InitError::Foreign),
         }
         let mut id = [0; 16];
         random.fill(&mut id);
         let id = StoreId::from_bytes(id);
         // Only a restored or moved store continues other revisions.
-        let identity = Identity { id, created_at: clock.now(), revision_base: 0 };
-        let header = keyspace::header(&record_key);
-        let records = Records { kv, key: record_key, random };
+        let identity = Identity::new(id, clock.now());
+        let header = header::header(&record_key);
+        let records = Records::new(kv, record_key, random);
+        // Before the store exists, because the journal makes its first commit.
         let store = Self::start(records, identity.clone(), clock, false);
 
         let (records, now) = (Arc::clone(&store.inner.records), store.now());
@@ -129,18 +142,21 @@ impl Store {
         // The derivations take seconds of a processor.
         let made = tokio::task::spawn_blocking(make).await.map_err(|_| Failure::Internal)?;
         let (keys, release) = made?;
-        let creation = OrgCreation::new(&store, init.org, init.admin);
-        let admin_token = creation.admin_token.credential();
+        let first = FirstCredential::Token(NewCredential::new(&store, CredentialKind::Member));
+        let creation = OrgCreation::new(&store, init.org, init.admin, first);
+        let admin_token = creation.credential();
         let operator = NewCredential::new(&store, CredentialKind::Operator);
         let operator_token = operator.credential();
         let event = Caller::this_process().event(AuditAction::StoreInit).about(target::store());
         let org_event = Caller::this_process().event(AuditAction::OrgCreate);
-        let made = store.journal().run(vec![keyspace::HEADER.to_vec()], move |tx| {
+        let made = store.journal().run(vec![header::HEADER.to_vec()], move |tx| {
             // Fails if another process has created a store here since the scan.
             tx.put_header(&header)?;
-            tx.put(&keyspace::identity(), &identity)?;
-            tx.put(&keyspace::keys(), &keys)?;
-            TokenRecord::new(&operator, None, tx.now()).put_new(tx)?;
+            tx.put(&store::identity(), &identity)?;
+            tx.put(&store::keys(), &keys)?;
+            // There is no older boot to index.
+            tx.put(&holders::indexing(), &IndexingRecord { cursor: None, done: true })?;
+            TokenRecord::new(&operator, None, None, tx.now()).put_new(tx)?;
             tx.audit(event.clone());
             creation.run(tx, org_event.clone()).map(drop)
         });
@@ -150,6 +166,7 @@ impl Store {
             Error::Failure(failure) => failure.into(),
             _ => Failure::Internal.into(),
         })?;
+        store.inner.indexed.store(true, Ordering::Relaxed);
         // Only now: a store that could not be committed must not look unlocked.
         store.set_release(Some(release));
         store.start_background();
@@ -183,46 +200,68 @@ impl Store {
         random: Arc<dyn Entropy>,
         deposits_only: bool,
     ) -> Result<Self, OpenError> {
-        let identity_key = keyspace::identity();
-        let keys = [keyspace::HEADER.to_vec(), identity_key.to_vec()];
+        let (store, _) = Self::open_idle(kv, record_key, clock, random, deposits_only).await?;
+        store.start_background();
+        Ok(store)
+    }
+
+    /// Opens a store without its background tasks, and returns what was ended because it was restored.
+    pub(crate) async fn open_idle(
+        kv: Arc<dyn Kv>,
+        record_key: RecordKey,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Entropy>,
+        deposits_only: bool,
+    ) -> Result<(Self, EndedByRestore), OpenError> {
+        let identity_key = store::identity();
+        // One read, so that the header and the identity are of the same revision.
+        let keys = [header::HEADER.to_vec(), identity_key.to_vec()];
         let (found, _) = kv.get(&keys).await.map_err(Failure::from)?;
         let [header, identity] = found.try_into().map_err(|_| Failure::Internal)?;
         // Without a header, an empty byte store is a normal first start, and anything else is foreign.
         let Some(header) = header else {
             let first = kv.scan(&[], None, 1).await.map_err(Failure::from)?;
-            let empty = first.entries.is_empty();
-            return Err(if empty { OpenError::NotInitialised } else { OpenError::Foreign });
+            // The marker of a restore sorts before everything else.
+            return Err(match first.entries.first() {
+                None => OpenError::NotInitialised,
+                Some(entry) if entry.key == header::RESTORE_MARKER => OpenError::Restoring,
+                Some(_) => OpenError::Foreign,
+            });
         };
-        // Before the other checks: the header of a moved store is not a valid one.
-        if header.value == keyspace::moved_header(&record_key) {
-            return Err(OpenError::Moved);
-        }
-        match keyspace::read_header(&header.value, &record_key) {
-            Header::Ours => {}
+        match header::read_header(&header.value, &record_key) {
+            Header::Ours(_) => {}
+            Header::Moved(_) => return Err(OpenError::Moved),
             Header::OtherRecordKey => return Err(OpenError::WrongRecordKey),
             Header::Older(found) => {
-                return Err(OpenError::OlderFormat { found, oldest: keyspace::OLDEST_FORMAT });
+                return Err(OpenError::OlderFormat { found, oldest: header::OLDEST_FORMAT });
             }
-            Header::Newer(found) => return Err(OpenError::NewerFormat { found, known: keyspace::FORMAT }),
+            Header::Newer(found) => return Err(OpenError::NewerFormat { found, known: header::FORMAT }),
             Header::Foreign => return Err(OpenError::Foreign),
         }
         let sealed = identity.ok_or(Failure::Corrupt)?.value;
         let plain = record_key.open_record(identity_key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;
-        let identity = crate::store::engine::format::decode(&plain)?;
-        let records = Records { kv, key: record_key, random };
+        let identity = decode(&plain)?;
+        let records = Records::new(kv, record_key, random);
+        // After the identity opened: a store that cannot be served must not be closed to older programs.
+        baseline::upgrade(&records, header, &ScopeStamps::default(), &*clock).await?;
         let store = Self::start(records, identity, clock, deposits_only);
-        store.start_background();
-        Ok(store)
+        store.refuse_known_faults().await?;
+        // Before anybody can use them.
+        let ended = match store.inner.identity.is_restoring {
+            true => store.end_restored_credentials().await?,
+            false => EndedByRestore::default(),
+        };
+        Ok((store, ended))
     }
 }
 
 impl crate::store::engine::journal::Tx<'_> {
     /// Stores the header. Fails if there is one.
     fn put_header(&mut self, header: &[u8]) -> Result<(), Stop<Error>> {
-        if !self.is_absent(keyspace::HEADER)? {
+        if !self.is_absent(header::HEADER)? {
             return Err(Error::Taken { what: "store" }.into());
         }
-        self.put_unsealed(keyspace::HEADER, header);
+        self.put_unsealed(header::HEADER, header);
         Ok(())
     }
 }
@@ -252,16 +291,20 @@ impl Coded for OpenError {
         match self {
             Self::NotInitialised => Code::NotFound,
             Self::WrongRecordKey => Code::Forbidden,
-            Self::OlderFormat { .. } | Self::NewerFormat { .. } | Self::Foreign | Self::Moved => {
-                Code::Conflict
-            }
+            Self::OlderFormat { .. }
+            | Self::NewerFormat { .. }
+            | Self::Foreign
+            | Self::Restoring
+            | Self::Moved => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotInitialised => "make one with `dropsafe init`",
+            Self::NotInitialised => {
+                "make one with `dropsafe init`, or restore a backup with `dropsafe restore`"
+            }
             Self::WrongRecordKey => "use the record key that `init` made for this store",
             Self::OlderFormat { .. } => {
                 "no release wrote this format: make a new store with `dropsafe init` and deposit again"
@@ -269,6 +312,9 @@ impl Coded for OpenError {
             Self::NewerFormat { .. } => "use the version of this program that wrote it, or a newer one",
             Self::Moved => "name the place that `dropsafe migrate` moved it to, as `store` in server.yaml",
             Self::Foreign => "choose another place, or restore a backup there",
+            Self::Restoring => {
+                "if nothing restores it now, run `dropsafe restore` again with the same --data"
+            }
             Self::Failure(failure) => return failure.hint(),
         };
         Some(hint.to_owned())

@@ -8,16 +8,19 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::audit::AuditAction;
 use crate::domain::code::Code;
 use crate::domain::id::StoreId;
 use crate::kv::{CommitError, Kv, KvEntry, Precondition, Revision, Write};
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::engine::format::{decode, encode};
+use crate::store::engine::format::decode;
+use crate::store::engine::header;
 use crate::store::engine::header::Header;
-use crate::store::rules::store::Identity;
-use crate::store::tables::keyspace;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::caller::Caller;
+use crate::store::rules::continuation::Continuation;
+use crate::store::tables::store::{self, Identity};
 
 /// Marks a place to which a store is being moved, with the store's id, so that no two stores are mixed.
 const MARKER: &[u8] = b"\0migrate";
@@ -46,7 +49,7 @@ pub enum Moving {
     Compared(u64),
 }
 
-/// Why a store was not moved. It still is where it was, unless [`MigrateError::Moved`] says otherwise.
+/// Why a store was not moved. It is still in its old place, unless [`MigrateError::Moved`] says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The old place holds no store.
@@ -96,24 +99,22 @@ pub async fn migrate(
     from: &Arc<dyn Kv>,
     to: &Arc<dyn Kv>,
     record_key: &RecordKey,
-    random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(Moving) + Send),
 ) -> Result<Migrated, MigrateError> {
     let (source, target) = (MigrationPlace { kv: from }, MigrationPlace { kv: to });
-    let header = source.get(keyspace::HEADER).await?.ok_or(MigrateError::NoSource)?;
-    let moved = keyspace::moved_header(record_key);
+    let header = source.get(header::HEADER).await?.ok_or(MigrateError::NoSource)?;
     // Either interrupted between the last two commits, or moved before. The new place tells which.
-    let was_moved = header.value == moved;
-    match keyspace::read_header(&header.value, record_key) {
-        _ if was_moved => {}
-        Header::Ours => {}
+    let found = header::read_header(&header.value, record_key);
+    let was_moved = matches!(found, Header::Moved(_));
+    let format = match found {
+        Header::Ours(format) | Header::Moved(format) => format,
         Header::OtherRecordKey => return Err(MigrateError::WrongRecordKey),
         Header::Older(_) | Header::Newer(_) => return Err(MigrateError::Format),
         Header::Foreign => return Err(MigrateError::NoSource),
-    }
+    };
     // The only record that is opened, because the new place must continue its revisions.
     let identity = source.identity(record_key).await?;
-    match target.begin(identity.id, &moved, was_moved).await {
+    match target.begin(identity.id, record_key, was_moved).await {
         Err(MigrateError::NotEmpty) if was_moved => return Err(MigrateError::Moved),
         begun => begun?,
     }
@@ -137,11 +138,16 @@ pub async fn migrate(
     };
     if !was_moved {
         // From this commit on, no server opens the old place.
-        let unchanged = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
-        source.commit(unchanged, vec![Write::Put(keyspace::HEADER.to_vec(), moved)]).await?;
+        let unchanged = vec![Precondition::At(header::HEADER.to_vec(), header.revision)];
+        source
+            .commit(
+                unchanged,
+                vec![Write::Put(header::HEADER.to_vec(), header::moved_header(record_key, format))],
+            )
+            .await?;
     }
     let store = identity.id;
-    target.finish(record_key, identity, revision, random).await?;
+    target.finish(record_key, format, identity, revision).await?;
     Ok(Migrated { store, records, digest })
 }
 
@@ -154,6 +160,7 @@ async fn copy(
     // Both sides are sorted, so that one pass finds all differences.
     let (mut here, mut there) = (source.walk(), target.walk());
     let (mut wanted, mut found) = (here.next().await?, there.next().await?);
+    // Only the target's: reading has no such limits.
     let limits = target.kv.limits();
     let (mut writes, mut bytes, mut done) = (Vec::new(), 0, 0_u64);
     loop {
@@ -210,7 +217,7 @@ impl MigrationPlace<'_> {
         match self.kv.commit(held, writes).await {
             Ok(_) => Ok(()),
             Err(CommitError::TooLarge { .. }) => Err(MigrateError::TooLarge),
-            // The only preconditions are about headers: somebody else works on the same place.
+            // The only preconditions are about headers: another process uses the same byte store.
             Err(CommitError::Conflict { .. }) => Err(MigrateError::Changing),
             Err(error) => Err(Failure::from(error).into()),
         }
@@ -222,12 +229,17 @@ impl MigrationPlace<'_> {
 
     /// The precondition that nobody has created a store at this place.
     fn unmade(&self) -> Vec<Precondition> {
-        vec![Precondition::Absent(keyspace::HEADER.to_vec())]
+        vec![Precondition::Absent(header::HEADER.to_vec())]
     }
 
     /// Marks an empty place. Also accepts one that holds a part of the same store, or that the store was moved from.
-    async fn begin(&self, store: StoreId, moved: &[u8], source_moved: bool) -> Result<(), MigrateError> {
-        let header = self.get(keyspace::HEADER).await?;
+    async fn begin(
+        &self,
+        store: StoreId,
+        record_key: &RecordKey,
+        source_moved: bool,
+    ) -> Result<(), MigrateError> {
+        let header = self.get(header::HEADER).await?;
         let marker = self.get(MARKER).await?;
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
         // The id in the marker tells an interrupted move of this store from one of another store.
@@ -237,9 +249,12 @@ impl MigrationPlace<'_> {
             None if ours => Ok(()),
             None if first.entries.is_empty() => self.commit(self.unmade(), vec![mark]).await,
             // The store moves back to a place where it was before.
-            Some(header) if header.value == moved && !source_moved => {
-                let held = vec![Precondition::At(keyspace::HEADER.to_vec(), header.revision)];
-                self.commit(held, vec![Write::Delete(keyspace::HEADER.to_vec()), mark]).await
+            Some(header)
+                if !source_moved
+                    && matches!(header::read_header(&header.value, record_key), Header::Moved(_)) =>
+            {
+                let held = vec![Precondition::At(header::HEADER.to_vec(), header.revision)];
+                self.commit(held, vec![Write::Delete(header::HEADER.to_vec()), mark]).await
             }
             _ => Err(MigrateError::NotEmpty),
         }
@@ -267,22 +282,17 @@ impl MigrationPlace<'_> {
     async fn finish(
         &self,
         record_key: &RecordKey,
+        format: u16,
         identity: Identity,
         revision: Revision,
-        random: &mut (dyn Random + Send),
     ) -> Result<(), MigrateError> {
-        let key = keyspace::identity();
+        let found = self.get(store::identity().bytes()).await?.ok_or(Failure::Corrupt)?;
         // Revisions must not repeat: clients and caches compare them.
-        let revision_base = identity.revision_base + revision;
-        let plain = encode(&Identity { revision_base, ..identity })?;
-        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
-        let sealed = record_key.seal_record(key.bytes(), &plain, &mut fill);
-        let writes = vec![
-            Write::Put(key.to_vec(), sealed),
-            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(record_key)),
-            Write::Delete(MARKER.to_vec()),
-        ];
-        self.commit(self.unmade(), writes).await
+        let identity = Identity { revision_base: identity.revision_base + revision, ..identity };
+        let event = Caller::this_process().event(AuditAction::StoreMigrate).about(target::store());
+        let continuation = Continuation { kv: self.kv, record_key, marker: MARKER, format, event };
+        let (held, writes) = continuation.commit_parts(&identity, &found.value).await?;
+        self.commit(held, writes).await
     }
 
     fn walk(&self) -> RecordWalk<'_> {
@@ -313,7 +323,7 @@ impl RecordWalk<'_> {
 }
 
 async fn identity_of(kv: &Arc<dyn Kv>, record_key: &RecordKey) -> Result<Identity, MigrateError> {
-    let key = keyspace::identity();
+    let key = store::identity();
     let found = kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
     let sealed = found.ok_or(Failure::Corrupt)?.value;
     let plain = record_key.open_record(key.bytes(), &sealed).map_err(|_| Failure::Corrupt)?;

@@ -1,5 +1,6 @@
 //! The rules, one file or folder per resource: decide, plan, change in one transaction, record the audit event.
 
+pub(crate) mod active_counts;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod background;
@@ -7,18 +8,30 @@ pub(crate) mod backup;
 pub(crate) mod boots;
 pub(crate) mod caller;
 pub(crate) mod catalog;
-pub(crate) mod denials;
+mod continuation;
+pub(crate) mod enrolments;
 pub(crate) mod error;
+pub(crate) mod event_limiter;
 pub(crate) mod idempotency;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod launcher_tokens;
+pub(crate) mod launchers;
+pub(crate) mod log_heads;
+pub(crate) mod managers;
+mod member_record;
 pub(crate) mod members;
+pub(crate) mod membership_keys;
 pub(crate) mod migrate;
+pub(crate) mod org_usage;
 pub(crate) mod orgs;
 pub(crate) mod page;
+pub(crate) mod quotas;
 pub(crate) mod reencrypt;
+pub(crate) mod revocation;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
+pub(crate) mod state_check;
 pub(crate) mod store;
 pub(crate) mod tickets;
 pub(crate) mod tokens;

@@ -42,6 +42,7 @@ pub struct PageAsk {
 
 impl PageAsk {
     pub(crate) fn limit(&self) -> usize {
+        // A limit of 0 would make a list without an end.
         self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)
     }
 }

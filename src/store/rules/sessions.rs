@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::audit::{AuditAction, AuditText, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::role::{MemberKind, Principal};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::Stop;
@@ -22,8 +23,8 @@ use crate::store::rules::auth::AuthError;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::sessions::{SessionMark, SessionRecord};
+use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
+use crate::store::tables::tokens;
 
 /// A session expires when it was not used for this long.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
@@ -46,6 +47,7 @@ impl SessionRecord {
 
 impl SessionMark {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        // Not by the last use, which a mark does not have: it may outlive its session by some hours.
         self.created_at.plus(SESSION_LONGEST) <= now
     }
 }
@@ -113,22 +115,30 @@ impl Store {
         request: &str,
     ) -> Result<(Caller, SessionKey), AuthError> {
         // A ticket is for machines. The same error as for an unknown credential reveals nothing about it.
-        if credential.kind == CredentialKind::Ticket {
+        if matches!(
+            credential.kind,
+            CredentialKind::Ticket | CredentialKind::Enrolment | CredentialKind::Boot
+        ) {
             return Err(AuthError::Unknown);
         }
         let caller = self.authenticate(credential, source).await?.with_request_id(request);
+        // A platform or a monitoring system is no person either, and no page would be of use to it.
+        if caller.kind() == Some(MemberKind::Launcher) || *caller.principal() == Principal::Metrics {
+            return Err(AuthError::Unknown);
+        }
         let mut secret = Zeroizing::new([0; 32]);
         self.records().random.fill(secret.as_mut_slice());
         let key = SessionKey { id: self.records().random_bytes(), secret };
         // A new key at every login, so that nobody can prepare a session for somebody else (session fixation).
         let (id, hash, token) = (key.id, key.hash(), credential.token_id());
+        // The operator has no member. Its sessions have an index of their own.
         let member = caller.own_member().ok();
         let index = self.records().sessions_of(member).key(&id);
         let event = caller.event(AuditAction::SessionStart).about(target::token(token));
         let started = self.journal().run(Vec::new(), move |tx| {
             let now = tx.now();
             let record = SessionRecord { hash, token, member, created_at: now, seen_at: now };
-            tx.put(&keyspace::session(id), &record)?;
+            tx.put(&sessions::session(id), &record)?;
             tx.put(&index, &SessionMark { created_at: now })?;
             tx.audit(event.clone().detail(DetailKey::Expires, now.plus(SESSION_LONGEST)));
             Ok::<_, Stop<Failure>>(())
@@ -139,20 +149,20 @@ impl Store {
 
     /// Authenticates a session.
     pub async fn session(&self, key: &SessionKey, source: Option<IpAddr>) -> Result<Caller, AuthError> {
-        let place = keyspace::session(key.id);
+        let place = sessions::session(key.id);
         let found = self.records().get(&place).await?;
         // No secret hashes to zeros, so that an unknown id takes the same work and never matches.
         let expected = found.as_ref().map_or([0; 32], |record| record.hash);
         let matches: bool = key.hash().ct_eq(&expected).into();
-        // An expired session is told apart only to the holder of its secret.
+        // Only the holder of its secret learns that a session has expired.
         let record = found.filter(|_| matches).ok_or(AuthError::Unknown)?;
         let now = self.now();
         if record.is_over(now) {
             return Err(AuthError::Expired);
         }
         // Read at every use, so that revoking the token ends the session.
-        let token = self.records().get(&keyspace::token(record.token)).await?.ok_or(AuthError::Revoked)?;
-        let caller = self.check_token(token, source).await?;
+        let token = self.records().get(&tokens::token(record.token)).await?.ok_or(AuthError::Revoked)?;
+        let caller = self.check_token(token, source, None).await?;
         // Written at most once a minute, so that looking at pages costs no commit.
         if now.since(record.seen_at) >= SEEN_PRECISION {
             let written = self.journal().run(vec![place.to_vec()], move |tx| {
@@ -172,7 +182,7 @@ impl Store {
 
     /// Ends a session.
     pub async fn log_out(&self, caller: &Caller, key: &SessionKey) -> Result<(), Error> {
-        let (place, id) = (keyspace::session(key.id), key.id);
+        let (place, id) = (sessions::session(key.id), key.id);
         let event = caller.event(AuditAction::SessionEnd);
         let index = self.records().sessions_of(caller.own_member().ok()).key(&id);
         let ended = self.journal().run(vec![place.to_vec()], move |tx| {
@@ -198,7 +208,7 @@ impl Store {
         let event = event.detail(DetailKey::Count, AuditText::number(count as u64));
         let ended = self.journal().run(Vec::new(), move |tx| {
             for id in &ids {
-                tx.delete(&keyspace::session(*id));
+                tx.delete(&sessions::session(*id));
                 tx.delete(&index.key(id));
             }
             tx.audit(event.clone());

@@ -1,25 +1,41 @@
-//! The handle that every rule is implemented on: the byte store, the journal, the clock and what this process remembers.
+//! The handle that every rule is implemented on: the byte store, the journal, the clock and the caches of this process.
 
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{self, Arc, OnceLock, RwLock};
 
+use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-use super::background;
-use super::boots::{ScopeCache, SeenReceipts};
-use super::denials::DenialLimiter;
-use super::keys::{Release, UNLOCKS_WAITING};
 use crate::domain::catalog::Presets;
-use crate::domain::id::StoreId;
+use crate::domain::id::{OrgId, StoreId};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
 use crate::store::engine::clock::Clock;
 use crate::store::engine::journal::Journal;
 use crate::store::engine::records::Records;
-use crate::store::tables::secrets::ScopeStamps;
-pub(crate) use crate::store::tables::store::Identity;
+use crate::store::rules::audit::checkpoint::OwnCheckpoint;
+use crate::store::rules::boots::boot_counts::BootCounts;
+use crate::store::rules::boots::receipt_cache::ReceiptCache;
+use crate::store::rules::boots::scope_cache::ScopeCache;
+use crate::store::rules::boots::seen_receipts::SeenReceipts;
+use crate::store::rules::event_limiter::LimitedEvents;
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::membership_keys::MembershipKeys;
+use crate::store::tables::scope_stamps::ScopeStamps;
+use crate::store::tables::store::Identity;
+use crate::store::tables::usage::{CountOf, StoredCount};
 
 /// Bytes of long values that may wait to be stored at once: what bounds the memory of deposits.
 const LONG_VALUES: usize = 64 << 20;
+
+/// Counts that need not be looked up again before an operation.
+const COUNTED: usize = 10_000;
+
+/// Credentials for which the keys of the records that they depend on are cached. Each takes about 200 bytes.
+const MEMBERSHIPS: usize = 10_000;
+
+/// Unlocks that may run or wait at once. More are guesses.
+const UNLOCKS_WAITING: usize = 8;
 
 /// The store of one process. Clones share everything.
 #[derive(Clone)]
@@ -33,10 +49,8 @@ pub(crate) struct Inner {
     pub(crate) journal: Journal,
     pub(crate) identity: Identity,
     pub(crate) started_at: Timestamp,
-    /// Tells this process from others.
+    /// Identifies this process.
     pub(crate) process: [u8; 16],
-    /// Known to this process only.
-    pub(crate) process_secret: [u8; 32],
     /// The release key, while unlocked.
     pub(crate) release: RwLock<Option<Arc<Release>>>,
     /// Whether this process never holds the release key.
@@ -46,11 +60,26 @@ pub(crate) struct Inner {
     pub(crate) unlocks: Semaphore,
     /// Bytes of long values that may wait to be stored.
     pub(crate) long_values: Arc<Semaphore>,
-    pub(crate) denials: DenialLimiter,
+    pub(crate) limited: LimitedEvents,
     pub(crate) seen_receipts: SeenReceipts,
     pub(crate) scope_cache: ScopeCache,
+    /// The newest stamps of scopes that this process has seen.
+    pub(crate) stamps: Arc<ScopeStamps>,
+    pub(crate) receipt_cache: ReceiptCache,
+    pub(crate) boot_counts: BootCounts,
+    pub(crate) own_checkpoint: sync::Mutex<OwnCheckpoint>,
+    /// The counts that are known to be stored.
+    pub(crate) counted: Cache<(OrgId, StoredCount), ()>,
+    /// The keys of the records that a credential depends on, by its id.
+    pub(crate) memberships: Cache<[u8; 16], Arc<MembershipKeys>>,
+    /// When the tickets or tokens of an organization at its quota were last recounted.
+    pub(crate) recounted_at: Cache<(OrgId, CountOf), Timestamp>,
+    /// Whether every running boot is known to be indexed.
+    pub(crate) indexed: AtomicBool,
     pub(crate) presets: OnceLock<Presets>,
-    /// Rung when there is background work.
+    /// Whether this process locks itself when the verification finds a fault.
+    pub(crate) lock_on_fault: AtomicBool,
+    /// Notified when there is background work.
     pub(crate) background: Arc<Notify>,
 }
 
@@ -65,13 +94,17 @@ impl Store {
     pub async fn close(&self) {
         // First, so that no boot starts while the journal ends.
         self.set_release(None);
+        // Counts of denied attempts outlive the process only as entries.
+        self.record_all_limited_events().await;
         self.journal().close().await;
+        // Last, because the journal ends its audit chain with a commit.
         self.records().kv.close().await;
     }
 
     /// Closes all but the byte store, which another process of the same test uses.
     #[cfg(test)]
     pub(crate) async fn close_journal_only(&self) {
+        self.record_all_limited_events().await;
         self.journal().close().await;
     }
 
@@ -83,34 +116,40 @@ impl Store {
         deposits_only: bool,
     ) -> Self {
         let records = Arc::new(records);
-        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), Arc::new(ScopeStamps));
-        let now = clock.now();
+        let stamps = Arc::new(ScopeStamps::default());
+        let hook = Arc::<ScopeStamps>::clone(&stamps);
+        let journal = Journal::start(Arc::clone(&records), Arc::clone(&clock), hook);
+        let started_at = clock.now();
         let inner = Arc::new(Inner {
             // Drawn at each start: a restarted process must not take over what its predecessor held.
             process: records.random_bytes(),
-            process_secret: records.random_bytes(),
             records,
             clock,
             journal,
             identity,
-            started_at: now,
+            started_at,
+            // Locked until an unlock, or until the commit that creates the store.
             release: RwLock::new(None),
             deposits_only,
             keys_change: Mutex::new(()),
             unlocks: Semaphore::new(UNLOCKS_WAITING),
             long_values: Arc::new(Semaphore::new(LONG_VALUES)),
-            denials: DenialLimiter::new(now),
+            limited: LimitedEvents::new(),
             seen_receipts: SeenReceipts::default(),
             scope_cache: ScopeCache::default(),
+            stamps,
+            receipt_cache: ReceiptCache::default(),
+            boot_counts: BootCounts::default(),
+            own_checkpoint: sync::Mutex::default(),
+            counted: Cache::new(COUNTED),
+            memberships: Cache::new(MEMBERSHIPS),
+            recounted_at: Cache::new(COUNTED),
+            indexed: AtomicBool::new(false),
             presets: OnceLock::new(),
+            lock_on_fault: AtomicBool::new(false),
             background: Arc::new(Notify::new()),
         });
         Self { inner }
-    }
-
-    pub(crate) fn start_background(&self) {
-        // A weak reference, so that the task does not keep an unused store alive.
-        tokio::spawn(background::run(Arc::downgrade(&self.inner), Arc::clone(&self.inner.background)));
     }
 
     pub(crate) fn records(&self) -> &Records {

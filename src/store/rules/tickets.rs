@@ -3,25 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, TicketId};
 use crate::domain::name::{Label, MemberName, PluginName};
 use crate::domain::resolve::ResolveRequest;
-use crate::domain::role::Action;
+use crate::domain::role::{Action, MemberKind, Subject};
 use crate::domain::time::Timestamp;
 use crate::store::engine::journal::Stop;
+use crate::store::rules::active_counts::ActiveRecord;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
-use crate::store::rules::members::MemberRecord;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
 use crate::store::rules::tokens::NewCredential;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::tickets::TicketRecord;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::tickets::{self, TicketRecord};
 
 /// Plugins or networks of one ticket at most: a ticket is read at each boot.
 const MAX_LIST: usize = 100;
@@ -39,6 +39,8 @@ pub struct NewTicket {
     pub plugins: Option<BTreeSet<PluginName>>,
     /// The networks that it may be used from. Empty: any.
     pub sources: Vec<Cidr>,
+    /// How long a boot with it counts as running at most. Absent: until its end is reported.
+    pub lifetime: Option<Duration>,
     /// A note for people.
     pub label: Option<Label>,
 }
@@ -68,6 +70,8 @@ pub struct Ticket {
     pub plugins: Option<BTreeSet<PluginName>>,
     /// The networks it is restricted to.
     pub sources: Vec<Cidr>,
+    /// Seconds after which each boot with it is over.
+    pub lifetime: Option<u64>,
     /// Whether a boot from an allowed network would accept it now.
     pub usable: bool,
 }
@@ -82,8 +86,8 @@ pub struct TicketIssued {
 }
 
 impl Store {
-    /// Creates a ticket: a member for itself, an admin for any member. A repeated idempotency key is a conflict, because the
-    /// credential cannot be shown twice.
+    /// Creates a ticket: a member for itself and for the services that it manages, a launcher for those who accepted it. A
+    /// repeated idempotency key is a conflict, because the credential cannot be shown twice.
     pub async fn create_ticket(
         &self,
         caller: &Caller,
@@ -91,24 +95,33 @@ impl Store {
         idempotency: Option<&str>,
     ) -> Result<TicketIssued, Error> {
         // The permission depends on the member that the ticket acts for.
-        let (member, name) = self.member_or_self(caller, new.member.as_ref()).await?;
+        let (member, name, subject) =
+            self.represented_subject(caller, new.member.as_ref(), AuditAction::TicketCreate).await?;
         let about = Some(target::member(member, &name));
-        self.permit(caller, Action::CreateTicket(member), AuditAction::TicketCreate, about).await?;
+        self.permit(caller, Action::CreateTicket(subject), AuditAction::TicketCreate, about).await?;
         new.check()?;
-        let (org, author) = caller.own_member()?;
+        let (org, own) = caller.own_member()?;
+        let author = caller.author_of_creations().unwrap_or(own);
         let request = RepeatableRequest { operation: "create ticket", parts: new.parts(), value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let new_credential = NewCredential::new(self, CredentialKind::Ticket);
         let credential = new_credential.credential();
         let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
-        let event = event.detail(DetailKey::Member, &name);
+        let event = event.member(member, &name);
+        let (id, launched) = (credential.ticket_id(), caller.kind() == Some(MemberKind::Launcher));
+        let policy = caller.policy().clone();
+        self.recount_if_full::<TicketRecord>(org, author, &policy).await?;
         let reads = vec![self.records().member(org, member).to_vec()];
         let made = self.journal().run(reads, move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| {
-                // The member may have been removed since the check above.
-                tx.get_member(org, member)?;
-                let ticket = TicketRecord {
-                    id: TicketId::from_bytes(new_credential.id),
+                // The member may have been removed since the check above, the author dismissed as its manager, or the
+                // acceptance withdrawn.
+                tx.check_acts_for(org, author, member)?;
+                if launched {
+                    tx.put(&tx.records().launcher_ticket(org, author, id), &member)?;
+                }
+                let mut ticket = TicketRecord {
+                    id,
                     hash: new_credential.hash(),
                     org,
                     member,
@@ -121,23 +134,19 @@ impl Store {
                     used: 0,
                     plugins: new.plugins.clone(),
                     sources: new.sources.clone(),
+                    lifetime: new.lifetime.map(|lifetime| lifetime.as_secs()),
+                    counted: false,
+                    inactive_at: None,
                 };
-                tx.put(&keyspace::ticket(ticket.id), &ticket)?;
+                tx.count_active(org, &mut ticket, author, &policy)?;
+                tx.put(&tickets::ticket(ticket.id), &ticket)?;
                 // The index has the member, so that a filtered list reads no tickets that it does not return.
                 tx.put(&tx.records().tickets(org).key(ticket.id.as_bytes()), &member)?;
-                let mut event = event.clone();
-                if let Some(at) = ticket.expires_at {
-                    event = event.detail(DetailKey::Expires, at);
-                }
-                if let Some(uses) = ticket.uses {
-                    event = event.detail(DetailKey::Uses, AuditText::number(uses));
-                }
-                tx.audit(event);
+                tx.audit(ticket.describe_limits(event.clone()));
                 Ok(ticket)
             })
         });
-        let ticket = made.await?;
-        Ok(TicketIssued { ticket: self.show_ticket(ticket).await?, credential })
+        Ok(TicketIssued { ticket: self.show_ticket(made.await?).await?, credential })
     }
 
     /// Lists the tickets that the caller may see, ascending by id, or those of `member`.
@@ -147,16 +156,21 @@ impl Store {
         member: Option<&MemberName>,
         page: PageAsk,
     ) -> Result<Page<Ticket>, Error> {
-        let (id, _) = self.member_or_self(caller, member).await?;
-        self.permit(caller, Action::ListTickets(id), AuditAction::TicketList, None).await?;
-        let org = caller.own_org()?;
-        // A caller who may see the tickets of any member sees all, unless it names one.
-        let sees_all = caller.may(Action::ListTickets(MemberId::from_bytes([0; 16])));
-        let only = (member.is_some() || !sees_all).then_some(id);
-        let index = self.records().tickets(org);
-        let (ids, next) =
-            self.filtered_ids(&index, &page, |of: &MemberId| only.is_none_or(|only| only == *of)).await?;
-        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::ticket(TicketId::from_bytes(id))).collect();
+        let launcher = caller.kind() == Some(MemberKind::Launcher);
+        let (id, _, subject) = self.represented_subject(caller, member, AuditAction::TicketList).await?;
+        // Without a name, a launcher gets what it created. It has no tickets of its own.
+        let subject = if launcher && member.is_none() { Subject::Accepted } else { subject };
+        self.permit(caller, Action::ListTickets(subject), AuditAction::TicketList, None).await?;
+        let (org, own) = caller.own_member()?;
+        let sees = |of: &MemberId| match member {
+            Some(_) => *of == id,
+            // Without a name: all that the caller may see, such as those of the services that it manages.
+            None => launcher || caller.may(Action::ListTickets(caller.subject(*of))),
+        };
+        let records = self.records();
+        let index = if launcher { records.launcher_tickets(org, own) } else { records.tickets(org) };
+        let (ids, next) = self.filtered_ids(&index, &page, sees).await?;
+        let keys: Vec<_> = ids.into_iter().map(|id| tickets::ticket(TicketId::from_bytes(id))).collect();
         let tickets: Vec<TicketRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
         // One read for all names of the page.
         let members = tickets.iter().flat_map(|ticket| [ticket.member, ticket.author]).collect();
@@ -174,16 +188,24 @@ impl Store {
 
     /// Revokes a ticket. After this returns, no boot with it succeeds.
     pub async fn revoke_ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
-        // A caller who may see a ticket but not revoke it is told so, and others get "not found".
+        // A caller who may see a ticket but not revoke it gets `forbidden`, and others get "not found".
         let found = self.visible_ticket(caller, id).await?;
         let about = Some(target::ticket(id));
-        self.permit(caller, Action::RevokeTicket(found.member), AuditAction::TicketRevoke, about).await?;
+        self.permit(
+            caller,
+            Action::RevokeTicket(caller.subject_of_creation(found.member, Some(found.author))),
+            AuditAction::TicketRevoke,
+            about,
+        )
+        .await?;
         let event = caller.event(AuditAction::TicketRevoke).about(target::ticket(id));
-        let key = keyspace::ticket(id);
+        let event = event.detail(DetailKey::MemberId, found.member);
+        let key = tickets::ticket(id);
         let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut ticket: TicketRecord = tx.get(&key)?.ok_or(Error::NotFound { what: "ticket" })?;
             // The first revocation's time stays when another one was faster.
             ticket.revoked_at.get_or_insert(tx.now());
+            tx.recount(ticket.org, &mut ticket)?;
             tx.put(&key, &ticket)?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(ticket)
@@ -196,9 +218,10 @@ impl Store {
     async fn visible_ticket(&self, caller: &Caller, id: TicketId) -> Result<TicketRecord, Error> {
         let org = caller.own_org()?;
         // A ticket of another organization is as absent as one that does not exist.
-        let ticket = self.records().get(&keyspace::ticket(id)).await?.filter(|ticket| ticket.org == org);
+        let ticket = self.records().get(&tickets::ticket(id)).await?.filter(|ticket| ticket.org == org);
         let sees = |ticket: &TicketRecord| {
-            let action = Action::ListTickets(ticket.member);
+            let subject = caller.subject_of_creation(ticket.member, Some(ticket.author));
+            let action = Action::ListTickets(subject);
             self.may_see(caller, action, AuditAction::TicketList, target::ticket(id))
         };
         ticket.filter(sees).ok_or(Error::NotFound { what: "ticket" })
@@ -219,6 +242,9 @@ impl NewTicket {
         if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::Invalid { field: "ttl_seconds", why: "it must be at least 1" });
         }
+        if self.lifetime.is_some_and(|lifetime| lifetime.as_secs() == 0) {
+            return Err(Error::Invalid { field: "lifetime_seconds", why: "it must be at least 1" });
+        }
         // A ticket is read at every boot, so that its size is a cost of every boot.
         if self.sources.len() > MAX_LIST {
             return Err(Error::Invalid { field: "sources", why: "there are more than 100" });
@@ -231,12 +257,24 @@ impl NewTicket {
 
     fn parts(&self) -> Vec<Vec<u8>> {
         // Only compared for equality, so that any unambiguous encoding will do.
-        let all = (&self.member, self.ttl, self.uses, &self.plugins, &self.sources, &self.label);
+        let all =
+            (&self.member, self.ttl, self.uses, &self.plugins, &self.sources, self.lifetime, &self.label);
         vec![postcard::to_allocvec(&all).unwrap_or_default()]
     }
 }
 
 impl TicketRecord {
+    /// Adds the ticket's limits to the entry of its creation.
+    fn describe_limits(&self, mut event: AuditEvent) -> AuditEvent {
+        if let Some(at) = self.expires_at {
+            event = event.detail(DetailKey::Expires, at);
+        }
+        if let Some(uses) = self.uses {
+            event = event.detail(DetailKey::Uses, AuditText::number(uses));
+        }
+        event
+    }
+
     /// The uses that are left. `None` without a limit.
     pub(crate) fn uses_left(&self) -> Option<u64> {
         self.uses.map(|uses| uses.saturating_sub(self.used))
@@ -258,9 +296,7 @@ impl TicketRecord {
         let member = members.get(&self.member).filter(|member| member.removed_at.is_none())?.name.clone();
         // The record of a removed member stays, so that there is an author. The fallback is for damaged stores.
         let author = members.get(&self.author).map_or_else(|| member.clone(), |author| author.name.clone());
-        let usable = self.revoked_at.is_none()
-            && self.expires_at.is_none_or(|at| at > now)
-            && self.uses_left() != Some(0);
+        let usable = self.is_active(now);
         Some(Ticket {
             id: self.id,
             member,
@@ -273,6 +309,7 @@ impl TicketRecord {
             used: self.uses.map(|_| self.used),
             plugins: self.plugins,
             sources: self.sources,
+            lifetime: self.lifetime,
             usable,
         })
     }

@@ -1,5 +1,6 @@
 //! Members' tokens, and the operator's.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -11,15 +12,15 @@ use crate::domain::name::{Label, MemberName};
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::journal::{Stop, Tx};
+use crate::store::engine::journal::{Halt, Stop, Tx};
+use crate::store::rules::active_counts::ActiveRecord;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once_with_credential};
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::tokens::TokenRecord;
+use crate::store::tables::tokens::{self, TokenRecord};
 
 /// A token to create.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,8 @@ pub struct NewToken {
     pub ttl: Option<Duration>,
     /// A note for people.
     pub label: Option<Label>,
+    /// Whether it reads the metrics and does nothing else. The operator creates such tokens.
+    pub metrics: bool,
 }
 
 /// A token without its secret part.
@@ -37,8 +40,10 @@ pub struct NewToken {
 pub struct Token {
     /// Its id: the public part of the credential.
     pub id: TokenId,
-    /// Its member. Absent: it is an operator token.
+    /// Its member. Absent: it is the operator's, or for metrics.
     pub member: Option<MemberName>,
+    /// The member who created it. Absent: the operator, or unknown for a token of an older version.
+    pub author: Option<MemberName>,
     /// A note for people.
     pub label: Option<Label>,
     /// When it was created.
@@ -47,6 +52,8 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Whether it is for metrics only.
+    pub metrics: bool,
 }
 
 /// A new token. The credential exists nowhere else.
@@ -57,6 +64,9 @@ pub struct TokenIssued {
     /// The credential (`dsm_…` or `dso_…`).
     pub credential: Credential,
 }
+
+/// The member that a token is for. `None`: the operator, or a monitoring system.
+type TokenOwner = Option<(OrgId, MemberId, MemberName)>;
 
 /// A credential that is being created.
 pub(crate) struct NewCredential {
@@ -83,21 +93,15 @@ impl NewCredential {
 }
 
 impl Store {
-    /// Creates a token: a member for itself, an admin for any member, the operator for itself. A repeated idempotency key is
-    /// a conflict, because the credential cannot be shown twice.
+    /// Creates a token: a member for itself and for the services that it manages, the operator for itself. A launcher's new token replaces
+    /// its others. A repeated idempotency key is a conflict, because the credential cannot be shown twice.
     pub async fn create_token(
         &self,
         caller: &Caller,
         new: NewToken,
         idempotency: Option<&str>,
     ) -> Result<TokenIssued, Error> {
-        // Found before the permission is decided, because it depends on whose token it is.
-        let member = self.token_owner(caller, new.member.as_ref()).await?;
-        let action =
-            member.as_ref().map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(*id));
-        let about = member.as_ref().map(|(_, id, name)| target::member(*id, name));
-        self.permit(caller, action, AuditAction::TokenCreate, about).await?;
-
+        let member = self.permit_creation(caller, &new).await?;
         let request = RepeatableRequest { operation: "create token", parts: new.parts(), value: None };
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let kind = if member.is_some() { CredentialKind::Member } else { CredentialKind::Operator };
@@ -105,24 +109,38 @@ impl Store {
         let credential = new_credential.credential();
         let event = caller.event(AuditAction::TokenCreate).about(target::token(credential.token_id()));
         let name = member.as_ref().map(|(_, _, name)| name.clone());
+        let author = caller.author_of_creations();
+        let author_name = self.author_name(caller, author).await?;
+        let (replaced, policy) = (self.replaced_tokens(caller).await?, caller.policy().clone());
+        // The operator belongs to no organization, and has no quota.
+        if let (Some((org, ..)), Some(author)) = (&member, author) {
+            self.recount_if_full::<TokenRecord>(*org, author, &policy).await?;
+        }
         let record = self.journal().run(Vec::new(), move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| {
-                // The member may have been removed since the check above.
-                if let Some((org, id, _)) = &member {
-                    tx.get_member(*org, *id)?;
+                // The member may have been removed since the check above, and the author dismissed as its manager.
+                if let (Some((org, id, _)), Some(author)) = (&member, author) {
+                    tx.check_acts_for(*org, author, *id)?;
                 }
-                let mut token = TokenRecord::new(
-                    &new_credential,
-                    member.as_ref().map(|(org, id, _)| (*org, *id)),
-                    tx.now(),
-                );
+                let owner = member.as_ref().map(|(org, id, _)| (*org, *id));
+                let mut token = TokenRecord::new(&new_credential, owner, author, tx.now());
                 token.label = new.label.clone();
+                token.metrics = new.metrics;
                 token.expires_at = new.ttl.map(|ttl| tx.now().plus(ttl));
                 token.put_new(tx)?;
+                replaced.iter().try_for_each(|replaced| replaced.end(tx))?;
+                match (&member, author) {
+                    // A launcher has one token, and a second one for ten minutes, whatever the quota is: otherwise a
+                    // small quota would keep it from replacing one that leaked.
+                    (Some((org, ..)), Some(author)) if replaced.is_none() => {
+                        tx.check_active_quota::<TokenRecord>(*org, author, &policy)?;
+                    }
+                    _ => {}
+                }
                 // The closure runs again if the commit meets a conflict, so that it keeps its own event.
                 let mut event = event.clone();
-                if let Some((_, _, name)) = &member {
-                    event = event.detail(DetailKey::Member, name);
+                if let Some((_, id, name)) = &member {
+                    event = event.member(*id, name);
                 }
                 if let Some(at) = token.expires_at {
                     event = event.detail(DetailKey::Expires, at);
@@ -131,7 +149,26 @@ impl Store {
                 Ok(token)
             })
         });
-        Ok(TokenIssued { token: record.await?.into_token(name), credential })
+        Ok(TokenIssued { token: record.await?.into_token(name, author_name), credential })
+    }
+
+    /// Returns the member that a new token is for, if the caller may create it.
+    async fn permit_creation(&self, caller: &Caller, new: &NewToken) -> Result<TokenOwner, Error> {
+        // Found before the permission is decided, because it depends on whose token it is.
+        let member = self.token_owner(caller, new.member.as_ref()).await?;
+        let action = member
+            .as_ref()
+            .map_or(Action::EditOperatorTokens, |(_, id, _)| Action::CreateToken(caller.subject(*id)));
+        let about = member.as_ref().map(|(_, id, name)| target::member(*id, name));
+        self.permit(caller, action, AuditAction::TokenCreate, about).await?;
+
+        if new.metrics && member.is_some() {
+            return Err(Error::Invalid {
+                field: "metrics",
+                why: "only the operator creates tokens for metrics",
+            });
+        }
+        Ok(member)
     }
 
     /// Lists the active tokens that the caller may see, ascending by id: a member's own, an admin's whole organization or
@@ -146,35 +183,38 @@ impl Store {
             Some(_) => self.token_owner(caller, member).await?,
             None => caller.member().zip(caller.org()).map(|((id, name), (org, _))| (org, id, name.clone())),
         };
-        let only = match &of {
-            None => {
-                self.permit(caller, Action::EditOperatorTokens, AuditAction::TokenList, None).await?;
-                None
-            }
-            Some((_, id, _)) => {
-                self.permit(caller, Action::ListTokens(*id), AuditAction::TokenList, None).await?;
-                // A caller who may see the tokens of any member sees all, unless it names one.
-                let sees_all = caller.may(Action::ListTokens(MemberId::from_bytes([0; 16])));
-                (member.is_some() || !sees_all).then_some(*id)
-            }
+        let action = of
+            .as_ref()
+            .map_or(Action::EditOperatorTokens, |(_, id, _)| Action::ListTokens(caller.subject(*id)));
+        self.permit(caller, action, AuditAction::TokenList, None).await?;
+        let only = of.as_ref().filter(|_| member.is_some()).map(|(_, id, _)| *id);
+        let sees = |owner: &Option<MemberId>| match (owner, only) {
+            (Some(owner), Some(only)) => *owner == only,
+            // Without a name: all that the caller may see, such as those of the services that it manages.
+            (Some(owner), None) => caller.may(Action::ListTokens(caller.subject(*owner))),
+            (None, _) => true,
         };
         let org = of.as_ref().map(|(org, _, _)| *org);
         let index = self.records().tokens(org);
-        let (ids, next) = self
-            .filtered_ids(&index, &page, |owner: &Option<MemberId>| only.is_none() || *owner == only)
-            .await?;
-        let keys: Vec<_> = ids.into_iter().map(|id| keyspace::token(TokenId::from_bytes(id))).collect();
+        let (ids, next) = self.filtered_ids(&index, &page, sees).await?;
+        let keys: Vec<_> = ids.into_iter().map(|id| tokens::token(TokenId::from_bytes(id))).collect();
         let tokens: Vec<TokenRecord> = self.records().get_all(&keys).await?.into_iter().flatten().collect();
-        let owners = tokens.iter().filter_map(|token| token.member.map(|(_, id)| id)).collect();
-        let names = match org {
-            Some(org) => self.member_names(org, owners).await?,
-            None => Default::default(),
+        let people = tokens.iter().flat_map(|token| [token.member.map(|(_, id)| id), token.author]);
+        let members = match org {
+            Some(org) => self.members_by_id(org, people.flatten().collect()).await?,
+            None => BTreeMap::new(),
         };
-        let items = tokens.into_iter().filter(|token| token.revoked_at.is_none()).filter_map(|token| {
+        let unrevoked = tokens.into_iter().filter(|token| token.revoked_at.is_none());
+        let items = unrevoked.filter_map(|token| {
+            let author = token.author.and_then(|author| members.get(&author));
+            let author = author.map(|author| author.name.clone());
             match token.member {
                 // The background task has not yet revoked the tokens of a removed member.
-                Some((_, id)) => names.get(&id).map(|name| token.into_token(Some(name.clone()))),
-                None => Some(token.into_token(None)),
+                Some((_, id)) => members
+                    .get(&id)
+                    .filter(|member| member.removed_at.is_none())
+                    .map(|member| token.into_token(Some(member.name.clone()), author)),
+                None => Some(token.into_token(None, author)),
             }
         });
         Ok(Page { items: items.collect(), next })
@@ -183,41 +223,62 @@ impl Store {
     /// Revokes a token. The last operator token that works cannot be revoked.
     pub async fn revoke_token(&self, caller: &Caller, token: TokenId) -> Result<Token, Error> {
         let not_found = || Error::NotFound { what: "token" };
-        let key = keyspace::token(token);
+        let key = tokens::token(token);
         let found = self.records().get(&key).await?.ok_or_else(not_found)?;
         // A token of another organization is as absent as one that does not exist.
         if found.member.map(|(org, _)| org) != caller.principal().org() || found.revoked_at.is_some() {
             return Err(not_found());
         }
-        let action = found.member.map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(id));
+        let action = found
+            .member
+            .map_or(Action::EditOperatorTokens, |(_, id)| Action::RevokeToken(caller.subject(id)));
         self.permit(caller, action, AuditAction::TokenRevoke, Some(target::token(token))).await?;
         // Without an operator token, nobody could administer the store or create another one.
-        if found.member.is_none() && !self.other_operator_token(token).await? {
+        if found.is_operators() && !self.other_operator_token(token).await? {
             return Err(Error::Conflict { why: "the operator's last token cannot be revoked" });
         }
-        let event = caller.event(AuditAction::TokenRevoke).about(target::token(token));
+        let mut event = caller.event(AuditAction::TokenRevoke).about(target::token(token));
+        if let Some((_, member)) = found.member {
+            event = event.detail(DetailKey::MemberId, member);
+        }
         let revoked = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut record: TokenRecord = tx.get(&key)?.ok_or_else(not_found)?;
             // The first revocation's time stays when another one was faster.
             record.revoked_at.get_or_insert(tx.now());
+            if let Some((org, _)) = record.member {
+                tx.recount(org, &mut record)?;
+            }
             tx.put(&key, &record)?;
             tx.audit(event.clone());
             Ok::<_, Stop<Error>>(record)
         });
         let record = revoked.await?;
-        let name = match record.member {
-            Some((org, id)) => self.member_names(org, [id].into()).await?.remove(&id),
-            None => None,
-        };
-        Ok(record.into_token(name))
+        let Some((org, id)) = record.member else { return Ok(record.into_token(None, None)) };
+        let people = [Some(id), record.author].into_iter().flatten().collect();
+        let members = self.members_by_id(org, people).await?;
+        let name = |id: MemberId| members.get(&id).map(|member| member.name.clone());
+        let (member, author) = (name(id), record.author.and_then(name));
+        Ok(record.into_token(member, author))
+    }
+
+    async fn author_name(
+        &self,
+        caller: &Caller,
+        author: Option<MemberId>,
+    ) -> Result<Option<MemberName>, Error> {
+        match (author, caller.member(), caller.org()) {
+            // No look-up for one's own name, which it nearly always is.
+            (Some(author), Some((own, name)), _) if author == own => Ok(Some(name.clone())),
+            (Some(author), _, Some((org, _))) => {
+                let author = self.members_by_id(org, [author].into()).await?.remove(&author);
+                Ok(author.map(|author| author.name))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The member that a token is for. `None`: the operator.
-    async fn token_owner(
-        &self,
-        caller: &Caller,
-        member: Option<&MemberName>,
-    ) -> Result<Option<(OrgId, MemberId, MemberName)>, Error> {
+    async fn token_owner(&self, caller: &Caller, member: Option<&MemberName>) -> Result<TokenOwner, Error> {
         match (caller.org(), member) {
             (None, None) => Ok(None),
             // The operator cannot create tokens for members: it would act inside an organization.
@@ -233,12 +294,16 @@ impl Store {
         let (ids, _) = self.records().scan_all(&self.records().tokens(None)).await?;
         let index = self.records().tokens(None);
         let others = ids.iter().filter_map(|found| index.id(&found.key)).map(TokenId::from_bytes);
-        let keys: Vec<_> = others.filter(|id| *id != except).map(keyspace::token).collect();
+        let keys: Vec<_> = others.filter(|id| *id != except).map(tokens::token).collect();
         // Expired tokens do not count: they cannot be used to create another one.
         let now = self.now();
-        let works =
-            |token: &TokenRecord| token.revoked_at.is_none() && token.expires_at.is_none_or(|at| at > now);
-        Ok(self.records().get_all(&keys).await?.iter().flatten().any(works))
+        Ok(self
+            .records()
+            .get_all(&keys)
+            .await?
+            .iter()
+            .flatten()
+            .any(|token: &TokenRecord| token.is_operators() && token.is_active(now)))
     }
 }
 
@@ -250,33 +315,52 @@ impl NewToken {
             text(self.member.as_ref().map(MemberName::as_str)),
             self.ttl.map_or_else(Vec::new, |ttl| ttl.as_millis().to_be_bytes().into()),
             text(self.label.as_ref().map(Label::as_str)),
+            vec![self.metrics.into()],
         ]
     }
 }
 
 impl TokenRecord {
-    pub(crate) fn new(mint: &NewCredential, member: Option<(OrgId, MemberId)>, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        mint: &NewCredential,
+        member: Option<(OrgId, MemberId)>,
+        author: Option<MemberId>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id: TokenId::from_bytes(mint.id),
             hash: mint.hash(),
             member,
+            author,
             label: None,
             created_at: now,
             expires_at: None,
             revoked_at: None,
+            counted: false,
+            inactive_at: None,
+            metrics: false,
         }
     }
 
-    pub(crate) fn put_new(&self, tx: &mut Tx<'_>) -> Result<(), Stop<Error>> {
+    /// Whether it has the permissions of the operator.
+    fn is_operators(&self) -> bool {
+        self.member.is_none() && !self.metrics
+    }
+
+    /// Stores a new token, and counts it if it is a member's. Does not check the quota.
+    pub(crate) fn put_new(&mut self, tx: &mut Tx<'_>) -> Result<(), Halt> {
+        if let Some((org, _)) = self.member {
+            tx.recount(org, self)?;
+        }
         let index = tx.records().tokens(self.member.map(|(org, _)| org)).key(self.id.as_bytes());
-        tx.put(&keyspace::token(self.id), self)?;
+        tx.put(&tokens::token(self.id), self)?;
         // The index has the member, so that a filtered list reads no tokens that it does not return.
         tx.put(&index, &self.member.map(|(_, member)| member))?;
         Ok(())
     }
 
-    fn into_token(self, member: Option<MemberName>) -> Token {
-        let Self { id, hash: _, member: _, label, created_at, expires_at, revoked_at } = self;
-        Token { id, member, label, created_at, expires_at, revoked_at }
+    pub(crate) fn into_token(self, member: Option<MemberName>, author: Option<MemberName>) -> Token {
+        let Self { id, label, created_at, expires_at, revoked_at, metrics, .. } = self;
+        Token { id, member, author, label, created_at, expires_at, revoked_at, metrics }
     }
 }

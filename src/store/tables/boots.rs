@@ -1,8 +1,11 @@
-//! Boots, newest first; what boots were given, once for all boots that were given the same; machines; and attempts.
+//! Boots, newest first; receipts, each for all boots that received the same; and attempts.
+//!
+//! The letter `h` belonged to a table of machines, which older stores still hold. A machine id is copied with an image, so
+//! that it says nothing about the boots of other machines.
 
 use std::net::IpAddr;
 
-use crate::domain::boot::BootState;
+use crate::domain::boot::{BootEnd, BootState};
 use crate::domain::digest::Digest;
 use crate::domain::id::{BootId, MemberId, OrgId, TicketId};
 use crate::domain::name::MemberName;
@@ -16,7 +19,6 @@ use crate::store::engine::table::Table;
 
 pub(crate) const BOOTS: Table = Table::new(b'b', "boots");
 pub(crate) const RECEIPTS: Table = Table::new(b'r', "receipt");
-pub(crate) const MACHINES: Table = Table::new(b'h', "machine");
 pub(crate) const ATTEMPTS: Table = Table::new(b'y', "boot attempt");
 
 pub(crate) fn attempts() -> Prefix<AttemptRecord> {
@@ -35,16 +37,13 @@ impl Records {
     }
 
     pub(crate) fn receipt(&self, org: OrgId, content: &Digest) -> Key<ReceiptRecord> {
+        // By content, so that boots share the record, also boots of different servers.
         self.hashed(&RECEIPTS, &[org.as_bytes(), content.as_bytes()])
     }
 
-    /// Returns the key of the latest boot of a machine.
-    pub(crate) fn machine(&self, org: OrgId, machine: &str) -> Key<MachineRecord> {
-        self.hashed(&MACHINES, &[org.as_bytes(), machine.as_bytes()])
-    }
-
-    /// Returns the key of an attempt to boot with a ticket of limited uses.
+    /// Returns the key of an attempt to boot with a ticket.
     pub(crate) fn attempt(&self, ticket: TicketId, attempt: &str) -> Key<AttemptRecord> {
+        // The ticket is a part, so that the keys of two tickets never meet.
         self.hashed(&ATTEMPTS, &[ticket.as_bytes(), attempt.as_bytes()])
     }
 }
@@ -62,7 +61,7 @@ pub(crate) struct BootRecord {
     pub(crate) kernel_boot: Option<String>,
     pub(crate) host: Option<String>,
     pub(crate) agent: Option<String>,
-    /// The digest of the [`ReceiptRecord`]: the same for all boots that were given the same.
+    /// The digest of the [`ReceiptRecord`] of the last try: the same for all boots that received the same.
     pub(crate) content: Digest,
     pub(crate) revision: u64,
     /// What the agent checks.
@@ -70,6 +69,18 @@ pub(crate) struct BootRecord {
     pub(crate) confirmed_at: Option<Timestamp>,
     pub(crate) variables: Option<u32>,
     pub(crate) state: BootState,
+    /// The content and the digest of each earlier try that received something else.
+    pub(crate) earlier: Vec<(Digest, Digest)>,
+    /// The author of the ticket. `None` in a record of an older format.
+    pub(crate) author: Option<MemberId>,
+    /// The name of the workload, as the request gave it.
+    pub(crate) workload: Option<String>,
+    /// Whether the agent said that it reports the end.
+    pub(crate) reports_end: bool,
+    /// When the lifetime that the ticket declares passes.
+    pub(crate) lifetime_ends_at: Option<Timestamp>,
+    /// The reported end.
+    pub(crate) end: Option<BootEnd>,
 }
 
 stored! {
@@ -90,11 +101,49 @@ stored! {
         variables: Option<u32>,
         state: String,
     }
+    before {
+        earlier: Vec::new(),
+        author: None,
+        workload: None,
+        reports_end: false,
+        lifetime_ends_at: None,
+        end: None,
+    }
 }
 
-record! { BootRecord {} newest 1 => StoredBootV1 }
+stored! {
+    StoredBootEndV1 = BootEnd { at: i64, source: String, status: Option<u8> }
+}
 
-/// What boots were given, without the revision.
+stored! {
+    StoredBootV2 = BootRecord {
+        id: [u8; 16],
+        ticket: [u8; 16],
+        member: ([u8; 16], String),
+        at: i64,
+        source: Option<String>,
+        machine: Option<String>,
+        kernel_boot: Option<String>,
+        host: Option<String>,
+        agent: Option<String>,
+        content: [u8; 32],
+        revision: u64,
+        digest: [u8; 32],
+        confirmed_at: Option<i64>,
+        variables: Option<u32>,
+        state: String,
+        earlier: Vec<([u8; 32], [u8; 32])>,
+        author: Option<[u8; 16]>,
+        workload: Option<String>,
+        reports_end: bool,
+        lifetime_ends_at: Option<i64>,
+        end: Option<StoredBootEndV1>,
+    }
+}
+
+record! { BootRecord { 1 => StoredBootV1, } newest 2 => StoredBootV2 }
+
+/// A receipt without its revision.
 #[derive(Clone)]
 pub(crate) struct ReceiptRecord {
     pub(crate) entries: Vec<ReceiptEntry>,
@@ -136,27 +185,25 @@ stored! {
 
 record! { ReceiptRecord {} newest 1 => StoredReceiptV1 }
 
-/// The latest boot of a machine whose kernel boot id is known.
-#[derive(Clone)]
-pub(crate) struct MachineRecord {
-    pub(crate) at: Timestamp,
-    pub(crate) kernel_boot: String,
-}
-
-stored! {
-    StoredMachineV1 = MachineRecord { at: i64, kernel_boot: String }
-}
-
-record! { MachineRecord {} newest 1 => StoredMachineV1 }
-
-/// An attempt that spent a use of its ticket.
+/// The tries of one boot: requests with the same attempt key, which bring back a lost response.
 #[derive(Clone)]
 pub(crate) struct AttemptRecord {
+    /// When the first try was made.
     pub(crate) at: Timestamp,
+    /// `None` in a record of the older format, which bound an attempt to no boot.
+    pub(crate) boot: Option<BootId>,
+    /// The keyed hash of the machine and its request.
+    pub(crate) request: [u8; 16],
+    pub(crate) tries: u32,
 }
 
 stored! {
     StoredAttemptV1 = AttemptRecord { at: i64 }
+    before { boot: None, request: [0; 16], tries: 1 }
 }
 
-record! { AttemptRecord {} newest 1 => StoredAttemptV1 }
+stored! {
+    StoredAttemptV2 = AttemptRecord { at: i64, boot: Option<[u8; 16]>, request: [u8; 16], tries: u32 }
+}
+
+record! { AttemptRecord { 1 => StoredAttemptV1, } newest 2 => StoredAttemptV2 }

@@ -22,6 +22,7 @@ impl Records {
     }
 
     pub(crate) fn plugin(&self, org: OrgId, name: &PluginName) -> Key<PluginRecord> {
+        // Under the prefix of the organization, so that one scan lists all, and hashed, so that no name shows.
         let parts: [&[u8]; 2] = [org.as_bytes(), name.as_str().as_bytes()];
         self.plugins(org).key(&self.key.key_hash("plugin name", &parts))
     }

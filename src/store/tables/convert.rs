@@ -3,28 +3,28 @@
 
 use std::net::IpAddr;
 
-use crate::crypto::ring::SealedRing;
-use crate::crypto::slots::KeySlots;
-use crate::crypto::value::WrappedKey;
-use crate::domain::boot::BootState;
-use crate::domain::catalog::{Colour, Description};
+use crate::domain::boot::{BootState, EndSource};
+use crate::domain::catalog::Colour;
 use crate::domain::cidr::Cidr;
+use crate::domain::description::Description;
 use crate::domain::digest::Digest;
 use crate::domain::hint::Hint;
-use crate::domain::id::{BootId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId};
+use crate::domain::id::{
+    BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId,
+};
 use crate::domain::name::{Category, EnvName, Label, MemberName, OrgName, PluginName, SecretName};
 use crate::domain::resolve::{ReleaseReason, SkipReason};
-use crate::domain::role::Role;
+use crate::domain::role::{MemberKind, Role, SharedChanges};
 use crate::domain::secret::{Scope, ScopeKind};
 use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
-use crate::store::engine::format::{Convert, StoredField, convert_as_text};
+use crate::store::engine::format::{Convert, convert_as_text};
 
 macro_rules! convert_ids {
     ($($Id:ty),+ $(,)?) => { $(
         impl Convert<[u8; 16]> for $Id {
-            fn to_stored(&self) -> [u8; 16] {
-                *self.as_bytes()
+            fn to_stored(&self) -> Result<[u8; 16], Failure> {
+                Ok(*self.as_bytes())
             }
 
             fn from_stored(stored: [u8; 16]) -> Result<Self, Failure> {
@@ -34,7 +34,7 @@ macro_rules! convert_ids {
     )+ };
 }
 
-convert_ids!(BootId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId);
+convert_ids!(BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId);
 
 convert_as_text!(
     BootState,
@@ -43,11 +43,13 @@ convert_as_text!(
     Colour,
     Delivery,
     Description,
+    EndSource,
     EnvName,
     Hint,
     IpAddr,
     Kind,
     Label,
+    MemberKind,
     MemberName,
     OrgName,
     PluginName,
@@ -55,12 +57,13 @@ convert_as_text!(
     Role,
     ScopeKind,
     SecretName,
+    SharedChanges,
     SkipReason,
 );
 
 impl Convert<[u8; 32]> for Digest {
-    fn to_stored(&self) -> [u8; 32] {
-        *self.as_bytes()
+    fn to_stored(&self) -> Result<[u8; 32], Failure> {
+        Ok(*self.as_bytes())
     }
 
     fn from_stored(stored: [u8; 32]) -> Result<Self, Failure> {
@@ -70,30 +73,12 @@ impl Convert<[u8; 32]> for Digest {
 
 /// `None` is the shared scope, `Some` the private scope of a member.
 impl Convert<Option<[u8; 16]>> for Scope {
-    fn to_stored(&self) -> Option<[u8; 16]> {
-        self.owner().map(|owner| *owner.as_bytes())
+    fn to_stored(&self) -> Result<Option<[u8; 16]>, Failure> {
+        // The kind follows from the owner, so that no record can contradict itself.
+        Ok(self.owner().map(|owner| *owner.as_bytes()))
     }
 
     fn from_stored(stored: Option<[u8; 16]>) -> Result<Self, Failure> {
         Ok(stored.map_or(Self::Shared, |owner| Self::Private(MemberId::from_bytes(owner))))
     }
 }
-
-/// Envelopes of `crypto` are formats of their own, pinned by vectors of their own (`tests/vectors/formats-1.json`).
-macro_rules! envelopes {
-    ($($Envelope:ty),+) => { $(
-        impl StoredField for $Envelope {}
-
-        impl Convert<$Envelope> for $Envelope {
-            fn to_stored(&self) -> $Envelope {
-                self.clone()
-            }
-
-            fn from_stored(stored: $Envelope) -> Result<Self, Failure> {
-                Ok(stored)
-            }
-        }
-    )+ };
-}
-
-envelopes!(KeySlots, SealedRing, WrappedKey);

@@ -1,8 +1,11 @@
 //! Members of an organization, by id and by name, and removals that are still to be finished.
 
-use crate::domain::id::{MemberId, OrgId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::domain::id::{EnrolmentId, MemberId, OrgId};
 use crate::domain::name::MemberName;
-use crate::domain::role::Role;
+use crate::domain::role::{MemberKind, Role};
 use crate::domain::time::Timestamp;
 use crate::store::engine::format::{record, stored};
 use crate::store::engine::keys::{Key, Prefix};
@@ -12,6 +15,7 @@ use crate::store::engine::table::Table;
 pub(crate) const MEMBERS: Table = Table::new(b'm', "members");
 pub(crate) const MEMBER_NAMES: Table = Table::new(b'M', "member name");
 pub(crate) const REMOVALS: Table = Table::new(b'z', "removals");
+pub(crate) const DISMISSALS: Table = Table::new(b'g', "dismissals");
 
 pub(crate) fn removals() -> Prefix<RemovalRecord> {
     REMOVALS.all()
@@ -19,6 +23,14 @@ pub(crate) fn removals() -> Prefix<RemovalRecord> {
 
 pub(crate) fn removal(member: MemberId) -> Key<RemovalRecord> {
     REMOVALS.by_id(member.as_bytes())
+}
+
+pub(crate) fn dismissals() -> Prefix<DismissalRecord> {
+    DISMISSALS.all()
+}
+
+pub(crate) fn dismissal(id: [u8; 16]) -> Key<DismissalRecord> {
+    DISMISSALS.by_id(&id)
 }
 
 impl Records {
@@ -43,6 +55,20 @@ pub(crate) struct MemberRecord {
     pub(crate) role: Role,
     pub(crate) created_at: Timestamp,
     pub(crate) removed_at: Option<Timestamp>,
+    pub(crate) kind: MemberKind,
+    /// Who added it. None: the operator, or a program that did not store it.
+    pub(crate) author: Option<MemberId>,
+    /// The services that it manages. This decides: every use of what a manager made reads the manager's record.
+    pub(crate) manages: BTreeSet<MemberId>,
+    /// The managers of a service, for lists. Changed in the same commit as their records.
+    pub(crate) managers: BTreeSet<MemberId>,
+    /// The launchers that it accepted, and when.
+    pub(crate) accepts: BTreeMap<MemberId, Timestamp>,
+    /// The enrolment that it can redeem, or has redeemed. None: a service, or a member from before enrolments.
+    pub(crate) enrolment: Option<EnrolmentId>,
+    pub(crate) enrolled_at: Option<Timestamp>,
+    /// The address that redeemed it.
+    pub(crate) enrolled_from: Option<IpAddr>,
 }
 
 stored! {
@@ -52,12 +78,39 @@ stored! {
         role: String,
         created_at: i64,
         removed_at: Option<i64>,
+    } before {
+        kind: MemberKind::Person,
+        author: None,
+        manages: BTreeSet::new(),
+        managers: BTreeSet::new(),
+        accepts: BTreeMap::new(),
+        enrolment: None,
+        enrolled_at: None,
+        enrolled_from: None,
     }
 }
 
-record! { MemberRecord {} newest 1 => StoredMemberV1 }
+stored! {
+    StoredMemberV2 = MemberRecord {
+        id: [u8; 16],
+        name: String,
+        role: String,
+        created_at: i64,
+        removed_at: Option<i64>,
+        kind: String,
+        author: Option<[u8; 16]>,
+        manages: Vec<[u8; 16]>,
+        managers: Vec<[u8; 16]>,
+        accepts: Vec<([u8; 16], i64)>,
+        enrolment: Option<[u8; 16]>,
+        enrolled_at: Option<i64>,
+        enrolled_from: Option<String>,
+    }
+}
+
+record! { MemberRecord { 1 => StoredMemberV1, } newest 2 => StoredMemberV2 }
 record! { MemberId {} newest 1 => [u8; 16] }
-// Whose a token is; none is the operator.
+// The owner of a token. `None` is the operator.
 record! { Option<MemberId> {} newest 1 => Option<[u8; 16]> }
 
 /// A removed member whose secrets, tokens and tickets are still to be deleted.
@@ -72,3 +125,19 @@ stored! {
 }
 
 record! { RemovalRecord {} newest 1 => StoredRemovalV1 }
+
+/// A member who no longer acts for another one. What it made for the other one is still to be revoked.
+#[derive(Clone)]
+pub(crate) struct DismissalRecord {
+    pub(crate) org: OrgId,
+    pub(crate) author: MemberId,
+    pub(crate) member: MemberId,
+    /// What was made later belongs to a new appointment.
+    pub(crate) at: Timestamp,
+}
+
+stored! {
+    StoredDismissalV1 = DismissalRecord { org: [u8; 16], author: [u8; 16], member: [u8; 16], at: i64 }
+}
+
+record! { DismissalRecord {} newest 1 => StoredDismissalV1 }

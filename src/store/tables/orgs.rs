@@ -1,8 +1,10 @@
 //! Organizations, by id and by name.
 
+use serde_bytes::ByteBuf;
+
 use crate::domain::id::OrgId;
 use crate::domain::name::OrgName;
-use crate::domain::role::OrgPolicy;
+use crate::domain::role::{ByteBudgets, OrgPolicy, RecordQuotas, RetentionDays, SharedChanges};
 use crate::domain::time::Timestamp;
 use crate::store::engine::format::{record, stored};
 use crate::store::engine::keys::{Key, Prefix};
@@ -39,7 +41,54 @@ pub(crate) struct OrgRecord {
 
 stored! {
     StoredOrgPolicyV1 = OrgPolicy { shared_by_members: bool, hints: bool, variable_ceiling: u32 }
+    before {
+        shared_changes: SharedChanges::Depositor,
+        budgets: ByteBudgets::default(),
+        quotas: RecordQuotas::default(),
+        member_share: 10,
+        retention: RetentionDays::default(),
+    }
 }
+
+stored! {
+    StoredOrgPolicyV2 = OrgPolicy {
+        shared_by_members: bool,
+        hints: bool,
+        variable_ceiling: u32,
+        shared_changes: String,
+        budgets: StoredByteBudgetsV1,
+        quotas: StoredRecordQuotasV1,
+        member_share: u8,
+        retention: StoredRetentionDaysV1,
+    }
+}
+
+stored! {
+    StoredByteBudgetsV1 = ByteBudgets {
+        shared_variables: u32,
+        shared_files: u32,
+        private_variables: u32,
+        private_files: u32,
+    }
+}
+
+stored! {
+    StoredRecordQuotasV1 = RecordQuotas {
+        secrets: u32,
+        members: u32,
+        tickets: u32,
+        tokens: u32,
+        boots_per_member: u32,
+        min_audit_days: u32,
+    }
+}
+
+stored! {
+    StoredRetentionDaysV1 = RetentionDays { boots: Option<u32>, audit: Option<u32> }
+}
+
+// A format of its own inside the record around it, because policies gain fields.
+record! { OrgPolicy { 1 => StoredOrgPolicyV1, } newest 2 => StoredOrgPolicyV2 }
 
 stored! {
     StoredOrgV1 = OrgRecord {
@@ -51,5 +100,15 @@ stored! {
     }
 }
 
-record! { OrgRecord {} newest 1 => StoredOrgV1 }
+stored! {
+    StoredOrgV2 = OrgRecord {
+        id: [u8; 16],
+        name: String,
+        created_at: i64,
+        policy: ByteBuf,
+        admins: u32,
+    }
+}
+
+record! { OrgRecord { 1 => StoredOrgV1, } newest 2 => StoredOrgV2 }
 record! { OrgId {} newest 1 => [u8; 16] }

@@ -27,6 +27,7 @@ impl Records {
     pub(crate) fn sessions_of(&self, member: Option<(OrgId, MemberId)>) -> Prefix<SessionMark> {
         match member {
             Some((org, member)) => self.grouped(&SESSION_OWNERS, &[org.as_bytes(), member.as_bytes()]),
+            // No member has an empty list of parts, so that the operator's group is its own.
             None => self.grouped(&SESSION_OWNERS, &[]),
         }
     }

@@ -14,6 +14,10 @@ use crate::store::engine::table::Table;
 pub(crate) const TICKETS: Table = Table::new(b'k', "ticket");
 pub(crate) const TICKET_MEMBERS: Table = Table::new(b'q', "tickets");
 
+pub(crate) fn all_tickets() -> Prefix<TicketRecord> {
+    TICKETS.all()
+}
+
 pub(crate) fn ticket(id: TicketId) -> Key<TicketRecord> {
     TICKETS.by_id(id.as_bytes())
 }
@@ -25,7 +29,7 @@ impl Records {
     }
 }
 
-/// A ticket. Only the hash of its secret is kept.
+/// A ticket. Only the hash of its secret is stored.
 #[derive(Clone)]
 pub(crate) struct TicketRecord {
     pub(crate) id: TicketId,
@@ -42,6 +46,13 @@ pub(crate) struct TicketRecord {
     pub(crate) used: u64,
     pub(crate) plugins: Option<BTreeSet<PluginName>>,
     pub(crate) sources: Vec<Cidr>,
+    /// Seconds after which each boot with it is over.
+    pub(crate) lifetime: Option<u64>,
+    /// Whether it is in the counts of its organization and its author. A ticket of an older version is not, until the background
+    /// task has seen it.
+    pub(crate) counted: bool,
+    /// When it was found to be inactive. It is kept for a while from then on.
+    pub(crate) inactive_at: Option<Timestamp>,
 }
 
 stored! {
@@ -60,6 +71,28 @@ stored! {
         plugins: Option<Vec<String>>,
         sources: Vec<String>,
     }
+    before { lifetime: None, counted: false, inactive_at: None }
 }
 
-record! { TicketRecord {} newest 1 => StoredTicketV1 }
+stored! {
+    StoredTicketV2 = TicketRecord {
+        id: [u8; 16],
+        hash: [u8; 32],
+        org: [u8; 16],
+        member: [u8; 16],
+        author: [u8; 16],
+        label: Option<String>,
+        created_at: i64,
+        expires_at: Option<i64>,
+        revoked_at: Option<i64>,
+        uses: Option<u64>,
+        used: u64,
+        plugins: Option<Vec<String>>,
+        sources: Vec<String>,
+        lifetime: Option<u64>,
+        counted: bool,
+        inactive_at: Option<i64>,
+    }
+}
+
+record! { TicketRecord { 1 => StoredTicketV1, } newest 2 => StoredTicketV2 }

@@ -1,6 +1,7 @@
 //! Who may what, and that nothing crosses between organizations.
 
 use super::*;
+use crate::domain::role::{BOOT_VARIABLES, RetentionDays};
 
 /// A server runs requests as tasks, so every operation must be one that may move between threads.
 #[expect(dead_code, reason = "it is enough that it compiles")]
@@ -8,7 +9,13 @@ fn every_operation_is_a_task(
     store: &'static Store,
     caller: &'static Caller,
     credential: &'static Credential,
-    filters: &'static (SecretFilter, BootFilter, AuditFilter),
+    filters: &'static (
+        SecretFilter,
+        BootFilter,
+        AuditFilter,
+        HoldersAsk,
+        std::collections::BTreeMap<String, u64>,
+    ),
     name: &'static MemberName,
     make: fn() -> (NewSecret, Replacement, NewKeyslot, UnlockSecret),
 ) {
@@ -35,7 +42,7 @@ fn every_operation_is_a_task(
     task(store.list_orgs(caller, PageAsk::default()));
     task(store.own_org(caller));
     task(store.set_policy(caller, PolicyChange::default()));
-    task(store.create_member(caller, NewMember { name: name.clone(), role: Role::Admin }, None));
+    task(store.create_member(caller, NewMember::person(name.clone(), Role::Admin), None));
     task(store.list_members(caller, PageAsk::default()));
     task(store.member(caller, name));
     task(store.set_role(caller, name, Role::Admin));
@@ -52,15 +59,16 @@ fn every_operation_is_a_task(
     task(store.report(caller, boot, report));
     task(store.boot_record(caller, boot));
     task(store.list_boots(caller, &filters.1, PageAsk::default()));
-    task(store.holders(caller, id));
+    task(store.holders(caller, &filters.3, PageAsk::default()));
     task(store.audit(caller, &filters.2, PageAsk::default()));
-    task(store.verify_audit(caller));
+    task(store.verify_audit(caller, true));
+    task(store.checkpoint_audit(caller, &filters.4));
     task(store.unlock(caller, secret));
     task(store.lock(caller));
     task(store.keyslots(caller));
     task(store.add_keyslot(caller, slot));
     task(store.remove_keyslot(caller, crate::domain::id::SlotId::from_bytes([0; 16])));
-    task(store.deposit_info(caller));
+    task(store.deposit_info(caller, None));
     task(store.status(caller));
     task(store.healthy());
     task(store.close());
@@ -77,7 +85,8 @@ async fn nothing_crosses_between_organizations() {
     let made = world.store.create_org(&world.operator, new.clone(), None).await.unwrap();
     let error = world.store.create_org(&world.operator, new, None).await.unwrap_err();
     assert_eq!(error.code(), Code::NameTaken);
-    let other = world.store.authenticate(&made.admin_token, None).await.unwrap();
+    let issued = world.redeem(&made.enrolment.credential).await;
+    let other = world.store.authenticate(&issued.credential, None).await.unwrap();
     assert_eq!(other.org().unwrap().1.as_str(), "other");
 
     let id = world.shared("one", "1").await;
@@ -86,6 +95,7 @@ async fn nothing_crosses_between_organizations() {
     let caller = world.store.authenticate(&ticket.credential, None).await.unwrap();
     let boot = world.store.boot(&caller, BootAsk::default()).await.unwrap().boot;
     let store = &world.store;
+    let by_id = HoldersAsk { secret: id.to_string(), outdated: false };
     let not_found = [
         store.secret(&other, id).await.err(),
         store.replace_secret(&other, id, None, replacement("2")).await.err(),
@@ -93,7 +103,7 @@ async fn nothing_crosses_between_organizations() {
         store.delete_secret(&other, id, None).await.err(),
         store.reencrypt_secret(&other, id).await.err(),
         store.find_secret(&other, "one", ScopeKind::Shared, None).await.err(),
-        store.holders(&other, id).await.err(),
+        store.holders(&other, &by_id, PageAsk::default()).await.err(),
         store.ticket(&other, ticket.ticket.id).await.err(),
         store.revoke_ticket(&other, ticket.ticket.id).await.err(),
         store.revoke_token(&other, token.token.id).await.err(),
@@ -134,11 +144,11 @@ async fn the_operator_has_no_say_inside_and_members_none_outside() {
         store.secret(operator, id).await.err(),
         store.delete_secret(operator, id, None).await.err(),
         store.list_secrets(operator, &SecretFilter::default(), PageAsk::default()).await.err(),
-        store.create_member(operator, NewMember { name: member("x"), role: Role::Admin }, None).await.err(),
+        store.create_member(operator, NewMember::person(member("x"), Role::Admin), None).await.err(),
         store.create_ticket(operator, NewTicket::default(), None).await.err(),
         store.list_boots(operator, &BootFilter::default(), PageAsk::default()).await.err(),
         store.set_policy(operator, PolicyChange::default()).await.err(),
-        store.deposit_info(operator).await.err(),
+        store.deposit_info(operator, None).await.err(),
         store
             .create_token(operator, NewToken { member: Some(member("admin")), ..NewToken::default() }, None)
             .await
@@ -181,8 +191,53 @@ async fn a_policy_may_keep_shared_secrets_to_admins() {
     assert_eq!(world.store.set_policy(&world.admin, low).await.unwrap_err().code(), Code::InvalidRequest);
 }
 
+/// The shared scope and any one private scope together reach one boot.
 #[tokio::test]
-async fn an_admin_sees_and_deletes_private_secrets_of_others_but_does_not_write_them() {
+async fn budgets_that_do_not_fit_together_into_a_boot_are_refused() {
+    let world = World::new().await;
+    let set = async |budgets| {
+        let change = PolicyChange { budgets, ..PolicyChange::default() };
+        world.store.set_policy(&world.admin, change).await
+    };
+    let shared_variables = Some(BOOT_VARIABLES);
+    let too_much = BudgetsChange { shared_variables, ..BudgetsChange::default() };
+    let error = set(too_much).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unprocessable);
+    assert!(error.to_string().contains(&BOOT_VARIABLES.to_string()), "{error}");
+    let moved = BudgetsChange { private_variables: Some(0), ..too_much };
+    let budgets = set(moved).await.unwrap().policy.budgets;
+    assert_eq!((budgets.shared_variables, budgets.private_variables), (BOOT_VARIABLES, 0));
+    // Each change is checked with what is stored.
+    let back = BudgetsChange { private_variables: Some(1), ..BudgetsChange::default() };
+    assert_eq!(set(back).await.unwrap_err().code(), Code::Unprocessable);
+    for member_share in [0, 101] {
+        let change = PolicyChange { member_share: Some(member_share), ..PolicyChange::default() };
+        let error = world.store.set_policy(&world.admin, change).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidRequest);
+    }
+}
+
+#[tokio::test]
+async fn retention_is_off_until_an_admin_sets_it() {
+    let world = World::new().await;
+    assert_eq!(
+        world.store.own_org(&world.admin).await.unwrap().policy.retention,
+        RetentionDays { boots: None, audit: None }
+    );
+    let set = async |boots, audit| {
+        let retention = RetentionChange { boots, audit };
+        let change = PolicyChange { retention, ..PolicyChange::default() };
+        world.store.set_policy(&world.admin, change).await.map(|org| org.policy.retention)
+    };
+    let kept = |boots, audit| RetentionDays { boots, audit };
+    assert_eq!(set(Some(90), None).await.unwrap(), kept(Some(90), None));
+    assert_eq!(set(None, Some(400)).await.unwrap(), kept(Some(90), Some(400)));
+    assert_eq!(set(Some(0), None).await.unwrap(), kept(None, Some(400)));
+    assert_eq!(set(Some(36_501), None).await.unwrap_err().code(), Code::InvalidRequest);
+}
+
+#[tokio::test]
+async fn an_admin_sees_private_secrets_of_others_and_neither_writes_nor_deletes_them() {
     let world = World::new().await;
     let bob = world.member("bob", Role::Member).await;
     let id = world.private(&bob, "bobs", "1").await;
@@ -194,7 +249,10 @@ async fn an_admin_sees_and_deletes_private_secrets_of_others_but_does_not_write_
         world.store.create_secret(&world.admin, for_bob, None).await.unwrap_err().code(),
         Code::Forbidden
     );
-    world.store.delete_secret(&world.admin, id, None).await.unwrap();
+    let deleted = world.store.delete_secret(&world.admin, id, None).await;
+    assert_eq!(deleted.unwrap_err().code(), Code::Forbidden);
+    // The value stays the same, so that this is maintenance.
+    world.store.reencrypt_secret(&world.admin, id).await.unwrap();
 }
 
 #[tokio::test]

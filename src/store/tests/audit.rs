@@ -1,7 +1,9 @@
-//! The trail: complete, in order, and no change of it goes unnoticed.
+//! The audit log: complete, in order, and no change of it goes unnoticed.
 
 use super::*;
-use crate::domain::audit::Outcome;
+use crate::domain::audit::{AuditEvent, AuditText, DetailKey, Outcome};
+use crate::store::engine::audit::tables;
+use crate::store::engine::audit::verify::{Coverage, Pace};
 
 async fn actions(store: &Store, caller: &Caller, filter: &AuditFilter) -> Vec<String> {
     let mut all = Vec::new();
@@ -17,7 +19,7 @@ async fn actions(store: &Store, caller: &Caller, filter: &AuditFilter) -> Vec<St
 }
 
 #[tokio::test]
-async fn every_change_boot_and_denial_is_told_to_those_it_concerns() {
+async fn every_change_boot_and_denial_is_visible_to_those_it_concerns() {
     let world = World::new().await;
     let id = world.shared("one", "1").await;
     let bob = world.member("bob", Role::Member).await;
@@ -36,15 +38,17 @@ async fn every_change_boot_and_denial_is_told_to_those_it_concerns() {
             "org.edit",
             "boot",
             "ticket.create",
-            "token.create",
+            "enrolment.redeem",
             "member.create",
             "secret.create"
         ]
     );
     let of_store = actions(&world.store, &world.operator, &all).await;
-    assert_eq!(of_store.first().unwrap(), "store.lock");
+    assert_eq!(of_store.first().unwrap(), "audit.read");
+    assert_eq!(of_store.get(1).unwrap(), "store.lock");
     assert_eq!(of_store.last().unwrap(), "store.start");
-    assert_eq!(of_store.len(), of_org.len() + 4);
+    // The four of the store itself, and that of the admin who has just read the log.
+    assert_eq!(of_store.len(), of_org.len() + 5);
 
     let page = world.store.audit(&world.operator, &all, PageAsk::default()).await.unwrap();
     assert!(!format!("{page:?}").contains("ONE"), "the operator is shown names of secrets");
@@ -56,10 +60,17 @@ async fn every_change_boot_and_denial_is_told_to_those_it_concerns() {
     let by_action = AuditFilter { action: Some("secret".into()), ..AuditFilter::default() };
     assert_eq!(filtered(by_action).await, ["secret.delete", "secret.create"]);
     let by_actor = AuditFilter { actor: Some("bob".into()), ..AuditFilter::default() };
-    assert_eq!(filtered(by_actor).await, ["org.edit", "boot", "ticket.create"]);
+    assert_eq!(filtered(by_actor).await, ["org.edit", "boot", "ticket.create", "enrolment.redeem"]);
     let by_q = AuditFilter { q: Some("BOB".into()), ..AuditFilter::default() };
-    assert_eq!(filtered(by_q).await, ["org.edit", "boot", "ticket.create", "member.create"]);
-    assert_eq!(world.store.audit(&bob, &all, PageAsk::default()).await.unwrap_err().code(), Code::Forbidden);
+    assert_eq!(
+        filtered(by_q).await,
+        ["org.edit", "boot", "ticket.create", "enrolment.redeem", "member.create"]
+    );
+    // A member sees the entries about themselves.
+    assert_eq!(
+        actions(&world.store, &bob, &all).await,
+        ["org.edit", "boot", "ticket.create", "enrolment.redeem", "member.create"]
+    );
 }
 
 #[tokio::test]
@@ -78,7 +89,7 @@ async fn times_bound_a_list() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_told_nothing_and_a_flood_of_guesses_does_not_fill_the_trail() {
+async fn a_stranger_learns_nothing_and_a_flood_of_guesses_does_not_fill_the_audit_log() {
     let world = World::new().await;
     let issued = world.store.create_token(&world.admin, NewToken::default(), None).await.unwrap();
     let guess = |id| {
@@ -87,9 +98,9 @@ async fn a_stranger_is_told_nothing_and_a_flood_of_guesses_does_not_fill_the_tra
     };
     for id in [[9; 16], *issued.token.id.as_bytes()] {
         let error = world.store.authenticate(&guess(id), None).await.unwrap_err();
-        assert!(error.is_guess());
+        assert!(error.is_denial());
     }
-    // Expired and revoked are told only to who has the secret part.
+    // Only the holder of the secret part learns that a credential has expired or was revoked.
     world.store.revoke_token(&world.admin, issued.token.id).await.unwrap();
     let error = world.store.authenticate(&guess(*issued.token.id.as_bytes()), None).await.unwrap_err();
     assert_eq!(error.code(), Code::Unauthorized);
@@ -98,12 +109,13 @@ async fn a_stranger_is_told_nothing_and_a_flood_of_guesses_does_not_fill_the_tra
         let _ = world.store.authenticate(&guess([9; 16]), None).await;
     }
     let filter = AuditFilter { action: Some("authenticate".into()), ..AuditFilter::default() };
-    eventually(|| async { actions(&world.store, &world.operator, &filter).await.len() >= 200 }).await;
-    assert_eq!(actions(&world.store, &world.operator, &filter).await.len(), 200);
+    world.store.record_all_limited_events().await;
+    // Two of the organization's token, one hundred of the stranger, and one with the count of the rest.
+    assert_eq!(actions(&world.store, &world.operator, &filter).await.len(), 102);
 }
 
 /// A store with three chains and some entries in each.
-async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
+async fn audited_world() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
     let memory = Arc::new(Memory::new());
     let world = World::on(memory.clone()).await;
     for round in 0..3 {
@@ -118,7 +130,7 @@ async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
         }
     }
     world.store.close_journal_only().await;
-    let page = memory.scan(keyspace::entries().bytes(), None, 1000).await.unwrap();
+    let page = memory.scan(tables::entries().bytes(), None, 1000).await.unwrap();
     let keys: Vec<Vec<u8>> = page.entries.into_iter().map(|entry| entry.key).collect();
     assert_eq!(
         keys.len(),
@@ -129,13 +141,8 @@ async fn trail() -> (World, Arc<Memory>, Vec<Vec<u8>>) {
 }
 
 async fn verify(memory: &Arc<Memory>) -> Verification {
-    crate::store::rules::audit::verify_records(&Records {
-        kv: memory.clone(),
-        key: record_key(),
-        random: Arc::new(KernelEntropy),
-    })
-    .await
-    .unwrap()
+    let records = Records::new(memory.clone(), record_key(), Arc::new(KernelEntropy));
+    crate::store::engine::audit::verify::verify(&records, Coverage::Log, Pace::Full).await.unwrap()
 }
 
 /// What the byte store's keeper might do to one key.
@@ -150,8 +157,8 @@ async fn put(memory: &Arc<Memory>, key: &[u8], value: Option<Vec<u8>>) -> Option
 }
 
 #[tokio::test]
-async fn a_whole_trail_is_found_whole() {
-    let (_world, memory, keys) = trail().await;
+async fn an_unchanged_log_verifies() {
+    let (_world, memory, keys) = audited_world().await;
     let verification = verify(&memory).await;
     assert!(verification.ok, "{verification:?}");
     assert_eq!(verification.entries, keys.len() as u64);
@@ -162,7 +169,7 @@ async fn a_whole_trail_is_found_whole() {
 
 #[tokio::test]
 async fn a_missing_or_changed_entry_is_found() {
-    let (_world, memory, keys) = trail().await;
+    let (_world, memory, keys) = audited_world().await;
     for key in &keys {
         let entry = put(&memory, key, None).await.unwrap();
         let verification = verify(&memory).await;
@@ -190,12 +197,12 @@ async fn a_missing_or_changed_entry_is_found() {
 #[tokio::test]
 async fn who_has_the_record_key_but_not_the_order_cannot_restamp() {
     // An entry written anew under the record key itself, but at another time or number.
-    let (_world, memory, keys) = trail().await;
-    let records = Records { kv: memory.clone(), key: record_key(), random: Arc::new(KernelEntropy) };
-    let (at, chain, seq) = keyspace::entry_parts(&keys[3]).unwrap();
+    let (_world, memory, keys) = audited_world().await;
+    let records = Records::new(memory.clone(), record_key(), Arc::new(KernelEntropy));
+    let (at, chain, seq) = tables::entry_parts(&keys[3]).unwrap();
     let sealed = put(&memory, &keys[3], None).await.unwrap();
     let plain = records.unseal(&keys[3], &sealed).unwrap();
-    let moved = keyspace::entry(at.plus(Duration::from_secs(3)), &chain, seq);
+    let moved = tables::entry(at.plus(Duration::from_secs(3)), &chain, seq);
     put(&memory, moved.bytes(), Some(records.seal(moved.bytes(), &plain))).await;
     let verification = verify(&memory).await;
     assert!(!verification.ok);
@@ -203,19 +210,19 @@ async fn who_has_the_record_key_but_not_the_order_cannot_restamp() {
 
 #[tokio::test]
 async fn cut_chains_and_missing_chains_are_found() {
-    let (_world, memory, keys) = trail().await;
+    let (_world, memory, keys) = audited_world().await;
     let chains: std::collections::BTreeSet<_> =
-        keys.iter().map(|key| keyspace::entry_parts(key).unwrap().1).collect();
+        keys.iter().map(|key| tables::entry_parts(key).unwrap().1).collect();
     assert_eq!(chains.len(), 4);
     for chain in chains {
-        let own: Vec<_> = keys.iter().filter(|key| keyspace::entry_parts(key).unwrap().1 == chain).collect();
+        let own: Vec<_> = keys.iter().filter(|key| tables::entry_parts(key).unwrap().1 == chain).collect();
         let mut kept = Vec::new();
         // Newest first: the tail, then all.
         for key in &own {
             kept.push((key.to_vec(), put(&memory, key, None).await));
             assert!(!verify(&memory).await.ok, "a cut chain");
         }
-        let head = keyspace::head(&chain).to_vec();
+        let head = tables::head(&chain).to_vec();
         let old_head = put(&memory, &head, None).await;
         let verification = verify(&memory).await;
         assert!(!verification.ok, "a chain without a trace");
@@ -232,9 +239,9 @@ async fn cut_chains_and_missing_chains_are_found() {
         put(&memory, &head, old_head).await;
         assert!(verify(&memory).await.ok);
     }
-    let registry = put(&memory, keyspace::registry().bytes(), None).await;
+    let registry = put(&memory, tables::registry().bytes(), None).await;
     assert!(!verify(&memory).await.ok, "no registry");
-    put(&memory, keyspace::registry().bytes(), registry).await;
+    put(&memory, tables::registry().bytes(), registry).await;
     assert!(verify(&memory).await.ok);
 }
 
@@ -243,12 +250,12 @@ async fn an_older_head_put_back_over_a_cut_chain_is_found_by_the_chains_after_it
     let memory = Arc::new(Memory::new());
     let world = World::on(memory.clone()).await;
     let (chain, head) = {
-        let page = memory.scan(keyspace::heads().bytes(), None, 2).await.unwrap();
+        let page = memory.scan(tables::heads().bytes(), None, 2).await.unwrap();
         let entry = page.entries.into_iter().next().unwrap();
-        (keyspace::heads().id(&entry.key).unwrap(), entry)
+        (tables::heads().id(&entry.key).unwrap(), entry)
     };
     world.shared("one", "1").await;
-    let newest = memory.scan(keyspace::entries().bytes(), None, 1).await.unwrap().entries.remove(0).key;
+    let newest = memory.scan(tables::entries().bytes(), None, 1).await.unwrap().entries.remove(0).key;
     // Another process begins, and anchors what it found.
     let other = world.another().await;
     other.create_secret(&world.admin, new_secret("two", ScopeKind::Shared, "1"), None).await.unwrap();
@@ -264,16 +271,25 @@ async fn an_older_head_put_back_over_a_cut_chain_is_found_by_the_chains_after_it
 }
 
 #[tokio::test]
-async fn verification_is_for_the_operator_admins_and_auditors_and_is_told() {
+async fn verification_is_for_the_operator_admins_and_auditors_and_is_recorded() {
     let world = World::new().await;
     let bob = world.member("bob", Role::Member).await;
     let eve = world.member("eve", Role::Auditor).await;
-    assert_eq!(world.store.verify_audit(&bob).await.unwrap_err().code(), Code::Forbidden);
+    let refused = async |caller, state| {
+        let error = world.store.verify_audit(caller, state).await.unwrap_err();
+        assert_eq!(error.code(), Code::Forbidden);
+    };
+    refused(&bob, false).await;
     for caller in [&world.operator, &world.admin, &eve] {
-        assert!(world.store.verify_audit(caller).await.unwrap().ok);
+        assert!(world.store.verify_audit(caller, false).await.unwrap().ok);
+    }
+    // The rows are those of all organizations.
+    assert!(world.store.verify_audit(&world.operator, true).await.unwrap().ok);
+    for caller in [&world.admin, &eve, &bob] {
+        refused(caller, true).await;
     }
     let filter = AuditFilter { action: Some("audit.verify".into()), ..AuditFilter::default() };
-    assert_eq!(actions(&world.store, &world.operator, &filter).await.len(), 4);
+    assert_eq!(actions(&world.store, &world.operator, &filter).await.len(), 8);
 }
 
 #[tokio::test]
@@ -287,10 +303,75 @@ async fn many_restarts_keep_the_anchors_short() {
             .await
             .unwrap();
     }
-    let page = memory.scan(keyspace::entries().bytes(), None, 1000).await.unwrap();
+    let page = memory.scan(tables::entries().bytes(), None, 1000).await.unwrap();
     let longest = page.entries.iter().map(|entry| entry.value.len()).max().unwrap();
-    assert!(longest < 1000, "an entry of {longest} bytes");
+    assert!(longest < 1600, "an entry of {longest} bytes");
     let verification = verify(&memory).await;
     assert!(verification.ok);
     assert_eq!(verification.chains.len(), 101);
+}
+
+/// The details of the newest entry of an action, as an admin sees them.
+async fn newest(world: &World, action: &str) -> AuditEvent {
+    let filter = AuditFilter { action: Some(action.to_owned()), ..AuditFilter::default() };
+    let page = PageAsk { limit: Some(1), ..PageAsk::default() };
+    world.store.audit(&world.admin, &filter, page).await.unwrap().items.remove(0).event
+}
+
+fn detail(event: &AuditEvent, key: DetailKey) -> Option<&str> {
+    event.details.get(&key).map(AuditText::as_str)
+}
+
+#[tokio::test]
+async fn a_change_of_type_and_the_names_of_changed_attributes_are_on_record() {
+    let world = World::new().await;
+    let id = world.shared("openai-api-key", "sk-1234567890").await;
+    assert_eq!(detail(&newest(&world, "secret.create").await, DetailKey::Type), Some("encrypted"));
+
+    let plain = Replacement { kind: Some(Kind::Plain), ..replacement("sk-1234567890") };
+    world.store.replace_secret(&world.admin, id, None, plain).await.unwrap();
+    let event = newest(&world, "secret.replace").await;
+    assert_eq!(detail(&event, DetailKey::Type), Some("plain"));
+    assert_eq!(detail(&event, DetailKey::PreviousType), Some("encrypted"));
+    assert_eq!(detail(&event, DetailKey::Changed), Some("type"));
+
+    let change = AttributesPatch {
+        auto_install: Some(false),
+        category: FieldPatch::Set("models".parse().unwrap()),
+        ..AttributesPatch::default()
+    };
+    world.store.change_secret(&world.admin, id, None, change).await.unwrap();
+    let event = newest(&world, "secret.edit").await;
+    assert_eq!(detail(&event, DetailKey::Changed), Some("auto_install,category"));
+    assert_eq!(detail(&event, DetailKey::PreviousType), None);
+    assert!(!format!("{event:?}").contains("models"), "values of attributes are not recorded");
+}
+
+#[tokio::test]
+async fn a_read_of_a_plain_value_is_on_record_and_a_flood_of_reads_is_counted() {
+    let world = World::new().await;
+    let new = NewSecret { kind: Kind::Plain, ..new_secret("log-level", ScopeKind::Shared, "debug") };
+    let id = world.deposit(&world.admin, new).await;
+    let bob = world.member("bob", Role::Member).await;
+    for _ in 0..200 {
+        world.store.secret(&bob, id).await.unwrap();
+    }
+    world.store.record_all_limited_events().await;
+    let filter = AuditFilter { action: Some("secret.read".into()), ..AuditFilter::default() };
+    let found = world.store.audit(&world.admin, &filter, PageAsk::default()).await.unwrap().items;
+    assert_eq!(found.len(), 21, "20 entries and one count");
+    let counted =
+        |item: &AuditItem| detail(&item.event, DetailKey::Count).map_or(1, |count| count.parse().unwrap());
+    assert_eq!(found.iter().map(counted).sum::<usize>(), 200);
+    assert!(found.iter().all(|item| item.event.actor.name.as_ref().unwrap().as_str() == "bob"));
+    assert!(
+        found
+            .iter()
+            .all(|item| item.event.target.as_ref().unwrap().id.as_ref().unwrap().as_str() == id.to_string())
+    );
+    // An auditor gets no plain value, so that there is no read to record.
+    let eve = world.member("eve", Role::Auditor).await;
+    assert_eq!(world.store.secret(&eve, id).await.unwrap().plain, None);
+    let found = world.store.audit(&world.admin, &filter, PageAsk::default()).await.unwrap().items;
+    assert_eq!(found.len(), 21);
 }

@@ -1,4 +1,4 @@
-//! Plugins, categories, presets, statistics; and that what is disabled is kept back.
+//! Plugins, categories, presets and statistics. A disabled plugin's secrets are withheld.
 
 use super::*;
 use crate::domain::catalog::{CategoryForm, Colour};
@@ -96,6 +96,24 @@ async fn a_disabled_plugins_secrets_stay_in_the_store() {
     assert_eq!(world.boot(&world.admin).await.len(), 2);
     let left = world.store.plugins(&world.admin).await.unwrap();
     assert_eq!((left.len(), left[0].declared, left[0].secrets), (1, false, 1));
+}
+
+/// Otherwise, a member who disables a plugin could replace everybody's private values by a shared one.
+#[tokio::test]
+async fn disabling_a_plugin_does_not_release_the_shared_secret_in_place_of_the_private_one() {
+    let world = World::new().await;
+    let bob = world.member("bob", Role::Member).await;
+    world.shared("key", "of the organization").await;
+    world.deposit(&bob, tied("key", ScopeKind::Private, "mcp")).await;
+    world.store.put_plugin(&world.admin, declared("mcp", &[], &[])).await.unwrap();
+    assert_eq!(world.boot(&bob).await.len(), 1);
+    world.store.set_plugin_enabled(&world.admin, &plugin("mcp"), false).await.unwrap();
+    let ticket = world.ticket(&bob).await;
+    let released = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
+    let reasons: Vec<_> = released.receipt.skipped.iter().map(|skipped| skipped.reason).collect();
+    assert_eq!(reasons, [SkipReason::PluginDisabled, SkipReason::PrivateWithheld]);
+    assert!(released.values.is_empty());
+    assert_eq!(world.boot(&world.admin).await, pairs(&[("KEY", "of the organization")]));
 }
 
 #[tokio::test]
@@ -268,9 +286,7 @@ async fn a_values_form_is_warned_of_and_never_refused() {
 #[tokio::test]
 async fn an_organization_has_its_own_catalog() {
     let world = World::new().await;
-    let new = NewOrg { name: org("other"), admin: member("ada") };
-    let made = world.store.create_org(&world.operator, new, None).await.unwrap();
-    let other = world.store.authenticate(&made.admin_token, None).await.unwrap();
+    let other = world.another_admin("other").await;
     world.store.put_plugin(&world.admin, declared("mcp", &["a"], &[])).await.unwrap();
     world.store.set_plugin_enabled(&world.admin, &plugin("mcp"), false).await.unwrap();
     assert_eq!(world.store.plugins(&other).await.unwrap().len(), 0);

@@ -1,6 +1,7 @@
 //! Repeated creations.
 
 use super::*;
+use crate::store::tables::answers::answers;
 
 #[tokio::test]
 async fn a_repeated_creation_is_answered_and_not_done_again() {
@@ -37,14 +38,45 @@ async fn a_repeated_creation_is_answered_and_not_done_again() {
 }
 
 #[tokio::test]
-async fn another_process_answers_repetitions_too_and_stored_answers_tell_nothing_of_the_value() {
+async fn another_process_answers_repetitions_and_refuses_another_value() {
     let world = World::new().await;
     let new = |text| new_secret("one", ScopeKind::Shared, text);
     world.store.create_secret(&world.admin, new("1"), Some("key")).await.unwrap();
     let other = world.another().await;
     assert!(other.create_secret(&world.admin, new("1"), Some("key")).await.unwrap().replayed);
-    // It cannot tell values apart: nothing that is stored could.
-    assert!(other.create_secret(&world.admin, new("2"), Some("key")).await.unwrap().replayed);
+    let error = other.create_secret(&world.admin, new("2"), Some("key")).await.unwrap_err();
+    assert_eq!(error.code(), Code::IdempotencyMismatch);
+}
+
+/// Otherwise, who reads the record key could try values until one has the stored digest.
+#[tokio::test]
+async fn a_digest_depends_on_the_idempotency_key_which_is_stored_nowhere() {
+    let world = World::new().await;
+    for key in ["one-random-key", "another-random-key"] {
+        world.store.create_token(&world.admin, NewToken::default(), Some(key)).await.unwrap();
+    }
+    let records = world.store.records();
+    let (found, _) = records.scan_all(&answers()).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_ne!(found[0].record.request, found[1].record.request, "the same request under two keys");
+    let rows = world.kv.scan(answers().bytes(), None, 10).await.unwrap().entries;
+    for row in rows {
+        let plain = records.unseal(&row.key, &row.value).unwrap();
+        for stored in [row.key.as_slice(), plain.as_slice()] {
+            assert!(!stored.windows(6).any(|bytes| bytes == b"random"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_enrolment_with_another_lifetime_is_another_request() {
+    let world = World::new().await;
+    let bob = NewMember::person(member("bob"), Role::Member);
+    world.store.create_member(&world.admin, bob, None).await.unwrap();
+    let day = Some(Duration::from_secs(24 * 3600));
+    world.store.replace_enrolment(&world.admin, &member("bob"), day, Some("key")).await.unwrap();
+    let longer = world.store.replace_enrolment(&world.admin, &member("bob"), None, Some("key")).await;
+    assert_eq!(longer.unwrap_err().code(), Code::IdempotencyMismatch);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -82,7 +114,9 @@ async fn a_credential_is_not_shown_twice() {
     let other = NewTicket { uses: Some(2), ..NewTicket::default() };
     let error = world.store.create_ticket(&world.admin, other, key).await.unwrap_err();
     assert_eq!(error.code(), Code::IdempotencyMismatch);
-    let bob = || NewMember { name: member("bob"), role: Role::Member };
-    let first = world.store.create_member(&world.admin, bob(), key).await.unwrap();
-    assert_eq!(world.store.create_member(&world.admin, bob(), key).await.unwrap().id, first.id);
+    let bob = || NewMember::person(member("bob"), Role::Member);
+    world.store.create_member(&world.admin, bob(), key).await.unwrap();
+    // The code of the enrolment cannot be shown again.
+    let again = world.store.create_member(&world.admin, bob(), key).await;
+    assert_eq!(again.unwrap_err().code(), Code::Conflict);
 }

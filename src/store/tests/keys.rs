@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
+use crate::store::engine::header;
 
 fn passphrase(text: &str) -> UnlockSecret {
     UnlockSecret::Passphrase(Zeroizing::new(text.to_owned()))
@@ -72,6 +73,7 @@ async fn key_slots_come_and_go_but_the_last_stays() {
     let key = UnlockKey::generate(&mut Kernel).to_text();
     let file = NewKeyslot {
         credential: true,
+        allow_weak: true,
         secret: UnlockSecret::KeyFile(key.clone()),
         label: Some(crate::domain::name::Label::parse("the host").unwrap()),
         argon2: None,
@@ -115,18 +117,18 @@ async fn opening_tells_what_is_wrong() {
         Store::init(memory.clone(), record_key(), init, clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, InitError::AlreadyInitialised));
 
-    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
+    let (mut found, _) = memory.get(&[header::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;
     header[17] = 9;
-    let write = Write::Put(keyspace::HEADER.to_vec(), header);
+    let write = Write::Put(header::HEADER.to_vec(), header);
     memory.commit(Vec::new(), vec![write]).await.unwrap();
     let error = Store::open(memory.clone(), record_key(), clock.clone(), entropy()).await.err().unwrap();
-    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 2 }));
+    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 5 }));
     drop(world);
-    let (mut found, _) = memory.get(&[keyspace::HEADER.to_vec()]).await.unwrap();
+    let (mut found, _) = memory.get(&[header::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;
     header[17] = 1;
-    memory.commit(Vec::new(), vec![Write::Put(keyspace::HEADER.to_vec(), header)]).await.unwrap();
+    memory.commit(Vec::new(), vec![Write::Put(header::HEADER.to_vec(), header)]).await.unwrap();
     let error = Store::open(memory, record_key(), clock.clone(), entropy()).await.err().unwrap();
     assert!(matches!(error, OpenError::OlderFormat { found: 1, oldest: 2 }));
 
@@ -156,7 +158,7 @@ async fn a_closed_store_refuses_and_another_goes_on() {
     let ticket = store.authenticate(&ticket.credential, None).await.unwrap();
     let released = store.boot(&ticket, BootAsk::default()).await.unwrap();
     assert_eq!(variables(released), pairs(&[("ONE", "1")]));
-    let verification = store.verify_audit(&world.operator).await.unwrap();
+    let verification = store.verify_audit(&world.operator, true).await.unwrap();
     assert!(verification.ok, "{verification:?}");
     let states: Vec<_> = verification.chains.iter().map(|chain| chain.state).collect();
     assert_eq!(states, [ChainState::Ended, ChainState::Open]);
@@ -171,4 +173,18 @@ async fn status_tells_members_and_the_operator() {
     world.store.status(&world.operator).await.unwrap();
     let ticket = world.ticket(&world.admin).await;
     assert_eq!(world.store.status(&ticket).await.unwrap_err().code(), Code::Forbidden);
+}
+
+#[tokio::test]
+async fn a_new_slot_has_no_passphrase_that_can_be_guessed_unless_the_request_accepts_it() {
+    let world = World::new().await;
+    let slot = |text, allow_weak| NewKeyslot { allow_weak, ..passphrase_slot(text) };
+    let refused = world.store.add_keyslot(&world.operator, slot("P@ssw0rd1", false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidRequest);
+    assert!(!refused.to_string().contains("P@ssw0rd1"), "{refused}");
+    world.store.add_keyslot(&world.operator, slot("P@ssw0rd1", true)).await.unwrap();
+    world.store.add_keyslot(&world.operator, slot("correct horse battery staple", false)).await.unwrap();
+    // Somebody who may not add a slot is told only that.
+    let refused = world.store.add_keyslot(&world.admin, slot("P@ssw0rd1", false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Forbidden);
 }

@@ -21,7 +21,7 @@ impl Counting {
     }
 
     /// Records read, and calls made, since the last time.
-    fn taken(&self) -> (u64, u64) {
+    pub(crate) fn taken(&self) -> (u64, u64) {
         (self.read.swap(0, Ordering::SeqCst), self.calls.swap(0, Ordering::SeqCst))
     }
 }
@@ -81,14 +81,29 @@ impl Kv for Counting {
     }
 }
 
-fn file(text: &str, scope: ScopeKind) -> ImportAsk {
+pub(crate) fn file(text: &str, scope: ScopeKind) -> ImportAsk {
     ImportAsk {
-        text: SecretValue::new(text.as_bytes().to_vec()),
+        source: ImportSource::Text(SecretValue::new(text.as_bytes().to_vec())),
         scope,
+        owner: None,
         existing: ExistingPolicy::Replace,
         kind: Kind::Plain,
         attributes: Attributes::default(),
     }
+}
+
+/// What `run` returns, and the fewest records and calls of three runs: the store's work by the minute may fall into one.
+async fn fewest<T>(kv: &Counting, run: impl AsyncFn() -> T) -> (T, u64, u64) {
+    let (mut read, mut calls) = (u64::MAX, u64::MAX);
+    for _ in 0..2 {
+        kv.taken();
+        run().await;
+        let taken = kv.taken();
+        (read, calls) = (read.min(taken.0), calls.min(taken.1));
+    }
+    let last = run().await;
+    let taken = kv.taken();
+    (last, read.min(taken.0), calls.min(taken.1))
 }
 
 #[tokio::test]
@@ -105,67 +120,75 @@ async fn a_page_reads_what_it_shows_and_a_search_reads_each_secret_once() {
     world.private(&bob, "mine", "v").await;
     let any = SecretFilter::default();
     let ask = |cursor: Option<Cursor>, limit| PageAsk { cursor, limit: Some(limit) };
+    // The background tasks of the start read too, in turns with this one, until they have nothing left to do.
+    loop {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        if kv.taken() == (0, 0) {
+            break;
+        }
+    }
     // A member's page: as many of each of its two scopes, and the members who are named.
-    kv.taken();
-    let first = world.store.list_secrets(&bob, &any, ask(None, 50)).await.unwrap();
-    let (read, calls) = kv.taken();
+    let list = async |caller: &Caller, filter: &SecretFilter, cursor: Option<Cursor>| {
+        fewest(&kv, async || world.store.list_secrets(caller, filter, ask(cursor.clone(), 50)).await.unwrap())
+            .await
+    };
+    let (first, read, calls) = list(&bob, &any, None).await;
     assert_eq!(first.items.len(), 50);
     assert!(read <= 50 + 1 + 2 && calls <= 4, "{read} records, {calls} calls");
-    let later = world.store.list_secrets(&bob, &any, ask(first.next, 50)).await.unwrap();
-    let (read, _) = kv.taken();
+    let (later, read, _) = list(&bob, &any, first.next).await;
     assert!(later.items.len() == 50 && read <= 53, "{read} records for the second page");
     // An admin's: the list of all ids beside.
-    let listed = world.store.list_secrets(&world.admin, &any, ask(None, 50)).await.unwrap();
-    let (read, calls) = kv.taken();
+    let (listed, read, calls) = list(&world.admin, &any, None).await;
     assert_eq!(listed.items.len(), 50);
-    assert!(read <= 2 * 50 + 2 && calls <= 4, "{read} records, {calls} calls");
+    // One of the calls is the commit of the entry that these plain values were read.
+    assert!(read <= 2 * 50 + 2 && calls <= 5, "{read} records, {calls} calls");
 
     let sought = SecretFilter { q: Some("name_09999".into()), ..any.clone() };
-    let found = world.store.list_secrets(&bob, &sought, ask(None, 50)).await.unwrap();
-    let (read, calls) = kv.taken();
+    let (found, read, calls) = list(&bob, &sought, None).await;
     assert_eq!((found.items.len(), found.next), (1, None), "in one page");
     let whole = SECRETS as u64 + 1;
-    assert!(read <= whole + 51 * 2 && calls <= whole / 200 * 2 + 3, "{read} records, {calls} calls");
+    // The last of the calls is the commit of the entry that the plain value was read.
+    assert!(read <= whole + 51 * 2 && calls <= whole / 200 * 2 + 4, "{read} records, {calls} calls");
 
     // An exact name is looked up, and nothing is scanned: two index keys of each scope, the secret and its people.
     let named = |name: &str| SecretFilter { name: Some(name.to_owned()), ..any.clone() };
     for (caller, most) in [(&bob, 10), (&world.admin, 14)] {
-        kv.taken();
-        let found = world.store.list_secrets(caller, &named("NAME_09999"), ask(None, 50)).await.unwrap();
-        let (read, calls) = kv.taken();
+        let (found, read, calls) = list(caller, &named("NAME_09999"), None).await;
         assert_eq!((found.items.len(), found.next), (1, None));
-        assert!(read <= most && calls <= 5, "{read} records, {calls} calls");
+        // The last of the calls is the commit of the entry that the plain value was read.
+        assert!(read <= most && calls <= 6, "{read} records, {calls} calls");
     }
     let found = world.store.list_secrets(&world.admin, &named("mine"), ask(None, 50)).await.unwrap();
     assert_eq!(found.items[0].owner.as_ref().map(MemberName::as_str), Some("bob"));
     assert!(world.store.list_secrets(&bob, &named("NAME 0"), ask(None, 50)).await.unwrap().items.is_empty());
-    kv.taken();
 
-    let counted = world.store.statistics(&bob).await.unwrap();
-    let (read, calls) = kv.taken();
+    let (counted, read, calls) = fewest(&kv, async || world.store.statistics(&bob).await.unwrap()).await;
     assert_eq!((counted.total, counted.shared), (whole, whole - 1));
     assert!(read == whole && calls <= whole / 1000 + 2, "{read} records, {calls} calls");
-    world.store.plugins(&bob).await.unwrap();
-    let (read, _) = kv.taken();
+    let (_, read, _) = fewest(&kv, async || world.store.plugins(&bob).await.unwrap()).await;
     assert!(read <= whole, "{read} records");
 
-    let mut cursor = None;
-    let mut names = std::collections::BTreeSet::new();
-    loop {
-        let page = world.store.list_secrets(&bob, &any, ask(cursor, 500)).await.unwrap();
-        names.extend(page.items.into_iter().map(|secret| secret.meta.name.to_string()));
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
+    let every = async || {
+        let mut cursor = None;
+        let mut names = std::collections::BTreeSet::new();
+        loop {
+            let page = world.store.list_secrets(&bob, &any, ask(cursor, 500)).await.unwrap();
+            names.extend(page.items.into_iter().map(|secret| secret.meta.name.to_string()));
+            cursor = page.next;
+            if cursor.is_none() {
+                return names;
+            }
         }
-    }
+    };
+    let (names, read, _) = fewest(&kv, every).await;
     assert_eq!(names.len() as u64, whole, "each once");
-    let (read, _) = kv.taken();
     assert!(read <= whole + 21 * 4, "{read} records for all pages");
 }
 
 #[tokio::test]
-async fn a_file_is_one_commit_and_its_trail_is_whole() {
+async fn a_file_is_one_commit_and_its_audit_log_verifies() {
     let world = World::new().await;
     world.lock().await;
     let revision = async || world.store.status(&world.operator).await.unwrap().revision;
@@ -191,7 +214,7 @@ async fn a_file_is_one_commit_and_its_trail_is_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_files_with_the_same_names_each_is_whole() {
+async fn of_many_files_with_the_same_names_each_is_complete() {
     let world = World::new().await;
     let text = |i: usize| format!("A={i}\nB={i}\nC={i}\n");
     let racers = (0..20).map(|i| {
@@ -237,8 +260,8 @@ async fn sealing_all_again_moves_nothing_and_leaves_out_what_is_not_the_callers(
     world.private(&bob, "b", "2").await;
     world.private(&world.admin, "c", &"3".repeat(10_000)).await;
     let before = world.boot(&world.admin).await;
-    assert_eq!(world.store.reencrypt_own_org(&bob).await.unwrap(), 2);
-    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap(), 3);
+    assert_eq!(world.store.reencrypt_own_org(&bob).await.unwrap().done, 2);
+    assert_eq!(world.store.reencrypt_own_org(&world.admin).await.unwrap().done, 3);
     assert_eq!(world.boot(&world.admin).await, before);
     world
         .store

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::secret::Scope;
+use crate::store::tables::members;
 
 #[tokio::test]
 async fn a_removed_member_leaves_nothing_that_works() {
@@ -42,7 +43,7 @@ async fn a_removed_member_leaves_nothing_that_works() {
     eventually(|| async { world.store.records().scan(&prefix, None, 1).await.unwrap().found.is_empty() })
         .await;
     eventually(|| async {
-        let removals = keyspace::removals();
+        let removals = members::removals();
         world.store.records().scan(&removals, None, 1).await.unwrap().found.is_empty()
     })
     .await;
@@ -90,7 +91,7 @@ async fn two_admins_who_remove_each_other_leave_one() {
 async fn names_are_unique_in_an_organization() {
     let world = World::new().await;
     world.member("bob", Role::Member).await;
-    let again = NewMember { name: member("bob"), role: Role::Auditor };
+    let again = NewMember::person(member("bob"), Role::Auditor);
     let error = world.store.create_member(&world.admin, again, None).await.unwrap_err();
     assert_eq!(
         (error.code(), error.to_string().as_str()),

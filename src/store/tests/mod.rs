@@ -2,21 +2,41 @@
 
 mod access;
 mod audit;
+mod audit_released;
+mod audit_retention;
 mod backup;
 mod boots;
 mod catalog;
+mod checkpoints;
+mod denials;
+mod ends;
 mod failing;
+mod holders;
 mod idempotency;
+mod import;
 mod keys;
+mod launchers;
+mod limits;
 mod many;
 mod members;
 mod migrate;
+mod principals;
+mod quotas;
 mod reencrypt;
 mod replicas;
+mod restored;
+mod rounds;
 mod scope_cache;
 mod secrets;
 mod sessions;
+mod taken_names;
+// Its campaigns run on SQLite and on etcd.
+#[cfg(feature = "etcd")]
+mod tamper;
+mod tampering;
 mod tickets;
+mod unusable;
+mod verified_keys;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -43,7 +63,6 @@ use crate::kv::{
     Precondition, Revision, Write,
 };
 use crate::store::engine::records::Records;
-use crate::store::tables::keyspace;
 
 const PASSPHRASE: &str = "correct horse battery staple";
 const RECORD_KEY: [u8; 32] = [7; 32];
@@ -57,7 +76,7 @@ struct World {
     admin: Caller,
 }
 
-/// A clock that stands still unless told.
+/// A clock that stands still until a test moves it.
 struct TestClock(AtomicI64);
 
 impl TestClock {
@@ -107,10 +126,22 @@ impl World {
 
     /// A member and a caller for it.
     async fn member(&self, name: &str, role: Role) -> Caller {
-        let new = NewMember { name: member(name), role };
-        self.store.create_member(&self.admin, new, None).await.unwrap();
-        let new = NewToken { member: Some(member(name)), ..NewToken::default() };
-        let issued = self.store.create_token(&self.admin, new, None).await.unwrap();
+        let new = NewMember::person(member(name), role);
+        let created = self.store.create_member(&self.admin, new, None).await.unwrap();
+        let issued = self.redeem(&created.enrolment.unwrap().credential).await;
+        self.store.authenticate(&issued.credential, None).await.unwrap()
+    }
+
+    /// The first token of a member.
+    async fn redeem(&self, code: &Credential) -> TokenIssued {
+        self.store.redeem_enrolment(code, None, "r1", Redemption::default()).await.unwrap()
+    }
+
+    /// A caller for the first admin of another organization.
+    async fn another_admin(&self, name: &str) -> Caller {
+        let new = NewOrg { name: org(name), admin: member("admin") };
+        let created = self.store.create_org(&self.operator, new, None).await.unwrap();
+        let issued = self.redeem(&created.enrolment.credential).await;
         self.store.authenticate(&issued.credential, None).await.unwrap()
     }
 
@@ -142,7 +173,7 @@ impl World {
     }
 
     async fn verification(&self) -> Verification {
-        self.store.verify_audit(&self.operator).await.unwrap()
+        self.store.verify_audit(&self.operator, true).await.unwrap()
     }
 }
 
@@ -162,6 +193,7 @@ fn record_key() -> RecordKey {
 fn passphrase_slot(passphrase: &str) -> NewKeyslot {
     NewKeyslot {
         credential: false,
+        allow_weak: true,
         secret: UnlockSecret::Passphrase(Zeroizing::new(passphrase.to_owned())),
         label: None,
         argon2: Some(Argon2Params::for_throwaway_stores()),
@@ -237,7 +269,7 @@ async fn eventually<F: Future<Output = bool>>(mut check: impl FnMut() -> F) {
     panic!("it did not come about");
 }
 
-/// A byte store that stops working as told, as a crash or a broken disk has it.
+/// A byte store that fails on command, like a crash or a broken disk.
 struct Faulty {
     kv: Arc<Memory>,
     /// Commits that still work.

@@ -95,7 +95,7 @@ async fn a_new_generation_of_one_process_comes_into_use_in_the_others() {
         let ticket = follower.authenticate(&credential, None).await.unwrap();
         assert_eq!(follower.boot(&ticket, BootAsk::default()).await.unwrap().receipt.count(), 20);
     }
-    assert_eq!(world.store.deposit_info(&world.admin).await.unwrap().generation, 4);
+    assert_eq!(world.store.deposit_info(&world.admin, None).await.unwrap().generation, 4);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::many::Counting;
 use super::*;
+use crate::store::tables::secrets;
 
 #[tokio::test]
 async fn a_boot_scans_only_the_scope_that_has_changed() {
@@ -15,7 +16,7 @@ async fn a_boot_scans_only_the_scope_that_has_changed() {
     let ticket = store.authenticate(&credential, None).await.unwrap();
     // The background work of either changes secrets as well.
     let settled = async || {
-        let left = keyspace::all_unsettled();
+        let left = secrets::all_unsettled();
         eventually(|| async { world.store.records().scan_all(&left).await.unwrap().0.is_empty() }).await;
     };
     settled().await;

@@ -103,12 +103,12 @@ async fn refused_names_need_an_admins_word() {
     assert_eq!(world.store.create_secret(&bob, allowed(), None).await.unwrap_err().code(), Code::Forbidden);
     let written = world.store.create_secret(&world.admin, allowed(), None).await.unwrap();
     assert!(written.secret.meta.allow_refused);
-    // A word given in vain is not kept.
+    // Permission for a name that needs none is not stored.
     let harmless = NewSecret { allow_refused: true, ..new_secret("fine", ScopeKind::Private, "1") };
     assert!(
         !world.store.create_secret(&world.admin, harmless, None).await.unwrap().secret.meta.allow_refused
     );
-    // The word holds while the exported name stays.
+    // The permission lasts as long as the exported name stays.
     let id = written.secret.meta.id;
     world.store.replace_secret(&world.admin, id, None, replacement("/tmp/y.so")).await.unwrap();
     let worse = Replacement { env: Some(env("BASH_ENV")), ..replacement("x") };
@@ -220,10 +220,19 @@ async fn of_many_replacements_of_one_version_one_wins() {
 }
 
 /// Seals as a client does.
-async fn seal(world: &World, id: SecretId, version: VersionId, env: &str, text: &[u8]) -> SealedDeposit {
-    let info = world.store.deposit_info(&world.admin).await.unwrap();
+pub(crate) async fn seal(
+    world: &World,
+    id: SecretId,
+    version: VersionId,
+    env: &str,
+    text: &[u8],
+) -> SealedDeposit {
+    let info = world.store.deposit_info(&world.admin, None).await.unwrap();
     let key = DepositKey::from_parts(info.generation, info.public_key);
-    assert_eq!(key.fingerprint(), info.fingerprint);
+    assert_eq!(
+        info.chain.last().map(|current| (current.deposit, current.fingerprint())),
+        Some((key, info.fingerprint))
+    );
     let context = ValueContext {
         store: info.store.as_bytes(),
         org: info.org.as_bytes(),
@@ -261,7 +270,7 @@ async fn a_client_may_seal_itself() {
     let deposit = Deposit::Sealed(seal(&world, id, second, "OTHER", b"two").await);
     let error =
         world.store.replace_secret(&world.admin, id, None, Replacement { deposit, ..replacement("") });
-    assert_eq!(error.await.unwrap_err().code(), Code::InvalidRequest);
+    assert_eq!(error.await.unwrap_err().code(), Code::VersionUsed);
     let deposit = Deposit::Sealed(seal(&world, id, first, "THIRD", b"two").await);
     let new = NewSecret { deposit, ..new_secret("third", ScopeKind::Private, "") };
     assert_eq!(world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(), Code::Conflict);
@@ -279,7 +288,7 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
         version: good.version,
     };
     let hpke = |suite, enc, ct| WrappedKey::Hpke { suite, enc: vec![0; enc], ct: vec![0; ct] };
-    let suite = world.store.deposit_info(&world.admin).await.unwrap().suite;
+    let suite = world.store.deposit_info(&world.admin, None).await.unwrap().suite;
     let mut cases = vec![
         with(hpke(suite, 31, 48)),
         with(hpke(suite, 32, 49)),
@@ -311,28 +320,6 @@ async fn a_malformed_seal_is_refused_and_one_that_holds_no_variable_is_skipped()
         world.store.create_secret(&world.admin, new, None).await.unwrap_err().code(),
         Code::StaleGeneration
     );
-
-    // What opens to no variable, or does not open, keeps nobody from booting.
-    world.shared("nul", "shared").await;
-    world.shared("fine", "fine").await;
-    let nul = seal(&world, id, version, "NUL", b"a\0b").await;
-    let new = NewSecret { deposit: Deposit::Sealed(nul), ..new_secret("nul", ScopeKind::Private, "") };
-    world.deposit(&world.admin, new).await;
-    let elsewhere = seal(&world, SecretId::from_bytes([8; 16]), version, "ELSEWHERE", b"x").await;
-    let moved = SealedDeposit { id: SecretId::from_bytes([9; 16]), ..elsewhere };
-    let new =
-        NewSecret { deposit: Deposit::Sealed(moved), ..new_secret("elsewhere", ScopeKind::Private, "") };
-    world.deposit(&world.admin, new).await;
-    let ticket = world.ticket(&world.admin).await;
-    let released = world.store.boot(&ticket, BootAsk::default()).await.unwrap();
-    let skipped: Vec<_> = released
-        .receipt
-        .skipped
-        .iter()
-        .map(|skipped| (skipped.env.as_str(), skipped.reason.as_str()))
-        .collect();
-    assert_eq!(skipped, [("ELSEWHERE", "unusable"), ("NUL", "unusable")]);
-    assert_eq!(variables(released), pairs(&[("FINE", "fine"), ("NUL", "shared")]));
 }
 
 #[tokio::test]
@@ -380,6 +367,15 @@ async fn lists_page_filter_and_keep_what_is_not_for_the_caller() {
     assert_eq!(error.code(), Code::Forbidden);
     let q = SecretFilter { q: Some("S-2".into()), ..any.clone() };
     assert_eq!(all(&bob, &q).await.len(), 6);
+    // Descriptions are searched in any script, without regard to case.
+    let described =
+        Attributes { description: Some("Schlüssel ÖFFNET".parse().unwrap()), ..Attributes::default() };
+    let new = NewSecret { attributes: described, ..new_secret("described", ScopeKind::Shared, "v") };
+    world.deposit(&world.admin, new).await;
+    for sought in ["öffnet", "SCHLÜSSEL"] {
+        let q = SecretFilter { q: Some(sought.into()), ..any.clone() };
+        assert_eq!(all(&bob, &q).await, ["described"], "{sought}");
+    }
     let named = SecretFilter { name: Some("BOBS_3".into()), ..any };
     assert_eq!(all(&bob, &named).await, ["bobs-3"]);
 

@@ -99,19 +99,19 @@ pub struct Machine {
     pub boot: String,
     /// The host's side of /out.
     out: PathBuf,
-    /// What goes away with it.
-    _kept: Vec<Box<dyn std::any::Any>>,
+    /// Dropped together with the machine.
+    _resources: Vec<Box<dyn std::any::Any>>,
     group: Option<String>,
 }
 
 impl Machine {
-    /// Waits until it has booted so far that its hand answers.
+    /// Waits until the machine has booted and its shell answers.
     pub fn new(
         process: Child,
         to: impl Write + 'static,
         from: impl Read + Send + 'static,
         console: PathBuf,
-        kept: Vec<Box<dyn std::any::Any>>,
+        resources: Vec<Box<dyn std::any::Any>>,
     ) -> Self {
         let (send, said) = mpsc::channel();
         std::thread::spawn(move || {
@@ -124,7 +124,7 @@ impl Machine {
         let boot = String::new();
         let out = console.parent().unwrap().to_owned();
         let mut machine =
-            Self { to: Box::new(to), said, process, console, boot, out, _kept: kept, group: None };
+            Self { to: Box::new(to), said, process, console, boot, out, _resources: resources, group: None };
         machine.up();
         machine
     }

@@ -79,7 +79,7 @@ fn all_see(machine: &mut Machine, expected: &BTreeMap<&str, &str>) {
     assert_eq!(credential, expected["OPENAI_API_KEY"]);
     assert_eq!(machine.ok("su -l nobody -s /bin/sh -c env 2>/dev/null | grep -c canary || true").trim(), "0");
     let files = machine.ok("cd /run/dropsafe; stat -c '%a %U %n' . *");
-    assert_eq!(files, "711 root .\n600 root env\n600 root profile.sh\n600 root receipt.json\n");
+    assert_eq!(files, "711 root .\n600 root end\n600 root env\n600 root profile.sh\n600 root receipt.json\n");
 }
 
 fn shells_see(machine: &mut Machine, expected: &BTreeMap<&str, &str>) {
@@ -97,18 +97,18 @@ pub fn changes_show_after_a_reboot(site: &Site, machine: &mut Machine) {
     exactly(&machine.environment("app.service"), &first());
     assert_eq!(machine.shows("app.service", "MainPID"), pid, "the workload was restarted");
     shells_see(machine, &first());
-    let told = |text: &str| {
+    let count = |text: &str| {
         let boots = site.cli(&["boots", "changing", "--json"]).ok().json();
         boots.as_array().unwrap().iter().filter(|boot| boot.to_string().contains(text)).count()
     };
     let running = machine.boot.replace('-', "");
-    assert!(told(&running) + told(&machine.boot) <= 1, "one boot, one record");
+    assert!(count(&running) + count(&machine.boot) <= 1, "one boot, one record");
     machine.reboot();
     all_see(machine, &second);
-    no_value_is_kept(machine);
+    no_value_is_stored(machine);
 }
 
-/// The store is away while the machine boots: nothing starts that needs it, and everything once it is back.
+/// The store is down while the machine boots: nothing that needs it starts, and everything does once it is back.
 pub fn the_store_comes_late(site: &mut Site, host: &str, machine: &mut Machine) {
     machine.until("journalctl -b -u dropsafe-agent | grep -q 'cannot be reached'");
     let waits = machine.run("systemctl is-active dropsafe-agent.service app.service dropsafe.target").1;
@@ -130,14 +130,14 @@ pub fn a_revoked_ticket_ends_it(site: &Site, machine: &mut Machine) {
     refused(machine, "revoked");
 }
 
-/// The agent was told no: once.
+/// The store has refused the agent exactly once.
 pub fn refused(machine: &mut Machine, reason: &str) {
     assert_eq!(machine.shows("dropsafe-agent.service", "ExecMainStatus"), "77");
     assert_eq!(machine.shows("dropsafe-agent.service", "NRestarts"), "0");
     nothing_started(machine);
     let journal = machine.ok("journalctl -b -u dropsafe-agent -o cat");
     assert!(journal.contains(reason), "{journal}");
-    no_value_is_kept(machine);
+    no_value_is_stored(machine);
 }
 
 /// Neither the target nor who needs it; and a unit that asks for a credential fails instead of getting an empty one.
@@ -151,13 +151,13 @@ pub fn nothing_started(machine: &mut Machine) {
 }
 
 /// No value is in a log, or anywhere on the machine's disk.
-pub fn no_value_is_kept(machine: &mut Machine) {
+pub fn no_value_is_stored(machine: &mut Machine) {
     machine.ok("journalctl --sync");
     let found = machine.run(
         "grep -rlaF canary-of- /var /etc /root /home /usr/local/lib /run/log /run/systemd 2>/dev/null; \
          journalctl -o export --no-pager | grep -aF canary-of-",
     );
-    assert_eq!(found.1, "", "values are kept");
+    assert_eq!(found.1, "", "values are stored");
     assert!(
         machine.ok("journalctl -o export --no-pager | grep -ac MESSAGE=").trim().parse::<u32>().unwrap() > 20
     );

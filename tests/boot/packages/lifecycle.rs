@@ -60,7 +60,7 @@ fn installing_makes_the_stores_user_and_enables_the_units() {
 }
 
 #[test]
-fn an_upgrade_keeps_what_people_changed() {
+fn an_upgrade_keeps_changed_files() {
     let Some((layer, ended)) = after(
         "echo 'deadline: 7m' >>/etc/dropsafe/agent.yaml; echo '# ours' >>/etc/profile.d/dropsafe.sh; \
          systemctl disable dropsafe-credentials.socket; echo kept >/var/lib/dropsafe/store.db; \
@@ -123,7 +123,7 @@ fn purging_the_agent_leaves_nothing_of_its_own() {
 }
 
 #[test]
-fn what_was_removed_can_come_back() {
+fn a_removed_package_can_be_installed_again() {
     let Some((layer, ended)) = after(
         "dpkg --remove dropsafe dropsafe-agent; dpkg -i /debs/new/dropsafe.deb /debs/new/dropsafe-agent.deb; \
          systemctl is-enabled dropsafe.service dropsafe-agent.service dropsafe.target dropsafe-credentials.socket",

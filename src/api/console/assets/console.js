@@ -82,3 +82,11 @@ themeForm?.addEventListener("submit", async (event) => {
 watch(document);
 // A refused form loads a new page, whose errors a keyboard or a screen reader would reach last.
 document.getElementById("error")?.focus();
+
+// A link of an enrolment has its code in the fragment, which no request contains. It leaves the address at once, so that it
+// stays out of the browser's history.
+const fromFragment = document.querySelector("[data-from-fragment]");
+if (fromFragment && location.hash.length > 1) {
+  fromFragment.value = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+}

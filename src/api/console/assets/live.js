@@ -20,12 +20,14 @@ export function watchSearch(root, watch) {
   for (const form of root.querySelectorAll("form[data-live]")) {
     const search = debounce(async (isCurrent) => {
       const query = new URLSearchParams([...new FormData(form)].filter(([, text]) => text !== ""));
-      const address = `${form.getAttribute("action")}${query.size ? `?${query}` : ""}`;
+      // The attribute and not the property, which is the field if a field is named "action".
+      const action = form.getAttribute("action");
+      const address = `${action}${query.size ? `?${query}` : ""}`;
       const only = new URLSearchParams(query);
-      if (form.action.endsWith("/secrets")) only.set("only", "rows");
+      if (action.endsWith("/secrets")) only.set("only", "rows");
       let response;
       try {
-        response = await fetchDocument("GET", `${form.getAttribute("action")}?${only}`);
+        response = await fetchDocument("GET", `${action}?${only}`);
       } catch {
         return;
       }

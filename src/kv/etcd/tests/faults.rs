@@ -44,7 +44,7 @@ async fn a_commit_whose_answer_is_lost_is_made_once() {
         proxy.mute.store(false, Ordering::Relaxed);
         let store = Etcd::open_with(&address, SHORT).unwrap();
         assert_eq!(find(&store, "counter").await.unwrap().revision, revision);
-        // PendingRead through the proxy first, whose member does it and is not heard.
+        // Through the proxy first: the member executes the commit, and the proxy drops its response.
         proxy.mute.store(true, Ordering::Relaxed);
         let key = [b'k', round];
         let (_, before) = other.get(&[]).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_commit_whose_answer_is_lost_is_made_once() {
         let refused = store.commit(vec![absent(key)], vec![put(key, "2")]).await;
         assert_eq!(refused, Err(CommitError::Conflict { failed: vec![0] }));
         write(&other, vec![delete(key)]).await;
-        // Deleting what is not there is no change, however often it is sent.
+        // Deleting an absent key changes nothing, however often it is sent.
         let store = Etcd::open_with(&address, SHORT).unwrap();
         store.commit(vec![], vec![delete(key)]).await.unwrap();
         assert_eq!(find(&other, "counter").await.unwrap().revision, revision);
@@ -84,7 +84,7 @@ async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() {
         member.signal(Signal::SIGSTOP);
     }
     let unreachable = KvReadError::Unavailable(Outage::Unreachable);
-    // A process that is told to stop may answer what it has already read.
+    // A stopped process may still answer a request that it has already read.
     let mut found = store.get(&[b"a".to_vec()]).await;
     for _ in 0..20 {
         if found.is_err() {
@@ -103,7 +103,7 @@ async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() {
     }
     eventually_writes(&store).await;
     assert_eq!(store.health().await.trouble, None);
-    // What nobody was told of is one or the other.
+    // The commit without an answer either happened or did not.
     assert!([b"1", b"2"].contains(&&find(&store, "a").await.unwrap().value[..].try_into().unwrap()));
 }
 
@@ -169,7 +169,7 @@ async fn a_used_up_quota_is_told_and_reads_go_on() {
     assert_eq!(store.health().await.trouble, Some(Trouble::Full));
     assert_eq!(everything(&store, b"", 100).await.0.len(), usize::from(written));
 
-    // What etcd's documentation says to do.
+    // The steps of etcd's documentation.
     let mut client = etcd_client::Client::connect(raw(&cluster), None).await.unwrap();
     write_nothing_but_delete(&store, written).await;
     let newest = store.get(&[]).await.unwrap().1;

@@ -4,7 +4,7 @@
 mod faults;
 mod proxy;
 mod secured;
-pub mod server;
+pub(crate) mod server;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use super::{Address, Etcd};
 use crate::kv::conformance::{Place, suite};
 use crate::kv::{BoxFuture, Kv};
 
-/// A prefix on an etcd that this place alone uses: others' commits would take revisions of its own.
+/// A prefix on an etcd that only one test uses, since commits of others would consume revisions.
 pub(crate) struct Alone {
     etcd: Option<Cluster>,
     prefix: String,

@@ -1,4 +1,4 @@
-//! A network that loses answers: is_transient bytes on in both directions, until it is told to swallow those that come back.
+//! A network that loses responses: it passes bytes on in both directions until a test makes it drop the responses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,12 +15,12 @@ kill -9 $pid; wait $pid; rm -rf "$dir"
 "#;
 
 /// The members of a cluster.
-pub struct Cluster {
+pub(crate) struct Cluster {
     members: Vec<Member>,
 }
 
 /// One etcd server.
-pub struct Member {
+pub(crate) struct Member {
     keeper: Child,
     input: Option<ChildStdin>,
     output: BufReader<std::process::ChildStdout>,
@@ -29,7 +29,7 @@ pub struct Member {
 }
 
 /// Whether etcd is installed.
-pub fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     let asked = Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
 }
@@ -44,19 +44,19 @@ fn loopback() -> String {
 
 /// Every address that a member may have in this process.
 #[allow(dead_code, reason = "not every test that has members has certificates for them")]
-pub fn loopbacks() -> Vec<String> {
+pub(crate) fn loopbacks() -> Vec<String> {
     let [.., high, low] = std::process::id().to_be_bytes();
     (1..=254).map(|last| format!("127.{high}.{low}.{last}")).collect()
 }
 
 impl Cluster {
     /// Starts `count` members that know each other. `more` are further arguments.
-    pub fn start(count: usize, more: &[&str]) -> Cluster {
+    pub(crate) fn start(count: usize, more: &[&str]) -> Cluster {
         Cluster::start_at((0..count).map(|_| (loopback(), None)).collect(), more)
     }
 
     /// Starts a member at each address, in the network of a process where one is named.
-    pub fn start_at(places: Vec<(String, Option<u32>)>, more: &[&str]) -> Cluster {
+    pub(crate) fn start_at(places: Vec<(String, Option<u32>)>, more: &[&str]) -> Cluster {
         let named = places.iter().enumerate().map(|(i, (address, _))| format!("m{i}=http://{address}:2380"));
         let all = named.collect::<Vec<_>>().join(",");
         let start =
@@ -65,19 +65,19 @@ impl Cluster {
     }
 
     /// The members' addresses for clients, as a store's address has them.
-    pub fn addresses(&self) -> String {
+    pub(crate) fn addresses(&self) -> String {
         let each = self.members.iter().map(|member| format!("{}:2379", member.address));
         each.collect::<Vec<_>>().join(",")
     }
 
     /// The members' processes.
     #[allow(dead_code, reason = "not every test that has members asks what they cost")]
-    pub fn pids(&self) -> Vec<u32> {
+    pub(crate) fn pids(&self) -> Vec<u32> {
         self.members.iter().map(|member| member.pid.cast_unsigned()).collect()
     }
 
     /// The members.
-    pub fn members(&mut self) -> &mut [Member] {
+    pub(crate) fn members(&mut self) -> &mut [Member] {
         &mut self.members
     }
 }
@@ -119,19 +119,19 @@ impl Member {
 
     /// Its address for clients.
     #[allow(dead_code, reason = "not every test that has members asks each")]
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}:2379", self.address)
     }
 
     /// The server's process.
     #[allow(dead_code, reason = "not every test that has members stops some")]
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal).unwrap();
     }
 
     /// Starts it again after it was killed.
     #[allow(dead_code, reason = "not every test that has members stops some")]
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         use std::io::Write as _;
         self.input.as_mut().unwrap().write_all(b"again\n").unwrap();
         self.read_pid();

@@ -1,4 +1,4 @@
-//! `kill -9`, over and over: nothing acknowledged is lost, nothing is half there, and it opens.
+//! After repeated `kill -9`, the store opens, has every acknowledged commit, and has no partial one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use crate::kv::{CommitError, Kv};
 const WRITERS: u8 = 8;
 const ROUNDS: u64 = 25;
 
-/// Raises a counter for each writer and leaves a trace of each number, in one commit; says so after each answer.
+/// Raises a counter for each writer, and stores each number in the same commit. Prints each acknowledged number.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "run by another test, to be killed"]
 async fn victim() {

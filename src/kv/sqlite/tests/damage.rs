@@ -1,4 +1,4 @@
-//! Damaged files: an error that says so, never a panic, never another's bytes.
+//! A damaged file is an error, never a panic and never a wrong value.
 
 use std::os::unix::fs::FileExt;
 

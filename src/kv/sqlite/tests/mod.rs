@@ -40,7 +40,7 @@ impl Folder {
         Sqlite::open(&self.path()).unwrap()
     }
 
-    /// The file as somebody else sees it.
+    /// The file, as another program opens it.
     fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }
@@ -58,8 +58,8 @@ mod conformance {
     super::suite!(crate::kv::sqlite::tests::Folder);
 }
 
-/// Runs one ignored test of this binary in a process of its own, behind the words of `before`. It finds `folder` in
-/// `KV_TEST_FOLDER`.
+/// Runs one ignored test of this binary in a new process, started by the command `before`. The test reads the path of `folder`
+/// from `KV_TEST_FOLDER`.
 fn in_a_process(before: &[&str], test: &str, folder: &std::path::Path) -> Command {
     let this = std::env::current_exe().unwrap();
     let mut words = before.iter().map(std::ffi::OsStr::new).chain([this.as_os_str()]);

@@ -1,4 +1,4 @@
-//! What is opened, what is refused, and how files are made.
+//! Which files are opened, which are refused, and how files are created.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -52,7 +52,7 @@ async fn makes_files_that_only_their_owner_reads() {
         assert_eq!(mode(&folder.beside(suffix)), 0o600, "{suffix}");
     }
     store.close().await;
-    // The log is gone once nobody needs it.
+    // The log is removed after the last connection has closed.
     assert!(!folder.beside("-wal").exists() && !folder.beside("-shm").exists());
 
     // A copy made with the usual umask, and one that a group may read.

@@ -1,4 +1,4 @@
-//! A full file system: refused, nothing lost, and well again when there is room.
+//! A full file system: commits are refused, nothing is lost, and commits succeed again once there is space.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::kv::{CommitError, Kv, Trouble};
 
 const BALLAST: usize = 1 << 20;
 
-/// Mounts a small file system over `KV_TEST_FOLDER`, in a mount table of its own, and becomes what follows.
+/// Mounts a small file system over `KV_TEST_FOLDER` in a new mount namespace, then executes the following command.
 const ON_A_SMALL_FILE_SYSTEM: [&str; 5] =
     ["unshare", "-m", "sh", "-c", r#"mount -t tmpfs -o size=4m none "$KV_TEST_FOLDER" && exec "$0" "$@""#];
 
@@ -30,7 +30,7 @@ fn is_refused_and_loses_nothing() {
     let before: &[&str] = match mountable {
         true => &ON_A_SMALL_FILE_SYSTEM,
         false => {
-            eprintln!("no permission to mount: with a limited size of files instead");
+            eprintln!("no permission to mount: using a limit on file sizes instead");
             &["prlimit", "--fsize=3000000:"]
         }
     };
@@ -56,7 +56,7 @@ async fn full() {
     let (mut acknowledged, refused) = fill(&store).await;
     assert!(refused.iter().all(|error| *error == CommitError::Full), "{refused:?}");
     assert!(!refused[0].outcome_unknown());
-    // Until not even a small one fits.
+    // Until not even a small commit fits.
     let error = loop {
         let key = [b's', acknowledged.len() as u8, (acknowledged.len() >> 8) as u8];
         match store.commit(vec![], vec![put(key, [0; 200])]).await {
@@ -83,7 +83,7 @@ async fn full() {
     read_only(&path);
 }
 
-/// Making one where there is no room for it.
+/// A new store cannot be created on a full file system.
 fn another_has_no_room(folder: &Path) {
     let more = folder.join("more");
     std::fs::write(&more, vec![1; 4 * BALLAST]).unwrap_err();
@@ -108,7 +108,7 @@ async fn limited() {
     ignore_sigxfsz();
     let path = folder.join("store.db");
     let store: Arc<dyn Kv> = Arc::new(Sqlite::open(&path).unwrap());
-    // SQLite does not tell this from other failures to write.
+    // SQLite reports this like other write errors.
     let (mut acknowledged, refused) = fill(&store).await;
     assert!(!refused.is_empty());
     holds_exactly(&*store, &acknowledged).await;
@@ -125,12 +125,12 @@ async fn limited() {
     holds_exactly(&Sqlite::open(&path).unwrap(), &acknowledged).await;
 }
 
-/// The signal's default is to end the process.
+/// By default, the signal ends the process.
 fn ignore_sigxfsz() {
     let _ = signal_hook::flag::register(nix::sys::signal::Signal::SIGXFSZ as i32, Arc::default()).unwrap();
 }
 
-/// Writes from all sides until there was no room for many: what was acknowledged, and the errors.
+/// Writes from several tasks until many commits have failed. Returns the acknowledged keys and the errors.
 async fn fill(store: &Arc<dyn Kv>) -> (BTreeSet<Vec<u8>>, Vec<CommitError>) {
     let mut writers = JoinSet::new();
     for writer in 0..8_u8 {
@@ -138,7 +138,7 @@ async fn fill(store: &Arc<dyn Kv>) -> (BTreeSet<Vec<u8>>, Vec<CommitError>) {
         writers.spawn(async move {
             let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
             for number in 0..60_u8 {
-                // Large and small ones, so that groups mix them.
+                // Large and small values, so that a group has both.
                 let value = vec![writer; if number % 3 == 0 { 30_000 } else { 300 }];
                 let (one, other) = ([b'l', writer, number].to_vec(), [b'm', writer, number].to_vec());
                 match store.commit(vec![], vec![put(&one, &value), put(&other, "")]).await {

@@ -33,7 +33,7 @@ async fn one_that_holds_it_is_told_and_loses_nothing() {
     assert_eq!(store.health().await.trouble, Some(Trouble::Unavailable(Outage::Busy)));
     assert_eq!(find(&store, "a").await.unwrap().value, b"1");
 
-    // One that lets go soon is waited for.
+    // A commit waits for another process that releases its lock soon.
     let waiting = store.commit(vec![], vec![put("a", "3")]);
     let (outcome, ()) = tokio::join!(waiting, async {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

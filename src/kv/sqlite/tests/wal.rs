@@ -1,4 +1,4 @@
-//! SQLite's log: bounded while commits come, emptied when they do not, with what was deleted.
+//! The write-ahead log is bounded under load, and emptied when idle, together with deleted values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,16 +22,16 @@ fn holds(folder: &Folder, needle: &[u8]) -> bool {
     })
 }
 
-/// Asks until it is so.
-async fn soon(what: &str, last_outcome: impl Fn() -> bool) {
+/// Polls until `condition` holds.
+async fn soon(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
-    while !last_outcome() {
+    while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Different each time: SQLite writes no page that stays as it is.
+/// Differs each time, since SQLite does not write an unchanged page.
 fn large(round: u32) -> Write {
     put([round as u8 % 64], round.to_be_bytes().repeat(10_000))
 }

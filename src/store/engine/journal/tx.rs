@@ -1,4 +1,4 @@
-//! What an operation sees of the store and what it wants to change: a view that its own batch's changes overlay.
+//! The transaction of an operation: a view of the store, overlaid by the changes of its batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,22 +6,24 @@ use crate::crypto::SecretBytes;
 use crate::domain::audit::{AuditEvent, Outcome};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
+use crate::store::engine::audit::rows::{self, RowDigest};
 use crate::store::engine::failure::Failure;
 use crate::store::engine::format::{Record, decode, encode};
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::Records;
+use crate::store::engine::row_digest::RowVersion;
 
-/// Why an operation does not go on.
+/// Why an operation stops.
 pub(crate) enum Stop<E> {
     /// The view lacks records; the journal reads them and runs it again.
     Missing,
-    /// It is not to be done.
+    /// The operation refused.
     Refused(E),
-    /// It cannot be done.
+    /// The operation failed.
     Failed(Failure),
 }
 
-/// [`Stop`] without a refusal, which reading cannot answer with.
+/// [`Stop`] without a refusal, since a read cannot refuse.
 pub(crate) enum Halt {
     Missing,
     Failed(Failure),
@@ -42,22 +44,40 @@ impl<E> From<Failure> for Stop<E> {
     }
 }
 
-/// What is known of the keys that were read.
+/// The records that were read, by key.
 #[derive(Default)]
 pub(crate) struct Base {
     pub(crate) known: BTreeMap<Vec<u8>, Known>,
-    /// Of the snapshot that the first of them come from.
+    /// The revision of the first read's snapshot.
     pub(crate) revision: Revision,
+    /// The keys that the last attempt wrote as if they were absent.
+    pub(crate) unread: Vec<Vec<u8>>,
 }
 
-/// What is known of a key.
+/// The result of reading a key.
 pub(crate) enum Known {
     /// There is no record.
     Absent,
-    /// Its plaintext, and the commit that wrote it.
-    Present(SecretBytes, Revision),
-    /// It does not open. Only the operations that ask for it fail, not their whole batch.
-    Damaged,
+    /// Its plaintext, and the row as it is stored.
+    Present(SecretBytes, StoredRow),
+    /// It does not open. Only the operations that read it fail, not their whole batch.
+    Damaged(StoredRow),
+}
+
+/// A row as it is stored.
+pub(crate) struct StoredRow {
+    pub(crate) sealed: Vec<u8>,
+    /// The commit that wrote it.
+    pub(crate) revision: Revision,
+}
+
+impl Known {
+    pub(crate) fn row(&self) -> Option<&StoredRow> {
+        match self {
+            Self::Absent => None,
+            Self::Present(_, row) | Self::Damaged(row) => Some(row),
+        }
+    }
 }
 
 /// Changes by key: a record's plaintext, or its deletion.
@@ -68,7 +88,7 @@ pub(crate) struct Tx<'a> {
     records: &'a Records,
     now: Timestamp,
     base: &'a Base,
-    /// What the operations before this one in its batch changed.
+    /// The changes of the operations before this one in its batch.
     before: &'a Changes,
     pub(crate) changes: Changes,
     pub(crate) read: BTreeSet<Vec<u8>>,
@@ -92,29 +112,32 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// The time of the commit: never before that of an earlier one of this process.
+    /// The time of the commit. It never goes back within this process.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// For keys.
+    /// The record key, to derive keys.
     pub(crate) fn records(&self) -> &'a Records {
         self.records
     }
 
-    /// The record at `key`. The commit then holds only if it is still that.
+    /// The record at `key`. The commit fails if the record changes until then.
     pub(crate) fn get<T: Record>(&mut self, key: &Key<T>) -> Result<Option<T>, Halt> {
+        // The operations before it in the batch are part of the same commit, so their changes count as stored.
         let changed = self.changes.get(key.bytes()).or_else(|| self.before.get(key.bytes()));
         if let Some(change) = changed {
             return change.as_ref().map(|plain| decode(plain)).transpose().map_err(Halt::Failed);
         }
         match self.base.known.get(key.bytes()) {
             None => {
+                // No read from here: the journal loads all missing keys of a batch at once, and runs it again.
                 self.missing.insert(key.to_vec());
                 Err(Halt::Missing)
             }
-            Some(Known::Damaged) => Err(Halt::Failed(Failure::Corrupt)),
+            Some(Known::Damaged(_)) => Err(Halt::Failed(Failure::Corrupt)),
             Some(Known::Absent) => {
+                // Absence is a precondition too: the commit fails if another process creates the record.
                 self.read.insert(key.to_vec());
                 Ok(None)
             }
@@ -125,13 +148,12 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// The revision of the view: what the store held then, or later, is what the operation saw.
+    /// The revision of the view: the operation sees the store at this revision or a later one.
     pub(crate) fn revision(&self) -> Revision {
         self.base.revision
     }
 
-    /// The commit that wrote the record at `key`, if there is one. The commit does not depend on it: it tells what the view
-    /// saw, not what may never change.
+    /// The commit that wrote the record at `key`, if there is one. It adds no precondition.
     pub(crate) fn written_at(&mut self, key: &[u8]) -> Result<Option<Revision>, Halt> {
         match self.base.known.get(key) {
             None => {
@@ -139,9 +161,28 @@ impl<'a> Tx<'a> {
                 Err(Halt::Missing)
             }
             Some(Known::Absent) => Ok(None),
-            Some(Known::Present(_, revision)) => Ok(Some(*revision)),
-            Some(Known::Damaged) => Err(Halt::Failed(Failure::Corrupt)),
+            Some(Known::Present(_, row)) => Ok(Some(row.revision)),
+            Some(Known::Damaged(_)) => Err(Halt::Failed(Failure::Corrupt)),
         }
+    }
+
+    /// Whether the row at `key` has this digest, and no operation of the batch has changed it. It adds no precondition.
+    pub(crate) fn is_row(&mut self, key: &[u8], digest: &RowDigest) -> Result<bool, Halt> {
+        if self.changes.contains_key(key) || self.before.contains_key(key) {
+            return Ok(false);
+        }
+        let Some(known) = self.base.known.get(key) else {
+            self.missing.insert(key.to_vec());
+            return Err(Halt::Missing);
+        };
+        Ok(known.row().is_some_and(|row| rows::digest(&row.sealed) == *digest))
+    }
+
+    /// Which write of the record at `key` is stored, if there is one. It adds no precondition.
+    pub(crate) fn version(&mut self, key: &[u8]) -> Result<Option<RowVersion>, Halt> {
+        self.written_at(key)?;
+        let row = self.base.known.get(key).and_then(Known::row);
+        Ok(row.map(|row| RowVersion::new(row.revision, &row.sealed)))
     }
 
     /// Whether there is a record at `key`, as [`get`](Self::get).
@@ -149,8 +190,9 @@ impl<'a> Tx<'a> {
         Ok(self.get(key)?.is_some())
     }
 
-    /// Makes sure that `keys` are all asked for in one round.
+    /// Requests all of `keys` in one round of reads.
     pub(crate) fn need(&mut self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<(), Halt> {
+        // Collects every unknown key before it stops, because each round is a read of the byte store.
         for key in keys {
             let known = self.changes.contains_key(&key)
                 || self.before.contains_key(&key)
@@ -164,6 +206,7 @@ impl<'a> Tx<'a> {
 
     /// Stores a record.
     pub(crate) fn put<T: Record>(&mut self, key: &Key<T>, record: &T) -> Result<(), Halt> {
+        // Encoded at once, so that a later operation of the batch decodes the same bytes as from the byte store.
         let plain = encode(record).map_err(Halt::Failed)?;
         self.changes.insert(key.to_vec(), Some(SecretBytes::new(plain)));
         Ok(())
@@ -171,10 +214,11 @@ impl<'a> Tx<'a> {
 
     /// Removes a record, if there is one.
     pub(crate) fn delete<T>(&mut self, key: &Key<T>) {
+        // Not in `read`: deleting an absent record changes nothing, so there is nothing to rely on.
         self.changes.insert(key.to_vec(), None);
     }
 
-    /// Whether nothing is stored at `key`, which need not be a sealed record.
+    /// Whether `key` is absent. Its record need not be sealed.
     pub(crate) fn is_absent(&mut self, key: &[u8]) -> Result<bool, Halt> {
         match self.base.known.get(key) {
             None => {
@@ -185,16 +229,18 @@ impl<'a> Tx<'a> {
                 self.read.insert(key.to_vec());
                 Ok(true)
             }
-            Some(Known::Present(..) | Known::Damaged) => Ok(false),
+            // Damaged also means that something is there, such as the unsealed bytes of another program.
+            Some(Known::Present(..) | Known::Damaged(_)) => Ok(false),
         }
     }
 
-    /// Stores bytes as they are: for the header only, which is read before the record key is known to be right.
+    /// Stores bytes unsealed: for the header only, which is read before the record key is known to be right.
     pub(crate) fn put_unsealed(&mut self, key: &[u8], bytes: &[u8]) {
         self.unsealed.push((key.to_vec(), bytes.to_vec()));
     }
 
-    /// Adds an entry to the audit trail, in the same commit. When the operation refuses, only denials and failures stay.
+    /// Adds an entry to the audit log in the same commit. If the operation refuses, only entries about denials and failures
+    /// are kept.
     pub(crate) fn audit(&mut self, event: AuditEvent) {
         self.events.push(event);
     }
@@ -202,6 +248,7 @@ impl<'a> Tx<'a> {
     pub(crate) fn keep_denials(&mut self) {
         self.changes.clear();
         self.unsealed.clear();
+        // An allowed entry describes a change that was just dropped.
         self.events.retain(|event| event.outcome != Outcome::Allowed);
     }
 }

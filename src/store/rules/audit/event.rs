@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::domain::audit::{AuditEvent, AuditText, DetailKey, Outcome, Target};
-use crate::domain::id::OrgId;
+use crate::domain::id::{MemberId, OrgId};
+use crate::domain::name::MemberName;
 use crate::domain::time::Timestamp;
 
 /// The time of an event until the journal sets it.
@@ -17,6 +18,8 @@ pub(crate) trait EventBuilder: Sized {
     fn about(self, target: Target) -> Self;
     fn target(self, target: Option<Target>) -> Self;
     fn detail(self, key: DetailKey, text: impl Into<AuditText>) -> Self;
+    /// Adds the member that is concerned: the name for people, and the id because the name may pass to another member.
+    fn member(self, id: MemberId, name: &MemberName) -> Self;
     /// Adds the address and the id of the request.
     fn with_request(self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self;
     /// Makes it a denial, with its reason.
@@ -45,6 +48,10 @@ impl EventBuilder for AuditEvent {
         self
     }
 
+    fn member(self, id: MemberId, name: &MemberName) -> Self {
+        self.detail(DetailKey::Member, name).detail(DetailKey::MemberId, id)
+    }
+
     fn with_request(mut self, source: Option<IpAddr>, request: Option<&AuditText>) -> Self {
         // A Unix socket has no address.
         if let Some(source) = source {
@@ -70,7 +77,7 @@ impl EventBuilder for AuditEvent {
 /// The objects of events.
 pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
-    use crate::domain::id::{BootId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
+    use crate::domain::id::{BootId, EnrolmentId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
     use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
 
     pub(crate) fn org(id: OrgId, name: &OrgName) -> Target {
@@ -87,6 +94,7 @@ pub(crate) mod target {
     }
 
     pub(crate) fn secret_named(name: &SecretName) -> Target {
+        // For a deposit that is refused: there is no secret with an id yet.
         Target { kind: TargetKind::Secret, name: Some(name.into()), id: None }
     }
 
@@ -98,6 +106,10 @@ pub(crate) mod target {
         bare(TargetKind::Token, id)
     }
 
+    pub(crate) fn enrolment(id: EnrolmentId) -> Target {
+        bare(TargetKind::Enrolment, id)
+    }
+
     pub(crate) fn ticket(id: TicketId) -> Target {
         bare(TargetKind::Ticket, id)
     }
@@ -107,6 +119,7 @@ pub(crate) mod target {
     }
 
     pub(crate) fn plugin(name: &PluginName) -> Target {
+        // Plugins and categories have no id: the name alone identifies them.
         Target { kind: TargetKind::Plugin, name: Some(name.into()), id: None }
     }
 

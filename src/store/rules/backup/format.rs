@@ -5,8 +5,8 @@
 
 use crate::crypto::record::RecordKey;
 use crate::domain::id::StoreId;
+use crate::store::engine::header;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
 
 const MAGIC: &[u8; 16] = b"dropsafe backup\n";
 /// The format of a backup is that of the store in it, because its records are copied as they are.
@@ -36,7 +36,7 @@ pub(crate) enum Frame<'a> {
 
 impl Preamble {
     pub(crate) fn of(store: &Store) -> Self {
-        Self { format: FORMAT, store: store.id(), record_key: keyspace::key_check(&store.records().key) }
+        Self { format: FORMAT, store: store.id(), record_key: header::key_check(&store.records().key) }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -44,6 +44,7 @@ impl Preamble {
     }
 
     pub(crate) fn decode(bytes: &[u8; PREAMBLE]) -> Option<Self> {
+        // The format is left to the caller, whose error names it.
         let rest = bytes.strip_prefix(MAGIC)?;
         let (format, rest) = rest.split_first_chunk::<2>()?;
         let (store, rest) = rest.split_first_chunk::<16>()?;

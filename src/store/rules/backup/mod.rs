@@ -3,10 +3,12 @@
 //! A backup is a snapshot of all keys at one revision, page by page. A restored store counts as empty until all of the
 //! backup is verified and written.
 
+mod ended;
 mod format;
 mod restore;
 
-pub use restore::{RestoreError, Restored, restore};
+pub use ended::EndedByRestore;
+pub use restore::{RestoreError, Restored, end_restored, restore};
 use sha2::{Digest, Sha256};
 
 use self::format::{Frame, Preamble};
@@ -64,6 +66,7 @@ impl Store {
         let permitted = self.permit(caller, Action::Backup, audit_action, Some(target::store())).await;
         permitted.map_err(|error| match error {
             Error::Forbidden(denied) => denied.into(),
+            // `permit` has no other error.
             _ => BackupError::Failure(Failure::Internal),
         })?;
         // On record before the first byte leaves.
@@ -124,6 +127,7 @@ impl Backup {
         // By pages, so that a backup of any size takes little memory.
         let page = match snapshot.page(after.as_deref(), PAGE).await {
             Ok(page) => page,
+            // A slow reader can lose its snapshot, for example when etcd compacts its revisions.
             Err(SnapshotError::Expired) => return self.restart(),
             Err(SnapshotError::Read(error)) => return Err(error.into()),
         };
@@ -155,6 +159,7 @@ impl Backup {
 
     fn trailer(&mut self, revision: Revision) -> Vec<u8> {
         let mut piece = Vec::new();
+        // The digest covers this frame too, so that neither the count nor the revision can be changed.
         Frame::End { frames: self.records, revision: self.store.revision(revision) }.write(&mut piece);
         self.hash.update(&piece);
         let digest: [u8; 32] = self.hash.finalize_reset().into();

@@ -7,21 +7,29 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::crypto::random::Random;
 use crate::crypto::record::RecordKey;
+use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::code::Code;
+use crate::domain::epoch::RestoreEpoch;
 use crate::domain::id::StoreId;
+use crate::domain::time::Timestamp;
 use crate::kv::{Kv, Precondition, Write};
+use crate::store::engine::audit::tables;
+use crate::store::engine::clock::{Entropy as _, KernelEntropy, SystemClock};
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::engine::format::{decode, encode};
+use crate::store::engine::format::decode;
+use crate::store::engine::header;
+use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::backup::ended::EndedByRestore;
 use crate::store::rules::backup::format::{
     DIGEST, FORMAT, MAX_KEY, MAX_VALUE, OLDEST_FORMAT, PREAMBLE, Preamble, sealed_digest,
 };
-use crate::store::rules::store::Identity;
-use crate::store::tables::keyspace;
-
-/// Marks a byte store into which a backup is being restored.
-const MARKER: &[u8] = b"\0restore";
+use crate::store::rules::caller::Caller;
+use crate::store::rules::continuation::Continuation;
+use crate::store::rules::init::OpenError;
+use crate::store::rules::log_heads::LogHeadsError;
+use crate::store::rules::store::Store;
+use crate::store::tables::store::{self, Identity};
 
 /// The result of a restore.
 #[derive(Clone, Debug)]
@@ -32,6 +40,10 @@ pub struct Restored {
     pub records: u64,
     /// The revision of the backup, from which the restored store continues.
     pub revision: u64,
+    /// The time of the newest entry of the audit log that the backup holds.
+    pub newest: Option<Timestamp>,
+    /// The epoch that begins. The other servers of the store have to be told to accept it.
+    pub epoch: RestoreEpoch,
 }
 
 /// Why nothing was restored. The byte store still counts as empty.
@@ -79,7 +91,6 @@ pub async fn restore(
     kv: Arc<dyn Kv>,
     record_key: &RecordKey,
     stream: &mut (dyn AsyncRead + Send + Unpin),
-    random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Restored, RestoreError> {
     let mut input = BackupInput { stream, hash: Sha256::new() };
@@ -95,13 +106,14 @@ pub async fn restore(
     if preamble.format > FORMAT {
         return Err(RestoreError::NewerFormat { found: preamble.format, known: FORMAT });
     }
-    if preamble.record_key != keyspace::key_check(record_key) {
+    if preamble.record_key != header::key_check(record_key) {
         return Err(RestoreError::WrongRecordKey);
     }
-    let mut target = RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0 };
+    let mut target =
+        RestoreTarget { kv, record_key, pending: BTreeMap::new(), bytes: 0, records: 0, newest: None };
     // From here on, the marker tells a failed restore from a foreign byte store.
     target.begin().await?;
-    let outcome = fill(&mut target, &mut input, &preamble, random, progress).await;
+    let outcome = fill(&mut target, &mut input, &preamble, progress).await;
     if outcome.is_err() {
         // If this fails too, the marker stays, and the next restore clears the rest.
         let _ = target.clear().await;
@@ -109,11 +121,30 @@ pub async fn restore(
     outcome
 }
 
+/// Ends in a restored store what must not survive the restore, and returns the text with which the server of the data folder
+/// begins to follow the log. `seen` is the text of the store that was in the folder before.
+pub async fn end_restored(
+    kv: Arc<dyn Kv>,
+    record_key: RecordKey,
+    epoch: RestoreEpoch,
+    seen: Option<&str>,
+) -> Result<(EndedByRestore, String), OpenError> {
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
+    let (store, ended) = Store::open_idle(kv, record_key, clock, random, true).await?;
+    let heads = store.follow_log_heads(seen, Some(epoch)).await;
+    store.journal().close().await;
+    match heads {
+        Ok(heads) => Ok((ended, heads)),
+        Err(LogHeadsError::Failure(failure)) => Err(failure.into()),
+        // Another restore has replaced it meanwhile.
+        Err(LogHeadsError::Restored { .. }) => Err(Failure::Conflict.into()),
+    }
+}
+
 async fn fill(
     target: &mut RestoreTarget<'_>,
     input: &mut BackupInput<'_>,
     preamble: &Preamble,
-    random: &mut (dyn Random + Send),
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Restored, RestoreError> {
     loop {
@@ -129,6 +160,7 @@ async fn fill(
                     progress(target.records);
                 }
             }
+            // The frames that follow are a complete new snapshot. The count of frames continues.
             b'F' => target.clear().await?,
             b'E' => break,
             _ => return Err(RestoreError::Damaged),
@@ -142,9 +174,13 @@ async fn fill(
     if input.array::<DIGEST>().await? != expected || frames != target.records {
         return Err(RestoreError::Damaged);
     }
-    target.finish(preamble, revision, random).await?;
+    // Somebody may have put an older backup in front of a newer one.
+    if input.stream.read(&mut [0]).await.map_err(RestoreError::Read)? > 0 {
+        return Err(RestoreError::Damaged);
+    }
+    let epoch = target.finish(preamble, revision).await?;
     progress(frames);
-    Ok(Restored { store: preamble.store, records: frames, revision })
+    Ok(Restored { store: preamble.store, records: frames, revision, newest: target.newest, epoch })
 }
 
 struct BackupInput<'a> {
@@ -183,26 +219,37 @@ struct RestoreTarget<'a> {
     pending: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
     records: u64,
+    /// The time of the newest entry of the audit log.
+    newest: Option<Timestamp>,
 }
 
 impl RestoreTarget<'_> {
     /// Marks an empty byte store, or clears one that a failed restore left.
     async fn begin(&mut self) -> Result<(), RestoreError> {
         let first = self.kv.scan(&[], None, 1).await.map_err(Failure::from)?;
-        let marked =
-            self.kv.get(&[MARKER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten().is_some();
-        let header =
-            self.kv.get(&[keyspace::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
+        let marked = self
+            .kv
+            .get(&[header::RESTORE_MARKER.to_vec()])
+            .await
+            .map_err(Failure::from)?
+            .0
+            .pop()
+            .flatten()
+            .is_some();
+        let header = self.kv.get(&[header::HEADER.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
         // Never over another store, and never into data of another program.
         if header.is_some() || (!first.entries.is_empty() && !marked) {
             return Err(RestoreError::NotEmpty);
         }
+        // A failed restore can have left any part of a backup, also of another one.
         if marked {
             return Ok(self.clear().await?);
         }
-        let absent =
-            vec![Precondition::Absent(keyspace::HEADER.to_vec()), Precondition::Absent(MARKER.to_vec())];
-        let mark = vec![Write::Put(MARKER.to_vec(), vec![1])];
+        let absent = vec![
+            Precondition::Absent(header::HEADER.to_vec()),
+            Precondition::Absent(header::RESTORE_MARKER.to_vec()),
+        ];
+        let mark = vec![Write::Put(header::RESTORE_MARKER.to_vec(), vec![1])];
         self.kv.commit(absent, mark).await.map_err(Failure::from)?;
         Ok(())
     }
@@ -212,6 +259,7 @@ impl RestoreTarget<'_> {
         if key.is_empty() || key.starts_with(b"\0") {
             return Err(RestoreError::Damaged);
         }
+        // Opened at its own key, so that nothing is written that the store could not read.
         self.record_key.open_record(&key, &value).map_err(|_| RestoreError::Damaged)?;
         let size = key.len() + value.len() + 64;
         let limits = self.kv.limits();
@@ -222,6 +270,7 @@ impl RestoreTarget<'_> {
         }
         self.bytes += size;
         self.records += 1;
+        self.newest = self.newest.max(tables::entry_parts(&key).map(|(at, ..)| at));
         self.pending.insert(key, value);
         Ok(())
     }
@@ -229,8 +278,8 @@ impl RestoreTarget<'_> {
     async fn flush(&mut self) -> Result<(), Failure> {
         self.bytes = 0;
         let writes = std::mem::take(&mut self.pending).into_iter().map(|(key, value)| Write::Put(key, value));
-        // Nobody else may make a store here meanwhile.
-        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+        // Another process must not create a store here meanwhile.
+        let no_store = vec![Precondition::Absent(header::HEADER.to_vec())];
         self.kv.commit(no_store, writes.collect()).await?;
         Ok(())
     }
@@ -238,14 +287,15 @@ impl RestoreTarget<'_> {
     /// Deletes everything except the marker.
     async fn clear(&mut self) -> Result<(), Failure> {
         self.pending.clear();
-        self.bytes = 0;
+        (self.bytes, self.newest) = (0, None);
         let most = self.kv.limits().max_writes_per_commit.min(500);
         let mut after = None;
         loop {
             let page = self.kv.scan(&[], after.as_deref(), most).await?;
             after = page.entries.last().map(|entry| entry.key.clone());
-            let rest = page.entries.into_iter().map(|entry| entry.key).filter(|key| key != MARKER);
-            let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
+            let rest =
+                page.entries.into_iter().map(|entry| entry.key).filter(|key| key != header::RESTORE_MARKER);
+            let no_store = vec![Precondition::Absent(header::HEADER.to_vec())];
             self.kv.commit(no_store, rest.map(Write::Delete).collect()).await?;
             if !page.more {
                 return Ok(());
@@ -254,14 +304,9 @@ impl RestoreTarget<'_> {
     }
 
     /// Makes the byte store a store whose revisions continue those of the backup.
-    async fn finish(
-        &mut self,
-        preamble: &Preamble,
-        revision: u64,
-        random: &mut (dyn Random + Send),
-    ) -> Result<(), RestoreError> {
+    async fn finish(&mut self, preamble: &Preamble, revision: u64) -> Result<RestoreEpoch, RestoreError> {
         self.flush().await?;
-        let key = keyspace::identity();
+        let key = store::identity();
         let found = self.kv.get(&[key.to_vec()]).await.map_err(Failure::from)?.0.pop().flatten();
         let sealed = found.ok_or(RestoreError::Damaged)?.value;
         let plain = self.record_key.open_record(key.bytes(), &sealed).map_err(|_| RestoreError::Damaged)?;
@@ -270,18 +315,23 @@ impl RestoreTarget<'_> {
         if identity.id != preamble.store {
             return Err(RestoreError::Damaged);
         }
+        let mut random = [0; 5];
+        KernelEntropy.fill(&mut random);
+        let epoch = RestoreEpoch::from_bytes(random);
         // Revisions must not repeat: clients and caches compare them.
-        let plain = encode(&Identity { revision_base: revision, ..identity })?;
-        let mut fill = |bytes: &mut [u8]| random.fill(bytes);
-        let sealed = self.record_key.seal_record(key.bytes(), &plain, &mut fill);
-        let writes = vec![
-            Write::Put(key.to_vec(), sealed),
-            Write::Put(keyspace::HEADER.to_vec(), keyspace::header(self.record_key)),
-            Write::Delete(MARKER.to_vec()),
-        ];
-        let no_store = vec![Precondition::Absent(keyspace::HEADER.to_vec())];
-        self.kv.commit(no_store, writes).await.map_err(Failure::from)?;
-        Ok(())
+        let identity =
+            Identity { revision_base: revision, epoch: Some(epoch), is_restoring: true, ..identity };
+        let event = Caller::this_process().event(AuditAction::StoreRestore).about(target::store());
+        let continuation = Continuation {
+            kv: &self.kv,
+            record_key: self.record_key,
+            marker: header::RESTORE_MARKER,
+            format: preamble.format,
+            event: event.detail(DetailKey::Epoch, epoch),
+        };
+        let (preconditions, writes) = continuation.commit_parts(&identity, &sealed).await?;
+        self.kv.commit(preconditions, writes).await.map_err(Failure::from)?;
+        Ok(epoch)
     }
 }
 
@@ -299,7 +349,7 @@ impl Coded for RestoreError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotEmpty => "restore into a new place",
+            Self::NotEmpty => "restore into a new folder, or move the byte store (store.db) away first",
             Self::OlderFormat { .. } => {
                 "no release wrote this format: back up a store that this version serves"
             }

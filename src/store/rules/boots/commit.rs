@@ -1,47 +1,59 @@
 //! The transaction of a boot: the ticket is checked again, its use spent, and the boot, its receipt and its audit entry stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::boot::BootState;
 use crate::domain::id::BootId;
+use crate::domain::resolve::SkipReason;
 use crate::domain::role::{Denied, Role};
 use crate::domain::time::Timestamp;
 use crate::kv::Revision;
-use crate::store::engine::failure::{Coded, Failure};
+use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Stop, Tx};
 use crate::store::engine::keys::Key;
+use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::boots::BootError;
+use crate::store::rules::boots::attempt::{Attempt, EarlierTries};
 use crate::store::rules::boots::open::OpenedScope;
-use crate::store::rules::boots::record::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
 use crate::store::rules::boots::release::PendingBoot;
 use crate::store::rules::boots::scope_cache::{ScopeSnapshot, VersionStamp};
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::TicketRecord;
-use crate::store::tables::keyspace;
+use crate::store::tables::boots::{BootRecord, ReceiptRecord};
+use crate::store::tables::holders::RunningRecord;
+use crate::store::tables::members::MemberRecord;
+use crate::store::tables::tickets::{self, TicketRecord};
 
 /// The transaction of a boot.
 pub(crate) struct BootCommit {
     ticket: Arc<TicketRecord>,
-    pub(crate) record: BootRecord,
-    /// Where tries of the same boot find each other. `None` for a ticket without a limit, or without an attempt key.
-    attempt: Option<Key<AttemptRecord>>,
+    record: BootRecord,
+    attempt: Option<Attempt>,
     /// `None` if it is stored already.
     receipt: Option<ReceiptRecord>,
     event: AuditEvent,
     /// The scope that must not have changed.
     expected: Option<ScopeSnapshot>,
-    /// Added to the byte store's revisions.
+    /// The store's revision is this plus the byte store's.
     revision_base: u64,
+}
+
+/// The result of the transaction.
+pub(crate) struct CommittedBoot {
+    pub(crate) id: BootId,
+    /// When the first try was made.
+    pub(crate) at: Timestamp,
+    pub(crate) revision: Revision,
 }
 
 /// The ticket as the transaction reads it.
 struct CheckedTicket {
     key: Key<TicketRecord>,
     record: TicketRecord,
-    /// Whether an earlier try of this boot has spent a use.
-    is_retry: bool,
+    /// The tries of this boot before, which have spent its use.
+    earlier: Option<EarlierTries>,
 }
 
 impl BootCommit {
@@ -52,22 +64,27 @@ impl BootCommit {
         opened: &OpenedScope,
     ) -> Result<Self, Failure> {
         let PendingBoot { caller, ask, ticket, .. } = boot;
-        let records = store.records();
         let mut event = caller
             .event(AuditAction::Boot)
             .detail(DetailKey::Ticket, ticket.id)
             .detail(DetailKey::Count, AuditText::number(opened.receipt.count() as u64))
-            .detail(DetailKey::Digest, opened.digest);
+            .detail(DetailKey::Digest, opened.digest)
+            // Binds the names and versions of what is released into the audit chain.
+            .detail(DetailKey::Receipt, opened.content);
+        let unusable = opened.receipt.skipped.iter().filter(|skipped| skipped.reason == SkipReason::Unusable);
+        let unusable: Vec<_> = unusable.map(|skipped| &skipped.env).collect();
+        if !unusable.is_empty() {
+            event = event.detail(DetailKey::Unusable, AuditText::names(&unusable));
+        }
         if let Some(host) = &ask.host {
             event = event.detail(DetailKey::Host, AuditText::reported_host(host));
         }
-        // Only a limited ticket has uses that a second try could spend again.
-        let attempt = ask.attempt.as_ref().filter(|_| ticket.uses.is_some());
+        // Another process may store it meanwhile. Writing the same receipt twice does no harm.
         let is_stored = store.inner.seen_receipts.has(ticket.org, &opened.content);
         Ok(Self {
             ticket: Arc::clone(ticket),
             record: new_record(store, boot, opened)?,
-            attempt: attempt.map(|attempt| records.attempt(ticket.id, attempt)),
+            attempt: Attempt::new(store, boot),
             receipt: (!is_stored).then(|| ReceiptRecord::of(&opened.receipt)),
             event,
             expected,
@@ -83,97 +100,140 @@ impl BootCommit {
     /// The keys that the transaction reads.
     pub(crate) fn reads(&self, store: &Store) -> Vec<Vec<u8>> {
         let member = store.records().member(self.ticket.org, self.ticket.member);
-        let mut reads = vec![keyspace::ticket(self.ticket.id).to_vec(), member.to_vec()];
+        // Named in advance, so that all boots of a batch read their keys in one round.
+        let mut reads = vec![tickets::ticket(self.ticket.id).to_vec(), member.to_vec()];
+        reads.extend(self.author_key(store.records()).map(|key| key.to_vec()));
         reads.extend(self.stamps().map(|stamp| stamp.key.clone()));
-        reads.extend(self.attempt.as_ref().map(Key::to_vec));
+        reads.extend(self.attempt.as_ref().map(|attempt| attempt.key.to_vec()));
         reads
     }
 
-    /// Returns the store's revision of the boot, or `None` if the expected scope has changed.
-    pub(crate) fn run(&self, tx: &mut Tx<'_>) -> Result<Option<Revision>, Stop<BootError>> {
+    /// The record of the ticket's author, unless that is the member. In the same read as the others.
+    fn author_key(&self, records: &Records) -> Option<Key<MemberRecord>> {
+        let TicketRecord { org, author, member, .. } = *self.ticket;
+        (author != member).then(|| records.member(org, author))
+    }
+
+    /// Returns `None` if the expected scope has changed.
+    pub(crate) fn run(&self, tx: &mut Tx<'_>) -> Result<Option<CommittedBoot>, Stop<BootError>> {
         let ticket = self.check_ticket(tx)?;
         // Before any write: this outcome stores nothing and spends nothing.
         if self.has_scope_changed(tx)? {
             return Ok(None);
         }
+        // The revision of the view: the number of the commit is not known inside its transaction.
         let revision = self.revision_base + tx.revision();
-        self.spend_use(tx, ticket)?;
-        self.store_boot(tx, revision)?;
-        let event = self.event.clone().detail(DetailKey::Revision, AuditText::number(revision));
-        tx.audit(event.about(target::boot(self.record.id)));
-        Ok(Some(revision))
+        let CheckedTicket { key, record, earlier } = ticket;
+        if earlier.is_none() {
+            spend_use(tx, &key, record)?;
+        }
+        let mut event = self.event.clone().detail(DetailKey::Revision, AuditText::number(revision));
+        if let Some(earlier) = &earlier {
+            event = event.detail(DetailKey::Try, AuditText::number(earlier.next_try().into()));
+        }
+        let stored = self.store_boot(tx, revision, earlier)?;
+        tx.audit(event.about(target::boot(stored.id)));
+        Ok(Some(CommittedBoot { id: stored.id, at: stored.at, revision }))
     }
 
     /// Reads the ticket again, and refuses the boot if the ticket or its member no longer allows it.
     fn check_ticket(&self, tx: &mut Tx<'_>) -> Result<CheckedTicket, Stop<BootError>> {
-        let key = keyspace::ticket(self.ticket.id);
+        let key = tickets::ticket(self.ticket.id);
         let member_key = tx.records().member(self.ticket.org, self.ticket.member);
         // The commit fails if either changes after this: a revocation that was acknowledged stops every later boot.
-        tx.need([key.to_vec(), member_key.to_vec()])?;
+        let author_key = self.author_key(tx.records());
+        let keys = [key.to_vec(), member_key.to_vec()];
+        tx.need(keys.into_iter().chain(author_key.as_ref().map(Key::to_vec)))?;
         let record = tx.get(&key)?.ok_or(Stop::Refused(BootError::Revoked))?;
         let member = tx.get(&member_key)?.ok_or(Failure::Corrupt)?;
-        let is_retry = match &self.attempt {
-            Some(attempt) => tx.get(attempt)?.is_some_and(|earlier| !earlier.is_over(tx.now())),
-            None => false,
+        let author = author_key.map(|key| tx.get(&key)).transpose()?.flatten();
+        let earlier = match &self.attempt {
+            Some(attempt) => attempt.earlier(tx, self.ticket.org)?,
+            None => None,
         };
         let refusal = match &record {
+            // The order of `refuse_unusable`: a revoked ticket is reported as revoked even after it has expired.
             TicketRecord { revoked_at: Some(_), .. } => Some(BootError::Revoked),
             _ if member.removed_at.is_some() => Some(BootError::Revoked),
+            // A former manager, or a launcher that is no longer accepted.
+            _ if author.is_some_and(|author| !member.honours(&author)) => Some(BootError::Revoked),
+            // The role may have changed since the authentication.
             _ if member.role == Role::Auditor => Some(Denied::AuditorReads.into()),
             TicketRecord { expires_at: Some(at), .. } if *at <= tx.now() => Some(BootError::Expired),
-            _ if record.uses_left() == Some(0) && !is_retry => Some(BootError::TicketSpent),
-            _ => None,
+            // The last use may have been spent by the first try of this very boot.
+            _ if record.uses_left() == Some(0) && earlier.is_none() => Some(BootError::TicketSpent),
+            _ => match (&self.attempt, &earlier) {
+                (Some(attempt), Some(earlier)) => attempt.refusal(earlier, tx.now()),
+                _ => None,
+            },
         };
+        // Not recorded here: any number of refusals must not be entries of their own.
         if let Some(error) = refusal {
-            tx.audit(self.event.clone().about(target::ticket(record.id)).denied(error.code()));
             return Err(Stop::Refused(error));
         }
-        Ok(CheckedTicket { key, record, is_retry })
+        Ok(CheckedTicket { key, record, earlier })
     }
 
     fn has_scope_changed(&self, tx: &mut Tx<'_>) -> Result<bool, Stop<BootError>> {
         for stamp in self.stamps() {
-            if tx.written_at(&stamp.key)? != stamp.at {
+            // Adds no precondition: a deposit between this view and the commit counts as later than the boot.
+            if tx.version(&stamp.key)? != stamp.at {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Counts a use of a limited ticket, once for all tries of the same boot.
-    fn spend_use(&self, tx: &mut Tx<'_>, ticket: CheckedTicket) -> Result<(), Stop<BootError>> {
-        let CheckedTicket { key, mut record, is_retry } = ticket;
-        if record.uses.is_none() || is_retry {
-            return Ok(());
-        }
-        record.used += 1;
-        tx.put(&key, &record)?;
-        if let Some(attempt) = &self.attempt {
-            tx.put(attempt, &AttemptRecord { at: tx.now() })?;
-        }
-        Ok(())
-    }
-
-    fn store_boot(&self, tx: &mut Tx<'_>, revision: Revision) -> Result<(), Stop<BootError>> {
+    /// Stores the boot, or adds this try to it.
+    fn store_boot(
+        &self,
+        tx: &mut Tx<'_>,
+        revision: Revision,
+        earlier: Option<EarlierTries>,
+    ) -> Result<BootRecord, Stop<BootError>> {
         let (org, records) = (self.ticket.org, tx.records());
-        let record = BootRecord { revision, ..self.record.clone() };
+        if let Some(attempt) = &self.attempt {
+            let boot = earlier.as_ref().and_then(|earlier| earlier.attempt.boot).unwrap_or(self.record.id);
+            attempt.record(tx, boot, earlier.as_ref())?;
+        }
+        let record = match earlier.and_then(|earlier| earlier.boot) {
+            Some(mut record) => {
+                record.add_try(self.record.content, self.record.digest, revision);
+                record
+            }
+            None => BootRecord { revision, ..self.record.clone() },
+        };
         tx.put(&records.boot(org, record.id), &record)?;
+        let row = RunningRecord::of(&record);
+        for content in record.contents() {
+            tx.put(&records.running_boot(org, &content, record.id), &row)?;
+        }
         // Written again by each process that has not seen it yet. The content is the same.
         if let Some(receipt) = &self.receipt {
             tx.put(&records.receipt(org, &record.content), receipt)?;
         }
-        // Tells that earlier boots of this machine are over.
-        if let (Some(machine), Some(kernel_boot)) = (&record.machine, &record.kernel_boot) {
-            let latest = MachineRecord { at: record.at, kernel_boot: kernel_boot.clone() };
-            tx.put(&records.machine(org, machine), &latest)?;
-        }
-        Ok(())
+        Ok(record)
     }
+}
+
+/// Counts a use of a limited ticket.
+fn spend_use(
+    tx: &mut Tx<'_>,
+    key: &Key<TicketRecord>,
+    mut ticket: TicketRecord,
+) -> Result<(), Stop<BootError>> {
+    // An unlimited ticket is not counted: the boots of several servers would conflict over its record.
+    if ticket.uses.is_some() {
+        ticket.used += 1;
+        tx.put(key, &ticket)?;
+    }
+    Ok(())
 }
 
 /// The record of a boot before its commit.
 fn new_record(store: &Store, boot: &PendingBoot<'_>, opened: &OpenedScope) -> Result<BootRecord, Failure> {
     let PendingBoot { caller, ask, ticket, .. } = boot;
+    // With the name, which may belong to another member later.
     let (member, name) = caller.member().ok_or(Failure::Internal)?;
     let at = store.now();
     Ok(BootRecord {
@@ -193,6 +253,12 @@ fn new_record(store: &Store, boot: &PendingBoot<'_>, opened: &OpenedScope) -> Re
         confirmed_at: None,
         variables: None,
         state: BootState::Released,
+        earlier: Vec::new(),
+        author: Some(ticket.author),
+        workload: ask.workload.clone(),
+        reports_end: ask.reports_end,
+        lifetime_ends_at: ticket.lifetime.map(|seconds| at.plus(Duration::from_secs(seconds))),
+        end: None,
     })
 }
 
@@ -200,6 +266,7 @@ fn new_record(store: &Store, boot: &PendingBoot<'_>, opened: &OpenedScope) -> Re
 fn boot_id(at: Timestamp, random: [u8; 10]) -> BootId {
     // Ids ascend with time, so that the records of boots are sorted by time without an index.
     let mut id = [0; 16];
+    // 48 bits of milliseconds are enough until the year 10889.
     id[..6].copy_from_slice(&at.as_millis().to_be_bytes()[2..]);
     id[6..].copy_from_slice(&random);
     BootId::from_bytes(id)

@@ -1,23 +1,33 @@
 //! Boots: the only place where values leave the store, and the record of who received what.
 
+mod attempt;
+pub(crate) mod boot_counts;
 mod commit;
+pub(crate) mod end;
 mod explain;
+pub(crate) mod holder_statistics;
+pub(crate) mod holders;
+mod indexing;
 mod list;
+pub(crate) mod named_secrets;
 mod open;
+pub(crate) mod receipt_cache;
 mod record;
 mod release;
 mod report;
-mod scope_cache;
+mod retention;
+mod running;
+pub(crate) mod scope_cache;
+pub(crate) mod seen_receipts;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(crate) use record::{AttemptRecord, SeenReceipts};
-pub(crate) use scope_cache::ScopeCache;
-
+use crate::domain::boot::{BootEnd, BootStatus};
 use crate::domain::code::Code;
+use crate::domain::credential::Credential;
 use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
-use crate::domain::name::{EnvName, MemberName, OrgName};
+use crate::domain::name::{EnvName, Label, MemberName, OrgName, SecretName};
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::ResolveRequest;
 use crate::domain::role::Denied;
@@ -25,6 +35,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::Stop;
+use crate::store::rules::audit::ReleasedVersion;
 use crate::store::rules::error::{Error, RETRY_LOCKED};
 
 /// Bytes of a text that a machine reports about itself.
@@ -47,12 +58,18 @@ pub struct BootAsk {
     pub host: Option<String>,
     /// The agent's version.
     pub agent: Option<String>,
-    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. For five minutes after the try that spent a
-    /// use, further tries spend none, so that a lost answer does not cost a machine its boot.
+    /// The name of the workload, if the machine runs several.
+    pub workload: Option<String>,
+    /// Whether the agent reports the end of this boot.
+    pub reports_end: bool,
+    /// Whether the machine has no place for a secret that is a file, so that a boot with one is refused.
+    pub refuse_files: bool,
+    /// The same for all tries of one boot: 1 to 128 visible ASCII characters. For five minutes after the first try, further
+    /// tries of the same request spend no use, so that a lost response does not cost a machine its boot.
     pub attempt: Option<String>,
 }
 
-/// What a boot was given.
+/// A release.
 #[derive(Debug)]
 pub struct Released {
     /// The boot.
@@ -61,8 +78,10 @@ pub struct Released {
     pub org: OrgName,
     /// The member that the ticket acts for.
     pub member: MemberName,
-    /// When it happened.
+    /// When the first try was made.
     pub at: Timestamp,
+    /// What can end this boot, and nothing else.
+    pub end_credential: Credential,
     /// What was released and what was not. The agent checks its count and its digest.
     pub receipt: Receipt,
     /// One value for each entry of the receipt.
@@ -78,7 +97,7 @@ pub struct ReleasedValue {
     pub value: SecretValue,
 }
 
-/// What a boot would be given, without values.
+/// What a boot would receive, without values.
 #[derive(Clone, Debug)]
 pub struct Explained {
     /// The organization.
@@ -111,13 +130,23 @@ pub struct BootDetails {
     pub id: BootId,
     /// The member that it acted for.
     pub member: MemberName,
+    /// Whether it runs, as far as the store knows.
+    pub status: BootStatus,
+    /// Its end, if it is over.
+    pub end: Option<BootEnd>,
     /// The ticket.
     pub ticket: TicketId,
+    /// The ticket's note for people.
+    pub ticket_label: Option<Label>,
+    /// The author of the ticket.
+    pub author: Option<MemberName>,
+    /// Whether that author is a launcher.
+    pub launched: bool,
     /// When it happened.
     pub at: Timestamp,
     /// The peer's address.
     pub source: Option<IpAddr>,
-    /// The machine's name.
+    /// The machine's name for itself.
     pub machine: Option<String>,
     /// The kernel's boot id.
     pub kernel_boot: Option<String>,
@@ -129,12 +158,20 @@ pub struct BootDetails {
     pub confirmed_at: Option<Timestamp>,
     /// How many variables the workload has in all, as the agent reported.
     pub variables: Option<u32>,
-    /// Whether a later boot of the same machine shows that this one has ended.
-    pub superseded: bool,
-    /// What was released and what was not.
+    /// The name of the workload, as the request gave it.
+    pub workload: Option<String>,
+    /// Whether the agent said that it reports the end.
+    pub reports_end: bool,
+    /// When the lifetime that the ticket declares passes.
+    pub lifetime_ends_at: Option<Timestamp>,
+    /// What was released and what was not, in the last try.
     pub receipt: Receipt,
     /// The released secrets that were replaced or deleted since, and that the workload still has.
     pub stale: Vec<Held>,
+    /// The versions, in any of its tries, of the secret that the list was asked for. Empty without such a filter.
+    pub matched: Vec<Held>,
+    /// Whether the caller may report its end, and nobody has. Only of a boot that was asked for by its id.
+    pub may_end: bool,
 }
 
 /// A version of a secret that a boot holds.
@@ -148,21 +185,6 @@ pub struct Held {
     pub version: VersionId,
     /// False if the secret was replaced or deleted.
     pub current: bool,
-}
-
-/// A boot that holds a version of a secret.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    /// The boot.
-    pub boot: BootId,
-    /// The member that it acted for.
-    pub member: MemberName,
-    /// When it happened.
-    pub at: Timestamp,
-    /// The host name.
-    pub host: Option<String>,
-    /// What it holds.
-    pub held: Held,
 }
 
 /// Which boots to list. An absent field matches all.
@@ -187,15 +209,43 @@ pub enum BootError {
     /// No release key is in memory.
     #[error("the store is locked")]
     Locked,
+    /// A private secret cannot be opened or exported. The shared one of its name never takes its place.
+    #[error(
+        "the private secret {name}, exported as {env}, cannot be opened or exported, so nothing was released"
+    )]
+    SecretUnusable {
+        /// Its name.
+        name: SecretName,
+        /// The name it is exported as.
+        env: EnvName,
+    },
     /// No use is left.
     #[error("the ticket has no use left")]
     TicketSpent,
+    /// The attempt key belongs to another machine or another request.
+    #[error("the attempt key was used by another machine or for another request")]
+    AttemptMismatch,
+    /// The boot of the attempt key has started or ended.
+    #[error("the boot of this attempt key has already started or ended")]
+    AttemptOver,
+    /// The attempt key has no try left.
+    #[error("this boot was tried 5 times within 5 minutes")]
+    TriesSpent,
+    /// The member has too many boots that are not over.
+    #[error("the quota of {quota} boots of a member is reached")]
+    OverQuota {
+        /// The quota.
+        quota: u32,
+    },
     /// The ticket has expired.
     #[error("the ticket has expired")]
     Expired,
     /// The ticket was revoked, or its member removed, since the authentication.
     #[error("the ticket was revoked")]
     Revoked,
+    /// The machine has no place for files, and a secret is one.
+    #[error("the secret {0} is a file, and the machine has no place for files")]
+    FilesRefused(SecretName),
     /// A field of the request is invalid.
     #[error("{field}: {why}")]
     Invalid {
@@ -217,6 +267,7 @@ impl BootAsk {
             ("kernel_boot", &self.kernel_boot),
             ("host", &self.host),
             ("agent", &self.agent),
+            ("workload", &self.workload),
         ];
         for (field, text) in texts {
             let Some(text) = text else { continue };
@@ -234,9 +285,18 @@ impl BootAsk {
             let why = "it must be 1 to 128 visible ASCII characters";
             return Err(BootError::Invalid { field: "Idempotency-Key", why });
         }
-        let ResolveRequest { plugins, include, exclude, references } = &self.request;
+        let ResolveRequest { plugins, include, exclude, references, referenced_as, addresses } =
+            &self.request;
+        // The lists are part of the key of a cached result, so that their length costs memory too.
         if plugins.as_ref().is_some_and(|plugins| plugins.len() > MAX_NAMES) {
             return Err(BootError::Invalid { field: "plugins", why: "there are more than 1000" });
+        }
+        if addresses.len() > MAX_NAMES {
+            return Err(BootError::Invalid { field: "allow_names", why: "there are more than 1000" });
+        }
+        // A variable refers to one secret, and each is referred to under a name of its own.
+        if referenced_as.len() > MAX_NAMES {
+            return Err(BootError::Invalid { field: "referenced_as", why: "there are more than 1000" });
         }
         for (field, names) in [("include", include), ("exclude", exclude), ("references", references)] {
             if names.len() > MAX_NAMES {
@@ -251,12 +311,21 @@ impl BootAsk {
     }
 }
 
+impl Held {
+    /// What a boot that received this version holds, with the current version of the secret.
+    fn of(version: &ReleasedVersion, current: Option<VersionId>) -> Self {
+        let ReleasedVersion { secret, env, version, .. } = version;
+        // A deleted secret has no current version.
+        Self { secret: *secret, env: env.clone(), version: *version, current: current == Some(*version) }
+    }
+}
+
 impl From<Error> for BootError {
     fn from(error: Error) -> Self {
         match error {
             Error::Forbidden(denied) => Self::Forbidden(denied),
             Error::Failure(failure) => Self::Failure(failure),
-            // What is not found for a ticket is its own member: removed meanwhile.
+            // For a ticket, only its own member can be missing: it was removed in the meantime.
             Error::NotFound { .. } => Self::Revoked,
             Error::Locked => Self::Locked,
             // No other error can come from the checks that a boot makes.
@@ -270,9 +339,15 @@ impl Coded for BootError {
         match self {
             Self::Forbidden(_) => Code::Forbidden,
             Self::Locked => Code::Locked,
+            Self::SecretUnusable { .. } => Code::SecretUnusable,
             Self::TicketSpent => Code::TicketSpent,
+            Self::AttemptMismatch => Code::IdempotencyMismatch,
+            Self::AttemptOver => Code::Conflict,
+            Self::TriesSpent => Code::TriesSpent,
+            Self::OverQuota { .. } => Code::OverQuota,
             Self::Expired => Code::Expired,
             Self::Revoked => Code::Revoked,
+            Self::FilesRefused(_) => Code::FilesRefused,
             Self::Invalid { .. } => Code::InvalidRequest,
             Self::Failure(failure) => failure.code(),
         }
@@ -282,8 +357,19 @@ impl Coded for BootError {
         let hint = match self {
             Self::Forbidden(denied) => denied.hint()?,
             Self::Locked => "the operator unlocks the store",
-            // Whatever the reason, this ticket will never work again.
+            Self::SecretUnusable { .. } => {
+                "deposit it again with `dropsafe set`, delete it, or exclude it on this machine"
+            }
+            // For each of these reasons, the ticket will never work again.
             Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
+            // Those that are over were pruned before.
+            Self::OverQuota { .. } => "end boots that are gone with `dropsafe boots --end BOOT_ID`",
+            // A new boot spends a use, which the ticket may lack.
+            Self::AttemptMismatch | Self::AttemptOver | Self::TriesSpent => {
+                "start a new boot, with an Idempotency-Key of its own"
+            }
+            Self::FilesRefused(_) => "give the machine a tmpfs for files, or exclude the secret",
+            // The message names the field and its rule.
             Self::Invalid { .. } => return None,
             Self::Failure(failure) => return failure.hint(),
         };
@@ -292,6 +378,7 @@ impl Coded for BootError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            // Every other refusal is final for this ticket and this request.
             Self::Locked => Some(RETRY_LOCKED),
             Self::Failure(failure) => failure.retry_after(),
             _ => None,

@@ -1,32 +1,42 @@
 //! The records of boots: a small one for each boot, and one receipt for all boots that received the same.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
+use crate::domain::boot::{BootLife, BootStatus};
 use crate::domain::digest::Digest;
-use crate::domain::id::OrgId;
 use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::format::encode;
-pub(crate) use crate::store::tables::boots::{AttemptRecord, BootRecord, MachineRecord, ReceiptRecord};
-
-/// How long further tries of the same boot spend no use: longer than any agent waits.
-const SAME_BOOT: Duration = Duration::from_secs(300);
-
-impl AttemptRecord {
-    /// Whether further tries spend a use again.
-    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        self.at.plus(SAME_BOOT) <= now
-    }
-}
+use crate::store::tables::boots::{BootRecord, ReceiptRecord};
 
 impl BootRecord {
-    /// Whether the machine has rebooted since, by its latest boot. `domain::boot::holders` defines the rule.
-    pub(crate) fn is_superseded_by(&self, latest: &MachineRecord) -> bool {
-        // Another kernel boot id alone is not enough: the latest boot may be the older one.
-        latest.at > self.at && self.kernel_boot.as_ref().is_some_and(|own| *own != latest.kernel_boot)
+    pub(crate) fn life(&self) -> BootLife {
+        BootLife { state: self.state, end: self.end, lifetime_ends_at: self.lifetime_ends_at }
+    }
+
+    pub(crate) fn status(&self, now: Timestamp) -> BootStatus {
+        self.life().status(now)
+    }
+
+    /// The digests of all receipts that it received, the last try's first.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = Digest> {
+        std::iter::once(self.content).chain(self.earlier.iter().map(|(content, _)| *content))
+    }
+
+    /// Whether a try released exactly what the agent says that it received.
+    pub(crate) fn released(&self, digest: &str) -> bool {
+        // A try whose response was late may be the one that the agent used.
+        let digests = std::iter::once(self.digest).chain(self.earlier.iter().map(|(_, digest)| *digest));
+        digests.into_iter().any(|released| released.to_string() == digest)
+    }
+
+    /// Adds what a further try released.
+    pub(crate) fn add_try(&mut self, content: Digest, digest: Digest, revision: u64) {
+        if self.content != content {
+            // Each content once: the boot holds it, whichever try released it.
+            self.earlier.retain(|(earlier, _)| *earlier != content);
+            self.earlier.push((self.content, self.digest));
+        }
+        (self.content, self.digest, self.revision) = (content, digest, revision);
     }
 }
 
@@ -38,33 +48,15 @@ impl ReceiptRecord {
 
     pub(crate) fn digest(&self) -> Result<Digest, Failure> {
         // Of the stored form, so that equal digests mean equal records.
-        let bytes = encode(self)?;
-        Ok(Digest::of_parts([b"dropsafe receipt record v1".as_slice(), &bytes]))
+        Ok(Self::digest_of_bytes(&encode(self)?))
+    }
+
+    /// The digest of a record from its stored form.
+    pub(crate) fn digest_of_bytes(bytes: &[u8]) -> Digest {
+        Digest::of_parts([b"dropsafe receipt record v1".as_slice(), bytes])
     }
 
     pub(crate) fn receipt(self, revision: u64) -> Receipt {
         Receipt { entries: self.entries, skipped: self.skipped, revision }
-    }
-}
-
-/// Receipts that this process knows to be stored. Receipts are never deleted, so that this never becomes outdated.
-#[derive(Default)]
-pub(crate) struct SeenReceipts(Mutex<HashSet<(OrgId, Digest)>>);
-
-/// Receipts that are remembered, which takes some hundred KiB. Beyond that all are forgotten, and some are stored again.
-const MAX_SEEN: usize = 10_000;
-
-impl SeenReceipts {
-    pub(crate) fn has(&self, org: OrgId, content: &Digest) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(org, *content))
-    }
-
-    pub(crate) fn add(&self, org: OrgId, content: Digest) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MAX_SEEN {
-            // Not the oldest ones: an order costs more than storing some receipts again.
-            seen.clear();
-        }
-        seen.insert((org, content));
     }
 }

@@ -26,12 +26,12 @@ impl Store {
         let event = event.detail(DetailKey::Count, AuditText::number(report.variables.into()));
         let reported = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut record = tx.get(&key)?.ok_or_else(not_found)?;
-            // A retry after a lost answer is no second report.
+            // A retry after a lost response is no second report.
             if record.confirmed_at.is_some() {
                 return Ok(());
             }
             // The agent received something else than what was released: worth an entry of its own.
-            if record.digest.to_string() != report.digest {
+            if !record.released(&report.digest) {
                 tx.audit(event.clone().failed(Code::Conflict));
                 return Err(Error::Conflict { why: "the digest differs from that of the release" }.into());
             }

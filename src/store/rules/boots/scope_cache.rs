@@ -1,4 +1,4 @@
-//! What boots decide from, cached from one boot to the next: the secrets of a scope as they are stored, and the answers to
+//! The input of boots, cached from one boot to the next: the secrets of a scope as they are stored, and the results of
 //! requests, sealed under a key of this process that is dropped when the store is locked.
 //!
 //! Nothing is trusted for its age. Each piece has a version stamp, which every change of it writes, and a boot's commit
@@ -17,24 +17,26 @@ use crate::domain::name::PluginName;
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::ResolveRequest;
 use crate::domain::secret::Scope;
-use crate::kv::Revision;
 use crate::store::engine::records::Records;
-use crate::store::rules::secrets::SecretRecord;
-use crate::store::tables::keyspace;
+use crate::store::engine::row_digest::RowVersion;
+use crate::store::tables::scope_stamps::{ScopeStamp, scope_stamp_key};
+use crate::store::tables::secrets::SecretRecord;
 
 /// Bytes of cached secrets, about: some 40,000 secrets, which is the work of boots for 2,000 scopes of 20.
 const SCOPE_BYTES: u64 = 32 << 20;
-/// Bytes of cached answers, about.
-const ANSWER_BYTES: u64 = 16 << 20;
-/// Bytes counted for each secret beside its value, and for each entry of a receipt: names, ids and times.
+/// Bytes of cached results, about.
+const RESULT_BYTES: u64 = 16 << 20;
+/// Bytes counted for each secret besides its value, and for each entry of a receipt: names, ids and times.
 const ENTRY_BYTES: usize = 512;
-/// Scopes and answers that the tables have room for at first.
+/// The initial capacity of the tables.
 const EXPECTED: usize = 256;
 
 /// The secrets of one scope.
 pub(crate) struct CachedScope {
     pub(crate) secrets: Vec<SecretRecord>,
     pub(crate) stamp: VersionStamp,
+    /// The content of that stamp.
+    pub(crate) covered: ScopeStamp,
 }
 
 /// The disabled plugins of an organization. Their secrets are withheld from boots.
@@ -43,15 +45,15 @@ pub(crate) struct DisabledPlugins {
     pub(crate) stamp: VersionStamp,
 }
 
-/// A key that every change of something writes, and its revision when that was read.
+/// A key that every change of something writes, and which write was stored when that was read.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct VersionStamp {
     pub(crate) key: Vec<u8>,
     /// `None` if nothing was ever written.
-    pub(crate) at: Option<Revision>,
+    pub(crate) at: Option<RowVersion>,
 }
 
-/// What a boot decides from.
+/// The input of a boot's decision.
 #[derive(Clone)]
 pub(crate) struct ScopeSnapshot {
     pub(crate) private: Arc<CachedScope>,
@@ -59,10 +61,10 @@ pub(crate) struct ScopeSnapshot {
     pub(crate) disabled: Arc<DisabledPlugins>,
 }
 
-/// The answer to a request.
-pub(crate) struct CachedAnswer {
+/// The result of a request.
+pub(crate) struct CachedResult {
     pub(crate) snapshot: ScopeSnapshot,
-    /// Its revision is that of the boot it was made for.
+    /// Its revision is 0: the commit of each boot sets it.
     pub(crate) receipt: Receipt,
     pub(crate) digest: Digest,
     pub(crate) content: Digest,
@@ -74,30 +76,28 @@ pub(crate) struct CachedAnswer {
 pub(crate) struct ScopeCache {
     scopes: Cache<(OrgId, Option<MemberId>), Arc<CachedScope>, ByBytes>,
     disabled: Cache<OrgId, Arc<DisabledPlugins>, ByBytes>,
-    answers: Cache<AnswerKey, Arc<CachedAnswer>, ByBytes>,
+    results: Cache<ResultKey, Arc<CachedResult>, ByBytes>,
 }
 
-/// Whose request it is, and the request.
-pub(crate) type AnswerKey = (OrgId, MemberId, ResolveRequest);
+/// A member and its request.
+pub(crate) type ResultKey = (OrgId, MemberId, ResolveRequest);
 
 #[derive(Clone)]
 struct ByBytes;
-
-// === impl ScopeCache ===
 
 impl Default for ScopeCache {
     fn default() -> Self {
         Self {
             scopes: Cache::with_weighter(EXPECTED, SCOPE_BYTES, ByBytes),
             // A list is small, so that this bound is never reached in practice.
-            disabled: Cache::with_weighter(EXPECTED, ANSWER_BYTES, ByBytes),
-            answers: Cache::with_weighter(EXPECTED, ANSWER_BYTES, ByBytes),
+            disabled: Cache::with_weighter(EXPECTED, RESULT_BYTES, ByBytes),
+            results: Cache::with_weighter(EXPECTED, RESULT_BYTES, ByBytes),
         }
     }
 }
 
 impl ScopeCache {
-    /// Returns what a member's boots decide from, if all of it is cached. It may be outdated.
+    /// Returns the snapshot for a member's boots, if all of it is cached. It may be outdated.
     pub(crate) fn snapshot(&self, org: OrgId, member: MemberId) -> Option<ScopeSnapshot> {
         Some(ScopeSnapshot {
             // All three or nothing: a part of a snapshot would have to be read with the rest anyway.
@@ -107,14 +107,14 @@ impl ScopeCache {
         })
     }
 
-    /// Returns the secrets of a scope, if they are cached with this stamp.
-    pub(crate) fn scope(&self, org: OrgId, scope: Scope, stamp: &VersionStamp) -> Option<Arc<CachedScope>> {
-        self.scopes.get(&(org, scope.owner())).filter(|cached| cached.stamp == *stamp)
+    /// Returns the secrets of a scope as they were read last.
+    pub(crate) fn newest(&self, org: OrgId, scope: Scope) -> Option<Arc<CachedScope>> {
+        self.scopes.get(&(org, scope.owner()))
     }
 
     pub(crate) fn insert_scope(&self, org: OrgId, scope: Scope, secrets: CachedScope) -> Arc<CachedScope> {
         let secrets = Arc::new(secrets);
-        // Of two boots that read at once, the later one stays. Both entries are correct for their stamps.
+        // Of two boots that read at the same time, the later one's stays. Both entries are correct for their stamps.
         self.scopes.insert((org, scope.owner()), Arc::clone(&secrets));
         secrets
     }
@@ -125,22 +125,21 @@ impl ScopeCache {
         disabled
     }
 
-    /// Returns the answer to a request, if it was decided from this very snapshot.
-    pub(crate) fn answer(&self, key: &AnswerKey, snapshot: &ScopeSnapshot) -> Option<Arc<CachedAnswer>> {
-        self.answers.get(key).filter(|answer| answer.snapshot.is_same(snapshot))
+    /// Returns the result of a request, if it was resolved from this very snapshot.
+    pub(crate) fn result(&self, key: &ResultKey, snapshot: &ScopeSnapshot) -> Option<Arc<CachedResult>> {
+        // A result of another snapshot stays until this request replaces it, or the cache needs its room.
+        self.results.get(key).filter(|result| result.snapshot.is_same(snapshot))
     }
 
-    pub(crate) fn insert_answer(&self, key: AnswerKey, answer: CachedAnswer) {
-        self.answers.insert(key, Arc::new(answer));
+    pub(crate) fn insert_result(&self, key: ResultKey, result: CachedResult) {
+        self.results.insert(key, Arc::new(result));
     }
 
-    /// Drops all answers, because the key that they are sealed under is gone.
-    pub(crate) fn clear_answers(&self) {
-        self.answers.clear();
+    /// Drops all results, because the key that they are sealed under is gone.
+    pub(crate) fn clear_results(&self) {
+        self.results.clear();
     }
 }
-
-// === impl ScopeSnapshot, VersionStamp ===
 
 impl ScopeSnapshot {
     /// The stamps that a commit compares.
@@ -168,11 +167,9 @@ impl ScopeSnapshot {
 impl VersionStamp {
     /// The key of the stamp of a scope's secrets.
     pub(crate) fn scope_key(records: &Records, org: OrgId, scope: Scope) -> Vec<u8> {
-        keyspace::scope_mark(&records.secrets(org, scope)).to_vec()
+        scope_stamp_key(&records.secrets(org, scope)).to_vec()
     }
 }
-
-// === impl Weighter ===
 
 impl Weighter<(OrgId, Option<MemberId>), Arc<CachedScope>> for ByBytes {
     fn weight(&self, _: &(OrgId, Option<MemberId>), scope: &Arc<CachedScope>) -> u64 {
@@ -184,17 +181,19 @@ impl Weighter<(OrgId, Option<MemberId>), Arc<CachedScope>> for ByBytes {
 
 impl Weighter<OrgId, Arc<DisabledPlugins>> for ByBytes {
     fn weight(&self, _: &OrgId, disabled: &Arc<DisabledPlugins>) -> u64 {
+        // An estimate is enough: the limit only has to keep many small entries in bounds.
         (ENTRY_BYTES + disabled.plugins.len() * ENTRY_BYTES) as u64
     }
 }
 
-impl Weighter<AnswerKey, Arc<CachedAnswer>> for ByBytes {
-    fn weight(&self, (.., request): &AnswerKey, answer: &Arc<CachedAnswer>) -> u64 {
+impl Weighter<ResultKey, Arc<CachedResult>> for ByBytes {
+    fn weight(&self, (.., request): &ResultKey, result: &Arc<CachedResult>) -> u64 {
         // Destructured, so that a field that is added to the request cannot be forgotten here.
-        let ResolveRequest { plugins, include, exclude, references } = request;
+        let ResolveRequest { plugins, include, exclude, references, referenced_as, addresses } = request;
         let names =
             plugins.as_ref().map_or(0, BTreeSet::len) + include.len() + exclude.len() + references.len();
-        let entries = answer.receipt.entries.len() + answer.receipt.skipped.len();
-        (ENTRY_BYTES + (names + entries) * ENTRY_BYTES + answer.sealed.len()) as u64
+        let names = names + referenced_as.len() + addresses.len();
+        let entries = result.receipt.entries.len() + result.receipt.skipped.len();
+        (ENTRY_BYTES + (names + entries) * ENTRY_BYTES + result.sealed.len()) as u64
     }
 }

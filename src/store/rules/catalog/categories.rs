@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::audit::AuditAction;
-use crate::domain::catalog::{CategoryForm, Colour, Description, builtin_categories};
+use crate::domain::catalog::{CategoryForm, Colour, builtin_categories};
+use crate::domain::description::Description;
 use crate::domain::name::{Category, Label};
 use crate::domain::role::Action;
 use crate::store::engine::journal::Stop;
@@ -131,6 +132,7 @@ impl Store {
         let key = self.records().categories(org);
         let event = caller.event(audit_action).about(target::category(name));
         let changed = self.journal().run(vec![key.to_vec()], move |tx| {
+            // One record for all, because they are few and always listed together.
             let mut all = tx.get(&key)?.unwrap_or_default();
             change(&mut all.forms)?;
             tx.put(&key, &all)?;

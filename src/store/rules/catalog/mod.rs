@@ -32,7 +32,7 @@ impl Store {
         Ok(self.presets())
     }
 
-    /// Sets the presets, once, before they are asked for; later calls change nothing.
+    /// Sets the presets once, before their first use. Later calls change nothing.
     #[must_use]
     pub fn with_presets(self, presets: Presets) -> Self {
         let _ = self.inner.presets.set(presets);

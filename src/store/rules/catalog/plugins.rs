@@ -15,7 +15,7 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::catalog::scope::InScope;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-pub(crate) use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
+use crate::store::tables::catalog::{PluginRecord, PluginsRecord};
 
 /// Plugins of an organization at most: a boot reads their list.
 const MAX_PLUGINS: usize = 500;
@@ -150,6 +150,7 @@ impl Store {
         let event = caller.event(audit_action).about(target::plugin(name));
         let reads = vec![key.to_vec(), list.to_vec()];
         let changed = self.journal().run(reads, move |tx| {
+            // Together: the list is read only after the change, which would cost a second round.
             tx.need([key.to_vec(), list.to_vec()])?;
             let before = tx.get(&key)?;
             let after = change(before.as_ref(), tx.now())?;
@@ -259,6 +260,7 @@ fn state(name: PluginName, record: Option<PluginRecord>, scope: &InScope) -> Plu
     let Some(record) = record else {
         let (required, optional, missing) = (Vec::new(), Vec::new(), Vec::new());
         let (title, updated_at) = (None, None);
+        // Only a declaration can be disabled.
         let (enabled, declared) = (true, false);
         return PluginState {
             name,

@@ -22,7 +22,7 @@ impl Store {
         // Page by page: a scope may hold more secrets than fit in memory with their values.
         for place in [Scope::Shared, Scope::Private(member)] {
             let prefix = self.records().secrets(org, place);
-            let each = |record: crate::store::rules::secrets::SecretRecord| scope.add(record.meta);
+            let each = |record: crate::store::tables::secrets::SecretRecord| scope.add(record.meta);
             self.records().for_each(&prefix, each).await?;
         }
         Ok(scope)

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use crate::domain::audit::AuditAction;
 use crate::domain::id::{MemberId, OrgId};
 use crate::domain::name::{Category, PluginName};
-use crate::domain::role::Action;
+use crate::domain::role::{Action, ScopeSubject, Subject};
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::secrets::SecretRecord;
+use crate::store::rules::secrets::unusable::UnusableSecrets;
 use crate::store::rules::store::Store;
+use crate::store::tables::secrets::SecretRecord;
 
 /// Counts of the secrets that a caller may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Statistics {
     pub by_category: BTreeMap<Category, u64>,
     /// Without a category.
     pub without_category: u64,
+    /// Those whose values are known not to open.
+    pub unusable: UnusableSecrets,
 }
 
 impl Store {
@@ -48,9 +51,17 @@ impl Store {
     pub async fn statistics(&self, caller: &Caller) -> Result<Statistics, Error> {
         let audit_action = AuditAction::CatalogRead;
         let (org, member) = self.require_member(caller, audit_action).await?;
-        self.permit(caller, Action::ReadSecret(Scope::Private(member)), audit_action, None).await?;
+        self.permit(
+            caller,
+            Action::ReadSecret(caller.scope_subject(Scope::Private(member))),
+            audit_action,
+            None,
+        )
+        .await?;
         let mut statistics = Statistics::default();
-        for scope in self.visible_scopes(caller, org, member).await? {
+        let scopes = self.visible_scopes(caller, org, member).await?;
+        statistics.unusable = UnusableSecrets::of(&self.unusable_in(org, &scopes).await?);
+        for scope in scopes {
             let prefix = self.records().secrets(org, scope);
             self.records().for_each(&prefix, |record: SecretRecord| statistics.count(&record.meta)).await?;
         }
@@ -64,12 +75,12 @@ impl Store {
         org: OrgId,
         member: MemberId,
     ) -> Result<Vec<Scope>, Failure> {
-        let anybody = Scope::Private(MemberId::from_bytes([0; 16]));
-        // No member has this id, so that only a caller who may read every scope passes.
-        if !caller.may(Action::ReadSecret(anybody)) {
-            return Ok(vec![Scope::Shared, Scope::Private(member)]);
+        if !caller.may(Action::ReadSecret(ScopeSubject::Private(Subject::Other))) {
+            let private = [member].into_iter().chain(caller.manages().iter().copied()).map(Scope::Private);
+            return Ok([Scope::Shared].into_iter().chain(private).collect());
         }
         let (members, _) = self.records().scan_all(&self.records().members(org)).await?;
+        // The secrets of a removed member are gone, even while their records are still being deleted.
         let there = members.into_iter().filter(|found| found.record.removed_at.is_none());
         let private = there.map(|found| Scope::Private(found.record.id));
         Ok([Scope::Shared].into_iter().chain(private).collect())

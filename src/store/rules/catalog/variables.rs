@@ -11,7 +11,10 @@ use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
 use crate::domain::value::{Kind, SecretValue};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::secrets::{Deposit, Item, Planned, Rules};
+use crate::store::rules::secrets::Deposit;
+use crate::store::rules::secrets::batch::BatchMode;
+use crate::store::rules::secrets::batch_item::{BatchItem, BatchRules, ItemLookup, ItemValue};
+use crate::store::rules::secrets::batch_plan::PlannedItem;
 use crate::store::rules::store::Store;
 
 /// A variable that the member's boots receive, or that a declared plugin names.
@@ -39,7 +42,13 @@ impl Store {
     pub async fn variables(&self, caller: &Caller) -> Result<BTreeMap<EnvName, Variable>, Error> {
         let audit_action = AuditAction::SecretList;
         let (org, member) = self.require_member(caller, audit_action).await?;
-        self.permit(caller, Action::ReadSecret(Scope::Private(member)), audit_action, None).await?;
+        self.permit(
+            caller,
+            Action::ReadSecret(caller.scope_subject(Scope::Private(member))),
+            audit_action,
+            None,
+        )
+        .await?;
         let declared = self.declared_plugins(org).await?;
         let scope = self.secrets_in_scope(org, member).await?;
         // The first that is enabled, or else the first.
@@ -55,6 +64,7 @@ impl Store {
             }
         }
         let enabled = |name: &PluginName| {
+            // An undeclared plugin counts as enabled, as it does for a boot.
             declared.iter().find(|plugin| plugin.name() == name).is_none_or(|plugin| plugin.is_enabled())
         };
         let mut variables: BTreeMap<EnvName, Variable> = BTreeMap::new();
@@ -82,12 +92,7 @@ impl Store {
         let (_, member) = self.require_member(caller, AuditAction::SecretImport).await?;
         let own = Scope::Private(member);
         let audit_action = AuditAction::SecretCreate;
-        self.permit(caller, Action::Deposit(own), audit_action, None).await?;
-        // All in one commit, which the byte store limits.
-        if assignments.len() > self.most_at_once() {
-            let why = "it has more names than fit one commit: split it";
-            return Err(Error::Invalid { field: "secrets", why });
-        }
+        self.permit(caller, Action::Deposit(caller.scope_subject(own)), audit_action, None).await?;
         let mut items = Vec::with_capacity(assignments.len());
         let mut names = Vec::with_capacity(assignments.len());
         let mut refused = Vec::new();
@@ -96,22 +101,27 @@ impl Store {
             match SecretName::parse(env.as_str()) {
                 Ok(name) => {
                     names.push(env.clone());
-                    let deposit = value.map(Deposit::Value);
-                    items.push(Item { name, env: Some(env), deposit, options: LineOptions::default() });
+                    let value =
+                        value.map_or(ItemValue::Clear, |value| ItemValue::Deposit(Deposit::Value(value)));
+                    let (lookup, options) = (ItemLookup::ExportedName, LineOptions::default());
+                    items.push(BatchItem { name, env, lookup, value, options, if_version: None });
                 }
                 Err(error) => refused.push((env, error.to_string())),
             }
         }
-        let rules = Rules {
+        let rules = BatchRules {
+            // The private one first, as a boot resolves names.
             scopes: vec![own, Scope::Shared],
             new_in: own,
             existing: ExistingPolicy::Replace,
             kind: Kind::Encrypted,
             attributes: Attributes::default(),
         };
-        let (plan, stored) =
-            self.put_many(caller, &items, &rules, !refused.is_empty() || items.is_empty(), None).await?;
-        let faults = names.into_iter().zip(plan.iter().map(Planned::reason));
+        // A preview finds all faults at once, and stores nothing.
+        let nothing = !refused.is_empty() || items.is_empty();
+        let mode = if nothing { BatchMode::Preview } else { BatchMode::OneCommit };
+        let (plan, stored) = self.put_batch(caller, &items, &rules, mode).await?;
+        let faults = names.into_iter().zip(plan.iter().map(PlannedItem::reason));
         refused.extend(faults.filter_map(|(env, why)| Some((env, why?))));
         Ok(SetVariables { stored: stored || (items.is_empty() && refused.is_empty()), refused })
     }

@@ -2,27 +2,16 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::crypto::memory::Key32;
-use crate::crypto::random::Random;
-use crate::crypto::ring::{KeyRing, SealedRing};
-use crate::crypto::slot::Opener;
 use crate::crypto::value::{self, SealedValue};
 use crate::domain::value::SecretValue;
+use crate::store::engine::audit::verify::Pace;
 use crate::store::engine::failure::Failure;
 use crate::store::engine::journal::{Halt, Tx};
-use crate::store::rules::secrets::{BodyRecord, SecretRecord, Stored, Whole};
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::secrets::AssembledValue;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-
-/// An unlocked ring, and its stored form.
-pub(crate) struct Release {
-    pub(crate) ring: KeyRing,
-    pub(crate) sealed: SealedRing,
-    /// Opens the ring again after another process changed it. `None` in the process that created the store.
-    opener: Option<Arc<Opener>>,
-    /// Seals the values in the cache. It is random, and dropped with the ring.
-    pub(crate) cache_key: Arc<Key32>,
-}
+use crate::store::tables::secrets::{self, BodyRecord, SecretRecord, SecretValueRecord as Stored};
+use crate::store::tables::store;
 
 /// Why a value did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,26 +22,19 @@ pub(crate) enum OpenValueError {
     Unusable,
 }
 
+/// The outcome of sealing a value again.
+pub(crate) enum Reseal {
+    Sealed(Box<Resealed>),
+    /// The secret was replaced or deleted meanwhile.
+    Changed,
+    /// The value does not open, and stays as it is.
+    Unusable,
+}
+
 /// A secret whose value was sealed again.
 pub(crate) struct Resealed {
     pub(crate) record: SecretRecord,
     apart: Option<BodyRecord>,
-}
-
-impl Release {
-    pub(crate) fn new(
-        ring: KeyRing,
-        sealed: SealedRing,
-        opener: Option<Opener>,
-        rng: &mut dyn Random,
-    ) -> Self {
-        Self { ring, sealed, opener: opener.map(Arc::new), cache_key: Arc::new(Key32::random(rng)) }
-    }
-
-    /// This release key with another ring, after a change by this process.
-    pub(crate) fn with_ring(&self, ring: KeyRing, sealed: SealedRing) -> Self {
-        Self { ring, sealed, opener: self.opener.clone(), cache_key: Arc::clone(&self.cache_key) }
-    }
 }
 
 impl Resealed {
@@ -64,6 +46,7 @@ impl Resealed {
 impl Store {
     /// The release key. `None` while the store is locked.
     pub(crate) fn release(&self) -> Option<Arc<Release>> {
+        // A panic cannot leave it half written, so that a poisoned lock is as good as any.
         self.inner.release.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -82,10 +65,12 @@ impl Store {
     pub(crate) async fn follow_keys(&self) -> Result<(), Failure> {
         // A locked process has nothing to follow with: its next unlock reads the newest keys.
         let Some(release) = self.release() else { return Ok(()) };
-        let keys = self.keys_record().await?;
+        let keys = self.records().get_unverified(&store::keys()).await?.ok_or(Failure::Corrupt)?;
         if keys.ring == release.sealed {
             return Ok(());
         }
+        // An older record that somebody put back is not followed.
+        let keys = self.verify_keys(Pace::Full).await?.record;
         let followed =
             release.opener.as_ref().map(|opener| keys.slots.follow(self.id().as_bytes(), &keys.ring, opener));
         // If the slot that unlocked this process was removed, the old ring stays and opens what it opened before.
@@ -95,16 +80,23 @@ impl Store {
         Ok(())
     }
 
+    /// Whether `release` has all keys that are stored.
+    pub(crate) async fn has_newest_keys(&self, release: &Release) -> Result<bool, Failure> {
+        Ok(self.keys_record().await?.ring == release.sealed)
+    }
+
     pub(crate) fn set_release(&self, release: Option<Release>) {
         *self.inner.release.write().unwrap_or_else(PoisonError::into_inner) = release.map(Arc::new);
         // They are sealed under the key that was just replaced.
-        self.inner.scope_cache.clear_answers();
+        self.inner.scope_cache.clear_results();
+        // Names are no values, but a locked process has no use for what its boots received.
+        self.inner.receipt_cache.clear();
     }
 
     /// Replaces the release key, unless the store was locked meanwhile.
     pub(crate) fn replace_release(&self, release: Release) {
         let mut held = self.inner.release.write().unwrap_or_else(PoisonError::into_inner);
-        // A lock during the change of the keys must win: the operator was told that no key is in memory.
+        // A lock during the change of the keys must win: the operator has the answer that no key is in memory.
         if held.is_some() {
             *held = Some(Arc::new(release));
         }
@@ -118,41 +110,53 @@ impl Store {
         sealed: &SealedValue,
     ) -> Result<SecretValue, OpenValueError> {
         let key = release.ring.release_key(sealed.generation).ok_or(OpenValueError::UnknownGeneration)?;
-        let opened = record.bound(self.id(), |context| value::open(key, context, sealed));
+        let opened = value::open(key, &record.context(&self.id()), sealed);
         let mut opened = opened.map_err(|_| OpenValueError::Unusable)?;
         // Moved from one type that wipes its memory into another, without a copy.
         Ok(SecretValue::new(std::mem::take(&mut *opened)))
     }
 
-    /// Seals a secret's value again, to the current generation. `None` if the secret was replaced or deleted meanwhile.
-    pub(crate) async fn reseal(
+    /// Reads the bytes of a value that are stored apart. `Err(None)` if the secret was replaced or deleted meanwhile.
+    pub(crate) async fn read_apart(
         &self,
-        release: &Release,
-        record: SecretRecord,
-    ) -> Result<Option<Resealed>, Failure> {
-        let apart = match record.value.body().place() {
-            None => None,
-            Some(place) => match self.records().get(&place).await? {
-                None => return Ok(None),
-                apart => apart,
-            },
+        record: &SecretRecord,
+    ) -> Result<Option<BodyRecord>, Option<Failure>> {
+        let Some(place) = record.value.body().place() else { return Ok(None) };
+        if let Some(apart) = self.records().get(&place).await? {
+            return Ok(Some(apart));
+        }
+        // Each sealing has a new place. If the secret still names this one, somebody deleted the bytes from the byte store.
+        let now = self.records().get(&record.key(self.records())).await?;
+        let is_same = now.is_some_and(|now| now.value.body() == record.value.body());
+        Err(is_same.then_some(Failure::Corrupt))
+    }
+
+    /// Seals a secret's value again, to the current generation.
+    pub(crate) async fn reseal(&self, release: &Release, record: SecretRecord) -> Result<Reseal, Failure> {
+        let apart = match self.read_apart(&record).await {
+            Ok(apart) => apart,
+            Err(None) => return Ok(Reseal::Changed),
+            Err(Some(failure)) => return Err(failure),
         };
-        let whole = record.value.clone().whole(apart)?;
-        let (value, apart) = match whole {
-            Whole::Plain(bytes) => Stored::plain(bytes, self.records()),
-            Whole::Sealed(sealed) => {
-                let old = release.ring.release_key(sealed.generation).ok_or(Failure::Conflict)?;
+        let (value, apart) = match record.value.clone().assemble(apart)? {
+            AssembledValue::Plain(bytes) => Stored::plain(bytes, self.records()),
+            AssembledValue::Sealed(sealed) => {
                 let new = release.ring.current();
-                let resealed = record.bound(self.id(), |context| {
-                    value::reseal(old, new, context, &sealed, &mut self.records().rng())
-                });
-                // A value that does not open stays as it is. It opens no better with its old generation.
-                let unmoved = SealedValue { generation: new.generation(), ..sealed };
-                Stored::sealed(resealed.unwrap_or(unmoved), self.records())
+                let Some(old) = release.ring.release_key(sealed.generation) else {
+                    // Another process may have created a newer generation. An older one does not come back.
+                    let is_newer = sealed.generation > new.generation();
+                    return if is_newer { Err(Failure::Conflict) } else { Ok(Reseal::Unusable) };
+                };
+                let store = self.id();
+                let context = record.context(&store);
+                match value::reseal(old, new, &context, &sealed, &mut self.records().rng()) {
+                    Ok(resealed) => Stored::sealed(resealed, self.records()),
+                    Err(_) => return Ok(Reseal::Unusable),
+                }
             }
         };
         let SecretRecord { org, meta, .. } = record;
-        Ok(Some(Resealed { record: SecretRecord { org, meta, value }, apart }))
+        Ok(Reseal::Sealed(Box::new(Resealed { record: SecretRecord { org, meta, value }, apart })))
     }
 
     /// Wraps a secret's data key so that opening it needs no public-key operation. `None` if there is nothing to do.
@@ -169,8 +173,8 @@ impl Store {
             return Ok(None);
         }
         let key = release.ring.release_key(*generation).ok_or(OpenValueError::UnknownGeneration)?;
-        let settled = record
-            .bound(self.id(), |context| value::settle(key, context, wrapped, &mut self.records().rng()))
+        let store = self.id();
+        let settled = value::settle(key, &record.context(&store), wrapped, &mut self.records().rng())
             .map_err(|_| OpenValueError::Unusable)?;
         let value = Stored::Sealed {
             generation: *generation,
@@ -187,24 +191,26 @@ impl Tx<'_> {
     /// generation is the current one.
     pub(crate) fn put_resealed(&mut self, before: &SecretRecord, resealed: &Resealed) -> Result<bool, Halt> {
         let key = before.key(self.records());
-        self.need([key.to_vec(), keyspace::keys().to_vec()])?;
+        self.need([key.to_vec(), store::keys().to_vec()])?;
         // A newer value must not be overwritten by an older one under fresh keys.
         if self.get(&key)?.as_ref() != Some(before) {
             return Ok(false);
         }
-        let keys = self.get(&keyspace::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
+        let keys = self.get(&store::keys())?.ok_or(Halt::Failed(Failure::Corrupt))?;
         // A re-encryption may already have passed this secret, and would then drop the generation that it is sealed to.
         if resealed.generation().is_some_and(|own| own != keys.ring.deposit_key().generation()) {
             return Ok(false);
         }
         if let Some(place) = before.value.body().place() {
+            // The old bytes go with the old record. A boot that still looks for them reads its scope again.
             self.delete(&place);
         }
         self.put(&key, &resealed.record)?;
         if let (Some(place), Some(apart)) = (resealed.record.value.body().place(), &resealed.apart) {
             self.put(&place, apart)?;
         }
-        self.delete(&keyspace::unsettled(&key));
+        // A resealed data key is settled already.
+        self.delete(&secrets::unsettled(&key));
         Ok(true)
     }
 }

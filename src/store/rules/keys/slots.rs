@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::crypto::generation::Generation;
+use crate::crypto::passphrase_strength::require_strong;
 use crate::crypto::ring::KeyRing;
 use crate::crypto::slot::{self, SlotSecret};
 use crate::crypto::slots::{AddSlotError, KeySlots, RemoveSlotError};
@@ -12,17 +14,15 @@ use crate::domain::id::{SlotId, StoreId};
 use crate::domain::role::Action;
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::journal::Stop;
 use crate::store::engine::records::Records;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::init::InitError;
-use crate::store::rules::keys::{
-    KeysRecord, Keyslot, NewKeyslot, ParsedSecret, Release, SlotNote, UnlockSecret,
-};
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::keys::{Keyslot, NewKeyslot, ParsedSecret, UnlockSecret};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
+use crate::store::tables::store::{KeysRecord, SlotNote};
 
 const RELOCKED: &str = "the store was locked meanwhile, or another process changed its keys: unlock it again";
 
@@ -37,12 +37,14 @@ impl Store {
     pub async fn add_keyslot(&self, caller: &Caller, new: NewKeyslot) -> Result<Keyslot, Error> {
         let audit_action = AuditAction::KeyslotAdd;
         self.permit(caller, Action::EditKeyslots, audit_action, None).await?;
+        // Before the lock below, so that a mistake does not wait for another change.
         let secret = match ParsedSecret::parse(check_and_clone(&new)?) {
             Ok(secret) => secret,
             Err(_) => {
                 return Err(Error::Invalid { field: "key_file", why: "it is not the text of a key file" });
             }
         };
+        require_strong_passphrase(&new).await?;
         let (store, caller) = (self.clone(), caller.clone());
         let task = async move {
             // One change of the keys at a time, because each starts from the ring that the last one left in memory.
@@ -56,12 +58,12 @@ impl Store {
                 move || make_slot(&records, &own.ring, id, &secret, &new).map(|made| (made, new.label));
             // The derivation takes about a second of a processor.
             let made = tokio::task::spawn_blocking(make).await.map_err(|_| Failure::Internal)?;
+            // The parameters were checked before, so that only memory can be missing.
             let ((slot, ring), label) = made.map_err(|_| Failure::Overloaded)?;
             let sealed = ring.seal(&mut store.records().rng());
             let event = caller.event(audit_action).about(target::keyslot(id));
-            let (expected, new_ring) = (release.sealed.clone(), sealed.clone());
-            let added = store.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
-                let mut keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+            let (expected, new_ring, entry) = (release.sealed.clone(), sealed.clone(), event.clone());
+            let added = store.change_keys(&event, move |tx, mut keys| {
                 // The new slot wraps the ring in memory. It must not be stored beside another one.
                 if keys.ring != expected {
                     return Err(Error::Conflict { why: RELOCKED }.into());
@@ -69,14 +71,14 @@ impl Store {
                 keys.slots = keys.slots.with(slot.clone()).map_err(add_slot_error)?;
                 keys.about.push(SlotNote { id, label: label.clone(), created_at: tx.now() });
                 keys.ring = new_ring.clone();
-                tx.put(&keyspace::keys(), &keys)?;
-                tx.audit(event.clone());
-                Ok::<_, Stop<Error>>(keys)
+                tx.audit(entry.clone());
+                let slots = keys.keyslots();
+                Ok((keys, slots))
             });
-            let keys = added.await?;
+            let slots = added.await?;
             // After the commit: memory must never be ahead of what is stored.
             store.replace_release(release.with_ring(ring, sealed));
-            keys.keyslots().into_iter().find(|slot| slot.id == id).ok_or(Failure::Internal.into())
+            slots.into_iter().find(|slot| slot.id == id).ok_or(Failure::Internal.into())
         };
         tokio::spawn(task).await.unwrap_or_else(|_| Err(Failure::Internal.into()))
     }
@@ -87,8 +89,9 @@ impl Store {
         let audit_action = AuditAction::KeyslotRemove;
         self.permit(caller, Action::EditKeyslots, audit_action, Some(target::keyslot(slot))).await?;
         let event = caller.event(audit_action).about(target::keyslot(slot));
-        let removed = self.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
-            let mut keys = tx.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+        let entry = event.clone();
+        // Also on a locked store: a leaked passphrase must be removable at once.
+        let removed = self.change_keys(&event, move |tx, mut keys| {
             let removed = keys.keyslots().into_iter().find(|removed| removed.id == slot);
             let removed = removed.ok_or(Error::NotFound { what: "key slot" })?;
             keys.slots = keys.slots.without(slot.as_bytes()).map_err(|error| match error {
@@ -97,12 +100,26 @@ impl Store {
             })?;
             // The note goes with the slot, so that the list shows only what opens the store.
             keys.about.retain(|note| note.id != slot);
-            tx.put(&keyspace::keys(), &keys)?;
-            tx.audit(event.clone());
-            Ok::<_, Stop<Error>>(removed)
+            tx.audit(entry.clone());
+            Ok((keys, removed))
         });
         removed.await
     }
+}
+
+/// Refuses a passphrase that can be guessed, unless the request accepts one.
+async fn require_strong_passphrase(new: &NewKeyslot) -> Result<(), Error> {
+    let UnlockSecret::Passphrase(passphrase) = &new.secret else { return Ok(()) };
+    if new.allow_weak {
+        return Ok(());
+    }
+    let passphrase = passphrase.clone();
+    // The estimate takes milliseconds of a processor, which other requests must not wait for.
+    let checked = tokio::task::spawn_blocking(move || require_strong(&passphrase));
+    checked.await.map_err(|_| Failure::Internal)?.map_err(|_| Error::Invalid {
+        field: "passphrase",
+        why: "fewer than 10^10 guesses find it: use five or more random words or a key file, or set allow_weak",
+    })
 }
 
 /// Creates the keys of a new store and its ring. Blocks for the derivations.
@@ -120,6 +137,7 @@ pub(crate) fn first_keys(
         let secret = check_and_clone(&new).ok().and_then(|secret| ParsedSecret::parse(secret).ok());
         let secret = secret.ok_or(InitError::Keyslot)?;
         let slot;
+        // Each slot extends the ring, so that the last ring knows all of them.
         (slot, ring) = make_slot(records, &ring, id, &secret, &new).map_err(|_| InitError::Keyslot)?;
         made = Some(match made {
             None => KeySlots::first(slot),
@@ -129,8 +147,9 @@ pub(crate) fn first_keys(
     }
     let sealed = ring.seal(&mut records.rng());
     let slots = made.ok_or(InitError::NoKeyslot)?;
+    let chain = vec![Generation::of(ring.current())];
     let release = Release::new(ring, sealed.clone(), None, &mut records.rng());
-    Ok((KeysRecord { slots, about, ring: sealed }, release))
+    Ok((KeysRecord { slots, about, ring: sealed, chain }, release))
 }
 
 fn make_slot(

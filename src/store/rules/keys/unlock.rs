@@ -18,12 +18,10 @@ use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
-use crate::store::rules::keys::Release;
+use crate::store::rules::keys::release_key::Release;
+use crate::store::rules::keys::verified_keys::VerifiedKeys;
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-
-/// Unlocks that may run or wait at once. More are guesses.
-pub(crate) const UNLOCKS_WAITING: usize = 8;
+use crate::store::tables::store;
 
 /// What opens a key slot.
 pub enum UnlockSecret {
@@ -81,8 +79,9 @@ impl Store {
         let secret = Arc::new(ParsedSecret::parse(secret)?);
         let event = caller.event(audit_action).about(target::store());
         loop {
-            let keys = self.keys_record().await?;
-            let (slots, ring) = (keys.slots, keys.ring);
+            // Before the derivation: a slot that was removed and put back opens with its old secret.
+            let VerifiedKeys { record: keys, row } = self.verified_keys(&event).await?;
+            let (slots, ring) = (keys.slots.clone(), keys.ring.clone());
             let (store, sealed, own_secret) = (self.id(), ring.clone(), Arc::clone(&secret));
             let derive = move || slots.unlock(store.as_bytes(), &sealed, own_secret.as_secret());
             // A derivation takes about a second of a processor, which would stop the runtime's thread.
@@ -96,14 +95,18 @@ impl Store {
                     return Err(error);
                 }
             };
+            // The ring is sealed, and the chain is not: a false signing key would be pinned by clients.
+            if !keys.describes(&unlocked.ring) {
+                return Err(Failure::Corrupt.into());
+            }
             let slot = SlotId::from_bytes(unlocked.slot);
             let generation = unlocked.ring.deposit_key().generation();
+            // The slot tells afterwards whose passphrase or key file it was.
             let event = event.clone().about(target::keyslot(slot));
             let event = event.detail(DetailKey::Generation, AuditText::number(generation.into()));
-            let expected = ring.clone();
-            let recorded = self.journal().run(vec![keyspace::keys().to_vec()], move |tx| {
+            let recorded = self.journal().run(vec![store::keys().to_vec()], move |tx| {
                 // If the keys changed during the derivation, the ring in hand is outdated: the loop derives again.
-                let same = tx.get(&keyspace::keys())?.is_some_and(|keys| keys.ring == expected);
+                let same = tx.get(&store::keys())?.is_some() && tx.is_row(store::keys().bytes(), &row)?;
                 if same {
                     tx.audit(event.clone());
                 }
@@ -130,6 +133,7 @@ impl Store {
         self.permit(caller, Action::Lock, audit_action, Some(target::store())).await?;
         // Before the entry: a full disk must not keep the key in memory.
         self.set_release(None);
+        self.record_all_limited_events().await;
         self.journal().record(vec![caller.event(audit_action).about(target::store())]).await?;
         Ok(())
     }

@@ -1,28 +1,34 @@
 //! Creating a secret and replacing its value. Works locked: only the deposit key is needed.
 
-use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
-use crate::domain::id::{OrgId, SecretId, VersionId};
-use crate::domain::name::{EnvName, MemberName, refused};
+use crate::domain::audit::{AuditAction, AuditEvent};
+use crate::domain::id::{MemberId, OrgId, SecretId, VersionId};
+use crate::domain::name::{EnvName, MemberName};
+use crate::domain::resolve::refused_as;
 use crate::domain::role::Action;
 use crate::domain::secret::{Scope, ScopeKind, SecretMeta};
+use crate::domain::value::{Delivery, Kind};
 use crate::store::engine::failure::Failure;
-use crate::store::engine::journal::{Stop, Tx};
+use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::idempotency::{RepeatableRequest, once};
+use crate::store::rules::secrets::describe::{describe_change, describe_secret};
+use crate::store::rules::secrets::names::confusable_names;
 use crate::store::rules::secrets::prepare::{Destination, Prepared};
-use crate::store::rules::secrets::record::{SecretRecord, Unsettled};
+use crate::store::rules::secrets::usage::Charge;
 use crate::store::rules::secrets::{Deposit, NewSecret, Replacement, Written};
 use crate::store::rules::store::Store;
-use crate::store::tables::keyspace;
-use crate::store::tables::secrets::DepositAnswer;
+use crate::store::tables::secrets::{self, DepositAnswer, SecretRecord, Unsettled};
+use crate::store::tables::store;
+use crate::store::tables::usage::RetiredVersion;
 
 /// Tries when the deposit key or the secret changes while a value is sealed for it.
 const TRIES: usize = 5;
 
 impl Store {
-    /// Deposits a new secret; works locked. With a repeated idempotency key (24 h) and the same body the first answer.
+    /// Deposits a new secret. Works locked. A repetition with the same idempotency key and body, within 24 hours, gets the first
+    /// answer.
     pub async fn create_secret(
         &self,
         caller: &Caller,
@@ -33,20 +39,15 @@ impl Store {
         let (org, author) = self.require_member(caller, audit_action).await?;
         let scope = self.scope(caller, new.scope, new.owner.as_ref()).await?;
         let about = target::secret_named(&new.name);
-        self.permit(caller, Action::Deposit(scope), audit_action, Some(about)).await?;
+        self.permit(caller, Action::Deposit(caller.scope_subject(scope)), audit_action, Some(about)).await?;
         let env = new.env.clone().unwrap_or_else(|| new.name.export());
-        let allow_refused = self.allow_name(caller, &env, new.allow_refused, audit_action).await?;
-        let (id, version) = match &new.deposit {
-            Deposit::Sealed(sealed) => (sealed.id, sealed.version),
-            Deposit::Value(_) => (
-                SecretId::from_bytes(self.records().random_bytes()),
-                VersionId::from_bytes(self.records().random_bytes()),
-            ),
-        };
+        let allow_refused =
+            self.allow_name(caller, (&env, new.delivery), new.allow_refused, audit_action).await?;
+        let (id, version) = new.deposit.new_ids(self);
         let event = caller.event(audit_action).about(target::secret(id, &new.name));
 
         for _ in 0..TRIES {
-            // Per try, since it is moved into the operation.
+            // For each try, since it is moved into the operation.
             let repeatable = self.repeatable(caller, idempotency, new.request(scope))?;
             let (name, kind, delivery) = (&new.name, new.kind, new.delivery);
             let to = Destination { org, scope, id, version, name, env: &env, kind, delivery };
@@ -69,10 +70,18 @@ impl Store {
                 author,
             };
             let event = event.clone();
-            let made = self.journal().run(self.create_reads(&meta, org), move |tx| {
-                once(tx, repeatable.as_ref(), |tx| tx.create(&meta, org, &prepared, event.clone()))
+            let charge = Charge::creation(caller, org, &meta);
+            let measured = self.measure_usage(std::slice::from_ref(&charge)).await?;
+            let reads =
+                self.create_reads(&meta, org).into_iter().chain(charge.reads(self.records())).collect();
+            let made = self.journal().run(reads, move |tx| {
+                once(tx, repeatable.as_ref(), |tx| {
+                    tx.charge(&charge, &measured)?;
+                    tx.create(&meta, org, &prepared, event.clone())
+                })
             });
             match made.await {
+                // The key changed after it was read. A value that the client sealed cannot be sealed again here.
                 Err(Error::StaleGeneration { .. }) if matches!(new.deposit, Deposit::Value(_)) => continue,
                 Err(error) => return Err(error),
                 Ok((done, replayed)) => return self.written(caller, org, done, replayed).await,
@@ -81,7 +90,7 @@ impl Store {
         Err(Failure::Conflict.into())
     }
 
-    /// Replaces the value; works locked.
+    /// Replaces the value. Works locked.
     pub async fn replace_secret(
         &self,
         caller: &Caller,
@@ -95,43 +104,46 @@ impl Store {
             let before = self.visible_secret(caller, org, id).await?;
             let meta = &before.meta;
             let about = target::secret(id, &meta.name);
-            self.permit(caller, Action::Deposit(meta.scope), audit_action, Some(about.clone())).await?;
+            let action = Action::Deposit(caller.secret_subject(meta));
+            self.permit(caller, action, audit_action, Some(about.clone())).await?;
             if if_match.is_some_and(|version| version != meta.version) {
                 return Err(Error::VersionMismatch);
             }
             let env = new.env.clone().unwrap_or_else(|| meta.env.clone());
-            let allow_refused = match meta.allow_refused && env == meta.env {
-                true => true,
-                false => self.allow_name(caller, &env, new.allow_refused, audit_action).await?,
-            };
-            let kind = new.kind.unwrap_or(meta.kind);
             let delivery = new.delivery.unwrap_or(meta.delivery);
-            let version = new.version(self, &before)?;
+            // An admin allowed a name, not a secret: another refused name needs to be allowed anew.
+            let allow_refused = match meta.allow_refused && env == meta.env && delivery == meta.delivery {
+                true => true,
+                false => self.allow_name(caller, (&env, delivery), new.allow_refused, audit_action).await?,
+            };
+            check_unstated_kind(meta, new.kind, author)?;
+            let kind = new.kind.unwrap_or(meta.kind);
+            let version = new.deposit.next_version(self, &before)?;
             let (scope, name) = (meta.scope, &meta.name);
             let to = Destination { org, scope, id, version, name, env: &env, kind, delivery };
             let key = self.deposit_key().await?;
             let prepared = self.prepare(&new.deposit, &to, caller.policy(), &key)?;
-            let mut meta = SecretMeta {
-                env: env.clone(),
-                kind,
-                delivery,
-                version,
-                hint: prepared.hint.clone(),
+            let meta = SecretMeta {
                 allow_refused,
-                value_len: prepared.value_len,
                 updated_at: self.now(),
                 author,
-                ..before.meta.clone()
+                ..new.meta(&before, &to, &prepared)
             };
-            new.change.apply(&mut meta.attributes);
-            let event =
-                caller.event(audit_action).about(about).detail(DetailKey::Previous, before.meta.version);
-            let reads = vec![keyspace::keys().to_vec(), before.key(self.records()).to_vec()];
-            let made =
-                self.journal().run(reads, move |tx| tx.replace(&before, &meta, &prepared, event.clone()));
+            let event = caller.event(audit_action).about(about);
+            let charge = Charge::replacement(caller, &before, &meta);
+            let reads = self.replace_reads(&before, version, &charge);
+            let measured = self.measure_usage(std::slice::from_ref(&charge)).await?;
+            let made = self.journal().run(reads, move |tx| {
+                let done = tx.replace(&before, &meta, &prepared, event.clone())?;
+                // After it: of a secret that has changed meanwhile, this would count the wrong difference.
+                if done.is_some() {
+                    tx.charge(&charge, &measured)?;
+                }
+                Ok(done)
+            });
             match made.await {
                 Err(Error::StaleGeneration { .. }) if matches!(new.deposit, Deposit::Value(_)) => continue,
-                // Somebody else was first; judge anew what is there now.
+                // Another request was first: decide again about what the store holds now.
                 Ok(None) => continue,
                 Err(error) => return Err(error),
                 Ok(Some(done)) => return self.written(caller, org, done, false).await,
@@ -148,6 +160,7 @@ impl Store {
         replayed: bool,
     ) -> Result<Written, Error> {
         let DepositAnswer { meta, generation, warnings } = done;
+        // A sealed value is settled in the background, if the store is unlocked.
         if generation.is_some() {
             self.inner.background.notify_one();
         }
@@ -155,7 +168,7 @@ impl Store {
         Ok(Written { secret, warnings, replayed })
     }
 
-    /// The scope that is meant; who may use it is decided later.
+    /// The scope of a request. Does not decide whether the caller may use it.
     pub(crate) async fn scope(
         &self,
         caller: &Caller,
@@ -173,15 +186,20 @@ impl Store {
         }
     }
 
-    /// Whether the name is on the refusal list and allowed nonetheless.
+    /// Returns true if the name is on the refusal list and the caller may and does allow it.
     pub(crate) async fn allow_name(
         &self,
         caller: &Caller,
-        env: &EnvName,
+        (env, delivery): (&EnvName, Delivery),
         allow: bool,
         audit_action: AuditAction,
     ) -> Result<bool, Error> {
-        let Some(refusal) = refused(env) else { return Ok(false) };
+        // A machine finds a file by the variable NAME_FILE, which has to be a name too.
+        if delivery == Delivery::File && env.file_variable().is_none() {
+            let why = "the name of a file is too long: with _FILE after it, it is a variable";
+            return Err(Error::Invalid { field: "as", why });
+        }
+        let Some(refusal) = refused_as(env, delivery) else { return Ok(false) };
         if !allow {
             return Err(Error::NameRefused { env: env.clone(), why: refusal.why });
         }
@@ -189,15 +207,32 @@ impl Store {
         Ok(true)
     }
 
+    fn replace_reads(&self, before: &SecretRecord, version: VersionId, charge: &Charge) -> Vec<Vec<u8>> {
+        let records = self.records();
+        let reads = [
+            store::keys().to_vec(),
+            before.key(records).to_vec(),
+            records.retired_version(before.org, before.meta.id, version).to_vec(),
+        ];
+        reads.into_iter().chain(charge.reads(records)).collect()
+    }
+
     pub(crate) fn create_reads(&self, meta: &SecretMeta, org: OrgId) -> Vec<Vec<u8>> {
         let records = self.records();
         let mut reads = vec![
-            keyspace::keys().to_vec(),
+            store::keys().to_vec(),
             records.secret_env(org, meta.scope, &meta.env).to_vec(),
             records.secret_name(org, meta.scope, &meta.name).to_vec(),
             records.scopes(org).key(meta.id.as_bytes()).to_vec(),
+            records.retired_version(org, meta.id, meta.version).to_vec(),
         ];
-        reads.extend(meta.scope.owner().map(|owner| records.member(org, owner).to_vec()));
+        let confusable = confusable_names(records, org, meta.scope, (&meta.name, &meta.env));
+        reads.extend(confusable.iter().map(|key| key.to_vec()));
+        if let Some(owner) = meta.scope.owner() {
+            reads.push(records.member(org, owner).to_vec());
+            // A manager's own record says whether it still is one.
+            reads.extend((meta.author != owner).then(|| records.member(org, meta.author).to_vec()));
+        }
         reads
     }
 }
@@ -215,9 +250,11 @@ impl Tx<'_> {
         if self.has(&index)? {
             return Err(Error::Conflict { why: "the secret's id is in use" }.into());
         }
+        // An id that a deleted secret had may come back, but none of its versions.
+        self.refuse_retired(org, meta)?;
         if let Some(owner) = meta.scope.owner() {
-            // Removal of a member looks for its secrets once: none may come after.
-            self.get_member(org, owner)?;
+            // The removal of a member deletes its secrets once, so that none may be created after it.
+            self.check_acts_for(org, meta.author, owner)?;
         }
         self.claim_names(org, meta, None)?;
         self.check_generation(prepared)?;
@@ -225,11 +262,11 @@ impl Tx<'_> {
         self.put(&index, &meta.scope)?;
         let record = SecretRecord { org, meta, value: prepared.stored.clone() };
         self.put_value(&record, prepared)?;
-        self.audit(told_of(event, &record));
+        self.audit(describe_secret(event, &record.meta));
         Ok(DepositAnswer::of(record, prepared))
     }
 
-    /// None when the secret is not as it was any more.
+    /// Returns `None` if the secret is no longer as it was.
     pub(crate) fn replace(
         &mut self,
         before: &SecretRecord,
@@ -243,61 +280,54 @@ impl Tx<'_> {
             return Ok(None);
         }
         if let Some(owner) = meta.scope.owner() {
-            self.get_member(org, owner)?;
+            self.check_acts_for(org, meta.author, owner)?;
         }
+        self.refuse_retired(org, meta)?;
+        self.retire_version(before)?;
         if meta.env != before.meta.env {
             self.claim_names(org, meta, Some(&before.meta))?;
+            // Only now: a name that is taken must leave the old one in place.
             self.delete(&records.secret_env(org, meta.scope, &before.meta.env));
         }
         self.check_generation(prepared)?;
+        // A long value has a new place with each version, so that a reader of the old record never finds the new value.
         if let Some(place) = before.value.body().place() {
             self.delete(&place);
         }
         let meta = SecretMeta { updated_at: self.now(), ..meta.clone() };
         let record = SecretRecord { org, meta, value: prepared.stored.clone() };
         self.put_value(&record, prepared)?;
-        self.audit(told_of(event, &record));
+        self.audit(describe_change(event, &before.meta, &record.meta));
         Ok(Some(DepositAnswer::of(record, prepared)))
     }
 
-    /// Takes the name and the exported name for a secret that is new or gets another.
-    fn claim_names(
-        &mut self,
-        org: OrgId,
-        meta: &SecretMeta,
-        before: Option<&SecretMeta>,
-    ) -> Result<(), Stop<Error>> {
-        let records = self.records();
-        let env = records.secret_env(org, meta.scope, &meta.env);
-        let name = records.secret_name(org, meta.scope, &meta.name);
-        self.need([env.to_vec(), name.to_vec()])?;
-        let taken = match self.get(&env)? {
-            Some(other) => Some(other),
-            None if before.is_none() => self.get(&name)?,
-            None => None,
-        };
-        if let Some(other) = taken {
-            let other = self.get(&records.secret(org, meta.scope, other))?.ok_or(Failure::Corrupt)?.meta;
-            return Err(Error::NameTaken { id: other.id, name: other.name, env: other.env }.into());
-        }
-        self.put(&env, &meta.id)?;
-        self.put(&name, &meta.id)?;
-        Ok(())
+    /// Refuses a version that the secret had before: boots that hold it would count as holders of the new value.
+    fn refuse_retired(&mut self, org: OrgId, meta: &SecretMeta) -> Result<(), Stop<Error>> {
+        let retired = self.has(&self.records().retired_version(org, meta.id, meta.version))?;
+        if retired { Err(Error::VersionUsed.into()) } else { Ok(()) }
     }
 
-    /// A value is stored only while the release key of its generation is kept.
+    /// Keeps the version of a secret that is about to be replaced or deleted from being used again.
+    pub(crate) fn retire_version(&mut self, record: &SecretRecord) -> Result<(), Halt> {
+        let SecretMeta { id, version, .. } = record.meta;
+        let retired = RetiredVersion { at: Some(self.now()) };
+        self.put(&self.records().retired_version(record.org, id, version), &retired)
+    }
+
+    /// Refuses a value whose generation has no release key any more: no boot could open it.
     fn check_generation(&mut self, prepared: &Prepared) -> Result<(), Stop<Error>> {
         let Some(sealed) = prepared.stored.generation() else { return Ok(()) };
-        let keys = self.get(&keyspace::keys())?.ok_or(Failure::Corrupt)?;
+        let keys = self.get(&store::keys())?.ok_or(Failure::Corrupt)?;
         let current = keys.ring.deposit_key().generation();
         if sealed == current {
             return Ok(());
         }
-        if !keys.ring.generations().any(|kept| kept == sealed) {
-            return Err(Error::StaleGeneration { sealed, current }.into());
+        // The move to the current generation may already have passed this secret's key, so that it has to look again. Without
+        // a move under way, an older generation is there only for values that do not open.
+        if keys.ring.generations().any(|kept| kept == sealed) && self.request_another_pass()? {
+            return Ok(());
         }
-        // The move to the current generation may have passed this secret's place: it is to look again.
-        Ok(self.request_another_pass()?)
+        Err(Error::StaleGeneration { sealed, current }.into())
     }
 
     fn put_value(&mut self, record: &SecretRecord, prepared: &Prepared) -> Result<(), Stop<Error>> {
@@ -307,13 +337,24 @@ impl Tx<'_> {
         if let (Some(place), Some(apart)) = (record.value.body().place(), &prepared.apart) {
             self.put(&place, apart)?;
         }
-        let marker = keyspace::unsettled(&key);
+        let marker = secrets::unsettled(&key);
         match record.value.is_settled() {
             true => self.delete(&marker),
             false => self.put(&marker, &Unsettled)?,
         }
         Ok(())
     }
+}
+
+/// Refuses a value without a type for a secret that another member made plain: that member, and everybody who sees the secret, could
+/// read it.
+pub(crate) fn check_unstated_kind(
+    before: &SecretMeta,
+    kind: Option<Kind>,
+    author: MemberId,
+) -> Result<(), Error> {
+    let stated = kind.is_some() || before.kind == Kind::Encrypted || before.author == author;
+    if stated { Ok(()) } else { Err(Error::PlainNotStated) }
 }
 
 impl DepositAnswer {
@@ -325,9 +366,9 @@ impl DepositAnswer {
 
 impl NewSecret {
     fn request(&self, scope: Scope) -> RepeatableRequest<'_> {
-        // All fields by name: a new one that was left out would make two different requests of one key look the same.
+        // All fields by name: without a new field, two different requests with one key would look the same.
         let Self { name, env, scope: _, owner: _, kind, delivery, attributes, deposit, allow_refused } = self;
-        // The scope is the one that the first two mean for this caller.
+        // The scope stands for the first two: `private` alone means another one for each caller.
         let metadata = (name, env, scope, kind, delivery, attributes, allow_refused);
         let mut parts = vec![postcard::to_allocvec(&metadata).unwrap_or_default()];
         let value = match deposit {
@@ -342,32 +383,27 @@ impl NewSecret {
     }
 }
 
-impl Replacement {
-    /// The version that the new value has.
-    fn version(&self, store: &Store, before: &SecretRecord) -> Result<VersionId, Error> {
-        match &self.deposit {
-            Deposit::Value(_) => Ok(VersionId::from_bytes(store.records().random_bytes())),
-            Deposit::Sealed(sealed) if sealed.id != before.meta.id => {
-                Err(Error::Invalid { field: "sealed", why: "it is sealed for another secret" })
-            }
-            Deposit::Sealed(sealed) if sealed.version == before.meta.version => {
-                Err(Error::Invalid { field: "sealed", why: "its version is in use" })
-            }
-            Deposit::Sealed(sealed) => Ok(sealed.version),
+impl Deposit {
+    /// The ids of a new secret and its first version.
+    pub(crate) fn new_ids(&self, store: &Store) -> (SecretId, VersionId) {
+        match self {
+            Self::Sealed(sealed) => (sealed.id, sealed.version),
+            Self::Value(_) => (
+                SecretId::from_bytes(store.records().random_bytes()),
+                VersionId::from_bytes(store.records().random_bytes()),
+            ),
         }
     }
-}
 
-/// What the trail says of a secret.
-pub(crate) fn told_of(event: AuditEvent, record: &SecretRecord) -> AuditEvent {
-    let SecretMeta { env, scope, version, value_len, .. } = &record.meta;
-    let event = event
-        .detail(DetailKey::Env, env)
-        .detail(DetailKey::Scope, scope.kind())
-        .detail(DetailKey::Version, *version)
-        .detail(DetailKey::Bytes, AuditText::number(u64::from(*value_len)));
-    match scope.owner() {
-        Some(owner) => event.detail(DetailKey::Owner, owner),
-        None => event,
+    /// The id of the version that replaces `before`.
+    pub(crate) fn next_version(&self, store: &Store, before: &SecretRecord) -> Result<VersionId, Error> {
+        match self {
+            Self::Value(_) => Ok(VersionId::from_bytes(store.records().random_bytes())),
+            Self::Sealed(sealed) if sealed.id != before.meta.id => {
+                Err(Error::Invalid { field: "sealed", why: "it is sealed for another secret" })
+            }
+            Self::Sealed(sealed) if sealed.version == before.meta.version => Err(Error::VersionUsed),
+            Self::Sealed(sealed) => Ok(sealed.version),
+        }
     }
 }

@@ -1,17 +1,24 @@
-//! Secrets: deposit, replace, edit, delete, list. Values go in here and never come out, type `plain` apart.
+//! Secrets: deposit, replace, edit, delete, list. Of the values, only those of kind `plain` are ever returned.
 
+pub(crate) mod batch;
+pub(crate) mod batch_item;
+pub(crate) mod batch_plan;
+mod batch_step;
 mod change;
 mod deposit;
-mod import;
-mod many;
+mod describe;
+pub(crate) mod import;
+mod list;
+mod names;
 mod prepare;
 mod read;
 mod record;
-mod reseal;
+pub(crate) mod reseal;
+pub(crate) mod unusable;
+mod usage;
 
-pub use import::{ImportAsk, ImportLine, ImportReport};
-pub(crate) use many::{Item, Planned, Rules};
-pub(crate) use record::{BodyRecord, SecretRecord, Stored, Whole};
+pub(crate) use describe::describe_secret;
+pub(crate) use record::AssembledValue;
 
 use crate::crypto::value::SealedValue;
 use crate::domain::attributes::{Attributes, AttributesPatch};
@@ -19,18 +26,18 @@ use crate::domain::id::{SecretId, VersionId};
 use crate::domain::name::{Category, EnvName, MemberName, PluginName, SecretName};
 use crate::domain::secret::{ScopeKind, SecretMeta};
 use crate::domain::value::{Delivery, Hint, Kind, SecretValue, ValueWarning};
-use crate::store::rules::boots::Holder;
+use crate::store::rules::boots::holders::Holders;
 
-/// A value on its way in.
+/// A deposited value.
 #[derive(Debug)]
 pub enum Deposit {
-    /// As is; sealed here at once unless the kind is plain.
+    /// In the clear. The store seals it at once, unless the kind is plain.
     Value(SecretValue),
     /// Sealed by the client, to the deposit key of [`Store::deposit_info`](crate::store::Store::deposit_info). Only of kind `encrypted`.
     Sealed(SealedDeposit),
 }
 
-/// What a client sealed.
+/// A value that a client sealed.
 #[derive(Debug)]
 pub struct SealedDeposit {
     /// The secret's id: chosen by the depositor for a new one, the existing one for a replacement.
@@ -39,20 +46,20 @@ pub struct SealedDeposit {
     pub version: VersionId,
     /// The ciphertext, its wrapped key and the generation.
     pub value: SealedValue,
-    /// Redacted form, kept when the organization keeps them.
+    /// The redacted form, which is stored if the organization's policy allows hints.
     pub hint: Option<Hint>,
 }
 
-/// A secret to be made.
+/// A secret to create.
 #[derive(Debug)]
 pub struct NewSecret {
     /// Its name.
     pub name: SecretName,
-    /// The exported name, when it is not to be converted from `name`.
+    /// The exported name. Absent: converted from `name`.
     pub env: Option<EnvName>,
     /// Shared, or private.
     pub scope: ScopeKind,
-    /// Whose private secret it is; absent: the caller's. Not with `Shared`.
+    /// The owner of a private secret. Absent: the caller.
     pub owner: Option<MemberName>,
     /// Encrypted or plain.
     pub kind: Kind,
@@ -62,7 +69,7 @@ pub struct NewSecret {
     pub attributes: Attributes,
     /// The value.
     pub deposit: Deposit,
-    /// An admin's word that an exported name on the refusal list is meant.
+    /// Allows an exported name on the refusal list (an admin).
     pub allow_refused: bool,
 }
 
@@ -77,57 +84,57 @@ pub struct Replacement {
     pub kind: Option<Kind>,
     /// Another delivery from now on.
     pub delivery: Option<Delivery>,
-    /// An admin's word that an exported name on the refusal list is meant.
+    /// Allows an exported name on the refusal list (an admin).
     pub allow_refused: bool,
     /// Attributes to change in the same commit.
     pub change: AttributesPatch,
 }
 
-/// A secret as shown.
+/// A secret, as callers see it.
 #[derive(Clone, Debug)]
 pub struct Secret {
     /// Everything but the value.
     pub meta: SecretMeta,
-    /// The owner's name, when it is private.
+    /// The owner's name. Absent for a shared secret.
     pub owner: Option<MemberName>,
-    /// Who wrote this version, when that member is still known.
+    /// The member who wrote this version, if it is known.
     pub author: Option<MemberName>,
-    /// The value of a plain one.
+    /// The value of a plain secret.
     pub plain: Option<String>,
-    /// Generation of the key that its value is sealed to; none for a plain one.
+    /// The generation of the key that its value is sealed to. Absent for a plain secret.
     pub generation: Option<u32>,
 }
 
-/// The answer to a deposit.
+/// The result of a deposit.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// The secret.
     pub secret: Secret,
     /// What the depositor should know.
     pub warnings: Vec<ValueWarning>,
-    /// True when this answers a repeated idempotency key: nothing was done again.
+    /// True if the request repeats an idempotency key, so that nothing was done again.
     pub replayed: bool,
 }
 
-/// The answer to a deletion.
+/// The result of a deletion.
 #[derive(Clone, Debug)]
 pub struct Deleted {
     /// What was deleted.
     pub secret: Secret,
-    /// Boots that still hold one of its versions, newest first, as far as [`Store::holders`](crate::store::Store::holders) looks.
-    pub held_by: Vec<Holder>,
+    /// Boots that still hold one of its versions.
+    pub held_by: Holders,
 }
 
-/// Which secrets to list; absent fields admit all.
+/// Which secrets to list. An absent field matches all.
 #[derive(Clone, Debug, Default)]
 pub struct SecretFilter {
     /// The secret's name or its exported name, exactly.
     pub name: Option<String>,
-    /// Part of either, without regard to case.
+    /// A part of the name, exported name or description, in any case.
     pub q: Option<String>,
     /// Shared or private.
     pub scope: Option<ScopeKind>,
-    /// Private ones of this member (for who may see them).
+    /// Private secrets of this member.
     pub owner: Option<MemberName>,
     /// Encrypted or plain.
     pub kind: Option<Kind>,

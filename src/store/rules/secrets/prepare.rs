@@ -1,4 +1,4 @@
-//! A value on its way in, judged and sealed: what cannot boot is refused here, before anything is written.
+//! Checks and seals deposited values. A value that no boot could deliver is refused before anything is written.
 
 use std::sync::Arc;
 
@@ -6,25 +6,26 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::crypto::deposit::DepositKey;
 use crate::crypto::hpke::X25519;
-use crate::crypto::value::{self, WrappedKey};
-use crate::domain::id::{OrgId, SecretId, VersionId};
+use crate::crypto::value::{self, ValueContext, WrappedKey};
+use crate::domain::id::{OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::OrgPolicy;
-use crate::domain::secret::Scope;
+use crate::domain::secret::{Scope, SecretMeta};
 use crate::domain::value::{
     Delivery, Hint, Kind, MAX_FILE, MAX_VARIABLE, SecretValue, ValueError, ValueWarning, check, fits_variable,
 };
 use crate::store::engine::failure::Failure;
 use crate::store::rules::error::Error;
-use crate::store::rules::secrets::record::{BodyRecord, Stored, bound};
-use crate::store::rules::secrets::{Deposit, SealedDeposit};
+use crate::store::rules::secrets::record::ValuePlace;
+use crate::store::rules::secrets::{Deposit, Replacement, SealedDeposit};
 use crate::store::rules::store::Store;
+use crate::store::tables::secrets::{BodyRecord, SecretRecord, SecretValueRecord as Stored};
 
 /// Encapsulated key of X25519, and a sealed 32-byte data key (RFC 9180, table 2, and a tag of 16 bytes).
 const ENC_LEN: usize = 32;
 const WRAPPED_LEN: usize = 32 + 16;
 
-/// Where a value is to go, and how.
+/// The secret and version that a value is deposited for.
 pub(crate) struct Destination<'a> {
     pub(crate) org: OrgId,
     pub(crate) scope: Scope,
@@ -38,7 +39,7 @@ pub(crate) struct Destination<'a> {
 
 /// A value that is ready to be stored.
 pub(crate) struct Prepared {
-    /// Of a long value: its place among those that may wait.
+    /// The permit of a long value: its share of the bytes that may wait.
     pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) stored: Stored,
     pub(crate) apart: Option<BodyRecord>,
@@ -47,9 +48,37 @@ pub(crate) struct Prepared {
     pub(crate) warnings: Vec<ValueWarning>,
 }
 
+impl Replacement {
+    /// The metadata of the secret with the new value, its author and its time apart.
+    pub(crate) fn meta(
+        &self,
+        before: &SecretRecord,
+        to: &Destination<'_>,
+        prepared: &Prepared,
+    ) -> SecretMeta {
+        let mut meta = SecretMeta {
+            env: to.env.clone(),
+            kind: to.kind,
+            delivery: to.delivery,
+            version: to.version,
+            hint: prepared.hint.clone(),
+            value_len: prepared.value_len,
+            ..before.meta.clone()
+        };
+        self.change.apply(&mut meta.attributes);
+        meta
+    }
+}
+
+impl Destination<'_> {
+    fn context<'a>(&'a self, store: &'a StoreId) -> ValueContext<'a> {
+        let Self { org, scope, id: secret, version, env, .. } = self;
+        ValuePlace { org, scope, secret, env, version }.context(store)
+    }
+}
+
 impl Store {
-    /// Judges a deposit and seals it, if it comes as a value and is not plain. The deposit stays, for a second try under
-    /// another key.
+    /// Checks a deposit, and seals it if it is a value to encrypt. Only borrows it, for a second attempt under another key.
     pub(crate) fn prepare(
         &self,
         deposit: &Deposit,
@@ -61,11 +90,13 @@ impl Store {
             Deposit::Value(value) => self.prepare_value(value, to, policy, key)?,
             Deposit::Sealed(sealed) => self.prepare_sealed(sealed, to, policy)?,
         };
+        // Reserved before the value waits in the journal: many long values at once would fill the memory.
         if let Some(body) = &prepared.apart {
             let bytes = u32::try_from(body.bytes.len()).map_err(|_| Failure::Internal)?;
             let room = Arc::clone(&self.inner.long_values).try_acquire_many_owned(bytes);
             prepared.room = Some(room.map_err(|_| Failure::Overloaded)?);
         }
+        // Also a hint that the client made: the policy is the organization's.
         if !policy.hints {
             prepared.hint = None;
         }
@@ -88,13 +119,13 @@ impl Store {
                 Stored::plain(value.expose().to_vec(), self.records())
             }
             Kind::Encrypted => {
-                let seal = |context: &value::ValueContext<'_>| {
-                    value::seal(key, context, value.expose(), &mut self.records().rng())
-                };
-                let sealed = bound(self.id(), to.org, to.scope, to.id, to.env, to.version, seal);
+                let store = self.id();
+                let sealed = value::seal(key, &to.context(&store), value.expose(), &mut self.records().rng());
+                // Fails only for a deposit key of small order, and the store has made this one.
                 Stored::sealed(sealed.map_err(|_| Failure::Corrupt)?, self.records())
             }
         };
+        // A plain value is shown as it is, and needs no hint.
         let hint = Hint::of(value).filter(|_| to.kind == Kind::Encrypted);
         Ok(Prepared { room: None, stored, apart, value_len: len(value.len()), hint, warnings })
     }
@@ -110,18 +141,22 @@ impl Store {
             return Err(refuse("a plain value is not sealed"));
         }
         match &deposit.value.wrapped {
+            // The content can be checked only with the release key, but the lengths without it.
             WrappedKey::Hpke { suite: X25519, enc, ct }
                 if enc.len() == ENC_LEN && ct.len() == WRAPPED_LEN => {}
             WrappedKey::Hpke { suite: X25519, .. } => {
                 return Err(refuse("enc or wrapped_key has a wrong length"));
             }
             WrappedKey::Hpke { .. } => return Err(refuse("the suite is not known")),
+            // Only a holder of the release key can settle, and no depositor is one.
             WrappedKey::Settled { .. } => {
                 return Err(refuse("the data key is not sealed to the deposit key"));
             }
         }
+        // The tag has a fixed length, so that the ciphertext reveals the length of the value.
         let value_len = deposit.value.value_len().ok_or(refuse("the ciphertext is too short"))?;
         match to.delivery {
+            // The length of the ciphertext gives that of the value, so that limits also apply to sealed deposits.
             Delivery::File if value_len > MAX_FILE => {
                 return Err(ValueError::FileTooLong { len: value_len }.into());
             }
@@ -134,7 +169,7 @@ impl Store {
     }
 }
 
-/// What can be said of a variable's value by its length alone.
+/// Checks the length of a variable's value, which is all that a sealed value reveals.
 pub(crate) fn check_len(len: usize, env: &EnvName, policy: &OrgPolicy) -> Result<(), ValueError> {
     let ceiling = usize::try_from(policy.variable_ceiling).unwrap_or(MAX_VARIABLE);
     if !fits_variable(env, len) {

@@ -1,43 +1,42 @@
-//! How a secret is kept: what may be listed and the value, sealed, in one record; a long value in a record of its own.
+//! The records of a secret: metadata and sealed value in one, a long value in a second one.
 
 use serde_bytes::ByteBuf;
 
 use crate::crypto::value::{SealedValue, ValueContext};
-use crate::domain::id::{MemberId, OrgId, SecretId, StoreId, VersionId};
+use crate::domain::id::{OrgId, SecretId, StoreId, VersionId};
 use crate::domain::name::EnvName;
 use crate::domain::secret::{Scope, SecretMeta};
 use crate::store::engine::failure::Failure;
 use crate::store::engine::keys::Key;
 use crate::store::engine::records::Records;
-use crate::store::tables::keyspace;
-pub(crate) use crate::store::tables::secrets::{
-    Body, BodyRecord, SecretRecord, SecretValueRecord as Stored, Unsettled,
-};
+use crate::store::tables::secrets::{self, Body, BodyRecord, SecretRecord, SecretValueRecord as Stored};
 
-/// Bytes of a value, or of its ciphertext, that are kept in the secret's own record: so that one scan of a scope reads
-/// all that a boot needs, and no more than it needs.
+/// The longest value, or ciphertext, in the secret's own record. One scan of a scope then reads most of what a boot needs,
+/// and no long value that it does not need.
 pub(crate) const INLINE: usize = 2048;
 
 impl Body {
     pub(crate) fn place(&self) -> Option<Key<BodyRecord>> {
         match self {
             Self::Here(_) => None,
-            Self::Apart(place) => Some(keyspace::body(*place)),
+            Self::Apart(place) => Some(secrets::body(*place)),
         }
     }
 
-    /// Divides bytes into what stays in the secret's record and what does not.
+    /// Decides whether bytes stay in the secret's record or get one of their own.
     pub(crate) fn divide(bytes: Vec<u8>, records: &Records) -> (Self, Option<BodyRecord>) {
         if bytes.len() <= INLINE {
             return (Self::Here(ByteBuf::from(bytes)), None);
         }
+        // Not at the secret's id: an old record must never lead to the bytes of a newer value.
         (Self::Apart(records.random_bytes()), Some(BodyRecord { bytes: ByteBuf::from(bytes) }))
     }
 
-    /// The bytes, given what was found at [`place`](Self::place).
-    fn whole(self, apart: Option<BodyRecord>) -> Result<Vec<u8>, Failure> {
+    /// The bytes, given the record at [`place`](Self::place).
+    fn assemble(self, apart: Option<BodyRecord>) -> Result<Vec<u8>, Failure> {
         match self {
             Self::Here(bytes) => Ok(bytes.into_vec()),
+            // Callers that race with a replacement have checked that the record is there.
             Self::Apart(_) => apart.map(|body| body.bytes.into_vec()).ok_or(Failure::Corrupt),
         }
     }
@@ -68,6 +67,7 @@ impl Stored {
 
     pub(crate) fn is_settled(&self) -> bool {
         match self {
+            // It has no data key.
             Self::Plain(_) => true,
             Self::Sealed { wrapped, .. } => wrapped.is_settled(),
         }
@@ -85,20 +85,20 @@ impl Stored {
         (Self::Plain(body), apart)
     }
 
-    /// The value as it is: sealed, or plain bytes.
-    pub(crate) fn whole(self, apart: Option<BodyRecord>) -> Result<Whole, Failure> {
+    /// The value in one piece, sealed or plain.
+    pub(crate) fn assemble(self, apart: Option<BodyRecord>) -> Result<AssembledValue, Failure> {
         Ok(match self {
-            Self::Plain(body) => Whole::Plain(body.whole(apart)?),
+            Self::Plain(body) => AssembledValue::Plain(body.assemble(apart)?),
             Self::Sealed { generation, nonce, wrapped, ciphertext } => {
-                let ciphertext = ciphertext.whole(apart)?;
-                Whole::Sealed(SealedValue { generation, nonce, ciphertext, wrapped })
+                let ciphertext = ciphertext.assemble(apart)?;
+                AssembledValue::Sealed(SealedValue { generation, nonce, ciphertext, wrapped })
             }
         })
     }
 }
 
 /// A value in one piece.
-pub(crate) enum Whole {
+pub(crate) enum AssembledValue {
     Plain(Vec<u8>),
     Sealed(SealedValue),
 }
@@ -109,34 +109,36 @@ impl SecretRecord {
     }
 
     /// What its value is bound to.
-    pub(crate) fn bound<T>(&self, store: StoreId, with: impl FnOnce(&ValueContext<'_>) -> T) -> T {
-        let SecretMeta { id, env, version, scope, .. } = &self.meta;
-        bound(store, self.org, *scope, *id, env, *version, with)
+    pub(crate) fn context<'a>(&'a self, store: &'a StoreId) -> ValueContext<'a> {
+        let SecretMeta { id: secret, env, version, scope, .. } = &self.meta;
+        ValuePlace { org: &self.org, scope, secret, env, version }.context(store)
     }
 }
 
-/// The context of a value.
-pub(crate) fn bound<T>(
-    store: StoreId,
-    org: OrgId,
-    scope: Scope,
-    secret: SecretId,
-    env: &EnvName,
-    version: VersionId,
-    with: impl FnOnce(&ValueContext<'_>) -> T,
-) -> T {
-    let owner = scope.owner();
-    with(&ValueContext {
-        store: store.as_bytes(),
-        org: org.as_bytes(),
-        // As depositors that seal themselves number them: part of the format.
-        scope: match scope {
-            Scope::Shared => 0,
-            Scope::Private(_) => 1,
-        },
-        owner: owner.as_ref().map(MemberId::as_bytes),
-        secret: secret.as_bytes(),
-        env: env.as_str(),
-        version: version.as_bytes(),
-    })
+/// The place of a value in a store.
+pub(crate) struct ValuePlace<'a> {
+    pub(crate) org: &'a OrgId,
+    pub(crate) scope: &'a Scope,
+    pub(crate) secret: &'a SecretId,
+    pub(crate) env: &'a EnvName,
+    pub(crate) version: &'a VersionId,
+}
+
+impl<'a> ValuePlace<'a> {
+    pub(crate) fn context(self, store: &'a StoreId) -> ValueContext<'a> {
+        // The numbers that clients use when they seal: part of the format.
+        let (scope, owner) = match self.scope {
+            Scope::Shared => (0, None),
+            Scope::Private(owner) => (1, Some(owner.as_bytes())),
+        };
+        ValueContext {
+            store: store.as_bytes(),
+            org: self.org.as_bytes(),
+            scope,
+            owner,
+            secret: self.secret.as_bytes(),
+            env: self.env.as_str(),
+            version: self.version.as_bytes(),
+        }
+    }
 }

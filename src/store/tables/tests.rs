@@ -1,1 +1,0 @@
-//! Letters and golden vectors of all tables.
