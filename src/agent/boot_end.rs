@@ -23,6 +23,9 @@ pub(crate) const MAX_NOTE: usize = 16 << 10;
 /// How long a report may hold up the end of this process, and with it that of a container or a machine.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// The line that follows the note if the workload was not started.
+const FAILED: &str = "failed";
+
 /// In the process that becomes the workload of a supervisor: where its note goes.
 static TO_SUPERVISOR: OnceLock<PipeWriter> = OnceLock::new();
 
@@ -95,8 +98,15 @@ pub(crate) fn pass_to_supervisor(note: &str) -> io::Result<()> {
     TO_SUPERVISOR.get().map_or(Ok(()), |mut pipe| pipe.write_all(note.as_bytes()))
 }
 
+/// Tells the supervisor, which has the note, that the workload is not started. The supervisor is the only one that reports it: two
+/// reports of two processes could arrive in either order.
+pub(crate) fn pass_failure_to_supervisor() {
+    // The supervisor is the parent. If it is gone, so is whoever could report.
+    let _ = pass_to_supervisor(&format!("{FAILED}\n"));
+}
+
 /// Sends the report. A note has one field per line: what the boot is the end of (ignored here), the credential, the file of certificate
-/// authorities (may be empty), and the store's addresses with their pins.
+/// authorities (may be empty), the store's addresses with their pins, and possibly [`FAILED`].
 pub(crate) fn report(note: &str, status: Option<u8>) -> Result<(), String> {
     let mut lines = note.lines().skip(1);
     let credential = lines.next().and_then(|text| Credential::parse(text).ok());
@@ -105,8 +115,9 @@ pub(crate) fn report(note: &str, status: Option<u8>) -> Result<(), String> {
         return Err("the note has no credential of a boot".to_owned());
     };
     let authorities = (!authorities.is_empty()).then(|| Path::new(authorities));
-    let addresses: Vec<&str> = lines.collect();
-    let report = EndBootRequest { status, failed: false };
+    let mut addresses: Vec<&str> = lines.collect();
+    let failed = addresses.pop_if(|line| *line == FAILED).is_some();
+    let report = EndBootRequest { status: status.filter(|_| !failed), failed };
     let ended = client::end_boot(&addresses, authorities, &credential, &report, LIMIT);
     let ended = runtime::start().and_then(|runtime| runtime::run(&runtime, ended));
     ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())

@@ -48,15 +48,17 @@ impl EndOf {
 /// store has sent no credential. It cannot fail: a boot does not depend on it.
 pub(crate) fn deliver(
     of: EndOf,
-    pending: Option<&PendingReport>,
+    pending: Option<&mut PendingReport>,
     ticket: &BootTicket,
     settings: &AgentSettings,
 ) {
-    let credential = pending.and_then(PendingReport::end);
-    let Some(credential) = credential.filter(|_| boot_end::is_reported(settings.report_end)) else { return };
+    let Some(pending) = pending.filter(|_| boot_end::is_reported(settings.report_end)) else { return };
+    let Some(credential) = pending.end() else { return };
     let note = format_note(of, ticket, credential, settings);
     let kept = match boot_end::has_supervisor() {
-        true => boot_end::pass_to_supervisor(&note).map_err(|error| error.to_string()),
+        true => boot_end::pass_to_supervisor(&note)
+            .map(|()| pending.leave_to_supervisor())
+            .map_err(|error| error.to_string()),
         false => write_file(settings, &note).map_err(|error| error.to_string()),
     };
     if let Err(error) = kept {

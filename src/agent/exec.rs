@@ -25,8 +25,8 @@ use super::secret_files::SecretFileError;
 use super::supervise::syscalls::InheritedSignals;
 use super::verified_release::VerifiedRelease;
 use super::{
-    account, end_note, environment, environment_plan, executable, execve, fetch, machine, memfd, preflight,
-    secret_files, ticket_source, withheld,
+    account, boot_end, end_note, environment, environment_plan, executable, execve, fetch, machine, memfd,
+    preflight, secret_files, ticket_source, withheld,
 };
 use crate::domain::id::TicketId;
 use crate::domain::value::{Delivery, Kind, SecretValue};
@@ -61,9 +61,9 @@ pub(crate) fn run(
         BootRequest { refuse_files: places.refuse_all(), ..fetch::build_request(&settings, &references) };
     let time = preflight::run(&settings, &local, &places, &located.ticket, &request)?;
     // A use of the ticket is spent here. Everything above has been checked before, because it cannot be returned.
-    let (release, pending) = fetch::release(&located.ticket, &request, &settings, time, machine::now)
+    let (release, mut pending) = fetch::release(&located.ticket, &request, &settings, time, machine::now)
         .map_err(|error| places.explain_refusal(error))?;
-    end_note::deliver(EndOf::Workload, pending.as_ref(), &located.ticket, &settings);
+    end_note::deliver(EndOf::Workload, pending.as_mut(), &located.ticket, &settings);
     let plan = plan(&settings, &local, &release)?;
     let ticket_id = located.ticket.credential().ticket_id();
     let files = deliver_files(&settings, &places, ticket_id, &release, account.as_ref())?;
@@ -88,6 +88,8 @@ pub(crate) fn run(
         Ok(execve::replace_process(&program, command, &strings, inherited)?)
     });
     if started.is_err() {
+        // It was reported as started.
+        boot_end::pass_failure_to_supervisor();
         ticket_file.restore(&located.ticket, deleted);
     }
     started

@@ -91,6 +91,8 @@ pub(crate) struct PendingReport {
     session: Option<BootSession>,
     /// What ends this boot. Older stores send nothing for it.
     end: Option<Credential>,
+    /// Whether a supervisor has it too, and reports how the boot ends.
+    supervised: bool,
 }
 
 impl PendingReport {
@@ -106,6 +108,11 @@ impl PendingReport {
         }
     }
 
+    /// After a supervisor has got the note: it reports a failure too.
+    pub(crate) fn leave_to_supervisor(&mut self) {
+        self.supervised = true;
+    }
+
     /// The credential that ends this boot.
     pub(crate) fn end(&self) -> Option<&Credential> {
         self.end.as_ref()
@@ -115,7 +122,13 @@ impl PendingReport {
 impl Drop for PendingReport {
     /// Reports to the store that the workload was not started, in the same way. Otherwise it would count as a holder.
     fn drop(&mut self) {
-        if let Some(end) = self.end.take() {
+        // After `send`, there is no session.
+        if self.session.is_none() {
+            return;
+        }
+        if self.supervised {
+            boot_end::pass_failure_to_supervisor();
+        } else if let Some(end) = self.end.take() {
             self.send_progress(BootProgress::Failed(&end));
         }
     }
@@ -185,7 +198,7 @@ pub(crate) fn release(
     match runtime::run(&runtime, client::boot(ticket, request, &options, &mut timer))? {
         Ok((response, session)) => {
             let end = response.end_credential.as_ref().and_then(|text| Credential::parse(text.expose()).ok());
-            let pending = PendingReport { runtime, session: Some(session), end };
+            let pending = PendingReport { runtime, session: Some(session), end, supervised: false };
             // Before it is cached: an answer that was cut must not replace a complete one.
             verified_release::verify_digest(&response)?;
             let (store, revision) = (response.store, response.receipt.revision);

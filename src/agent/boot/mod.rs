@@ -72,7 +72,7 @@ fn boot(
     let places = FilePlaces::for_boot(settings, docker_env)?;
     notify.status("asking the store");
     let time = preflight::run(settings, local, &places, &located.ticket, &request)?;
-    let (mut release, pending) = fetch::release(&located.ticket, &request, settings, time, machine::now)?;
+    let (mut release, mut pending) = fetch::release(&located.ticket, &request, settings, time, machine::now)?;
     // Taken before the mapping changes the receipt: the store knows the digest of what it released, and not what this machine turns
     // into files.
     let digest = release.receipt.digest().to_string();
@@ -85,7 +85,7 @@ fn boot(
     let output =
         BootOutput { settings, release: &release, paths: &paths, strings: &strings, digest: &digest };
     output.publish(docker_env, &RealFiles)?;
-    end_note::deliver(EndOf::Machine, pending.as_ref(), &located.ticket, settings);
+    end_note::deliver(EndOf::Machine, pending.as_mut(), &located.ticket, settings);
 
     // After the files are there: a boot that failed before can be tried again with the same ticket file.
     ticket_file.delete()?;

@@ -168,13 +168,20 @@ impl PatternSet {
         // At once: a vector that grows has its old memory beside the new one for a while.
         let patterns = Vec::with_capacity(spans.len() * MAX_FORMS + lines);
         let mut set = Self { values, patterns };
-        for span in spans.iter().filter(|span| span.len() >= SHORTEST) {
+        for span in spans {
             set.add(span.clone());
         }
         let Self { values, patterns } = &mut set;
         sort(patterns, |a, b| a.compare(b, values).is_lt());
         // Of patterns that are longer than what decides their order, two may be the same. That costs time, and nothing else.
-        patterns.dedup_by(|a, b| a.len() == b.len() && a.len() <= ORDERED && a.compare(b, values).is_eq());
+        patterns.dedup_by(|a, b| {
+            let same = a.len() == b.len() && a.len() <= ORDERED && a.compare(b, values).is_eq();
+            // A value is searched for in escaped forms too, even if it is also a line or an encoded form of another value.
+            if same && matches!(a.form, PatternForm::Plain { whole: true, .. }) {
+                *b = *a;
+            }
+            same
+        });
         set
     }
 
@@ -213,9 +220,10 @@ impl PatternSet {
     }
 
     fn add_forms(&mut self, start: usize, size: usize) {
-        if size >= SHORTEST {
-            self.push(start, size, self.plain(&self.values[start..start + size], true));
+        if size < SHORTEST {
+            return;
         }
+        self.push(start, size, self.plain(&self.values[start..start + size], true));
         self.push_either(start, size, |upper| PatternForm::Hex { upper });
         for before in 0..3 {
             for tail in [Base64Tail::Open, Base64Tail::Ended, Base64Tail::Padded] {

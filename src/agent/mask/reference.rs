@@ -15,17 +15,14 @@ const SHORTEST_LINE: usize = 8;
 /// Every form that is searched for.
 pub(crate) fn encode(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms = BTreeSet::new();
-    if value.len() < SHORTEST {
-        return forms;
-    }
     // Programs strip the last newline of what they read from a file.
     let text = value.strip_suffix(b"\n").unwrap_or(value);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
-    for whole in [value, text] {
+    // What is too short itself is not searched for in longer forms either.
+    for whole in [value, text].into_iter().filter(|whole| whole.len() >= SHORTEST) {
         forms.insert(whole.to_vec());
         forms.extend([HEXLOWER, HEXUPPER].map(|encoding| encoding.encode(whole).into_bytes()));
-        // What is too short itself is not searched for in base64 either.
-        forms.extend((whole.len() >= SHORTEST).then(|| base64(whole)).into_iter().flatten());
+        forms.extend(base64(whole));
         forms.extend(url(whole));
         if let Ok(whole) = str::from_utf8(whole) {
             forms.extend(json(whole));
@@ -37,7 +34,6 @@ pub(crate) fn encode(value: &[u8]) -> BTreeSet<Vec<u8>> {
         let lines = lines.map(<[u8]>::trim_ascii_start);
         forms.extend(lines.filter(|line| line.len() >= SHORTEST_LINE).map(<[u8]>::to_vec));
     }
-    forms.retain(|form| form.len() >= SHORTEST);
     forms
 }
 

@@ -159,6 +159,15 @@ fn short_values_are_selected_first_and_the_others_are_named() {
     assert_eq!(select(vec![("A".into(), b"value")]).1, None);
 }
 
+#[test]
+fn a_value_that_is_also_a_part_of_another_is_masked_in_escaped_forms() {
+    let values: [&[u8]; 2] = [b"-----BEGIN\nABC/DE+FGH", b"ABC/DE+FGH"];
+    for order in [[0, 1], [1, 0]] {
+        let text = b"x ABC%2FDE%2BFGH ABC\\/DE+FGH";
+        assert_eq!(masked(&order.map(|index| values[index]), text, &[]), b"x *** ***");
+    }
+}
+
 /// Searches for every form at every place.
 fn plainly(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     let mut known = vec![false; text.len()];
