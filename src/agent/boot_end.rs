@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use zeroize::Zeroizing;
 
 use super::runtime;
@@ -73,12 +74,16 @@ pub(crate) fn report_after(status: u8, end: Option<PendingEnd>) -> u8 {
 
 impl PendingEnd {
     fn report(self, status: u8) {
-        let mut note = Zeroizing::new(String::with_capacity(MAX_NOTE));
-        // This does not wait: execve(2), or the end of the process that had the write end, has closed it.
-        if self.0.take(MAX_NOTE as u64).read_to_string(&mut note).is_ok() {
-            // A supervisor prints nothing: its messages would mix with those of the workload.
-            let _ = report(&note, Some(status));
+        // execve(2), or the end of the process that had the write end, has closed it. Another process of the same user may have opened
+        // it again through /proc, and must not hold up the end of this one.
+        if fcntl(&self.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err() {
+            return;
         }
+        let mut note = Zeroizing::new(Vec::with_capacity(MAX_NOTE));
+        // What there is counts, even if the pipe is still open.
+        let _ = self.0.take(MAX_NOTE as u64).read_to_end(&mut note);
+        // A supervisor prints nothing: its messages would mix with those of the workload.
+        let _ = str::from_utf8(&note).map(|note| report(note, Some(status)));
     }
 }
 

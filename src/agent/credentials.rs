@@ -11,13 +11,13 @@
 #![expect(clippy::disallowed_methods, reason = "reads what a boot left")]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::getsockopt;
@@ -132,10 +132,11 @@ fn read_credential(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u
         kind: error.kind(),
     };
     // Read for each question: another boot may have replaced the file since the last one.
-    let text = Zeroizing::new(fs::read(folder.join(ENVIRONMENT)).map_err(no_boot)?);
+    let opened = Folder::open(folder).map_err(no_boot)?;
+    let text = opened.read_own(ENVIRONMENT.as_ref()).map_err(no_boot)?;
     let variables =
         environment_file::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
-    match lookup(variables, &read_receipt(folder), &credential) {
+    match lookup(variables, &read_receipt(&opened), &credential) {
         Some(CredentialValue::Inline(value)) => Ok(value),
         Some(CredentialValue::File(path)) => read_file(&path).map_err(no_boot),
         None => Err(CredentialRefusal::Unknown { unit: unit.clone(), credential: credential.clone() }),
@@ -165,8 +166,8 @@ enum CredentialValue {
 }
 
 /// What the boot received from the store; nothing if an older version left no receipt.
-fn read_receipt(folder: &Path) -> Receipt {
-    let text = fs::read(folder.join(RECEIPT)).unwrap_or_default();
+fn read_receipt(folder: &Folder) -> Receipt {
+    let text = folder.read_own(RECEIPT.as_ref()).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -1,9 +1,7 @@
 //! The note with which the end of a boot is reported ([`super::boot_end`]): written by the process that fetched the secrets, for the
 //! supervisor of `exec --init` or, in a file, for `dropsafe-agent ended`.
-#![expect(clippy::disallowed_methods, reason = "reads and removes the file of the note")]
+#![expect(clippy::disallowed_methods, reason = "removes the file of the note")]
 
-use std::fs::File;
-use std::io::Read;
 use std::{fs, io, path};
 
 use nix::sys::signal::Signal;
@@ -107,13 +105,14 @@ pub(crate) fn run(
     environment: &Environment,
 ) -> Exit {
     let folder = settings.map(|(settings, _)| settings.files_dir);
-    let path = folder.unwrap_or_else(|| config::read_files_dir(args, environment)).join(FILE);
-    let mut note = Zeroizing::new(String::with_capacity(MAX_NOTE));
-    let read = File::open(&path).and_then(|file| file.take(MAX_NOTE as u64).read_to_string(&mut note));
+    let folder = folder.unwrap_or_else(|| config::read_files_dir(args, environment));
+    let path = folder.join(FILE);
+    let read = Folder::open(&folder).and_then(|folder| folder.read_own(FILE.as_ref()));
     let reported = match read {
-        Ok(_) => {
+        Ok(bytes) => {
+            let note = str::from_utf8(&bytes).unwrap_or_default();
             let has_status = note.starts_with(EndOf::Workload.as_str());
-            boot_end::report(&note, if has_status { exit_status(environment) } else { None })
+            boot_end::report(note, if has_status { exit_status(environment) } else { None })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             debug!("no end is to be reported: there is no {}", path.display());

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::sys::prctl;
 use tracing::{debug, info, warn};
 
 use super::account::{Account, AccountError};
@@ -160,6 +161,9 @@ fn find_account(
 
 /// Keeps values out of core dumps, and reports the warnings of the configuration. Returns the limit on the workload's core dumps.
 pub(crate) fn prepare_process(settings: &AgentSettings) -> CoreLimit {
+    // The limit does not stop a dump that goes to a program in every kernel, and this process has the ticket and all values. execve(2)
+    // reverses this.
+    let _ = prctl::set_dumpable(false);
     let limit = if settings.allow_core_dumps { CoreLimit::read() } else { CoreLimit::default() };
     if let Err(errno) = limit.suspend() {
         warn!("cannot turn core dumps off: {}", errno.desc());

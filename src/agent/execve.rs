@@ -84,7 +84,8 @@ pub(crate) fn replace_process(
 fn is_text(program: &Path) -> bool {
     let mut start = [0; SAMPLE];
     let Ok(length) = File::open(program).and_then(|mut file| file.read(&mut start)) else { return false };
-    !start.iter().take(length).take_while(|byte| **byte != b'\n').any(|byte| *byte == 0)
+    let is_program = start.starts_with(b"\x7fELF");
+    !is_program && !start.iter().take(length).take_while(|byte| **byte != b'\n').any(|byte| *byte == 0)
 }
 
 /// The limit on core dumps that the workload gets, soft and hard. Default: none are written.
@@ -101,7 +102,7 @@ impl CoreLimit {
     pub(crate) fn suspend(self) -> Result<(), Errno> {
         match self.0 {
             // A hard limit that is lowered cannot be raised again (setrlimit(2)).
-            Some((_, hard)) => setrlimit(Resource::RLIMIT_CORE, 0, hard),
+            Some((_, hard)) => setrlimit(Resource::RLIMIT_CORE, memory::NO_CORE.min(hard), hard),
             None => memory::forbid_core_dumps(),
         }
     }

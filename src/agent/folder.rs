@@ -104,10 +104,29 @@ impl Folder {
         Ok(fchownat(&self.0, ".", None, Some(Gid::from_raw(gid)), AtFlags::empty())?)
     }
 
-    /// Reads a file, without following a symbolic link.
+    /// Reads a regular file, without following a symbolic link.
     pub(crate) fn read(&self, name: &OsStr) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.read_if(name, |_| true)
+    }
+
+    /// The same for a file that decides what this process does: it belongs to root or to this process's user, and no other user can
+    /// write to it. In a folder such as /dev/shm, everybody can create files.
+    ///
+    /// # Errors
+    /// `InvalidInput` for the file of another user, and for what is no file.
+    pub(crate) fn read_own(&self, name: &OsStr) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.read_if(name, |stat| is_own(stat) && stat.st_mode & 0o022 == 0)
+    }
+
+    fn read_if(&self, name: &OsStr, accepts: impl Fn(&FileStat) -> bool) -> io::Result<Zeroizing<Vec<u8>>> {
+        // Without waiting for the other end, in case it is a pipe that somebody put there.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&self.0, name, flags, Mode::empty())?);
+        let stat = fstat(&file)?;
+        let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
+        if !is_file || !accepts(&stat) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         // A vector that grows leaves copies behind that are not wiped. Files in /proc say that they are empty.
         let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
         let mut bytes = Zeroizing::new(Vec::with_capacity(length.max(64 << 10) + 64));
@@ -320,6 +339,31 @@ mod tests {
         symlink(place.path(), place.path().join("loop")).unwrap();
         remove_stale(place.path(), &[&victim]).unwrap();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_regular_file_of_this_user_is_read() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        let path = place.path().join(NAME);
+        fs::write(&path, "text").unwrap();
+        assert_eq!(folder.read_own(NAME.as_ref()).unwrap().as_slice(), b"text");
+        for mode in [0o620, 0o602, 0o666] {
+            set_mode(&path, mode);
+            let refused = folder.read_own(NAME.as_ref()).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{mode:o}");
+        }
+        set_mode(&path, 0o644);
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            assert_eq!(folder.read_own(NAME.as_ref()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert!(folder.read(NAME.as_ref()).is_ok());
+        }
+        // Opening it would wait for somebody who writes.
+        nix::unistd::mkfifo(&place.path().join("pipe"), Mode::from_bits_truncate(0o600)).unwrap();
+        assert_eq!(folder.read("pipe".as_ref()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        symlink(NAME, place.path().join("link")).unwrap();
+        assert!(folder.read("link".as_ref()).is_err());
     }
 
     #[test]

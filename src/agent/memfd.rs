@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::io::{Seek, Write};
-use std::os::unix::fs::{PermissionsExt, fchown};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -81,12 +83,13 @@ pub(crate) fn inherit(pid: u32, path: &[u8]) -> io::Result<()> {
     let number = number.and_then(|number| number.parse::<i32>().ok()).filter(|number| *number >= FIRST);
     let Some(number) = number else { return Ok(()) };
     let theirs = format!("/proc/{pid}/fd/{number}");
-    // The workload may have put something else there.
-    let target = std::fs::read_link(&theirs)?;
+    // The workload may have put something else there, such as a pipe, which would be waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&theirs)?;
+    // Of what was opened: the workload can put something else there at any moment.
+    let target = std::fs::read_link(format!("{FOLDER}/{}", file.as_raw_fd()))?;
     if !target.to_string_lossy().starts_with(&format!("/memfd:{NAME}")) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    let file = File::open(&theirs)?;
     let taken = fcntl(&file, FcntlArg::F_DUPFD(number))?;
     if taken == number { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
 }

@@ -19,7 +19,7 @@ use super::boot::environment_file;
 use super::boot::environment_file::ENVIRONMENT;
 use super::folder::Folder;
 use super::microvm::in_first_namespace;
-use super::supervise::NAME;
+use super::supervise::{FETCH_NAME, MASK_NAME, NAME};
 
 /// The default folder for files, in every session.
 const FOLDER: &str = "/run/dropsafe";
@@ -37,12 +37,17 @@ pub(crate) enum ReceivedError {
     #[error("{}: not as `dropsafe-agent boot` writes it", .0.display())]
     Damaged(PathBuf),
     /// The workload has not started yet, or has ended.
-    #[error("the supervisor has no workload")]
+    #[error("the supervisor has no workload yet, or no more")]
     Gone,
     #[error(
         "the secrets are in the environment of a workload of user {0}, which that user can change: no other user may enter"
     )]
     OtherUser(Uid),
+    /// Its environment is that of the user who started it, and it has the rights of another.
+    #[error(
+        "the workload is a program that became another user (setuid): nobody may enter with its environment"
+    )]
+    MixedUser,
 }
 
 impl ReceivedError {
@@ -54,7 +59,7 @@ impl ReceivedError {
                 Some("enter as the user that the workload runs as (docker exec --user), or as root")
             }
             Self::Damaged(_) => Some("run `dropsafe-agent boot` again"),
-            Self::Gone => None,
+            Self::Gone | Self::MixedUser => None,
             Self::OtherUser(_) => Some("leave out --user: `enter` becomes the workload's user"),
         }
     }
@@ -100,7 +105,11 @@ impl Workload {
     /// Its user and groups, and whether it can gain no privileges.
     pub(crate) fn read_account(&self) -> Result<(Account, bool), ReceivedError> {
         let status = self.folder.read("status".as_ref()).map_err(|_| ReceivedError::Gone)?;
-        parse_status(&status).ok_or(ReceivedError::Gone)
+        match parse_status(&status) {
+            Some(WorkloadUser::Single(account, no_new_privs)) => Ok((account, no_new_privs)),
+            Some(WorkloadUser::Mixed) => Err(ReceivedError::MixedUser),
+            None => Err(ReceivedError::Gone),
+        }
     }
 
     /// Its variables. Its own user may read them.
@@ -118,7 +127,7 @@ impl Workload {
 }
 
 /// Reads proc_pid_status(5).
-fn parse_status(status: &[u8]) -> Option<(Account, bool)> {
+fn parse_status(status: &[u8]) -> Option<WorkloadUser> {
     let status = str::from_utf8(status).ok()?;
     let field = |name: &str| {
         status
@@ -127,29 +136,44 @@ fn parse_status(status: &[u8]) -> Option<(Account, bool)> {
             .map(str::split_ascii_whitespace)
     };
     let number = |text: &str| text.parse::<u32>().ok();
-    // The second number is the effective one.
-    let (uid, gid) = (field("Uid")?.nth(1).and_then(number)?, field("Gid")?.nth(1).and_then(number)?);
-    let groups = field("Groups")?.chain(field("Gid")?.nth(1)).map(|gid| number(gid).map(Gid::from_raw));
+    // Real, effective, saved and that of the file system. In a program that became another user (setuid), they differ, and its environment
+    // is that of the user who started it.
+    let single = |name: &str| {
+        let mut ids = field(name)?.map(number);
+        let first = ids.next()??;
+        Some(ids.all(|id| id == Some(first)).then_some(first))
+    };
+    let (Some(uid), Some(gid)) = (single("Uid")?, single("Gid")?) else { return Some(WorkloadUser::Mixed) };
+    let groups = field("Groups")?.map(number).chain([Some(gid)]).map(|gid| gid.map(Gid::from_raw));
     let account = Account {
         uid: Uid::from_raw(uid),
         gid: Gid::from_raw(gid),
         groups: groups.collect::<Option<_>>()?,
         home: None,
     };
-    Some((account, field("NoNewPrivs").is_some_and(|mut value| value.next() == Some("1"))))
+    let no_new_privs = field("NoNewPrivs").is_some_and(|mut value| value.next() == Some("1"));
+    Some(WorkloadUser::Single(account, no_new_privs))
+}
+
+/// Whom a workload runs as.
+#[derive(Debug)]
+enum WorkloadUser {
+    /// Its user and groups, and whether it can gain no privileges.
+    Single(Account, bool),
+    /// It is a program with the rights of several users.
+    Mixed,
 }
 
 /// Reads what `boot` wrote. Returns `None` if it wrote nothing, or if other users can change the folder.
 fn read_boot(folder: &Path, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ReceivedError> {
     let read = || {
         let folder = Folder::open(folder)?;
-        // The variables decide what a program runs. A folder that other users can change is ignored.
-        if folder.is_protected(None)? { folder.read(ENVIRONMENT.as_ref()).map(Some) } else { Ok(None) }
+        // The variables decide what a program runs. A folder that other users can change is ignored, and so is another user's file.
+        if folder.is_protected(None)? { folder.read_own(ENVIRONMENT.as_ref()).map(Some) } else { Ok(None) }
     };
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::InvalidInput];
     match read() {
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-            Ok(None)
-        }
+        Err(error) if absent.contains(&error.kind()) => Ok(None),
         Err(error) => Err(ReceivedError::Unreadable { path: path.to_owned(), kind: error.kind() }),
         read => Ok(read.unwrap_or_default()),
     }
@@ -166,11 +190,17 @@ fn oldest_child(parent: u32) -> Result<u32, ReceivedError> {
     let processes = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let children = processes.filter_map(|pid| {
         let (of, start) = parent_and_start(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
-        (of == parent).then_some((start, pid))
+        (of == parent && comm(pid)? != MASK_NAME.to_bytes()).then_some((start, pid))
     });
     // By start time, since process ids are used again. Children that the supervisor adopted descend from the workload, and so are
     // younger than it.
-    children.min().map(|(_, pid)| pid).ok_or(ReceivedError::Gone)
+    let oldest = children.min().map(|(_, pid)| pid).ok_or(ReceivedError::Gone)?;
+    // Before execve(2), which changes the name, it is the agent and has its own environment and user.
+    if comm(oldest).is_none_or(|comm| comm == FETCH_NAME.to_bytes()) {
+        Err(ReceivedError::Gone)
+    } else {
+        Ok(oldest)
+    }
 }
 
 /// Fields 4 and 22 of proc_pid_stat(5).
@@ -204,12 +234,17 @@ mod tests {
 
     #[test]
     fn user_and_groups_of_a_process_are_read() {
-        let status = b"Name:\tUid:\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nNoNewPrivs:\t1\n";
-        let (account, no_new_privs) = parse_status(status).unwrap();
+        let status = b"Name:\tUid:\nUid:\t2\t2\t2\t2\nGid:\t6\t6\t6\t6\nGroups:\t9 10 \nNoNewPrivs:\t1\n";
+        let Some(WorkloadUser::Single(account, no_new_privs)) = parse_status(status) else { panic!() };
         assert_eq!((account.uid, account.gid), (Uid::from_raw(2), Gid::from_raw(6)));
         assert_eq!(account.groups, [9, 10, 6].map(Gid::from_raw));
         assert!(no_new_privs);
-        assert_eq!(parse_status(b"Uid:\t1\n"), None);
-        assert_eq!(parse_status(b"Uid:\t1\t2\nGid:\t1\t2\nGroups:\tx\n"), None);
+        assert!(parse_status(b"Uid:\t1\n").is_none());
+        assert!(parse_status(b"Uid:\t1\t1\nGid:\t1\t1\nGroups:\tx\n").is_none());
+        // su(1) and its like, which a workload may have become: `enter` would be root with the workload's LD_PRELOAD.
+        for mixed in ["Uid:\t1001\t0\t0\t0\nGid:\t1\t1\t1\t1\n", "Uid:\t1\t1\t1\t1\nGid:\t1\t1\t0\t1\n"] {
+            let status = format!("{mixed}Groups:\t9\n");
+            assert!(matches!(parse_status(status.as_bytes()), Some(WorkloadUser::Mixed)), "{mixed}");
+        }
     }
 }

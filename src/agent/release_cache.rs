@@ -6,11 +6,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use data_encoding::HEXLOWER;
+use nix::libc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -114,7 +116,8 @@ impl ReleaseCache {
     /// The cached release, however old.
     pub(crate) fn open(&self) -> Result<CachedRelease, CacheError> {
         let mut sealed = Vec::new();
-        match File::open(self.path()) {
+        // Without waiting for the other end, in case it is a pipe that somebody put there.
+        match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(self.path()) {
             // A user who can write to the folder must not be able to exhaust this process's memory.
             Ok(file) => file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(|error| self.io(&error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CacheError::Empty),

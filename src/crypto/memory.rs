@@ -14,7 +14,7 @@ use std::{fmt, io};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -172,6 +172,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
     }
 }
 
+/// A limit of core dumps that turns all of them off. One of 0 bytes turns off files only: where `core_pattern` is a program
+/// (systemd-coredump, apport), the kernel gives it the dump whatever the limit is, unless that is 1 byte (core(5); fs/coredump.c). No file is
+/// as small as this.
+pub(crate) const NO_CORE: rlim_t = 1;
+
 /// Excludes this process from core dumps and closes it to other processes of its user. For the store.
 pub(crate) fn harden_process() -> Result<(), Errno> {
     forbid_core_dumps()?;
@@ -179,10 +184,12 @@ pub(crate) fn harden_process() -> Result<(), Errno> {
     prctl::set_dumpable(false)
 }
 
-/// Sets RLIMIT_CORE to 0, which execve(2) keeps. For the agent.
+/// Sets RLIMIT_CORE so that no core dump is written, which execve(2) keeps. For the agent and its workload.
 pub(crate) fn forbid_core_dumps() -> Result<(), Errno> {
     // Not the dumpable flag: execve(2) sets it again, and whether a workload can be debugged is not ours to decide.
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    let limit = hard.min(NO_CORE);
+    setrlimit(Resource::RLIMIT_CORE, limit, limit)
 }
 
 type Cell = [u8; 32];

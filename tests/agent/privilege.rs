@@ -151,3 +151,39 @@ fn without_tmpfs_and_proc_a_file_stops_the_boot_before_a_use_is_spent() {
     let ran = run(command.env("DROPSAFE_TICKET", &store.ticket));
     assert_eq!((ran.code, store.count("/v1/boot")), (Some(78), 0), "{}", ran.err);
 }
+
+/// /dev/shm and its like are protected by their sticky bit, and everybody can create files there.
+#[test]
+fn what_another_user_put_into_a_sticky_folder_is_not_what_a_boot_received() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let planted = folder.path().join("env");
+    fs::write(&planted, "PLANTED=\"yes\"\n").unwrap();
+    let enter = || {
+        let place = folder.path().to_str().unwrap();
+        run(&mut agent(["enter", "--files-dir", place, "--", "sh", "-c", "echo planted: $PLANTED"]))
+    };
+    // The control: root's own file counts.
+    assert_eq!(enter().out, "planted: yes\n");
+    chown(&planted, Some(USER), None).unwrap();
+    let ran = enter();
+    assert!(!ran.out.contains("planted: yes"), "{}", ran.out);
+}
+
+/// A pipe in the place of a file is waited for by whoever opens it.
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_up_nothing() {
+    let (folder, cache) = (tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir().unwrap());
+    let pipe =
+        |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    pipe(&folder.path().join("end"));
+    pipe(&cache.path().join("revisions"));
+    assert_eq!(run(&mut agent(["ended", "--files-dir", folder.path().to_str().unwrap()])).code, Some(0));
+    let store = Store::releasing(vec![private("db-url", "x")]);
+    let mut exec = agent(["exec", "--cache-dir", cache.path().to_str().unwrap(), "--", "true"]);
+    let ran = run(exec.env("DROPSAFE_TICKET", &store.ticket));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+}

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use super::harness::Site;
-use super::workload::{Running, agent, without_store};
+use super::workload::{Running, agent, within, without_store};
 
 #[test]
 fn a_session_gets_the_variables_of_the_boot() {
@@ -153,5 +153,48 @@ fn a_file_that_is_a_memfd_is_passed_on() {
         let enter = enter_as_root(&mut workload);
         let seen = enter(&["--", "sh", "-c", "echo $TLS_KEY_FILE; cat $TLS_KEY_FILE"]);
         assert_eq!(text(&seen), "/proc/self/fd/100\nthe key", "{user}");
+    }
+}
+
+/// A process that has not become the workload yet has root's rights and the agent's environment, and one that became another user
+/// (setuid) has rights that its environment's user does not have.
+#[test]
+fn nothing_but_a_workload_of_one_user_is_entered() {
+    if !nix::unistd::getuid().is_root() {
+        return super::skip("a PID namespace (needs root)");
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ticket = dropsafe::domain::ticket::BootTicket::new(
+        vec![format!("http://{}", silent.local_addr().unwrap())],
+        None,
+        dropsafe::domain::credential::Credential::new(
+            dropsafe::domain::credential::CredentialKind::Ticket,
+            [1; 16],
+            zeroize::Zeroizing::new([2; 32]),
+        ),
+    );
+    let fetching = ticket.unwrap().to_text();
+    let mixed = "exec setpriv --ruid 12345 sleep 60";
+    for (ticket, workload, refusal) in
+        [(Some(fetching.as_str()), "true", "no workload yet"), (None, mixed, "became another user")]
+    {
+        let mut command = match ticket {
+            None => without_store(Command::new("unshare")),
+            Some(ticket) => {
+                let mut command = Command::new("unshare");
+                command.env("DROPSAFE_TICKET", ticket).env("DROPSAFE_DEADLINE", "60s");
+                command
+            }
+        };
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none /run && echo ready && exec \"$0\" exec --init -- sh -c '{workload}'"
+        ));
+        let mut running = Running::start(command.arg(agent()));
+        let enter = enter_as_root(&mut running);
+        within(std::time::Duration::from_secs(10), || {
+            let entered = enter(&["--", "true"]);
+            text(&entered).contains(refusal).then_some(())
+        });
     }
 }

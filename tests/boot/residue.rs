@@ -218,7 +218,7 @@ fn no_core_is_dumped_of_any_of_the_three() {
         let of = |pid: i32| fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let core =
             |limits: String| limits.lines().find(|line| line.starts_with("Max core")).unwrap().to_owned();
-        assert!(core(of(workload)).matches(" 0 ").count() == 2, "{}", core(of(workload)));
+        assert!(core(of(workload)).matches(" 1 ").count() == 2, "{}", core(of(workload)));
         let pid = match victim {
             "supervisor" => supervisor,
             "filter" => filter,

@@ -49,6 +49,44 @@ fn a_workload_that_ignores_term_is_killed_with_its_children_after_a_grace_period
     assert!(pids.iter().all(|pid| !lives(*pid)));
 }
 
+/// Where nobody can see what is left, a process that holds the output kept the first process of a container for ever.
+#[test]
+fn without_proc_a_straggler_that_holds_the_masked_output_is_ended_too() {
+    if !nix::unistd::getuid().is_root() {
+        return super::skip("a PID namespace (needs root)");
+    }
+    let mut command = without_store(Command::new("unshare"));
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]);
+    command.arg(
+        "mount -t tmpfs none /proc && exec \"$0\" exec --init --mask --grace 500ms -- sh -c 'sleep 1000 & echo out; exit 3'",
+    );
+    let start = Instant::now();
+    let output = command.arg(agent()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"out\n");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// Each process of a chain starts the next one and ends, so that none of a list of processes is there any more when it is killed.
+#[test]
+fn chains_of_processes_that_start_each_other_are_ended() {
+    if !nix::unistd::getuid().is_root() {
+        return super::skip("a PID namespace (needs root)");
+    }
+    for flags in ["", "--mask"] {
+        let mut command = without_store(Command::new("unshare"));
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none /run && exec \"$0\" exec --init {flags} --grace 0s -- sh -c 'trap \"\" TERM
+             chain() {{ sleep 0.01; chain & }}; for n in 1 2 3 4 5; do chain & done; exit 4'"
+        ));
+        let start = Instant::now();
+        let output = command.arg(agent()).output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(start.elapsed() < Duration::from_secs(8), "{flags} {:?}", start.elapsed());
+    }
+}
+
 #[test]
 fn a_straggler_that_ends_in_its_grace_is_not_killed() {
     let file = tempfile::NamedTempFile::new().unwrap();

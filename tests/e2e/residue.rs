@@ -144,7 +144,8 @@ fn the_servers_memory_is_not_dumped() {
     let site = Site::unlocked();
     let limits = fs::read_to_string(format!("/proc/{}/limits", site.server_pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert!(core.split_whitespace().filter(|word| *word == "0").count() >= 2, "{core}");
+    // One byte turns off dumps to programs as well, and no file is as small.
+    assert!(core.split_whitespace().filter(|word| ["0", "1"].contains(word)).count() >= 2, "{core}");
     // Proves that the search works: it finds a text in this process's memory.
     let reversed = CANARY.chars().rev().collect::<String>();
     if let Some(image) = memory_of(std::process::id()) {

@@ -36,6 +36,10 @@ use crate::crypto::memory;
 
 /// The supervisor's name in /proc/PID/comm, by which `enter` recognizes it whatever the file is called.
 pub(crate) const NAME: &std::ffi::CStr = c"dropsafe-agent";
+/// The name of the process that fetches, until it becomes the workload.
+pub(crate) const FETCH_NAME: &std::ffi::CStr = c"dropsafe-fetch";
+/// The name of the process that masks the output.
+pub(crate) const MASK_NAME: &std::ffi::CStr = c"dropsafe-mask";
 /// Signals with which people and container runtimes end a process.
 const TERMINATION_SIGNALS: [c_int; 7] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGTERM];
@@ -110,6 +114,8 @@ fn fork_workload(
         ForkResult::Child => {
             give_process_group(getpid(), terminal.as_ref());
             update_pid_variables(variables, own);
+            // `enter` must not take it for the workload. execve(2) changes the name.
+            let _ = prctl::set_name(FETCH_NAME);
             // During the fetch, a signal ends this process as it ends any program.
             syscalls::signal_mask(Some(SignalSet::NONE))?;
             end.into_iter().for_each(EndPipe::become_writer);
@@ -167,7 +173,7 @@ fn fork_filter(pipes: MaskPipes) -> Result<Option<OutputFilter>, Errno> {
             // terminal's signals away.
             let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
             let _ = prctl::set_dumpable(false);
-            let _ = prctl::set_name(c"dropsafe-mask");
+            let _ = prctl::set_name(MASK_NAME);
             // If this fails, so does the output that a message would go to.
             let _ = pipes.into_filter().run();
             Ok(None)

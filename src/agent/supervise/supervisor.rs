@@ -22,6 +22,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const KILLING: Duration = Duration::from_secs(1);
 /// The least time for the filter to write its last output.
 const MIN_FILTER_GRACE: Duration = Duration::from_secs(1);
+/// How long the filter may go on after the workload where nobody can see whether processes are left.
+const BLIND: Duration = Duration::from_millis(200);
 /// How many signals are read at once.
 const BATCH: usize = 8;
 /// The size of `struct signalfd_siginfo`, whose first field is the number (signalfd(2)).
@@ -198,10 +200,26 @@ impl Supervisor {
         }
         let end = Instant::now() + KILLING;
         while self.any_left() && Instant::now() < end {
-            self.signal_all(libc::SIGKILL);
+            self.kill_all();
             self.wait_and_reap(Instant::now() + POLL_INTERVAL);
         }
         self.wait_for_filter();
+    }
+
+    /// Kills everything that is left. Processes that fork are stopped first, or a child could be missed.
+    fn kill_all(&self) {
+        match &self.filter {
+            Some(filter) if getpid() == Pid::from_raw(1) => {
+                // All at once, the filter too, which goes on after the others are gone.
+                let _ = syscalls::send_signal(Pid::from_raw(-1), libc::SIGSTOP);
+                self.signal_all(libc::SIGKILL);
+                let _ = syscalls::send_signal(filter.pid, libc::SIGCONT);
+            }
+            Some(_) | None => {
+                self.signal_all(libc::SIGSTOP);
+                self.signal_all(libc::SIGKILL);
+            }
+        }
     }
 
     /// Waits until the filter has written what the others printed before they ended. A reader may pause for as long as it likes, as it
@@ -211,11 +229,21 @@ impl Supervisor {
         let pid = filter.pid;
         filter.detach();
         let mut asked = None;
+        // Without /proc, what still writes to the filter may be unknown, and nobody else would ever end it.
+        let is_blind = descendants::find(getpid(), None).is_none();
+        let started = Instant::now();
         while syscalls::send_signal(pid, 0).is_ok() {
+            if is_blind && self.terminations == 0 && started.elapsed() >= BLIND {
+                self.terminations = 1;
+                self.signal_all(libc::SIGTERM);
+            }
             if self.terminations > 0 {
                 let since = *asked.get_or_insert_with(Instant::now);
                 let grace = if self.terminations > 1 { Duration::ZERO } else { self.grace };
                 if since.elapsed() >= grace.max(MIN_FILTER_GRACE) {
+                    if is_blind && getpid() == Pid::from_raw(1) {
+                        let _ = syscalls::send_signal(Pid::from_raw(-1), libc::SIGKILL);
+                    }
                     let _ = syscalls::send_signal(pid, libc::SIGKILL);
                     return;
                 }
@@ -290,7 +318,11 @@ impl Supervisor {
                     let _ = syscalls::send_signal(pid, number);
                 }
             }
-            // Without /proc, only the workload's own group can be found.
+            // Without /proc, the first process reaches all the same, the filter too, which blocks what can be blocked. Others find only
+            // the workload's own group.
+            None if first && !matches!(number, libc::SIGKILL | libc::SIGSTOP) => {
+                let _ = syscalls::send_signal(Pid::from_raw(-1), number);
+            }
             None => {
                 let _ = syscalls::send_signal(self.workload_group(), number);
             }
