@@ -8,7 +8,6 @@
 //! would start with it. A refusal is therefore an answer that is longer than systemd accepts (1 MiB, `CREDENTIAL_SIZE_MAX`): reading
 //! it fails with E2BIG and the unit at once with 243/CREDENTIALS. Two alternatives do not work. Closing without reading resets
 //! nothing on a Unix socket, since systemd has sent nothing. Not answering hangs the unit until its timeout.
-#![expect(clippy::disallowed_methods, reason = "reads what a boot left")]
 
 use std::collections::BTreeMap;
 use std::io;
