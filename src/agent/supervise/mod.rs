@@ -112,10 +112,7 @@ fn fork_workload(
     let own = getpid();
     match syscalls::fork()? {
         ForkResult::Child => {
-            give_process_group(getpid(), terminal.as_ref());
-            update_pid_variables(variables, own);
-            // `enter` must not take it for the workload. execve(2) changes the name.
-            let _ = prctl::set_name(FETCH_NAME);
+            identify_workload(variables, own, terminal.as_ref());
             // During the fetch, a signal ends this process as it ends any program.
             syscalls::signal_mask(Some(SignalSet::NONE))?;
             end.into_iter().for_each(EndPipe::become_writer);
@@ -180,6 +177,15 @@ fn fork_filter(pipes: MaskPipes) -> Result<Option<OutputFilter>, Errno> {
         }
         ForkResult::Parent { child } => OutputFilter::new(child, pipes.into_writer()).map(Some),
     }
+}
+
+/// In the process that becomes the workload: gives it a group, a name and the variables that are about it. `old` is the process that
+/// they were about.
+fn identify_workload(variables: &mut InheritedVariables, old: Pid, terminal: Option<&ControllingTerminal>) {
+    give_process_group(getpid(), terminal);
+    update_pid_variables(variables, old);
+    // `enter` must not take it for the workload. execve(2) changes the name.
+    let _ = prctl::set_name(FETCH_NAME);
 }
 
 /// Gives the workload a process group, and the terminal to that group.
