@@ -16,7 +16,9 @@ mod enrolments;
 mod extract;
 mod health;
 mod holders;
+mod identities;
 mod import;
+mod issuers;
 mod keys;
 mod launchers;
 pub mod limits;
@@ -62,6 +64,7 @@ use self::problem::ApiError;
 use self::process_key::ProcessKeyHolder;
 use crate::crypto::process_key::ProcessKey;
 use crate::domain::pin::PinPair;
+use crate::oidc::IssuerKeys;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
@@ -77,6 +80,8 @@ pub struct ApiConfig {
     pub pins: Option<PinPair>,
     /// The values of the limits.
     pub limits: LimitSettings,
+    /// The keys of issuers of tokens.
+    pub issuers: IssuerKeys,
 }
 
 /// The API of one process. Clones share everything.
@@ -159,6 +164,10 @@ impl Api {
         &self.0.config.store
     }
 
+    fn issuers(&self) -> &IssuerKeys {
+        &self.0.config.issuers
+    }
+
     fn limits(&self) -> &RequestLimits {
         &self.0.limits
     }
@@ -211,6 +220,8 @@ fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(enrolments::routes())
         .merge(tokens::routes())
         .merge(tickets::routes())
+        .merge(identities::routes())
+        .merge(issuers::routes())
         .merge(orgs::routes())
         .merge(plugins::routes())
         .merge(categories::routes())

@@ -102,12 +102,26 @@ ids! {
     EnrolmentId = "enr_",
     /// A boot ticket.
     TicketId = "tkt_",
+    /// An identity of a machine. The id of a ticket, which is an identity too, has the same bytes.
+    IdentityId = "idn_",
     /// One boot: one use of a ticket.
     BootId = "boot_",
     /// A store.
     StoreId = "sto_",
     /// A key slot.
     SlotId = "slot_",
+}
+
+impl From<TicketId> for IdentityId {
+    fn from(ticket: TicketId) -> Self {
+        Self(ticket.0)
+    }
+}
+
+impl From<IdentityId> for TicketId {
+    fn from(identity: IdentityId) -> Self {
+        Self(identity.0)
+    }
 }
 
 fn write(formatter: &mut fmt::Formatter<'_>, prefix: &str, bytes: &[u8; 16]) -> fmt::Result {

@@ -8,6 +8,7 @@ pub(crate) mod catalog;
 mod convert;
 pub(crate) mod enrolments;
 pub(crate) mod holders;
+pub(crate) mod issuers;
 pub(crate) mod launchers;
 pub(crate) mod members;
 pub(crate) mod orgs;
@@ -23,7 +24,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 45] = [
+const ALL: [&Table; 47] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -35,6 +36,8 @@ const ALL: [&Table; 45] = [
     &enrolments::ENROLMENTS,
     &holders::INDEXING,
     &holders::RUNNING,
+    &issuers::ISSUERS,
+    &issuers::USED_TOKENS,
     &launchers::LAUNCHER_TICKETS,
     &launchers::WITHDRAWALS,
     &log::COVERS,
