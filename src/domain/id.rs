@@ -102,7 +102,7 @@ ids! {
     EnrolmentId = "enr_",
     /// A boot ticket.
     TicketId = "tkt_",
-    /// An identity of a machine. The id of a ticket, which is an identity too, has the same bytes.
+    /// An identity of any kind. That of a ticket has the bytes of its [`TicketId`].
     IdentityId = "idn_",
     /// One boot: one use of a ticket.
     BootId = "boot_",
@@ -113,14 +113,15 @@ ids! {
 }
 
 impl From<TicketId> for IdentityId {
-    fn from(ticket: TicketId) -> Self {
-        Self(ticket.0)
+    fn from(TicketId(bytes): TicketId) -> Self {
+        Self(bytes)
     }
 }
 
+/// The store keeps identities of every kind in the table of tickets.
 impl From<IdentityId> for TicketId {
-    fn from(identity: IdentityId) -> Self {
-        Self(identity.0)
+    fn from(IdentityId(bytes): IdentityId) -> Self {
+        Self(bytes)
     }
 }
 
@@ -180,6 +181,14 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<SecretId>(), Err(IdError::Body { prefix }), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_identity_of_a_ticket_has_its_bytes() {
+        let ticket = TicketId::from_bytes([9; 16]);
+        let identity = IdentityId::from(ticket);
+        assert_eq!(identity.to_string(), ticket.to_string().replacen("tkt_", "idn_", 1));
+        assert_eq!(TicketId::from(identity), ticket);
     }
 
     proptest! {

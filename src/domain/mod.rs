@@ -8,6 +8,7 @@ pub mod attributes;
 #[cfg(feature = "server")]
 pub(crate) mod audit;
 pub(crate) mod boot;
+pub mod card;
 #[cfg(feature = "server")]
 pub(crate) mod catalog;
 #[cfg(feature = "server")]
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod import;
 #[cfg(feature = "server")]
 pub mod jwt;
+pub mod location;
 pub mod name;
 pub mod pin;
 pub mod receipt;
