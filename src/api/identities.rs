@@ -21,6 +21,7 @@ use super::tickets::parse_grant;
 use crate::domain::card::StoreCard;
 use crate::domain::id::{IdentityId, TicketId};
 use crate::domain::identity::IdentityKind;
+use crate::domain::jwt::{CheckOutcome, ClaimRule, TokenCheck};
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::MachineIdentity;
@@ -151,12 +152,12 @@ async fn test_identity(
     // Bytes that are no text are no token either, like any other text that is not one.
     let token = str::from_utf8(token.expose()).unwrap_or("");
     let explained = api.issuers().explain(claimed.issuer(), claimed.audience(), token, api.store().now()).await;
-    let mut checks: Vec<TokenCheckView> = explained.checks.iter().map(check_view).collect();
+    let mut checks: Vec<TokenCheckView> = explained.checks.iter().filter_map(check_view).collect();
     if let Some(claims) = &explained.claims {
         let compared = api.store().compare_claims(&claimed, claims).await?;
-        checks.extend(compared.iter().map(check_view));
+        checks.extend(compared.into_iter().map(comparison_view));
     }
-    let accepted = explained.claims.is_some() && checks.iter().all(|check| check.passed);
+    let accepted = explained.is_verified() && checks.iter().all(|check| check.passed);
     Ok(Json(TestTokenResponse { accepted, checks }))
 }
 
@@ -210,7 +211,7 @@ fn identity_view(api: &Api, identity: MachineIdentity) -> MachineIdentityView {
 }
 
 fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
-    let rule_view = |rule: crate::domain::jwt::ClaimRule| ClaimRuleView {
+    let rule_view = |rule: ClaimRule| ClaimRuleView {
         pointer: rule.pointer,
         value: rule.value,
         prefix: rule.prefix,
@@ -229,11 +230,17 @@ fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
     }
 }
 
-fn check_view(check: &crate::domain::jwt::TokenCheck) -> TokenCheckView {
-    TokenCheckView {
-        check: check.name.clone(),
-        passed: check.passed,
-        expected: check.expected.clone(),
-        found: check.found.clone(),
-    }
+/// `None` for a check that was not made.
+fn check_view(check: &TokenCheck) -> Option<TokenCheckView> {
+    let expected = match &check.outcome {
+        CheckOutcome::Passed => None,
+        CheckOutcome::Refused(refusal) => Some(refusal.to_string()),
+        CheckOutcome::Skipped => return None,
+    };
+    Some(TokenCheckView { check: check.name.to_string(), passed: expected.is_none(), expected, found: None })
+}
+
+fn comparison_view(compared: store::ClaimComparison) -> TokenCheckView {
+    let store::ClaimComparison { what, passed, expected, found } = compared;
+    TokenCheckView { check: what, passed, expected: Some(expected), found }
 }

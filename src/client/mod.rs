@@ -32,6 +32,8 @@ mod endpoint;
 mod error;
 mod exit;
 #[cfg(feature = "server")]
+mod identities;
+#[cfg(feature = "server")]
 mod launchers;
 #[cfg(feature = "server")]
 mod list;

@@ -28,21 +28,21 @@ const MAX_CLAIM: usize = 512;
 
 /// An identity to create.
 #[derive(Clone, Debug)]
-pub struct NewIdentity {
+pub(crate) struct NewIdentity {
     /// The member that it acts for, unless a claim names a service, and its limits.
-    pub limits: NewTicket,
+    pub(crate) limits: NewTicket,
     /// The template, such as `kubernetes`.
-    pub template: String,
+    pub(crate) template: String,
     /// An issuer of the organization. Absent: the public issuer of the template.
-    pub issuer: Option<IssuerName>,
+    pub(crate) issuer: Option<IssuerName>,
     /// The audience of its tokens. Absent: that of the store.
-    pub audience: Option<String>,
+    pub(crate) audience: Option<String>,
     /// What the claims of its tokens must be, by the template's names for them.
-    pub claims: BTreeMap<String, String>,
+    pub(crate) claims: BTreeMap<String, String>,
     /// The claim that names the service, by the template's name for it, and the services that it may name.
-    pub for_each: Option<(String, BTreeSet<MemberName>)>,
+    pub(crate) for_each: Option<(String, BTreeSet<MemberName>)>,
     /// Whether each token boots once.
-    pub single_use: bool,
+    pub(crate) single_use: bool,
 }
 
 /// Whom an identity acts for.
@@ -55,7 +55,7 @@ struct Represented {
 
 impl Store {
     /// Creates an identity: a member for itself and for the services that it manages, a launcher for those who accepted it.
-    pub async fn create_identity(
+    pub(crate) async fn create_identity(
         &self,
         caller: &Caller,
         new: NewIdentity,
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Lists the identities that the caller may see, of all kinds, ascending by id, or those of `member`.
-    pub async fn list_identities(
+    pub(crate) async fn list_identities(
         &self,
         caller: &Caller,
         member: Option<&MemberName>,
@@ -105,13 +105,13 @@ impl Store {
     }
 
     /// Returns one identity of any kind.
-    pub async fn identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
+    pub(crate) async fn identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         self.show_identity(found).await
     }
 
     /// Revokes an identity. After this returns, no boot with it succeeds.
-    pub async fn revoke_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
+    pub(crate) async fn revoke_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         let event = caller.event(AuditAction::IdentityRevoke).about(found.target());
         let revoked = self.revoke_identity_record(caller, found, event).await?;
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Confirms the issuer of an identity as it is now: the person that the identity acts for.
-    pub async fn confirm_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
+    pub(crate) async fn confirm_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         let audit_action = AuditAction::IdentityConfirm;
         let about = Some(target::identity(id));

@@ -15,37 +15,37 @@ use crate::store::tables::tickets::{TicketRecord, TokenRule};
 
 /// An identity of a machine.
 #[derive(Clone, Debug)]
-pub struct MachineIdentity {
+pub(crate) struct MachineIdentity {
     /// How the machine proves that it may boot.
-    pub kind: IdentityKind,
+    pub(crate) kind: IdentityKind,
     /// The member that it acts for, and its limits.
-    pub grant: Ticket,
+    pub(crate) grant: Ticket,
     /// The tokens that it accepts. `None` for a ticket.
-    pub tokens: Option<AcceptedTokens>,
+    pub(crate) tokens: Option<AcceptedTokens>,
 }
 
 /// The tokens that an identity accepts.
 #[derive(Clone, Debug)]
-pub struct AcceptedTokens {
+pub(crate) struct AcceptedTokens {
     /// The template that it was made from.
-    pub template: String,
+    pub(crate) template: String,
     /// An issuer of the organization. `None`: the public issuer of the template.
-    pub issuer: Option<IssuerName>,
+    pub(crate) issuer: Option<IssuerName>,
     /// The audience, which defaults to that of the store.
-    pub audience: String,
+    pub(crate) audience: String,
     /// What their claims must be.
-    pub claims: Vec<ClaimRule>,
+    pub(crate) claims: Vec<ClaimRule>,
     /// The claim that names the service, and the services that it may name.
-    pub for_each: Option<(String, BTreeSet<MemberName>)>,
+    pub(crate) for_each: Option<(String, BTreeSet<MemberName>)>,
     /// Whether each token boots once.
-    pub single_use: bool,
+    pub(crate) single_use: bool,
     /// Whether it waits for the person that it acts for to confirm a change of the issuer.
-    pub suspended: bool,
+    pub(crate) suspended: bool,
 }
 
 impl Store {
     /// The audience of tokens for this store, unless an identity names another.
-    pub fn token_audience(&self) -> String {
+    pub(crate) fn token_audience(&self) -> String {
         format!("dropsafe:{}", self.id())
     }
 

@@ -19,18 +19,18 @@ const MAX_DOCUMENT: usize = 64 << 10;
 
 /// An issuer of tokens.
 #[derive(Clone, Debug)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     /// Its name in the organization.
-    pub name: IssuerName,
+    pub(crate) name: IssuerName,
     /// Its URL, its algorithms, and how its keys are found.
-    pub spec: IssuerSpec,
+    pub(crate) spec: IssuerSpec,
     /// When it was last changed.
-    pub updated_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 impl Store {
     /// Lists the issuers by name.
-    pub async fn issuers(&self, caller: &Caller) -> Result<Vec<Issuer>, Error> {
+    pub(crate) async fn issuers(&self, caller: &Caller) -> Result<Vec<Issuer>, Error> {
         let (org, _) = self.require_member(caller, AuditAction::IssuerList).await?;
         self.permit(caller, Action::ReadSettings, AuditAction::IssuerList, None).await?;
         let (found, _) = self.records().scan_all(&self.records().issuers(org)).await?;
@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// Returns one issuer.
-    pub async fn issuer(&self, caller: &Caller, name: &IssuerName) -> Result<Issuer, Error> {
+    pub(crate) async fn issuer(&self, caller: &Caller, name: &IssuerName) -> Result<Issuer, Error> {
         let (org, _) = self.require_member(caller, AuditAction::IssuerList).await?;
         self.permit(caller, Action::ReadSettings, AuditAction::IssuerList, Some(target::issuer(name))).await?;
         let found = self.records().get(&self.records().issuer(org, name)).await?;
@@ -50,7 +50,7 @@ impl Store {
 
     /// Adds an issuer, or changes one (an admin). After a change of its URL, authorities or keys, identities that act for persons do not
     /// boot until these persons confirm it.
-    pub async fn put_issuer(
+    pub(crate) async fn put_issuer(
         &self,
         caller: &Caller,
         name: &IssuerName,
@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Removes an issuer (an admin). Identities that rely on it boot no more.
-    pub async fn remove_issuer(&self, caller: &Caller, name: &IssuerName) -> Result<Issuer, Error> {
+    pub(crate) async fn remove_issuer(&self, caller: &Caller, name: &IssuerName) -> Result<Issuer, Error> {
         let audit_action = AuditAction::IssuerDelete;
         let (org, _) = self.require_member(caller, audit_action).await?;
         self.permit(caller, Action::EditSettings, audit_action, Some(target::issuer(name))).await?;

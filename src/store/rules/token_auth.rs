@@ -3,11 +3,14 @@
 //! The store finds the identity and the issuer; the caller verifies the token, which may need the network; the store compares the
 //! claims. The machine learns only that its token was refused, and the audit log says why.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{IdentityId, MemberId};
-use crate::domain::jwt::{ClaimCheck, IssuerSpec, TokenRefusal, VerifiedToken, claim_text};
+use crate::domain::jwt::{
+    ClaimCheck, ClaimRule, IssuerSpec, TokenClaims, TokenRefusal, VerifiedToken, claim_text,
+};
 use crate::domain::role::MemberKind;
 use crate::store::engine::failure::Coded;
 use crate::store::rules::audit::{EventBuilder, target};
@@ -18,7 +21,7 @@ use crate::store::rules::store::Store;
 use crate::store::tables::tickets::{self, TicketRecord, TokenRule};
 
 /// An identity that a machine claims to have, before its token is verified.
-pub struct ClaimedIdentity {
+pub(crate) struct ClaimedIdentity {
     record: TicketRecord,
     rule: TokenRule,
     issuer: IssuerSpec,
@@ -44,26 +47,50 @@ impl TokenMismatch {
     }
 }
 
+/// What an identity demands of a claim, and what a token says.
+pub(crate) struct ClaimComparison {
+    /// The pointer of the claim.
+    pub(crate) what: String,
+    pub(crate) passed: bool,
+    pub(crate) expected: String,
+    pub(crate) found: Option<String>,
+}
+
+impl ClaimComparison {
+    fn of(rule: &ClaimRule, check: ClaimCheck) -> Self {
+        let (passed, found) = match check {
+            ClaimCheck::Matched => (true, None),
+            ClaimCheck::Absent => (false, None),
+            ClaimCheck::Different { found } => (false, Some(found)),
+        };
+        let more = if rule.prefix { "…" } else { "" };
+        Self { what: rule.pointer.clone(), passed, expected: format!("{}{more}", rule.value), found }
+    }
+}
+
 impl ClaimedIdentity {
     /// Whose keys verify the token.
-    pub fn issuer(&self) -> &IssuerSpec {
+    pub(crate) fn issuer(&self) -> &IssuerSpec {
         &self.issuer
     }
 
     /// The audience that the token must have.
-    pub fn audience(&self) -> &str {
+    pub(crate) fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// What the claims of the token must be.
-    pub fn claims(&self) -> &[crate::domain::jwt::ClaimRule] {
-        &self.rule.claims
+    /// The member that it acts for, or the services that a claim may name.
+    fn members(&self) -> BTreeSet<MemberId> {
+        match &self.rule.services {
+            Some(claim) => claim.services.clone(),
+            None => BTreeSet::from([self.record.member]),
+        }
     }
 }
 
 impl Store {
     /// Finds the identity that a machine claims to have.
-    pub async fn claimed_identity(
+    pub(crate) async fn claimed_identity(
         &self,
         id: IdentityId,
         source: Option<IpAddr>,
@@ -94,7 +121,7 @@ impl Store {
     }
 
     /// Authenticates a machine by its token, which was verified with the keys of the identity's issuer.
-    pub async fn authenticate_by_token(
+    pub(crate) async fn authenticate_by_token(
         &self,
         claimed: ClaimedIdentity,
         verified: Result<VerifiedToken, TokenRefusal>,
@@ -121,6 +148,53 @@ impl Store {
         result
     }
 
+    /// Finds an identity whose tokens the caller wants to test.
+    pub(crate) async fn identity_to_test(
+        &self,
+        caller: &Caller,
+        id: IdentityId,
+    ) -> Result<ClaimedIdentity, Error> {
+        let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
+        let claimed = match self.with_issuer(found).await {
+            Ok(claimed) => claimed,
+            Err(AuthError::Failure(failure)) => return Err(failure.into()),
+            Err(_) => None,
+        };
+        claimed.ok_or(Error::NotFound { what: "issuer" })
+    }
+
+    /// Compares the claims of a token with what an identity demands, as a boot does.
+    pub(crate) async fn compare_claims(
+        &self,
+        claimed: &ClaimedIdentity,
+        claims: &TokenClaims,
+    ) -> Result<Vec<ClaimComparison>, Error> {
+        let rules = claimed.rule.claims.iter();
+        let mut compared: Vec<ClaimComparison> =
+            rules.map(|rule| ClaimComparison::of(rule, rule.check(claims))).collect();
+        let members = self.members_by_id(claimed.record.org, claimed.members()).await?;
+        if let Some(claim) = &claimed.rule.services {
+            let names: Vec<&str> = members.values().map(|member| member.name.as_str()).collect();
+            let found = claim_text(&claim.pointer, claims);
+            compared.push(ClaimComparison {
+                what: claim.pointer.clone(),
+                passed: found.is_some_and(|found| names.contains(&found)),
+                expected: names.join(", "),
+                found: found.map(str::to_owned),
+            });
+        }
+        let is_person = members.get(&claimed.record.member).is_some_and(|of| of.kind == MemberKind::Person);
+        if claimed.rule.is_suspended(Some(&claimed.issuer), is_person) {
+            compared.push(ClaimComparison {
+                what: "issuer".to_owned(),
+                passed: false,
+                expected: "confirmed by its person since it was changed".to_owned(),
+                found: None,
+            });
+        }
+        Ok(compared)
+    }
+
     async fn check_verified(
         &self,
         about: AuditEvent,
@@ -132,9 +206,7 @@ impl Store {
             let about = about.clone().detail(DetailKey::Check, AuditText::word(mismatch.reason()));
             (about, Err(AuthError::TokenRefused))
         };
-        let matches = |rule: &crate::domain::jwt::ClaimRule| {
-            matches!(rule.check(&token.claims), ClaimCheck::Matched)
-        };
+        let matches = |rule: &ClaimRule| matches!(rule.check(&token.claims), ClaimCheck::Matched);
         if !claimed.rule.claims.iter().all(matches) {
             return refuse(TokenMismatch::Claim);
         }
@@ -168,7 +240,7 @@ impl Store {
         token: &VerifiedToken,
     ) -> Result<Option<MemberId>, AuthError> {
         let Some(claim) = &claimed.rule.services else { return Ok(Some(claimed.record.member)) };
-        let Some(named) = claim_text(&token.claims, &claim.pointer) else { return Ok(None) };
+        let Some(named) = claim_text(&claim.pointer, &token.claims) else { return Ok(None) };
         let members = self.members_by_id(claimed.record.org, claim.services.clone()).await?;
         // By the name that the service has now. A removed one is refused by the next check.
         Ok(members.into_values().find(|member| member.name.as_str() == named).map(|member| member.id))
