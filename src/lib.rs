@@ -12,6 +12,7 @@
 //! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
+//! | `oidc` | OpenID Connect issuers: their metadata and keys, checks of their tokens | domain, client |
 //! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store |
 //! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
 //! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, api |
@@ -47,6 +48,8 @@ pub mod agent;
 pub mod api;
 #[cfg(feature = "server")]
 pub mod kv;
+#[cfg(feature = "server")]
+mod oidc;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
