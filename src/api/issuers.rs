@@ -20,6 +20,8 @@ use crate::wire::{Code, IssuerView, PageView, PutIssuerRequest, paths};
 
 /// Bytes of the body: the certificates and the keys, each up to 64 KiB, and their escapes in JSON.
 const ISSUER_BODY: usize = 384 * 1024;
+/// What most issuers sign with: RS256, which OpenID Connect requires of all, and ES256.
+const DEFAULT_ALGORITHMS: [JwtAlgorithm; 2] = [JwtAlgorithm::Rs256, JwtAlgorithm::Es256];
 /// Signature algorithms in a request at most.
 const MAX_ALGORITHMS: usize = 16;
 
@@ -75,7 +77,7 @@ async fn put_issuer(
 ) -> Result<Json<IssuerView>, ApiError> {
     let spec = parse_spec(body)?;
     // Before it is stored: a set of keys that cannot be read would refuse every token.
-    api.issuers().check(&spec).map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
+    api.issuers().check_documents(&spec).map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
     Ok(Json(issuer_view(api.store().put_issuer(&caller, &name, spec).await?)))
 }
 
@@ -105,7 +107,7 @@ fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
         named.filter_map(|name| errors.check_as(Code::Unprocessable, "algorithms", name.parse())).collect();
     errors.into_result()?;
     let url = url.ok_or_else(ApiError::incomplete)?;
-    let algorithms = if algorithms.is_empty() { IssuerSpec::default_algorithms() } else { parsed.into_iter().collect() };
+    let algorithms = if algorithms.is_empty() { DEFAULT_ALGORITHMS.into() } else { parsed.into_iter().collect() };
     Ok(IssuerSpec { url, algorithms, authorities, keys })
 }
 

@@ -234,16 +234,35 @@ fn print_test(context: &mut CliContext, tested: &TestTokenResponse) -> Result<()
 
 fn print_templates(context: &mut CliContext, json: bool) -> Result<(), CliError> {
     if json {
-        return context.output.json(&templates());
+        let documents: Vec<_> = templates().iter().map(template_document).collect();
+        return context.output.json(&documents);
     }
-    let rows = templates().iter().flat_map(|template: &IdentityTemplate| {
-        let claims = template.claims().map(move |claim| {
-            let needed = if claim.required { "required" } else { "optional" };
-            [template.name().to_owned(), claim.name.clone(), needed.to_owned(), claim.help.clone()]
+    let mut table = TextTable::new(["TEMPLATE", "CLAIM", "NEEDED", "MEANING"]);
+    for template in templates() {
+        let rows = template.flags.iter().map(|flag| {
+            let needed = if is_tenant(template, flag.name) { "yes" } else { "" };
+            [template.name, flag.name, needed, flag.help].map(str::to_owned)
         });
-        claims.collect::<Vec<_>>()
+        table.rows(&mut context.output, rows)?;
+    }
+    Ok(())
+}
+
+/// Whether the claim is one of those that tell a tenant of the platform from others.
+fn is_tenant(template: &IdentityTemplate, claim: &str) -> bool {
+    template.tenant.iter().any(|set| set.contains(&claim))
+}
+
+fn template_document(template: &IdentityTemplate) -> serde_json::Value {
+    let claims = template.flags.iter().map(|flag| {
+        serde_json::json!({ "name": flag.name, "pointer": flag.pointer, "prefix": flag.prefix, "help": flag.help })
     });
-    TextTable::new(["TEMPLATE", "CLAIM", "", "MEANING"]).rows(&mut context.output, rows)
+    serde_json::json!({
+        "name": template.name,
+        "about": template.about,
+        "claims": claims.collect::<Vec<_>>(),
+        "required": template.tenant,
+    })
 }
 
 /// The member, or the services that a claim chooses from.

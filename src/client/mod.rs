@@ -61,13 +61,21 @@ pub(crate) use api_client::Client;
 pub use boot::{BootCallError, BootOptions, BootSession, boot};
 pub(crate) use boot::{BootProgress, end_boot, explain};
 #[cfg(feature = "server")]
+pub(crate) use connect::connect_first;
+#[cfg(feature = "server")]
 pub(crate) use deposit::{
     DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget, VersionTagger,
 };
+#[cfg(feature = "server")]
+pub(crate) use endpoint::Host;
 pub(crate) use endpoint::{Endpoint, EndpointKind};
 pub(crate) use error::{CallError, MORE_DESCRIPTORS};
 pub use error::{CallOutage, CallRefusal};
 #[cfg(feature = "server")]
 pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
+#[cfg(feature = "server")]
+pub(crate) use resolve::resolve;
+#[cfg(feature = "server")]
+pub(crate) use roots::Roots;
 pub use timer::{SystemTimer, Timer};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::id::{IdentityId, MemberId, OrgId, TicketId};
-use crate::domain::identity_template::IdentityTemplate;
+use crate::domain::identity_template::{IdentityTemplate, TemplateAudience};
 use crate::domain::jwt::{ClaimRule, IssuerSpec};
 use crate::domain::name::{IssuerName, MemberName};
 use crate::domain::role::{Action, MemberKind};
@@ -23,8 +23,6 @@ use crate::store::tables::tickets::{self, ServiceClaim, TicketRecord, TokenRule}
 const MAX_SERVICES: usize = 100;
 /// Bytes of an audience at most.
 const MAX_AUDIENCE: usize = 255;
-/// Bytes of the value of a claim at most.
-const MAX_CLAIM: usize = 512;
 
 /// An identity to create.
 #[derive(Clone, Debug)]
@@ -187,9 +185,6 @@ impl Store {
         let template = IdentityTemplate::find(&new.template);
         let unknown = Error::Invalid { field: "template", why: "there is no template of this name" };
         let template = template.ok_or(unknown)?;
-        if new.claims.values().any(|value| value.is_empty() || value.len() > MAX_CLAIM) {
-            return Err(Error::Invalid { field: "claims", why: "a claim has 1 to 512 bytes" });
-        }
         let audience_fits = |audience: &String| {
             (1..=MAX_AUDIENCE).contains(&audience.len())
                 && audience.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
@@ -198,9 +193,14 @@ impl Store {
             let why = "it must be 1 to 255 visible ASCII characters without #";
             return Err(Error::Invalid { field: "audience", why });
         }
+        let has_own_audience = matches!(template.audience, TemplateAudience::Any);
+        if new.audience.is_none() && !has_own_audience {
+            let why = "this template needs the audience that is registered at the issuer";
+            return Err(Error::Invalid { field: "audience", why });
+        }
         let (claims, pointer) = new.rules(template)?;
         let rule = TokenRule {
-            template: template.name().to_owned(),
+            template: template.name.to_owned(),
             issuer: new.issuer.clone(),
             issuer_digest: [0; 32],
             audience: new.audience.clone(),
@@ -213,7 +213,6 @@ impl Store {
             None => Error::Invalid { field: "issuer", why: "this template needs an issuer of the organization" },
         };
         let spec = self.issuer_spec(org, &rule).await?.ok_or(missing)?;
-        template.check_issuer(&spec.url).map_err(|why| Error::Invalid { field: "issuer", why })?;
         Ok(TokenRule { issuer_digest: spec.digest(), ..rule })
     }
 
@@ -227,31 +226,31 @@ impl Store {
 
     async fn issuer_spec(&self, org: OrgId, rule: &TokenRule) -> Result<Option<IssuerSpec>, Error> {
         let Some(name) = &rule.issuer else {
-            return Ok(IdentityTemplate::find(&rule.template).and_then(IdentityTemplate::public_issuer));
+            return Ok(IdentityTemplate::find(&rule.template).and_then(public_issuer));
         };
         let found = self.records().get(&self.records().issuer(org, name)).await?;
         Ok(found.map(|record| record.spec))
     }
 }
 
+/// The issuer of a platform that has one for everybody.
+fn public_issuer(template: &IdentityTemplate) -> Option<IssuerSpec> {
+    let url = template.issuer(None).ok()?;
+    let algorithms = template.algorithms.iter().copied().collect();
+    Some(IssuerSpec { url, algorithms, authorities: None, keys: None })
+}
+
 impl NewIdentity {
     /// The rules of all claims but the one that names the service, whose pointer is returned beside them.
     fn rules(&self, template: &IdentityTemplate) -> Result<(Vec<ClaimRule>, Option<String>), Error> {
-        let invalid = |why| Error::Invalid { field: "claims", why };
         let Some((claim, _)) = &self.for_each else {
-            let rules = template.rules(&self.claims).map_err(|error| invalid(error.reason()))?;
-            return Ok((rules, None));
+            return Ok((template.rules(&self.claims)?, None));
         };
         if self.claims.contains_key(claim) {
             return Err(Error::Invalid { field: "for_each", why: "this claim has a fixed value already" });
         }
-        // The template may require the claim. Which value it has does not matter: it is compared with the services instead.
-        let mut claims = self.claims.clone();
-        claims.insert(claim.clone(), "service".to_owned());
-        let mut rules = template.rules(&claims).map_err(|error| invalid(error.reason()))?;
-        let pointer = template.pointer(claim).map_err(|error| invalid(error.reason()))?;
-        rules.retain(|rule| rule.pointer != pointer);
-        Ok((rules, Some(pointer)))
+        let rules = template.rules_for_each(&self.claims, claim)?;
+        Ok((rules, template.flag(claim).map(|flag| flag.pointer.to_owned())))
     }
 
     fn parts(&self) -> Vec<Vec<u8>> {
