@@ -63,6 +63,9 @@ pub use self::middleware::{OverTls, Peer};
 use self::problem::ApiError;
 use self::process_key::ProcessKeyHolder;
 use crate::crypto::process_key::ProcessKey;
+use crate::domain::card::StoreCard;
+use crate::domain::id::IdentityId;
+use crate::domain::location::StoreLocation;
 use crate::domain::pin::PinPair;
 use crate::oidc::IssuerKeys;
 use crate::store::{Entropy, Store};
@@ -186,6 +189,13 @@ impl Api {
 
     fn addresses(&self) -> (Vec<String>, Option<PinPair>) {
         (self.0.config.urls.clone(), *self.0.pins.borrow())
+    }
+
+    /// The card of an identity. `None` if the addresses do not fit one.
+    fn store_card(&self, identity: IdentityId) -> Option<StoreCard> {
+        let (urls, pins) = self.addresses();
+        let location = StoreLocation::new(urls, pins, None).ok()?;
+        StoreCard::new(self.store().id(), identity, location).ok()
     }
 
     fn connections(&self) -> u64 {

@@ -213,7 +213,7 @@ impl Store {
     }
 
     /// Deletes the expired records under a prefix.
-    async fn delete_expired<T: Record + 'static>(
+    pub(crate) async fn delete_expired<T: Record + 'static>(
         &self,
         prefix: &Prefix<T>,
         is_over: fn(&T, Timestamp) -> bool,
