@@ -41,6 +41,23 @@ impl<'a> SealedAnswer<'a> {
     }
 }
 
+/// Why an answer is not the store's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AnswerError {
+    /// It has another form.
+    #[error("is not a sealed answer")]
+    Form,
+    /// It is the answer to another request.
+    #[error("belongs to another request")]
+    OtherRequest,
+    /// Somebody else signed it, or it was changed.
+    #[error("is not signed with the store's key")]
+    Signature,
+    /// It was signed and does not open: a defect of the store.
+    #[error("does not open")]
+    Sealed,
+}
+
 /// What the answer key signs.
 pub(crate) fn signed_list(
     hash: &StatementHash,

@@ -2,16 +2,17 @@
 
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 
-use super::answer::{AnswerContent, SealedAnswer, signed_list};
+use super::answer::{AnswerContent, AnswerError, SealedAnswer, signed_list};
 use super::one_time_key::{OneTimeKey, OneTimeKeyError};
 use super::proof::RequestProof;
 use super::statement::{
-    ProofSubject, RequestTarget, Statement, StatementHash, StatementParts, digest,
+    ProofSubject, RequestTarget, Statement, StatementHash, StatementParts, digest, signing_seed,
 };
 use super::{Challenge, SIGNATURE};
 use crate::crypto::SecretBytes;
 use crate::crypto::memory::{Key32, wipe_stack_after};
 use crate::crypto::random::Random;
+use crate::domain::credential::Credential;
 use crate::domain::location::AnswerKey;
 
 /// What a machine proves its requests with: who it is, the seed of its key, and the key of the store that it talks to.
@@ -19,6 +20,14 @@ pub(crate) struct Prover {
     pub(crate) subject: ProofSubject,
     pub(crate) seed: Key32,
     pub(crate) answer_key: AnswerKey,
+}
+
+impl Prover {
+    /// What a bearer credential proves itself with. `None` if its kind does not boot or end a boot.
+    pub(crate) fn of_credential(credential: &Credential, answer_key: AnswerKey) -> Option<Self> {
+        let (subject, seed) = (ProofSubject::of(credential)?, signing_seed(credential)?);
+        Some(Self { subject, seed, answer_key })
+    }
 }
 
 /// The time of a request: by this machine's clock, and what the store gave it in place of that.
@@ -38,23 +47,6 @@ pub(crate) struct PendingAnswer {
 
 /// An answer that the store has signed, opened.
 pub(crate) struct OpenedAnswer(SecretBytes);
-
-/// Why an answer is not the store's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AnswerError {
-    /// It has another form.
-    #[error("is not a sealed answer")]
-    Form,
-    /// It is the answer to another request.
-    #[error("belongs to another request")]
-    OtherRequest,
-    /// Somebody else signed it, or it was changed.
-    #[error("is not signed with the store's key")]
-    Signature,
-    /// It was signed and does not open: a defect of the store.
-    #[error("does not open")]
-    Sealed,
-}
 
 impl Prover {
     /// Proves a request with `body`. Returns the text for the header, and what opens the answer.

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::answer::{AnswerContent, SealedAnswer, signed_list};
+use super::answer::{AnswerContent, AnswerError, SealedAnswer, signed_list};
 use super::one_time_key::{OneTimeKey, combine, key_schedule, open_base};
 use super::proof::RequestProof;
-use super::prover::{AnswerError, PendingAnswer, ProofTime, Prover};
+use super::prover::{PendingAnswer, ProofTime, Prover};
 use super::responder::{AnswerSeed, AnswerSigner, AnsweredRequest, is_signed, public_key};
 use super::statement::{ProofSubject, RequestTarget, Statement, StatementParts, digest, signing_seed};
 use super::*;
@@ -34,11 +34,7 @@ fn ticket() -> Credential {
 }
 
 fn prover(credential: &Credential) -> Prover {
-    Prover {
-        subject: ProofSubject::of(credential).unwrap(),
-        seed: signing_seed(credential).unwrap(),
-        answer_key: signer().public(),
-    }
+    Prover::of_credential(credential, signer().public()).unwrap()
 }
 
 /// A request as the store receives it, and what opens the answer.

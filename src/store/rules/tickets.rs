@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::crypto::sealed_release::responder::public_key;
+use crate::crypto::sealed_release::statement::signing_seed;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
@@ -108,6 +110,7 @@ impl Store {
         let credential = new_credential.credential();
         let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
         let event = event.member(member, &name);
+        let proof_key = signing_seed(&credential).map(|seed| public_key(&seed));
         let (id, launched) = (credential.ticket_id(), caller.kind() == Some(MemberKind::Launcher));
         let policy = caller.policy().clone();
         self.recount_if_full::<TicketRecord>(org, author, &policy).await?;
@@ -137,6 +140,7 @@ impl Store {
                     lifetime: new.lifetime.map(|lifetime| lifetime.as_secs()),
                     counted: false,
                     inactive_at: None,
+                    proof_key,
                 };
                 tx.count_active(org, &mut ticket, author, &policy)?;
                 tx.put(&tickets::ticket(ticket.id), &ticket)?;

@@ -19,6 +19,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::SecretId;
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
+use crate::domain::time::Timestamp;
 use crate::wire::{Code, Problem, ReleasedView, Value};
 
 pub(crate) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
@@ -186,6 +187,10 @@ impl Timer for FixedRandomness {
 
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
         self.0.sleep(time)
+    }
+
+    fn wall_clock(&self) -> Timestamp {
+        self.0.wall_clock()
     }
 
     fn random(&mut self) -> u64 {
