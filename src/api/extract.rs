@@ -115,7 +115,10 @@ fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schem
 }
 
 /// The value of a header that has at most one line, without blanks around it.
-pub(crate) fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
+pub(crate) fn single_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     // Two lines would be a list, of which only one item can be meant.

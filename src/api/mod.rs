@@ -41,9 +41,9 @@ mod tickets;
 mod tls_terminated;
 mod tokens;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;

@@ -267,7 +267,9 @@ mod tests {
         let key = AnswerKey([0xff; 32]);
         assert_eq!(key.to_string().len(), 8 + 43);
         assert_eq!(key.to_string().parse(), Ok(key));
-        for bad in ["", "ed25519/", "sha256/x", &key.to_string()[..50], &format!("{key}="), &format!(" {key}")] {
+        for bad in
+            ["", "ed25519/", "sha256/x", &key.to_string()[..50], &format!("{key}="), &format!(" {key}")]
+        {
             assert!(bad.parse::<AnswerKey>().is_err(), "{bad:?}");
         }
     }

@@ -55,6 +55,7 @@ impl Code {
             Self::NameTaken
             | Self::Conflict
             | Self::VersionUsed
+            | Self::UsedProof
             | Self::OverBudget
             | Self::OverQuota
             | Self::StaleGeneration

@@ -31,7 +31,13 @@ mod tests {
         let value = render_challenge(&[7; 24]);
         assert_eq!(parse_challenge(&value), Some([7; 24]));
         assert_eq!(parse_challenge::<23>(&value), None);
-        for other in ["", "Bearer realm=\"dropsafe\"", "Dropsafe-Proof challenge=\"!\"", "Dropsafe-Proof challenge=\"", &value[..20]] {
+        for other in [
+            "",
+            "Bearer realm=\"dropsafe\"",
+            "Dropsafe-Proof challenge=\"!\"",
+            "Dropsafe-Proof challenge=\"",
+            &value[..20],
+        ] {
             assert_eq!(parse_challenge::<24>(other), None, "{other}");
         }
     }

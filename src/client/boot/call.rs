@@ -52,9 +52,7 @@ impl MachineAuth {
             (None, None) => match &target.endpoint.kind {
                 // A ticket of an older version that names the store's own socket.
                 EndpointKind::Unix { .. } | EndpointKind::Loopback { .. } => Ok(CallForm::Bearer),
-                EndpointKind::Tls { .. } => {
-                    Err(CallRefusal::NoAnswerKey { address: target.address.clone() })
-                }
+                EndpointKind::Tls { .. } => Err(CallRefusal::NoAnswerKey { address: target.address.clone() }),
             },
         }
     }
@@ -92,7 +90,10 @@ impl MachineCall {
     }
 
     /// Proves the call. `time` must differ from that of every other attempt, or the one-time key does.
-    pub(crate) fn sealed_request(&self, time: ProofTime) -> Result<(HttpRequest, PendingAnswer), CallRefusal> {
+    pub(crate) fn sealed_request(
+        &self,
+        time: ProofTime,
+    ) -> Result<(HttpRequest, PendingAnswer), CallRefusal> {
         let prover = self.auth.prover.as_ref().ok_or(CallRefusal::Request("the proof"))?;
         let attempt = self.attempt.as_ref().and_then(|(_, value)| value.to_str().ok());
         let target = RequestTarget { method: Method::POST.as_str(), path: &self.path, attempt };

@@ -166,8 +166,8 @@ fn open(
         let status = response.status.as_u16();
         return Err(CallOutage::Unsigned { address, status, code: problem_code(response) }.into());
     }
-    let foreign = |why| CallOutage::ForeignAnswer { address, why };
-    let opened = pending.open(&response.body).map_err(&foreign)?;
+    let foreign = |why| CallOutage::ForeignAnswer { address: address.clone(), why };
+    let opened = pending.open(&response.body).map_err(foreign)?;
     let content = opened.content();
     let mut headers = HeaderMap::new();
     if let Some(seconds) = content.retry_after {
@@ -175,8 +175,7 @@ fn open(
     }
     // The sealed form has no field for it: the status decides.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    let status = StatusCode::from_u16(content.status)
-        .map_err(|_| foreign(AnswerError::Sealed))?;
+    let status = StatusCode::from_u16(content.status).map_err(|_| foreign(AnswerError::Sealed))?;
     Ok(HttpResponse { status, headers, body: Zeroizing::new(content.body.to_vec()) })
 }
 
@@ -213,7 +212,9 @@ fn stale(target: &ConnectTarget) -> CallError {
 
 fn has_media_type(response: &HttpResponse, expected: &str) -> bool {
     let value = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.split(';').next()).is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
+    value
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(expected))
 }
 
 /// The code of an unsigned problem, for people who look for the cause. Nothing is decided by it.
@@ -223,7 +224,7 @@ fn problem_code(response: &HttpResponse) -> Option<Code> {
 }
 
 /// How long an attempt waits for a server that sends nothing.
-fn silence(deadline: Duration) -> Duration {
+pub(super) fn silence(deadline: Duration) -> Duration {
     // A third of a short deadline is left to another attempt, and half of a long one. Not less: when thousands of machines boot at
     // once, the first answer may take that long, and an attempt that is given up too early makes the server work in vain.
     (deadline * 2 / 3).min(SILENCE).max(deadline / 2)

@@ -183,9 +183,8 @@ pub(crate) async fn end_boot(
     limit: Duration,
 ) -> Result<(), BootCallError> {
     let call = end_call(credential, target.answer_key, report)?;
-    let connect = |address: &&str| {
-        ConnectTarget::new(Endpoint::parse(address)?, || Roots::load(target.authorities))
-    };
+    let connect =
+        |address: &&str| ConnectTarget::new(Endpoint::parse(address)?, || Roots::load(target.authorities));
     let targets = usable(&call.auth, target.addresses.iter().map(connect))?;
     retry_call(targets, &call, limit, &mut SystemTimer::start()).await.map(drop)
 }

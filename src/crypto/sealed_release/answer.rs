@@ -43,7 +43,7 @@ impl<'a> SealedAnswer<'a> {
 
 /// Why an answer is not the store's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AnswerError {
+pub enum AnswerError {
     /// It has another form.
     #[error("is not a sealed answer")]
     Form,

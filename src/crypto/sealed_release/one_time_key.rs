@@ -75,9 +75,10 @@ impl OneTimeKey {
         let shared = Zeroizing::new(shared.map_err(|_| OneTimeKeyError::NotSealed)?);
         let own_point = &self.public[ML_KEM_KEY..];
         // ring fails for a point of low order. X-Wing does not ask for that, and no store sends one.
-        let combined = agree_ephemeral(self.classical, &UnparsedPublicKey::new(&X25519, point), |exchanged| {
-            combine(&shared, exchanged, point, own_point)
-        });
+        let combined =
+            agree_ephemeral(self.classical, &UnparsedPublicKey::new(&X25519, point), |exchanged| {
+                combine(&shared, exchanged, point, own_point)
+            });
         let combined = combined.map_err(|_| OneTimeKeyError::NotSealed)?;
         open_base(&combined, ANSWER_INFO, aad, ciphertext).ok_or(OneTimeKeyError::NotSealed)
     }

@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn the_longest_proof_has_the_longest_text() {
-        let subject = ProofSubject::Boot { boot: BootId::from_bytes([1; 16]), org: OrgId::from_bytes([2; 16]) };
+        let subject =
+            ProofSubject::Boot { boot: BootId::from_bytes([1; 16]), org: OrgId::from_bytes([2; 16]) };
         let parts = StatementParts {
             subject,
             millis: u64::MAX,

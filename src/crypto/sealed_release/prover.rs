@@ -67,8 +67,7 @@ impl Prover {
         };
         let statement = Statement::new(self.answer_key, target, &parts);
         let signature = sign(&self.seed, statement.as_bytes());
-        let pending =
-            PendingAnswer { hash: statement.hash(), signature, answer_key: self.answer_key, key };
+        let pending = PendingAnswer { hash: statement.hash(), signature, answer_key: self.answer_key, key };
         Ok((RequestProof { parts, signature }.to_text(), pending))
     }
 }

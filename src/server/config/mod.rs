@@ -15,8 +15,8 @@ use std::time::Duration;
 
 pub(crate) use address::{AdvertisedUrl, derive_urls};
 use address::{parse_listen, parse_loopback};
-use listeners::TerminatedListener;
 pub use flags::ServeFlags;
+use listeners::TerminatedListener;
 pub(crate) use role::ServerRole;
 
 use super::connection::ConnectionTimeouts;
@@ -110,7 +110,8 @@ impl ServeConfig {
         let mut errors = SettingErrors::default();
         let path = data.join(data_dir::CONFIG).display().to_string();
         let yaml = YamlFile::parse(&path, file, &mut errors);
-        let known: Vec<&str> = keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
+        let known: Vec<&str> =
+            keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
         // A misspelled setting must not be ignored: it may be the one that restricts access.
         yaml.refuse_unknown(&known, &mut errors);
         let presets = presets::read(&yaml, &mut errors);
@@ -181,7 +182,8 @@ impl ServeConfig {
         if let (ServerRole::Deposit, Some(file)) = (self.role, passphrase_file.or(key_file)) {
             errors.push(file.origin, "a server with the role deposit is never unlocked; remove this");
         }
-        let has_address = [self.listen.is_empty(), self.plain.is_empty(), self.terminated.is_empty()].contains(&false);
+        let has_address =
+            [self.listen.is_empty(), self.plain.is_empty(), self.terminated.is_empty()].contains(&false);
         if !has_address && self.socket.is_none() {
             errors.push(SettingOrigin::File(path.into()), "no address and no socket to listen on");
         }
@@ -307,7 +309,8 @@ mod tests {
         let config = read(file).unwrap();
         assert_eq!(config.ticket_urls(None), [""; 0]);
         assert_eq!(config.terminated_urls(), ["https://vault.example:443"]);
-        let config = read(&format!("{file}advertise: direct.example:7373\nlisten: []\nsocket: off\n")).unwrap();
+        let config =
+            read(&format!("{file}advertise: direct.example:7373\nlisten: []\nsocket: off\n")).unwrap();
         assert_eq!(config.ticket_urls(None), ["https://direct.example:7373"]);
         assert_eq!(config.terminated.len(), 1);
     }

@@ -48,9 +48,7 @@ fn read_preset<'a>(reader: &mut NodeReader<'a>, node: &'a YamlNode) -> Option<Pr
     let title = reader.required(node, entries, "title");
     let category = reader.required(node, entries, "category");
     let fields = match entry(entries, "fields") {
-        Some(fields) => {
-            reader.list(fields).iter().map(|field| read_field(reader, field)).collect::<Vec<_>>()
-        }
+        Some(fields) => reader.list(fields).iter().map(|field| read_field(reader, field)).collect::<Vec<_>>(),
         None => {
             reader.fault(node, "`fields` is missing");
             return None;

@@ -328,6 +328,7 @@ fn boots(comparison: &mut Comparison) {
     };
     comparison.format::<BootRecord, _>("BootRecord", 1, &[older], &encoded(2, &[boot()]));
     comparison.format::<BootRecord, _>("BootRecord", 2, &[boot(), ended], &[]);
+    comparison.only::<ExecutedRecord, _>("ExecutedRecord", &[StoredExecutedV1 { until: 1_800_000_000_000 }]);
     let shadowed = StoredShadowedV1 {
         id: [1; 16],
         name: text("stripe-key"),

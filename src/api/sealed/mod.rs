@@ -16,18 +16,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 
-use super::Api;
-use super::auth::{accept_caller, charge_failure};
-use super::body::{LARGE_BODY, SMALL_BODY, check_length, read_whole_body};
-use super::extract::single_value;
-use super::middleware::{Peer, RequestId};
-use super::problem::ApiError;
+use crate::api::Api;
+use crate::api::auth::{accept_caller, charge_failure};
+use crate::api::body::{LARGE_BODY, SMALL_BODY, check_length, read_whole_body};
+use crate::api::extract::{IDEMPOTENCY_KEY, single_value};
+use crate::api::middleware::{Peer, RequestId};
+use crate::api::problem::ApiError;
 use crate::crypto::sealed_release::Challenge;
 use crate::crypto::sealed_release::answer::AnswerContent;
 use crate::crypto::sealed_release::proof::RequestProof;
 use crate::crypto::sealed_release::responder::{AnswerSigner, AnsweredRequest};
 use crate::crypto::sealed_release::statement::{RequestTarget, Statement, digest};
-use crate::store::{AuthError, Caller};
+use crate::store::{AuthError, Caller, Error};
 use crate::wire::{Code, PROOF_SCHEME, SEALED_MEDIA_TYPE, paths, render_challenge};
 
 /// The caller of a request whose proof was verified, in its extensions.
@@ -101,11 +101,11 @@ impl PresentedProof {
             .map_err(|error| charge(api, parts, ApiError::new(Code::Unauthorized, error.to_string())))?;
         // First of all, because it costs one MAC: everything later reads the byte store or verifies a signature.
         api.store().check_freshness(&proof.parts).map_err(ProofRefusal::Stale)?;
-        let signer = api.store().answer_signer().await.map_err(crate::store::Error::from)?;
+        let signer = api.store().answer_signer().await.map_err(Error::from)?;
         let target = RequestTarget {
             method: parts.method.as_str(),
             path: parts.uri.path_and_query().map_or("", |path| path.as_str()),
-            attempt: single_value(&parts.headers, &super::extract::IDEMPOTENCY_KEY)?,
+            attempt: single_value(&parts.headers, &IDEMPOTENCY_KEY)?,
         };
         let statement = Statement::new(signer.public(), target, &proof.parts);
         Ok(Self { proof, statement, signer })
@@ -120,8 +120,8 @@ impl PresentedProof {
     }
 }
 
-impl From<crate::store::Error> for ProofRefusal {
-    fn from(error: crate::store::Error) -> Self {
+impl From<Error> for ProofRefusal {
+    fn from(error: Error) -> Self {
         Self::Unsigned(error.into())
     }
 }
@@ -161,12 +161,12 @@ async fn prove(
 
 /// Leaves only headers that were proven, or that follow from what was.
 fn replace_headers(headers: &mut HeaderMap, length: usize) {
-    let attempt = headers.remove(super::extract::IDEMPOTENCY_KEY);
+    let attempt = headers.remove(IDEMPOTENCY_KEY);
     headers.clear();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Some(attempt) = attempt {
-        headers.insert(super::extract::IDEMPOTENCY_KEY, attempt);
+        headers.insert(IDEMPOTENCY_KEY, attempt);
     }
 }
 
@@ -223,9 +223,11 @@ impl PendingResponse {
         // The routes answer from memory: there is nothing to wait for, and one buffer, which is not copied.
         let Ok(body) = body.collect().await else { return ApiError::internal().into_response() };
         let body = body.to_bytes();
-        let retry_after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after =
+            parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let content = AnswerContent { status: parts.status.as_u16(), retry_after, body: &body };
-        let answer = self.signer.answer(&self.request, &content, &mut |bytes: &mut [u8]| api.fill_random(bytes));
+        let answer =
+            self.signer.answer(&self.request, &content, &mut |bytes: &mut [u8]| api.fill_random(bytes));
         let Ok(answer) = answer else {
             tracing::error!("the answer to a request with a proof could not be sealed");
             return ApiError::internal().into_response();
@@ -239,3 +241,6 @@ impl PendingResponse {
         sealed
     }
 }
+
+#[cfg(test)]
+mod tests;
