@@ -1,4 +1,4 @@
-//! Authentication: the bearer credential of a request, checked before anything else of it is read. Failed attempts are
+//! Authentication: the bearer credential of a request, or the proof that [`super::sealed`] has verified, checked before anything else of it is read. Failed attempts are
 //! limited per source, and a valid credential is never refused because of them. Never logs or repeats a credential.
 
 use std::net::IpAddr;
@@ -13,6 +13,8 @@ use super::body_budget::BodyOwner;
 use super::limits::RequestRate;
 use super::middleware::{ConnectionProof, Peer, RequestId};
 use super::problem::ApiError;
+use super::sealed::ProvenCaller;
+use super::tls_terminated;
 use crate::domain::credential::Credential;
 use crate::domain::id::IdentityId;
 use crate::domain::role::Principal;
@@ -30,6 +32,9 @@ impl FromRequestParts<Api> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        if let Some(ProvenCaller(caller)) = parts.extensions.get() {
+            return Ok(Self(caller.clone()));
+        }
         let caller = authenticate(parts, api).await?;
         let caller = match parts.extensions.get::<RequestId>() {
             // The audit entries of this request name its id.
@@ -53,13 +58,15 @@ impl FromRequestParts<Api> for PresentedCredential {
 }
 
 fn present_credential(parts: &Parts, api: &Api) -> Result<Credential, ApiError> {
-    bearer_credential(&parts.headers).map_err(|error| {
+    let credential = bearer_credential(&parts.headers).map_err(|error| {
         // A request without a credential is a mistake, not a failed attempt.
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return error;
         }
         charge_failure(api, Peer::from_extensions(&parts.extensions).address(), error)
-    })
+    })?;
+    tls_terminated::check_credential(&parts.extensions, credential.kind)?;
+    Ok(credential)
 }
 
 async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {

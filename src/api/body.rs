@@ -70,6 +70,13 @@ pub(crate) struct BufferedBody {
     _memory: BodyPermit,
 }
 
+impl BufferedBody {
+    /// The bytes, without their share of the memory for bodies.
+    pub(crate) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.bytes
+    }
+}
+
 /// Refuses a body whose `Content-Length` is over `limit`.
 pub(crate) fn check_length(headers: &HeaderMap, limit: usize) -> Result<(), ApiError> {
     match declared_length(headers) {

@@ -18,6 +18,8 @@ use super::Api;
 use super::console::AUDIT_VERIFY as CONSOLE_VERIFY;
 use super::limits::LONGEST_VERIFICATION;
 use super::problem::ApiError;
+use super::sealed::InnerStatus;
+use super::{sealed, tls_terminated};
 use crate::domain::id::OrgId;
 use crate::wire::{Code, paths};
 
@@ -119,7 +121,9 @@ pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: N
     let mut response = respond(&api, route, request, next).instrument(span.clone()).await;
 
     let elapsed = started.elapsed();
-    let status = response.status();
+    // That of a sealed response is in it, and the outer one says nothing.
+    let inner = response.extensions_mut().remove::<InnerStatus>();
+    let status = inner.map_or_else(|| response.status(), |InnerStatus(status)| status);
     let code = response.extensions_mut().remove::<Code>();
     // Here, so that refusals and panics have them too.
     add_headers(response.headers_mut(), &id);
@@ -165,6 +169,9 @@ async fn respond(api: &Api, route: Option<&str>, mut request: Request, next: Nex
         let detail = format!("the headers have more than {} bytes", settings.header_bytes);
         return ApiError::new(Code::HeadersTooLarge, detail).into_response();
     }
+    if let Err(error) = tls_terminated::check_request(route, &request) {
+        return error.into_response();
+    }
     // These take as long as there are audit entries, or secrets of an organization.
     let limit = match route {
         Some(paths::AUDIT_VERIFY | paths::AUDIT_CHECKPOINT | CONSOLE_VERIFY) => LONGEST_VERIFICATION,
@@ -172,7 +179,14 @@ async fn respond(api: &Api, route: Option<&str>, mut request: Request, next: Nex
         _ => settings.request_timeout,
     };
     // tower-http's timeout has one duration for all routes, and its response is no problem.
-    match tokio::time::timeout(limit, next.run(request)).await {
+    let run = async {
+        match sealed::body_limit(route, request.headers()) {
+            // In a box, so that other requests do not have its size.
+            Some(most) => Box::pin(sealed::respond(api, most, request, next)).await,
+            None => next.run(request).await,
+        }
+    };
+    match tokio::time::timeout(limit, run).await {
         Ok(response) => response,
         Err(_) => ApiError::new(Code::Unavailable, "the request took too long").into_response(),
     }

@@ -35,15 +35,17 @@ mod process_key;
 mod query;
 mod rate_limiter;
 mod request_body;
+mod sealed;
 mod secrets;
 mod status;
 mod stream;
 mod tickets;
+mod tls_terminated;
 mod tokens;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -59,15 +61,15 @@ use self::limits::{LimitSettings, RequestLimits};
 use self::metrics::Metrics;
 pub(crate) use self::middleware::{BodySecrecy, ConnectionProof};
 pub use self::middleware::{OverTls, Peer};
+pub use self::tls_terminated::TlsTerminated;
 
 use self::problem::ApiError;
 use self::process_key::ProcessKeyHolder;
 use crate::crypto::process_key::ProcessKey;
-use crate::domain::card::StoreCard;
-use crate::domain::id::IdentityId;
-use crate::domain::location::StoreLocation;
+use crate::domain::location::{MAX_URLS, StoreLocation};
 use crate::domain::pin::PinPair;
 use crate::oidc::IssuerKeys;
+use crate::store;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
@@ -101,6 +103,8 @@ struct ApiInner {
     boots_only: AtomicBool,
     connections: AtomicU64,
     pins: watch::Sender<Option<PinPair>>,
+    /// The addresses of load balancers that terminate TLS.
+    terminated_urls: OnceLock<Vec<String>>,
     process_key: ProcessKeyHolder,
 }
 
@@ -121,6 +125,7 @@ impl Api {
             boots_only: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             pins: watch::Sender::new(config.pins),
+            terminated_urls: OnceLock::new(),
             process_key: ProcessKeyHolder::new(process_key),
             config,
         }))
@@ -130,6 +135,12 @@ impl Api {
     pub(crate) fn serve_boots_only(&self) {
         // Relaxed, here and below: no flag guards other memory.
         self.0.boots_only.store(true, Relaxed);
+    }
+
+    /// Names the addresses of load balancers that terminate TLS in the tickets that are created from now on.
+    pub(crate) fn advertise_terminated(&self, urls: Vec<String>) {
+        // Set once, at the start of the server.
+        let _ = self.0.terminated_urls.set(urls);
     }
 
     /// Builds the service that answers requests. The server puts a [`Peer`] into each request's extensions.
@@ -187,15 +198,31 @@ impl Api {
         self.0.document.clone()
     }
 
+    /// The addresses for a ticket, and the pins of all of them.
     fn addresses(&self) -> (Vec<String>, Option<PinPair>) {
-        (self.0.config.urls.clone(), *self.0.pins.borrow())
+        let (urls, pins) = (self.0.config.urls.clone(), *self.0.pins.borrow());
+        let terminated = self.0.terminated_urls.get().map_or(&[][..], Vec::as_slice);
+        if terminated.is_empty() {
+            return (urls, pins);
+        }
+        // The server's pins are not those of a load balancer, so that each address has its own, or none.
+        let pinned = urls.into_iter().map(|url| match pins {
+            Some(pins) => format!("{url}#{pins}"),
+            None => url,
+        });
+        let urls = terminated.iter().cloned().chain(pinned).take(MAX_URLS).collect();
+        (urls, None)
     }
 
-    /// The card of an identity. `None` if the addresses do not fit one.
-    fn store_card(&self, identity: IdentityId) -> Option<StoreCard> {
+    /// Where the store is, and which keys it has, as store cards say.
+    async fn location(&self) -> Result<StoreLocation, ApiError> {
+        let answer_key = self.store().answer_key().await.map_err(store::Error::from)?;
         let (urls, pins) = self.addresses();
-        let location = StoreLocation::new(urls, pins, None).ok()?;
-        StoreCard::new(self.store().id(), identity, location).ok()
+        StoreLocation::new(urls, pins, Some(answer_key)).map_err(|error| {
+            // The configuration checks the addresses, so this is a defect.
+            tracing::error!("a store card could not be made: {error}");
+            ApiError::internal()
+        })
     }
 
     fn connections(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Passphrases and key files on their way to a server: sealed to the key of its process, so that nothing on the way holds
-//! them. They are never sent in another form.
+//! them. They are never sent in another form, and never where a proxy may terminate TLS: it could put its own key in place of
+//! the server's.
 
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -47,6 +48,8 @@ impl Client {
         text: &str,
         body: impl Fn(SealedTextBody) -> B,
     ) -> Result<T, CallError> {
+        // The key that the text is sealed to comes from whoever answers.
+        self.require_store_itself()?;
         let mut tries = TRIES;
         loop {
             tries -= 1;

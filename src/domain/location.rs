@@ -1,6 +1,10 @@
 //! Where a store is and which keys it has: what a boot ticket and a store card have in common, and the parts of their texts.
 //! Never quotes what it parses, because a ticket holds a secret.
 
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
 use crate::domain::credential;
@@ -11,9 +15,34 @@ pub const MAX_URLS: usize = 8;
 /// The longest address, in bytes.
 pub const MAX_URL: usize = 512;
 
+const KEY_PREFIX: &str = "ed25519/";
+
 /// The store's Ed25519 public key, which signs each sealed answer. Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerKey(pub [u8; 32]);
+
+/// Text: `ed25519/` and 43 characters of base64url without padding.
+impl fmt::Display for AnswerKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(KEY_PREFIX)?;
+        formatter.write_str(&BASE64URL_NOPAD.encode(&self.0))
+    }
+}
+
+/// A text that is not an answer key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an answer key: `ed25519/` and 43 characters of base64url")]
+pub struct AnswerKeyError;
+
+impl FromStr for AnswerKey {
+    type Err = AnswerKeyError;
+
+    fn from_str(text: &str) -> Result<Self, AnswerKeyError> {
+        let body = text.strip_prefix(KEY_PREFIX).ok_or(AnswerKeyError)?;
+        let bytes = BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| AnswerKeyError)?;
+        bytes.try_into().map(Self).map_err(|_| AnswerKeyError)
+    }
+}
 
 /// Where a store is, and which keys it has.
 ///
@@ -227,4 +256,21 @@ pub(crate) fn content_buffer(version: u8, fixed: usize, location: &StoreLocation
     let mut content = Zeroizing::new(Vec::with_capacity(1 + fixed + location.encoded_len()));
     content.push(version);
     content
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_key_reads_back() {
+        let key = AnswerKey([0xff; 32]);
+        assert_eq!(key.to_string().len(), 8 + 43);
+        assert_eq!(key.to_string().parse(), Ok(key));
+        for bad in
+            ["", "ed25519/", "sha256/x", &key.to_string()[..50], &format!("{key}="), &format!(" {key}")]
+        {
+            assert!(bad.parse::<AnswerKey>().is_err(), "{bad:?}");
+        }
+    }
 }

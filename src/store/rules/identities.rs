@@ -16,7 +16,7 @@ use crate::store::rules::idempotency::{RepeatableRequest, once};
 use crate::store::rules::identity_view::MachineIdentity;
 use crate::store::rules::page::{Page, PageAsk};
 use crate::store::rules::store::Store;
-use crate::store::rules::tickets::{NewTicket, TicketGrant};
+use crate::store::rules::tickets::{NewProof, NewTicket, TicketGrant};
 use crate::store::tables::tickets::{self, ServiceClaim, TicketRecord, TokenRule};
 
 /// Services that one claim may name.
@@ -82,7 +82,8 @@ impl Store {
                 for service in &services {
                     tx.check_acts_for(org, author, *service)?;
                 }
-                let ticket = tx.store_ticket(&grant, id, &new.limits, ([0; 32], Some(rule.clone())))?;
+                let proof = NewProof { hash: [0; 32], key: None, token: Some(rule.clone()) };
+                let ticket = tx.store_ticket(&grant, id, &new.limits, proof)?;
                 tx.audit(ticket.describe_limits(event.clone()));
                 Ok(ticket)
             })

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::crypto::sealed_release::responder::public_key;
+use crate::crypto::sealed_release::statement::signing_seed;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey, Target};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
@@ -110,12 +112,14 @@ impl Store {
         let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
         let event = event.member(member, &name);
         let credential_id = credential.ticket_id();
+        let proof_key = signing_seed(&credential).map(|seed| public_key(&seed));
         let grant = TicketGrant::new(caller, org, author, member);
         self.recount_if_full::<TicketRecord>(org, author, &grant.policy).await?;
         let reads = vec![self.records().member(org, member).to_vec()];
         let made = self.journal().run(reads, move |tx| {
             once_with_credential(tx, repeatable.as_ref(), |tx| {
-                let proof = (new_credential.hash(), None);
+                let hash = new_credential.hash();
+                let proof = NewProof { hash, key: proof_key, token: None };
                 let ticket = tx.store_ticket(&grant, credential_id, &new, proof)?;
                 tx.audit(ticket.describe_limits(event.clone()));
                 Ok(ticket)
@@ -241,6 +245,16 @@ impl Store {
     }
 }
 
+/// How a machine proves a new ticket or identity.
+pub(crate) struct NewProof {
+    /// The hash of its secret, or zeros.
+    pub(crate) hash: [u8; 32],
+    /// The key that its secret signs with.
+    pub(crate) key: Option<[u8; 32]>,
+    /// The tokens that it accepts.
+    pub(crate) token: Option<TokenRule>,
+}
+
 /// For whom, and by whom, a ticket or another identity is made.
 pub(crate) struct TicketGrant {
     org: OrgId,
@@ -259,14 +273,14 @@ impl TicketGrant {
 }
 
 impl Tx<'_> {
-    /// Stores a new ticket or another identity with its entries in indexes and counts. `proof` is the hash of its secret, or zeros and
-    /// the tokens that it accepts.
+    /// Stores a new ticket or another identity with its entries in indexes and counts. `proof`
+    /// is how the machine proves it.
     pub(crate) fn store_ticket(
         &mut self,
         grant: &TicketGrant,
         id: TicketId,
         new: &NewTicket,
-        (hash, token): ([u8; 32], Option<TokenRule>),
+        proof: NewProof,
     ) -> Result<TicketRecord, Stop<Error>> {
         let &TicketGrant { org, author, member, launched, ref policy } = grant;
         // The member may have been removed since the caller was permitted, the author dismissed as its manager, or the
@@ -277,7 +291,7 @@ impl Tx<'_> {
         }
         let mut ticket = TicketRecord {
             id,
-            hash,
+            hash: proof.hash,
             org,
             member,
             author,
@@ -292,7 +306,8 @@ impl Tx<'_> {
             lifetime: new.lifetime.map(|lifetime| lifetime.as_secs()),
             counted: false,
             inactive_at: None,
-            token,
+            proof_key: proof.key,
+            token: proof.token,
         };
         self.count_active(org, &mut ticket, author, policy)?;
         self.put(&tickets::ticket(ticket.id), &ticket)?;

@@ -7,6 +7,7 @@ pub(crate) mod boots;
 pub(crate) mod catalog;
 mod convert;
 pub(crate) mod enrolments;
+pub(crate) mod executed;
 pub(crate) mod holders;
 pub(crate) mod issuers;
 pub(crate) mod launchers;
@@ -24,7 +25,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 47] = [
+const ALL: [&Table; 48] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -34,6 +35,7 @@ const ALL: [&Table; 47] = [
     &catalog::PLUGIN_LIST,
     &check::CHECK,
     &enrolments::ENROLMENTS,
+    &executed::EXECUTED,
     &holders::INDEXING,
     &holders::RUNNING,
     &issuers::ISSUERS,

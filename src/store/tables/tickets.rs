@@ -57,6 +57,8 @@ pub(crate) struct TicketRecord {
     pub(crate) counted: bool,
     /// When it was found to be inactive. It is kept for a while from then on.
     pub(crate) inactive_at: Option<Timestamp>,
+    /// The Ed25519 key that its secret signs with. `None` in a record of an older format: such a ticket is a bearer credential only.
+    pub(crate) proof_key: Option<[u8; 32]>,
     /// What the token of an issuer must say. `None` for a ticket.
     pub(crate) token: Option<TokenRule>,
 }
@@ -107,7 +109,7 @@ stored! {
         plugins: Option<Vec<String>>,
         sources: Vec<String>,
     }
-    before { lifetime: None, counted: false, inactive_at: None, token: None }
+    before { lifetime: None, counted: false, inactive_at: None, proof_key: None, token: None }
 }
 
 stored! {
@@ -129,7 +131,7 @@ stored! {
         counted: bool,
         inactive_at: Option<i64>,
     }
-    before { token: None }
+    before { proof_key: None, token: None }
 }
 
 stored! {
@@ -150,6 +152,7 @@ stored! {
         lifetime: Option<u64>,
         counted: bool,
         inactive_at: Option<i64>,
+        proof_key: Option<[u8; 32]>,
         token: Option<StoredTokenRuleV1>,
     }
 }

@@ -28,6 +28,7 @@ mod replicas;
 mod restored;
 mod rounds;
 mod scope_cache;
+mod sealed_release;
 mod secrets;
 mod sessions;
 mod taken_names;

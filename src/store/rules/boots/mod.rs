@@ -36,7 +36,7 @@ use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::ReleasedVersion;
-use crate::store::rules::error::{Error, RETRY_LOCKED};
+use crate::store::rules::error::{Error, NEW_PROOF, RETRY_LOCKED};
 
 /// Bytes of a text that a machine reports about itself.
 const MAX_TEXT: usize = 128;
@@ -225,6 +225,9 @@ pub enum BootError {
     /// Another boot has used the token, and the identity's tokens boot once.
     #[error("the token was used by another boot")]
     TokenUsed,
+    /// The statement of the caller's proof was executed before.
+    #[error("this request was executed before")]
+    UsedProof,
     /// The attempt key belongs to another machine or another request.
     #[error("the attempt key was used by another machine or for another request")]
     AttemptMismatch,
@@ -344,6 +347,7 @@ impl Coded for BootError {
             Self::Locked => Code::Locked,
             Self::SecretUnusable { .. } => Code::SecretUnusable,
             Self::TicketSpent | Self::TokenUsed => Code::TicketSpent,
+            Self::UsedProof => Code::UsedProof,
             Self::AttemptMismatch => Code::IdempotencyMismatch,
             Self::AttemptOver => Code::Conflict,
             Self::TriesSpent => Code::TriesSpent,
@@ -368,6 +372,7 @@ impl Coded for BootError {
             Self::TokenUsed => "start the machine again with a new token of its issuer",
             // Those that are over were pruned before.
             Self::OverQuota { .. } => "end boots that are gone with `dropsafe boots --end BOOT_ID`",
+            Self::UsedProof => NEW_PROOF,
             // A new boot spends a use, which the ticket may lack.
             Self::AttemptMismatch | Self::AttemptOver | Self::TriesSpent => {
                 "start a new boot, with an Idempotency-Key of its own"
