@@ -112,7 +112,12 @@ impl Coded for AuthError {
         match self {
             Self::Failure(failure) => failure.retry_after(),
             Self::IssuerUnavailable => Some(RETRY_ISSUER),
-            Self::Unknown | Self::Expired | Self::Revoked | Self::SourceNotAllowed | Self::TokenRefused => None,
+            Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::SourceNotAllowed
+            | Self::TokenRefused
+            | Self::UsedProof => None,
         }
     }
 }
