@@ -119,7 +119,8 @@ impl IssuerKeys {
         CachedIssuer::new(issuer, Arc::clone(&self.0.fetcher)).map(drop)
     }
 
-    /// Starts to fetch the keys of issuers in use that are no longer new. The store calls it every minute or so.
+    /// Starts to fetch the keys of issuers in use that are no longer new, as tasks of the runtime that calls it. Meant to be called
+    /// every minute or so.
     pub(crate) fn refresh_due(&self, now: Timestamp) {
         for (_, issuer) in self.0.issuers.iter() {
             issuer.refresh_if_due(now);

@@ -135,13 +135,12 @@ impl CachedIssuer {
 
     fn start(self: &Arc<Self>, state: &mut CacheState, tls: &Arc<ClientConfig>, now: Timestamp) {
         state.fetching = true;
-        let mut fetch =
-            RunningFetch { issuer: Arc::clone(self), started: now, result: Err(IssuerFault::Broken) };
+        let mut fetch = RunningFetch { issuer: Arc::clone(self), started: now, ended: false };
         let tls = Arc::clone(tls);
         // A task of its own: a client that hangs up would otherwise end the fetch that others wait for.
         tokio::spawn(async move {
-            let fetcher = Arc::clone(&fetch.issuer.fetcher);
-            fetch.result = fetcher.fetch_keys(&fetch.issuer.url, &tls).await;
+            let result = fetch.issuer.fetcher.fetch_keys(&fetch.issuer.url, &tls).await;
+            fetch.end(result);
         });
     }
 
@@ -194,17 +193,25 @@ impl CacheState {
     }
 }
 
-/// A fetch that ends when this is dropped, so that one that panics or is cancelled leaves nobody waiting.
+/// A fetch that ends at the latest when this is dropped, so that one that panics or is cancelled leaves nobody waiting.
 struct RunningFetch {
     issuer: Arc<CachedIssuer>,
     started: Timestamp,
-    result: Result<KeySet, IssuerFault>,
+    ended: bool,
+}
+
+impl RunningFetch {
+    fn end(&mut self, result: Result<KeySet, IssuerFault>) {
+        self.ended = true;
+        // As of its start: what the issuer published while the answer was on its way is not in it.
+        self.issuer.finish(result, self.started);
+    }
 }
 
 impl Drop for RunningFetch {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(IssuerFault::Broken));
-        // As of its start: what the issuer published while the answer was on its way is not in it.
-        self.issuer.finish(result, self.started);
+        if !self.ended {
+            self.end(Err(IssuerFault::Broken));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A test issuer: an OpenID Connect provider on loopback with a certificate authority of its own. It signs whatever a test asks
 //! for, changes its keys, and misbehaves on demand. Shared with the suites in `tests/`.
+#![expect(clippy::disallowed_methods, reason = "an issuer that is slow sleeps")]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
