@@ -21,6 +21,7 @@ use crate::crypto::sealed_release::statement::RequestTarget;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::time::Timestamp;
 use crate::kv::memory::Memory;
+use crate::oidc::{EgressPolicy, IssuerKeys};
 use crate::store::{
     Caller, Clock as _, Init, KernelEntropy, NewKeyslot, NewTicket, Store, SystemClock, UnlockSecret,
 };
@@ -79,7 +80,8 @@ impl Served {
         let store = made.store;
         let admin = store.authenticate(&made.admin_token, None).await.unwrap();
         let operator = store.authenticate(&made.operator_token, None).await.unwrap();
-        let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits };
+        let issuers = IssuerKeys::new(EgressPolicy::default());
+        let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits, issuers };
         Self { router: Api::new(config).router(), store, admin, operator }
     }
 
