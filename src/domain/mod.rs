@@ -23,6 +23,8 @@ pub mod id;
 pub mod import;
 pub mod name;
 pub mod pin;
+#[cfg(feature = "server")]
+pub mod provider;
 pub mod receipt;
 pub(crate) mod refusal;
 pub mod resolve;
