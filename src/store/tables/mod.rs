@@ -9,6 +9,7 @@ mod convert;
 pub(crate) mod enrolments;
 pub(crate) mod holders;
 pub(crate) mod launchers;
+pub(crate) mod linked_accounts;
 pub(crate) mod members;
 pub(crate) mod orgs;
 pub(crate) mod scope_stamps;
@@ -23,7 +24,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 45] = [
+const ALL: [&Table; 49] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -37,6 +38,10 @@ const ALL: [&Table; 45] = [
     &holders::RUNNING,
     &launchers::LAUNCHER_TICKETS,
     &launchers::WITHDRAWALS,
+    &linked_accounts::ACCOUNT_MEMBERS,
+    &linked_accounts::ACCOUNT_SUBJECTS,
+    &linked_accounts::LINKED_ACCOUNTS,
+    &linked_accounts::USED_PROOFS,
     &log::COVERS,
     &log::ENTRIES,
     &log::HEADS,

@@ -77,7 +77,9 @@ impl EventBuilder for AuditEvent {
 /// The objects of events.
 pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
-    use crate::domain::id::{BootId, EnrolmentId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
+    use crate::domain::id::{
+        BootId, EnrolmentId, LinkedAccountId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId,
+    };
     use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
 
     pub(crate) fn org(id: OrgId, name: &OrgName) -> Target {
@@ -108,6 +110,10 @@ pub(crate) mod target {
 
     pub(crate) fn enrolment(id: EnrolmentId) -> Target {
         bare(TargetKind::Enrolment, id)
+    }
+
+    pub(crate) fn account(id: LinkedAccountId) -> Target {
+        bare(TargetKind::Account, id)
     }
 
     pub(crate) fn ticket(id: TicketId) -> Target {
