@@ -56,6 +56,8 @@ mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
 pub(crate) use api_client::Client;
+#[cfg(feature = "server")]
+pub(crate) use connect::ConnectTarget;
 pub use boot::{BootCallError, BootOptions, BootSession, boot};
 pub(crate) use boot::{BootProgress, end_boot, explain};
 #[cfg(feature = "server")]
@@ -68,4 +70,10 @@ pub use error::{CallOutage, CallRefusal};
 #[cfg(feature = "server")]
 pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
+#[cfg(feature = "server")]
+pub(crate) use request::HttpRequest;
+#[cfg(feature = "server")]
+pub(crate) use roots::{Roots, RootsError};
 pub use timer::{SystemTimer, Timer};
+#[cfg(feature = "server")]
+pub(crate) use transport::Connection;

@@ -9,7 +9,7 @@ use crate::crypto::SecretBytes;
 use crate::store::rules::store::Store;
 
 /// The longest text that is opened. A cookie holds no more.
-const MAX_TEXT: usize = 4096;
+const MAX_TEXT: usize = 3900;
 
 /// What a text is for. One of another kind does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
