@@ -15,7 +15,7 @@
 //! | `signin` | sign-in of people at OIDC providers: the server as their client | domain, client |
 //! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store, signin |
 //! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
-//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, client, kv, store, signin, api |
+//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, signin, api |
 //! | `cli` | one file per noun; the only module that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!
 //! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain

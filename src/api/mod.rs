@@ -34,6 +34,7 @@ mod query;
 mod rate_limiter;
 mod request_body;
 mod secrets;
+mod sign_in;
 mod status;
 mod stream;
 mod tickets;
@@ -62,6 +63,7 @@ use self::problem::ApiError;
 use self::process_key::ProcessKeyHolder;
 use crate::crypto::process_key::ProcessKey;
 use crate::domain::pin::PinPair;
+use crate::signin::Providers;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
@@ -75,6 +77,8 @@ pub struct ApiConfig {
     pub urls: Vec<String>,
     /// The pins that go into tickets with the addresses.
     pub pins: Option<PinPair>,
+    /// The providers that people sign in with.
+    pub providers: Providers,
     /// The values of the limits.
     pub limits: LimitSettings,
 }
@@ -179,6 +183,10 @@ impl Api {
         (self.0.config.urls.clone(), *self.0.pins.borrow())
     }
 
+    fn providers(&self) -> &Providers {
+        &self.0.config.providers
+    }
+
     fn connections(&self) -> u64 {
         self.0.connections.load(Relaxed)
     }
@@ -210,6 +218,7 @@ fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(managers::routes())
         .merge(enrolments::routes())
         .merge(tokens::routes())
+        .merge(sign_in::routes())
         .merge(tickets::routes())
         .merge(orgs::routes())
         .merge(plugins::routes())

@@ -13,6 +13,7 @@ mod listener;
 mod log;
 mod log_heads;
 mod migrate;
+mod providers;
 mod proxy_protocol;
 mod restore;
 mod run;

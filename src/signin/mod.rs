@@ -44,7 +44,7 @@ pub(crate) use self::pending::{
 pub(crate) use self::settings::{
     ClaimPath, ClientSettings, GroupRule, LoopbackRedirect, ProviderSettings, check_address,
 };
-use crate::client::Roots;
+use crate::client::{Roots, RootsError};
 use crate::domain::name::{OrgName, ProviderName};
 
 /// Exchanges with one provider at a time. More are strangers who make this server call it.
@@ -71,6 +71,25 @@ pub(crate) struct Provider {
 pub(crate) struct ClientSecrets {
     pub(crate) console: Option<Zeroizing<String>>,
     pub(crate) command_line: Option<Zeroizing<String>>,
+}
+
+/// A provider whose authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate authorities of the sign-in provider {provider}")]
+pub struct ProviderSetupError {
+    provider: ProviderName,
+    #[source]
+    why: RootsError,
+}
+
+impl ProviderSetupError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match &self.why {
+            RootsError::Unreadable { .. } => "check `ca_file` in server.yaml; the server must be able to read it",
+            RootsError::TooLarge { .. } | RootsError::Empty { .. } | RootsError::NoSystemBundle => self.why.hint(),
+        }
+    }
 }
 
 /// Which of a provider's clients signs a person in.
@@ -101,15 +120,21 @@ impl Providers {
 }
 
 impl Provider {
-    /// `roots` verify its certificate. `None`: the system's.
-    pub(crate) fn new(settings: ProviderSettings, secrets: ClientSecrets, roots: Option<Roots>) -> Self {
-        Self {
+    /// Reads the authorities that verify its certificate, if they are configured.
+    pub(crate) fn new(
+        settings: ProviderSettings,
+        secrets: ClientSecrets,
+    ) -> Result<Self, ProviderSetupError> {
+        let roots = settings.ca_file.as_deref().map(|file| Roots::load(Some(file))).transpose();
+        let roots =
+            roots.map_err(|why| ProviderSetupError { provider: settings.name.clone(), why })?;
+        Ok(Self {
             settings,
             secrets,
             http: ProviderHttp::new(roots),
             metadata: MetadataCache::default(),
             exchanges: Semaphore::new(EXCHANGES),
-        }
+        })
     }
 
     pub(crate) fn name(&self) -> &ProviderName {

@@ -22,6 +22,8 @@ mod page;
 pub(crate) mod paths;
 mod problem;
 mod secret;
+#[cfg(feature = "server")]
+mod sign_in;
 mod status;
 #[cfg(feature = "server")]
 mod ticket;
@@ -69,6 +71,12 @@ pub use org::{
 pub use page::PageView;
 pub use problem::{Code, FieldFault, Problem};
 pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
+#[cfg(feature = "server")]
+pub use sign_in::{
+    BeginBrowserSignInRequest, BeginBrowserSignInResponse, BeginDeviceSignInRequest,
+    BeginDeviceSignInResponse, CreateSignInTokenRequest, CreateSignInTokenResponse, LinkAccountRequest,
+    LinkedAccountView, ProveSignInRequest, ProveSignInResponse, SignInProviderView, SignInProvidersView,
+};
 pub use status::{HealthView, IdentityView, StateCheckView, StatusView, UnusableSecretsView};
 #[cfg(feature = "server")]
 pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
