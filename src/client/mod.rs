@@ -14,7 +14,7 @@
 //! | `timer`, `retry` | waiting, and retries until a deadline |
 //! | `boot`, `probe` | the agent's calls |
 //! | `api_client`, `list` | calls with a token over one connection, and lists page by page |
-//! | `secrets`, `catalog`, `admin`, `launchers` | the API's operations |
+//! | `secrets`, `catalog`, `admin`, `launchers`, `sign_in` | the API's operations |
 //! | `deposit`, `unlock` | seal a value or a passphrase before it is sent |
 #![cfg(any(feature = "agent", feature = "server"))]
 
@@ -43,6 +43,8 @@ mod retry;
 mod roots;
 #[cfg(feature = "server")]
 mod secrets;
+#[cfg(feature = "server")]
+mod sign_in;
 mod stream;
 #[cfg(all(test, feature = "server"))]
 mod tests;

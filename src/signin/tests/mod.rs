@@ -1,0 +1,1 @@
+//! The server as a client of a provider, against one on loopback.
