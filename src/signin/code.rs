@@ -53,10 +53,11 @@ impl Provider {
             RedirectUrl::new(redirect.clone()).map_err(|_| ProviderError::ClientRefused)?;
         let client = self.client(&document, kind).set_redirect_uri(redirect_url);
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
+        let (csrf_token, token_nonce) = (CsrfToken::new(state.clone()), Nonce::new(nonce.clone()));
         let request = client.authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
-            || CsrfToken::new(state.clone()),
-            || Nonce::new(nonce.clone()),
+            move || csrf_token,
+            move || token_nonce,
         );
         let scopes = self.settings.scopes.iter().cloned().map(Scope::new);
         let (url, _, _) = request.add_scopes(scopes).set_pkce_challenge(challenge).url();

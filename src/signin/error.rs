@@ -1,5 +1,7 @@
 //! Why a sign-in fails at its provider. Nothing here repeats a text of the provider: it can be anything.
 
+use std::fmt::Display;
+
 use openidconnect::core::CoreErrorResponseType;
 use openidconnect::{
     ClaimsVerificationError, DeviceCodeErrorResponseType, DiscoveryError, ErrorResponseType,
@@ -204,7 +206,7 @@ pub(crate) fn device_error(
     }
 }
 
-fn transport_error<T: ErrorResponseType + 'static>(
+fn transport_error<T: ErrorResponseType + Display + 'static>(
     error: &RequestTokenError<ProviderHttpError, StandardErrorResponse<T>>,
 ) -> ProviderError {
     match error {

@@ -42,7 +42,7 @@ pub(crate) use self::pending::{
     PendingFlow, PendingSignIn, SealedProof, SignInPurpose, decode_pending, encode_pending,
 };
 pub(crate) use self::settings::{
-    ClaimPath, ClientSettings, GroupRule, LoopbackRedirect, ProviderSettings, check_address,
+    ClientSettings, GroupRule, LoopbackRedirect, ProviderSettings, check_address,
 };
 use crate::client::{Roots, RootsError};
 use crate::domain::name::{OrgName, ProviderName};

@@ -93,7 +93,7 @@ pub(crate) struct LoopbackRedirect {
 }
 
 impl LoopbackRedirect {
-    fn with_port(&self, port: u16) -> String {
+    pub(super) fn with_port(&self, port: u16) -> String {
         format!("http://{}:{port}{}", self.host, self.path)
     }
 }

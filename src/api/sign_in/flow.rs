@@ -17,7 +17,7 @@ use crate::signin::{
     ClientKind, CodeAnswer, DevicePoll, PendingFlow, PendingSignIn, Provider, ProviderError, SealedProof,
     SignInPurpose, decode_pending, encode_pending,
 };
-use crate::store::{Coded as _, SealedTextKind, SignInError, SignInProof, SignInRequest};
+use crate::store::{SealedTextKind, SignInError, SignInProof, SignInRequest};
 use crate::wire::Code;
 
 /// How long a person has from the first page to the last one.
