@@ -223,7 +223,8 @@ async fn prove_on_device(
         tokio::time::sleep(Duration::from_secs(pause.clamp(1, 60))).await;
         let answer = client.prove_sign_in(&request).await?;
         match answer.interval_seconds {
-            Some(interval) => pause = interval,
+            // It only grows: a provider that asked for patience means all questions to come.
+            Some(interval) => pause = pause.max(interval),
             None => return Ok(answer),
         }
     }

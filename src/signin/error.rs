@@ -54,7 +54,8 @@ pub(crate) enum TokenFault {
     Missing,
     Issuer,
     Audience,
-    Expired,
+    /// It has expired, or comes from the future.
+    Time,
     Nonce,
     /// No key of the provider is the one that it names.
     Key,
@@ -107,7 +108,7 @@ impl TokenFault {
             Self::Missing => "token_missing",
             Self::Issuer => "token_issuer",
             Self::Audience => "token_audience",
-            Self::Expired => "token_expired",
+            Self::Time => "token_time",
             Self::Nonce => "token_nonce",
             Self::Key => "token_key",
             Self::Signature => "token_signature",
@@ -127,7 +128,7 @@ impl From<TokenFault> for ProviderError {
 impl From<&ClaimsVerificationError> for TokenFault {
     fn from(error: &ClaimsVerificationError) -> Self {
         match error {
-            ClaimsVerificationError::Expired(_) => Self::Expired,
+            ClaimsVerificationError::Expired(_) => Self::Time,
             ClaimsVerificationError::InvalidAudience(_) => Self::Audience,
             ClaimsVerificationError::InvalidIssuer(_) => Self::Issuer,
             ClaimsVerificationError::InvalidNonce(_) => Self::Nonce,

@@ -189,3 +189,48 @@ impl Provider {
         error.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::TokenFault;
+    use super::super::tests::{ready, sign_in};
+    use super::*;
+
+    /// Makes what is cached older.
+    async fn age(provider: &Provider, by: Duration) {
+        let mut cached = provider.metadata.0.lock().await;
+        for (_, at) in cached.found.iter_mut() {
+            *at = at.checked_sub(by).unwrap();
+        }
+        for (_, at) in cached.failed.iter_mut() {
+            *at = at.checked_sub(by).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_key_is_found_at_once_but_not_each_time() {
+        let (there, here) = ready().await;
+        sign_in(&there, &here).await.unwrap();
+        there.rotate(true);
+        // A stranger's token with an unknown key must not make this server ask each time.
+        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(TokenFault::Key)));
+        assert_eq!(there.asked("/jwks"), 1);
+        age(&here, REFRESH_INTERVAL).await;
+        assert!(sign_in(&there, &here).await.is_ok());
+        assert_eq!(there.asked("/jwks"), 2);
+        age(&here, FRESH).await;
+        assert!(sign_in(&there, &here).await.is_ok());
+        assert_eq!(there.asked("/jwks"), 3);
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_recovers_is_found_again() {
+        let (there, here) = ready().await;
+        there.document("issuer", serde_json::json!("https://evil.example"));
+        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::BadAnswer));
+        there.document("issuer", serde_json::json!(there.issuer));
+        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::BadAnswer));
+        age(&here, PAUSE).await;
+        assert!(sign_in(&there, &here).await.is_ok());
+    }
+}

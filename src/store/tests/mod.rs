@@ -17,6 +17,7 @@ mod import;
 mod keys;
 mod launchers;
 mod limits;
+mod linked_accounts;
 mod many;
 mod members;
 mod migrate;
@@ -29,6 +30,7 @@ mod rounds;
 mod scope_cache;
 mod secrets;
 mod sessions;
+mod sign_in;
 mod taken_names;
 // Its campaigns run on SQLite and on etcd.
 #[cfg(feature = "etcd")]
