@@ -15,6 +15,7 @@ use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::time::Timestamp;
 use dropsafe::kv::memory::Memory;
+use dropsafe::signin::Providers;
 use dropsafe::store::{Clock, Init, KernelEntropy, NewKeyslot, Store, UnlockSecret};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -109,13 +110,14 @@ pub struct TestApi {
     credentials: Vec<(Who, String)>,
 }
 
-fn create_api(store: &Store, limits: LimitSettings) -> Api {
+fn create_api(store: &Store, limits: LimitSettings, providers: Providers) -> Api {
     Api::new(ApiConfig {
         store: store.clone(),
         random: Arc::new(KernelEntropy),
         urls: vec!["https://127.0.0.1:7373".to_owned()],
         pins: None,
         limits,
+        providers,
     })
 }
 
@@ -139,7 +141,7 @@ impl TestApi {
         let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
             .await
             .unwrap();
-        let api = create_api(&made.store, limits);
+        let api = create_api(&made.store, limits, Providers::default());
         let mut api = Self {
             router: api.router(),
             api,
@@ -157,7 +159,14 @@ impl TestApi {
 
     /// The same store behind another API.
     pub fn with_limits(mut self, limits: LimitSettings) -> Self {
-        self.api = create_api(&self.store, limits);
+        self.api = create_api(&self.store, limits, Providers::default());
+        self.router = self.api.router();
+        self
+    }
+
+    /// The same store behind another API, to which people sign in with these providers.
+    pub fn with_providers(mut self, providers: Providers) -> Self {
+        self.api = create_api(&self.store, LimitSettings::default(), providers);
         self.router = self.api.router();
         self
     }

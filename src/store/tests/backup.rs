@@ -125,7 +125,7 @@ async fn another_record_key_and_other_files_are_distinguished() {
     let outcome = restore(kv.clone(), &record_key(), &mut &b"hello"[..], &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::NotABackup)));
     let mut newer = file.clone();
-    newer[17] = 6;
+    newer[17] = 7;
     let outcome = restore(kv.clone(), &record_key(), &mut newer.as_slice(), &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 7, known: 6 })));
     newer[17] = 1;
