@@ -30,6 +30,7 @@ pub(crate) use init::SetupError;
 pub use init::{InitOptions, InitOutcome, init};
 pub(crate) use log::{ServerLogFormat, start as start_log};
 pub(crate) use migrate::{ServerMigrateError, migrate};
+pub use providers::load as load_providers;
 pub(crate) use restore::{RestoredStore, ServerRestoreError, restore};
 pub use run::{RunError, StartupInfo, run};
 pub(crate) use tls_keys::{RotateError, Rotation, RotationOutcome, rotate};

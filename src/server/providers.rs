@@ -9,7 +9,7 @@ use super::run::RunError;
 use crate::signin::{ClientSecrets, ClientSettings, Provider, Providers};
 
 /// Loads the providers. `host` is this machine's name, for the console's address.
-pub(crate) fn load(config: &ServeConfig, host: Option<&str>) -> Result<Providers, RunError> {
+pub fn load(config: &ServeConfig, host: Option<&str>) -> Result<Providers, RunError> {
     let mut list = Vec::with_capacity(config.sign_in.providers.len());
     for settings in &config.sign_in.providers {
         let console = read_secret(&settings.client)?;

@@ -17,8 +17,8 @@ use super::{ClientKind, PendingFlow, Provider};
 use crate::domain::provider::ProvenAccount;
 use crate::domain::time::Timestamp;
 
-/// The shortest and longest pause between two questions, whatever the provider says.
-const INTERVALS: std::ops::RangeInclusive<u64> = 1..=60;
+/// The shortest and longest pause between two questions, whatever the provider says. The API refuses more of them.
+const INTERVALS: std::ops::RangeInclusive<u64> = 3..=60;
 /// The longest code that a person can be asked to enter.
 const MAX_USER_CODE: usize = 40;
 

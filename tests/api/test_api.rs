@@ -1,6 +1,7 @@
 //! The API over a store in memory, with one caller of each kind, called without a socket.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +16,8 @@ use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::time::Timestamp;
 use dropsafe::kv::memory::Memory;
+use dropsafe::server::{ServeConfig, ServeFlags, load_providers};
+use dropsafe::settings::Environment;
 use dropsafe::signin::Providers;
 use dropsafe::store::{Clock, Init, KernelEntropy, NewKeyslot, Store, UnlockSecret};
 use http::{HeaderMap, Request, StatusCode};
@@ -119,6 +122,18 @@ fn create_api(store: &Store, limits: LimitSettings, providers: Providers) -> Api
         limits,
         providers,
     })
+}
+
+/// The providers of a server.yaml. The file `client.secret` beside it has this secret.
+pub fn configured_providers(yaml: &str, secret: &str) -> Providers {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client.secret");
+    // With the line end of an editor.
+    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (flags, environment) = (ServeFlags::default(), Environment::default());
+    let config = ServeConfig::read(folder.path(), &flags, &environment, yaml).unwrap();
+    load_providers(&config, None).unwrap()
 }
 
 pub const SOURCE: [u8; 4] = [192, 0, 2, 7];

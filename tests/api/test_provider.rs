@@ -51,6 +51,8 @@ struct Behaviour {
     /// Which key signs, and how many are published.
     key: usize,
     published: usize,
+    /// What the clock shows, in seconds. None: the time.
+    now: Option<u64>,
     interval: Option<u64>,
     issued: usize,
     codes: HashMap<String, IssuedCode>,
@@ -179,6 +181,11 @@ impl TestProvider {
     /// Signs with the second key, and publishes it or not.
     pub fn rotate(&self, publish: bool) {
         self.with(|behaviour| (behaviour.key, behaviour.published) = (1, if publish { 2 } else { 1 }));
+    }
+
+    /// Stops the clock.
+    pub fn set_time(&self, seconds: i64) {
+        self.with(|behaviour| behaviour.now = u64::try_from(seconds).ok());
     }
 
     pub fn interval(&self, seconds: u64) {
@@ -350,7 +357,7 @@ impl Server {
     }
 
     fn id_token(&self, behaviour: &Behaviour, client: &str, nonce: Option<String>, person: Value) -> String {
-        let now = now_seconds();
+        let now = behaviour.now.unwrap_or_else(now_seconds);
         let mut header = json!({ "alg": "EdDSA", "kid": format!("key-{}", behaviour.key) });
         let mut claims =
             json!({ "iss": self.issuer, "aud": client, "iat": now, "exp": now + 300, "nonce": nonce });

@@ -77,7 +77,7 @@ async fn what_is_shown_to_people_is_checked() {
         there.instead("/device", body);
         here.begin_device().await
     };
-    assert_eq!(begin_with("interval", json!(0)).await.unwrap().interval, 1);
+    assert_eq!(begin_with("interval", json!(0)).await.unwrap().interval, 3);
     assert_eq!(begin_with("interval", json!(9999)).await.unwrap().interval, 60);
     // Only for a click: a wrong one is left out.
     let complete = begin_with("verification_uri_complete", json!("javascript:alert(1)")).await.unwrap();
