@@ -159,7 +159,7 @@ async fn so_is_every_page_of_a_sign_in() {
     let Some(browser) = Browser::open(&site).await else { return };
     let mut gallery = Gallery::open(&browser);
     site.cli(&["org", "set", "--create-at-sign-in", "true"]).ok();
-    let code = site.operator(&["org", "add", "shop", "--admin", "sue"]).ok().out;
+    let code = site.operator(&["org", "new", "shop", "--admin", "sue"]).ok().out;
     let sue = site.cli_as("", &["enroll", "--print"], code.as_bytes()).ok().out;
     site.cli_as(sue.trim(), &["org", "set", "--create-at-sign-in", "true"], b"").ok();
     let mel = site.member("mel", "member");
