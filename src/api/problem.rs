@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::domain::name::NameError;
-use crate::store::{AuthError, BackupError, BootError, Coded, EnrolmentError, Error, SignInError, UnlockError};
+use crate::store::{
+    AuthError, BackupError, BootError, Coded, EnrolmentError, Error, SignInError, UnlockError,
+};
 use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.

@@ -41,7 +41,10 @@ pub(crate) struct LoopbackAnswer {
 impl LoopbackListener {
     pub(crate) async fn bind() -> Result<Self, CliError> {
         let failed = |error: std::io::Error| {
-            CliError::new(Exit::Failed, format_args!("cannot listen on 127.0.0.1: {}", describe_io_error(&error)))
+            CliError::new(
+                Exit::Failed,
+                format_args!("cannot listen on 127.0.0.1: {}", describe_io_error(&error)),
+            )
         };
         // On IPv4 alone: what is registered at providers is this address, or `localhost`, which browsers try it for.
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(failed)?;
@@ -55,9 +58,9 @@ impl LoopbackListener {
 
     /// Waits for the answer with this state.
     pub(crate) async fn wait(self, state: &str, limit: Duration) -> Result<LoopbackAnswer, CliError> {
-        tokio::time::timeout(limit, self.accept_until(state)).await.map_err(|_| {
-            CliError::failed("nobody signed in in time").hint("run the command again")
-        })
+        tokio::time::timeout(limit, self.accept_until(state))
+            .await
+            .map_err(|_| CliError::failed("nobody signed in in time").hint("run the command again"))
     }
 
     async fn accept_until(&self, state: &str) -> LoopbackAnswer {
@@ -155,7 +158,8 @@ mod tests {
     fn only_the_right_state_counts() {
         let code = Some("a/b".to_owned());
         let iss = Some("https://id.example".to_owned());
-        let line = "GET /callback?code=a%2Fb&state=right&iss=https%3A%2F%2Fid.example&session_state=x HTTP/1.1";
+        let line =
+            "GET /callback?code=a%2Fb&state=right&iss=https%3A%2F%2Fid.example&session_state=x HTTP/1.1";
         assert_eq!(parsed(line), Some(LoopbackAnswer { code, iss, error: None }));
         let denied = LoopbackAnswer { error: Some("access_denied".to_owned()), ..LoopbackAnswer::default() };
         assert_eq!(parsed("GET /?error=access_denied&state=right HTTP/1.1"), Some(denied));

@@ -17,7 +17,8 @@ use crate::client::{Client, Endpoint};
 use crate::process::Exit;
 use crate::wire::{
     BeginBrowserSignInRequest, BeginDeviceSignInRequest, BeginDeviceSignInResponse, CreateSignInTokenRequest,
-    LinkAccountRequest, LinkedAccountView, OrgNameText, ProveSignInRequest, ProveSignInResponse, SignInProviderView,
+    LinkAccountRequest, LinkedAccountView, OrgNameText, ProveSignInRequest, ProveSignInResponse,
+    SignInProviderView,
 };
 
 /// How long a sign-in in a browser may take. The store allows no more.
@@ -130,8 +131,9 @@ impl OidcArgs {
                 let found = providers.into_iter().find(|provider| provider.name.as_str() == name);
                 found.ok_or_else(|| match (name.contains("://"), names.is_empty()) {
                     // The provider's name is optional, so that an address behind the flag is read as one.
-                    (true, _) => CliError::usage("the address comes before --oidc")
-                        .hint("dropsafe login URL --oidc"),
+                    (true, _) => {
+                        CliError::usage("the address comes before --oidc").hint("dropsafe login URL --oidc")
+                    }
                     (false, true) => no_providers(),
                     (false, false) => CliError::failed("people do not sign in with this provider here")
                         .hint(format!("providers: {names}")),
@@ -144,10 +146,7 @@ impl OidcArgs {
         }
     }
 
-    fn choose_organization(
-        &self,
-        proven: &ProveSignInResponse,
-    ) -> Result<Option<OrgNameText>, CliError> {
+    fn choose_organization(&self, proven: &ProveSignInResponse) -> Result<Option<OrgNameText>, CliError> {
         if self.organization.is_some() || proven.organizations.len() <= 1 {
             return Ok(self.organization.as_deref().map(Into::into));
         }
@@ -187,7 +186,9 @@ impl OidcArgs {
         if opened {
             context.output.note(format!("sign in with {} in the browser; if none opens:", title(provider)));
         } else {
-            context.output.note(format!("to sign in with {}, open in a browser on this machine:", title(provider)));
+            context
+                .output
+                .note(format!("to sign in with {}, open in a browser on this machine:", title(provider)));
         }
         context.output.note(url);
         let answer = listener.wait(&begun.state, BROWSER_LIMIT).await?;
@@ -215,7 +216,9 @@ async fn prove_on_device(
     context.output.note(format!("to sign in with {}, open {uri} in any browser", title(provider)));
     context.output.note(format!("and enter the code {user_code}, which is valid until {expires_at}"));
     // RFC 8628, section 5.4: the one attack that the protocol leaves to people.
-    context.output.note("enter it only because you started this command: it signs in whoever shows it to you");
+    context
+        .output
+        .note("enter it only because you started this command: it signs in whoever shows it to you");
     let mut pause = begun.interval_seconds;
     let request = ProveSignInRequest { sign_in, ..ProveSignInRequest::default() };
     // Until the store refuses: it knows when the code expires, whatever the time is on this machine.
@@ -231,7 +234,8 @@ async fn prove_on_device(
 }
 
 async fn list(context: &mut CliContext, client: &mut Client, json: bool) -> CommandResult {
-    let (providers, accounts) = (client.sign_in_providers().await?.providers, client.linked_accounts().await?);
+    let (providers, accounts) =
+        (client.sign_in_providers().await?.providers, client.linked_accounts().await?);
     if json {
         let document = serde_json::json!({ "providers": providers, "accounts": accounts });
         context.output.json(&document)?;
@@ -244,7 +248,8 @@ async fn list(context: &mut CliContext, client: &mut Client, json: bool) -> Comm
         let device = if provider.device { "yes" } else { "no" };
         [provider.name.to_string(), title(provider), device.to_owned(), cell(linked.as_ref())]
     });
-    TextTable::new(["PROVIDER", "TITLE", "DEVICE CODES", "LINKED ACCOUNT"]).rows(&mut context.output, rows)?;
+    TextTable::new(["PROVIDER", "TITLE", "DEVICE CODES", "LINKED ACCOUNT"])
+        .rows(&mut context.output, rows)?;
     Ok(Exit::Success)
 }
 

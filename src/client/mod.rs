@@ -58,10 +58,10 @@ mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
 pub(crate) use api_client::Client;
-#[cfg(feature = "server")]
-pub(crate) use connect::ConnectTarget;
 pub use boot::{BootCallError, BootOptions, BootSession, boot};
 pub(crate) use boot::{BootProgress, end_boot, explain};
+#[cfg(feature = "server")]
+pub(crate) use connect::ConnectTarget;
 #[cfg(feature = "server")]
 pub(crate) use deposit::{
     DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget, VersionTagger,

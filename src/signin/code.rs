@@ -49,10 +49,10 @@ impl Provider {
             data_encoding::BASE64URL_NOPAD.encode(bytes.as_slice())
         };
         let (state, nonce, verifier) = (draw(), draw(), draw());
-        let redirect_url =
-            RedirectUrl::new(redirect.clone()).map_err(|_| ProviderError::ClientRefused)?;
+        let redirect_url = RedirectUrl::new(redirect.clone()).map_err(|_| ProviderError::ClientRefused)?;
         let client = self.client(&document, kind).set_redirect_uri(redirect_url);
-        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
+        let challenge =
+            PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
         let (csrf_token, token_nonce) = (CsrfToken::new(state.clone()), Nonce::new(nonce.clone()));
         let request = client.authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,

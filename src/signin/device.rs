@@ -36,7 +36,9 @@ pub(crate) struct BegunDevice {
 /// The answer to one question.
 pub(crate) enum DevicePoll {
     /// The person has not finished. The next question is due after this many seconds.
-    Pending { interval: u64 },
+    Pending {
+        interval: u64,
+    },
     Proven(Box<ProvenAccount>),
 }
 
@@ -50,8 +52,7 @@ impl Provider {
         let document = self.document().await?;
         let endpoint = document.additional_metadata().device_authorization_endpoint.clone();
         let endpoint = endpoint.ok_or(ProviderError::NoDeviceFlow)?;
-        let client =
-            self.client(&document, ClientKind::CommandLine).set_device_authorization_url(endpoint);
+        let client = self.client(&document, ClientKind::CommandLine).set_device_authorization_url(endpoint);
         let scopes = self.settings.scopes.iter().cloned().map(Scope::new);
         let request = client.exchange_device_code().add_scopes(scopes);
         let answer: Result<CoreDeviceAuthorizationResponse, _> = request.request_async(&self.http).await;

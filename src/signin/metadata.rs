@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreErrorResponseType,
-    CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+    CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
+    CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
     CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType,
-    CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType, CoreTokenIntrospectionResponse,
-    CoreTokenType,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType,
+    CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
     AdditionalClaims, AdditionalProviderMetadata, AuthType, DeviceAuthorizationUrl, DiscoveryError,
@@ -18,10 +18,10 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::Provider;
 use super::error::ProviderError;
 use super::exchange::ProviderHttpError;
 use super::settings::check_address;
-use super::Provider;
 
 /// How long a document is used. A provider announces a new key for longer than this before it signs with it.
 const FRESH: Duration = Duration::from_secs(15 * 60);
@@ -165,7 +165,8 @@ impl Provider {
     }
 
     async fn discover(&self) -> Result<ProviderDocument, ProviderError> {
-        let issuer = IssuerUrl::new(self.settings.issuer.to_string()).map_err(|_| ProviderError::BadAnswer)?;
+        let issuer =
+            IssuerUrl::new(self.settings.issuer.to_string()).map_err(|_| ProviderError::BadAnswer)?;
         // It fails if the document names another issuer than the one that was asked (Discovery, section 4.3).
         let found = ProviderDocument::discover_async(issuer, &self.http).await;
         let document = found.map_err(|error| self.log_discovery(&error))?;

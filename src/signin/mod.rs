@@ -86,8 +86,12 @@ impl ProviderSetupError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &'static str {
         match &self.why {
-            RootsError::Unreadable { .. } => "check `ca_file` in server.yaml; the server must be able to read it",
-            RootsError::TooLarge { .. } | RootsError::Empty { .. } | RootsError::NoSystemBundle => self.why.hint(),
+            RootsError::Unreadable { .. } => {
+                "check `ca_file` in server.yaml; the server must be able to read it"
+            }
+            RootsError::TooLarge { .. } | RootsError::Empty { .. } | RootsError::NoSystemBundle => {
+                self.why.hint()
+            }
         }
     }
 }
@@ -126,8 +130,7 @@ impl Provider {
         secrets: ClientSecrets,
     ) -> Result<Self, ProviderSetupError> {
         let roots = settings.ca_file.as_deref().map(|file| Roots::load(Some(file))).transpose();
-        let roots =
-            roots.map_err(|why| ProviderSetupError { provider: settings.name.clone(), why })?;
+        let roots = roots.map_err(|why| ProviderSetupError { provider: settings.name.clone(), why })?;
         Ok(Self {
             settings,
             secrets,
@@ -181,11 +184,8 @@ impl Provider {
         };
         // The library keeps its copy in memory that is not wiped. The secret proves this server, and no person.
         let secret = secret.as_ref().map(|secret| ClientSecret::new(secret.to_string()));
-        let client = OidcClient::from_provider_metadata(
-            document.clone(),
-            ClientId::new(settings.id.clone()),
-            secret,
-        );
+        let client =
+            OidcClient::from_provider_metadata(document.clone(), ClientId::new(settings.id.clone()), secret);
         client.set_auth_type(AuthMethod::of(document).into())
     }
 }

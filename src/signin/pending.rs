@@ -36,13 +36,7 @@ pub(crate) enum SignInPurpose {
 #[derive(Serialize, Deserialize)]
 pub(crate) enum PendingFlow {
     /// The authorization code flow, with PKCE (RFC 7636).
-    Code {
-        is_console: bool,
-        redirect: String,
-        state: String,
-        nonce: String,
-        verifier: String,
-    },
+    Code { is_console: bool, redirect: String, state: String, nonce: String, verifier: String },
     /// The device authorization grant (RFC 8628).
     Device { code: String, interval: u64 },
 }

@@ -80,8 +80,8 @@ pub use sign_in::{
 pub use status::{HealthView, IdentityView, StateCheckView, StatusView, UnusableSecretsView};
 #[cfg(feature = "server")]
 pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
-pub(crate) use unparsed::{MemberNameText, OrgNameText};
 pub use unparsed::{EnvNameText, SecretNameText, Unparsed};
+pub(crate) use unparsed::{MemberNameText, OrgNameText};
 pub use value::{Value, ValueBase64};
 
 fn yes() -> bool {

@@ -97,7 +97,8 @@ impl Site {
             let log = self.api.ask(Who::Operator, "GET", "/v1/audit?action=sign_in&limit=500", Value::Null);
             let log = log.await.expect(200);
             let entries = log["items"].as_array().unwrap().iter();
-            reasons = entries.filter_map(|entry| Some(entry["details"]["reason"].as_str()?.to_owned())).collect();
+            reasons =
+                entries.filter_map(|entry| Some(entry["details"]["reason"].as_str()?.to_owned())).collect();
             if reasons.len() >= count {
                 break;
             }
@@ -122,11 +123,17 @@ async fn a_linked_person_gets_a_token_that_expires() {
     assert_eq!(listed["providers"], json!([corp, { "name": "plain", "title": "plain", "device": false }]));
 
     let linked = site.link(Who::Member).await;
-    assert_eq!((&linked["subject"], &linked["name"], &linked["provider"]), (&json!("s-mel"), &json!("mel.m"), &json!("corp")));
+    assert_eq!(
+        (&linked["subject"], &linked["name"], &linked["provider"]),
+        (&json!("s-mel"), &json!("mel.m"), &json!("corp"))
+    );
     let proven = site.prove(site.begin().await.answer()).await.expect(200);
     assert_eq!((&proven["name"], &proven["organizations"]), (&json!("mel.m"), &json!(["default"])));
     let made = site.token(&proven["proof"]).await.expect(201);
-    assert_eq!((&made["created"], &made["role"], &made["organization"]), (&json!(false), &json!("member"), &json!("default")));
+    assert_eq!(
+        (&made["created"], &made["role"], &made["organization"]),
+        (&json!(false), &json!("member"), &json!("default"))
+    );
     assert_eq!(made["label"], "sign-in with corp (browser)");
     let token = made["token"].as_str().unwrap();
     let whoami = site.api.ask_as(token, "GET", "/v1/whoami", Value::Null).await.expect(200);
@@ -148,7 +155,8 @@ async fn a_linked_person_gets_a_token_that_expires() {
 #[tokio::test]
 async fn a_new_person_becomes_what_the_groups_say() {
     let site = Site::new().await;
-    site.there.person(json!({ "sub": "s-new", "email": "New.Person@example.com", "groups": ["chiefs", "staff"] }));
+    site.there
+        .person(json!({ "sub": "s-new", "email": "New.Person@example.com", "groups": ["chiefs", "staff"] }));
     assert_refused(&site.prove(site.begin().await.answer()).await);
     // Two organizations are concerned, and both learn of it.
     assert_eq!(site.reasons(2).await, ["unknown_person", "unknown_person"]);
@@ -157,7 +165,8 @@ async fn a_new_person_becomes_what_the_groups_say() {
     let proof = site.proof("corp", false).await;
     let made = site.token(&proof).await.expect(201);
     assert_eq!((&made["created"], &made["role"]), (&json!(true), &json!("admin")));
-    let whoami = site.api.ask_as(made["token"].as_str().unwrap(), "GET", "/v1/whoami", Value::Null).await.expect(200);
+    let whoami =
+        site.api.ask_as(made["token"].as_str().unwrap(), "GET", "/v1/whoami", Value::Null).await.expect(200);
     assert_eq!(whoami["member"], "new.person@example.com");
 
     // With a second organization, the person chooses.
@@ -292,8 +301,17 @@ async fn a_provider_that_is_down_is_said_to_be_down() {
     let begun = site.begin().await;
     site.there.instead("/token", Instead::Answer(503, Vec::new(), "canary".to_owned()));
     let answer = site.prove(begun.answer()).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "provider_unavailable"), "{}", answer.text);
-    assert!(answer.text.contains("token of this store") && !answer.text.contains("canary"), "{}", answer.text);
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (502, "provider_unavailable"),
+        "{}",
+        answer.text
+    );
+    assert!(
+        answer.text.contains("token of this store") && !answer.text.contains("canary"),
+        "{}",
+        answer.text
+    );
     let (api, there) = (TestApi::new().await, TestProvider::start().await);
     there.instead("/.well-known/openid-configuration", Instead::Nothing);
     let site = Site { api: api.with_providers(providers(&there.issuer)), there };
@@ -372,11 +390,17 @@ async fn a_body_that_is_no_sign_in_is_not_repeated() {
         ("/v1/sign-in/token", json!({ "proof": "canary".repeat(50_000) })),
     ] {
         let answer = site.post(path, body).await;
-        assert!(matches!(answer.status.as_u16(), 400 | 413 | 422), "{path}: {} {}", answer.status, answer.text);
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 413 | 422),
+            "{path}: {} {}",
+            answer.status,
+            answer.text
+        );
         assert!(!answer.text.to_lowercase().contains("canary\""), "{path}: {}", answer.text);
     }
     let request = Request::builder().method("POST").uri("/v1/sign-in/token?proof=canary");
-    let request = request.header("content-type", "application/json").body(axum::body::Body::from("{}")).unwrap();
+    let request =
+        request.header("content-type", "application/json").body(axum::body::Body::from("{}")).unwrap();
     let answer = site.api.send(request).await;
     assert!(answer.status == 400 && !answer.text.contains("=canary"), "{}", answer.text);
 }

@@ -107,7 +107,8 @@ impl TestProvider {
     /// The same over TLS, for `localhost`. Its certificate, in PEM, is its own authority.
     pub async fn start_tls() -> (Self, String) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(crypto)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -226,7 +227,8 @@ impl TestProvider {
         self.with(|behaviour| {
             let person = behaviour.person.clone();
             let mut waiting = behaviour.devices.values_mut();
-            let state = waiting.find(|state| matches!(state, DeviceState::Waiting { user_code } if user_code == code));
+            let state = waiting
+                .find(|state| matches!(state, DeviceState::Waiting { user_code } if user_code == code));
             *state.unwrap() = match what {
                 Entered::Approved => DeviceState::Entered(person),
                 Entered::Denied => DeviceState::Denied,
@@ -246,7 +248,8 @@ struct Server {
 impl Server {
     async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
         let Some((head, body)) = read_request(&mut stream).await else { return };
-        let path = head.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
+        let path =
+            head.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
         let instead = {
             let mut behaviour = self.behaviour.lock().unwrap();
             *behaviour.asked.entry(path.clone()).or_default() += 1;
@@ -262,7 +265,8 @@ impl Server {
                 (status, vec![("content-type", "application/json".to_owned())], answer.to_string())
             }
         };
-        let mut answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", text.len());
+        let mut answer =
+            format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", text.len());
         headers.iter().for_each(|(name, value)| answer.push_str(&format!("{name}: {value}\r\n")));
         let answer = [answer.as_bytes(), b"\r\n", text.as_bytes()].concat();
         stream.write_all(&answer).await.ok();
@@ -283,11 +287,14 @@ impl Server {
                 let (code, user_code) =
                     (format!("canary-device-{}", behaviour.issued), format!("ABCD-{:04}", behaviour.issued));
                 behaviour.devices.insert(code.clone(), DeviceState::Waiting { user_code: user_code.clone() });
-                (200, json!({
-                    "device_code": code, "user_code": user_code, "expires_in": 600,
-                    "interval": behaviour.interval.unwrap_or(1), "verification_uri": format!("{}/enter", self.issuer),
-                    "verification_uri_complete": format!("{}/enter?code={user_code}", self.issuer),
-                }))
+                (
+                    200,
+                    json!({
+                        "device_code": code, "user_code": user_code, "expires_in": 600,
+                        "interval": behaviour.interval.unwrap_or(1), "verification_uri": format!("{}/enter", self.issuer),
+                        "verification_uri_complete": format!("{}/enter?code={user_code}", self.issuer),
+                    }),
+                )
             }
             "/token" => match self.token(&mut behaviour, head, body) {
                 Ok(answer) => (200, answer),
@@ -316,7 +323,12 @@ impl Server {
         document
     }
 
-    fn token(&self, behaviour: &mut Behaviour, head: &str, body: &HashMap<String, String>) -> Result<Value, &'static str> {
+    fn token(
+        &self,
+        behaviour: &mut Behaviour,
+        head: &str,
+        body: &HashMap<String, String>,
+    ) -> Result<Value, &'static str> {
         let (client, secret) = client_of(head, body);
         let is_client = match client.as_str() {
             CLIENT => secret.as_deref() == Some(CLIENT_SECRET),
@@ -332,7 +344,10 @@ impl Server {
             let code = behaviour.codes.remove(&body["code"]).ok_or("invalid_grant")?;
             let verifier = PkceCodeVerifier::new(body.get("code_verifier").cloned().unwrap_or_default());
             let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
-            if code.client != client || code.redirect != body["redirect_uri"] || challenge.as_str() != code.challenge {
+            if code.client != client
+                || code.redirect != body["redirect_uri"]
+                || challenge.as_str() != code.challenge
+            {
                 return Err("invalid_grant");
             }
             (code.nonce, code.person)
@@ -353,7 +368,9 @@ impl Server {
             }
         };
         let id_token = self.id_token(behaviour, &client, nonce, person);
-        Ok(json!({ "access_token": "canary-access-token", "token_type": "Bearer", "expires_in": 300, "id_token": id_token }))
+        Ok(
+            json!({ "access_token": "canary-access-token", "token_type": "Bearer", "expires_in": 300, "id_token": id_token }),
+        )
     }
 
     fn id_token(&self, behaviour: &Behaviour, client: &str, nonce: Option<String>, person: Value) -> String {
@@ -376,7 +393,9 @@ impl Server {
                 let key = CoreHmacKey::new(CLIENT_SECRET);
                 key.sign(&CoreJwsSigningAlgorithm::HmacSha256, message.as_bytes()).unwrap()
             }
-            _ => signing_key(behaviour.key).sign(&CoreJwsSigningAlgorithm::EdDsa, message.as_bytes()).unwrap(),
+            _ => {
+                signing_key(behaviour.key).sign(&CoreJwsSigningAlgorithm::EdDsa, message.as_bytes()).unwrap()
+            }
         };
         format!("{message}.{}", BASE64URL_NOPAD.encode(&signature))
     }

@@ -47,7 +47,9 @@ async fn a_person_becomes_a_member_by_a_group_and_comes_back() {
     // The session is as strict as ever, and nothing of the sign-in is left.
     let cookies = browser.devtools("Network.getAllCookies", json!({}));
     let own = cookies["cookies"].as_array().unwrap().iter().filter(|cookie| cookie["domain"] == "127.0.0.1");
-    let own: Vec<_> = own.map(|cookie| (cookie["name"].as_str().unwrap(), &cookie["sameSite"], &cookie["httpOnly"])).collect();
+    let own: Vec<_> = own
+        .map(|cookie| (cookie["name"].as_str().unwrap(), &cookie["sameSite"], &cookie["httpOnly"]))
+        .collect();
     assert_eq!(own, [("__Host-dropsafe-session", &json!("Strict"), &json!(true))]);
     assert!(!browser.everything().await.contains("code="), "the address of the answer is in the history");
     browser.goto("/console/members").await;
@@ -212,7 +214,11 @@ async fn a_command_signs_in_through_a_browser() {
     browser.says("go back to the terminal").await;
     let said = command.end().ok();
     assert!(said.out.contains("as ada (admin of default)"), "{}", said.out);
-    assert!(said.err.contains("you are now a member of default") && said.err.contains("the token expires"), "{}", said.err);
+    assert!(
+        said.err.contains("you are now a member of default") && said.err.contains("the token expires"),
+        "{}",
+        said.err
+    );
     assert!(!format!("{said:?}").contains("dsm_"));
     assert!(saved(&site, &["status"]).ok().out.contains("ada"));
     let tokens = saved(&site, &["token", "list"]).ok().out;

@@ -89,7 +89,9 @@ fn assert_refused(answer: &Answer, says: &str) {
     assert!(answer.text.contains(says), "{}", answer.text);
     assert!(answer.text.contains("action=\"/console/sign-in/start\""));
     assert!(!answer.text.contains("canary") && !answer.text.contains("code="), "{}", answer.text);
-    assert!(sign_in_cookie(answer).is_none() && !cookies(answer).iter().any(|line| line.contains("session=A")));
+    assert!(
+        sign_in_cookie(answer).is_none() && !cookies(answer).iter().any(|line| line.contains("session=A"))
+    );
 }
 
 #[tokio::test]
@@ -131,7 +133,8 @@ async fn an_answer_of_another_browser_is_refused() {
     // With the victim's state, if it leaked: the verifier is in the cookie.
     let parameters = |leaving: &Leaving| form(leaving.callback.split_once('?').unwrap().1);
     let (path, _) = attacker.callback.split_once('?').unwrap();
-    let injected = format!("{path}?code={}&state={}", parameters(&attacker)["code"], parameters(&victim)["state"]);
+    let injected =
+        format!("{path}?code={}&state={}", parameters(&attacker)["code"], parameters(&victim)["state"]);
     assert_refused(&get(&site.api, &injected, &victim.cookie).await, "does not accept the code");
     assert_eq!(site.there.asked("/token"), asked + 1, "only the last one was shown to the provider");
     // Two cookies: somebody planted the second one.
@@ -169,7 +172,8 @@ async fn what_a_provider_says_of_an_error_is_not_repeated() {
     let leaving = site.leave().await;
     let (path, query) = leaving.callback.split_once('?').unwrap();
     let state = &form(query)["state"];
-    let denied = format!("{path}?error=canary%3Cb%3E&error_description=canary&error_uri=https://canary&state={state}");
+    let denied =
+        format!("{path}?error=canary%3Cb%3E&error_description=canary&error_uri=https://canary&state={state}");
     assert_refused(&get(&site.api, &denied, &leaving.cookie).await, "the provider denied the sign-in");
     for query in ["", "code=canary", "state=canary", "code=a&code=b&state=c", "%ff=%ff&code=%00", "code"] {
         let leaving = site.leave().await;
@@ -188,16 +192,28 @@ async fn what_a_provider_says_of_an_error_is_not_repeated() {
 async fn another_site_begins_nothing_and_leads_nowhere() {
     let site = Site::new().await;
     let fields = [("provider", "corp")];
-    let foreign = post(&site.api, "/console/sign-in/start", "", &[("sec-fetch-site", "cross-site")], &fields).await;
+    let foreign =
+        post(&site.api, "/console/sign-in/start", "", &[("sec-fetch-site", "cross-site")], &fields).await;
     assert!(foreign.status.is_client_error() && sign_in_cookie(&foreign).is_none(), "{}", foreign.status);
     let get_it = get(&site.api, "/console/sign-in/start", "").await;
     assert_eq!(get_it.status, StatusCode::METHOD_NOT_ALLOWED);
     let mel = TestBrowser::new(&site.api, Who::Member).await;
     site.link(&mel).await;
-    for next in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", &"/x".repeat(400)] {
+    for next in [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        &"/x".repeat(400),
+    ] {
         let leaving = site.leave_with("", &[("provider", "corp"), ("next", next)]).await;
         let back = site.come_back(&leaving).await;
-        assert!(back.text.contains("content=\"0;url=/console/\"") || back.text.contains("content=\"0;url=/console/secrets\""), "{next}: {}", back.text);
+        assert!(
+            back.text.contains("content=\"0;url=/console/\"")
+                || back.text.contains("content=\"0;url=/console/secrets\""),
+            "{next}: {}",
+            back.text
+        );
     }
     let unknown = post(&site.api, "/console/sign-in/start", "", SAME_ORIGIN, &[("provider", "none")]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{}", unknown.text);
@@ -207,7 +223,8 @@ async fn another_site_begins_nothing_and_leads_nowhere() {
 async fn a_session_that_was_there_ends_before_another_begins() {
     let site = Site::new().await;
     let mel = TestBrowser::new(&site.api, Who::Member).await;
-    let begun = post(&site.api, "/console/sign-in/start", &mel.cookie, SAME_ORIGIN, &[("provider", "corp")]).await;
+    let begun =
+        post(&site.api, "/console/sign-in/start", &mel.cookie, SAME_ORIGIN, &[("provider", "corp")]).await;
     assert_eq!(begun.status, StatusCode::OK);
     assert!(cookies(&begun).iter().any(|line| line.contains("session=;") && line.contains("Max-Age=0")));
     assert_eq!(mel.get("/console/tickets").await.status, StatusCode::SEE_OTHER, "the session is still open");
@@ -216,7 +233,8 @@ async fn a_session_that_was_there_ends_before_another_begins() {
 #[tokio::test]
 async fn a_link_is_for_the_member_who_began_it_and_saw_the_account() {
     let site = Site::new().await;
-    let (mel, admin) = (TestBrowser::new(&site.api, Who::Member).await, TestBrowser::new(&site.api, Who::Admin).await);
+    let (mel, admin) =
+        (TestBrowser::new(&site.api, Who::Member).await, TestBrowser::new(&site.api, Who::Admin).await);
     let accounts = async || {
         let found = site.api.ask(Who::Member, "GET", "/v1/sign-in/accounts", Value::Null).await.expect(200);
         found["items"].as_array().unwrap().len()
@@ -231,7 +249,8 @@ async fn a_link_is_for_the_member_who_began_it_and_saw_the_account() {
     assert!(page.status == StatusCode::CONFLICT && !page.text.contains("s-mel"), "{}", page.text);
     // Without the session's own token for forms.
     let with = format!("{}; {proof}", mel.cookie);
-    let forged = post(&site.api, "/console/sign-in/confirm", &with, SAME_ORIGIN, &[("csrf_token", "x")]).await;
+    let forged =
+        post(&site.api, "/console/sign-in/confirm", &with, SAME_ORIGIN, &[("csrf_token", "x")]).await;
     assert!(forged.status.is_client_error());
     // It signs nobody in.
     let chosen = [("organization", "default")];
@@ -264,7 +283,11 @@ async fn of_several_organizations_the_person_chooses_one() {
     let create = json!({ "create_at_sign_in": true });
     site.api.ask(Who::Other, "PATCH", "/v1/org", create).await.expect(200);
     let back = site.come_back(&site.leave().await).await;
-    assert!(back.text.contains("belongs to several organizations") && back.text.contains("value=\"other\""), "{}", back.text);
+    assert!(
+        back.text.contains("belongs to several organizations") && back.text.contains("value=\"other\""),
+        "{}",
+        back.text
+    );
     let proof = sign_in_cookie(&back).unwrap();
     let choose = async |org: &str, headers: &[(&str, &str)]| {
         post(&site.api, "/console/sign-in/organization", &proof, headers, &[("organization", org)]).await
@@ -295,7 +318,11 @@ async fn under_tls_only_this_host_can_set_the_cookie() {
     let answer = site.api.send(request).await;
     let cookie = sign_in_cookie(&answer).unwrap();
     assert!(cookie.starts_with("__Host-dropsafe-sign-in="), "{cookie}");
-    assert!(cookies(&answer).iter().any(|line| line.starts_with("__Host-dropsafe-sign-in") && line.contains("Secure")));
+    assert!(
+        cookies(&answer)
+            .iter()
+            .any(|line| line.starts_with("__Host-dropsafe-sign-in") && line.contains("Secure"))
+    );
 }
 
 #[tokio::test]

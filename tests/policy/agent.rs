@@ -18,6 +18,7 @@ const STORE_ONLY: &[&str] = &[
     "hpke",
     "indicatif",
     "libsqlite3-sys",
+    "openidconnect",
     "rcgen",
     "rpassword",
     "rusqlite",

@@ -178,8 +178,11 @@ fn own_proof(session: &BrowserSession, headers: &HeaderMap) -> Result<SealedProo
     let own = session.caller.member().map(|(id, _)| id);
     let proof = proof.filter(|proof| own.is_some() && proof.purpose == SignInPurpose::Link(own));
     proof.ok_or_else(|| {
-        ApiError::new(Code::Conflict, "there is no account to confirm, or it waited for more than ten minutes")
-            .hint("link it again")
+        ApiError::new(
+            Code::Conflict,
+            "there is no account to confirm, or it waited for more than ten minutes",
+        )
+        .hint("link it again")
     })
 }
 

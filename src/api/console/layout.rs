@@ -87,7 +87,8 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
     let audit = session.may(Action::ReadOwnAudit) || session.may(Action::ReadStoreAudit);
     // The same page serves both: without the right to list members it has tokens only.
     let members = if session.may(Action::ListMembers) { "Members" } else { "Tokens" };
-    let signs_in = session.caller.kind() == Some(MemberKind::Person) && !session.api.providers().all().is_empty();
+    let signs_in =
+        session.caller.kind() == Some(MemberKind::Person) && !session.api.providers().all().is_empty();
     let all = [
         ("/console/secrets", "Secrets", "key", in_org),
         ("/console/import", "Import", "import", in_org && deposits),

@@ -20,9 +20,7 @@ use crate::api::Api;
 use crate::api::extract::PathParam;
 use crate::api::problem::{ApiError, parse_name};
 use crate::api::query::foreign_parameters;
-use crate::api::sign_in::flow::{
-    self, AnswerPlace, BegunSignIn, SignInOrigin, SignInProgress, SignInStart,
-};
+use crate::api::sign_in::flow::{self, AnswerPlace, BegunSignIn, SignInOrigin, SignInProgress, SignInStart};
 use crate::domain::name::{OrgName, ProviderName};
 use crate::domain::provider::SignInMethod;
 use crate::signin::{ClientKind, CodeAnswer, SealedProof, SignInPurpose};

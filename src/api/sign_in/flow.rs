@@ -69,7 +69,9 @@ pub(crate) enum AnswerPlace<'a> {
 /// How far a sign-in is.
 pub(crate) enum SignInProgress {
     /// The person has not entered the device code. The next question is due after this many seconds.
-    Pending { interval: u64 },
+    Pending {
+        interval: u64,
+    },
     Proven(SealedProof),
 }
 
@@ -80,7 +82,13 @@ impl SignInOrigin {
     }
 
     /// Records that a sign-in failed before a person was proved, and counts it against the source.
-    fn refuse(&self, api: &Api, provider: Option<&ProviderName>, reason: &'static str, error: ApiError) -> ApiError {
+    fn refuse(
+        &self,
+        api: &Api,
+        provider: Option<&ProviderName>,
+        reason: &'static str,
+        error: ApiError,
+    ) -> ApiError {
         api.store().record_refused_sign_in(provider, reason, self.source, &self.request);
         if error.code() == Code::SignInRefused { charge_failure(api, self.source, error) } else { error }
     }
@@ -104,9 +112,7 @@ impl SignInOrigin {
 impl AnswerPlace<'_> {
     fn is_of(self, pending: &PendingSignIn) -> bool {
         match self {
-            Self::Console(name) => {
-                pending.flow.client() == ClientKind::Console && *name == pending.provider
-            }
+            Self::Console(name) => pending.flow.client() == ClientKind::Console && *name == pending.provider,
             Self::CommandLine => pending.flow.client() == ClientKind::CommandLine,
         }
     }
@@ -190,15 +196,14 @@ fn seal_pending(
     seal(api, SealedTextKind::PendingSignIn, &pending)
 }
 
-fn seal<T: serde::Serialize>(
-    api: &Api,
-    kind: SealedTextKind,
-    of: &T,
-) -> Result<Zeroizing<String>, ApiError> {
+fn seal<T: serde::Serialize>(api: &Api, kind: SealedTextKind, of: &T) -> Result<Zeroizing<String>, ApiError> {
     let plain = encode_pending(of).ok_or_else(ApiError::internal)?;
     api.store().seal_text(kind, &plain).ok_or_else(|| {
-        ApiError::new(Code::SignInRefused, "your account belongs to more organizations than a sign-in can hold")
-            .hint("ask whoever manages the groups at the provider to leave some out")
+        ApiError::new(
+            Code::SignInRefused,
+            "your account belongs to more organizations than a sign-in can hold",
+        )
+        .hint("ask whoever manages the groups at the provider to leave some out")
     })
 }
 
@@ -243,7 +248,12 @@ fn open_pending(api: &Api, origin: &SignInOrigin, sealed: &str) -> Result<Pendin
     let opened = api.store().open_text(SealedTextKind::PendingSignIn, sealed);
     let pending: Option<PendingSignIn> = opened.and_then(|plain| decode_pending(&plain));
     let Some(pending) = pending else {
-        return Err(origin.refuse(api, None, "unknown_sign_in", restart("this sign-in is not one of this store")));
+        return Err(origin.refuse(
+            api,
+            None,
+            "unknown_sign_in",
+            restart("this sign-in is not one of this store"),
+        ));
     };
     if pending.expires_at <= api.store().now() {
         let error = restart("this sign-in has expired");
@@ -253,7 +263,8 @@ fn open_pending(api: &Api, origin: &SignInOrigin, sealed: &str) -> Result<Pendin
 }
 
 fn restart(detail: &str) -> ApiError {
-    ApiError::new(Code::SignInRefused, detail).hint("start again from the beginning, in the same browser or terminal")
+    ApiError::new(Code::SignInRefused, detail)
+        .hint("start again from the beginning, in the same browser or terminal")
 }
 
 /// Seals a proof, for the client to keep until it is used.

@@ -268,7 +268,11 @@ async fn link_account(
     let is_for_link = |proof: &SealedProof| proof.purpose == SignInPurpose::Link(None);
     let proof = flow::open_proof(&api, &sealed).filter(is_for_link).ok_or_else(|| {
         let mut errors = FieldErrors::default();
-        errors.add_as(Code::Unprocessable, "proof", "is not a proof of this store that was begun to link an account");
+        errors.add_as(
+            Code::Unprocessable,
+            "proof",
+            "is not a proof of this store that was begun to link an account",
+        );
         errors.into_result().err().unwrap_or_else(ApiError::internal)
     })?;
     let account = api.store().link_account(&caller, flow::store_proof(&api, proof)).await?;

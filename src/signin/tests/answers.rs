@@ -73,13 +73,22 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn what_a_token_endpoint_says_is_sorted_and_never_repeated() {
     for (instead, expected) in [
-        (answer(400, r#"{"error": "invalid_grant", "error_description": "canary"}"#), ProviderError::CodeRefused),
-        (answer(401, r#"{"error": "invalid_client", "error_description": "canary"}"#), ProviderError::ClientRefused),
+        (
+            answer(400, r#"{"error": "invalid_grant", "error_description": "canary"}"#),
+            ProviderError::CodeRefused,
+        ),
+        (
+            answer(401, r#"{"error": "invalid_client", "error_description": "canary"}"#),
+            ProviderError::ClientRefused,
+        ),
         (answer(400, r#"{"error": "canary"}"#), ProviderError::ClientRefused),
         (answer(400, r#"{"error": "access_denied"}"#), ProviderError::Denied),
         (answer(500, "canary"), ProviderError::BadAnswer),
         (answer(200, "canary"), ProviderError::BadAnswer),
-        (answer(200, r#"{"access_token": "canary", "token_type": "Bearer"}"#), ProviderError::Token(TokenFault::Missing)),
+        (
+            answer(200, r#"{"access_token": "canary", "token_type": "Bearer"}"#),
+            ProviderError::Token(TokenFault::Missing),
+        ),
         (answer(200, &format!("{{\"x\": \"{}\"}}", "x".repeat(600 * 1024))), ProviderError::Unavailable),
         (Instead::Nothing, ProviderError::Unavailable),
     ] {

@@ -73,7 +73,8 @@ async fn what_is_shown_to_people_is_checked() {
     let begin_with = async |member: &str, value: Value| {
         let mut answer = good.clone();
         answer[member] = value;
-        let body = Instead::Answer(200, vec![("content-type", "application/json".to_owned())], answer.to_string());
+        let body =
+            Instead::Answer(200, vec![("content-type", "application/json".to_owned())], answer.to_string());
         there.instead("/device", body);
         here.begin_device().await
     };

@@ -23,7 +23,8 @@ use test_provider::{CLIENT, CLIENT_SECRET, form, now_seconds};
 const REDIRECT: &str = "https://vault.example/console/sign-in/callback/corp";
 
 fn settings(issuer: &str) -> ProviderSettings {
-    let rule = |group: &str, org: &str, role| GroupRule { group: group.to_owned(), org: org.parse().unwrap(), role };
+    let rule =
+        |group: &str, org: &str, role| GroupRule { group: group.to_owned(), org: org.parse().unwrap(), role };
     ProviderSettings {
         name: "corp".parse().unwrap(),
         title: "Acme account".parse().unwrap(),
@@ -144,7 +145,13 @@ async fn a_public_client_signs_in_without_a_secret() {
     let begun = begin(&here).await.unwrap();
     let PendingFlow::Code { redirect, state, nonce, verifier, .. } = &begun.flow else { panic!() };
     let texts = (redirect.clone(), state.clone(), nonce.clone(), verifier.clone());
-    let other = PendingFlow::Code { is_console: false, redirect: texts.0, state: texts.1, nonce: texts.2, verifier: texts.3 };
+    let other = PendingFlow::Code {
+        is_console: false,
+        redirect: texts.0,
+        state: texts.1,
+        nonce: texts.2,
+        verifier: texts.3,
+    };
     let answer = answer_at(&there.authorize(&begun.url));
     assert_eq!(here.redeem_code(&other, answer, now()).await, Err(ProviderError::CodeRefused));
 }
@@ -157,7 +164,8 @@ async fn an_answer_to_another_sign_in_is_worth_nothing() {
     // The whole answer of somebody else's sign-in, brought to this one: the state differs.
     let redeemed = here.redeem_code(&mine.flow, answer_at(&location), now()).await;
     assert_eq!(redeemed, Err(ProviderError::WrongState));
-    let redeemed = here.redeem_code(&mine.flow, CodeAnswer { state: None, ..answer_at(&location) }, now()).await;
+    let redeemed =
+        here.redeem_code(&mine.flow, CodeAnswer { state: None, ..answer_at(&location) }, now()).await;
     assert_eq!(redeemed, Err(ProviderError::WrongState));
     // Not even its error counts.
     let error = CodeAnswer { error: Some("access_denied".to_owned()), ..answer_at(&location) };
@@ -206,7 +214,8 @@ async fn a_person_can_say_no() {
     let (there, here) = ready().await;
     let begun = begin(&here).await.unwrap();
     let state = form(begun.url.split_once('?').unwrap().1).remove("state");
-    let denied = CodeAnswer { state: state.clone(), error: Some("canary".to_owned()), ..CodeAnswer::default() };
+    let denied =
+        CodeAnswer { state: state.clone(), error: Some("canary".to_owned()), ..CodeAnswer::default() };
     assert_eq!(here.redeem_code(&begun.flow, denied, now()).await, Err(ProviderError::Denied));
     let empty = CodeAnswer { state, ..CodeAnswer::default() };
     assert_eq!(here.redeem_code(&begun.flow, empty, now()).await, Err(ProviderError::BadAnswer));
@@ -218,10 +227,13 @@ fn what_was_begun_survives_its_encoding() {
     let flow = PendingFlow::Device { code: "canary".to_owned(), interval: 5 };
     let (provider, expires_at) = ("corp".parse().unwrap(), Timestamp::from_millis(7));
     let purpose = SignInPurpose::Link(None);
-    let pending = PendingSignIn { id: [7; 16], provider, purpose, flow, expires_at, next: "/console".to_owned() };
+    let pending =
+        PendingSignIn { id: [7; 16], provider, purpose, flow, expires_at, next: "/console".to_owned() };
     let encoded = encode_pending(&pending).unwrap();
     let decoded: PendingSignIn = decode_pending(&encoded).unwrap();
     assert_eq!((decoded.id, decoded.purpose, decoded.next), ([7; 16], purpose, "/console".to_owned()));
     let longer = [encoded.as_slice(), &[0]].concat();
-    assert!(decode_pending::<PendingSignIn>(&longer).is_none() && decode_pending::<PendingSignIn>(&[]).is_none());
+    assert!(
+        decode_pending::<PendingSignIn>(&longer).is_none() && decode_pending::<PendingSignIn>(&[]).is_none()
+    );
 }

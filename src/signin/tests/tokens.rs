@@ -42,7 +42,8 @@ async fn a_token_of_another_issuer_audience_time_or_sign_in_is_refused() {
 
 #[tokio::test]
 async fn only_a_signature_of_the_provider_counts() {
-    let with_header = |member: &'static str, value: Value| with_edit(move |header, _| header[member] = value.clone());
+    let with_header =
+        |member: &'static str, value: Value| with_edit(move |header, _| header[member] = value.clone());
     assert_eq!(with_header("alg", json!("none")).await, Some(TokenFault::Signature));
     // With the client's secret as the key, as the specification would allow.
     assert_eq!(with_header("alg", json!("HS256")).await, Some(TokenFault::Signature));
@@ -97,7 +98,8 @@ async fn groups_are_found_where_the_operator_says() {
     let single = json!({ "sub": "s", "name": "x", "hd": "staff" });
     assert_eq!(groups_at("hd", single).await, Some(Role::Member));
     // A group is compared whole, and nothing else than a text is one.
-    let near = json!({ "sub": "s", "name": "x", "groups": ["Staff", "staff ", "/staff", 7, ["staff"], null] });
+    let near =
+        json!({ "sub": "s", "name": "x", "groups": ["Staff", "staff ", "/staff", 7, ["staff"], null] });
     assert_eq!(groups_at("groups", near).await, None);
     let no_list = json!({ "sub": "s", "name": "x", "groups": { "staff": true } });
     assert_eq!(groups_at("groups", no_list).await, None);

@@ -199,7 +199,15 @@ impl From<LinkedAccountRecord> for LinkedAccount {
     fn from(record: LinkedAccountRecord) -> Self {
         let LinkedAccountRecord { id, provider, issuer, subject, shown, created_at, used_at, .. } = record;
         let (issuer, subject) = (issuer.to_string(), subject.to_string());
-        Self { id, provider, issuer, subject, shown: shown.map(|shown| shown.to_string()), created_at, used_at }
+        Self {
+            id,
+            provider,
+            issuer,
+            subject,
+            shown: shown.map(|shown| shown.to_string()),
+            created_at,
+            used_at,
+        }
     }
 }
 

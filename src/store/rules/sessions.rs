@@ -139,7 +139,10 @@ impl NewSession {
     pub(crate) fn put(&self, tx: &mut Tx<'_>) -> Result<Timestamp, Halt> {
         let Self { id, hash, origin, member } = *self;
         let now = tx.now();
-        tx.put(&sessions::session(id), &SessionRecord { hash, origin, member, created_at: now, seen_at: now })?;
+        tx.put(
+            &sessions::session(id),
+            &SessionRecord { hash, origin, member, created_at: now, seen_at: now },
+        )?;
         tx.put(&tx.records().sessions_of(member).key(&id), &SessionMark { created_at: now })?;
         Ok(now.plus(SESSION_LONGEST))
     }

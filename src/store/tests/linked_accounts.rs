@@ -90,8 +90,10 @@ async fn a_session_of_an_account_ends_as_others_do() {
         world.clock.advance(Duration::from_secs(1200));
     }
     assert!(matches!(world.store.session(&key, None).await, Err(AuthError::Expired)));
-    let (key, other) =
-        (world.sign_in(staff("s-ada")).await.unwrap().opened, world.sign_in(staff("s-ada")).await.unwrap().opened);
+    let (key, other) = (
+        world.sign_in(staff("s-ada")).await.unwrap().opened,
+        world.sign_in(staff("s-ada")).await.unwrap().opened,
+    );
     let caller = world.store.session(&key, None).await.unwrap();
     // Those that are over already count too.
     assert!(world.store.log_out_everywhere(&caller).await.unwrap() >= 2);

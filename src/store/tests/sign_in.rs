@@ -54,7 +54,8 @@ impl World {
         let mut events = Vec::new();
         // Denials are recorded in the background.
         for _ in 0..100 {
-            let page = self.store.audit(by, &filter, PageAsk { cursor: None, limit: Some(1000) }).await.unwrap();
+            let page =
+                self.store.audit(by, &filter, PageAsk { cursor: None, limit: Some(1000) }).await.unwrap();
             events = page.items.into_iter().map(|item| item.event).collect::<Vec<_>>();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -88,7 +89,10 @@ async fn nobody_becomes_a_member_unless_the_organization_says_so_and_a_group_map
     world.create_at_sign_in(&world.admin, true).await;
     assert_eq!(refusal(world.sign_in(account("s-ada", &[])).await), SignInRefusal::Unknown);
     // An organization that the configuration names and that does not exist.
-    assert_eq!(refusal(world.sign_in(account("s-ada", &[("nowhere", Role::Admin)])).await), SignInRefusal::Unknown);
+    assert_eq!(
+        refusal(world.sign_in(account("s-ada", &[("nowhere", Role::Admin)])).await),
+        SignInRefusal::Unknown
+    );
 
     let signed_in = world.sign_in(staff()).await.unwrap();
     assert!(signed_in.created && signed_in.member == member("ada") && signed_in.role == Role::Member);
@@ -188,10 +192,10 @@ async fn a_member_who_is_gone_does_not_come_back_by_a_group() {
     world.store.remove_member(&world.admin, &member("ada")).await.unwrap();
     // At once, and after the background task has deleted the account.
     assert_eq!(refusal(world.sign_in(staff()).await), SignInRefusal::Removed);
-    let subjects = world.store.records().account_subjects(
-        &"https://id.example".parse().unwrap(),
-        &"s-ada".parse().unwrap(),
-    );
+    let subjects = world
+        .store
+        .records()
+        .account_subjects(&"https://id.example".parse().unwrap(), &"s-ada".parse().unwrap());
     eventually(|| async {
         let (found, _) = world.store.records().scan_all(&subjects).await.unwrap();
         found.iter().all(|found| found.record.account.is_none())

@@ -61,8 +61,7 @@ impl Store {
         let admission = self.prepare_admission(request, candidate).await?;
         let org = admission.candidate.org.clone();
         let key = SessionKey::generate(self);
-        let session =
-            key.start(SessionOrigin::Account(admission.account), Some((org.id, admission.member)));
+        let session = key.start(SessionOrigin::Account(admission.account), Some((org.id, admission.member)));
         let admitted = self.journal().run(Vec::new(), move |tx| {
             let admitted = admission.run(tx)?;
             let event = admitted.event.clone().detail(DetailKey::Expires, session.put(tx)?);
@@ -209,7 +208,8 @@ impl Admission {
         let names: Vec<MemberName> =
             [name.clone()].into_iter().chain(numbered.filter_map(|name| name.parse().ok())).collect();
         let records = tx.records();
-        let keys: Vec<_> = names.iter().map(|name| records.member_name(self.candidate.org.id, name)).collect();
+        let keys: Vec<_> =
+            names.iter().map(|name| records.member_name(self.candidate.org.id, name)).collect();
         tx.need(keys.iter().map(|key| key.to_vec()))?;
         for (name, key) in names.into_iter().zip(&keys) {
             // The commit requires that the name stays absent.

@@ -40,10 +40,8 @@ pub(crate) fn people(comparison: &mut Comparison) {
         retention,
         create_at_sign_in,
     };
-    let older = [
-        policy_2("depositor", 10, kept(None, None)),
-        policy_2("everyone", 25, kept(Some(90), Some(400))),
-    ];
+    let older =
+        [policy_2("depositor", 10, kept(None, None)), policy_2("everyone", 25, kept(Some(90), Some(400)))];
     let newest = [
         policy_3("depositor", 10, kept(None, None), false),
         policy_3("everyone", 25, kept(Some(90), Some(400)), false),
