@@ -1,5 +1,6 @@
-//! Authentication: the bearer credential of a request, or the proof that [`super::sealed`] has verified, checked before anything else of it is read. Failed attempts are
-//! limited per source, and a valid credential is never refused because of them. Never logs or repeats a credential.
+//! Authentication: the bearer credential of a request, or the proof that [`super::sealed`] has verified, checked before anything
+//! else of it is read. Failed attempts are limited per source, and a valid credential is never refused because of them. Never logs
+//! or repeats a credential.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -8,13 +9,11 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
-use super::Api;
 use super::body_budget::BodyOwner;
 use super::limits::RequestRate;
-use super::middleware::{ConnectionProof, Peer, RequestId};
 use super::problem::ApiError;
-use super::sealed::ProvenCaller;
-use super::tls_terminated;
+use super::request_marks::{ConnectionProof, Peer, ProvenCaller, RequestId};
+use super::{Api, tls_terminated};
 use crate::domain::credential::Credential;
 use crate::domain::role::Principal;
 use crate::store::Caller;

@@ -7,16 +7,10 @@ use http::Extensions;
 
 use super::console::{ADD_KEYSLOT, UNLOCK};
 use super::problem::ApiError;
+use super::request_marks::TlsTerminated;
 use super::sealed;
 use crate::domain::credential::CredentialKind;
 use crate::wire::{Code, paths};
-
-/// Marks a request that came through a listener with `tls: terminated`. The server puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlsTerminated {
-    /// Whether the listener serves people too.
-    pub people: bool,
-}
 
 /// Refuses what the listener of a request does not serve, before anything of the request is used.
 pub(crate) fn check_request(route: Option<&str>, request: &Request) -> Result<(), ApiError> {

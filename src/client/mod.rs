@@ -1,8 +1,8 @@
 //! The client of a store: a boot with a ticket for the agent, and every operation of the API for the command line.
 //!
 //! It sends a credential only to the configured server: over TLS 1.3, after it has checked the server's key or certificate,
-//! or within this machine. A machine without a pin for the server sends none at all: it proves itself. It follows no redirect. Its only effects are sockets, a resolver thread, and reading the file
-//! of certificate authorities.
+//! or within this machine. A machine without a pin for the server sends none at all: it proves itself. It follows no redirect. Its
+//! only effects are sockets, a resolver thread, and reading the file of certificate authorities.
 //!
 //! | file | holds |
 //! |---|---|

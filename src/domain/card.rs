@@ -4,11 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::credential;
 use crate::domain::id::{IdentityId, StoreId};
-use crate::domain::location;
 use crate::domain::location::{PartReader, PartsFault, StoreLocation, TextFault, parse_text};
-use crate::domain::ticket;
+use crate::domain::{credential, location, ticket};
 
 /// What the text form starts with.
 pub const PREFIX: &str = "dsi_";

@@ -5,13 +5,12 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::domain::credential;
 use crate::domain::credential::{Credential, CredentialKind};
-use crate::domain::location;
 use crate::domain::location::{
     AnswerKey, LocationError, PartReader, PartsFault, StoreLocation, TextFault, parse_text,
 };
 use crate::domain::pin::PinPair;
+use crate::domain::{credential, location};
 
 /// What the text form starts with.
 pub const PREFIX: &str = "dst_";

@@ -20,8 +20,8 @@ use crate::api::Api;
 use crate::api::auth::{accept_caller, charge_failure};
 use crate::api::body::{LARGE_BODY, SMALL_BODY, check_length, read_whole_body};
 use crate::api::extract::{IDEMPOTENCY_KEY, single_value};
-use crate::api::middleware::{Peer, RequestId};
 use crate::api::problem::ApiError;
+use crate::api::request_marks::{InnerStatus, Peer, ProvenCaller, RequestId};
 use crate::crypto::sealed_release::Challenge;
 use crate::crypto::sealed_release::answer::AnswerContent;
 use crate::crypto::sealed_release::proof::RequestProof;
@@ -29,14 +29,6 @@ use crate::crypto::sealed_release::responder::{AnswerSigner, AnsweredRequest};
 use crate::crypto::sealed_release::statement::{RequestTarget, Statement, digest};
 use crate::store::{AuthError, Caller, Error};
 use crate::wire::{Code, PROOF_SCHEME, SEALED_MEDIA_TYPE, paths, render_challenge};
-
-/// The caller of a request whose proof was verified, in its extensions.
-#[derive(Clone)]
-pub(crate) struct ProvenCaller(pub(crate) Caller);
-
-/// The status inside a sealed response, for the log and the metrics.
-#[derive(Clone, Copy)]
-pub(crate) struct InnerStatus(pub(crate) StatusCode);
 
 /// Returns the largest body of a request that proves itself. `None` if the request presents no proof, or its route takes none.
 pub(crate) fn body_limit(route: Option<&str>, headers: &HeaderMap) -> Option<usize> {

@@ -11,19 +11,14 @@ use tower::ServiceExt as _;
 
 use crate::api::limits::LimitSettings;
 use crate::api::{Api, ApiConfig, Peer, TlsTerminated};
-use crate::crypto::keyfile::UnlockKey;
 use crate::crypto::random::Kernel;
-use crate::crypto::record::RecordKey;
 use crate::crypto::sealed_release::ONE_TIME_KEY;
 use crate::crypto::sealed_release::proof::RequestProof;
 use crate::crypto::sealed_release::prover::{OpenedAnswer, PendingAnswer, ProofTime, Prover};
 use crate::crypto::sealed_release::statement::RequestTarget;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::time::Timestamp;
-use crate::kv::memory::Memory;
-use crate::store::{
-    Caller, Clock as _, Init, KernelEntropy, NewKeyslot, NewTicket, Store, SystemClock, UnlockSecret,
-};
+use crate::store::{Caller, Clock as _, KernelEntropy, NewTicket, Store, SystemClock};
 use crate::wire::{Code, parse_challenge, paths};
 
 /// The API over a store in memory.
@@ -68,17 +63,11 @@ impl Received {
 
 impl Served {
     async fn new(limits: LimitSettings) -> Self {
-        let (record_key, _) = RecordKey::generate(&mut Kernel);
-        let secret = UnlockSecret::KeyFile(UnlockKey::generate(&mut Kernel).to_text());
-        let slot = NewKeyslot { credential: false, secret, allow_weak: true, label: None, argon2: None };
-        let init =
-            Init { slots: vec![slot], org: "default".parse().unwrap(), admin: "admin".parse().unwrap() };
-        let (clock, random) = (Arc::new(SystemClock), Arc::new(KernelEntropy));
-        let made =
-            Store::init(Arc::new(Memory::new()), record_key, init, clock, random.clone()).await.unwrap();
+        let made = Store::in_memory().await;
         let store = made.store;
         let admin = store.authenticate(&made.admin_token, None).await.unwrap();
         let operator = store.authenticate(&made.operator_token, None).await.unwrap();
+        let random = Arc::new(KernelEntropy);
         let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits };
         Self { router: Api::new(config).router(), store, admin, operator }
     }

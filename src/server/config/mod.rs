@@ -109,11 +109,7 @@ impl ServeConfig {
     ) -> Result<Self, SettingErrors> {
         let mut errors = SettingErrors::default();
         let path = data.join(data_dir::CONFIG).display().to_string();
-        let yaml = YamlFile::parse(&path, file, &mut errors);
-        let known: Vec<&str> =
-            keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
-        // A misspelled setting must not be ignored: it may be the one that restricts access.
-        yaml.refuse_unknown(&known, &mut errors);
+        let yaml = parse_file(&path, file, &mut errors);
         let presets = presets::read(&yaml, &mut errors);
         let terminated = listeners::read(&yaml, &mut errors);
         let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
@@ -209,6 +205,15 @@ impl ServeConfig {
     pub(crate) fn terminated_urls(&self) -> Vec<String> {
         self.terminated.iter().flat_map(|listener| listener.advertise.iter().cloned()).collect()
     }
+}
+
+fn parse_file(path: &str, file: &str, errors: &mut SettingErrors) -> YamlFile {
+    let yaml = YamlFile::parse(path, file, errors);
+    let known: Vec<&str> =
+        keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
+    // A misspelled setting must not be ignored: it may be the one that restricts access.
+    yaml.refuse_unknown(&known, errors);
+    yaml
 }
 
 fn read_limits(reader: &mut SettingReader<'_>) -> LimitSettings {

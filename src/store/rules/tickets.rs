@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::crypto::sealed_release::responder::public_key;
-use crate::crypto::sealed_release::statement::signing_seed;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::cidr::Cidr;
 use crate::domain::credential::{Credential, CredentialKind};
@@ -108,10 +106,8 @@ impl Store {
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let new_credential = NewCredential::new(self, CredentialKind::Ticket);
         let credential = new_credential.credential();
-        let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
-        let event = event.member(member, &name);
-        let proof_key = signing_seed(&credential).map(|seed| public_key(&seed));
         let (id, launched) = (credential.ticket_id(), caller.kind() == Some(MemberKind::Launcher));
+        let event = caller.event(AuditAction::TicketCreate).about(target::ticket(id)).member(member, &name);
         let policy = caller.policy().clone();
         self.recount_if_full::<TicketRecord>(org, author, &policy).await?;
         let reads = vec![self.records().member(org, member).to_vec()];
@@ -140,7 +136,7 @@ impl Store {
                     lifetime: new.lifetime.map(|lifetime| lifetime.as_secs()),
                     counted: false,
                     inactive_at: None,
-                    proof_key,
+                    proof_key: new_credential.proof_key(),
                 };
                 tx.count_active(org, &mut ticket, author, &policy)?;
                 tx.put(&tickets::ticket(ticket.id), &ticket)?;

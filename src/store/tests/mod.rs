@@ -96,6 +96,16 @@ impl Clock for TestClock {
     }
 }
 
+impl Store {
+    /// A new store in memory, for the tests of what is in front of the store. Its clock is the system's.
+    pub(crate) async fn in_memory() -> Initialized {
+        let init =
+            Init { slots: vec![passphrase_slot(PASSPHRASE)], org: org("default"), admin: member("admin") };
+        let (kv, clock, random) = (Arc::new(Memory::new()), Arc::new(SystemClock), Arc::new(KernelEntropy));
+        Self::init(kv, record_key(), init, clock, random).await.unwrap()
+    }
+}
+
 impl World {
     async fn new() -> Self {
         Self::on(Arc::new(Memory::new())).await
