@@ -132,7 +132,7 @@ fn read_credential(stream: &UnixStream, folder: &Path) -> Result<Zeroizing<Vec<u
     };
     // Read for each question: another boot may have replaced the file since the last one.
     let opened = Folder::open(folder).map_err(no_boot)?;
-    let text = opened.read_own(ENVIRONMENT.as_ref()).map_err(no_boot)?;
+    let text = opened.read_own(ENVIRONMENT.as_ref(), u64::MAX).map_err(no_boot)?;
     let variables =
         environment_file::parse(&text).ok_or_else(|| no_boot(io::ErrorKind::InvalidData.into()))?;
     match lookup(variables, &read_receipt(&opened), &credential) {
@@ -166,7 +166,7 @@ enum CredentialValue {
 
 /// What the boot received from the store; nothing if an older version left no receipt.
 fn read_receipt(folder: &Folder) -> Receipt {
-    let text = folder.read_own(RECEIPT.as_ref()).unwrap_or_default();
+    let text = folder.read_own(RECEIPT.as_ref(), u64::MAX).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn run(
     let folder = settings.map(|(settings, _)| settings.files_dir);
     let folder = folder.unwrap_or_else(|| config::read_files_dir(args, environment));
     let path = folder.join(FILE);
-    let read = Folder::open(&folder).and_then(|folder| folder.read_own(FILE.as_ref()));
+    let read = Folder::open(&folder).and_then(|folder| folder.read_own(FILE.as_ref(), MAX_NOTE as u64));
     let reported = match read {
         Ok(bytes) => {
             let note = str::from_utf8(&bytes).unwrap_or_default();

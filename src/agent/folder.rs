@@ -106,31 +106,36 @@ impl Folder {
 
     /// Reads a regular file, without following a symbolic link.
     pub(crate) fn read(&self, name: &OsStr) -> io::Result<Zeroizing<Vec<u8>>> {
-        self.read_if(name, |_| true)
+        self.read_if(name, u64::MAX, |_| true)
     }
 
     /// The same for a file that decides what this process does: it belongs to root or to this process's user, and no other user can
-    /// write to it. In a folder such as /dev/shm, everybody can create files.
+    /// write to it. In a folder such as /dev/shm, everybody can create files. Reads `limit` bytes at most.
     ///
     /// # Errors
-    /// `InvalidInput` for the file of another user, and for what is no file.
-    pub(crate) fn read_own(&self, name: &OsStr) -> io::Result<Zeroizing<Vec<u8>>> {
-        self.read_if(name, |stat| is_own(stat) && stat.st_mode & 0o022 == 0)
+    /// `InvalidInput` if it belongs to another user, or is not a regular file.
+    pub(crate) fn read_own(&self, name: &OsStr, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.read_if(name, limit, |stat| is_own(stat) && stat.st_mode & 0o022 == 0)
     }
 
-    fn read_if(&self, name: &OsStr, accepts: impl Fn(&FileStat) -> bool) -> io::Result<Zeroizing<Vec<u8>>> {
-        // Without waiting for the other end, in case it is a pipe that somebody put there.
+    fn read_if(
+        &self,
+        name: &OsStr,
+        limit: u64,
+        accepts: impl Fn(&FileStat) -> bool,
+    ) -> io::Result<Zeroizing<Vec<u8>>> {
+        // Somebody may have put a pipe there, and opening one waits for the other end.
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(&self.0, name, flags, Mode::empty())?);
+        let file = File::from(openat(&self.0, name, flags, Mode::empty())?);
         let stat = fstat(&file)?;
         let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
         if !is_file || !accepts(&stat) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // A vector that grows leaves copies behind that are not wiped. Files in /proc say that they are empty.
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(length.max(64 << 10) + 64));
-        file.read_to_end(&mut bytes)?;
+        let length = u64::try_from(stat.st_size).unwrap_or_default().max(64 << 10).min(limit);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 64));
+        file.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -347,16 +352,18 @@ mod tests {
         let folder = Folder::open(place.path()).unwrap();
         let path = place.path().join(NAME);
         fs::write(&path, "text").unwrap();
-        assert_eq!(folder.read_own(NAME.as_ref()).unwrap().as_slice(), b"text");
+        let own = |limit| folder.read_own(NAME.as_ref(), limit);
+        assert_eq!(own(u64::MAX).unwrap().as_slice(), b"text");
+        assert_eq!(own(3).unwrap().as_slice(), b"tex");
         for mode in [0o620, 0o602, 0o666] {
             set_mode(&path, mode);
-            let refused = folder.read_own(NAME.as_ref()).unwrap_err();
+            let refused = own(u64::MAX).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{mode:o}");
         }
         set_mode(&path, 0o644);
         if geteuid().is_root() {
             std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-            assert_eq!(folder.read_own(NAME.as_ref()).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(own(u64::MAX).unwrap_err().kind(), io::ErrorKind::InvalidInput);
             assert!(folder.read(NAME.as_ref()).is_ok());
         }
         // Opening it would wait for somebody who writes.

@@ -169,7 +169,11 @@ fn read_boot(folder: &Path, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, R
     let read = || {
         let folder = Folder::open(folder)?;
         // The variables decide what a program runs. A folder that other users can change is ignored, and so is another user's file.
-        if folder.is_protected(None)? { folder.read_own(ENVIRONMENT.as_ref()).map(Some) } else { Ok(None) }
+        if folder.is_protected(None)? {
+            folder.read_own(ENVIRONMENT.as_ref(), u64::MAX).map(Some)
+        } else {
+            Ok(None)
+        }
     };
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::InvalidInput];
     match read() {

@@ -14,7 +14,7 @@ use crate::domain::id::StoreId;
 const FILE: &str = "revisions";
 /// The most stores that are remembered, the last one first. A line has at most 52 bytes.
 const MAX_STORES: usize = 16;
-const MAX_BYTES: usize = 1024;
+const MAX_BYTES: u64 = 1024;
 /// Several times as much as a checkpoint of one chain has.
 const MAX_CHECKPOINT: usize = 4096;
 
@@ -29,10 +29,10 @@ impl SeenRevisions {
     /// that may be newer than the answer.
     pub(crate) fn read(folder: &Path) -> Self {
         let path = folder.join(FILE);
-        // A file that is missing, damaged or another user's is none: a boot must not depend on it.
-        let read = Folder::open(folder).and_then(|folder| folder.read_own(FILE.as_ref()));
-        let read = read.ok().filter(|bytes| bytes.len() <= MAX_BYTES);
-        let text = read.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()).unwrap_or_default();
+        // A boot must not depend on the file: one that is missing, damaged or another user's counts as empty.
+        let read = Folder::open(folder).and_then(|folder| folder.read_own(FILE.as_ref(), MAX_BYTES));
+        let text =
+            read.ok().and_then(|bytes| str::from_utf8(&bytes).ok().map(str::to_owned)).unwrap_or_default();
         Self { path, text }
     }
 
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1 + MAX_STORES);
         let last = |id| seen().warn_if_rolled_back(StoreId::from_bytes([id; 16]), 1);
         assert!(last(39) && last(24) && !last(23));
-        assert!(fs::metadata(&seen().path).unwrap().len() <= MAX_BYTES as u64);
+        assert!(fs::metadata(&seen().path).unwrap().len() <= MAX_BYTES);
         for damaged in [&b"\xff\xfe"[..], b"sto_", &[b'x'; 5000], format!("{ONE} canary").as_bytes(), b""] {
             fs::write(&seen().path, damaged).unwrap();
             assert!(!seen().warn_if_rolled_back(ONE, 1));

@@ -22,8 +22,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const KILLING: Duration = Duration::from_secs(1);
 /// The least time for the filter to write its last output.
 const MIN_FILTER_GRACE: Duration = Duration::from_secs(1);
-/// How long the filter may go on after the workload where nobody can see whether processes are left.
-const BLIND: Duration = Duration::from_millis(200);
+/// Without /proc: how long the filter may take to end by itself before everything is told to end.
+const NO_PROC_GRACE: Duration = Duration::from_millis(200);
 /// How many signals are read at once.
 const BATCH: usize = 8;
 /// The size of `struct signalfd_siginfo`, whose first field is the number (signalfd(2)).
@@ -230,10 +230,10 @@ impl Supervisor {
         filter.detach();
         let mut asked = None;
         // Without /proc, what still writes to the filter may be unknown, and nobody else would ever end it.
-        let is_blind = descendants::find(getpid(), None).is_none();
+        let has_proc = descendants::find(getpid(), None).is_some();
         let started = Instant::now();
         while syscalls::send_signal(pid, 0).is_ok() {
-            if is_blind && self.terminations == 0 && started.elapsed() >= BLIND {
+            if !has_proc && self.terminations == 0 && started.elapsed() >= NO_PROC_GRACE {
                 self.terminations = 1;
                 self.signal_all(libc::SIGTERM);
             }
@@ -241,7 +241,7 @@ impl Supervisor {
                 let since = *asked.get_or_insert_with(Instant::now);
                 let grace = if self.terminations > 1 { Duration::ZERO } else { self.grace };
                 if since.elapsed() >= grace.max(MIN_FILTER_GRACE) {
-                    if is_blind && getpid() == Pid::from_raw(1) {
+                    if !has_proc && getpid() == Pid::from_raw(1) {
                         let _ = syscalls::send_signal(Pid::from_raw(-1), libc::SIGKILL);
                     }
                     let _ = syscalls::send_signal(pid, libc::SIGKILL);
