@@ -99,8 +99,9 @@ fn the_supervisors_memory_and_files_before_during_and_after_the_workload() {
     // From before the parting on: until there is a workload, every look is one at a boot under way.
     let mut looks = 0;
     let image = within(Duration::from_secs(30), || {
-        let image = memory(supervisor);
+        // Asked before the memory is read: it may part from the fetching process while that takes place.
         let parted = named(supervisor) == "dropsafe-agent" && children(supervisor).len() == 2;
+        let image = memory(supervisor);
         assert!(!parted || !found(&image, &ticket), "the supervisor's memory holds something, look {looks}");
         looks += usize::from(parted);
         let workload = *children(supervisor).iter().find(|pid| named(**pid) == "sh")?;

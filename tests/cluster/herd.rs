@@ -88,8 +88,8 @@ fn counted(server: &Server, name: &str) -> u64 {
 #[test]
 fn ten_thousand_machines_at_once_on_sqlite() {
     let (site, ticket) = site("sqlite:store.db", 1, 10_000, "");
-    // The tests' build is not optimized: four times what agents have.
-    herd(&ticket, 10_000, 120);
+    // The tests' build is not optimized, and machines of CI are slow at times: ten times what agents have.
+    herd(&ticket, 10_000, 300);
     check_records(&site, 10_000);
     assert_eq!(counted(&site.servers[0], "dropsafe_boots_total"), 10_000);
 }
