@@ -12,9 +12,10 @@
 //! | `kv` | ordered bytes to bytes, atomic and durable; never sees a name or a value | – |
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
-//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store |
+//! | `oidc` | OpenID Connect: issuers' keys, and checks of their tokens | domain, client |
+//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store, oidc |
 //! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
-//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, api |
+//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, oidc, api |
 //! | `cli` | one file per noun; the only module that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!
 //! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain
@@ -47,6 +48,8 @@ pub mod agent;
 pub mod api;
 #[cfg(feature = "server")]
 pub mod kv;
+#[cfg(feature = "server")]
+pub mod oidc;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

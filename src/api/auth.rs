@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::body_budget::BodyOwner;
 use super::limits::RequestRate;
@@ -15,9 +15,13 @@ use super::problem::ApiError;
 use super::request_marks::{ConnectionProof, Peer, ProvenCaller, RequestId};
 use super::{Api, tls_terminated};
 use crate::domain::credential::Credential;
+use crate::domain::id::IdentityId;
 use crate::domain::role::Principal;
-use crate::store::Caller;
+use crate::store::{AuthError, Caller};
 use crate::wire::Code;
+
+/// The header with the identity that a token proves.
+const IDENTITY_HEADER: &str = "dropsafe-identity";
 
 /// Extracts the caller of an authenticated request. A handler takes it before every other parameter, so that path, query
 /// and body of a stranger are not read. The store decides what the caller may do.
@@ -66,14 +70,39 @@ fn present_credential(parts: &Parts, api: &Api) -> Result<Credential, ApiError> 
 
 async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {
     let source = Peer::from_extensions(&parts.extensions).address();
-    let credential = present_credential(parts, api)?;
     // The look-up comes before the limit: it costs little, and a valid credential must not suffer from the failures of
     // others behind the same address.
-    api.store().authenticate(&credential, source).await.map_err(|error| {
+    let authenticated = match parts.headers.get(IDENTITY_HEADER) {
+        Some(identity) => authenticate_by_token(parts, api, identity).await?,
+        None => api.store().authenticate(&present_credential(parts, api)?, source).await,
+    };
+    authenticated.map_err(|error| {
         let is_denial = error.is_denial();
         let error = ApiError::from(error);
         if is_denial { charge_failure(api, source, error) } else { error }
     })
+}
+
+/// Authenticates a machine by the token of an issuer, for the identity that a header names.
+async fn authenticate_by_token(
+    parts: &Parts,
+    api: &Api,
+    identity: &HeaderValue,
+) -> Result<Result<Caller, AuthError>, ApiError> {
+    let source = Peer::from_extensions(&parts.extensions).address();
+    let refused = |error| charge_failure(api, source, error);
+    let identity = identity.to_str().ok().and_then(|text| text.parse().ok());
+    let malformed = || ApiError::new(Code::Unauthorized, "Dropsafe-Identity: expected one id that starts with idn_");
+    let identity: IdentityId = identity.ok_or_else(|| refused(malformed()))?;
+    let token = bearer_text(&parts.headers).map_err(refused)?;
+    let claimed = match api.store().claimed_identity(identity, source).await {
+        Ok(claimed) => claimed,
+        Err(error) => return Ok(Err(error)),
+    };
+    // Only for an identity that exists: strangers must not make the store fetch keys.
+    let now = api.store().now();
+    let verified = api.issuers().verify(claimed.issuer(), claimed.audience(), token, now).await;
+    Ok(api.store().authenticate_by_token(claimed, verified, source).await)
 }
 
 /// Notes in a request that its caller is authenticated: for the log, for the budget of its body, and for its connection.
@@ -121,7 +150,8 @@ pub(crate) fn count_wrong_passphrase(api: &Api, source: Option<IpAddr>) {
     api.limits().count_wrong_passphrase(source, Instant::now());
 }
 
-fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
+/// The text that follows `Bearer`.
+fn bearer_text(headers: &HeaderMap) -> Result<&str, ApiError> {
     let unauthorized = |detail: &str| ApiError::new(Code::Unauthorized, detail);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -140,8 +170,12 @@ fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
         return Err(unauthorized("the credential is not a bearer token"));
     }
     // More than one space may follow the scheme (RFC 9110 section 11.4).
-    Credential::parse(token.trim()).map_err(|error| {
-        let problem = unauthorized(&error.to_string());
+    Ok(token.trim())
+}
+
+fn bearer_credential(headers: &HeaderMap) -> Result<Credential, ApiError> {
+    Credential::parse(bearer_text(headers)?).map_err(|error| {
+        let problem = ApiError::new(Code::Unauthorized, error.to_string());
         match error.hint() {
             Some(hint) => problem.hint(hint),
             None => problem,

@@ -16,7 +16,9 @@ mod enrolments;
 mod extract;
 mod health;
 mod holders;
+mod identities;
 mod import;
+mod issuers;
 mod keys;
 mod launchers;
 pub mod limits;
@@ -64,8 +66,10 @@ use self::process_key::ProcessKeyHolder;
 pub(crate) use self::request_marks::{BodySecrecy, ConnectionProof};
 pub use self::request_marks::{OverTls, Peer, TlsTerminated};
 use crate::crypto::process_key::ProcessKey;
-use crate::domain::location::MAX_URLS;
+use crate::domain::location::{MAX_URLS, StoreLocation};
 use crate::domain::pin::PinPair;
+use crate::oidc::IssuerKeys;
+use crate::store;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
 
@@ -81,6 +85,8 @@ pub struct ApiConfig {
     pub pins: Option<PinPair>,
     /// The values of the limits.
     pub limits: LimitSettings,
+    /// The keys of issuers of tokens.
+    pub issuers: IssuerKeys,
 }
 
 /// The API of one process. Clones share everything.
@@ -172,6 +178,10 @@ impl Api {
         &self.0.config.store
     }
 
+    fn issuers(&self) -> &IssuerKeys {
+        &self.0.config.issuers
+    }
+
     fn limits(&self) -> &RequestLimits {
         &self.0.limits
     }
@@ -202,6 +212,17 @@ impl Api {
         });
         let urls = terminated.iter().cloned().chain(pinned).take(MAX_URLS).collect();
         (urls, None)
+    }
+
+    /// Where the store is, and which keys it has, as store cards say.
+    async fn location(&self) -> Result<StoreLocation, ApiError> {
+        let answer_key = self.store().answer_key().await.map_err(store::Error::from)?;
+        let (urls, pins) = self.addresses();
+        StoreLocation::new(urls, pins, Some(answer_key)).map_err(|error| {
+            // The configuration checks the addresses, so this is a defect.
+            tracing::error!("a store card could not be made: {error}");
+            ApiError::internal()
+        })
     }
 
     fn connections(&self) -> u64 {
@@ -236,6 +257,8 @@ fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(enrolments::routes())
         .merge(tokens::routes())
         .merge(tickets::routes())
+        .merge(identities::routes())
+        .merge(issuers::routes())
         .merge(orgs::routes())
         .merge(plugins::routes())
         .merge(categories::routes())

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::wire::{
     AcceptLauncherRequest, AddKeyslotRequest, BootRequest, CheckpointRequest, ConvertMemberRequest,
-    CreateEnrolmentRequest, CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateTicketRequest,
+    CreateEnrolmentRequest, CreateIdentityRequest, PutIssuerRequest, TestTokenRequest, CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateTicketRequest,
     CreateTokenRequest, CreateVaultSecretRequest, DeclareCategoryRequest, DeclarePluginRequest,
     EndBootRequest, ImportRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest,
     SetVariablesRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest,
@@ -37,7 +37,7 @@ macro_rules! request_bodies {
 request_bodies! {
     public: AcceptLauncherRequest, BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
         CreateOrgRequest, CreateTicketRequest, CreateTokenRequest, DeclareCategoryRequest, DeclarePluginRequest,
-        EndBootRequest, RedeemEnrolmentRequest, ReportBootRequest, UpdateMemberRequest, UpdateOrgRequest,
+        CreateIdentityRequest, EndBootRequest, PutIssuerRequest, RedeemEnrolmentRequest, ReportBootRequest, UpdateMemberRequest, UpdateOrgRequest,
         UpdatePluginRequest, UpdateQuotasRequest, UpdateSecretRequest;
     CreateSecretRequest: |body| body.value.is_some() || body.value_base64.is_some();
     ReplaceSecretRequest: |body| body.value.is_some() || body.value_base64.is_some();
@@ -46,6 +46,7 @@ request_bodies! {
             || body.items.iter().flatten().any(|item| item.value.is_some() || item.value_base64.is_some())
     };
     SetVariablesRequest: |_| true;
+    TestTokenRequest: |_| true;
     CreateVaultSecretRequest: |_| true;
     UnlockRequest: |body| body.passphrase.is_some() || body.key_file.is_some();
     AddKeyslotRequest: |body| body.passphrase.is_some() || body.key_file.is_some();

@@ -139,6 +139,13 @@ async fn revoke_ticket(
 
 fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError> {
     let mut errors = FieldErrors::default();
+    let new = parse_grant(&mut errors, body);
+    errors.into_result()?;
+    Ok(new)
+}
+
+/// Reads the member that a ticket or another identity acts for, and its limits.
+pub(crate) fn parse_grant(errors: &mut FieldErrors, body: CreateTicketRequest) -> store::NewTicket {
     if body.uses.is_some_and(|uses| !(1..=MAX_USES).contains(&uses)) {
         errors.add("uses", format!("expected a number from 1 to {MAX_USES}"));
     }
@@ -152,11 +159,11 @@ fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError
     let plugins = body.plugins.filter(|plugins| is_short("plugins", plugins.len()));
     let sources = Some(body.sources).filter(|sources| is_short("sources", sources.len())).unwrap_or_default();
     // All fields are parsed before the result is checked, so that every fault is reported.
-    let new = store::NewTicket {
+    store::NewTicket {
         member: body.member.and_then(|name| errors.check_as(Code::NameInvalid, "member", name.parse())),
-        ttl: check_ttl(&mut errors, body.ttl_seconds),
+        ttl: check_ttl(errors, body.ttl_seconds),
         uses: body.uses,
-        lifetime: check_seconds(&mut errors, "lifetime_seconds", body.lifetime_seconds),
+        lifetime: check_seconds(errors, "lifetime_seconds", body.lifetime_seconds),
         plugins: plugins.map(|plugins| {
             let parsed =
                 plugins.iter().filter_map(|name| errors.check_as(Code::NameInvalid, "plugins", name.parse()));
@@ -166,10 +173,8 @@ fn parse_request(body: CreateTicketRequest) -> Result<store::NewTicket, ApiError
             .iter()
             .filter_map(|text| errors.check_as(Code::Unprocessable, "sources", Cidr::parse(text)))
             .collect(),
-        label: check_label(&mut errors, body.label.as_deref()),
-    };
-    errors.into_result()?;
-    Ok(new)
+        label: check_label(errors, body.label.as_deref()),
+    }
 }
 
 fn ticket_view(ticket: store::Ticket) -> TicketView {

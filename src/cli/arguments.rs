@@ -4,8 +4,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, boots, category, completions, delete, dev, edit, enroll, environment, exit_codes, import,
-    init, keyslot, launcher, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt,
+    audit, backup, boots, category, completions, delete, dev, edit, enroll, environment, exit_codes,
+    identity, import, init, issuer, keyslot, launcher, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt,
     restore, serve, set, show, stats, status, ticket, tls, token,
 };
 
@@ -61,6 +61,10 @@ pub(crate) enum RootCommand {
     Token(token::TokenCommand),
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
+    #[command(subcommand)]
+    Issuer(issuer::IssuerCommand),
     Boots(boots::BootsArgs),
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),

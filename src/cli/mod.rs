@@ -23,9 +23,11 @@ mod error;
 mod exit_codes;
 mod files;
 mod holder_wait;
+mod identity;
 mod import;
 mod init;
 mod input;
+mod issuer;
 mod keyslot;
 mod launcher;
 mod list;
@@ -135,6 +137,8 @@ fn dispatch(command: RootCommand, context: &mut CliContext) -> CommandResult {
         RootCommand::Launcher(command) => block_on(command.run(context)),
         RootCommand::Token(command) => block_on(command.run(context)),
         RootCommand::Ticket(command) => block_on(command.run(context)),
+        RootCommand::Identity(command) => block_on(command.run(context)),
+        RootCommand::Issuer(command) => block_on(command.run(context)),
         RootCommand::Boots(args) => block_on(args.run(context)),
         RootCommand::Audit(args) => block_on(args.run(context)),
         RootCommand::Backup(args) => block_on(args.run(context)),

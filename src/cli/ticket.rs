@@ -32,15 +32,25 @@ pub(crate) enum TicketCommand {
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TicketCreateArgs {
-    /// Member whose secrets the ticket boots with (default: you)
-    #[arg(long = "for", value_name = "MEMBER")]
-    pub(crate) member: Option<String>,
+    #[command(flatten)]
+    pub(crate) grant: GrantArgs,
     /// Time until it expires, such as 90m, 24h or 7d, or none
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_ttl)]
     pub(crate) ttl: TicketLimit<Duration>,
     /// Maximum number of boots, or unlimited
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_uses)]
     pub(crate) uses: TicketLimit<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whom a ticket or another identity acts for, and the limits that all kinds have.
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// Member whose secrets the machine boots with (default: you)
+    #[arg(long = "for", value_name = "MEMBER")]
+    pub(crate) member: Option<String>,
     /// Time after which a boot with it counts as ended (default: until its end
     /// is reported)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -54,9 +64,6 @@ pub(crate) struct TicketCreateArgs {
     /// Label to display
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Revoke a ticket: boots with it are denied from now on
@@ -72,9 +79,9 @@ pub(crate) struct TicketRevokeArgs {
 
 /// A limit of a ticket, or no limit, which somebody has to ask for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TicketLimit<T>(Option<T>);
+pub(crate) struct TicketLimit<T>(pub(crate) Option<T>);
 
-fn parse_ttl(text: &str) -> Result<TicketLimit<Duration>, &'static str> {
+pub(crate) fn parse_ttl(text: &str) -> Result<TicketLimit<Duration>, &'static str> {
     if text == "none" {
         return Ok(TicketLimit(None));
     }
@@ -82,7 +89,7 @@ fn parse_ttl(text: &str) -> Result<TicketLimit<Duration>, &'static str> {
     duration::parse(text).map(|ttl| TicketLimit(Some(ttl))).map_err(|_| expected)
 }
 
-fn parse_uses(text: &str) -> Result<TicketLimit<u64>, &'static str> {
+pub(crate) fn parse_uses(text: &str) -> Result<TicketLimit<u64>, &'static str> {
     if text == "unlimited" {
         return Ok(TicketLimit(None));
     }
@@ -115,7 +122,7 @@ impl TicketCommand {
 impl TicketCreateArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
         let json = self.json;
-        let request = self.request()?;
+        let request = self.grant.request(self.ttl, self.uses)?;
         let created = connect::open_client(context)?.create_ticket(&request).await?;
         if json {
             context.output.json(&created)?;
@@ -135,8 +142,15 @@ impl TicketCreateArgs {
         }
         Ok(Exit::Success)
     }
+}
 
-    fn request(self) -> Result<CreateTicketRequest, CliError> {
+impl GrantArgs {
+    /// The request for a ticket with these limits, or the grant of another identity.
+    pub(crate) fn request(
+        self,
+        ttl: TicketLimit<Duration>,
+        uses: TicketLimit<u64>,
+    ) -> Result<CreateTicketRequest, CliError> {
         // The store checks these too. Here the error names the flag.
         for plugin in &self.plugin {
             PluginName::parse(plugin).map_err(invalid_name("--plugin"))?;
@@ -148,8 +162,8 @@ impl TicketCreateArgs {
         Ok(CreateTicketRequest {
             member: self.member.map(Into::into),
             // A duration and not a date: the store's clock decides, and this machine's may be wrong.
-            ttl_seconds: self.ttl.0.map(|ttl| ttl.as_secs()),
-            uses: self.uses.0,
+            ttl_seconds: ttl.0.map(|ttl| ttl.as_secs()),
+            uses: uses.0,
             lifetime_seconds: self.lifetime.map(|lifetime| lifetime.as_secs()),
             // An empty list would mean: no plugin at all.
             plugins: (!self.plugin.is_empty()).then(|| self.plugin.into_iter().map(Into::into).collect()),

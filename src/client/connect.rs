@@ -132,7 +132,7 @@ impl ConnectTarget {
 type ConnectAttempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// Connects to the first of `addresses` that answers. Each has a head start; when one fails, the next starts at once.
-async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+pub(crate) async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     // The common case, which needs no timer.
     if let [only] = addresses.as_slice() {
         return TcpStream::connect(only).await;

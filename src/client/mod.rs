@@ -33,6 +33,8 @@ mod endpoint;
 mod error;
 mod exit;
 #[cfg(feature = "server")]
+mod identities;
+#[cfg(feature = "server")]
 mod launchers;
 #[cfg(feature = "server")]
 mod list;
@@ -63,9 +65,13 @@ pub use boot::{BootCallError, BootOptions, BootSession, boot};
 #[cfg(feature = "agent")]
 pub(crate) use boot::{BootProgress, EndTarget, end_boot, explain};
 #[cfg(feature = "server")]
+pub(crate) use connect::connect_first;
+#[cfg(feature = "server")]
 pub(crate) use deposit::{
     DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget, VersionTagger,
 };
+#[cfg(feature = "server")]
+pub(crate) use endpoint::Host;
 pub(crate) use endpoint::{Endpoint, EndpointKind};
 pub(crate) use error::{CallError, MORE_DESCRIPTORS};
 pub use error::{CallOutage, CallRefusal};
@@ -73,4 +79,8 @@ pub use error::{CallOutage, CallRefusal};
 pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
 #[cfg(feature = "agent")]
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
+#[cfg(feature = "server")]
+pub(crate) use resolve::resolve;
+#[cfg(feature = "server")]
+pub(crate) use roots::Roots;
 pub use timer::{SystemTimer, Timer};

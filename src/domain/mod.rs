@@ -21,7 +21,13 @@ pub mod digest;
 pub(crate) mod epoch;
 pub(crate) mod hint;
 pub mod id;
+#[cfg(feature = "server")]
+pub mod identity;
+#[cfg(feature = "server")]
+pub(crate) mod identity_template;
 pub mod import;
+#[cfg(feature = "server")]
+pub(crate) mod jwt;
 pub mod location;
 pub mod name;
 pub mod pin;

@@ -20,6 +20,7 @@ use crate::crypto::random::Kernel;
 use crate::crypto::record::RecordKey;
 use crate::domain::ticket::{BootTicket, TicketPartsError};
 use crate::kv::memory::Memory;
+use crate::oidc::{EgressPolicy, IssuerKeys};
 use crate::store::{
     Clock as _, Init, KernelEntropy, NewKeyslot, NewTicket, Store, SystemClock, UnlockSecret,
 };
@@ -98,6 +99,7 @@ impl DevServer {
             // One pin: the keys of this store are never rotated.
             pins: Some(tls.pin.into()),
             limits,
+            issuers: IssuerKeys::new(EgressPolicy { allowed: Vec::new() }),
         });
         let serving =
             ActiveListeners::start(vec![listener], &api, CONNECTIONS, ProxySources::default(), timeouts);

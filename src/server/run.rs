@@ -21,6 +21,7 @@ use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
 use crate::domain::epoch::RestoreEpoch;
 use crate::domain::pin::PinPair;
+use crate::oidc::{EgressPolicy, IssuerKeys};
 use crate::process::SdNotify;
 use crate::store::{Caller, Coded as _, KernelEntropy, Store, SystemClock, UnlockSecret};
 use crate::{api, kv, store};
@@ -269,6 +270,7 @@ fn create_api(config: &ServeConfig, store: &Store, pins: PinPair) -> Api {
         urls: config.ticket_urls(host.as_deref()),
         pins: Some(pins),
         limits: config.limits.clone(),
+        issuers: IssuerKeys::new(EgressPolicy { allowed: config.issuer_networks.clone() }),
     });
     api.advertise_terminated(config.terminated_urls());
     // Before a router is built, which reads this once.

@@ -11,6 +11,8 @@ mod catalog;
 mod checkpoint;
 #[cfg(feature = "server")]
 mod compat;
+#[cfg(feature = "server")]
+mod identity;
 mod import;
 mod keys;
 #[cfg(feature = "server")]
@@ -54,6 +56,11 @@ pub use compat::{
     CreateVaultSecretRequest, DeleteVaultSecretResponse, RotateVaultResponse, SetVariablesRequest,
     SetVariablesResponse, VariableView, VariablesView, VaultEntryView, VaultLogView, VaultSecretView,
     VaultSecretsView, VaultStatusView,
+};
+#[cfg(feature = "server")]
+pub use identity::{
+    AcceptedTokensView, ClaimRuleView, CreateIdentityRequest, ForEachServiceBody, IssuerView,
+    MachineIdentityView, PutIssuerRequest, TestTokenRequest, TestTokenResponse, TokenCheckView,
 };
 pub use import::{ImportItemRequest, ImportLineView, ImportRequest, ImportResponse};
 pub use keys::{

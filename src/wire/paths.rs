@@ -42,6 +42,18 @@ pub(crate) const TOKEN: &str = "/v1/tokens/{id}";
 pub(crate) const TICKETS: &str = "/v1/tickets";
 /// One ticket.
 pub(crate) const TICKET: &str = "/v1/tickets/{id}";
+/// Identities of machines.
+pub(crate) const IDENTITIES: &str = "/v1/identities";
+/// One identity.
+pub(crate) const IDENTITY: &str = "/v1/identities/{id}";
+/// The confirmation of a changed issuer.
+pub(crate) const IDENTITY_CONFIRM: &str = "/v1/identities/{id}/confirm";
+/// The comparison of a token with an identity.
+pub(crate) const IDENTITY_TEST: &str = "/v1/identities/{id}/test";
+/// Issuers of tokens.
+pub(crate) const ISSUERS: &str = "/v1/issuers";
+/// One issuer, by name.
+pub(crate) const ISSUER: &str = "/v1/issuers/{name}";
 /// The only release of values.
 pub(crate) const BOOT: &str = "/v1/boot";
 /// What a boot would get, without values.

@@ -15,6 +15,7 @@ use dropsafe::crypto::record::RecordKey;
 use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::time::Timestamp;
 use dropsafe::kv::memory::Memory;
+use dropsafe::oidc::{EgressPolicy, IssuerKeys};
 use dropsafe::store::{Clock, Init, KernelEntropy, NewKeyslot, Store, UnlockSecret};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -116,6 +117,7 @@ fn create_api(store: &Store, limits: LimitSettings) -> Api {
         urls: vec!["https://127.0.0.1:7373".to_owned()],
         pins: None,
         limits,
+        issuers: IssuerKeys::new(EgressPolicy::default()),
     })
 }
 

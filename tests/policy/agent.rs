@@ -17,6 +17,7 @@ const STORE_ONLY: &[&str] = &[
     "etcd-client",
     "hpke",
     "indicatif",
+    "jsonwebtoken",
     "libsqlite3-sys",
     "rcgen",
     "rpassword",

@@ -30,7 +30,7 @@ macro_rules! identifiers {
     };
 }
 
-identifiers! { OrgId MemberId SecretId VersionId TokenId TicketId BootId StoreId SlotId }
+identifiers! { OrgId MemberId SecretId VersionId TokenId TicketId IdentityId BootId StoreId SlotId }
 
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {

@@ -167,6 +167,8 @@ fn refuse(api: &Api, parts: &Parts, presented: PresentedProof, error: AuthError)
         AuthError::Unknown | AuthError::Expired | AuthError::Revoked => true,
         // Whoever passes a request on chooses where it comes from, and can pass it on twice.
         AuthError::SourceNotAllowed | AuthError::UsedProof | AuthError::Failure(_) => false,
+        // A token is no proof.
+        AuthError::TokenRefused | AuthError::IssuerUnavailable => false,
     };
     let is_denial = error.is_denial();
     let error = ApiError::from(error);

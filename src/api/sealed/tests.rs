@@ -18,6 +18,7 @@ use crate::crypto::sealed_release::prover::{OpenedAnswer, PendingAnswer, ProofTi
 use crate::crypto::sealed_release::statement::RequestTarget;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::time::Timestamp;
+use crate::oidc::{EgressPolicy, IssuerKeys};
 use crate::store::{Caller, Clock as _, KernelEntropy, NewTicket, Store, SystemClock};
 use crate::wire::{Code, parse_challenge, paths};
 
@@ -68,7 +69,8 @@ impl Served {
         let admin = store.authenticate(&made.admin_token, None).await.unwrap();
         let operator = store.authenticate(&made.operator_token, None).await.unwrap();
         let random = Arc::new(KernelEntropy);
-        let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits };
+        let issuers = IssuerKeys::new(EgressPolicy::default());
+        let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits, issuers };
         Self { router: Api::new(config).router(), store, admin, operator }
     }
 

@@ -61,6 +61,8 @@ text::text_enum! {
         Operator = "operator",
         Member = "member",
         Ticket = "ticket",
+        /// A machine that proved an identity other than a ticket.
+        Identity = "identity",
         /// A boot, by the credential that can end it.
         Boot = "boot",
         /// A monitoring system.
@@ -85,6 +87,8 @@ text::text_enum! {
         Boot = "boot",
         Plugin = "plugin",
         Category = "category",
+        Identity = "identity",
+        Issuer = "issuer",
     }
 }
 
@@ -211,6 +215,7 @@ audit_text_from!(
     id::VersionId,
     id::TokenId,
     id::TicketId,
+    id::IdentityId,
     id::EnrolmentId,
     id::BootId,
     id::StoreId,
@@ -219,10 +224,12 @@ audit_text_from!(
     name::EnvName,
     name::OrgName,
     name::MemberName,
+    name::IssuerName,
     name::PluginName,
     name::Category,
     name::Label,
     crate::domain::code::Code,
+    crate::domain::identity::IdentityKind,
     crate::domain::epoch::RestoreEpoch,
     crate::domain::role::Role,
     crate::domain::role::MemberKind,

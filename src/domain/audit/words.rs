@@ -81,6 +81,20 @@ text::text_enum! {
         TicketRevoke = "ticket.revoke",
         /// Tickets were listed.
         TicketList = "ticket.list",
+        /// An identity other than a ticket was made.
+        IdentityCreate = "identity.create",
+        /// Such an identity was revoked.
+        IdentityRevoke = "identity.revoke",
+        /// Identities were listed, or a token was tested against one.
+        IdentityList = "identity.list",
+        /// A person confirmed a change of the issuer that an identity relies on.
+        IdentityConfirm = "identity.confirm",
+        /// An issuer of tokens was added or changed.
+        IssuerEdit = "issuer.edit",
+        /// An issuer of tokens was removed.
+        IssuerDelete = "issuer.delete",
+        /// Issuers of tokens were listed.
+        IssuerList = "issuer.list",
         /// A secret was deposited for the first time.
         SecretCreate = "secret.create",
         /// A secret's value was replaced.
@@ -203,6 +217,12 @@ text::text_enum! {
         Uses = "uses",
         /// The code of a denial or failure.
         Reason = "reason",
+        /// Why the token of a machine was refused. The machine does not learn it.
+        Check = "check",
+        /// The issuer of a token.
+        Issuer = "issuer",
+        /// The subject of a token.
+        Subject = "subject",
         /// A machine's or host's name as it reported it.
         Host = "host",
         /// Which try of the same boot it is, from the second on.

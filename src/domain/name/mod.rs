@@ -137,6 +137,8 @@ names! {
     OrgName(check_org_name), "an organization's name";
     /// A member's name: 1 to 64 of `a-z 0-9 . _ - @`, starting with a letter or digit.
     MemberName(check_member_name), "a member's name";
+    /// The name of an issuer of tokens in an organization: 1 to 64 of `a-z 0-9 . _ - @`, starting with a letter or digit.
+    IssuerName(check_issuer_name), "an issuer's name";
     /// A plugin's name: 1 to 100 ASCII letters, digits and `@ / . _ - :`.
     PluginName(check_plugin_name), "a plugin's name";
     /// A category: 1 to 50 of `a-z 0-9 _ -`.
@@ -220,6 +222,10 @@ fn check_org_name(text: &str) -> Result<(), NameError> {
 
 fn check_member_name(text: &str) -> Result<(), NameError> {
     check_handle("a member's name", text)
+}
+
+fn check_issuer_name(text: &str) -> Result<(), NameError> {
+    check_handle("an issuer's name", text)
 }
 
 fn check_handle(what: &'static str, text: &str) -> Result<(), NameError> {

@@ -23,6 +23,7 @@ keys! {
     TLS_KEY: "", "", "tls.key";
     ADVERTISE: "--advertise", "", "advertise";
     PROXIES: "", "", "proxy_protocol.from";
+    ISSUER_NETWORKS: "", "", "issuers.allow_networks";
     PASSPHRASE_FILE: "--unlock-passphrase-file", "", "unlock.passphrase_file";
     KEY_FILE: "--unlock-key-file", "", "unlock.key_file";
     LOG_FORMAT: "--log-format", "", "log.format";

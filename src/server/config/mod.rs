@@ -74,6 +74,8 @@ pub struct ServeConfig {
     pub(crate) advertise: Vec<String>,
     /// The load balancers whose connections begin with a PROXY header.
     pub(crate) proxies: Vec<Cidr>,
+    /// Private networks that issuers of tokens may be in.
+    pub(crate) issuer_networks: Vec<Cidr>,
     /// `None` starts locked, unless there is a systemd credential.
     pub(crate) unlock: Option<UnlockSource>,
     pub(crate) log_format: ServerLogFormat,
@@ -139,6 +141,7 @@ impl ServeConfig {
             key: value(reader.one(&keys::TLS_KEY, in_data)).unwrap_or_else(|| tls("key.pem")),
             advertise: value(reader.list(&keys::ADVERTISE, advertised)).unwrap_or_default(),
             proxies: value(reader.list(&keys::PROXIES, str::parse)).unwrap_or_default(),
+            issuer_networks: value(reader.list(&keys::ISSUER_NETWORKS, str::parse)).unwrap_or_default(),
             unlock: match (&passphrase_file, &key_file) {
                 (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
                 (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),

@@ -28,6 +28,9 @@ use crate::store::tables::members::MemberRecord;
 use crate::store::tables::tickets::{self, TicketRecord};
 use crate::store::tables::tokens::{self, TokenRecord};
 
+/// When to try again while an issuer cannot be reached.
+const RETRY_ISSUER: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// The keys of the records that a credential depends on, and a read of the credential and, after it, of these records.
 pub(crate) type MembershipRead = (Arc<MembershipKeys>, Snapshot);
 
@@ -58,6 +61,12 @@ pub enum AuthError {
     /// The address is outside the ticket's networks.
     #[error("the credential may not be used from this address")]
     SourceNotAllowed,
+    /// The token of an issuer does not prove the identity. The audit log says why, and the machine does not learn it.
+    #[error("the token does not prove this identity")]
+    TokenRefused,
+    /// The issuer cannot be reached, and its keys are not known.
+    #[error("the issuer of the token cannot be reached")]
+    IssuerUnavailable,
     /// The store failed.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -66,7 +75,7 @@ pub enum AuthError {
 impl AuthError {
     /// Whether the credential was refused, which the API limits for each source, and not a failure of the store.
     pub fn is_denial(&self) -> bool {
-        !matches!(self, Self::Failure(_))
+        !matches!(self, Self::Failure(_) | Self::IssuerUnavailable)
     }
 }
 
@@ -78,6 +87,8 @@ impl Coded for AuthError {
             Self::Revoked => Code::Revoked,
             Self::UsedProof => Code::UsedProof,
             Self::SourceNotAllowed => Code::SourceNotAllowed,
+            Self::TokenRefused => Code::Unauthorized,
+            Self::IssuerUnavailable => Code::Unavailable,
             Self::Failure(failure) => failure.code(),
         }
     }
@@ -88,6 +99,10 @@ impl Coded for AuthError {
             Self::Expired | Self::Revoked => "ask an admin for a new one",
             Self::UsedProof => NEW_PROOF,
             Self::SourceNotAllowed => "ask an admin for a ticket that this network may use",
+            Self::TokenRefused => {
+                "the audit log says why; `dropsafe identity test` compares a token with the identity"
+            }
+            Self::IssuerUnavailable => "check the issuer's URL, and the network between it and the store",
             Self::Failure(failure) => return failure.hint(),
         };
         Some(hint.to_owned())
@@ -96,7 +111,13 @@ impl Coded for AuthError {
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Failure(failure) => failure.retry_after(),
-            _ => None,
+            Self::IssuerUnavailable => Some(RETRY_ISSUER),
+            Self::Unknown
+            | Self::Expired
+            | Self::Revoked
+            | Self::SourceNotAllowed
+            | Self::TokenRefused
+            | Self::UsedProof => None,
         }
     }
 }
@@ -220,7 +241,8 @@ impl Store {
             kind: member.kind,
         };
         let caller = Caller::new(principal, Some(name), policy, source);
-        Ok(caller.with_credential(ticket.id, Some(ticket.author)).with_ticket(ticket))
+        let credential = ticket.credential_text();
+        Ok(caller.with_credential(credential, Some(ticket.author)).with_ticket(ticket))
     }
 
     pub(crate) async fn authenticate_boot(

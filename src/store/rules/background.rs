@@ -22,6 +22,7 @@ use crate::store::tables::answers::{self, AnswerRecord};
 use crate::store::tables::boots::{self, AttemptRecord};
 use crate::store::tables::executed::{self, ExecutedRecord};
 use crate::store::tables::holders::{self, RunningRecord};
+use crate::store::tables::issuers::{self, UsedTokenRecord};
 use crate::store::tables::secrets::{self, SecretRecord};
 use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
 use crate::store::tables::usage::CountOf;
@@ -92,6 +93,7 @@ impl Store {
             // Those that a crash or another process left: a dismissal starts its own task.
             self.clear_dismissals().await?;
             self.delete_expired(&answers::answers(), AnswerRecord::is_over).await?;
+            self.delete_expired(&issuers::used_tokens(), UsedTokenRecord::is_over).await?;
             self.delete_expired(&boots::attempts(), AttemptRecord::is_over).await?;
             self.delete_expired(&executed::executed(), ExecutedRecord::is_over).await?;
             self.delete_expired(&holders::all_running(), RunningRecord::is_over).await?;
@@ -213,7 +215,7 @@ impl Store {
     }
 
     /// Deletes the expired records under a prefix.
-    async fn delete_expired<T: Record + 'static>(
+    pub(crate) async fn delete_expired<T: Record + 'static>(
         &self,
         prefix: &Prefix<T>,
         is_over: fn(&T, Timestamp) -> bool,

@@ -9,7 +9,8 @@ use crate::crypto::sealed_release::statement::StatementHash;
 use crate::domain::audit::{
     Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target,
 };
-use crate::domain::id::{MemberId, OrgId, TicketId, TokenId};
+use crate::domain::id::{IdentityId, MemberId, OrgId, TicketId, TokenId};
+use crate::domain::jwt::VerifiedToken;
 use crate::domain::name::{MemberName, OrgName};
 use crate::domain::resolve::{ResolveRequest, SharedAddresses};
 use crate::domain::role::{
@@ -30,6 +31,8 @@ pub struct Caller {
     org: Option<OrgName>,
     policy: OrgPolicy,
     ticket: Option<Arc<TicketRecord>>,
+    /// The verified token by which a machine proved its identity.
+    token: Option<Arc<VerifiedToken>>,
     credential: Option<ActingCredential>,
     /// The services that the member manages.
     manages: Arc<BTreeSet<MemberId>>,
@@ -59,13 +62,20 @@ impl Caller {
         policy: OrgPolicy,
         source: Option<IpAddr>,
     ) -> Self {
-        let (ticket, credential, request, manages) = (None, None, None, Arc::default());
-        Self { principal, org, policy, ticket, credential, manages, source, request, statement: None }
+        let (ticket, token, credential, request, manages) = (None, None, None, None, Arc::default());
+        let statement = None;
+        Self { principal, org, policy, ticket, token, credential, manages, source, request, statement }
     }
 
     /// Adds the record of the ticket that the caller is.
     pub(crate) fn with_ticket(mut self, ticket: TicketRecord) -> Self {
         self.ticket = Some(Arc::new(ticket));
+        self
+    }
+
+    /// Adds the token that proved the identity.
+    pub(crate) fn with_token(mut self, token: VerifiedToken) -> Self {
+        self.token = Some(Arc::new(token));
         self
     }
 
@@ -262,6 +272,10 @@ impl Caller {
         self.ticket.as_ref()
     }
 
+    pub(crate) fn verified_token(&self) -> Option<&Arc<VerifiedToken>> {
+        self.token.as_ref()
+    }
+
     /// The organization. Fails for the operator.
     pub(crate) fn own_org(&self) -> Result<OrgId, Error> {
         self.principal.org().ok_or(Error::Forbidden(Denied::OperatorOutside))
@@ -303,7 +317,10 @@ impl Caller {
             // Both name and id: the name may pass to another member later.
             Principal::Member { id, name, .. } => (ActorKind::Member, Some(name.into()), Some(id.into())),
             // The name is that of the member that the ticket acts for.
-            Principal::Ticket { id, name, .. } => (ActorKind::Ticket, Some(name.into()), Some(id.into())),
+            Principal::Ticket { id, name, .. } => match self.token {
+                Some(_) => (ActorKind::Identity, Some(name.into()), Some(IdentityId::from(*id).into())),
+                None => (ActorKind::Ticket, Some(name.into()), Some(id.into())),
+            },
             Principal::Boot { id, name, .. } => (ActorKind::Boot, Some(name.into()), Some(id.into())),
         };
         let event = AuditEvent {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::code::Code;
 use crate::domain::id::SecretId;
+use crate::domain::identity_template::TemplateError;
 use crate::domain::name::{EnvName, SecretName};
 use crate::domain::role::{BudgetsTooLarge, Denied};
 use crate::domain::value::ValueError;
@@ -33,6 +34,9 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// What an identity's tokens must say does not fit its template.
+    #[error("claims: {0}")]
+    Template(#[from] TemplateError),
     /// Another secret of the same owner and scope has this name or is exported under it.
     #[error("the secret {name} of this scope is already exported as {env}")]
     NameTaken {
@@ -151,6 +155,7 @@ impl Coded for Error {
             Self::WriteOnly => Code::WriteOnly,
             Self::NotFound { .. } => Code::NotFound,
             Self::Invalid { .. } => Code::InvalidRequest,
+            Self::Template(_) => Code::Unprocessable,
             // For a program, both mean that another name is needed.
             Self::NameTaken { .. } | Self::Taken { .. } => Code::NameTaken,
             Self::NameRefused { .. } => Code::NameRefused,
@@ -202,6 +207,7 @@ impl Coded for Error {
             Self::IdempotencyMismatch => "use a new idempotency key for a new request",
             Self::UsedProof => NEW_PROOF,
             Self::Failure(failure) => return failure.hint(),
+            Self::Template(why) => return why.hint().map(str::to_owned),
             // Their messages already say all that is known.
             Self::NotFound { .. } | Self::Invalid { .. } | Self::Taken { .. } | Self::Conflict { .. } => {
                 return None;

@@ -12,7 +12,8 @@ use crate::domain::hint::Hint;
 use crate::domain::id::{
     BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId,
 };
-use crate::domain::name::{Category, EnvName, Label, MemberName, OrgName, PluginName, SecretName};
+use crate::domain::jwt::{IssuerUrl, JwtAlgorithm};
+use crate::domain::name::{Category, EnvName, IssuerName, Label, MemberName, OrgName, PluginName, SecretName};
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::role::{MemberKind, Role, SharedChanges};
 use crate::domain::secret::{Scope, ScopeKind};
@@ -47,6 +48,9 @@ convert_as_text!(
     EnvName,
     Hint,
     IpAddr,
+    IssuerName,
+    IssuerUrl,
+    JwtAlgorithm,
     Kind,
     Label,
     MemberKind,

@@ -9,6 +9,7 @@ mod convert;
 pub(crate) mod enrolments;
 pub(crate) mod executed;
 pub(crate) mod holders;
+pub(crate) mod issuers;
 pub(crate) mod launchers;
 pub(crate) mod members;
 pub(crate) mod orgs;
@@ -24,7 +25,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 46] = [
+const ALL: [&Table; 48] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -37,6 +38,8 @@ const ALL: [&Table; 46] = [
     &executed::EXECUTED,
     &holders::INDEXING,
     &holders::RUNNING,
+    &issuers::ISSUERS,
+    &issuers::USED_TOKENS,
     &launchers::LAUNCHER_TICKETS,
     &launchers::WITHDRAWALS,
     &log::COVERS,

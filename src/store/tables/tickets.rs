@@ -1,10 +1,13 @@
-//! Boot tickets, and the members that they act for.
+//! Boot tickets and the other identities of machines, and the members that they act for. A ticket is an identity whose proof is a
+//! secret, so that all kinds share one table, its limits and its indexes.
 
 use std::collections::BTreeSet;
 
 use crate::domain::cidr::Cidr;
 use crate::domain::id::{MemberId, OrgId, TicketId};
-use crate::domain::name::{Label, PluginName};
+use crate::domain::identity::IdentityKind;
+use crate::domain::jwt::ClaimRule;
+use crate::domain::name::{IssuerName, Label, PluginName};
 use crate::domain::time::Timestamp;
 use crate::store::engine::format::{record, stored};
 use crate::store::engine::keys::{Key, Prefix};
@@ -29,10 +32,11 @@ impl Records {
     }
 }
 
-/// A ticket. Only the hash of its secret is stored.
+/// A ticket or another identity.
 #[derive(Clone)]
 pub(crate) struct TicketRecord {
     pub(crate) id: TicketId,
+    /// The hash of a ticket's secret. No secret has the hash of zeros, which the other kinds have.
     pub(crate) hash: [u8; 32],
     pub(crate) org: OrgId,
     pub(crate) member: MemberId,
@@ -55,6 +59,38 @@ pub(crate) struct TicketRecord {
     pub(crate) inactive_at: Option<Timestamp>,
     /// The Ed25519 key that its secret signs with. `None` in a record of an older format: such a ticket is a bearer credential only.
     pub(crate) proof_key: Option<[u8; 32]>,
+    /// What the token of an issuer must say. `None` for a ticket.
+    pub(crate) token: Option<TokenRule>,
+}
+
+/// The tokens of an issuer that an identity accepts.
+#[derive(Clone)]
+pub(crate) struct TokenRule {
+    /// The template that it was made from.
+    pub(crate) template: String,
+    /// An issuer of the organization. `None`: the public issuer that the template names.
+    pub(crate) issuer: Option<IssuerName>,
+    /// The digest of the issuer's URL, authorities and keys that a person has confirmed.
+    pub(crate) issuer_digest: [u8; 32],
+    /// `None`: that of the store.
+    pub(crate) audience: Option<String>,
+    pub(crate) claims: Vec<ClaimRule>,
+    pub(crate) services: Option<ServiceClaim>,
+    /// Whether each token boots once.
+    pub(crate) single_use: bool,
+}
+
+/// A claim that names the service to act for, among these.
+#[derive(Clone)]
+pub(crate) struct ServiceClaim {
+    pub(crate) pointer: String,
+    pub(crate) services: BTreeSet<MemberId>,
+}
+
+impl TicketRecord {
+    pub(crate) fn kind(&self) -> IdentityKind {
+        if self.token.is_some() { IdentityKind::Jwt } else { IdentityKind::Ticket }
+    }
 }
 
 stored! {
@@ -73,7 +109,7 @@ stored! {
         plugins: Option<Vec<String>>,
         sources: Vec<String>,
     }
-    before { lifetime: None, counted: false, inactive_at: None, proof_key: None }
+    before { lifetime: None, counted: false, inactive_at: None, proof_key: None, token: None }
 }
 
 stored! {
@@ -95,7 +131,7 @@ stored! {
         counted: bool,
         inactive_at: Option<i64>,
     }
-    before { proof_key: None }
+    before { proof_key: None, token: None }
 }
 
 stored! {
@@ -117,7 +153,28 @@ stored! {
         counted: bool,
         inactive_at: Option<i64>,
         proof_key: Option<[u8; 32]>,
+        token: Option<StoredTokenRuleV1>,
     }
+}
+
+stored! {
+    StoredTokenRuleV1 = TokenRule {
+        template: String,
+        issuer: Option<String>,
+        issuer_digest: [u8; 32],
+        audience: Option<String>,
+        claims: Vec<StoredClaimRuleV1>,
+        services: Option<StoredServiceClaimV1>,
+        single_use: bool,
+    }
+}
+
+stored! {
+    StoredServiceClaimV1 = ServiceClaim { pointer: String, services: Vec<[u8; 16]> }
+}
+
+stored! {
+    StoredClaimRuleV1 = ClaimRule { pointer: String, value: String, prefix: bool }
 }
 
 record! { TicketRecord { 1 => StoredTicketV1, 2 => StoredTicketV2, } newest 3 => StoredTicketV3 }

@@ -13,6 +13,7 @@ mod ends;
 mod failing;
 mod holders;
 mod idempotency;
+mod identities;
 mod import;
 mod keys;
 mod launchers;

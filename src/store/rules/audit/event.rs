@@ -77,8 +77,10 @@ impl EventBuilder for AuditEvent {
 /// The objects of events.
 pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
-    use crate::domain::id::{BootId, EnrolmentId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId};
-    use crate::domain::name::{Category, MemberName, OrgName, PluginName, SecretName};
+    use crate::domain::id::{
+        BootId, EnrolmentId, IdentityId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId,
+    };
+    use crate::domain::name::{Category, IssuerName, MemberName, OrgName, PluginName, SecretName};
 
     pub(crate) fn org(id: OrgId, name: &OrgName) -> Target {
         // Name and id: the name is for people, and may later belong to something else.
@@ -112,6 +114,14 @@ pub(crate) mod target {
 
     pub(crate) fn ticket(id: TicketId) -> Target {
         bare(TargetKind::Ticket, id)
+    }
+
+    pub(crate) fn identity(id: IdentityId) -> Target {
+        bare(TargetKind::Identity, id)
+    }
+
+    pub(crate) fn issuer(name: &IssuerName) -> Target {
+        Target { kind: TargetKind::Issuer, name: Some(name.into()), id: None }
     }
 
     pub(crate) fn boot(id: BootId) -> Target {

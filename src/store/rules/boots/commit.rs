@@ -24,8 +24,12 @@ use crate::store::rules::boots::scope_cache::{ScopeSnapshot, VersionStamp};
 use crate::store::rules::store::Store;
 use crate::store::tables::boots::{BootRecord, ReceiptRecord};
 use crate::store::tables::holders::RunningRecord;
+use crate::store::tables::issuers::UsedTokenRecord;
 use crate::store::tables::members::MemberRecord;
 use crate::store::tables::tickets::{self, TicketRecord};
+
+/// How long a token is remembered after it has expired: longer than the tolerance for clocks that differ.
+const TOKEN_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The transaction of a boot.
 pub(crate) struct BootCommit {
@@ -41,6 +45,14 @@ pub(crate) struct BootCommit {
     expected: Option<ScopeSnapshot>,
     /// The store's revision is this plus the byte store's.
     revision_base: u64,
+    /// The token that must not have booted before.
+    token: Option<SingleUseToken>,
+}
+
+/// A token of an identity whose tokens boot once.
+struct SingleUseToken {
+    key: Key<UsedTokenRecord>,
+    expires_at: Timestamp,
 }
 
 /// The result of the transaction.
@@ -69,7 +81,7 @@ impl BootCommit {
         let PendingBoot { caller, ask, ticket, .. } = boot;
         let mut event = caller
             .event(AuditAction::Boot)
-            .detail(DetailKey::Ticket, ticket.id)
+            .detail(DetailKey::Ticket, ticket.credential_text())
             .detail(DetailKey::Count, AuditText::number(opened.receipt.count() as u64))
             .detail(DetailKey::Digest, opened.digest)
             // Binds the names and versions of what is released into the audit chain.
@@ -94,6 +106,7 @@ impl BootCommit {
             expected,
             // The transaction knows only revisions of the byte store.
             revision_base: store.revision(0),
+            token: SingleUseToken::of(store, boot),
         })
     }
 
@@ -109,6 +122,7 @@ impl BootCommit {
         reads.extend(self.author_key(store.records()).map(|key| key.to_vec()));
         reads.extend(self.stamps().map(|stamp| stamp.key.clone()));
         reads.extend(self.attempt.as_ref().map(|attempt| attempt.key.to_vec()));
+        reads.extend(self.token.as_ref().map(|token| token.key.to_vec()));
         reads.extend(self.statement.map(|statement| store.records().executed(&statement).to_vec()));
         reads
     }
@@ -134,6 +148,10 @@ impl BootCommit {
         let CheckedTicket { key, record, earlier } = ticket;
         if earlier.is_none() {
             spend_use(tx, &key, record)?;
+            // A further try of the same boot presents the same token.
+            if let Some(SingleUseToken { key, expires_at }) = &self.token {
+                tx.put(key, &UsedTokenRecord { expires_at: *expires_at })?;
+            }
         }
         let mut event = self.event.clone().detail(DetailKey::Revision, AuditText::number(revision));
         if let Some(earlier) = &earlier {
@@ -170,6 +188,7 @@ impl BootCommit {
             TicketRecord { expires_at: Some(at), .. } if *at <= tx.now() => Some(BootError::Expired),
             // The last use may have been spent by the first try of this very boot.
             _ if record.uses_left() == Some(0) && earlier.is_none() => Some(BootError::TicketSpent),
+            _ if earlier.is_none() && self.is_token_used(tx)? => Some(BootError::TokenUsed),
             _ => match (&self.attempt, &earlier) {
                 (Some(attempt), Some(earlier)) => attempt.refusal(earlier, tx.now()),
                 _ => None,
@@ -180,6 +199,14 @@ impl BootCommit {
             return Err(Stop::Refused(error));
         }
         Ok(CheckedTicket { key, record, earlier })
+    }
+
+    /// Whether another boot has used the token.
+    fn is_token_used(&self, tx: &mut Tx<'_>) -> Result<bool, Stop<BootError>> {
+        let Some(token) = &self.token else { return Ok(false) };
+        // Two boots with one token at once must conflict.
+        tx.need([token.key.to_vec()])?;
+        Ok(tx.get(&token.key)?.is_some())
     }
 
     fn has_scope_changed(&self, tx: &mut Tx<'_>) -> Result<bool, Stop<BootError>> {
@@ -221,6 +248,18 @@ impl BootCommit {
             tx.put(&records.receipt(org, &record.content), receipt)?;
         }
         Ok(record)
+    }
+}
+
+impl SingleUseToken {
+    fn of(store: &Store, boot: &PendingBoot<'_>) -> Option<Self> {
+        let token = boot.caller.verified_token()?;
+        boot.ticket.token.as_ref().filter(|rule| rule.single_use)?;
+        Some(Self {
+            key: store.records().used_token(boot.ticket.id, &token.digest),
+            // Verification accepts an expired token for a little longer (RFC 7519, section 4.1.4).
+            expires_at: token.expires_at.plus(TOKEN_LEEWAY),
+        })
     }
 }
 

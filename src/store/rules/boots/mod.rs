@@ -222,6 +222,9 @@ pub enum BootError {
     /// No use is left.
     #[error("the ticket has no use left")]
     TicketSpent,
+    /// Another boot has used the token, and the identity's tokens boot once.
+    #[error("the token was used by another boot")]
+    TokenUsed,
     /// The statement of the caller's proof was executed before.
     #[error("this request was executed before")]
     UsedProof,
@@ -343,7 +346,7 @@ impl Coded for BootError {
             Self::Forbidden(_) => Code::Forbidden,
             Self::Locked => Code::Locked,
             Self::SecretUnusable { .. } => Code::SecretUnusable,
-            Self::TicketSpent => Code::TicketSpent,
+            Self::TicketSpent | Self::TokenUsed => Code::TicketSpent,
             Self::UsedProof => Code::UsedProof,
             Self::AttemptMismatch => Code::IdempotencyMismatch,
             Self::AttemptOver => Code::Conflict,
@@ -366,6 +369,7 @@ impl Coded for BootError {
             }
             // For each of these reasons, the ticket will never work again.
             Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
+            Self::TokenUsed => "start the machine again with a new token of its issuer",
             // Those that are over were pruned before.
             Self::OverQuota { .. } => "end boots that are gone with `dropsafe boots --end BOOT_ID`",
             Self::UsedProof => NEW_PROOF,

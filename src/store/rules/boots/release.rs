@@ -10,7 +10,7 @@ use crate::domain::role::{Action, Denied};
 use crate::domain::secret::SecretMeta;
 use crate::domain::value::Delivery;
 use crate::store::engine::failure::{Coded, Failure};
-use crate::store::rules::audit::{EventBuilder, target};
+use crate::store::rules::audit::EventBuilder;
 use crate::store::rules::boots::attempt::Attempt;
 use crate::store::rules::boots::commit::{BootCommit, CommittedBoot};
 use crate::store::rules::boots::open::{OpenScopeError, OpenedScope};
@@ -114,8 +114,7 @@ impl Store {
         let mut files = opened.receipt.entries.iter().filter(|entry| entry.delivery == Delivery::File);
         let Some(file) = files.next().filter(|_| boot.ask.refuse_files) else { return Ok(()) };
         let error = BootError::FilesRefused(file.name.clone());
-        let event = boot.caller.event(AuditAction::Boot).about(target::ticket(boot.ticket.id));
-        self.record_denial(event.denied(error.code())).await;
+        self.record_denial(boot.denial(error.code())).await;
         Err(error)
     }
 
@@ -202,6 +201,6 @@ impl<'a> PendingBoot<'a> {
     }
 
     fn event(&self) -> AuditEvent {
-        self.caller.event(AuditAction::Boot).about(target::ticket(self.ticket.id))
+        self.caller.event(AuditAction::Boot).about(self.ticket.target())
     }
 }

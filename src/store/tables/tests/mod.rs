@@ -23,6 +23,7 @@ use crate::store::tables::catalog::*;
 use crate::store::tables::enrolments::*;
 use crate::store::tables::executed::*;
 use crate::store::tables::holders::*;
+use crate::store::tables::issuers::*;
 use crate::store::tables::launchers::*;
 use crate::store::tables::members::*;
 use crate::store::tables::orgs::*;

@@ -64,8 +64,25 @@ pub(crate) fn people(comparison: &mut Comparison) {
             seen_at: 1_800_000_000_001,
         }],
     );
+    issuers(comparison);
     comparison.only::<SessionMark, _>("SessionMark", &[StoredSessionMarkV1 { created_at: -1 }]);
     tickets(comparison);
+}
+
+fn issuers(comparison: &mut Comparison) {
+    let issuer = |authorities, keys| StoredIssuerV1 {
+        name: text("cluster-1"),
+        spec: StoredIssuerSpecV1 {
+            url: text("https://issuer.example"),
+            algorithms: vec![text("RS256"), text("EdDSA")],
+            authorities,
+            keys,
+        },
+        updated_at: 1_800_000_000_000,
+    };
+    comparison.only::<IssuerRecord, _>("IssuerRecord", &[issuer(None, None), issuer(some("pem"), some("{}"))]);
+    comparison
+        .only::<UsedTokenRecord, _>("UsedTokenRecord", &[StoredUsedTokenV1 { expires_at: 1_800_000_000_000 }]);
 }
 
 fn tickets(comparison: &mut Comparison) {
@@ -102,7 +119,7 @@ fn tickets(comparison: &mut Comparison) {
         counted,
         inactive_at,
     };
-    let third = |lifetime, counted, inactive_at, proof_key| StoredTicketV3 {
+    let third = |lifetime, counted, inactive_at, proof_key, token| StoredTicketV3 {
         id: [1; 16],
         hash: [2; 32],
         org: [3; 16],
@@ -120,14 +137,41 @@ fn tickets(comparison: &mut Comparison) {
         counted,
         inactive_at,
         proof_key,
+        token,
     };
-    let upgraded = [third(None, false, None, None)];
+    let upgraded = [third(None, false, None, None, None)];
     comparison.format::<TicketRecord, _>("TicketRecord", 1, &[older], &encoded(3, &upgraded));
     let at = Some(1_800_000_000_003);
     let older = [second(None, false, None), second(Some(3600), true, at)];
-    let upgraded = [third(None, false, None, None), third(Some(3600), true, at, None)];
+    let upgraded = [third(None, false, None, None, None), third(Some(3600), true, at, None, None)];
     comparison.format::<TicketRecord, _>("TicketRecord", 2, &older, &encoded(3, &upgraded));
-    let newest = [third(None, false, None, None), third(Some(3600), true, at, Some([6; 32]))];
+    let rule = StoredTokenRuleV1 {
+        template: text("kubernetes"),
+        issuer: some("cluster-1"),
+        issuer_digest: [7; 32],
+        audience: some("dropsafe"),
+        claims: vec![StoredClaimRuleV1 { pointer: text("/sub"), value: text("a/"), prefix: true }],
+        services: Some(StoredServiceClaimV1 {
+            pointer: text("/kubernetes.io/namespace"),
+            services: vec![[8; 16], [9; 16]],
+        }),
+        single_use: true,
+    };
+    let bare = StoredTokenRuleV1 {
+        template: text("github"),
+        issuer: None,
+        issuer_digest: [7; 32],
+        audience: None,
+        claims: Vec::new(),
+        services: None,
+        single_use: false,
+    };
+    let newest = [
+        third(None, false, None, None, None),
+        third(Some(3600), true, at, Some([6; 32]), None),
+        third(None, true, None, None, Some(rule)),
+        third(None, true, None, None, Some(bare)),
+    ];
     comparison.format::<TicketRecord, _>("TicketRecord", 3, &newest, &[]);
 }
 
