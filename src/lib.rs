@@ -13,9 +13,10 @@
 //! | `store` | the rules over `kv`: secrets, members, tickets, boots, audit, keys | domain, crypto, kv |
 //! | [`client`] | talking to a store; sealing before sending | domain, process, wire, crypto |
 //! | `oidc` | OpenID Connect: issuers' keys, and checks of their tokens | domain, client |
-//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store, oidc |
+//! | `signin` | sign-in of people at OIDC providers: the server as their client | domain, client |
+//! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store, oidc, signin |
 //! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
-//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, oidc, api |
+//! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, oidc, signin, api |
 //! | `cli` | one file per noun; the only module that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!
 //! Absences that hold everywhere: nothing returns an encrypted secret's value to a person; `kv` never sees a plain
@@ -52,6 +53,8 @@ pub mod kv;
 pub mod oidc;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod signin;
 #[cfg(feature = "server")]
 pub mod store;
 

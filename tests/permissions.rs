@@ -5,8 +5,12 @@
 mod test_api;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use dropsafe::domain::credential::Credential;
+use dropsafe::domain::provider::{ProvenAccount, SignInMethod};
 use dropsafe::domain::ticket::BootTicket;
+use dropsafe::store::SignInProof;
 use serde_json::{Value, json};
 use test_api::{TestApi, Who};
 
@@ -105,6 +109,14 @@ POST   /v1/members/{member}/enrolment               403      201      403      4
 POST   /v1/members/{member}/convert                 403      403      403      403      403      403      401      403      403      401      401      403      401      403
 PUT    /v1/members/{service}/managers/{manager}     403      200      403      403      403      403      401      403      403      401      401      404      401      403
 DELETE /v1/members/{service}/managers/{manager}     403      200      403      403      403      403      401      403      403      401      401      404      401      403
+GET    /v1/sign-in                                  200      200      200      200      200      200      200      200      200      200      200      200      200      200
+POST   /v1/sign-in/browser                          404      404      404      404      404      404      404      404      404      404      404      404      404      404
+POST   /v1/sign-in/device                           404      404      404      404      404      404      404      404      404      404      404      404      404      404
+POST   /v1/sign-in/proof                            403      403      403      403      403      403      403      403      403      403      403      403      403      403
+POST   /v1/sign-in/token                            403      403      403      403      403      403      403      403      403      403      403      403      403      403
+GET    /v1/sign-in/accounts                         403      200      200      200      200      200      401      403      403      401      401      200      401      403
+POST   /v1/sign-in/accounts                         403      422      422      422      403      422      401      403      403      401      401      422      401      403
+DELETE /v1/sign-in/accounts/{account}               403      404      200      404      404      404      401      403      403      401      401      404      401      403
 POST   /v1/enrolments/redeem                        401      401      401      401      401      401      201      401      401      401      401      401      401      401
 ";
 
@@ -202,6 +214,7 @@ async fn filled(api: &TestApi, path: &str) -> String {
         "private" => made(api, Who::Member, "/v1/secrets", json!({ "name": "a", "value": "v" })).await,
         "token" => made(api, Who::Member, "/v1/tokens", json!({})).await,
         "ticket" => made(api, Who::Member, "/v1/tickets", json!({})).await,
+        "account" => linked(api).await,
         "slot" => made(api, Who::Operator, "/v1/keyslots", json!({ "key_file": key_file() })).await,
         "member" => {
             made(api, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
@@ -239,6 +252,24 @@ async fn filled(api: &TestApi, path: &str) -> String {
     };
     // The second parameter is the service's manager.
     format!("{before}{id}{}", after.replace("{manager}", "mia"))
+}
+
+/// An account that the member `mel` has linked.
+async fn linked(api: &TestApi) -> String {
+    let account = ProvenAccount {
+        provider: "corp".parse().unwrap(),
+        issuer: "https://id.example".parse().unwrap(),
+        subject: "s-mel".parse().unwrap(),
+        shown: None,
+        member_name: None,
+        grants: Vec::new(),
+    };
+    let expires_at = api.now().plus(Duration::from_secs(600));
+    let (governed, method) = (BTreeSet::new(), SignInMethod::Console);
+    let proof = SignInProof { id: [7; 16], expires_at, account, governed, method };
+    let credential = Credential::parse(api.credential(Who::Member)).unwrap();
+    let caller = api.store.authenticate(&credential, None).await.unwrap();
+    api.store.link_account(&caller, proof).await.unwrap().id.to_string()
 }
 
 async fn made(api: &TestApi, who: Who, path: &str, body: Value) -> String {
@@ -289,6 +320,10 @@ async fn body(api: &TestApi, method: &str, path: &str) -> Value {
         ) => {
             json!({})
         }
+        ("POST", "/v1/sign-in/browser") => json!({ "provider": "none", "port": 1 }),
+        ("POST", "/v1/sign-in/device") => json!({ "provider": "none" }),
+        ("POST", "/v1/sign-in/proof") => json!({ "sign_in": "none" }),
+        ("POST", "/v1/sign-in/token" | "/v1/sign-in/accounts") => json!({ "proof": "none" }),
         ("POST", "/v1/members") => json!({ "name": "new" }),
         ("POST", "/v1/orgs") => json!({ "name": "new", "admin": "ada" }),
         ("POST", "/v1/unlock") => json!({ "key_file": api.key_file.as_str() }),

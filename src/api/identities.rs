@@ -21,8 +21,8 @@ use super::tickets::parse_grant;
 use crate::domain::card::StoreCard;
 use crate::domain::id::{IdentityId, TicketId};
 use crate::domain::identity::IdentityKind;
-use crate::domain::location::StoreLocation;
 use crate::domain::jwt::{CheckOutcome, ClaimRule, TokenCheck};
+use crate::domain::location::StoreLocation;
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::MachineIdentity;
@@ -153,7 +153,8 @@ async fn test_identity(
     let token = body.token.into_secret();
     // Bytes that are no text are no token either, like any other text that is not one.
     let token = str::from_utf8(token.expose()).unwrap_or("");
-    let explained = api.issuers().explain(claimed.issuer(), claimed.audience(), token, api.store().now()).await;
+    let explained =
+        api.issuers().explain(claimed.issuer(), claimed.audience(), token, api.store().now()).await;
     let mut checks: Vec<TokenCheckView> = explained.checks.iter().filter_map(check_view).collect();
     if let Some(claims) = &explained.claims {
         let compared = api.store().compare_claims(&claimed, claims).await?;
@@ -215,11 +216,8 @@ fn identity_view(api: &Api, location: &StoreLocation, identity: MachineIdentity)
 }
 
 fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
-    let rule_view = |rule: ClaimRule| ClaimRuleView {
-        pointer: rule.pointer,
-        value: rule.value,
-        prefix: rule.prefix,
-    };
+    let rule_view =
+        |rule: ClaimRule| ClaimRuleView { pointer: rule.pointer, value: rule.value, prefix: rule.prefix };
     AcceptedTokensView {
         template: tokens.template,
         issuer: tokens.issuer,

@@ -77,7 +77,9 @@ async fn put_issuer(
 ) -> Result<Json<IssuerView>, ApiError> {
     let spec = parse_spec(body)?;
     // Before it is stored: a set of keys that cannot be read would refuse every token.
-    api.issuers().check_documents(&spec).map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
+    api.issuers()
+        .check_documents(&spec)
+        .map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
     Ok(Json(issuer_view(api.store().put_issuer(&caller, &name, spec).await?)))
 }
 
@@ -107,7 +109,8 @@ fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
         named.filter_map(|name| errors.check_as(Code::Unprocessable, "algorithms", name.parse())).collect();
     errors.into_result()?;
     let url = url.ok_or_else(ApiError::incomplete)?;
-    let algorithms = if algorithms.is_empty() { DEFAULT_ALGORITHMS.into() } else { parsed.into_iter().collect() };
+    let algorithms =
+        if algorithms.is_empty() { DEFAULT_ALGORITHMS.into() } else { parsed.into_iter().collect() };
     Ok(IssuerSpec { url, algorithms, authorities, keys })
 }
 

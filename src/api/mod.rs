@@ -38,6 +38,7 @@ mod request_body;
 mod request_marks;
 mod sealed;
 mod secrets;
+mod sign_in;
 mod status;
 mod stream;
 mod tickets;
@@ -69,6 +70,7 @@ use crate::crypto::process_key::ProcessKey;
 use crate::domain::location::{MAX_URLS, StoreLocation};
 use crate::domain::pin::PinPair;
 use crate::oidc::IssuerKeys;
+use crate::signin::Providers;
 use crate::store;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
@@ -83,6 +85,8 @@ pub struct ApiConfig {
     pub urls: Vec<String>,
     /// The pins that go into tickets with the addresses.
     pub pins: Option<PinPair>,
+    /// The providers that people sign in with.
+    pub providers: Providers,
     /// The values of the limits.
     pub limits: LimitSettings,
     /// The keys of issuers of tokens.
@@ -225,6 +229,10 @@ impl Api {
         })
     }
 
+    fn providers(&self) -> &Providers {
+        &self.0.config.providers
+    }
+
     fn connections(&self) -> u64 {
         self.0.connections.load(Relaxed)
     }
@@ -256,6 +264,7 @@ fn all_routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(managers::routes())
         .merge(enrolments::routes())
         .merge(tokens::routes())
+        .merge(sign_in::routes())
         .merge(tickets::routes())
         .merge(identities::routes())
         .merge(issuers::routes())

@@ -159,7 +159,7 @@ async fn set_quotas(
 
 fn policy_change(body: UpdateOrgRequest) -> Result<PolicyChange, ApiError> {
     let UpdateOrgRequest { shared_by_members, hints, variable_ceiling, .. } = body;
-    let UpdateOrgRequest { shared_changes, budgets, member_share, retention, .. } = body;
+    let UpdateOrgRequest { shared_changes, budgets, member_share, retention, create_at_sign_in, .. } = body;
     let mut errors = FieldErrors::default();
     // Linux gives one variable at most MAX_ARG_STRLEN bytes, so a larger ceiling would be a promise that boots break.
     if variable_ceiling.is_some_and(|ceiling| !(1..=MAX_VARIABLE as u64).contains(&u64::from(ceiling))) {
@@ -186,6 +186,7 @@ fn policy_change(body: UpdateOrgRequest) -> Result<PolicyChange, ApiError> {
         budgets: BudgetsChange { shared_variables, shared_files, private_variables, private_files },
         member_share,
         retention: RetentionChange { boots, audit },
+        create_at_sign_in,
     })
 }
 
@@ -203,5 +204,6 @@ fn org_view(org: store::Org) -> OrgView {
         quotas: policy.quotas,
         member_share: policy.member_share,
         retention: policy.retention,
+        create_at_sign_in: policy.create_at_sign_in,
     }
 }

@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::domain::name::NameError;
-use crate::store::{AuthError, BackupError, BootError, Coded, EnrolmentError, Error, UnlockError};
+use crate::store::{
+    AuthError, BackupError, BootError, Coded, EnrolmentError, Error, SignInError, UnlockError,
+};
 use crate::wire::{Code, FieldFault, Problem};
 
 /// The media type of problems.
@@ -117,6 +119,12 @@ impl From<AuthError> for ApiError {
 
 impl From<EnrolmentError> for ApiError {
     fn from(error: EnrolmentError) -> Self {
+        Self::from_store(&error)
+    }
+}
+
+impl From<SignInError> for ApiError {
+    fn from(error: SignInError) -> Self {
         Self::from_store(&error)
     }
 }

@@ -189,6 +189,24 @@ impl QueryReader {
     }
 }
 
+/// Reads the parameters of an address that another site made. Unknown ones are ignored: a provider of sign-ins adds its own. One that is
+/// given twice, or damaged, or too long, counts as absent.
+pub(crate) fn foreign_parameters<'a>(text: &str, names: &[&'a str], max: usize) -> Vec<(&'a str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut repeated = Vec::new();
+    for pair in text.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name);
+        let Some(name) = names.iter().copied().find(|known| name.as_deref() == Some(known)) else { continue };
+        if found.iter().any(|(known, _)| *known == name) {
+            repeated.push(name);
+        }
+        found.extend(decode(value).filter(|value| value.len() <= max).map(|value| (name, value)));
+    }
+    found.retain(|(name, _)| !repeated.contains(name));
+    found
+}
+
 fn parse_digits(text: &str) -> Option<usize> {
     // `parse` alone would accept `+1`, which the description's `integer` does not.
     (text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
@@ -242,6 +260,16 @@ mod tests {
         assert_eq!(query.limit(), 7);
         assert_eq!(faults(""), 0);
         assert_eq!(faults("&&q=x&"), 0);
+    }
+
+    #[test]
+    fn parameters_of_another_site_are_read_with_what_surrounds_them() {
+        let read = |text: &str| foreign_parameters(text, &["code", "state"], 5);
+        let both = vec![("code", "a/b".to_owned()), ("state", "s".to_owned())];
+        assert_eq!(read("code=a%2Fb&session_state=x&state=s&scope=openid+email"), both);
+        assert_eq!(read("state=s&code=a&code=b"), [("state", "s".to_owned())]);
+        assert_eq!(read("code=%zz&state=longer"), []);
+        assert_eq!(read(""), []);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 use serde::de::DeserializeOwned;
 
 use crate::wire::{
-    AcceptLauncherRequest, AddKeyslotRequest, BootRequest, CheckpointRequest, ConvertMemberRequest,
-    CreateEnrolmentRequest, CreateIdentityRequest, PutIssuerRequest, TestTokenRequest, CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateTicketRequest,
-    CreateTokenRequest, CreateVaultSecretRequest, DeclareCategoryRequest, DeclarePluginRequest,
-    EndBootRequest, ImportRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest,
-    SetVariablesRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest,
+    AcceptLauncherRequest, AddKeyslotRequest, BeginBrowserSignInRequest, BeginDeviceSignInRequest,
+    BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateIdentityRequest,
+    CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateSignInTokenRequest,
+    CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest, DeclareCategoryRequest,
+    DeclarePluginRequest, EndBootRequest, ImportRequest, LinkAccountRequest, ProveSignInRequest,
+    PutIssuerRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest, SetVariablesRequest,
+    TestTokenRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest,
     UpdateQuotasRequest, UpdateSecretRequest,
 };
 
@@ -35,7 +37,7 @@ macro_rules! request_bodies {
 }
 
 request_bodies! {
-    public: AcceptLauncherRequest, BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
+    public: AcceptLauncherRequest, BeginBrowserSignInRequest, BeginDeviceSignInRequest, BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
         CreateOrgRequest, CreateTicketRequest, CreateTokenRequest, DeclareCategoryRequest, DeclarePluginRequest,
         CreateIdentityRequest, EndBootRequest, PutIssuerRequest, RedeemEnrolmentRequest, ReportBootRequest, UpdateMemberRequest, UpdateOrgRequest,
         UpdatePluginRequest, UpdateQuotasRequest, UpdateSecretRequest;
@@ -45,6 +47,10 @@ request_bodies! {
         body.env.is_some()
             || body.items.iter().flatten().any(|item| item.value.is_some() || item.value_base64.is_some())
     };
+    // What they hold signs a person in, once. No buffer of a connection must keep it.
+    ProveSignInRequest: |_| true;
+    CreateSignInTokenRequest: |_| true;
+    LinkAccountRequest: |_| true;
     SetVariablesRequest: |_| true;
     TestTokenRequest: |_| true;
     CreateVaultSecretRequest: |_| true;

@@ -179,6 +179,12 @@ pub(crate) fn new_client(
     Ok(Client::new(endpoint, token, authorities.as_deref())?)
 }
 
+/// A client without a token, for somebody who signs in.
+pub(crate) fn new_anonymous_client(context: &CliContext, endpoint: Endpoint) -> Result<Client, CliError> {
+    let authorities = context.environment.path("DROPSAFE_CA");
+    Ok(Client::anonymous(endpoint, authorities.as_deref())?)
+}
+
 impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
         Self::new(error.exit(), &error).optional_hint(error.hint())

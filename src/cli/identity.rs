@@ -283,7 +283,8 @@ fn state(identity: &MachineIdentityView) -> &'static str {
 }
 
 fn row(identity: MachineIdentityView) -> [String; 7] {
-    let proof = identity.tokens.as_ref().map_or_else(|| "secret".to_owned(), |tokens| tokens.template.clone());
+    let proof =
+        identity.tokens.as_ref().map_or_else(|| "secret".to_owned(), |tokens| tokens.template.clone());
     [
         identity.id.to_string(),
         identity.kind.to_string(),

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::connect::SavedLogin;
 use super::context::CliContext;
 use super::error::{CliError, CommandResult};
+use super::oidc::OidcArgs;
 use super::pinned_keys::StoreAddress;
 use super::{connect, files, input, output, pinned_keys};
 use crate::client::{Client, Depositor, Endpoint};
@@ -18,6 +19,9 @@ use crate::wire::StatusView;
 /// The token is read from a prompt or from standard input and checked with the
 /// store. It is saved in $XDG_CONFIG_HOME/dropsafe/login.json, which only you can
 /// read. The fingerprint of the store's deposit key is pinned.
+///
+/// With --oidc, you sign in with a provider instead, in a browser or with a code that
+/// you enter on another device. The store gives you a token that expires.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct LoginArgs {
@@ -27,6 +31,8 @@ pub(crate) struct LoginArgs {
     /// Require this fingerprint of the deposit key; also accepts a changed key of a known store
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) deposit_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -38,6 +44,11 @@ pub(crate) struct LogoutArgs {}
 
 impl LoginArgs {
     pub(crate) async fn run(self, context: &mut CliContext) -> CommandResult {
+        if self.oidc.oidc.is_some() {
+            let url = self.url.or_else(|| context.environment.text("DROPSAFE_URL"));
+            let output = LoginOutput { deposit_key: self.deposit_key.as_deref(), json: self.json };
+            return self.oidc.run(context, url.as_deref(), output).await;
+        }
         let (endpoint, text) = self.endpoint_and_token(context)?;
         let token = connect::parse_token(&text, "the token")?;
         let output = LoginOutput { deposit_key: self.deposit_key.as_deref(), json: self.json };

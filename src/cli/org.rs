@@ -116,6 +116,9 @@ pub(crate) struct OrgRulesArgs {
     /// Largest part of the shared scope, and of the quotas, that a member who is not an administrator can use
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) member_share: Option<u8>,
+    /// Whether people become members at their first sign-in, if their groups at a provider give them a role
+    #[arg(long, value_name = "true|false")]
+    pub(crate) create_at_sign_in: Option<bool>,
     /// Delete boots this many days after their end, or `forever` to keep them
     #[arg(long, value_name = "DAYS", value_parser = parse_days)]
     pub(crate) keep_boots: Option<u32>,
@@ -227,6 +230,7 @@ impl OrgRulesArgs {
             }),
             member_share: self.member_share,
             retention: Some(UpdateRetentionRequest { boots: self.keep_boots, audit: self.keep_audit }),
+            create_at_sign_in: self.create_at_sign_in,
         }
     }
 }
@@ -247,6 +251,7 @@ fn print_rules(context: &mut CliContext, org: &OrgView, json: bool) -> CommandRe
         ("budget for variables", both(budgets.shared_variables, budgets.private_variables)),
         ("budget for files", both(budgets.shared_files, budgets.private_files)),
         ("one member's part of the shared scope", format!("{} %", org.member_share)),
+        ("people become members at their first sign-in", yes_or_no(org.create_at_sign_in)),
         ("boots are kept", display_days(org.retention.boots)),
         ("audit entries are kept", display_days(org.retention.audit)),
         ("audit entries are kept at least", format!("{} days", quotas.min_audit_days)),

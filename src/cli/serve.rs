@@ -143,6 +143,7 @@ impl From<RunError> for CliError {
             }
             // A person has to decide: a service manager that tries again would fail in the same way.
             RunError::RolledBack | RunError::Restored { .. } => Exit::Configuration,
+            RunError::SignIn(_) => Exit::Configuration,
             RunError::Kv(_) | RunError::Open(_) => Exit::Failed,
             // Not the secret is wrong.
             RunError::Unlock(UnlockError::Failure(_)) => Exit::Failed,

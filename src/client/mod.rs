@@ -14,7 +14,7 @@
 //! | `timer`, `retry` | waiting, and retries until a deadline |
 //! | `boot`, `probe` | the agent's calls, with a bearer credential or sealed |
 //! | `api_client`, `list` | calls with a token over one connection, and lists page by page |
-//! | `secrets`, `catalog`, `admin`, `launchers` | the API's operations |
+//! | `secrets`, `catalog`, `admin`, `launchers`, `sign_in` | the API's operations |
 //! | `deposit`, `unlock` | seal a value or a passphrase before it is sent |
 #![cfg(any(feature = "agent", feature = "server"))]
 
@@ -47,6 +47,8 @@ mod retry;
 mod roots;
 #[cfg(feature = "server")]
 mod secrets;
+#[cfg(feature = "server")]
+mod sign_in;
 mod stream;
 #[cfg(all(test, feature = "server"))]
 mod tests;
@@ -65,6 +67,8 @@ pub use boot::{BootCallError, BootOptions, BootSession, boot};
 #[cfg(feature = "agent")]
 pub(crate) use boot::{BootProgress, EndTarget, end_boot, explain};
 #[cfg(feature = "server")]
+pub(crate) use connect::ConnectTarget;
+#[cfg(feature = "server")]
 pub(crate) use connect::connect_first;
 #[cfg(feature = "server")]
 pub(crate) use deposit::{
@@ -80,7 +84,11 @@ pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, Secre
 #[cfg(feature = "agent")]
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
 #[cfg(feature = "server")]
+pub(crate) use request::HttpRequest;
+#[cfg(feature = "server")]
 pub(crate) use resolve::resolve;
 #[cfg(feature = "server")]
-pub(crate) use roots::Roots;
+pub(crate) use roots::{Roots, RootsError};
 pub use timer::{SystemTimer, Timer};
+#[cfg(feature = "server")]
+pub(crate) use transport::Connection;

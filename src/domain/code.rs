@@ -48,6 +48,7 @@ codes! {
         SourceNotAllowed = "source_not_allowed", "the credential may not be used from this address";
         Forbidden = "forbidden", "not allowed to this credential";
         WriteOnly = "write_only", "values cannot be read back";
+        SignInRefused = "sign_in_refused", "the sign-in is refused";
         WrongPassphrase = "wrong_passphrase", "no key slot opens with this";
         NotFound = "not_found", "there is no such thing here";
         MethodNotAllowed = "method_not_allowed", "the method is not allowed here";
@@ -80,6 +81,7 @@ codes! {
         Locked = "locked", "the store is locked";
         Overloaded = "overloaded", "the store is overloaded";
         Unavailable = "unavailable", "the byte store does not answer";
+        ProviderUnavailable = "provider_unavailable", "the provider of sign-ins does not answer";
         StoreFull = "store_full", "the byte store is full";
     }
     // The HTTP API answers `internal` in its place.

@@ -100,6 +100,8 @@ ids! {
     TokenId = "tok_",
     /// An enrolment of a member.
     EnrolmentId = "enr_",
+    /// An account at a provider that signs in as a member.
+    LinkedAccountId = "lnk_",
     /// A boot ticket.
     TicketId = "tkt_",
     /// An identity of any kind. That of a ticket has the bytes of its [`TicketId`].

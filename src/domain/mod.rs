@@ -31,6 +31,8 @@ pub(crate) mod jwt;
 pub mod location;
 pub mod name;
 pub mod pin;
+#[cfg(feature = "server")]
+pub mod provider;
 pub mod receipt;
 pub(crate) mod refusal;
 pub mod resolve;

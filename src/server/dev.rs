@@ -21,6 +21,7 @@ use crate::crypto::record::RecordKey;
 use crate::domain::ticket::{BootTicket, TicketPartsError};
 use crate::kv::memory::Memory;
 use crate::oidc::{EgressPolicy, IssuerKeys};
+use crate::signin::Providers;
 use crate::store::{
     Clock as _, Init, KernelEntropy, NewKeyslot, NewTicket, Store, SystemClock, UnlockSecret,
 };
@@ -96,6 +97,7 @@ impl DevServer {
             store: store.clone(),
             random: Arc::new(KernelEntropy),
             urls: vec![url.clone()],
+            providers: Providers::default(),
             // One pin: the keys of this store are never rotated.
             pins: Some(tls.pin.into()),
             limits,

@@ -15,7 +15,7 @@ use super::log_heads::LogHeads;
 use super::proxy_protocol::ProxySources;
 use super::tls::{ServerTls, TlsError};
 use super::tls_keys::TlsKeys;
-use super::{data_dir, listener, tls, unlock};
+use super::{data_dir, listener, providers, tls, unlock};
 use crate::api::Api;
 use crate::crypto::keyfile::KeyFileError;
 use crate::crypto::record::RecordKey;
@@ -23,6 +23,7 @@ use crate::domain::epoch::RestoreEpoch;
 use crate::domain::pin::PinPair;
 use crate::oidc::{EgressPolicy, IssuerKeys};
 use crate::process::SdNotify;
+use crate::signin::{ProviderSetupError, Providers};
 use crate::store::{Caller, Coded as _, KernelEntropy, Store, SystemClock, UnlockSecret};
 use crate::{api, kv, store};
 
@@ -58,6 +59,9 @@ pub enum RunError {
     /// The configured passphrase or key file does not unlock the store.
     #[error("unlocking at startup")]
     Unlock(#[source] store::UnlockError),
+    /// A sign-in provider cannot be used as it is configured.
+    #[error(transparent)]
+    SignIn(#[from] ProviderSetupError),
     /// An address or the Unix socket cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -81,6 +85,7 @@ impl RunError {
                 "compare {epoch} with the epoch that `dropsafe restore` printed; if they are equal, start this server once with --accept-restore EPOCH; if nobody restored the store, find out who replaced the byte store"
             )),
             Self::Unlock(error) => error.hint(),
+            Self::SignIn(error) => Some(error.hint().to_owned()),
             Self::Kv(_) | Self::Listen(_) => None,
         }
     }
@@ -111,6 +116,7 @@ pub async fn run(
     let record_key = RecordKey::from_text(&data_dir::read_private(&data.file(data_dir::RECORD_KEY))?)
         .map_err(RunError::RecordKey)?;
     let (tls, pins) = load_tls(&config)?;
+    let providers = providers::load(&config, host_name().as_deref())?;
     let secret = match config.role {
         // This role never holds the release key, whatever credentials the unit passes to it.
         ServerRole::Deposit => None,
@@ -130,7 +136,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    let api = create_api(&config, &store, pins);
+    let api = create_api(&config, &store, pins, providers);
     let serving = {
         let proxies = ProxySources::new(config.proxies.clone());
         ActiveListeners::start(listeners, &api, config.connections, proxies, config.timeouts)
@@ -262,12 +268,16 @@ async fn check_and_unlock<'a>(
     Ok(log_heads)
 }
 
-fn create_api(config: &ServeConfig, store: &Store, pins: PinPair) -> Api {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
+}
+
+fn create_api(config: &ServeConfig, store: &Store, pins: PinPair, providers: Providers) -> Api {
     let api = Api::new(api::ApiConfig {
         store: store.clone(),
         random: Arc::new(KernelEntropy),
-        urls: config.ticket_urls(host.as_deref()),
+        urls: config.ticket_urls(host_name().as_deref()),
+        providers,
         pins: Some(pins),
         limits: config.limits.clone(),
         issuers: IssuerKeys::new(EgressPolicy { allowed: config.issuer_networks.clone() }),

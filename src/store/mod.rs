@@ -41,6 +41,7 @@ pub use self::rules::init::{Init, InitError, Initialized, OpenError};
 pub(crate) use self::rules::issuers::Issuer;
 pub use self::rules::keys::{DepositInfo, Keyslot, NewKeyslot, Status, UnlockError, UnlockSecret, Unlocked};
 pub use self::rules::launchers::Launcher;
+pub use self::rules::linked_accounts::LinkedAccount;
 pub use self::rules::log_heads::LogHeadsError;
 pub use self::rules::members::{Member, MemberCreated, NewMember};
 pub use self::rules::migrate::{MigrateError, Migrated, Moving, migrate};
@@ -49,6 +50,7 @@ pub use self::rules::orgs::{
 };
 pub use self::rules::page::{Cursor, Page, PageAsk};
 pub use self::rules::reencrypt::Progress;
+pub(crate) use self::rules::sealed_text::SealedTextKind;
 pub use self::rules::secrets::import::{ImportAsk, ImportItem, ImportLineReport, ImportReport, ImportSource};
 pub use self::rules::secrets::reseal::Reencrypted;
 pub use self::rules::secrets::unusable::UnusableSecrets;
@@ -56,6 +58,9 @@ pub use self::rules::secrets::{
     Deleted, Deposit, NewSecret, Replacement, SealedDeposit, Secret, SecretFilter, Written,
 };
 pub use self::rules::sessions::{SESSION_IDLE, SESSION_LONGEST, SessionKey};
+pub use self::rules::sign_in::{
+    ProofFault, RoleChange, SignInError, SignInProof, SignInRefusal, SignInRequest, SignInToken, SignedIn,
+};
 pub use self::rules::state_check::StateCheck;
 pub use self::rules::store::Store;
 pub use self::rules::tickets::{NewTicket, Ticket, TicketIssued};

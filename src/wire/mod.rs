@@ -25,6 +25,8 @@ pub(crate) mod paths;
 mod problem;
 mod sealed;
 mod secret;
+#[cfg(feature = "server")]
+mod sign_in;
 mod status;
 #[cfg(feature = "server")]
 mod ticket;
@@ -80,11 +82,17 @@ pub use problem::{Code, FieldFault, Problem};
 pub(crate) use sealed::render_challenge;
 pub(crate) use sealed::{PROOF_SCHEME, SEALED_MEDIA_TYPE, parse_challenge};
 pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
+#[cfg(feature = "server")]
+pub use sign_in::{
+    BeginBrowserSignInRequest, BeginBrowserSignInResponse, BeginDeviceSignInRequest,
+    BeginDeviceSignInResponse, CreateSignInTokenRequest, CreateSignInTokenResponse, LinkAccountRequest,
+    LinkedAccountView, ProveSignInRequest, ProveSignInResponse, SignInProviderView, SignInProvidersView,
+};
 pub use status::{HealthView, IdentityView, StateCheckView, StatusView, UnusableSecretsView};
 #[cfg(feature = "server")]
 pub use ticket::{CreateTicketRequest, CreateTicketResponse, TicketView};
-pub(crate) use unparsed::MemberNameText;
 pub use unparsed::{EnvNameText, SecretNameText, Unparsed};
+pub(crate) use unparsed::{MemberNameText, OrgNameText};
 pub use value::{Value, ValueBase64};
 
 fn yes() -> bool {

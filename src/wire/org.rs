@@ -57,6 +57,8 @@ pub struct OrgView {
     pub member_share: u8,
     /// How long records are kept, days; null: forever.
     pub retention: RetentionDays,
+    /// Whether a person whom a provider's groups give a role becomes a member at the first sign-in.
+    pub create_at_sign_in: bool,
 }
 
 /// `PATCH /v1/org`, by an administrator. An absent field stays as it is.
@@ -87,6 +89,9 @@ pub struct UpdateOrgRequest {
     /// How long records are kept.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub retention: Option<UpdateRetentionRequest>,
+    /// Whether a person whom a provider's groups give a role becomes a member at the first sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_at_sign_in: Option<bool>,
 }
 
 /// Byte budgets. An absent field stays as it is.

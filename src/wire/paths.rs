@@ -122,6 +122,20 @@ pub(crate) const CATEGORY: &str = "/v1/categories/{name}";
 pub(crate) const PRESETS: &str = "/v1/presets";
 /// Counts of secrets.
 pub(crate) const STATISTICS: &str = "/v1/statistics";
+/// The providers that people sign in with.
+pub(crate) const SIGN_IN: &str = "/v1/sign-in";
+/// Begins a sign-in through a browser on the client's machine.
+pub(crate) const SIGN_IN_BROWSER: &str = "/v1/sign-in/browser";
+/// Begins a sign-in with a code that is entered on another device.
+pub(crate) const SIGN_IN_DEVICE: &str = "/v1/sign-in/device";
+/// What a provider has proved.
+pub(crate) const SIGN_IN_PROOF: &str = "/v1/sign-in/proof";
+/// A token for a proof.
+pub(crate) const SIGN_IN_TOKEN: &str = "/v1/sign-in/token";
+/// The caller's linked accounts.
+pub(crate) const ACCOUNTS: &str = "/v1/sign-in/accounts";
+/// One linked account.
+pub(crate) const ACCOUNT: &str = "/v1/sign-in/accounts/{id}";
 /// The byte store, encrypted as it is.
 pub(crate) const BACKUP: &str = "/v1/backup";
 /// The API's own description.

@@ -48,6 +48,7 @@ impl Code {
             | Self::SourceNotAllowed
             | Self::Forbidden
             | Self::WriteOnly
+            | Self::SignInRefused
             | Self::WrongPassphrase => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -76,6 +77,7 @@ impl Code {
             | Self::IdempotencyMismatch => 422,
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,
+            Self::ProviderUnavailable => 502,
             Self::Locked | Self::Overloaded | Self::Unavailable => 503,
             Self::StoreFull => 507,
             Self::Internal | Self::Corrupt | Self::AlreadyInitialised | Self::Unknown => 500,

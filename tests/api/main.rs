@@ -1,6 +1,8 @@
 //! The API from outside.
 //!
+//! - `sign_in`: sign-in of people, with a provider on loopback
 //! - `test_api`: a store behind the API, and a credential for each kind of caller; no test
+//! - `test_provider`: that provider, as good or as bad as a test needs it; no test
 //! - `routes`: what the routes do, end to end, without a socket
 //! - `audit`: what the log answers, and what leaves an entry
 //! - `catalog`: plugins, categories, presets, import, export
@@ -25,6 +27,9 @@ mod plain;
 mod routes;
 mod sealed_unlock;
 mod server;
+mod sign_in;
 #[allow(dead_code, reason = "shared with the permission matrix")]
 mod test_api;
+#[allow(dead_code, reason = "shared with the unit tests")]
+mod test_provider;
 mod transport;

@@ -1,6 +1,7 @@
 //! The API over a store in memory, with one caller of each kind, called without a socket.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +17,9 @@ use dropsafe::domain::ticket::BootTicket;
 use dropsafe::domain::time::Timestamp;
 use dropsafe::kv::memory::Memory;
 use dropsafe::oidc::{EgressPolicy, IssuerKeys};
+use dropsafe::server::{ServeConfig, ServeFlags, load_providers};
+use dropsafe::settings::Environment;
+use dropsafe::signin::Providers;
 use dropsafe::store::{Clock, Init, KernelEntropy, NewKeyslot, Store, UnlockSecret};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -110,7 +114,7 @@ pub struct TestApi {
     credentials: Vec<(Who, String)>,
 }
 
-fn create_api(store: &Store, limits: LimitSettings) -> Api {
+fn create_api(store: &Store, limits: LimitSettings, providers: Providers) -> Api {
     Api::new(ApiConfig {
         store: store.clone(),
         random: Arc::new(KernelEntropy),
@@ -118,7 +122,20 @@ fn create_api(store: &Store, limits: LimitSettings) -> Api {
         pins: None,
         limits,
         issuers: IssuerKeys::new(EgressPolicy::default()),
+        providers,
     })
+}
+
+/// The providers of a server.yaml. The file `client.secret` beside it has this secret.
+pub fn configured_providers(yaml: &str, secret: &str) -> Providers {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client.secret");
+    // With the line end of an editor.
+    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (flags, environment) = (ServeFlags::default(), Environment::default());
+    let config = ServeConfig::read(folder.path(), &flags, &environment, yaml).unwrap();
+    load_providers(&config, None).unwrap()
 }
 
 pub const SOURCE: [u8; 4] = [192, 0, 2, 7];
@@ -141,7 +158,7 @@ impl TestApi {
         let made = Store::init(kv, record_key, init, Arc::clone(&clock) as _, Arc::new(KernelEntropy))
             .await
             .unwrap();
-        let api = create_api(&made.store, limits);
+        let api = create_api(&made.store, limits, Providers::default());
         let mut api = Self {
             router: api.router(),
             api,
@@ -159,7 +176,14 @@ impl TestApi {
 
     /// The same store behind another API.
     pub fn with_limits(mut self, limits: LimitSettings) -> Self {
-        self.api = create_api(&self.store, limits);
+        self.api = create_api(&self.store, limits, Providers::default());
+        self.router = self.api.router();
+        self
+    }
+
+    /// The same store behind another API, to which people sign in with these providers.
+    pub fn with_providers(mut self, providers: Providers) -> Self {
+        self.api = create_api(&self.store, LimitSettings::default(), providers);
         self.router = self.api.router();
         self
     }

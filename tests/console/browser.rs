@@ -77,6 +77,8 @@ impl Browser {
                 "args": [
                     "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
                     "--disable-background-networking", "--no-first-run", "--hide-scrollbars",
+                    // No page of a test, not even of a provider, asks another machine for anything.
+                    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
                     format!("--user-data-dir={}", profile.path().join("profile").display()),
                 ],
             },

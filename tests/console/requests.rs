@@ -10,14 +10,14 @@ use crate::test_api::{Answer, TestApi, Who};
 const VALUE: &str = "sk-canary0123456789abcdefghijKLMN";
 
 /// The cookies and the CSRF token of a session.
-struct TestBrowser<'a> {
+pub(super) struct TestBrowser<'a> {
     api: &'a TestApi,
-    cookie: String,
+    pub(super) cookie: String,
     csrf_token: String,
 }
 
 impl<'a> TestBrowser<'a> {
-    async fn new(api: &'a TestApi, who: Who) -> Self {
+    pub(super) async fn new(api: &'a TestApi, who: Who) -> Self {
         let answer = log_in(api, api.credential(who), "").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = cookie_of(&answer);
@@ -28,11 +28,11 @@ impl<'a> TestBrowser<'a> {
         browser
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         get(self.api, path, &self.cookie).await
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = vec![("csrf_token", self.csrf_token.as_str())];
         all.extend_from_slice(fields);
         post(self.api, path, &self.cookie, &[("sec-fetch-site", "same-origin")], &all).await
@@ -48,18 +48,18 @@ impl<'a> TestBrowser<'a> {
     }
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}"));
     rest.split_once(after).unwrap().0
 }
 
-fn cookies(answer: &Answer) -> Vec<String> {
+pub(super) fn cookies(answer: &Answer) -> Vec<String> {
     let lines = answer.headers.get_all("set-cookie").iter();
     lines.map(|line| line.to_str().unwrap().to_owned()).collect()
 }
 
 /// Returns the session's cookie that a response sets.
-fn cookie_of(answer: &Answer) -> String {
+pub(super) fn cookie_of(answer: &Answer) -> String {
     let lines = cookies(answer);
     let line = lines.iter().find(|line| line.contains("session=") && !line.contains("Max-Age=0")).unwrap();
     line.split(';').next().unwrap().to_owned()
@@ -73,12 +73,12 @@ fn multipart(fields: &[(&str, &str)]) -> String {
     body + "--b--\r\n"
 }
 
-async fn get(api: &TestApi, path: &str, cookie: &str) -> Answer {
+pub(super) async fn get(api: &TestApi, path: &str, cookie: &str) -> Answer {
     let request = Request::builder().uri(path).header("host", "store.example").header("cookie", cookie);
     api.send(request.body(axum::body::Body::empty()).unwrap()).await
 }
 
-async fn post(
+pub(super) async fn post(
     api: &TestApi,
     path: &str,
     cookie: &str,
@@ -97,7 +97,7 @@ async fn post(
     api.send(request.body(axum::body::Body::from(multipart(fields))).unwrap()).await
 }
 
-async fn log_in(api: &TestApi, token: &str, cookie: &str) -> Answer {
+pub(super) async fn log_in(api: &TestApi, token: &str, cookie: &str) -> Answer {
     post(api, "/console/login", cookie, &[("sec-fetch-site", "same-origin")], &[("token", token)]).await
 }
 
@@ -113,6 +113,7 @@ const PAGES: &[&str] = &[
     "/console/members",
     "/console/audit",
     "/console/settings",
+    "/console/sign-in",
     "/console/status",
     "/console/nothing",
     "/console/login",

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::harness::skip;
+use crate::real_provider::RealProvider;
 use crate::sample_store::create_sample_store;
 
 /// Returns axe-core's script, if `tests/run` has downloaded it.
@@ -22,7 +23,17 @@ struct Gallery<'a> {
     faults: Vec<String>,
 }
 
-impl Gallery<'_> {
+impl<'a> Gallery<'a> {
+    fn open(browser: &'a Browser) -> Self {
+        let axe = axe();
+        if axe.is_none() {
+            skip("the accessibility rules of axe-core (from PyPI)");
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console-shots");
+        fs::create_dir_all(&folder).unwrap();
+        Self { browser, folder, axe, faults: Vec::new() }
+    }
+
     /// Takes pictures of the current page in both themes and widths, and checks it.
     async fn capture(&mut self, name: &str) {
         for theme in ["light", "dark"] {
@@ -64,13 +75,7 @@ impl Gallery<'_> {
 async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     let site = create_sample_store();
     let Some(browser) = Browser::open(&site).await else { return };
-    let axe = axe();
-    if axe.is_none() {
-        skip("the accessibility rules of axe-core (from PyPI)");
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console-shots");
-    fs::create_dir_all(&folder).unwrap();
-    let mut gallery = Gallery { browser: &browser, folder, axe, faults: Vec::new() };
+    let mut gallery = Gallery::open(&browser);
 
     browser.goto("/console/").await;
     if gallery.axe.is_some() {
@@ -142,6 +147,49 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.log_in(&site.operator).await;
     browser.goto("/console/status").await;
     gallery.capture("operator").await;
+
+    let faults = gallery.faults.join("\n");
+    browser.close().await;
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_every_page_of_a_sign_in() {
+    let Some((site, _provider)) = RealProvider::start() else { return };
+    let Some(browser) = Browser::open(&site).await else { return };
+    let mut gallery = Gallery::open(&browser);
+    site.cli(&["org", "set", "--create-at-sign-in", "true"]).ok();
+    let code = site.operator(&["org", "new", "shop", "--admin", "sue"]).ok().out;
+    let sue = site.cli_as("", &["enroll", "--print"], code.as_bytes()).ok().out;
+    site.cli_as(sue.trim(), &["org", "set", "--create-at-sign-in", "true"], b"").ok();
+    let mel = site.member("mel", "member");
+    browser.goto("/console/login").await;
+    gallery.capture("login-provider").await;
+    browser.log_in(&mel).await;
+    browser.goto("/console/sign-in").await;
+    gallery.capture("sign-in-none").await;
+    browser.press("Link Acme account").await;
+    browser.log_in_at_provider("eve").await;
+    browser.says("Link this account?").await;
+    gallery.capture("sign-in-confirm").await;
+    browser.press("Link the account").await;
+    browser.says("You can now sign in with corp.").await;
+    gallery.capture("sign-in").await;
+
+    browser.forget();
+    browser.goto("/console/login").await;
+    browser.press("Sign in with Acme account").await;
+    browser.log_in_at_provider("ada").await;
+    browser.says("Choose an organization").await;
+    gallery.capture("sign-in-organization").await;
+    browser.press("shop").await;
+    browser.says("Welcome. You are now ada, member of shop.").await;
+    browser.forget();
+    browser.goto("/console/login").await;
+    browser.press("Sign in with Acme account").await;
+    browser.log_in_at_provider("nobody").await;
+    browser.says("no member is linked").await;
+    gallery.capture("sign-in-refused").await;
 
     let faults = gallery.faults.join("\n");
     browser.close().await;

@@ -19,6 +19,7 @@ const STORE_ONLY: &[&str] = &[
     "indicatif",
     "jsonwebtoken",
     "libsqlite3-sys",
+    "openidconnect",
     "rcgen",
     "rpassword",
     "rusqlite",

@@ -1,5 +1,5 @@
-//! The three cookies of the console: the session, the theme, and the flash message (what the last action reports on the
-//! next page). Reads and writes their text, and interprets none of it.
+//! The four cookies of the console: the session, a sign-in that is under way, the theme, and the flash message (what the last
+//! action reports on the next page). Reads and writes their text, and interprets none of it.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
@@ -12,6 +12,9 @@ use crate::store::{SESSION_LONGEST, SessionKey};
 const SESSION_TLS: &str = "__Host-dropsafe-session";
 /// The session's cookie without TLS, where browsers refuse the prefix.
 const SESSION: &str = "dropsafe-session";
+/// The cookie of a sign-in under TLS, and without.
+const SIGN_IN_TLS: &str = "__Host-dropsafe-sign-in";
+const SIGN_IN: &str = "dropsafe-sign-in";
 const THEME: &str = "dropsafe-theme";
 const FLASH: &str = "dropsafe-flash";
 /// The longest flash message, in bytes before encoding. Browsers drop cookies of more than 4096 bytes.
@@ -69,6 +72,34 @@ pub(crate) fn set_session(response: &mut Response, key: &SessionKey, over_tls: b
 pub(crate) fn clear_session(response: &mut Response, over_tls: bool) {
     let (name, secure) = (session_name(over_tls), secure(over_tls));
     add(response, &format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}"));
+}
+
+fn sign_in_name(over_tls: bool) -> &'static str {
+    if over_tls { SIGN_IN_TLS } else { SIGN_IN }
+}
+
+/// Returns the sealed text of the sign-in that a browser has begun.
+pub(crate) fn read_sign_in(headers: &HeaderMap, over_tls: bool) -> Option<Zeroizing<String>> {
+    read(headers, sign_in_name(over_tls)).map(|text| Zeroizing::new(text.to_owned()))
+}
+
+/// Sets the cookie of a sign-in, for ten minutes. It is `Lax`: the provider is another site, and its redirect must carry the cookie. It
+/// is worth nothing without what the provider sends with that redirect.
+pub(crate) fn set_sign_in(response: &mut Response, sealed: &str, over_tls: bool) {
+    // In memory that is wiped and never grows, as the session.
+    let mut line = Zeroizing::new(String::with_capacity(sealed.len() + 128));
+    line.push_str(sign_in_name(over_tls));
+    line.push('=');
+    line.push_str(sealed);
+    line.push_str("; Path=/; HttpOnly; SameSite=Lax; Max-Age=600");
+    line.push_str(secure(over_tls));
+    add(response, &line);
+}
+
+/// Deletes the cookie of a sign-in.
+pub(crate) fn clear_sign_in(response: &mut Response, over_tls: bool) {
+    let (name, secure) = (sign_in_name(over_tls), secure(over_tls));
+    add(response, &format!("{name}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}"));
 }
 
 /// Returns the chosen theme: `light`, `dark` or `system`.

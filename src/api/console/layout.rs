@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::display::capitalize;
 use super::session::BrowserSession;
 use crate::api::problem::ApiError;
-use crate::domain::role::{Action, Role};
+use crate::domain::role::{Action, MemberKind, Role};
 use crate::wire::{Code, Problem};
 
 /// The data of `base.html`, which every page with a session extends.
@@ -87,6 +87,8 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
     let audit = session.may(Action::ReadOwnAudit) || session.may(Action::ReadStoreAudit);
     // The same page serves both: without the right to list members it has tokens only.
     let members = if session.may(Action::ListMembers) { "Members" } else { "Tokens" };
+    let signs_in =
+        session.caller.kind() == Some(MemberKind::Person) && !session.api.providers().all().is_empty();
     let all = [
         ("/console/secrets", "Secrets", "key", in_org),
         ("/console/import", "Import", "import", in_org && deposits),
@@ -94,6 +96,7 @@ fn navigation(session: &BrowserSession, current: &str) -> Vec<NavItem> {
         ("/console/boots", "Boots", "power", in_org),
         ("/console/tickets", "Tickets", "ticket", in_org),
         ("/console/members", members, "people", true),
+        ("/console/sign-in", "Sign-in", "person", signs_in),
         ("/console/audit", "Audit log", "list", audit),
         ("/console/settings", "Settings", "sliders", in_org),
         ("/console/status", "Status", "pulse", true),

@@ -1,5 +1,7 @@
 //! The login page: exchanges a token for a session. Each login creates a new session and ends the browser's former one.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -14,6 +16,7 @@ use crate::api::problem::ApiError;
 use crate::api::query::{FormQueryParams, FromQuery, QueryReader};
 use crate::api::request_marks::Peer;
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::signin::Provider;
 use crate::store::SessionKey;
 use crate::wire::Code;
 
@@ -29,10 +32,29 @@ struct LoginPage {
     flash: Option<String>,
     /// The page to open after the login.
     next: String,
+    /// The providers that people can sign in with, instead of a token.
+    providers: Vec<ProviderButton>,
     error: Option<ErrorNotice>,
 }
 
-fn render_login(browser: Browser, next: &str, error: Option<ErrorNotice>) -> Response {
+/// A provider that people can sign in with.
+pub(crate) struct ProviderButton {
+    pub(crate) name: String,
+    pub(crate) title: String,
+}
+
+impl ProviderButton {
+    /// Those that the operator configured.
+    pub(crate) fn all(api: &Api) -> Vec<Self> {
+        let button = |provider: &Provider| Self {
+            name: provider.name().to_string(),
+            title: provider.title().to_owned(),
+        };
+        api.providers().all().iter().map(button).collect()
+    }
+}
+
+pub(crate) fn render_login(api: &Api, browser: Browser, next: &str, error: Option<ErrorNotice>) -> Response {
     let page = LoginPage {
         title: "Log in",
         theme: browser.theme,
@@ -40,6 +62,7 @@ fn render_login(browser: Browser, next: &str, error: Option<ErrorNotice>) -> Res
         here: browser.here,
         flash: browser.flash,
         next: next.to_owned(),
+        providers: ProviderButton::all(api),
         error,
     };
     render(ErrorNotice::status(page.error.as_ref()), &page)
@@ -60,10 +83,11 @@ impl FromQuery for LoginQuery {
 
 /// Displays the form.
 pub(crate) async fn show_login(
+    State(api): State<Api>,
     browser: Browser,
     FormQueryParams(query): FormQueryParams<LoginQuery>,
 ) -> Response {
-    render_login(browser, redirect::local_path_or_home(query.next.as_deref()), None)
+    render_login(&api, browser, redirect::local_path_or_home(query.next.as_deref()), None)
 }
 
 /// Checks a token and starts a session.
@@ -86,7 +110,7 @@ pub(crate) async fn log_in(
             cookies::set_session(&mut response, &key, browser.over_tls);
             response
         }
-        Err(error) => render_login(browser, &next, Some(error.into())),
+        Err(error) => render_login(&api, browser, &next, Some(error.into())),
     }
 }
 
@@ -126,11 +150,21 @@ async fn start_session(
         let error = ApiError::from(error);
         if is_denial { charge_failure(api, source, error) } else { error }
     })?;
-    // Somebody may have planted the former session (session fixation), or it belongs to the person before.
+    end_former_session(api, source, former).await?;
+    Ok(key)
+}
+
+/// Ends the session that a browser had before a login. Somebody may have planted it (session fixation), or it belongs to the person
+/// before.
+pub(crate) async fn end_former_session(
+    api: &Api,
+    source: Option<IpAddr>,
+    former: Option<SessionKey>,
+) -> Result<(), ApiError> {
     if let Some(former) = former
         && let Ok(caller) = api.store().session(&former, source).await
     {
         api.store().log_out(&caller, &former).await?;
     }
-    Ok(key)
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! even back into the form that it came from.
 
 mod account;
+mod accounts;
 mod assets;
 mod audit;
 mod boots;
@@ -33,6 +34,7 @@ mod secrets;
 mod security_headers;
 mod session;
 mod settings;
+mod sign_in;
 mod status;
 mod tickets;
 mod tokens;
@@ -100,6 +102,8 @@ pub(crate) fn routes() -> Router<Api> {
         .route(AUDIT_EXPORT, get(audit::export))
         .route(AUDIT_VERIFY, post(audit::verify))
         .merge(settings::routes())
+        .merge(sign_in::routes())
+        .merge(accounts::routes())
         .route("/console/status", get(status::show_status))
         .route(UNLOCK, post(status::unlock))
         .route("/console/status/lock", post(status::lock))

@@ -147,6 +147,7 @@ async fn set_rules(CsrfForm { session, form }: CsrfForm) -> PageResult {
         // A box that is not checked is absent from the form.
         shared_by_members: Some(form.has("shared_by_members")),
         hints: Some(form.has("hints")),
+        create_at_sign_in: Some(form.has("create_at_sign_in")),
         shared_changes: Some(match form.has("everyone_changes") {
             true => SharedChanges::Everyone,
             false => SharedChanges::Depositor,

@@ -188,6 +188,7 @@ fn skeleton() -> OpenApi {
             (name = "secrets", description = "Deposits and the metadata of secrets"),
             (name = "boots", description = "The release of values, and the records of boots"),
             (name = "organization", description = "Members, tokens, boot tickets, policy"),
+            (name = "sign-in", description = "Sign-in of people with OIDC providers"),
             (name = "catalog", description = "Plugins, categories, presets, statistics"),
             (name = "compat", description = "Compatibility APIs for clients of other stores"),
             (name = "audit", description = "The audit log"),

@@ -30,7 +30,7 @@ macro_rules! identifiers {
     };
 }
 
-identifiers! { OrgId MemberId SecretId VersionId TokenId TicketId IdentityId BootId StoreId SlotId }
+identifiers! { OrgId MemberId SecretId VersionId TokenId LinkedAccountId TicketId IdentityId BootId StoreId SlotId }
 
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
@@ -55,13 +55,14 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// The pattern and the greatest length of each name. Its own schema has a description only.
-const PATTERNS: [(&str, &str, Option<usize>); 13] = [
+const PATTERNS: [(&str, &str, Option<usize>); 14] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("MemberName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("PluginName", "^[A-Za-z0-9@/._:-]+$", Some(100)),
     ("Category", "^[a-z0-9_-]+$", Some(50)),
+    ("ProviderName", "^[a-z0-9][a-z0-9-]*$", Some(32)),
     ("PresetId", "^[a-z0-9_-]+$", Some(50)),
     ("FieldKey", "^[a-z0-9_-]+$", Some(50)),
     ("Label", LABEL, Some(100)),

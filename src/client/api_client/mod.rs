@@ -40,7 +40,7 @@ const RETRY: Duration = Duration::from_secs(20);
 /// at once.
 pub(crate) struct Client {
     target: ConnectTarget,
-    authorization: (HeaderName, HeaderValue),
+    authorization: Option<(HeaderName, HeaderValue)>,
     connection: Option<Connection>,
     timer: SystemTimer,
 }
@@ -53,9 +53,14 @@ impl Client {
         token: &Credential,
         authorities: Option<&Path>,
     ) -> Result<Self, CallError> {
+        Ok(Self { authorization: Some(request::bearer(token)?), ..Self::anonymous(endpoint, authorities)? })
+    }
+
+    /// Creates a client without a token, for somebody who signs in.
+    pub(crate) fn anonymous(endpoint: Endpoint, authorities: Option<&Path>) -> Result<Self, CallError> {
         Ok(Self {
             target: ConnectTarget::new(endpoint, || Roots::load(authorities))?,
-            authorization: request::bearer(token)?,
+            authorization: None,
             connection: None,
             timer: SystemTimer::start(),
         })
@@ -177,7 +182,7 @@ impl Client {
         HttpRequest {
             method,
             path,
-            headers: vec![self.authorization.clone()],
+            headers: self.authorization.iter().cloned().collect(),
             body: None,
             limit: MAX_RESPONSE,
         }

@@ -143,6 +143,14 @@ text::text_enum! {
         SessionStart = "session.start",
         /// A session of the console, or all of one member, ended: somebody logged out.
         SessionEnd = "session.end",
+        /// A person signed in with a provider.
+        SignIn = "sign_in",
+        /// A person linked an account at a provider, or it was linked at the first sign-in.
+        AccountLink = "account.link",
+        /// A person unlinked an account at a provider.
+        AccountUnlink = "account.unlink",
+        /// The accounts of a person were listed.
+        AccountList = "account.list",
         /// A credential was presented that proves nothing.
         Authenticate = "authenticate",
     }
@@ -229,6 +237,12 @@ text::text_enum! {
         Try = "try",
         /// The exit status of a workload.
         Status = "status",
+        /// The provider that a person signed in with.
+        Provider = "provider",
+        /// The provider's identifier of a person.
+        Subject = "subject",
+        /// How a person signed in: with the console, a browser or a device code.
+        Method = "method",
         /// Who or what reported the end of a boot.
         EndSource = "end_source",
         /// Whether the key generation before signed the new one.

@@ -149,6 +149,13 @@ names! {
     PresetId(check_preset), "a preset";
     /// The last part of the name of a preset's secret: 1 to 50 of `a-z 0-9 _ -`.
     FieldKey(check_field), "a preset's field";
+    /// What the operator calls an OIDC provider, in addresses and commands: 1 to 32 of `a-z 0-9 -`, starting with a letter
+    /// or digit.
+    ProviderName(check_provider_name), "a provider's name";
+    /// The URL that identifies an OIDC provider, compared byte for byte: at most 255 visible ASCII characters.
+    ProviderIssuer(check_issuer), "a provider's issuer URL";
+    /// How a provider identifies a person: 1 to 255 printable ASCII characters (OpenID Connect Core, section 2).
+    ProviderSubject(check_subject), "a provider's subject";
 }
 
 impl SecretName {
@@ -263,6 +270,48 @@ fn check_preset(text: &str) -> Result<(), NameError> {
 
 fn check_field(text: &str) -> Result<(), NameError> {
     check_slug("a preset's field", text)
+}
+
+fn check_provider_name(text: &str) -> Result<(), NameError> {
+    let what = "a provider's name";
+    let rule = Rule {
+        what,
+        limit: 32,
+        allowed: "use a-z, 0-9 and -",
+        letter: |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'),
+    };
+    rule.check(text)?;
+    // It is an argument of a command, where `-x` looks like an option.
+    if text.starts_with('-') {
+        return Err(NameError::Start { what, start: "a letter or digit" });
+    }
+    Ok(())
+}
+
+fn check_issuer(text: &str) -> Result<(), NameError> {
+    let what = "a provider's issuer URL";
+    let rule = Rule {
+        what,
+        limit: 255,
+        allowed: "write https:// and a host, and a path if the provider has one; no query, no fragment",
+        // OpenID Connect Discovery, section 3: an issuer has neither a query nor a fragment.
+        letter: |byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\'),
+    };
+    rule.check(text)?;
+    match text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
+        Some(_) => Ok(()),
+        None => Err(NameError::Start { what, start: "https://" }),
+    }
+}
+
+fn check_subject(text: &str) -> Result<(), NameError> {
+    let rule = Rule {
+        what: "a provider's subject",
+        limit: 255,
+        allowed: "it has printable ASCII characters only",
+        letter: |byte| byte == b' ' || byte.is_ascii_graphic(),
+    };
+    rule.check(text)
 }
 
 fn check_slug(what: &'static str, text: &str) -> Result<(), NameError> {

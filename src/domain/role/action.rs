@@ -52,6 +52,12 @@ pub enum Action {
     AcceptLauncher,
     /// Withdraw one's own acceptance of a launcher.
     WithdrawAcceptance,
+    /// List the accounts at providers that sign in as oneself.
+    ListAccounts,
+    /// Link an account at a provider to oneself.
+    LinkAccount,
+    /// Unlink one's own account at a provider.
+    UnlinkAccount,
     /// Turn a person into a service.
     ConvertMember(Subject),
     ListTokens(Subject),

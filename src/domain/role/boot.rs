@@ -13,10 +13,12 @@ pub(super) fn decide_boot(id: BootId, action: &Action) -> Result<(), Denied> {
         | Backup | ReadMetrics => Err(Denied::EndsBootOnly),
         ReadStoreAudit | VerifyAudit | VerifyState | EditOperatorTokens | WhoAmI | ReadStoreStatus
         | ReadDepositKey | ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers
-        | EditMembers | ListLaunchers | AcceptLauncher | WithdrawAcceptance | ConvertMember(_)
-        | ListTokens(_) | CreateToken(_) | RevokeToken(_) | ListTickets(_) | CreateTicket(_)
-        | RevokeTicket(_) | ReadAudit | ReadOwnAudit | ReadSecret(_) | ReadPlainValue(_) | Deposit(_)
-        | EditSecret(_) | DeleteSecret(_) | ReEncryptSecret(_) | AllowRefusedName | ReadHolders(_) | Boot
-        | Explain(_) | ReportBoot(_) | ReadBoots(_) => Err(Denied::EndsBootOnly),
+        | EditMembers | ListLaunchers | AcceptLauncher | WithdrawAcceptance | ListAccounts | LinkAccount
+        | UnlinkAccount | ConvertMember(_) | ListTokens(_) | CreateToken(_) | RevokeToken(_)
+        | ListTickets(_) | CreateTicket(_) | RevokeTicket(_) | ReadAudit | ReadOwnAudit | ReadSecret(_)
+        | ReadPlainValue(_) | Deposit(_) | EditSecret(_) | DeleteSecret(_) | ReEncryptSecret(_)
+        | AllowRefusedName | ReadHolders(_) | Boot | Explain(_) | ReportBoot(_) | ReadBoots(_) => {
+            Err(Denied::EndsBootOnly)
+        }
     }
 }

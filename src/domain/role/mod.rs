@@ -139,6 +139,9 @@ pub enum Denied {
     /// A service or launcher would accept a launcher.
     #[error("only a person can accept a launcher")]
     PersonsAccept,
+    /// A service or launcher would link an account at a provider.
+    #[error("only a person can sign in with a provider")]
+    PersonsSignIn,
     /// A ticket boots, explains and reports, and no more.
     #[error("a boot ticket can boot, explain and report only")]
     TicketBootsOnly,
@@ -167,6 +170,7 @@ impl Denied {
             Self::LauncherTicketsOnly => "launcher_tickets_only",
             Self::NotAccepted => "not_accepted",
             Self::PersonsAccept => "persons_accept",
+            Self::PersonsSignIn => "persons_sign_in",
             Self::TicketBootsOnly => "ticket_boots_only",
             Self::EndsBootOnly => "ends_boot_only",
             Self::MetricsOnly => "metrics_only",
@@ -187,6 +191,7 @@ impl Denied {
             Self::AuditorReads
             | Self::LauncherTicketsOnly
             | Self::PersonsAccept
+            | Self::PersonsSignIn
             | Self::TicketBootsOnly
             | Self::EndsBootOnly
             | Self::MetricsOnly => None,
@@ -206,6 +211,10 @@ pub fn decide(principal: &Principal, action: &Action, policy: &OrgPolicy) -> Res
         Principal::Member { kind: MemberKind::Service, .. } if *action == Action::AcceptLauncher => {
             Err(Denied::PersonsAccept)
         }
+        // A provider proves people. What a service is given, its managers give it.
+        Principal::Member { kind: MemberKind::Service, .. } if *action == Action::LinkAccount => {
+            Err(Denied::PersonsSignIn)
+        }
         Principal::Member { role: Role::Admin, .. } => admin(action),
         Principal::Member { role: Role::Member, .. } => member(action, policy),
         Principal::Member { role: Role::Auditor, .. } => auditor(action),
@@ -224,6 +233,7 @@ fn operator(action: &Action) -> Result<(), Denied> {
         ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers | EditMembers | ReadAudit
         | ReadOwnAudit => Err(Denied::OperatorOutside),
         ListLaunchers | AcceptLauncher | WithdrawAcceptance => Err(Denied::OperatorOutside),
+        ListAccounts | LinkAccount | UnlinkAccount => Err(Denied::OperatorOutside),
         ListTokens(_) | CreateToken(_) | RevokeToken(_) | ListTickets(_) | CreateTicket(_)
         | RevokeTicket(_) | ConvertMember(_) => Err(Denied::OperatorOutside),
         ReadSecret(_) | ReadPlainValue(_) | Deposit(_) | EditSecret(_) | DeleteSecret(_)
@@ -246,8 +256,9 @@ fn admin(action: &Action) -> Result<(), Denied> {
         ReadSettings | EditSettings | ReadCatalog | EditCatalog | ListMembers | EditMembers | ReadAudit => {
             Ok(())
         }
-        // Only for oneself, as everybody: no action accepts for another member.
+        // Only for oneself, as everybody: no action accepts for another member, or lets another one sign in.
         ListLaunchers | AcceptLauncher | WithdrawAcceptance => Ok(()),
+        ListAccounts | LinkAccount | UnlinkAccount => Ok(()),
         // Revoking only removes access. Creating one would read the member's secrets through a machine.
         ListTokens(_) | RevokeToken(_) | ListTickets(_) | RevokeTicket(_) => Ok(()),
         CreateToken(of) | CreateTicket(of) => acts_for(*of),
@@ -281,6 +292,7 @@ fn member(action: &Action, policy: &OrgPolicy) -> Result<(), Denied> {
             Err(Denied::NeedsAdmin)
         }
         ListLaunchers | AcceptLauncher | WithdrawAcceptance => Ok(()),
+        ListAccounts | LinkAccount | UnlinkAccount => Ok(()),
         ListTokens(of) | CreateToken(of) | RevokeToken(of) => acts_for(*of),
         ListTickets(of) | CreateTicket(of) | RevokeTicket(of) => acts_for(*of),
         ConvertMember(of) => own(*of),
@@ -309,6 +321,8 @@ fn auditor(action: &Action) -> Result<(), Denied> {
         | ReadOwnAudit | VerifyAudit => Ok(()),
         EditSettings | EditCatalog | EditMembers => Err(Denied::AuditorReads),
         ListLaunchers | WithdrawAcceptance => Ok(()),
+        // How an auditor signs in changes nothing of what the organization holds.
+        ListAccounts | LinkAccount | UnlinkAccount => Ok(()),
         // No boot gives an auditor a value, so that a launcher could do nothing for one.
         AcceptLauncher => Err(Denied::AuditorReads),
         ListTokens(_) | ListTickets(_) => Ok(()),
@@ -348,6 +362,7 @@ fn ticket(id: TicketId, role: Role, action: &Action) -> Result<(), Denied> {
             Err(Denied::TicketBootsOnly)
         }
         ListLaunchers | AcceptLauncher | WithdrawAcceptance => Err(Denied::TicketBootsOnly),
+        ListAccounts | LinkAccount | UnlinkAccount => Err(Denied::TicketBootsOnly),
         ListTokens(_) | CreateToken(_) | RevokeToken(_) | ListTickets(_) | CreateTicket(_)
         | RevokeTicket(_) | ConvertMember(_) => Err(Denied::TicketBootsOnly),
         ReadSecret(_) | ReadPlainValue(_) | Deposit(_) | EditSecret(_) | DeleteSecret(_)
@@ -375,6 +390,7 @@ fn launcher(action: &Action) -> Result<(), Denied> {
         }
         // It accepts nobody, and need not know which other platforms there are.
         ListLaunchers | AcceptLauncher | WithdrawAcceptance => Err(Denied::LauncherTicketsOnly),
+        ListAccounts | LinkAccount | UnlinkAccount => Err(Denied::LauncherTicketsOnly),
         // The new one replaces the others, so that a stolen token cannot create one that outlives the theft's discovery.
         CreateToken(Subject::Own) => Ok(()),
         ListTokens(_) | CreateToken(_) | RevokeToken(_) | ConvertMember(_) => {

@@ -49,6 +49,9 @@ pub struct OrgPolicy {
     pub member_share: u8,
     /// How long records of the past are kept.
     pub retention: RetentionDays,
+    /// Whether a person whom a provider's groups give a role becomes a member at the first sign-in. Otherwise, an admin adds
+    /// members.
+    pub create_at_sign_in: bool,
 }
 
 /// What the values of each scope may take, in bytes. Variables count as the kernel counts them, with their names.
@@ -182,6 +185,7 @@ impl Default for OrgPolicy {
             quotas: RecordQuotas::default(),
             member_share: 10,
             retention: RetentionDays::default(),
+            create_at_sign_in: false,
         }
     }
 }

@@ -93,6 +93,9 @@ fn matrix() -> Vec<(Action, [Result<(), Denied>; 6])> {
         (ListLaunchers, readers),
         (AcceptLauncher, write),
         (WithdrawAcceptance, readers),
+        (ListAccounts, readers),
+        (LinkAccount, readers),
+        (UnlinkAccount, readers),
         (ReadAudit, overseers),
         (ReadOwnAudit, readers),
         (AllowRefusedName, admins),
@@ -163,11 +166,11 @@ fn has_row(action: &Action) -> bool {
         | ReEncryptAll | Backup | ReadMetrics | ReadStoreAudit | VerifyAudit | VerifyState
         | EditOperatorTokens | WhoAmI | ReadDepositKey | ReadSettings | EditSettings | ReadCatalog
         | EditCatalog | ListMembers | EditMembers | ListLaunchers | AcceptLauncher | WithdrawAcceptance
-        | ListTokens(_) | CreateToken(_) | RevokeToken(_) | ListTickets(_) | CreateTicket(_)
-        | RevokeTicket(_) | ConvertMember(_) | ReadAudit | ReadOwnAudit | ReadSecret(_)
-        | ReadPlainValue(_) | Deposit(_) | EditSecret(_) | DeleteSecret(_) | ReEncryptSecret(_)
-        | AllowRefusedName | ReadHolders(_) | Boot | Explain(_) | ReportBoot(_) | EndBoot(_)
-        | ReadBoots(_) => true,
+        | ListAccounts | LinkAccount | UnlinkAccount | ListTokens(_) | CreateToken(_) | RevokeToken(_)
+        | ListTickets(_) | CreateTicket(_) | RevokeTicket(_) | ConvertMember(_) | ReadAudit
+        | ReadOwnAudit | ReadSecret(_) | ReadPlainValue(_) | Deposit(_) | EditSecret(_) | DeleteSecret(_)
+        | ReEncryptSecret(_) | AllowRefusedName | ReadHolders(_) | Boot | Explain(_) | ReportBoot(_)
+        | EndBoot(_) | ReadBoots(_) => true,
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod listeners;
 mod node_reader;
 mod presets;
 mod role;
+mod sign_in;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use address::{parse_listen, parse_loopback};
 pub use flags::ServeFlags;
 use listeners::TerminatedListener;
 pub(crate) use role::ServerRole;
+use sign_in::SignInConfig;
 
 use super::connection::ConnectionTimeouts;
 use super::data_dir;
@@ -89,6 +91,8 @@ pub struct ServeConfig {
     /// Whether the server locks itself when the verification finds a fault.
     pub(crate) lock_on_fault: bool,
     pub(crate) presets: Presets,
+    /// The providers that people sign in with.
+    pub(crate) sign_in: SignInConfig,
     pub(crate) timeouts: ConnectionTimeouts,
     /// The restore that the operator accepts.
     pub(crate) accept_restore: Option<RestoreEpoch>,
@@ -114,6 +118,7 @@ impl ServeConfig {
         let yaml = parse_file(&path, file, &mut errors);
         let presets = presets::read(&yaml, &mut errors);
         let terminated = listeners::read(&yaml, &mut errors);
+        let sign_in = sign_in::read(&yaml, data, &mut errors);
         let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
         let mut reader = SettingReader::new(&sources, &mut errors);
         // Paths in the file are relative to its folder, so that the folder can be moved.
@@ -154,6 +159,7 @@ impl ServeConfig {
             drain: value(reader.one(&keys::DRAIN, parse::duration)).unwrap_or(DRAIN),
             lock_on_fault: value(reader.one(&keys::ON_FAULT, parse_fault_response)).unwrap_or_default(),
             presets,
+            sign_in,
             timeouts: ConnectionTimeouts::default(),
             accept_restore: flags.accept_restore,
             credentials: environment.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
@@ -186,12 +192,24 @@ impl ServeConfig {
         if !has_address && self.socket.is_none() {
             errors.push(SettingOrigin::File(path.into()), "no address and no socket to listen on");
         }
+        let no_url = self.sign_in.url.is_none() && self.ticket_urls(Some("localhost")).is_empty();
+        if no_url && !self.sign_in.providers.is_empty() {
+            errors.push(
+                SettingOrigin::File(path.into()),
+                "people cannot sign in: `sign_in.url` must say at which address they open the console",
+            );
+        }
     }
 
     /// The folder with the TLS keys that `init` creates, if the server uses these.
     pub(crate) fn own_tls(&self) -> Option<PathBuf> {
         let folder = self.data.join(data_dir::TLS);
         (self.cert == folder.join("cert.pem") && self.key == folder.join("key.pem")).then_some(folder)
+    }
+
+    /// The console's address, to which providers redirect browsers.
+    pub(crate) fn console_url(&self, ticket_urls: &[String]) -> String {
+        self.sign_in.url.clone().or_else(|| ticket_urls.first().cloned()).unwrap_or_default()
     }
 
     /// The addresses that new tickets carry with the server's own pins.
@@ -212,8 +230,8 @@ impl ServeConfig {
 
 fn parse_file(path: &str, file: &str, errors: &mut SettingErrors) -> YamlFile {
     let yaml = YamlFile::parse(path, file, errors);
-    let known: Vec<&str> =
-        keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
+    let sections = [presets::FIELD, listeners::FIELD, sign_in::FIELD];
+    let known: Vec<&str> = keys::ALL.iter().map(|key| key.field).chain(sections).collect();
     // A misspelled setting must not be ignored: it may be the one that restricts access.
     yaml.refuse_unknown(&known, errors);
     yaml

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use crate::domain::audit::{Actor, ActorKind, AuditAction, AuditEvent, DetailKey, Outcome};
 use crate::domain::code::Code;
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::id::LinkedAccountId;
 use crate::domain::name::OrgName;
-use crate::domain::role::{OrgPolicy, Principal};
+use crate::domain::role::{MemberKind, OrgPolicy, Principal};
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::format::Record;
 use crate::store::engine::keys::Key;
@@ -24,6 +25,7 @@ use crate::store::rules::error::NEW_PROOF;
 use crate::store::rules::membership_keys::MembershipKeys;
 use crate::store::rules::store::Store;
 use crate::store::tables::boots::BootRecord;
+use crate::store::tables::linked_accounts::{self, LinkedAccountRecord};
 use crate::store::tables::members::MemberRecord;
 use crate::store::tables::tickets::{self, TicketRecord};
 use crate::store::tables::tokens::{self, TokenRecord};
@@ -200,6 +202,26 @@ impl Store {
         let caller =
             Caller::new(Principal::Member { org, id, name: member, role, kind }, Some(name), policy, source);
         Ok(caller.with_credential(token.id, token.author).with_managed(manages))
+    }
+
+    /// The caller of a session that was started by signing in with an account.
+    pub(crate) async fn check_account(
+        &self,
+        account: LinkedAccountId,
+        source: Option<IpAddr>,
+    ) -> Result<Caller, AuthError> {
+        let account = self.records().get(&linked_accounts::linked_account(account)).await?;
+        let LinkedAccountRecord { id: account, org, member, .. } = account.ok_or(AuthError::Revoked)?;
+        let keys = || MembershipKeys::new(self.records(), org, member, None);
+        let (name, policy, member) = self.membership(account.as_bytes(), None, keys).await?;
+        let MemberRecord { id, name: member, role, kind, manages, .. } = member;
+        // A person who became a service: from then on, the managers act for it.
+        if kind != MemberKind::Person {
+            return Err(AuthError::Revoked);
+        }
+        let caller =
+            Caller::new(Principal::Member { org, id, name: member, role, kind }, Some(name), policy, source);
+        Ok(caller.with_credential(account, Some(id)).with_managed(manages))
     }
 
     async fn authenticate_ticket(

@@ -23,6 +23,7 @@ use crate::store::tables::boots::{self, AttemptRecord};
 use crate::store::tables::executed::{self, ExecutedRecord};
 use crate::store::tables::holders::{self, RunningRecord};
 use crate::store::tables::issuers::{self, UsedTokenRecord};
+use crate::store::tables::linked_accounts::{self, UsedProofRecord};
 use crate::store::tables::secrets::{self, SecretRecord};
 use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
 use crate::store::tables::usage::CountOf;
@@ -100,6 +101,7 @@ impl Store {
             self.prune_boots().await?;
             self.delete_expired(&sessions::sessions(), SessionRecord::is_over).await?;
             self.delete_expired(&sessions::session_marks(), SessionMark::is_over).await?;
+            self.delete_expired(&linked_accounts::used_proofs(), UsedProofRecord::is_over).await?;
             self.prune_audit().await?;
             self.clear_unusable_marks().await?;
             self.recount_active_records().await?;

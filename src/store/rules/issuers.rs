@@ -43,7 +43,8 @@ impl Store {
     /// Returns one issuer.
     pub(crate) async fn issuer(&self, caller: &Caller, name: &IssuerName) -> Result<Issuer, Error> {
         let (org, _) = self.require_member(caller, AuditAction::IssuerList).await?;
-        self.permit(caller, Action::ReadSettings, AuditAction::IssuerList, Some(target::issuer(name))).await?;
+        self.permit(caller, Action::ReadSettings, AuditAction::IssuerList, Some(target::issuer(name)))
+            .await?;
         let found = self.records().get(&self.records().issuer(org, name)).await?;
         found.map(Issuer::from).ok_or(Error::NotFound { what: "issuer" })
     }

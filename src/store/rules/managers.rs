@@ -121,6 +121,7 @@ impl Store {
         let event = managers.iter().fold(caller.event(audit_action).target(about), |event, manager| {
             event.detail(DetailKey::Manager, manager)
         });
+        let accounts = self.accounts_of(org, own).await?;
         let key = self.records().member(org, own);
         let converted = self.journal().run(vec![key.to_vec(), orgs::org(org).to_vec()], move |tx| {
             let mut member = tx.get_member(org, own)?;
@@ -142,6 +143,8 @@ impl Store {
                 tx.put(&key, &service)?;
             }
             member.accepts.clear();
+            // Nobody signs in as a service. An account that was linked a moment ago is refused by its kind.
+            accounts.iter().try_for_each(|account| tx.delete_account(account))?;
             for manager in &appointed {
                 tx.appoint(org, &mut member, *manager)?;
             }

@@ -72,6 +72,8 @@ pub struct PolicyChange {
     pub member_share: Option<u8>,
     /// How long records are kept.
     pub retention: RetentionChange,
+    /// Whether people become members at their first sign-in.
+    pub create_at_sign_in: Option<bool>,
 }
 
 /// A change of byte budgets. Absent fields stay.
@@ -225,6 +227,7 @@ impl PolicyChange {
         policy.hints = self.hints.unwrap_or(policy.hints);
         policy.shared_changes = self.shared_changes.unwrap_or(policy.shared_changes);
         policy.budgets = self.budgets.apply(policy.budgets)?;
+        policy.create_at_sign_in = self.create_at_sign_in.unwrap_or(policy.create_at_sign_in);
         policy.retention = self.retention.apply(policy.retention, policy.quotas.min_audit_days)?;
         Ok(())
     }

@@ -43,6 +43,7 @@ impl Store {
         for removal in removals {
             let RemovalRecord { org, member } = removal.record;
             self.delete_private_secrets(org, member).await?;
+            self.delete_accounts(org, member).await?;
             self.revoke_credentials(org, RevocationScope::Removed(member)).await?;
             // Last, so that a crash before it only repeats work.
             let cleared = self.journal().run(Vec::new(), move |tx| {

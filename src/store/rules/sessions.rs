@@ -1,7 +1,8 @@
-//! Sessions of the console: a browser that presented a token, until it is idle, too old or logged out, or the token ends.
+//! Sessions of the console: a browser that presented a token or signed in with a provider, until it is idle, too old or
+//! logged out, or the token or the linked account ends.
 //!
-//! Sessions are stored, so that every server knows them, and only as a hash of their secret. Each use reads the token and
-//! the member again, so that a session never outlives either.
+//! Sessions are stored, so that every server knows them, and only as a hash of their secret. Each use reads what the session
+//! was started with and the member again, so that a session never outlives either.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,18 +13,19 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::audit::{AuditAction, AuditText, DetailKey};
+use crate::domain::audit::{AuditAction, AuditText, DetailKey, Target};
 use crate::domain::credential::{Credential, CredentialKind};
+use crate::domain::id::{MemberId, OrgId};
 use crate::domain::role::{MemberKind, Principal};
 use crate::domain::time::Timestamp;
 use crate::store::engine::failure::Failure;
-use crate::store::engine::journal::Stop;
+use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::auth::AuthError;
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
-use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
+use crate::store::tables::sessions::{self, SessionMark, SessionOrigin, SessionRecord};
 use crate::store::tables::tokens;
 
 /// A session expires when it was not used for this long.
@@ -45,6 +47,16 @@ impl SessionRecord {
     }
 }
 
+impl SessionOrigin {
+    /// What the entries of a session name.
+    fn target(self) -> Target {
+        match self {
+            Self::Token(id) => target::token(id),
+            Self::Account(id) => target::account(id),
+        }
+    }
+}
+
 impl SessionMark {
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         // Not by the last use, which a mark does not have: it may outlive its session by some hours.
@@ -53,6 +65,18 @@ impl SessionMark {
 }
 
 impl SessionKey {
+    /// A new key. Every login has one, so that nobody can prepare a session for somebody else (session fixation).
+    pub(crate) fn generate(store: &Store) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        store.records().random.fill(secret.as_mut_slice());
+        Self { id: store.records().random_bytes(), secret }
+    }
+
+    /// What is stored of a session that starts now.
+    pub(crate) fn start(&self, origin: SessionOrigin, member: Option<(OrgId, MemberId)>) -> NewSession {
+        NewSession { id: self.id, hash: self.hash(), origin, member }
+    }
+
     /// Reads the text form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0_u8; 48]);
@@ -100,6 +124,30 @@ impl SessionKey {
     }
 }
 
+/// A session that starts.
+#[derive(Clone, Copy)]
+pub(crate) struct NewSession {
+    id: [u8; 16],
+    hash: [u8; 32],
+    origin: SessionOrigin,
+    /// None: the operator's.
+    member: Option<(OrgId, MemberId)>,
+}
+
+impl NewSession {
+    /// Stores the session, and returns when it ends at the latest.
+    pub(crate) fn put(&self, tx: &mut Tx<'_>) -> Result<Timestamp, Halt> {
+        let Self { id, hash, origin, member } = *self;
+        let now = tx.now();
+        tx.put(
+            &sessions::session(id),
+            &SessionRecord { hash, origin, member, created_at: now, seen_at: now },
+        )?;
+        tx.put(&tx.records().sessions_of(member).key(&id), &SessionMark { created_at: now })?;
+        Ok(now.plus(SESSION_LONGEST))
+    }
+}
+
 impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey([redacted])")
@@ -126,21 +174,13 @@ impl Store {
         if caller.kind() == Some(MemberKind::Launcher) || *caller.principal() == Principal::Metrics {
             return Err(AuthError::Unknown);
         }
-        let mut secret = Zeroizing::new([0; 32]);
-        self.records().random.fill(secret.as_mut_slice());
-        let key = SessionKey { id: self.records().random_bytes(), secret };
-        // A new key at every login, so that nobody can prepare a session for somebody else (session fixation).
-        let (id, hash, token) = (key.id, key.hash(), credential.token_id());
+        let (key, token) = (SessionKey::generate(self), credential.token_id());
         // The operator has no member. Its sessions have an index of their own.
-        let member = caller.own_member().ok();
-        let index = self.records().sessions_of(member).key(&id);
+        let session = key.start(SessionOrigin::Token(token), caller.own_member().ok());
         let event = caller.event(AuditAction::SessionStart).about(target::token(token));
         let started = self.journal().run(Vec::new(), move |tx| {
-            let now = tx.now();
-            let record = SessionRecord { hash, token, member, created_at: now, seen_at: now };
-            tx.put(&sessions::session(id), &record)?;
-            tx.put(&index, &SessionMark { created_at: now })?;
-            tx.audit(event.clone().detail(DetailKey::Expires, now.plus(SESSION_LONGEST)));
+            let ends_at = session.put(tx)?;
+            tx.audit(event.clone().detail(DetailKey::Expires, ends_at));
             Ok::<_, Stop<Failure>>(())
         });
         started.await?;
@@ -160,9 +200,14 @@ impl Store {
         if record.is_over(now) {
             return Err(AuthError::Expired);
         }
-        // Read at every use, so that revoking the token ends the session.
-        let token = self.records().get(&tokens::token(record.token)).await?.ok_or(AuthError::Revoked)?;
-        let caller = self.check_token(token, source, None).await?;
+        // Read at every use, so that revoking the token or unlinking the account ends the session.
+        let caller = match record.origin {
+            SessionOrigin::Token(token) => {
+                let token = self.records().get(&tokens::token(token)).await?.ok_or(AuthError::Revoked)?;
+                self.check_token(token, source, None).await?
+            }
+            SessionOrigin::Account(account) => self.check_account(account, source).await?,
+        };
         // Written at most once a minute, so that looking at pages costs no commit.
         if now.since(record.seen_at) >= SEEN_PRECISION {
             let written = self.journal().run(vec![place.to_vec()], move |tx| {
@@ -190,7 +235,7 @@ impl Store {
             if let Some(record) = tx.get(&place)? {
                 tx.delete(&place);
                 tx.delete(&index);
-                tx.audit(event.clone().about(target::token(record.token)));
+                tx.audit(event.clone().about(record.origin.target()));
             }
             Ok::<_, Stop<Error>>(())
         });

@@ -10,10 +10,13 @@ use crate::domain::description::Description;
 use crate::domain::digest::Digest;
 use crate::domain::hint::Hint;
 use crate::domain::id::{
-    BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId,
+    BootId, EnrolmentId, LinkedAccountId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId,
 };
 use crate::domain::jwt::{IssuerUrl, JwtAlgorithm};
-use crate::domain::name::{Category, EnvName, IssuerName, Label, MemberName, OrgName, PluginName, SecretName};
+use crate::domain::name::{
+    Category, EnvName, IssuerName, Label, MemberName, OrgName, PluginName, ProviderIssuer, ProviderName,
+    ProviderSubject, SecretName,
+};
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::role::{MemberKind, Role, SharedChanges};
 use crate::domain::secret::{Scope, ScopeKind};
@@ -35,7 +38,18 @@ macro_rules! convert_ids {
     )+ };
 }
 
-convert_ids!(BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId);
+convert_ids!(
+    BootId,
+    EnrolmentId,
+    LinkedAccountId,
+    MemberId,
+    SecretId,
+    SlotId,
+    StoreId,
+    TicketId,
+    TokenId,
+    VersionId,
+);
 
 convert_as_text!(
     BootState,
@@ -57,6 +71,9 @@ convert_as_text!(
     MemberName,
     OrgName,
     PluginName,
+    ProviderIssuer,
+    ProviderName,
+    ProviderSubject,
     ReleaseReason,
     Role,
     ScopeKind,

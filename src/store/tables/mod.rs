@@ -11,6 +11,7 @@ pub(crate) mod executed;
 pub(crate) mod holders;
 pub(crate) mod issuers;
 pub(crate) mod launchers;
+pub(crate) mod linked_accounts;
 pub(crate) mod members;
 pub(crate) mod orgs;
 pub(crate) mod scope_stamps;
@@ -25,7 +26,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 48] = [
+const ALL: [&Table; 52] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -42,6 +43,10 @@ const ALL: [&Table; 48] = [
     &issuers::USED_TOKENS,
     &launchers::LAUNCHER_TICKETS,
     &launchers::WITHDRAWALS,
+    &linked_accounts::ACCOUNT_MEMBERS,
+    &linked_accounts::ACCOUNT_SUBJECTS,
+    &linked_accounts::LINKED_ACCOUNTS,
+    &linked_accounts::USED_PROOFS,
     &log::COVERS,
     &log::ENTRIES,
     &log::HEADS,

@@ -47,6 +47,7 @@ stored! {
         quotas: RecordQuotas::default(),
         member_share: 10,
         retention: RetentionDays::default(),
+        create_at_sign_in: false,
     }
 }
 
@@ -60,6 +61,20 @@ stored! {
         quotas: StoredRecordQuotasV1,
         member_share: u8,
         retention: StoredRetentionDaysV1,
+    } before { create_at_sign_in: false }
+}
+
+stored! {
+    StoredOrgPolicyV3 = OrgPolicy {
+        shared_by_members: bool,
+        hints: bool,
+        variable_ceiling: u32,
+        shared_changes: String,
+        budgets: StoredByteBudgetsV1,
+        quotas: StoredRecordQuotasV1,
+        member_share: u8,
+        retention: StoredRetentionDaysV1,
+        create_at_sign_in: bool,
     }
 }
 
@@ -88,7 +103,7 @@ stored! {
 }
 
 // A format of its own inside the record around it, because policies gain fields.
-record! { OrgPolicy { 1 => StoredOrgPolicyV1, } newest 2 => StoredOrgPolicyV2 }
+record! { OrgPolicy { 1 => StoredOrgPolicyV1, 2 => StoredOrgPolicyV2, } newest 3 => StoredOrgPolicyV3 }
 
 stored! {
     StoredOrgV1 = OrgRecord {

@@ -315,7 +315,10 @@ async fn what_a_template_requires_is_demanded() {
         (NewIdentity { audience: Some("a#b".to_owned()), ..kubernetes(None) }, "audience"),
     ] {
         let refused = world.store.create_identity(&world.admin, new, None).await.unwrap_err();
-        assert!(matches!(refused, Error::Invalid { field: found, .. } if found == field), "{field}: {refused:?}");
+        assert!(
+            matches!(refused, Error::Invalid { field: found, .. } if found == field),
+            "{field}: {refused:?}"
+        );
     }
     let new = NewIdentity { issuer: Some("unknown".parse().unwrap()), ..kubernetes(None) };
     let refused = world.store.create_identity(&world.admin, new, None).await.unwrap_err();

@@ -18,6 +18,7 @@ mod import;
 mod keys;
 mod launchers;
 mod limits;
+mod linked_accounts;
 mod many;
 mod members;
 mod migrate;
@@ -31,6 +32,7 @@ mod scope_cache;
 mod sealed_release;
 mod secrets;
 mod sessions;
+mod sign_in;
 mod taken_names;
 // Its campaigns run on SQLite and on etcd.
 #[cfg(feature = "etcd")]

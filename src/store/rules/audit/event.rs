@@ -78,7 +78,8 @@ impl EventBuilder for AuditEvent {
 pub(crate) mod target {
     use crate::domain::audit::{AuditText, Target, TargetKind};
     use crate::domain::id::{
-        BootId, EnrolmentId, IdentityId, MemberId, OrgId, SecretId, SlotId, TicketId, TokenId,
+        BootId, EnrolmentId, IdentityId, LinkedAccountId, MemberId, OrgId, SecretId, SlotId, TicketId,
+        TokenId,
     };
     use crate::domain::name::{Category, IssuerName, MemberName, OrgName, PluginName, SecretName};
 
@@ -110,6 +111,10 @@ pub(crate) mod target {
 
     pub(crate) fn enrolment(id: EnrolmentId) -> Target {
         bare(TargetKind::Enrolment, id)
+    }
+
+    pub(crate) fn account(id: LinkedAccountId) -> Target {
+        bare(TargetKind::Account, id)
     }
 
     pub(crate) fn ticket(id: TicketId) -> Target {

@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use serde_bytes::ByteBuf;
 
 use crate::domain::attributes::Attributes;
-use crate::domain::id::{MemberId, OrgId, SecretId};
+use crate::domain::id::{LinkedAccountId, MemberId, OrgId, SecretId};
 use crate::domain::role::OrgPolicy;
 use crate::domain::secret::Scope;
 use crate::store::engine::format::{Record, StoredField, decode, encode, to_bytes};
@@ -25,6 +25,7 @@ use crate::store::tables::executed::*;
 use crate::store::tables::holders::*;
 use crate::store::tables::issuers::*;
 use crate::store::tables::launchers::*;
+use crate::store::tables::linked_accounts::*;
 use crate::store::tables::members::*;
 use crate::store::tables::orgs::*;
 use crate::store::tables::scope_stamps::*;

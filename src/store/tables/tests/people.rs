@@ -4,48 +4,67 @@ use super::*;
 
 pub(crate) fn people(comparison: &mut Comparison) {
     let policy_1 = || StoredOrgPolicyV1 { shared_by_members: true, hints: false, variable_ceiling: 65536 };
+    let budgets = || StoredByteBudgetsV1 {
+        shared_variables: 1 << 20,
+        shared_files: 16 << 20,
+        private_variables: 768 << 10,
+        private_files: 16 << 20,
+    };
+    let quotas = || StoredRecordQuotasV1 {
+        secrets: 1_000_000,
+        members: 100_000,
+        tickets: 1_000_000,
+        tokens: 1_000_000,
+        boots_per_member: 100_000,
+        min_audit_days: 30,
+    };
+    let kept = |boots, audit| StoredRetentionDaysV1 { boots, audit };
     let policy_2 = |shared_changes, member_share, retention| StoredOrgPolicyV2 {
         shared_by_members: true,
         hints: false,
         variable_ceiling: 65536,
         shared_changes: text(shared_changes),
-        budgets: StoredByteBudgetsV1 {
-            shared_variables: 1 << 20,
-            shared_files: 16 << 20,
-            private_variables: 768 << 10,
-            private_files: 16 << 20,
-        },
-        quotas: StoredRecordQuotasV1 {
-            secrets: 1_000_000,
-            members: 100_000,
-            tickets: 1_000_000,
-            tokens: 1_000_000,
-            boots_per_member: 100_000,
-            min_audit_days: 30,
-        },
+        budgets: budgets(),
+        quotas: quotas(),
         member_share,
         retention,
     };
-    let policies = [
-        policy_2("depositor", 10, StoredRetentionDaysV1 { boots: None, audit: None }),
-        policy_2("everyone", 25, StoredRetentionDaysV1 { boots: Some(90), audit: Some(400) }),
+    let policy_3 = |shared_changes, member_share, retention, create_at_sign_in| StoredOrgPolicyV3 {
+        shared_by_members: true,
+        hints: false,
+        variable_ceiling: 65536,
+        shared_changes: text(shared_changes),
+        budgets: budgets(),
+        quotas: quotas(),
+        member_share,
+        retention,
+        create_at_sign_in,
+    };
+    let older =
+        [policy_2("depositor", 10, kept(None, None)), policy_2("everyone", 25, kept(Some(90), Some(400)))];
+    let newest = [
+        policy_3("depositor", 10, kept(None, None), false),
+        policy_3("everyone", 25, kept(Some(90), Some(400)), false),
+        policy_3("depositor", 10, kept(None, None), true),
     ];
-    let encoded_policies = encoded(2, &policies);
-    comparison.format::<OrgPolicy, _>("OrgPolicy", 1, &[policy_1()], &encoded_policies[..1]);
-    comparison.format::<OrgPolicy, _>("OrgPolicy", 2, &policies, &[]);
+    let (older_bytes, newest_bytes) = (encoded(2, &older), encoded(3, &newest));
+    comparison.format::<OrgPolicy, _>("OrgPolicy", 1, &[policy_1()], &newest_bytes[..1]);
+    comparison.format::<OrgPolicy, _>("OrgPolicy", 2, &older, &newest_bytes[..2]);
+    comparison.format::<OrgPolicy, _>("OrgPolicy", 3, &newest, &[]);
     let (id, name, created_at) = ([1; 16], text("default"), 1_800_000_000_000);
-    let org_2 = |policy: &[u8]| StoredOrgV2 {
+    let org_2 = |policy: &Vec<u8>| StoredOrgV2 {
         id,
         name: name.clone(),
         created_at,
-        policy: ByteBuf::from(policy),
+        policy: ByteBuf::from(policy.as_slice()),
         admins: 1,
     };
-    let orgs: Vec<_> = encoded_policies.iter().map(|policy| org_2(policy)).collect();
-    let upgraded = encoded(2, &orgs);
+    // Those with the older policy are read as with the newest.
+    let orgs: Vec<_> = older_bytes.iter().chain(&newest_bytes[2..]).map(org_2).collect();
+    let upgraded = encoded(2, &newest_bytes.iter().map(org_2).collect::<Vec<_>>());
     let org_1 = StoredOrgV1 { id, name: name.clone(), created_at, policy: policy_1(), admins: 1 };
     comparison.format::<OrgRecord, _>("OrgRecord", 1, &[org_1], &upgraded[..1]);
-    comparison.format::<OrgRecord, _>("OrgRecord", 2, &orgs, &[]);
+    comparison.format::<OrgRecord, _>("OrgRecord", 2, &orgs, &upgraded);
     comparison.only::<OrgId, _>("OrgId", &[[1_u8; 16]]);
     members(comparison);
     comparison.only::<MemberId, _>("MemberId", &[[1_u8; 16]]);
@@ -54,19 +73,22 @@ pub(crate) fn people(comparison: &mut Comparison) {
         .only::<RemovalRecord, _>("RemovalRecord", &[StoredRemovalV1 { org: [1; 16], member: [2; 16] }]);
     let withdrawal = StoredWithdrawalV1 { org: [1; 16], launcher: [2; 16], person: [3; 16] };
     comparison.only::<WithdrawalRecord, _>("WithdrawalRecord", &[withdrawal]);
-    comparison.only::<SessionRecord, _>(
-        "SessionRecord",
-        &[StoredSessionV1 {
-            hash: [1; 32],
-            token: [2; 16],
-            member: Some(([3; 16], [4; 16])),
-            created_at: 1_800_000_000_000,
-            seen_at: 1_800_000_000_001,
-        }],
-    );
+    sessions(comparison);
     issuers(comparison);
-    comparison.only::<SessionMark, _>("SessionMark", &[StoredSessionMarkV1 { created_at: -1 }]);
+    accounts(comparison);
     tickets(comparison);
+}
+
+fn sessions(comparison: &mut Comparison) {
+    let (hash, member) = ([1; 32], Some(([3; 16], [4; 16])));
+    let (created_at, seen_at) = (1_800_000_000_000, 1_800_000_000_001);
+    let before = StoredSessionV1 { hash, origin: [2; 16], member, created_at, seen_at };
+    let newest = |origin| StoredSessionV2 { hash, origin, member, created_at, seen_at };
+    let newest =
+        [newest(StoredSessionOriginV1::Token([2; 16])), newest(StoredSessionOriginV1::Account([5; 16]))];
+    comparison.format::<SessionRecord, _>("SessionRecord", 1, &[before], &encoded(2, &newest[..1]));
+    comparison.format::<SessionRecord, _>("SessionRecord", 2, &newest, &[]);
+    comparison.only::<SessionMark, _>("SessionMark", &[StoredSessionMarkV1 { created_at: -1 }]);
 }
 
 fn issuers(comparison: &mut Comparison) {
@@ -80,9 +102,34 @@ fn issuers(comparison: &mut Comparison) {
         },
         updated_at: 1_800_000_000_000,
     };
-    comparison.only::<IssuerRecord, _>("IssuerRecord", &[issuer(None, None), issuer(some("pem"), some("{}"))]);
     comparison
-        .only::<UsedTokenRecord, _>("UsedTokenRecord", &[StoredUsedTokenV1 { expires_at: 1_800_000_000_000 }]);
+        .only::<IssuerRecord, _>("IssuerRecord", &[issuer(None, None), issuer(some("pem"), some("{}"))]);
+    comparison.only::<UsedTokenRecord, _>(
+        "UsedTokenRecord",
+        &[StoredUsedTokenV1 { expires_at: 1_800_000_000_000 }],
+    );
+}
+
+fn accounts(comparison: &mut Comparison) {
+    let account = |shown, used_at| StoredLinkedAccountV1 {
+        id: [1; 16],
+        org: [2; 16],
+        member: [3; 16],
+        provider: text("keycloak"),
+        issuer: text("https://id.example/realms/acme"),
+        subject: text("f:1c2:ada"),
+        shown,
+        created_at: 1_800_000_000_000,
+        used_at,
+    };
+    let accounts = [account(None, None), account(some("ada@example.com"), Some(1_800_000_000_001))];
+    comparison.only::<LinkedAccountRecord, _>("LinkedAccountRecord", &accounts);
+    comparison.only::<LinkedAccountId, _>("LinkedAccountId", &[[1_u8; 16]]);
+    let subject = |account| StoredAccountSubjectV1 { org: [1; 16], member: [2; 16], account };
+    let subjects = [subject(None), subject(Some([3; 16]))];
+    comparison.only::<AccountSubjectRecord, _>("AccountSubjectRecord", &subjects);
+    let used = StoredUsedProofV1 { expires_at: 1_800_000_000_000 };
+    comparison.only::<UsedProofRecord, _>("UsedProofRecord", &[used]);
 }
 
 fn tickets(comparison: &mut Comparison) {
