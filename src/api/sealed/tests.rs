@@ -19,6 +19,7 @@ use crate::crypto::sealed_release::statement::RequestTarget;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::time::Timestamp;
 use crate::oidc::{EgressPolicy, IssuerKeys};
+use crate::signin::Providers;
 use crate::store::{Caller, Clock as _, KernelEntropy, NewTicket, Store, SystemClock};
 use crate::wire::{Code, parse_challenge, paths};
 
@@ -70,7 +71,15 @@ impl Served {
         let operator = store.authenticate(&made.operator_token, None).await.unwrap();
         let random = Arc::new(KernelEntropy);
         let issuers = IssuerKeys::new(EgressPolicy::default());
-        let config = ApiConfig { store: store.clone(), random, urls: vec![], pins: None, limits, issuers };
+        let config = ApiConfig {
+            store: store.clone(),
+            random,
+            urls: vec![],
+            pins: None,
+            providers: Providers::default(),
+            limits,
+            issuers,
+        };
         Self { router: Api::new(config).router(), store, admin, operator }
     }
 

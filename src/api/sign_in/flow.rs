@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::api::Api;
 use crate::api::auth::charge_failure;
-use crate::api::middleware::{Peer, RequestId};
 use crate::api::problem::ApiError;
+use crate::api::request_marks::{Peer, RequestId};
 use crate::domain::name::{OrgName, ProviderName};
 use crate::domain::time::Timestamp;
 use crate::signin::{

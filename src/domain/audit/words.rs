@@ -229,7 +229,7 @@ text::text_enum! {
         Check = "check",
         /// The issuer of a token.
         Issuer = "issuer",
-        /// The subject of a token.
+        /// The subject of a token, or the provider's identifier of a person.
         Subject = "subject",
         /// A machine's or host's name as it reported it.
         Host = "host",
@@ -239,8 +239,6 @@ text::text_enum! {
         Status = "status",
         /// The provider that a person signed in with.
         Provider = "provider",
-        /// The provider's identifier of a person.
-        Subject = "subject",
         /// How a person signed in: with the console, a browser or a device code.
         Method = "method",
         /// Who or what reported the end of a boot.
