@@ -11,6 +11,7 @@
 //! - [`documents`]: completions and manual pages.
 //! - [`dev`]: the demonstration, exit statuses and signals.
 //! - [`terminal`]: hidden prompts and questions.
+//! - [`sign_in`]: signing in with a code that is entered elsewhere; `test_provider` is the provider, and no test.
 #![expect(clippy::disallowed_methods, reason = "tests touch files, start processes and wait")]
 
 mod catalog;
@@ -22,6 +23,10 @@ mod people;
 mod restores;
 mod safekeeping;
 mod secrets;
+mod sign_in;
 mod site;
 mod terminal;
+#[allow(dead_code, reason = "shared with the API's tests")]
+#[path = "../api/test_provider.rs"]
+mod test_provider;
 mod transcripts;

@@ -108,6 +108,11 @@ impl Site {
         self.server = Some(child);
     }
 
+    /// The process id of the server.
+    pub fn server_id(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
     pub fn stop(&mut self) {
         let mut child = self.server.take().unwrap();
         signal(&child, nix::sys::signal::Signal::SIGTERM);

@@ -15,14 +15,14 @@ use super::site::{DROPSAFE, Site};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program at a terminal of its own.
-struct AtTerminal {
+pub struct AtTerminal {
     child: Child,
     terminal: File,
-    seen: String,
+    pub seen: String,
 }
 
 impl AtTerminal {
-    fn start(arguments: &[&str], environment: &[(&str, &str)], folder: &std::path::Path) -> Self {
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)], folder: &std::path::Path) -> Self {
         let pty = nix::pty::openpty(None, None).unwrap();
         // A server that another test starts meanwhile would keep the terminal open.
         for end in [&pty.master, &pty.slave] {
@@ -44,7 +44,7 @@ impl AtTerminal {
 
     /// Reads until that has been printed.
     #[track_caller]
-    fn wait_for(&mut self, words: &str) {
+    pub fn wait_for(&mut self, words: &str) {
         let until = Instant::now() + PATIENCE;
         while !self.seen.contains(words) {
             assert!(self.read(until), "{words:?} was not printed: {}", self.seen);
@@ -66,14 +66,14 @@ impl AtTerminal {
         count > 0
     }
 
-    fn types(&mut self, text: &str) {
+    pub fn types(&mut self, text: &str) {
         // The echo is off only after the prompt: keys that are typed before it would be displayed, as at any terminal.
         std::thread::sleep(Duration::from_millis(100));
         self.terminal.write_all(text.as_bytes()).unwrap();
     }
 
     #[track_caller]
-    fn end(mut self) -> (Option<i32>, String) {
+    pub fn end(mut self) -> (Option<i32>, String) {
         let until = Instant::now() + PATIENCE;
         while self.read(until) {}
         (self.child.wait().unwrap().code(), self.seen)

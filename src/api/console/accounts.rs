@@ -12,22 +12,25 @@ use super::layout::{ErrorNotice, Layout, render};
 use super::login::ProviderButton;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use super::sign_in::{CONFIRM, leave_to_provider};
-use super::{cookies, redirect};
+use super::{cookies, redirect, sign_in};
 use crate::api::Api;
 use crate::api::problem::ApiError;
-use crate::api::sign_in::flow::{self, SignInOrigin, SignInStart};
+use crate::api::sign_in::flow::{self, SignInStart};
+use crate::api::sign_in::origin::SignInOrigin;
 use crate::signin::{SealedProof, SignInPurpose};
 use crate::store::LinkedAccount;
 use crate::wire::Code;
 
 const PATH: &str = "/console/sign-in";
 
+/// The routes of this page, and those of signing in.
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route(PATH, get(show_accounts))
         .route("/console/sign-in/link", post(link))
         .route(CONFIRM, get(show_confirmation).post(confirm))
         .route("/console/sign-in/unlink", post(unlink))
+        .merge(sign_in::routes())
 }
 
 /// The linked accounts, and the providers.

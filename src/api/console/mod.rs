@@ -102,7 +102,6 @@ pub(crate) fn routes() -> Router<Api> {
         .route(AUDIT_EXPORT, get(audit::export))
         .route(AUDIT_VERIFY, post(audit::verify))
         .merge(settings::routes())
-        .merge(sign_in::routes())
         .merge(accounts::routes())
         .route("/console/status", get(status::show_status))
         .route(UNLOCK, post(status::unlock))

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
+use http::request::Parts;
 use http::{Extensions, HeaderMap, StatusCode, Uri};
 use zeroize::Zeroizing;
 
@@ -20,7 +21,8 @@ use crate::api::Api;
 use crate::api::extract::PathParam;
 use crate::api::problem::{ApiError, parse_name};
 use crate::api::query::foreign_parameters;
-use crate::api::sign_in::flow::{self, AnswerPlace, BegunSignIn, SignInOrigin, SignInProgress, SignInStart};
+use crate::api::sign_in::flow::{self, AnswerPlace, BegunSignIn, SignInProgress, SignInStart};
+use crate::api::sign_in::origin::SignInOrigin;
 use crate::domain::name::{OrgName, ProviderName};
 use crate::domain::provider::SignInMethod;
 use crate::signin::{ClientKind, CodeAnswer, SealedProof, SignInPurpose};
@@ -127,16 +129,14 @@ async fn finish(
     State(api): State<Api>,
     browser: Browser,
     PathParam(name): PathParam<ProviderName>,
-    headers: HeaderMap,
-    extensions: Extensions,
-    uri: Uri,
+    request: Parts,
 ) -> Response {
-    let origin = SignInOrigin::of(&extensions);
+    let origin = SignInOrigin::of(&request.extensions);
     let over_tls = browser.over_tls;
     let finished = async {
-        let sealed = cookies::read_sign_in(&headers, over_tls).ok_or_else(|| no_sign_in(&api))?;
+        let sealed = cookies::read_sign_in(&request.headers, over_tls).ok_or_else(|| no_sign_in(&api))?;
         let place = AnswerPlace::Console(&name);
-        match flow::prove(&api, &origin, place, &sealed, read_answer(&uri)).await? {
+        match flow::prove(&api, &origin, place, &sealed, read_answer(&request.uri)).await? {
             SignInProgress::Proven(proof) => go_on(&api, &origin, &browser, proof).await,
             // A device code never leads here.
             SignInProgress::Pending { .. } => Err(ApiError::internal()),

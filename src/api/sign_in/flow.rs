@@ -1,21 +1,19 @@
 //! The steps of a sign-in, for the API and the console: begin it, prove the person, complete it. Every refusal is recorded with its
 //! reason; the response to a stranger says less. Never logs a code, a state or what a provider says.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use http::Extensions;
 use zeroize::Zeroizing;
 
+use super::origin::SignInOrigin;
 use crate::api::Api;
 use crate::api::auth::charge_failure;
 use crate::api::problem::ApiError;
-use crate::api::request_marks::{Peer, RequestId};
 use crate::domain::name::{OrgName, ProviderName};
 use crate::domain::time::Timestamp;
 use crate::signin::{
-    ClientKind, CodeAnswer, DevicePoll, PendingFlow, PendingSignIn, Provider, ProviderError, SealedProof,
-    SignInPurpose, decode_pending, encode_pending,
+    ClientKind, CodeAnswer, DevicePoll, PendingFlow, PendingSignIn, Provider, SealedProof, SignInPurpose,
+    decode_pending, encode_pending,
 };
 use crate::store::{SealedTextKind, SignInError, SignInProof, SignInRequest};
 use crate::wire::Code;
@@ -24,12 +22,6 @@ use crate::wire::Code;
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
 /// The same for a device code, whatever the provider says.
 const LONGEST_DEVICE: Duration = Duration::from_secs(30 * 60);
-
-/// Where a request comes from, for the audit log and the limits.
-pub(crate) struct SignInOrigin {
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) request: String,
-}
 
 /// A sign-in to begin.
 pub(crate) struct SignInStart<'a> {
@@ -75,62 +67,12 @@ pub(crate) enum SignInProgress {
     Proven(SealedProof),
 }
 
-impl SignInOrigin {
-    pub(crate) fn of(extensions: &Extensions) -> Self {
-        let request = extensions.get::<RequestId>().map(|RequestId(id)| id.clone()).unwrap_or_default();
-        Self { source: Peer::from_extensions(extensions).address(), request }
-    }
-
-    /// Records that a sign-in failed before a person was proved, and counts it against the source.
-    fn refuse(
-        &self,
-        api: &Api,
-        provider: Option<&ProviderName>,
-        reason: &'static str,
-        error: ApiError,
-    ) -> ApiError {
-        api.store().record_refused_sign_in(provider, reason, self.source, &self.request);
-        if error.code() == Code::SignInRefused { charge_failure(api, self.source, error) } else { error }
-    }
-
-    fn refuse_by_provider(&self, api: &Api, provider: &Provider, error: ProviderError) -> ApiError {
-        let (name, reason) = (provider.name(), error.reason());
-        if provider_code(error) == Code::ProviderUnavailable {
-            // The operator can act on it, and the person who signs in cannot.
-            tracing::warn!(provider = %name, reason, "a sign-in failed at its provider");
-        }
-        let refusal = ApiError::new(provider_code(error), error.to_string()).hint(error.hint());
-        // A person who changed their mind has attacked nobody.
-        if error == ProviderError::Denied {
-            api.store().record_refused_sign_in(Some(name), reason, self.source, &self.request);
-            return refusal;
-        }
-        self.refuse(api, Some(name), reason, refusal)
-    }
-}
-
 impl AnswerPlace<'_> {
     fn is_of(self, pending: &PendingSignIn) -> bool {
         match self {
             Self::Console(name) => pending.flow.client() == ClientKind::Console && *name == pending.provider,
             Self::CommandLine => pending.flow.client() == ClientKind::CommandLine,
         }
-    }
-}
-
-fn provider_code(error: ProviderError) -> Code {
-    match error {
-        ProviderError::Unavailable | ProviderError::BadAnswer | ProviderError::ClientRefused => {
-            Code::ProviderUnavailable
-        }
-        ProviderError::Busy => Code::Overloaded,
-        ProviderError::NoDeviceFlow => Code::Conflict,
-        ProviderError::Denied
-        | ProviderError::CodeRefused
-        | ProviderError::WrongState
-        | ProviderError::WrongIssuer
-        | ProviderError::Token(_)
-        | ProviderError::TooManyGroups => Code::SignInRefused,
     }
 }
 

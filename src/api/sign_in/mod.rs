@@ -2,6 +2,7 @@
 //! brings what its browser received, and gets a token of this store.
 
 pub(crate) mod flow;
+pub(crate) mod origin;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use self::flow::{AnswerPlace, SignInOrigin, SignInProgress, SignInStart};
+use self::flow::{AnswerPlace, SignInProgress, SignInStart};
+use self::origin::SignInOrigin;
 use super::Api;
 use super::auth::Authenticated;
 use super::body::{JsonBody, STRANGER_BODY};

@@ -147,11 +147,7 @@ impl ServeConfig {
             advertise: value(reader.list(&keys::ADVERTISE, advertised)).unwrap_or_default(),
             proxies: value(reader.list(&keys::PROXIES, str::parse)).unwrap_or_default(),
             issuer_networks: value(reader.list(&keys::ISSUER_NETWORKS, str::parse)).unwrap_or_default(),
-            unlock: match (&passphrase_file, &key_file) {
-                (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
-                (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
-                (None, None) => None,
-            },
+            unlock: unlock_source(passphrase_file.as_ref(), key_file.as_ref()),
             log_format: value(reader.one(&keys::LOG_FORMAT, str::parse)).unwrap_or_default(),
             log_level: value(reader.one(&keys::LOG_LEVEL, str::parse)).unwrap_or_default(),
             connections: value(reader.one(&keys::CONNECTIONS, parse_count)).unwrap_or(CONNECTIONS),
@@ -235,6 +231,17 @@ fn parse_file(path: &str, file: &str, errors: &mut SettingErrors) -> YamlFile {
     // A misspelled setting must not be ignored: it may be the one that restricts access.
     yaml.refuse_unknown(&known, errors);
     yaml
+}
+
+fn unlock_source(
+    passphrase_file: Option<&Setting<PathBuf>>,
+    key_file: Option<&Setting<PathBuf>>,
+) -> Option<UnlockSource> {
+    match (passphrase_file, key_file) {
+        (Some(file), _) => Some(UnlockSource::PassphraseFile(file.value.clone())),
+        (None, Some(file)) => Some(UnlockSource::KeyFile(file.value.clone())),
+        (None, None) => None,
+    }
 }
 
 fn read_limits(reader: &mut SettingReader<'_>) -> LimitSettings {

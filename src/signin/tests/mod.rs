@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 use super::code::BegunCode;
 use super::error::TokenFault;
 use super::*;
-use crate::crypto::random::{Kernel, Random as _};
 use crate::domain::provider::{OrgGrant, ProvenAccount};
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
@@ -67,8 +66,12 @@ fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(now_seconds()).unwrap() * 1000)
 }
 
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).unwrap();
+}
+
 async fn begin(here: &Provider) -> Result<BegunCode, ProviderError> {
-    here.begin_code(ClientKind::Console, REDIRECT.to_owned(), |bytes| Kernel.fill(bytes)).await
+    here.begin_code(ClientKind::Console, REDIRECT.to_owned(), fill).await
 }
 
 /// What the browser brings back from an address.
@@ -129,7 +132,7 @@ async fn the_address_asks_for_what_is_configured_and_differs_each_time() {
         assert!(first[name].len() == 43 && first[name] != second[name], "{name}");
     }
     let port = here.loopback_redirect(4444);
-    let begun = here.begin_code(ClientKind::CommandLine, port, |bytes| Kernel.fill(bytes)).await.unwrap();
+    let begun = here.begin_code(ClientKind::CommandLine, port, fill).await.unwrap();
     assert_eq!(query(&begun)["client_id"], "dropsafe-cli");
     assert_eq!(query(&begun)["redirect_uri"], "http://127.0.0.1:4444/callback");
 }
@@ -138,7 +141,7 @@ async fn the_address_asks_for_what_is_configured_and_differs_each_time() {
 async fn a_public_client_signs_in_without_a_secret() {
     let (there, here) = ready().await;
     let port = here.loopback_redirect(4444);
-    let begun = here.begin_code(ClientKind::CommandLine, port, |bytes| Kernel.fill(bytes)).await.unwrap();
+    let begun = here.begin_code(ClientKind::CommandLine, port, fill).await.unwrap();
     let answer = answer_at(&there.authorize(&begun.url));
     assert!(here.redeem_code(&begun.flow, answer, now()).await.is_ok());
     // The code of one client is worth nothing for the other one.

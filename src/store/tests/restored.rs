@@ -70,6 +70,23 @@ async fn sessions_links_and_limited_tickets_do_not_survive_a_restore() {
     again.replace_enrolment(&world.admin, &member("new"), None, None).await.unwrap();
 }
 
+/// A proof that was used since the backup is forgotten with it, so that none may be used after the restore.
+#[tokio::test]
+async fn a_sign_in_that_was_under_way_does_not_survive_a_restore() {
+    let world = World::new().await;
+    let kind = SealedTextKind::SignInProof;
+    let before = world.store.seal_text(kind, b"proof").unwrap();
+    assert!(world.store.open_text(kind, &before).is_some());
+    assert!(world.store.open_text(SealedTextKind::PendingSignIn, &before).is_none());
+    let file = backup(&world).await;
+    let kv = Arc::new(Memory::new());
+    restored(&kv, &file).await.unwrap();
+    let store = open(kv, world.clock.clone()).await;
+    assert!(store.open_text(kind, &before).is_none());
+    let after = store.seal_text(kind, b"proof").unwrap();
+    assert!(store.open_text(kind, &after).is_some());
+}
+
 /// Whatever the process that restored it was doing when it was killed.
 #[tokio::test]
 async fn what_a_restore_has_not_ended_the_next_start_ends() {

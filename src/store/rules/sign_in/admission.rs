@@ -14,7 +14,7 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::sessions::SessionKey;
-use crate::store::rules::sign_in::candidates::{Candidate, CandidateEntry};
+use crate::store::rules::sign_in::candidates::{CandidateEntry, OrgCandidate};
 use crate::store::rules::sign_in::{
     RoleChange, SignInError, SignInProof, SignInRefusal, SignInRequest, SignInToken, SignedIn,
 };
@@ -32,8 +32,8 @@ const LAST_SUFFIX: u8 = 9;
 const NAME_ROOM: usize = 62;
 
 /// A sign-in that was decided, as its commit needs it.
-struct Admission {
-    candidate: Candidate,
+struct PreparedSignIn {
+    candidate: OrgCandidate,
     proof: SignInProof,
     source: Option<IpAddr>,
     request: String,
@@ -56,14 +56,14 @@ impl Store {
     pub(crate) async fn start_admitted_session(
         &self,
         request: &SignInRequest,
-        candidate: Candidate,
+        candidate: OrgCandidate,
     ) -> Result<SignedIn<SessionKey>, SignInError> {
-        let admission = self.prepare_admission(request, candidate).await?;
-        let org = admission.candidate.org.clone();
+        let prepared = self.prepare_sign_in(request, candidate).await?;
+        let org = prepared.candidate.org.clone();
         let key = SessionKey::generate(self);
-        let session = key.start(SessionOrigin::Account(admission.account), Some((org.id, admission.member)));
+        let session = key.start(SessionOrigin::Account(prepared.account), Some((org.id, prepared.member)));
         let admitted = self.journal().run(Vec::new(), move |tx| {
-            let admitted = admission.run(tx)?;
+            let admitted = prepared.run(tx)?;
             let event = admitted.event.clone().detail(DetailKey::Expires, session.put(tx)?);
             tx.audit(event.clone());
             tx.audit(AuditEvent { action: AuditAction::SessionStart, ..event });
@@ -76,17 +76,17 @@ impl Store {
     pub(crate) async fn create_admitted_token(
         &self,
         request: &SignInRequest,
-        candidate: Candidate,
+        candidate: OrgCandidate,
         token: SignInToken,
     ) -> Result<SignedIn<TokenIssued>, SignInError> {
-        let admission = self.prepare_admission(request, candidate).await?;
-        let (org, member) = (admission.candidate.org.clone(), admission.member);
+        let prepared = self.prepare_sign_in(request, candidate).await?;
+        let (org, member) = (prepared.candidate.org.clone(), prepared.member);
         self.recount_if_full::<TokenRecord>(org.id, member, &org.policy).await?;
         let new = NewCredential::new(self, CredentialKind::Member);
         let credential = new.credential();
         let (id, policy) = (org.id, org.policy);
         let created = self.journal().run(Vec::new(), move |tx| {
-            let admitted = admission.run(tx)?;
+            let admitted = prepared.run(tx)?;
             let expires_at = tx.now().plus(token.lifetime);
             let label = token.label.clone();
             let mut record = TokenRecord {
@@ -108,11 +108,11 @@ impl Store {
         Ok(SignedIn { opened, member: member.name, org: org.name, role: member.role, change, created })
     }
 
-    async fn prepare_admission(
+    async fn prepare_sign_in(
         &self,
         request: &SignInRequest,
-        candidate: Candidate,
-    ) -> Result<Admission, SignInError> {
+        candidate: OrgCandidate,
+    ) -> Result<PreparedSignIn, SignInError> {
         // Ids are drawn before the commit, which may run more than once.
         let (account, member, measured) = match candidate.entry {
             CandidateEntry::Linked { account, member } => (account, member, None),
@@ -123,11 +123,11 @@ impl Store {
             ),
         };
         let SignInRequest { proof, source, request, .. } = request.clone();
-        Ok(Admission { candidate, proof, source, request, account, member, measured })
+        Ok(PreparedSignIn { candidate, proof, source, request, account, member, measured })
     }
 }
 
-impl Admission {
+impl PreparedSignIn {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Admitted, Stop<SignInError>> {
         if let Some(fault) = tx.use_proof(&self.proof)? {
             return Err(SignInError::Proof(fault).into());

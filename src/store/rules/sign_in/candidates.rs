@@ -14,7 +14,7 @@ use crate::store::tables::orgs::{self, OrgRecord};
 
 /// An organization that an account opens.
 #[derive(Clone)]
-pub(crate) struct Candidate {
+pub(crate) struct OrgCandidate {
     pub(crate) org: OrgRecord,
     pub(crate) entry: CandidateEntry,
     /// The role that the person's groups give. None: the groups do not decide roles there.
@@ -42,7 +42,7 @@ pub(crate) struct ClosedOrg {
 /// What an account opens, and what it does not.
 #[derive(Default)]
 pub(crate) struct Candidates {
-    pub(crate) open: Vec<Candidate>,
+    pub(crate) open: Vec<OrgCandidate>,
     pub(crate) closed: Vec<ClosedOrg>,
 }
 
@@ -69,7 +69,7 @@ impl Store {
             let org = self.records().get(&orgs::org(id)).await?.ok_or(Failure::Corrupt)?;
             if org.policy.create_at_sign_in {
                 let (entry, role) = (CandidateEntry::New, Some(grant.role));
-                candidates.open.push(Candidate { org, entry, role });
+                candidates.open.push(OrgCandidate { org, entry, role });
             } else {
                 // Recorded there: its admins learn whom they may want to add.
                 candidates.closed.push(ClosedOrg { org: id, member: None, why: SignInRefusal::Unknown });
@@ -104,7 +104,7 @@ impl Candidates {
             Ok(account) => {
                 let entry = CandidateEntry::Linked { account, member: member.id };
                 let role = granted.filter(|_| is_governed);
-                self.open.push(Candidate { org, entry, role });
+                self.open.push(OrgCandidate { org, entry, role });
             }
             Err(why) => {
                 self.closed.push(ClosedOrg { org: org.id, member: Some((member.id, member.name)), why });
