@@ -99,12 +99,16 @@ pub(crate) const LONGEST_VERIFICATION: Duration = Duration::from_secs(15 * 60);
 /// `Retry-After` while another verification runs.
 const VERIFICATION_PAUSE: Duration = Duration::from_secs(10);
 
-/// Sign-ins that one source may start at once, and the time after which it may start one more. An office has one address.
-const SIGN_INS: u32 = 60;
-const SIGN_IN_INTERVAL: Duration = Duration::from_secs(2);
+/// Steps of sign-ins that one source may take at once, and the time after which it may take one more. A sign-in has two of them, and
+/// an office has one address.
+const SIGN_IN_STEPS: u32 = 120;
+const SIGN_IN_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions about one device code at once, and the time after which there may be one more. Providers ask for five seconds.
 const DEVICE_POLLS: u32 = 2;
 const DEVICE_POLL_INTERVAL: Duration = Duration::from_secs(3);
+/// The same for all codes of one source: twenty people who sign in.
+const SOURCE_POLLS: u32 = 60;
+const SOURCE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The limits of one process, and how much of each is in use.
 pub(crate) struct RequestLimits {
@@ -120,6 +124,7 @@ pub(crate) struct RequestLimits {
     passphrase_throttle: RateLimiter<SourceNetwork>,
     sign_in_throttle: RateLimiter<SourceNetwork>,
     device_throttle: RateLimiter<[u8; 16]>,
+    device_source_throttle: RateLimiter<SourceNetwork>,
     boot_rate: RateLimiter<AuditText>,
     write_rate: RateLimiter<AuditText>,
     export_rate: RateLimiter<AuditText>,
@@ -203,8 +208,9 @@ impl RequestLimits {
             verifications: [(); 2].map(|()| Arc::new(Semaphore::new(1))),
             throttle: RateLimiter::new(settings.guesses, settings.guess_interval),
             passphrase_throttle: RateLimiter::new(settings.guesses, settings.guess_interval),
-            sign_in_throttle: RateLimiter::new(SIGN_INS, SIGN_IN_INTERVAL),
+            sign_in_throttle: RateLimiter::new(SIGN_IN_STEPS, SIGN_IN_INTERVAL),
             device_throttle: RateLimiter::new(DEVICE_POLLS, DEVICE_POLL_INTERVAL),
+            device_source_throttle: RateLimiter::new(SOURCE_POLLS, SOURCE_POLL_INTERVAL),
             boot_rate: RateLimiter::per_minute(settings.boots_per_minute),
             write_rate: RateLimiter::per_minute(settings.writes_per_minute),
             export_rate: RateLimiter::per_minute(settings.exports_per_minute),
@@ -287,17 +293,24 @@ impl RequestLimits {
         refuse_to_wait(wait, "too many wrong passphrases came from this address")
     }
 
-    /// Counts a sign-in that `source` starts, or refuses it: each makes the provider work too.
+    /// Counts a step of a sign-in that `source` takes, or refuses it: each makes the provider work too.
     pub(crate) fn charge_sign_in(&self, source: Option<IpAddr>, now: Instant) -> Result<(), ApiError> {
         refuse_to_wait(
             self.sign_in_throttle.charge(SourceNetwork::from_address(source), now),
-            "too many sign-ins were started from this address",
+            "too many sign-ins are under way from this address",
         )
     }
 
     /// Counts a question about the device code of a sign-in, or refuses it because it comes too early.
-    pub(crate) fn charge_device_poll(&self, sign_in: [u8; 16], now: Instant) -> Result<(), ApiError> {
-        refuse_to_wait(self.device_throttle.charge(sign_in, now), "the provider is asked too often")
+    pub(crate) fn charge_device_poll(
+        &self,
+        sign_in: [u8; 16],
+        source: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<(), ApiError> {
+        let why = "the provider is asked too often";
+        refuse_to_wait(self.device_throttle.charge(sign_in, now), why)?;
+        refuse_to_wait(self.device_source_throttle.charge(SourceNetwork::from_address(source), now), why)
     }
 
     /// Counts a request of a credential, or refuses it because the credential has sent too many of its kind.

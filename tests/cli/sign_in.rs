@@ -76,7 +76,8 @@ fn a_code_is_displayed_at_a_terminal_and_no_secret_is_anywhere() {
     assert!(site.saved(&["status"], b"").ok().out.contains("ada"));
 
     let log = fs::read_to_string(site.path("server.log")).unwrap();
-    let audit = site.as_operator(&["audit", "--json"], b"").ok().out + &site.run(&["audit", "--json"]).ok().out;
+    let audit =
+        site.as_operator(&["audit", "--json"], b"").ok().out + &site.run(&["audit", "--json"]).ok().out;
     assert!(log.contains("/v1/sign-in/proof") && audit.contains("s-ada"), "nothing was searched");
     let process = |name: &str| fs::read(format!("/proc/{}/{name}", site.server_id())).unwrap();
     let process = [process("cmdline"), process("environ")].concat();

@@ -170,9 +170,13 @@ pub(crate) async fn prove(
     };
     let now = api.store().now();
     let proven = match &pending.flow {
-        PendingFlow::Code { .. } => provider.redeem_code(&pending.flow, answer, now).await,
+        PendingFlow::Code { .. } => {
+            // Whoever has begun one sign-in could have the provider asked about any number of codes.
+            api.limits().charge_sign_in(origin.source, Instant::now())?;
+            provider.redeem_code(&pending.flow, answer, now).await
+        }
         PendingFlow::Device { .. } => {
-            api.limits().charge_device_poll(pending.id, Instant::now())?;
+            api.limits().charge_device_poll(pending.id, origin.source, Instant::now())?;
             match provider.poll_device(&pending.flow, now).await {
                 Ok(DevicePoll::Pending { interval }) => return Ok(SignInProgress::Pending { interval }),
                 Ok(DevicePoll::Proven(account)) => Ok(*account),
