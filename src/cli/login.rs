@@ -31,11 +31,12 @@ pub(crate) struct LoginArgs {
     /// Require this fingerprint of the deposit key; also accepts a changed key of a known store
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) deposit_key: Option<String>,
-    #[command(flatten)]
-    pub(crate) oidc: OidcArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    // Last, because its heading would be that of every option behind it.
+    #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
 }
 
 /// Log out: delete the saved login

@@ -112,5 +112,5 @@ fn a_code_that_is_denied_or_interrupted_saves_nothing() {
     let (status, seen) = terminal.end();
     assert_ne!(status, Some(0), "{seen}");
     assert!(!site.path(".config/dropsafe/login.json").exists());
-    site.saved(&["status"], b"").fails(2, &["the address of the store is missing"]);
+    site.saved(&["status"], b"").fails(78, &["no store is configured"]);
 }
