@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::browser::Browser;
 use crate::harness::{Site, free_port, skip};
@@ -16,6 +16,8 @@ pub const CLIENT_SECRET: &str = "canary-of-the-real-provider";
 
 pub struct RealProvider {
     child: Child,
+    /// Kept open: it says more later, and ends if nobody could hear it.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Drop for RealProvider {
@@ -47,9 +49,10 @@ impl RealProvider {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        let provider = Self { child };
+        let provider = Self { child, _said: said };
         configure(&site, port);
         site.serve_unlocked();
         Some((site, provider))

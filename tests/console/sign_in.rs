@@ -174,7 +174,7 @@ async fn what_a_provider_says_of_an_error_is_not_repeated() {
     let state = &form(query)["state"];
     let denied =
         format!("{path}?error=canary%3Cb%3E&error_description=canary&error_uri=https://canary&state={state}");
-    assert_refused(&get(&site.api, &denied, &leaving.cookie).await, "the provider denied the sign-in");
+    assert_refused(&get(&site.api, &denied, &leaving.cookie).await, "The provider denied the sign-in");
     for query in ["", "code=canary", "state=canary", "code=a&code=b&state=c", "%ff=%ff&code=%00", "code"] {
         let leaving = site.leave().await;
         let answer = get(&site.api, &format!("{path}?{query}"), &leaving.cookie).await;
