@@ -188,7 +188,7 @@ async fn so_is_every_page_of_a_sign_in() {
     browser.goto("/console/login").await;
     browser.press("Sign in with Acme account").await;
     browser.log_in_at_provider("nobody").await;
-    browser.says("no member is linked").await;
+    browser.says("No member is linked").await;
     gallery.capture("sign-in-refused").await;
 
     let faults = gallery.faults.join("\n");

@@ -108,7 +108,8 @@ async fn a_person_signs_in_and_gets_an_ordinary_session() {
     assert_eq!(back.status, StatusCode::OK, "{}", back.text);
     // A page, and no redirect: with a redirect from another site, the browser would not send the session's cookie.
     assert!(back.text.contains("content=\"0;url=/console/tickets?x=y\""), "{}", back.text);
-    assert!(!back.text.contains("code=") && back.headers["referrer-policy"] == "no-referrer");
+    // Its address, which holds the provider's answer, is named to no other site.
+    assert!(!back.text.contains("code=") && back.headers["referrer-policy"] == "same-origin");
     assert_eq!(back.headers["cache-control"], "no-store");
     let lines = cookies(&back);
     assert!(lines.iter().any(|line| line.contains("sign-in=;") && line.contains("Max-Age=0")), "{lines:?}");
