@@ -92,7 +92,8 @@ async fn authenticate_by_token(
     let source = Peer::from_extensions(&parts.extensions).address();
     let refused = |error| charge_failure(api, source, error);
     let identity = identity.to_str().ok().and_then(|text| text.parse().ok());
-    let malformed = || ApiError::new(Code::Unauthorized, "Dropsafe-Identity: expected one id that starts with idn_");
+    let malformed =
+        || ApiError::new(Code::Unauthorized, "Dropsafe-Identity: expected one id that starts with idn_");
     let identity: IdentityId = identity.ok_or_else(|| refused(malformed()))?;
     let token = bearer_text(&parts.headers).map_err(refused)?;
     let claimed = match api.store().claimed_identity(identity, source).await {

@@ -21,11 +21,11 @@ use super::tickets::parse_grant;
 use crate::domain::card::StoreCard;
 use crate::domain::id::{IdentityId, TicketId};
 use crate::domain::identity::IdentityKind;
-use crate::domain::location::StoreLocation;
 use crate::domain::jwt::{CheckOutcome, ClaimRule, TokenCheck};
+use crate::domain::location::StoreLocation;
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::store::MachineIdentity;
+use crate::store::{Caller, MachineIdentity, PageAsk};
 use crate::wire::{
     AcceptedTokensView, ClaimRuleView, Code, CreateIdentityRequest, ForEachServiceBody, MachineIdentityView,
     PageView, TestTokenRequest, TestTokenResponse, TokenCheckView, paths,
@@ -63,9 +63,7 @@ async fn list_identities(
     Authenticated(caller): Authenticated,
     QueryParams(Paged { filter, page }): QueryParams<Paged<OwnerQuery>>,
 ) -> Result<Json<PageView<MachineIdentityView>>, ApiError> {
-    let found = api.store().list_identities(&caller, filter.member.as_ref(), page).await?;
-    let location = api.location().await?;
-    Ok(Json(page_view(found, |identity| identity_view(&api, &location, identity))))
+    Ok(Json(list(&api, &caller, filter.member.as_ref(), page).await?))
 }
 
 /// Create an identity whose proof is a token
@@ -86,8 +84,7 @@ async fn create_identity(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateIdentityRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let created = api.store().create_identity(&caller, parse_request(body)?, key.as_deref()).await?;
-    let view = identity_view(&api, &api.location().await?, created);
+    let view = create(&api, &caller, body, key.as_deref()).await?;
     let location = paths::fill(paths::IDENTITY, view.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
 }
@@ -153,7 +150,8 @@ async fn test_identity(
     let token = body.token.into_secret();
     // Bytes that are no text are no token either, like any other text that is not one.
     let token = str::from_utf8(token.expose()).unwrap_or("");
-    let explained = api.issuers().explain(claimed.issuer(), claimed.audience(), token, api.store().now()).await;
+    let explained =
+        api.issuers().explain(claimed.issuer(), claimed.audience(), token, api.store().now()).await;
     let mut checks: Vec<TokenCheckView> = explained.checks.iter().filter_map(check_view).collect();
     if let Some(claims) = &explained.claims {
         let compared = api.store().compare_claims(&claimed, claims).await?;
@@ -161,6 +159,29 @@ async fn test_identity(
     }
     let accepted = explained.is_verified() && checks.iter().all(|check| check.passed);
     Ok(Json(TestTokenResponse { accepted, checks }))
+}
+
+/// Creates an identity, for the API and for the console.
+pub(crate) async fn create(
+    api: &Api,
+    caller: &Caller,
+    body: CreateIdentityRequest,
+    key: Option<&str>,
+) -> Result<MachineIdentityView, ApiError> {
+    let created = api.store().create_identity(caller, parse_request(body)?, key).await?;
+    Ok(identity_view(api, &api.location().await?, created))
+}
+
+/// A page of identities, for the API and for the console.
+pub(crate) async fn list(
+    api: &Api,
+    caller: &Caller,
+    member: Option<&MemberName>,
+    page: PageAsk,
+) -> Result<PageView<MachineIdentityView>, ApiError> {
+    let found = api.store().list_identities(caller, member, page).await?;
+    let location = api.location().await?;
+    Ok(page_view(found, |identity| identity_view(api, &location, identity)))
 }
 
 fn parse_request(body: CreateIdentityRequest) -> Result<store::NewIdentity, ApiError> {
@@ -215,11 +236,8 @@ fn identity_view(api: &Api, location: &StoreLocation, identity: MachineIdentity)
 }
 
 fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
-    let rule_view = |rule: ClaimRule| ClaimRuleView {
-        pointer: rule.pointer,
-        value: rule.value,
-        prefix: rule.prefix,
-    };
+    let rule_view =
+        |rule: ClaimRule| ClaimRuleView { pointer: rule.pointer, value: rule.value, prefix: rule.prefix };
     AcceptedTokensView {
         template: tokens.template,
         issuer: tokens.issuer,

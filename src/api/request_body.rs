@@ -5,11 +5,12 @@ use serde::de::DeserializeOwned;
 
 use crate::wire::{
     AcceptLauncherRequest, AddKeyslotRequest, BootRequest, CheckpointRequest, ConvertMemberRequest,
-    CreateEnrolmentRequest, CreateIdentityRequest, PutIssuerRequest, TestTokenRequest, CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateTicketRequest,
-    CreateTokenRequest, CreateVaultSecretRequest, DeclareCategoryRequest, DeclarePluginRequest,
-    EndBootRequest, ImportRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest,
-    SetVariablesRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest,
-    UpdateQuotasRequest, UpdateSecretRequest,
+    CreateEnrolmentRequest, CreateIdentityRequest, CreateMemberRequest, CreateOrgRequest,
+    CreateSecretRequest, CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest,
+    DeclareCategoryRequest, DeclarePluginRequest, EndBootRequest, ImportRequest, PutIssuerRequest,
+    RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest, SetVariablesRequest, TestTokenRequest,
+    UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest, UpdateQuotasRequest,
+    UpdateSecretRequest,
 };
 
 /// The body of a request.

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     audit, backup, boots, category, completions, delete, dev, edit, enroll, environment, exit_codes,
-    identity, import, init, issuer, keyslot, launcher, list, lock, login, man, member, migrate, org, plugin, preset, re_encrypt,
-    restore, serve, set, show, stats, status, ticket, tls, token,
+    identity, import, init, issuer, keyslot, launcher, list, lock, login, man, member, migrate, org, plugin,
+    preset, re_encrypt, restore, serve, set, show, stats, status, ticket, tls, token,
 };
 
 /// Store secrets write-only, and boot workloads with them

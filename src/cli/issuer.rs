@@ -104,7 +104,8 @@ impl IssuerCommand {
             }
             Self::Set(args) => args.run(context).await?,
             Self::Remove(IssuerRemoveArgs { name, yes, json }) => {
-                let question = format!("Remove the issuer {name}? Identities that rely on it do not boot any more.");
+                let question =
+                    format!("Remove the issuer {name}? Identities that rely on it do not boot any more.");
                 context.confirm(yes, &question, "nothing is removed")?;
                 connect::open_client(context)?.remove_issuer(&name).await?;
                 let document = serde_json::json!({ "name": name, "removed": true });

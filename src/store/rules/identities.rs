@@ -110,7 +110,11 @@ impl Store {
     }
 
     /// Revokes an identity. After this returns, no boot with it succeeds.
-    pub(crate) async fn revoke_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
+    pub(crate) async fn revoke_identity(
+        &self,
+        caller: &Caller,
+        id: IdentityId,
+    ) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         let event = caller.event(AuditAction::IdentityRevoke).about(found.target());
         let revoked = self.revoke_identity_record(caller, found, event).await?;
@@ -118,7 +122,11 @@ impl Store {
     }
 
     /// Confirms the issuer of an identity as it is now: the person that the identity acts for.
-    pub(crate) async fn confirm_identity(&self, caller: &Caller, id: IdentityId) -> Result<MachineIdentity, Error> {
+    pub(crate) async fn confirm_identity(
+        &self,
+        caller: &Caller,
+        id: IdentityId,
+    ) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         let audit_action = AuditAction::IdentityConfirm;
         let about = Some(target::identity(id));
@@ -141,11 +149,7 @@ impl Store {
     }
 
     /// Permits the creation for the member, or for each of the services.
-    async fn permit_representation(
-        &self,
-        caller: &Caller,
-        new: &NewIdentity,
-    ) -> Result<Represented, Error> {
+    async fn permit_representation(&self, caller: &Caller, new: &NewIdentity) -> Result<Represented, Error> {
         let audit_action = AuditAction::IdentityCreate;
         let permit_for = async |name: Option<&MemberName>| {
             let (id, name, subject) = self.represented_subject(caller, name, audit_action).await?;
@@ -211,7 +215,9 @@ impl Store {
         };
         let missing = match &new.issuer {
             Some(_) => Error::NotFound { what: "issuer" },
-            None => Error::Invalid { field: "issuer", why: "this template needs an issuer of the organization" },
+            None => {
+                Error::Invalid { field: "issuer", why: "this template needs an issuer of the organization" }
+            }
         };
         let spec = self.issuer_spec(org, &rule).await?.ok_or(missing)?;
         Ok(TokenRule { issuer_digest: spec.digest(), ..rule })

@@ -100,9 +100,10 @@ impl Store {
             issuer: rule.issuer.clone(),
             audience: rule.audience.clone().unwrap_or_else(|| self.token_audience()),
             claims: rule.claims.clone(),
-            for_each: rule.services.as_ref().map(|claim| {
-                (claim.pointer.clone(), claim.services.iter().filter_map(name).collect())
-            }),
+            for_each: rule
+                .services
+                .as_ref()
+                .map(|claim| (claim.pointer.clone(), claim.services.iter().filter_map(name).collect())),
             single_use: rule.single_use,
             suspended: rule.is_suspended(issuer, is_person),
         }

@@ -387,7 +387,11 @@ impl TicketRecord {
     }
 
     /// `None` if its member was removed: the ticket is gone with the member.
-    pub(crate) fn into_ticket(self, members: &BTreeMap<MemberId, MemberRecord>, now: Timestamp) -> Option<Ticket> {
+    pub(crate) fn into_ticket(
+        self,
+        members: &BTreeMap<MemberId, MemberRecord>,
+        now: Timestamp,
+    ) -> Option<Ticket> {
         let member = members.get(&self.member).filter(|member| member.removed_at.is_none())?.name.clone();
         // The record of a removed member stays, so that there is an author. The fallback is for damaged stores.
         let author = members.get(&self.author).map_or_else(|| member.clone(), |author| author.name.clone());

@@ -108,7 +108,10 @@ impl Store {
     }
 
     /// The identity with the issuer that it relies on. `None` if it is of another kind, or its issuer was removed.
-    pub(crate) async fn with_issuer(&self, record: TicketRecord) -> Result<Option<ClaimedIdentity>, AuthError> {
+    pub(crate) async fn with_issuer(
+        &self,
+        record: TicketRecord,
+    ) -> Result<Option<ClaimedIdentity>, AuthError> {
         let Some(rule) = record.token.clone() else { return Ok(None) };
         let issuer = match self.issuer_of(&record).await {
             Ok(Some(issuer)) => issuer,
@@ -136,9 +139,10 @@ impl Store {
             }
             // An issuer that cannot be reached says nothing about the token. The machine tries again.
             Err(refusal) if refusal.is_outage() => return Err(AuthError::IssuerUnavailable),
-            Err(refusal) => {
-                (about.detail(DetailKey::Check, AuditText::word(refusal.reason())), Err(AuthError::TokenRefused))
-            }
+            Err(refusal) => (
+                about.detail(DetailKey::Check, AuditText::word(refusal.reason())),
+                Err(AuthError::TokenRefused),
+            ),
         };
         if let Err(error) = &result
             && error.is_denial()

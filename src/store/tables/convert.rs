@@ -13,7 +13,9 @@ use crate::domain::id::{
     BootId, EnrolmentId, MemberId, SecretId, SlotId, StoreId, TicketId, TokenId, VersionId,
 };
 use crate::domain::jwt::{IssuerUrl, JwtAlgorithm};
-use crate::domain::name::{Category, EnvName, IssuerName, Label, MemberName, OrgName, PluginName, SecretName};
+use crate::domain::name::{
+    Category, EnvName, IssuerName, Label, MemberName, OrgName, PluginName, SecretName,
+};
 use crate::domain::resolve::{ReleaseReason, SkipReason};
 use crate::domain::role::{MemberKind, Role, SharedChanges};
 use crate::domain::secret::{Scope, ScopeKind};

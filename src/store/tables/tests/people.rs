@@ -80,9 +80,12 @@ fn issuers(comparison: &mut Comparison) {
         },
         updated_at: 1_800_000_000_000,
     };
-    comparison.only::<IssuerRecord, _>("IssuerRecord", &[issuer(None, None), issuer(some("pem"), some("{}"))]);
     comparison
-        .only::<UsedTokenRecord, _>("UsedTokenRecord", &[StoredUsedTokenV1 { expires_at: 1_800_000_000_000 }]);
+        .only::<IssuerRecord, _>("IssuerRecord", &[issuer(None, None), issuer(some("pem"), some("{}"))]);
+    comparison.only::<UsedTokenRecord, _>(
+        "UsedTokenRecord",
+        &[StoredUsedTokenV1 { expires_at: 1_800_000_000_000 }],
+    );
 }
 
 fn tickets(comparison: &mut Comparison) {
