@@ -254,15 +254,21 @@ fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
 
 /// `None` for a check that was not made.
 fn check_view(check: &TokenCheck) -> Option<TokenCheckView> {
-    let expected = match &check.outcome {
-        CheckOutcome::Passed => None,
-        CheckOutcome::Refused(refusal) => Some(refusal.to_string()),
+    let (expected, hint) = match &check.outcome {
+        CheckOutcome::Passed => (None, None),
+        CheckOutcome::Refused(refusal) => (Some(refusal.to_string()), refusal.hint().map(str::to_owned)),
         CheckOutcome::Skipped => return None,
     };
-    Some(TokenCheckView { check: check.name.to_string(), passed: expected.is_none(), expected, found: None })
+    Some(TokenCheckView {
+        check: check.name.to_string(),
+        passed: expected.is_none(),
+        expected,
+        found: None,
+        hint,
+    })
 }
 
 fn comparison_view(compared: store::ClaimComparison) -> TokenCheckView {
     let store::ClaimComparison { what, passed, expected, found } = compared;
-    TokenCheckView { check: what, passed, expected: Some(expected), found }
+    TokenCheckView { check: what, passed, expected: Some(expected), found, hint: None }
 }

@@ -88,9 +88,10 @@ pub(crate) async fn put(
 ) -> Result<IssuerView, ApiError> {
     let spec = parse_spec(body)?;
     // Before it is stored: a document that cannot be used would be noticed by machines only.
-    api.issuers()
-        .check_documents(&spec)
-        .map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
+    api.issuers().check_documents(&spec).map_err(|fault| {
+        let error = ApiError::new(Code::Unprocessable, fault.to_string());
+        fault.hint().into_iter().fold(error, ApiError::hint)
+    })?;
     Ok(issuer_view(api.store().put_issuer(caller, name, spec).await?))
 }
 

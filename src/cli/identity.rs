@@ -229,6 +229,9 @@ fn print_test(context: &mut CliContext, tested: &TestTokenResponse) -> Result<()
         [check.check.clone(), outcome.to_owned(), expected.unwrap_or_default(), found.unwrap_or_default()]
     });
     TextTable::new(["CHECK", "RESULT", "EXPECTED", "FOUND"]).rows(&mut context.output, rows)?;
+    for hint in tested.checks.iter().filter_map(|check| check.hint.as_ref()) {
+        context.output.note(format!("hint: {hint}"));
+    }
     context.output.line(if tested.accepted { "accepted" } else { "not accepted" })
 }
 

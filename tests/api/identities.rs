@@ -1,6 +1,6 @@
 //! Machines that prove themselves with a token of an issuer, through the API.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Body;
 use dropsafe::domain::card::StoreCard;
@@ -11,6 +11,8 @@ use super::test_api::{Answer, TestApi, Who};
 use super::test_issuer::TestKey;
 
 const ISSUER: &str = "https://cluster.example";
+/// The time of the API's clock, in seconds.
+const NOW: i64 = 1_790_000_000;
 const CANARY: &str = "canary-of-a-claim";
 
 struct Cluster {
@@ -40,10 +42,9 @@ impl Cluster {
     }
 
     fn token(&self, identity: &Value, namespace: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let subject = format!("system:serviceaccount:{namespace}:api");
         self.key.sign(&json!({
-            "iss": ISSUER, "sub": subject, "aud": identity["tokens"]["audience"], "iat": now, "exp": now + 600,
+            "iss": ISSUER, "sub": subject, "aud": identity["tokens"]["audience"], "iat": NOW, "exp": NOW + 600,
             "kubernetes.io": { "namespace": namespace, "serviceaccount": { "name": "api" } },
         }))
     }
@@ -71,6 +72,10 @@ async fn a_machine_boots_explains_reports_and_is_listed() {
     assert_eq!(identity["tokens"]["audience"], format!("dropsafe:{}", card.store()));
 
     let token = cluster.token(&identity, "prod");
+    let test = path(&identity, "/test");
+    let tested = cluster.api.ask(Who::Member, "POST", &test, json!({ "token": token }));
+    let tested = tested.await.expect(200);
+    assert_eq!(tested["accepted"], true, "{tested}");
     let explained = cluster.present(id(&identity), &token, "/v1/boot/explain").await.expect(200);
     assert_eq!(explained["receipt"]["entries"][0]["env"], "A");
     let booted = cluster.present(id(&identity), &token, "/v1/boot").await.expect(200);
@@ -102,8 +107,8 @@ async fn a_refused_token_learns_nothing_and_the_owner_learns_why() {
     let identity = cluster.identity(json!({})).await;
     let good = cluster.token(&identity, "prod");
     let other = cluster.token(&identity, CANARY);
-    let forged = TestKey::p256("ec-1").sign(&json!({ "iss": ISSUER, "sub": CANARY }));
-    let large = format!("{}.{}", "e".repeat(1 << 20), CANARY);
+    let forged = TestKey::p256("ec-1").sign(&json!({ "iss": ISSUER, "sub": CANARY, "aud": identity["tokens"]["audience"], "iat": NOW, "exp": NOW + 600 }));
+    let large = format!("{}.{}", "e".repeat(15 << 10), CANARY);
     let missing = "idn_aaaaaaaaaaaaaaaaaaaaaaaaaa";
     let mut answers = Vec::new();
     for (identity, token) in [
@@ -125,24 +130,30 @@ async fn a_refused_token_learns_nothing_and_the_owner_learns_why() {
     }
     // Not even which identities exist.
     assert!(answers.iter().all(|answer| answer["code"] == "unauthorized"), "{answers:?}");
-    let entries =
-        cluster.api.ask(Who::Admin, "GET", "/v1/audit?action=authenticate", Value::Null).await.expect(200);
-    let checks: Vec<&str> = entries["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|entry| entry["details"]["check"].as_str())
-        .collect();
-    assert!(checks.contains(&"claim_differs"), "{entries}");
+    // Denials are recorded beside the requests.
+    let mut entries = Value::Null;
+    for _ in 0..200 {
+        let log = cluster.api.ask(Who::Admin, "GET", "/v1/audit?action=authenticate", Value::Null);
+        entries = log.await.expect(200);
+        if entries.to_string().contains("bad_signature") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for check in ["claim_differs", "bad_signature"] {
+        assert!(entries.to_string().contains(check), "{check}: {entries}");
+    }
 
-    let tested = cluster.api.ask(Who::Member, "POST", &path(&identity, "/test"), json!({ "token": other }));
+    let test = path(&identity, "/test");
+    let tested = cluster.api.ask(Who::Member, "POST", &test, json!({ "token": other }));
     let tested = tested.await.expect(200);
     assert_eq!(tested["accepted"], false);
     let failed: Vec<&Value> =
         tested["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false).collect();
     assert_eq!(failed.len(), 1, "{tested}");
     assert_eq!((&failed[0]["expected"], &failed[0]["found"]), (&json!("prod"), &json!(CANARY)));
-    let tested = cluster.api.ask(Who::Member, "POST", &path(&identity, "/test"), json!({ "token": good }));
+    let test = path(&identity, "/test");
+    let tested = cluster.api.ask(Who::Member, "POST", &test, json!({ "token": good }));
     assert_eq!(tested.await.expect(200)["accepted"], true);
 }
 
@@ -153,11 +164,11 @@ async fn what_is_wrong_with_an_issuer_or_an_identity_is_said() {
         (json!({ "url": "http://issuer.example" }), "https"),
         (json!({ "url": ISSUER, "algorithms": ["HS256"] }), "algorithms"),
         (json!({ "url": ISSUER, "algorithms": ["none"] }), "algorithms"),
-        (json!({ "url": ISSUER, "keys": format!("{{\"{CANARY}\":") }), "keys"),
+        (json!({ "url": ISSUER, "keys": format!("{{\"{CANARY}\":") }), "not valid JSON"),
         (json!({ "url": ISSUER, "authorities": CANARY }), "authorities"),
     ] {
         let answer = cluster.api.ask(Who::Admin, "PUT", "/v1/issuers/bad", body.clone()).await;
-        assert_eq!(answer.status, 422, "{body}: {}", answer.text);
+        assert!([400, 422].contains(&answer.status.as_u16()), "{body}: {}", answer.text);
         assert!(answer.text.contains(why) && !answer.text.contains(CANARY), "{body}: {}", answer.text);
     }
     for (body, why) in [
@@ -170,7 +181,7 @@ async fn what_is_wrong_with_an_issuer_or_an_identity_is_said() {
         ),
     ] {
         let answer = cluster.api.ask(Who::Member, "POST", "/v1/identities", body.clone()).await;
-        assert_eq!(answer.status, 422, "{body}: {}", answer.text);
+        assert!([400, 422].contains(&answer.status.as_u16()), "{body}: {}", answer.text);
         assert!(answer.text.contains(why), "{body}: {}", answer.text);
     }
 }

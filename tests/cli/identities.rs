@@ -45,7 +45,7 @@ fn an_identity_is_added_tested_shown_and_removed() {
 
     let test = ["identity", "test", id];
     let good = token(&key, audience, "prod");
-    let tested = site.saved(&test, format!("{good}\n").as_bytes()).ok();
+    let tested = site.run_as(&site.admin, &test, format!("{good}\n").as_bytes()).ok();
     assert!(tested.out.ends_with("\naccepted\n"), "{}", tested.out);
     let file = site.path("token");
     std::fs::write(&file, token(&key, audience, "dev")).unwrap();
@@ -56,7 +56,7 @@ fn an_identity_is_added_tested_shown_and_removed() {
     assert!(
         ![&tested.out, &tested.err].iter().any(|text| text.contains(&good[..20]) || text.contains(CANARY))
     );
-    site.saved(&test, b"no token").fails(1, &[]);
+    site.run_as(&site.admin, &test, b"no token").fails(1, &[]);
 
     assert!(site.run(&["identity", "remove", id]).ok().out.contains("revoked"));
     assert!(site.run(&["identity", "show", id]).ok().out.contains("inactive"));

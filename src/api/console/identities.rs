@@ -21,7 +21,6 @@ use crate::api::problem::{ApiError, parse_name};
 use crate::api::query::FormQueryParams;
 use crate::api::{Api, identities, issuers};
 use crate::domain::id::{IdentityId, TicketId};
-use crate::domain::identity::IdentityKind;
 use crate::domain::identity_template::templates;
 use crate::domain::name::IssuerName;
 use crate::domain::role::{Action, Subject};
