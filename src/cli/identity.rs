@@ -58,7 +58,7 @@ pub(crate) struct IdentityIdArgs {
 /// Create an identity and print its store card
 ///
 /// The card tells the machine where the store is and which identity it has. It is
-/// not a secret. Give it to the agent as DROPSAFE_IDENTITY.
+/// not a secret. Give it to the agent as DROPSAFE_CARD, with DROPSAFE_TOKEN_FROM.
 ///
 ///   dropsafe identity add kubernetes namespace=prod service-account=api \
 ///       --issuer cluster-1 --for prod-api
@@ -283,7 +283,8 @@ fn state(identity: &MachineIdentityView) -> &'static str {
 }
 
 fn row(identity: MachineIdentityView) -> [String; 7] {
-    let proof = identity.tokens.as_ref().map_or_else(|| "secret".to_owned(), |tokens| tokens.template.clone());
+    let proof =
+        identity.tokens.as_ref().map_or_else(|| "secret".to_owned(), |tokens| tokens.template.clone());
     [
         identity.id.to_string(),
         identity.kind.to_string(),

@@ -122,14 +122,27 @@ impl Store {
         let (about, result) = match proof.parts.subject {
             ProofSubject::Identity(id) => self.authenticate_identity(id.into(), &signed, source).await,
             ProofSubject::Boot { boot, org } => self.authenticate_end(boot, org, &signed, source).await,
+            // Its token is verified outside of the store, by `authenticate_by_token`.
+            ProofSubject::Token { .. } => {
+                (anonymous_event(AuditAction::Authenticate), Err(AuthError::Unknown))
+            }
         };
-        let result = result.and_then(|caller| match self.inner.answered.get(&signed.hash) {
-            // A replay that needs no look at the byte store.
-            Some(()) => Err(AuthError::UsedProof),
-            None => Ok(caller.with_statement(signed.hash)),
-        });
+        let result = result.and_then(|caller| self.require_unanswered(caller, signed.hash));
         self.record_denied_authentication(about, &result, source);
         result
+    }
+
+    /// The caller who made a statement, which each commit requires not to be executed.
+    pub(crate) fn require_unanswered(
+        &self,
+        caller: Caller,
+        statement: StatementHash,
+    ) -> Result<Caller, AuthError> {
+        match self.inner.answered.get(&statement) {
+            // A replay that needs no look at the byte store.
+            Some(()) => Err(AuthError::UsedProof),
+            None => Ok(caller.with_statement(statement)),
+        }
     }
 
     async fn authenticate_identity(

@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::crypto::sealed_release::thumbprint;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{IdentityId, MemberId};
 use crate::domain::jwt::{
-    ClaimCheck, ClaimRule, IssuerSpec, TokenClaims, TokenRefusal, VerifiedToken, claim_text,
+    ClaimCheck, ClaimRule, IssuerSpec, TokenClaims, TokenRefusal, VerifiedToken, audience_matches, claim_text,
 };
 use crate::domain::role::MemberKind;
 use crate::store::engine::failure::Coded;
@@ -26,12 +27,15 @@ pub(crate) struct ClaimedIdentity {
     rule: TokenRule,
     issuer: IssuerSpec,
     audience: String,
+    /// The thumbprint of the key that signed the machine's proof. `None` if it presents the token alone.
+    thumbprint: Option<String>,
 }
 
 /// Why a verified token does not match the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenMismatch {
     Claim,
+    Key,
     Service,
     Suspended,
 }
@@ -41,6 +45,7 @@ impl TokenMismatch {
     fn reason(self) -> &'static str {
         match self {
             Self::Claim => "claim_differs",
+            Self::Key => "key_differs",
             Self::Service => "service_unknown",
             Self::Suspended => "issuer_changed",
         }
@@ -72,6 +77,19 @@ impl ClaimedIdentity {
     /// Whose keys verify the token.
     pub(crate) fn issuer(&self) -> &IssuerSpec {
         &self.issuer
+    }
+
+    /// Requires a token that is bound to the key with which the machine has signed its proof.
+    pub(crate) fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.thumbprint = Some(thumbprint(key));
+        self
+    }
+
+    /// Whether the token is for this way of presenting it. Whoever has seen a bound token pass must not use it without its key.
+    fn is_bound_as_required(&self, token: &VerifiedToken) -> bool {
+        let found = audience_matches(&self.audience, &token.claims);
+        // That there is one has been verified.
+        found.and_then(|found| found.thumbprint) == self.thumbprint
     }
 
     /// The audience that the token must have.
@@ -108,7 +126,10 @@ impl Store {
     }
 
     /// The identity with the issuer that it relies on. `None` if it is of another kind, or its issuer was removed.
-    pub(crate) async fn with_issuer(&self, record: TicketRecord) -> Result<Option<ClaimedIdentity>, AuthError> {
+    pub(crate) async fn with_issuer(
+        &self,
+        record: TicketRecord,
+    ) -> Result<Option<ClaimedIdentity>, AuthError> {
         let Some(rule) = record.token.clone() else { return Ok(None) };
         let issuer = match self.issuer_of(&record).await {
             Ok(Some(issuer)) => issuer,
@@ -117,7 +138,7 @@ impl Store {
             Err(_) => return Ok(None),
         };
         let audience = rule.audience.clone().unwrap_or_else(|| self.token_audience());
-        Ok(Some(ClaimedIdentity { record, rule, issuer, audience }))
+        Ok(Some(ClaimedIdentity { record, rule, issuer, audience, thumbprint: None }))
     }
 
     /// Authenticates a machine by its token, which was verified with the keys of the identity's issuer.
@@ -136,9 +157,10 @@ impl Store {
             }
             // An issuer that cannot be reached says nothing about the token. The machine tries again.
             Err(refusal) if refusal.is_outage() => return Err(AuthError::IssuerUnavailable),
-            Err(refusal) => {
-                (about.detail(DetailKey::Check, AuditText::word(refusal.reason())), Err(AuthError::TokenRefused))
-            }
+            Err(refusal) => (
+                about.detail(DetailKey::Check, AuditText::word(refusal.reason())),
+                Err(AuthError::TokenRefused),
+            ),
         };
         if let Err(error) = &result
             && error.is_denial()
@@ -206,6 +228,9 @@ impl Store {
             let about = about.clone().detail(DetailKey::Check, AuditText::word(mismatch.reason()));
             (about, Err(AuthError::TokenRefused))
         };
+        if !claimed.is_bound_as_required(&token) {
+            return refuse(TokenMismatch::Key);
+        }
         let matches = |rule: &ClaimRule| matches!(rule.check(&token.claims), ClaimCheck::Matched);
         if !claimed.rule.claims.iter().all(matches) {
             return refuse(TokenMismatch::Claim);
