@@ -27,10 +27,6 @@ impl TokenIdentity {
         Self { card, audience, tokens }
     }
 
-    pub(crate) fn card(&self) -> &StoreCard {
-        &self.card
-    }
-
     pub(crate) fn tokens(&self) -> &TokenReader {
         &self.tokens
     }
