@@ -9,7 +9,6 @@ use super::{PresentedProof, ProofRefusal, charge};
 use crate::api::Api;
 use crate::api::extract::single_value;
 use crate::api::problem::ApiError;
-use crate::crypto::sealed_release::responder::is_signed;
 use crate::crypto::sealed_release::statement::{ProofSubject, digest};
 use crate::store::{AuthError, Caller};
 use crate::wire::{Code, TOKEN_HEADER};
@@ -26,7 +25,8 @@ pub(super) async fn authenticate(
     presented: &PresentedProof,
     source: Option<IpAddr>,
 ) -> Result<Result<Caller, AuthError>, ProofRefusal> {
-    let ProofSubject::Token { identity, key, token_digest } = presented.proof.parts.subject else {
+    let PresentedProof { proof, statement, .. } = presented;
+    let ProofSubject::Token { token_digest, .. } = proof.parts.subject else {
         return Ok(Err(AuthError::Unknown));
     };
     let token = single_value(&parts.headers, &TOKEN)?.unwrap_or_default();
@@ -34,16 +34,11 @@ pub(super) async fn authenticate(
         let error = ApiError::new(Code::Unauthorized, "the token is not the one that the proof is for");
         return Err(charge(api, parts, error).into());
     }
-    // Before the token, whose verification may have to wait for its issuer.
-    if !is_signed(&presented.statement, &key, &presented.proof.signature) {
-        return Ok(Err(AuthError::Unknown));
-    }
-    let claimed = match api.store().claimed_identity(identity, source).await {
-        Ok(claimed) => claimed.with_key(&key),
+    let claimed = match api.store().claim_by_proof(proof, statement, source).await {
+        Ok(claimed) => claimed,
         Err(error) => return Ok(Err(error)),
     };
     let now = api.store().now();
     let verified = api.issuers().verify(claimed.issuer(), claimed.audience(), token, now).await;
-    let proven = api.store().authenticate_by_token(claimed, verified, source).await;
-    Ok(proven.and_then(|caller| api.store().require_unanswered(caller, presented.statement.hash())))
+    Ok(api.store().authenticate_by_token(claimed, verified, source).await)
 }

@@ -26,21 +26,21 @@ use crate::wire::{IDENTITY_HEADER, PROOF_SCHEME, SEALED_MEDIA_TYPE, TOKEN_HEADER
 /// Bytes of a sealed answer besides the body in it, at most.
 const SEALED_OVERHEAD: usize = 2048;
 
-type Header = (HeaderName, HeaderValue);
+type CallHeader = (HeaderName, HeaderValue);
 
 /// With what a machine is authenticated, in both forms.
 pub(crate) enum MachineAuth<'a> {
     /// `prover` is `None` without the store's answer key, which a ticket of an older version lacks.
-    Credential { bearer: Header, prover: Option<Arc<Prover>> },
+    Credential { bearer: CallHeader, prover: Option<Arc<Prover>> },
     /// A token of an issuer, which is fetched for each attempt.
     Token(TokenProof<'a>),
 }
 
 /// With what one attempt is authenticated.
 pub(crate) enum AttemptAuth {
-    Bearer(Vec<Header>),
+    Bearer(Vec<CallHeader>),
     /// The headers are sent beside the proof.
-    Sealed(Arc<Prover>, Vec<Header>),
+    Sealed(Arc<Prover>, Vec<CallHeader>),
 }
 
 /// How a call is authenticated to one server.
@@ -149,7 +149,7 @@ async fn bind_token(proof: &TokenProof<'_>, limit: Duration) -> Result<AttemptAu
 pub(crate) struct MachineCall {
     path: String,
     /// The same for all attempts.
-    attempt: Option<Header>,
+    attempt: Option<CallHeader>,
     body: Bytes,
     /// The largest body of a response.
     limit: usize,
@@ -185,7 +185,7 @@ impl MachineCall {
     fn seal(
         &self,
         prover: &Prover,
-        mut headers: Vec<Header>,
+        mut headers: Vec<CallHeader>,
         time: ProofTime,
     ) -> Result<(HttpRequest, PendingAnswer), CallRefusal> {
         let attempt = self.attempt.as_ref().and_then(|(_, value)| value.to_str().ok());
@@ -199,7 +199,7 @@ impl MachineCall {
         Ok((self.request(headers, self.limit + SEALED_OVERHEAD), pending))
     }
 
-    fn request(&self, mut headers: Vec<Header>, limit: usize) -> HttpRequest {
+    fn request(&self, mut headers: Vec<CallHeader>, limit: usize) -> HttpRequest {
         headers.extend(self.attempt.clone());
         let (path, body) = (self.path.clone(), Some(self.body.clone()));
         HttpRequest { method: Method::POST, path, headers, body, limit }

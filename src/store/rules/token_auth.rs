@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::crypto::sealed_release::statement::StatementHash;
 use crate::crypto::sealed_release::thumbprint;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{IdentityId, MemberId};
@@ -27,8 +28,14 @@ pub(crate) struct ClaimedIdentity {
     rule: TokenRule,
     issuer: IssuerSpec,
     audience: String,
-    /// The thumbprint of the key that signed the machine's proof. `None` if it presents the token alone.
-    thumbprint: Option<String>,
+    /// `None` if the machine presents the token alone.
+    proven: Option<ProvenKey>,
+}
+
+/// The key that has signed a machine's proof.
+struct ProvenKey {
+    thumbprint: String,
+    statement: StatementHash,
 }
 
 /// Why a verified token does not match the identity.
@@ -79,9 +86,9 @@ impl ClaimedIdentity {
         &self.issuer
     }
 
-    /// Requires a token that is bound to the key with which the machine has signed its proof.
-    pub(crate) fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.thumbprint = Some(thumbprint(key));
+    /// Requires a token that is bound to the key with which the machine has signed its statement.
+    pub(crate) fn with_key(mut self, key: &[u8; 32], statement: StatementHash) -> Self {
+        self.proven = Some(ProvenKey { thumbprint: thumbprint(key), statement });
         self
     }
 
@@ -89,7 +96,8 @@ impl ClaimedIdentity {
     fn is_bound_as_required(&self, token: &VerifiedToken) -> bool {
         let found = audience_matches(&self.audience, &token.claims);
         // That there is one has been verified.
-        found.and_then(|found| found.thumbprint) == self.thumbprint
+        let found = found.and_then(|found| found.thumbprint);
+        found.as_deref() == self.proven.as_ref().map(|key| key.thumbprint.as_str())
     }
 
     /// The audience that the token must have.
@@ -138,7 +146,7 @@ impl Store {
             Err(_) => return Ok(None),
         };
         let audience = rule.audience.clone().unwrap_or_else(|| self.token_audience());
-        Ok(Some(ClaimedIdentity { record, rule, issuer, audience, thumbprint: None }))
+        Ok(Some(ClaimedIdentity { record, rule, issuer, audience, proven: None }))
     }
 
     /// Authenticates a machine by its token, which was verified with the keys of the identity's issuer.
@@ -254,7 +262,13 @@ impl Store {
                 Err(AuthError::TokenRefused),
             );
         }
-        (about, Ok(caller.with_token(token)))
+        let caller = caller.with_token(token);
+        // Each commit requires that the statement is not executed.
+        let caller = match claimed.proven {
+            Some(key) => caller.with_statement(key.statement),
+            None => caller,
+        };
+        (about, Ok(caller))
     }
 
     /// The member that the token acts for: the identity's, or the service that a claim names. `None` if the claim names none of its
