@@ -58,7 +58,7 @@ pub(crate) struct IdentityIdArgs {
 /// Create an identity and print its store card
 ///
 /// The card tells the machine where the store is and which identity it has. It is
-/// not a secret. Give it to the agent as DROPSAFE_CARD.
+/// not a secret. Give it to the agent as DROPSAFE_CARD, with DROPSAFE_TOKEN_FROM.
 ///
 ///   dropsafe identity add kubernetes namespace=prod service-account=api \
 ///       --issuer cluster-1 --for prod-api

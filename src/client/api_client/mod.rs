@@ -55,7 +55,7 @@ impl Client {
     ) -> Result<Self, CallError> {
         Ok(Self {
             target: ConnectTarget::new(endpoint, || Roots::load(authorities))?,
-            authorization: request::bearer(token)?,
+            authorization: request::bearer(&token.to_text())?,
             connection: None,
             timer: SystemTimer::start(),
         })
