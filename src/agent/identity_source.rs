@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::boot_identity::{BootIdentity, TokenIdentity};
 use super::config::{AgentSettings, OnOutage};
 use super::machine::{FileReadError, Files, TextFile};
-use super::ticket_file::TicketFileDeletion;
+use super::ticket_file::{TicketFile, TicketFileError};
 use super::token_source::{TokenReader, TokenSourceError};
 use crate::domain::card::{CardError, StoreCard};
 use crate::domain::ticket::{BootTicket, TicketError};
@@ -96,14 +96,20 @@ pub(crate) struct LocatedIdentity {
 
 impl LocatedIdentity {
     /// The file that the ticket came from, if the configuration says to delete it.
-    pub(crate) fn file_to_delete(&self, settings: &AgentSettings) -> TicketFileDeletion<'_> {
-        TicketFileDeletion(match (&self.source.place, self.source.form) {
+    ///
+    /// # Errors
+    /// It cannot be deleted. No use of the ticket is spent yet.
+    pub(crate) fn file_to_delete(
+        &self,
+        settings: &AgentSettings,
+    ) -> Result<Option<TicketFile>, TicketFileError> {
+        match (&self.source.place, self.source.form) {
             (IdentityPlace::File { path, .. }, IdentityForm::Ticket) if settings.delete_ticket_file => {
-                Some(path)
+                TicketFile::open(path).map(Some)
             }
-            // Credentials belong to the service manager, and the rest are no files.
-            _ => None,
-        })
+            // A card is not secret, credentials belong to the service manager, and the rest are no files.
+            _ => Ok(None),
+        }
     }
 }
 

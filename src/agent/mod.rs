@@ -57,6 +57,7 @@ mod runtime;
 mod secret_files;
 mod seen_revisions;
 mod supervise;
+mod supervisor_pipe;
 mod ticket_file;
 mod token_source;
 mod verified_release;
