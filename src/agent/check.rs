@@ -100,7 +100,7 @@ fn check_store(
     for warning in &located.warnings {
         report.warn("ticket", warning.clone(), None);
     }
-    if let Err(error) = located.file_to_delete(settings).check() {
+    if let Err(error) = located.file_to_delete(settings) {
         report.failure("ticket", &error.into());
     }
     let references = match environment_plan::references(&settings.layers, &local.variables) {

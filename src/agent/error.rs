@@ -17,7 +17,8 @@ use super::plan_error::PlanErrors;
 use super::received::ReceivedError;
 use super::secret_files::SecretFileError;
 use super::supervise::SuperviseError;
-use super::ticket_source::{TicketFileError, TicketSourceError};
+use super::ticket_file::TicketFileError;
+use super::ticket_source::TicketSourceError;
 use crate::process::Exit;
 use crate::settings::SettingErrors;
 

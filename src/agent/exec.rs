@@ -24,6 +24,7 @@ use super::mask::MaskWriter;
 use super::preflight::FilePlaces;
 use super::secret_files::SecretFileError;
 use super::supervise::syscalls::InheritedSignals;
+use super::ticket_file::TicketFile;
 use super::verified_release::VerifiedRelease;
 use super::{
     account, boot_end, end_note, environment, environment_plan, executable, execve, fetch, machine, memfd,
@@ -54,8 +55,7 @@ pub(crate) fn run(
 
     let located = ticket_source::locate(&settings, environment, &RealFiles)?;
     located.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let ticket_file = located.file_to_delete(&settings);
-    ticket_file.check()?;
+    let ticket_file = located.file_to_delete(&settings)?;
     let references = environment_plan::references(&settings.layers, &local.variables)?;
     let places = FilePlaces::for_exec(&settings, &located.ticket);
     let request =
@@ -83,7 +83,7 @@ pub(crate) fn run(
     drop((release, local));
     // Last, since a boot that fails can be tried again with the file. While the process is still root, since the workload's user may
     // have no right to it.
-    let deleted = ticket_file.delete()?;
+    ticket_file.as_ref().map_or(Ok(()), TicketFile::remove)?;
     let started = account.as_ref().map_or(Ok(()), Account::switch).map_err(AgentError::from).and_then(|()| {
         core_limit.restore();
         Ok(execve::replace_process(&program, command, &strings, inherited)?)
@@ -91,7 +91,7 @@ pub(crate) fn run(
     if started.is_err() {
         // It was reported as started.
         boot_end::pass_failure_to_supervisor();
-        ticket_file.restore(&located.ticket, deleted);
+        ticket_file.iter().for_each(|file| file.keep(&located.ticket));
     }
     started
 }

@@ -55,6 +55,8 @@ mod runtime;
 mod secret_files;
 mod seen_revisions;
 mod supervise;
+mod supervisor_pipe;
+mod ticket_file;
 mod ticket_source;
 mod verified_release;
 mod withheld;

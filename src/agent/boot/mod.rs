@@ -22,6 +22,7 @@ use super::error::AgentError;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
 use super::preflight::FilePlaces;
+use super::ticket_file::TicketFile;
 use super::verified_release::ReleaseSource;
 use super::{
     end_note, environment, environment_plan, exec, fetch, file_mapping, machine, preflight, ticket_source,
@@ -64,8 +65,7 @@ fn boot(
     for warning in &located.warnings {
         warn!("{warning}");
     }
-    let ticket_file = located.file_to_delete(settings);
-    ticket_file.check()?;
+    let ticket_file = located.file_to_delete(settings)?;
     let references = environment_plan::references(&settings.layers, &local.variables)?;
     let request = fetch::build_request(settings, &references);
 
@@ -88,7 +88,7 @@ fn boot(
     end_note::deliver(EndOf::Machine, pending.as_mut(), &located.ticket, settings);
 
     // After the files are there: a boot that failed before can be tried again with the same ticket file.
-    ticket_file.delete()?;
+    ticket_file.as_ref().map_or(Ok(()), TicketFile::delete)?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
         pending.send(&ReportBootRequest { digest: digest.into(), variables });
