@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --features etcd --bench herd -- herd --agents 1000
 //!     cargo bench --features etcd --bench herd -- herd --agents 10000 --rate 500 --store etcd
+//!     cargo bench --features etcd --bench herd -- herd --without-tls sealed   # as behind a load balancer
 //!     cargo bench --features etcd --bench herd -- nginx       # needs nginx
 //!     cargo bench --features etcd --bench herd -- floods      # boots beside slow, wrong and silent clients
 //!     cargo bench --features etcd --bench herd -- platform    # needs curl
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use drive::{Arrival, Herd, Outcome};
+use dropsafe::domain::credential::Credential;
 use dropsafe::domain::ticket::BootTicket;
 use nginx::Nginx;
 use server::Cluster;
@@ -125,6 +127,17 @@ struct HerdArgs {
     /// The number of herds, one after the other
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    /// Reach the server without TLS, as behind a load balancer that terminates it
+    #[arg(long, value_enum)]
+    without_tls: Option<CallForm>,
+}
+
+/// How machines without a pin are authenticated.
+#[derive(Clone, Copy, ValueEnum)]
+enum CallForm {
+    /// As with tickets of older versions on this machine.
+    Bearer,
+    Sealed,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -158,6 +171,8 @@ struct ServedStore {
     site: Site,
     ticket: Arc<BootTicket>,
     etcd: Option<Cluster>,
+    /// Where the first server listens without TLS.
+    plain: u16,
 }
 
 impl ServedStore {
@@ -172,6 +187,10 @@ impl ServedStore {
             Some(etcd) => format!("etcd://{}/herd", etcd.addresses()),
         };
         let mut site = Site::new(&url, servers);
+        let plain = harness::free_port();
+        let config = site.servers[0].folder().join("server.yaml");
+        let listener = format!("\nlisten_plain: 127.0.0.1:{plain}\n");
+        std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &listener).unwrap();
         for server in 0..servers {
             site.start(server, true, &[]);
         }
@@ -182,7 +201,18 @@ impl ServedStore {
         let ticket = Arc::new(BootTicket::parse(&text(&site.ticket_at(0, &[]))).unwrap());
         // Data keys are settled in the background.
         std::thread::sleep(Duration::from_millis(500));
-        ServedStore { site, ticket, etcd }
+        ServedStore { site, ticket, etcd, plain }
+    }
+
+    /// The ticket as machines without TLS have it.
+    fn ticket_without_tls(&self, form: CallForm) -> Arc<BootTicket> {
+        let credential = Credential::parse(&self.ticket.credential().to_text()).unwrap();
+        let url = format!("http://127.0.0.1:{}", self.plain);
+        let ticket = BootTicket::new(vec![url], None, credential).unwrap();
+        Arc::new(match form {
+            CallForm::Bearer => ticket,
+            CallForm::Sealed => ticket.with_answer_key(self.ticket.location().answer_key().unwrap()),
+        })
     }
 
     /// The size of the store's file and its log.
@@ -199,6 +229,10 @@ impl ServedStore {
 
 fn run_herd(args: &HerdArgs) {
     let filled = ServedStore::new(args.store, args.servers, args.secrets);
+    let ticket = match args.without_tls {
+        Some(form) => filled.ticket_without_tls(form),
+        None => Arc::clone(&filled.ticket),
+    };
     for _ in 0..args.rounds {
         let arrival = match (args.rate, args.at_most) {
             (Some(rate), _) => Arrival::PerSecond(rate),
@@ -209,7 +243,7 @@ fn run_herd(args: &HerdArgs) {
         let cost = || [&filled.pids(), &etcd].map(|pids| server_process::cpu(pids));
         let (before, bytes) = (cost(), filled.bytes());
         let herd = Herd {
-            tickets: vec![Arc::clone(&filled.ticket)],
+            tickets: vec![Arc::clone(&ticket)],
             agents: args.agents,
             arrival,
             deadline: Duration::from_secs(args.deadline),

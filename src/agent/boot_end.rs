@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::supervisor_pipe::{PipeEnds, SupervisorPipe};
 use super::{runtime, supervisor_pipe};
 use crate::client;
+use crate::client::EndTarget;
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::wire::EndBootRequest;
 
@@ -96,7 +97,8 @@ pub(crate) fn pass_failure_to_supervisor() {
 }
 
 /// Sends the report. A note has one field per line: what the boot is the end of (ignored here), the credential, the file of certificate
-/// authorities (may be empty), the store's addresses with their pins, and possibly [`FAILED`].
+/// authorities (may be empty), the store's answer key (absent from notes of older versions), the store's addresses with their pins, and
+/// possibly [`FAILED`].
 pub(crate) fn report(note: &str, status: Option<u8>) -> Result<(), String> {
     let mut lines = note.lines().skip(1);
     let credential = lines.next().and_then(|text| Credential::parse(text).ok());
@@ -105,10 +107,13 @@ pub(crate) fn report(note: &str, status: Option<u8>) -> Result<(), String> {
         return Err("the note has no credential of a boot".to_owned());
     };
     let authorities = (!authorities.is_empty()).then(|| Path::new(authorities));
-    let mut addresses: Vec<&str> = lines.collect();
+    let mut lines = lines.peekable();
+    let answer_key = lines.peek().and_then(|line| line.parse().ok());
+    let mut addresses: Vec<&str> = lines.skip(usize::from(answer_key.is_some())).collect();
     let failed = addresses.pop_if(|line| *line == FAILED).is_some();
     let report = EndBootRequest { status: status.filter(|_| !failed), failed };
-    let ended = client::end_boot(&addresses, authorities, &credential, &report, LIMIT);
+    let target = EndTarget { addresses, authorities, answer_key };
+    let ended = client::end_boot(&target, &credential, &report, LIMIT);
     let ended = runtime::start().and_then(|runtime| runtime::run(&runtime, ended));
     ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

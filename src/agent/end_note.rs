@@ -80,6 +80,10 @@ fn format_note(
     line(of.as_str());
     line(&credential.to_text());
     line(&authorities);
+    // Public, and needed wherever an address has no pin.
+    if let Some(key) = ticket.location().answer_key() {
+        line(&key.to_string());
+    }
     for url in ticket.urls() {
         match ticket.pins() {
             Some(pins) if url.starts_with("https:") && !url.contains('#') => line(&format!("{url}#{pins}")),

@@ -1,5 +1,6 @@
-//! Authentication: the bearer credential of a request, checked before anything else of it is read. Failed attempts are
-//! limited per source, and a valid credential is never refused because of them. Never logs or repeats a credential.
+//! Authentication: the bearer credential of a request, or the proof that [`super::sealed`] has verified, checked before anything
+//! else of it is read. Failed attempts are limited per source, and a valid credential is never refused because of them. Never logs
+//! or repeats a credential.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -8,11 +9,11 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
-use super::Api;
 use super::body_budget::BodyOwner;
 use super::limits::RequestRate;
-use super::middleware::{ConnectionProof, Peer, RequestId};
 use super::problem::ApiError;
+use super::request_marks::{ConnectionProof, Peer, ProvenCaller, RequestId};
+use super::{Api, tls_terminated};
 use crate::domain::credential::Credential;
 use crate::domain::role::Principal;
 use crate::store::Caller;
@@ -26,6 +27,9 @@ impl FromRequestParts<Api> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        if let Some(ProvenCaller(caller)) = parts.extensions.get() {
+            return Ok(Self(caller.clone()));
+        }
         let caller = authenticate(parts, api).await?;
         let caller = match parts.extensions.get::<RequestId>() {
             // The audit entries of this request name its id.
@@ -49,13 +53,15 @@ impl FromRequestParts<Api> for PresentedCredential {
 }
 
 fn present_credential(parts: &Parts, api: &Api) -> Result<Credential, ApiError> {
-    bearer_credential(&parts.headers).map_err(|error| {
+    let credential = bearer_credential(&parts.headers).map_err(|error| {
         // A request without a credential is a mistake, not a failed attempt.
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return error;
         }
         charge_failure(api, Peer::from_extensions(&parts.extensions).address(), error)
-    })
+    })?;
+    tls_terminated::check_credential(&parts.extensions, credential.kind)?;
+    Ok(credential)
 }
 
 async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {

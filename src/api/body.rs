@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 use super::Api;
 use super::body_budget::{BodyOwner, BodyPermit};
 use super::limits::RequestSlot;
-use super::middleware::{BodySecrecy, Peer};
 use super::problem::ApiError;
 use super::request_body::RequestBody;
+use super::request_marks::{BodySecrecy, Peer};
 use crate::crypto::memory::WipedBuffer;
 use crate::domain::source::SourceNetwork;
 use crate::wire::{Code, Object};
@@ -68,6 +68,13 @@ pub(crate) struct BufferedBody {
     /// Wiped when dropped.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     _memory: BodyPermit,
+}
+
+impl BufferedBody {
+    /// The bytes, without their share of the memory for bodies.
+    pub(crate) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.bytes
+    }
 }
 
 /// Refuses a body whose `Content-Length` is over `limit`.

@@ -41,9 +41,11 @@ const MAX_NAMES: usize = 1000;
 error_responses! {
     BootErrors = [AUTHENTICATED, WITH_BODY, &[
         Code::TicketSpent, Code::TriesSpent, Code::OverQuota, Code::FilesRefused, Code::IdempotencyMismatch, Code::Locked, Code::Unprocessable, Code::NameInvalid, Code::StoreFull, Code::Conflict,
-        Code::SecretUnusable,
+        Code::SecretUnusable, Code::StaleProof, Code::UsedProof,
     ]];
-    ExplainErrors = [AUTHENTICATED, WITH_BODY, &[Code::TicketSpent, Code::Unprocessable, Code::NameInvalid]];
+    ExplainErrors = [AUTHENTICATED, WITH_BODY, &[
+        Code::TicketSpent, Code::Unprocessable, Code::NameInvalid, Code::StaleProof, Code::UsedProof,
+    ]];
 }
 
 /// The meaning of `Idempotency-Key` for a boot.

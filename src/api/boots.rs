@@ -36,7 +36,9 @@ pub(crate) fn report_routes() -> OpenApiRouter<Api> {
 error_responses! {
     ListBootsErrors = [AUTHENTICATED, &[Code::NotFound, Code::Unprocessable]];
     ReadBootErrors = [AUTHENTICATED, &[Code::NotFound]];
-    ReportBootErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::Unprocessable]];
+    ReportBootErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[
+        Code::NotFound, Code::Unprocessable, Code::StaleProof, Code::UsedProof,
+    ]];
 }
 
 /// The filter of the list. An absent parameter matches every boot.

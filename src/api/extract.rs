@@ -14,6 +14,9 @@ use super::problem::{ApiError, FieldErrors};
 use crate::domain::id::VersionId;
 use crate::wire::Code;
 
+/// The header of [`IdempotencyKey`].
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// Extracts the one parameter of the path.
 pub(crate) struct PathParam<T>(pub(crate) T);
 
@@ -77,8 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let name = HeaderName::from_static("idempotency-key");
-        let Some(text) = single_value(&parts.headers, &name)? else { return Ok(Self(None)) };
+        let Some(text) = single_value(&parts.headers, &IDEMPOTENCY_KEY)? else { return Ok(Self(None)) };
         if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             let detail = "Idempotency-Key: expected 1 to 128 visible ASCII characters";
             return Err(ApiError::new(Code::InvalidRequest, detail));
@@ -112,7 +114,11 @@ fn header_parameter(name: &str, description: &str, schema: impl Into<RefOr<Schem
         .build()
 }
 
-fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
+/// The value of a header that has at most one line, without blanks around it.
+pub(crate) fn single_value<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     // Two lines would be a list, of which only one item can be meant.

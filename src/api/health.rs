@@ -10,10 +10,10 @@ use utoipa_axum::routes;
 use super::Api;
 use super::auth::Authenticated;
 use super::metrics::{CONTENT_TYPE, GaugeValues};
-use super::middleware::Peer;
 use super::openapi::{AUTHENTICATED, UnauthenticatedErrors, error_responses};
 use super::problem::ApiError;
 use super::query::{NoParams, QueryParams};
+use super::request_marks::Peer;
 use crate::store::Caller;
 use crate::wire::{Code, HealthView, paths};
 

@@ -2,101 +2,21 @@
 //! headers of every response, one log line, metrics. Logs the matched route, never the path, the query, a header or a
 //! body.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use super::Api;
 use super::console::AUDIT_VERIFY as CONSOLE_VERIFY;
 use super::limits::LONGEST_VERIFICATION;
 use super::problem::ApiError;
-use crate::domain::id::OrgId;
+use super::request_marks::{InnerStatus, Peer, RequestId};
+use super::{Api, sealed, tls_terminated};
 use crate::wire::{Code, paths};
-
-/// Where a request comes from. The server puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// The Unix socket. Its file permissions decide who may connect.
-    Socket,
-    /// The network.
-    Network(IpAddr),
-}
-
-impl Peer {
-    /// Returns the address, or `None` on the Unix socket.
-    pub(crate) fn address(self) -> Option<IpAddr> {
-        match self {
-            Self::Socket => None,
-            Self::Network(address) => Some(address.to_canonical()),
-        }
-    }
-
-    /// Returns the peer of a request.
-    pub(crate) fn from_extensions(extensions: &Extensions) -> Self {
-        // A missing mark must never give the rights of the socket.
-        extensions.get().copied().unwrap_or(Self::Network(IpAddr::from([0, 0, 0, 0])))
-    }
-}
-
-/// Marks a request that came over TLS. The server puts it into the request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct OverTls;
-
-/// Tells the server that a request has proven a credential, so that its connection is no stranger's. The server puts it
-/// into the request's extensions.
-#[derive(Clone)]
-pub(crate) struct ConnectionProof(Arc<dyn Fn(Option<OrgId>) + Send + Sync>);
-
-impl ConnectionProof {
-    pub(crate) fn new(prove: impl Fn(Option<OrgId>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(prove))
-    }
-
-    /// Marks the connection as one of the organization, or of the operator.
-    pub(crate) fn prove(&self, org: Option<OrgId>) {
-        (self.0)(org);
-    }
-}
-
-/// Whether the body of a request may hold a value or a passphrase. The server puts it into the extensions of each request
-/// that has a body, and closes the connection after the response unless the body is declared public.
-#[derive(Clone, Default)]
-pub(crate) struct BodySecrecy(Arc<AtomicBool>);
-
-impl BodySecrecy {
-    /// Declares that the body holds neither.
-    pub(crate) fn declare_public(&self) {
-        // Relaxed, here and below: the flag guards no other memory.
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Returns whether the body is declared public.
-    pub(crate) fn is_public(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether a request that is answered with `status` may have left a secret in the connection's buffers.
-    pub(crate) fn may_hold_secret(&self, status: StatusCode) -> bool {
-        // People paste a value into the wrong field or header too, and what cannot be read is answered with one of these.
-        let is_misread = matches!(
-            status,
-            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY
-        );
-        is_misread || !self.is_public()
-    }
-}
-
-/// The request's id: 16 hexadecimal digits, in the response's `x-request-id`, in the log and in the audit log.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
 
 /// Handles one request, from its headers to the response's headers.
 pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: Next) -> Response {
@@ -119,7 +39,9 @@ pub(crate) async fn handle(State(api): State<Api>, mut request: Request, next: N
     let mut response = respond(&api, route, request, next).instrument(span.clone()).await;
 
     let elapsed = started.elapsed();
-    let status = response.status();
+    // That of a sealed response is in it, and the outer one says nothing.
+    let inner = response.extensions_mut().remove::<InnerStatus>();
+    let status = inner.map_or_else(|| response.status(), |InnerStatus(status)| status);
     let code = response.extensions_mut().remove::<Code>();
     // Here, so that refusals and panics have them too.
     add_headers(response.headers_mut(), &id);
@@ -165,6 +87,9 @@ async fn respond(api: &Api, route: Option<&str>, mut request: Request, next: Nex
         let detail = format!("the headers have more than {} bytes", settings.header_bytes);
         return ApiError::new(Code::HeadersTooLarge, detail).into_response();
     }
+    if let Err(error) = tls_terminated::check_request(route, &request) {
+        return error.into_response();
+    }
     // These take as long as there are audit entries, or secrets of an organization.
     let limit = match route {
         Some(paths::AUDIT_VERIFY | paths::AUDIT_CHECKPOINT | CONSOLE_VERIFY) => LONGEST_VERIFICATION,
@@ -172,7 +97,14 @@ async fn respond(api: &Api, route: Option<&str>, mut request: Request, next: Nex
         _ => settings.request_timeout,
     };
     // tower-http's timeout has one duration for all routes, and its response is no problem.
-    match tokio::time::timeout(limit, next.run(request)).await {
+    let run = async {
+        match sealed::body_limit(route, request.headers()) {
+            // In a box, so that other requests do not have its size.
+            Some(most) => Box::pin(sealed::respond(api, most, request, next)).await,
+            None => next.run(request).await,
+        }
+    };
+    match tokio::time::timeout(limit, run).await {
         Ok(response) => response,
         Err(_) => ApiError::new(Code::Unavailable, "the request took too long").into_response(),
     }

@@ -33,15 +33,18 @@ mod process_key;
 mod query;
 mod rate_limiter;
 mod request_body;
+mod request_marks;
+mod sealed;
 mod secrets;
 mod status;
 mod stream;
 mod tickets;
+mod tls_terminated;
 mod tokens;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -55,12 +58,13 @@ use utoipa_axum::router::OpenApiRouter;
 use self::admission::{Admission, QueueLimits};
 use self::limits::{LimitSettings, RequestLimits};
 use self::metrics::Metrics;
-pub(crate) use self::middleware::{BodySecrecy, ConnectionProof};
-pub use self::middleware::{OverTls, Peer};
 
 use self::problem::ApiError;
 use self::process_key::ProcessKeyHolder;
+pub(crate) use self::request_marks::{BodySecrecy, ConnectionProof};
+pub use self::request_marks::{OverTls, Peer, TlsTerminated};
 use crate::crypto::process_key::ProcessKey;
+use crate::domain::location::MAX_URLS;
 use crate::domain::pin::PinPair;
 use crate::store::{Entropy, Store};
 use crate::wire::Code;
@@ -93,6 +97,8 @@ struct ApiInner {
     boots_only: AtomicBool,
     connections: AtomicU64,
     pins: watch::Sender<Option<PinPair>>,
+    /// The addresses of load balancers that terminate TLS.
+    terminated_urls: OnceLock<Vec<String>>,
     process_key: ProcessKeyHolder,
 }
 
@@ -113,6 +119,7 @@ impl Api {
             boots_only: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             pins: watch::Sender::new(config.pins),
+            terminated_urls: OnceLock::new(),
             process_key: ProcessKeyHolder::new(process_key),
             config,
         }))
@@ -122,6 +129,12 @@ impl Api {
     pub(crate) fn serve_boots_only(&self) {
         // Relaxed, here and below: no flag guards other memory.
         self.0.boots_only.store(true, Relaxed);
+    }
+
+    /// Names the addresses of load balancers that terminate TLS in the tickets that are created from now on.
+    pub(crate) fn advertise_terminated(&self, urls: Vec<String>) {
+        // Set once, at the start of the server.
+        let _ = self.0.terminated_urls.set(urls);
     }
 
     /// Builds the service that answers requests. The server puts a [`Peer`] into each request's extensions.
@@ -175,8 +188,20 @@ impl Api {
         self.0.document.clone()
     }
 
+    /// The addresses for a ticket, and the pins of all of them.
     fn addresses(&self) -> (Vec<String>, Option<PinPair>) {
-        (self.0.config.urls.clone(), *self.0.pins.borrow())
+        let (urls, pins) = (self.0.config.urls.clone(), *self.0.pins.borrow());
+        let terminated = self.0.terminated_urls.get().map_or(&[][..], Vec::as_slice);
+        if terminated.is_empty() {
+            return (urls, pins);
+        }
+        // The server's pins are not those of a load balancer, so that each address has its own, or none.
+        let pinned = urls.into_iter().map(|url| match pins {
+            Some(pins) => format!("{url}#{pins}"),
+            None => url,
+        });
+        let urls = terminated.iter().cloned().chain(pinned).take(MAX_URLS).collect();
+        (urls, None)
     }
 
     fn connections(&self) -> u64 {

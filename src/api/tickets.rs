@@ -90,6 +90,8 @@ pub(crate) async fn issue_ticket(
     body: CreateTicketRequest,
     key: Option<&str>,
 ) -> Result<CreateTicketResponse, ApiError> {
+    // Before the ticket exists: without this key, it would be of the older form.
+    let answer_key = api.store().answer_key().await.map_err(store::Error::from)?;
     let issued = api.store().create_ticket(caller, parse_request(body)?, key).await?;
     // The configured addresses, not the request's `Host`, which is only the client's claim.
     let (urls, pins) = api.addresses();
@@ -99,6 +101,7 @@ pub(crate) async fn issue_ticket(
         tracing::error!("a ticket could not be encoded: {error}");
         ApiError::internal()
     })?;
+    let ticket = ticket.with_answer_key(answer_key);
     Ok(CreateTicketResponse { ticket: ticket.to_text().to_string(), view: ticket_view(issued.ticket) })
 }
 

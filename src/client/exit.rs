@@ -30,7 +30,11 @@ impl CallRefusal {
             },
             // Not a usage error: another server answers at the store's address, or this user lacks a permission.
             Self::WrongPin { .. } | Self::Untrusted { .. } | Self::SocketDenied { .. } => Exit::Denied,
-            Self::Endpoint(_) | Self::Roots(_) | Self::Request(_) => Exit::Configuration,
+            Self::Endpoint(_)
+            | Self::Roots(_)
+            | Self::Request(_)
+            | Self::NeedsPin { .. }
+            | Self::NoAnswerKey { .. } => Exit::Configuration,
             Self::Sink(_) => Exit::CannotCreate,
             // No store has answered, only a proxy or another kind of server: the store may still be starting.
             Self::Status { .. } | Self::Redirect { .. } | Self::BadResponse { .. } => Exit::Unreachable,

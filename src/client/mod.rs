@@ -1,8 +1,8 @@
 //! The client of a store: a boot with a ticket for the agent, and every operation of the API for the command line.
 //!
 //! It sends a credential only to the configured server: over TLS 1.3, after it has checked the server's key or certificate,
-//! or within this machine. It follows no redirect. Its only effects are sockets, a resolver thread, and reading the file
-//! of certificate authorities.
+//! or within this machine. A machine without a pin for the server sends none at all: it proves itself. It follows no redirect. Its
+//! only effects are sockets, a resolver thread, and reading the file of certificate authorities.
 //!
 //! | file | holds |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `request`, `transport`, `response` | one HTTP exchange, and what its status means |
 //! | `error`, `exit` | outages and refusals, and the exit code of each |
 //! | `timer`, `retry` | waiting, and retries until a deadline |
-//! | `boot`, `probe` | the agent's calls |
+//! | `boot`, `probe` | the agent's calls, with a bearer credential or sealed |
 //! | `api_client`, `list` | calls with a token over one connection, and lists page by page |
 //! | `secrets`, `catalog`, `admin`, `launchers` | the API's operations |
 //! | `deposit`, `unlock` | seal a value or a passphrase before it is sent |
@@ -22,6 +22,7 @@
 mod admin;
 #[cfg(feature = "server")]
 mod api_client;
+#[cfg(feature = "agent")]
 mod boot;
 #[cfg(feature = "server")]
 mod catalog;
@@ -35,6 +36,7 @@ mod exit;
 mod launchers;
 #[cfg(feature = "server")]
 mod list;
+#[cfg(feature = "agent")]
 mod probe;
 mod request;
 mod resolve;
@@ -56,8 +58,10 @@ mod x25519_mlkem768;
 
 #[cfg(feature = "server")]
 pub(crate) use api_client::Client;
+#[cfg(feature = "agent")]
 pub use boot::{BootCallError, BootOptions, BootSession, boot};
-pub(crate) use boot::{BootProgress, end_boot, explain};
+#[cfg(feature = "agent")]
+pub(crate) use boot::{BootProgress, EndTarget, end_boot, explain};
 #[cfg(feature = "server")]
 pub(crate) use deposit::{
     DepositError, Depositor, ImportEntry, ImportPlan, PlannedEntry, ReplaceTarget, VersionTagger,
@@ -67,5 +71,6 @@ pub(crate) use error::{CallError, MORE_DESCRIPTORS};
 pub use error::{CallOutage, CallRefusal};
 #[cfg(feature = "server")]
 pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
+#[cfg(feature = "agent")]
 pub(crate) use probe::{ProbeResult, ProbeSuccess, probe};
 pub use timer::{SystemTimer, Timer};

@@ -42,7 +42,7 @@ pub(crate) async fn probe(
     // One after the other, in the ticket's order. Each address has the whole deadline.
     let mut probes = Vec::new();
     for url in ticket.urls() {
-        let target = target(url, ticket, options.authorities.as_deref());
+        let target = target(url, ticket.location(), options.authorities.as_deref());
         // A target knows its printable address. An address that cannot be parsed may hold a password.
         let address = target.as_ref().map_or_else(|_| redact_url(url), |target| target.address.clone());
         let outcome = match target {

@@ -129,6 +129,7 @@ fn part(whole: Duration, random: u64) -> Duration {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     /// A clock that advances only when a test sleeps or sets it.
     struct FakeTimer {
@@ -152,6 +153,10 @@ mod tests {
             self.now += time;
             self.slept.push(time.as_millis());
             std::future::ready(())
+        }
+
+        fn wall_clock(&self) -> Timestamp {
+            Timestamp::from_millis(0)
         }
 
         fn random(&mut self) -> u64 {

@@ -1,8 +1,11 @@
 //! Time and randomness of the retries: a parameter, so that no test sleeps.
+#![expect(clippy::disallowed_methods, reason = "the time of day is a parameter everywhere else")]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+use crate::domain::time::Timestamp;
 
 /// A clock, a sleep, and a source of randomness.
 pub trait Timer: Send {
@@ -11,6 +14,9 @@ pub trait Timer: Send {
 
     /// Waits for `time`.
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// The time of day, by which a proof is dated.
+    fn wall_clock(&self) -> Timestamp;
 
     /// A uniformly distributed number. It spreads the retries of many machines; nothing secret depends on it.
     fn random(&mut self) -> u64;
@@ -36,6 +42,11 @@ impl Timer for SystemTimer {
 
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
         tokio::time::sleep(time)
+    }
+
+    fn wall_clock(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn random(&mut self) -> u64 {

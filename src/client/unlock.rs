@@ -1,5 +1,6 @@
 //! Passphrases and key files on their way to a server: sealed to the key of its process, so that nothing on the way holds
-//! them. They are never sent in another form.
+//! them. They are never sent in another form, and never where a proxy may terminate TLS: it could put its own key in place of
+//! the server's.
 
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -47,6 +48,8 @@ impl Client {
         text: &str,
         body: impl Fn(SealedTextBody) -> B,
     ) -> Result<T, CallError> {
+        // The key that the text is sealed to comes from whoever answers.
+        self.require_store_itself()?;
         let mut tries = TRIES;
         loop {
             tries -= 1;
@@ -85,11 +88,14 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use zeroize::Zeroizing;
 
     use super::*;
     use crate::client::api_client::tests::client;
-    use crate::client::tests::mock_server::{MockAction, RecordedRequest, json as respond};
+    use crate::client::endpoint::Endpoint;
+    use crate::client::tests::mock_server::{MockAction, RecordedRequest, TestCertificate, json as respond};
     use crate::crypto::process_key::{ProcessKey, SealedText};
+    use crate::domain::credential::{Credential, CredentialKind};
     use crate::domain::id::StoreId;
     use crate::wire::Problem;
 
@@ -125,6 +131,24 @@ mod tests {
         let text = SealedText { enc: decode(&sealed.enc), ciphertext: decode(&sealed.ciphertext) };
         let context = TextContext { store: &[1; 16], path: "/v1/unlock", kind: "passphrase" };
         assert_eq!(key.open(context, &text).unwrap().as_slice(), b"canary");
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test writes the file of authorities")]
+    async fn a_passphrase_is_not_sent_to_a_server_that_only_an_authority_vouches_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, TestCertificate::named("store.example").pem()).unwrap();
+        let token = Credential::new(CredentialKind::Operator, [1; 16], Zeroizing::new([2; 32]));
+        let client = |url: &str| Client::new(Endpoint::parse(url).unwrap(), &token, Some(&file)).unwrap();
+        let mut unpinned = client("https://store.example");
+        let error = unpinned.unlock(UnlockKind::Passphrase, "canary").await.unwrap_err();
+        assert!(matches!(error, CallError::Refused(CallRefusal::NeedsPin { .. })), "{error:?}");
+        assert!(error.hint().is_some());
+        let pin = format!("https://store.example#{}", TestCertificate::named("x").pin());
+        for allowed in [pin.as_str(), "https://127.0.0.1:1", "http://localhost:1", "unix:/s"] {
+            assert!(client(allowed).require_store_itself().is_ok(), "{allowed}");
+        }
     }
 
     fn wrong_passphrase() -> Vec<MockAction> {

@@ -1,4 +1,5 @@
-//! HPKE (RFC 9180) with one suite: the only way this program encrypts to a public key.
+//! HPKE (RFC 9180): the only way this program encrypts to a public key. What is stored is sealed with X25519. Answers to agents,
+//! which somebody on the way may record, are sealed with the post-quantum hybrid X-Wing ([`XWingKey`]).
 //!
 //! Names follow the RFC: `pk_r` and `sk_r` are the recipient's keys, `pk_s` and `sk_s` the sender's, `enc` is the
 //! encapsulated key. In base mode anybody may have sealed; in auth mode only a holder of `sk_s` or of `sk_r`. Callers put
@@ -7,17 +8,18 @@
 use std::convert::Infallible;
 
 use hpke::aead::{AeadCtxR, AeadCtxS};
+use hpke::kem::XWing;
 use hpke::{Deserializable, HpkeError, Kem as _, OpModeR, OpModeS, Serializable};
 
 use super::memory::Key32;
 use super::random::Random;
+use super::sealed_release::{ENCAPSULATED, ONE_TIME_KEY};
 use super::{SecretBytes, random};
 
-/// A KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and the AEAD follow from it. X-Wing, the
-/// post-quantum hybrid, would be `0x647a`.
+/// A KEM's number in the IANA registry "HPKE KEM Identifiers"; the KDF and the AEAD follow from it.
 pub(crate) type SuiteId = u16;
 
-/// DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256 and ChaCha20-Poly1305: the only suite so far.
+/// DHKEM(X25519, HKDF-SHA256) with HKDF-SHA256 and ChaCha20-Poly1305: the only suite of what is stored.
 pub(crate) const X25519: SuiteId = <Kem as hpke::Kem>::KEM_ID;
 
 type Kem = hpke::kem::X25519HkdfSha256;
@@ -116,6 +118,35 @@ fn deserialize_private(sk: &Key32) -> <Kem as hpke::Kem>::PrivateKey {
 fn deserialize_public(pk: &[u8; 32]) -> <Kem as hpke::Kem>::PublicKey {
     // Points of small order pass here and fail in the multiplication, which refuses an all-zero result.
     Deserializable::from_bytes(pk).expect("32 bytes")
+}
+
+/// An X-Wing encapsulation key (0x647a) of an agent, for one message with HKDF-SHA256 and ChaCha20-Poly1305.
+pub(crate) struct XWingKey(<XWing as hpke::Kem>::PublicKey);
+
+impl XWingKey {
+    /// `None` if the bytes are no encapsulation key, which FIPS 203 (section 7.2) has checked.
+    pub(crate) fn parse(bytes: &[u8; ONE_TIME_KEY]) -> Option<Self> {
+        Deserializable::from_bytes(bytes).ok().map(Self)
+    }
+
+    /// `SealBase`. Returns `enc` and the ciphertext.
+    pub(crate) fn seal(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        pt: &[u8],
+        rng: &mut dyn Random,
+    ) -> Result<([u8; ENCAPSULATED], Vec<u8>), HpkeError> {
+        let (enc, mut context) = hpke::setup_sender_with_rng::<Aead, Kdf, XWing>(
+            &OpModeS::Base,
+            &self.0,
+            info,
+            &mut HpkeRandom(rng),
+        )?;
+        let mut encapsulated = [0; ENCAPSULATED];
+        encapsulated.copy_from_slice(&enc.to_bytes());
+        Ok((encapsulated, context.seal(pt, aad)?))
+    }
 }
 
 /// Implements the traits that `hpke` requires for a [`Random`].

@@ -23,6 +23,12 @@ pub(crate) fn derive_salted(salt: &[u8], material: &[u8], info: &Aad) -> Key32 {
     })
 }
 
+/// HKDF-Extract alone, as HPKE's key schedule needs it.
+#[cfg(feature = "agent")]
+pub(crate) fn extract(salt: &[u8], material: &[u8]) -> [u8; 32] {
+    Hkdf::<Sha256>::extract(Some(salt), material).0.into()
+}
+
 pub(crate) fn expand(salt: &[u8], material: &[u8], info: &[u8], out: &mut [u8]) -> Result<(), InvalidLength> {
     Hkdf::<Sha256>::new(Some(salt), material).expand(info, out)
 }

@@ -3,7 +3,7 @@
 //! Randomness is a parameter everywhere ([`random::Random`]). This module reads no file, clock or environment, and never
 //! prints, clones or serializes a key in the clear. It implements no cipher itself: XChaCha20-Poly1305
 //! (draft-irtf-cfrg-xchacha-03), HPKE (RFC 9180), HKDF-SHA256 (RFC 5869) and Argon2id (RFC 9106), all from RustCrypto, and Ed25519
-//! (RFC 8032) from AWS-LC.
+//! (RFC 8032) from AWS-LC. The agent has Ed25519 and X25519 from ring.
 //!
 //! | module | holds |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | [`memory`] | memory for keys: locked, wiped, excluded from core dumps |
 //! | [`random`] | the kernel's randomness |
 //! | [`cache`] | the agent's outage cache, under its ticket |
+//! | [`sealed_release`] | proofs of requests, and answers that only the sender opens and only the store can have signed |
 //! | `hpke` | encryption to a public key |
 //! | `record` | encryption of every record of the store, and keyed hashes |
 //! | `deposit`, `value` | the deposit and release keys, and values sealed to them |
@@ -28,6 +29,7 @@ pub(crate) mod cache;
 pub(crate) mod kdf;
 pub mod memory;
 pub mod random;
+pub(crate) mod sealed_release;
 
 #[cfg(feature = "server")]
 pub(crate) mod checkpoint_file;

@@ -41,6 +41,7 @@ codes! {
         Unauthorized = "unauthorized", "a valid credential is needed";
         Expired = "expired", "the credential has expired";
         Revoked = "revoked", "the credential was revoked";
+        StaleProof = "stale_proof", "the time of the proof is not that of the store";
         EnrolmentRedeemed = "enrolment_redeemed", "the enrolment was redeemed";
         TicketSpent = "ticket_spent", "the ticket has no use left";
         TriesSpent = "tries_spent", "the attempt key has no try left";
@@ -53,6 +54,7 @@ codes! {
         RequestTimeout = "request_timeout", "the request took too long";
         NameTaken = "name_taken", "the name is taken";
         Conflict = "conflict", "the state does not allow it";
+        UsedProof = "used_proof", "the proof was used before";
         VersionUsed = "version_used", "the version was used before";
         OverBudget = "over_budget", "the budget does not allow it";
         OverQuota = "over_quota", "the quota is reached";

@@ -102,12 +102,27 @@ ids! {
     EnrolmentId = "enr_",
     /// A boot ticket.
     TicketId = "tkt_",
+    /// An identity of any kind. That of a ticket has the bytes of its [`TicketId`].
+    IdentityId = "idn_",
     /// One boot: one use of a ticket.
     BootId = "boot_",
     /// A store.
     StoreId = "sto_",
     /// A key slot.
     SlotId = "slot_",
+}
+
+impl From<TicketId> for IdentityId {
+    fn from(TicketId(bytes): TicketId) -> Self {
+        Self(bytes)
+    }
+}
+
+/// The store keeps identities of every kind in the table of tickets.
+impl From<IdentityId> for TicketId {
+    fn from(IdentityId(bytes): IdentityId) -> Self {
+        Self(bytes)
+    }
 }
 
 fn write(formatter: &mut fmt::Formatter<'_>, prefix: &str, bytes: &[u8; 16]) -> fmt::Result {
@@ -166,6 +181,14 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<SecretId>(), Err(IdError::Body { prefix }), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_identity_of_a_ticket_has_its_bytes() {
+        let ticket = TicketId::from_bytes([9; 16]);
+        let identity = IdentityId::from(ticket);
+        assert_eq!(identity.to_string(), ticket.to_string().replacen("tkt_", "idn_", 1));
+        assert_eq!(TicketId::from(identity), ticket);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ pub mod attributes;
 #[cfg(feature = "server")]
 pub(crate) mod audit;
 pub(crate) mod boot;
+pub mod card;
 #[cfg(feature = "server")]
 pub(crate) mod catalog;
 #[cfg(feature = "server")]
@@ -21,6 +22,7 @@ pub(crate) mod epoch;
 pub(crate) mod hint;
 pub mod id;
 pub mod import;
+pub mod location;
 pub mod name;
 pub mod pin;
 pub mod receipt;

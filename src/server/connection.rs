@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 use super::connection_table::ConnectionPlace;
 use super::lingering_stream::LingeringStream;
 use super::proxy_protocol::ProxySources;
-use crate::api::{BodySecrecy, ConnectionProof, OverTls, Peer};
+use crate::api::{BodySecrecy, ConnectionProof, OverTls, Peer, TlsTerminated};
 use crate::crypto::memory::wipe_stack_after_if;
 
 /// The most headers of a request.
@@ -77,6 +77,8 @@ pub(crate) struct ConnectionConfig {
 pub(crate) struct PeerConnection {
     pub(crate) peer: Peer,
     pub(crate) over_tls: Option<OverTls>,
+    /// Of a connection from a load balancer that terminates TLS.
+    pub(crate) terminated: Option<TlsTerminated>,
     pub(crate) place: ConnectionPlace,
 }
 
@@ -86,12 +88,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ConnectionConfig { router, timeouts, stop, .. } = config;
-    let PeerConnection { peer, over_tls, place: ConnectionPlace { activity, proof } } = peer;
+    let PeerConnection { peer, over_tls, terminated, place: ConnectionPlace { activity, proof } } = peer;
     let close = Arc::new(Notify::new());
     let service = ConnectionService {
         router,
         peer,
         over_tls,
+        terminated,
         activity: Arc::clone(&activity),
         proof,
         close: Arc::clone(&close),
@@ -220,6 +223,7 @@ struct ConnectionService {
     router: Router,
     peer: Peer,
     over_tls: Option<OverTls>,
+    terminated: Option<TlsTerminated>,
     activity: Arc<ConnectionActivity>,
     proof: ConnectionProof,
     close: Arc<Notify>,
@@ -238,6 +242,9 @@ impl Service<Request<Incoming>> for ConnectionService {
         request.extensions_mut().insert(self.proof.clone());
         if let Some(over_tls) = self.over_tls {
             request.extensions_mut().insert(over_tls);
+        }
+        if let Some(terminated) = self.terminated {
+            request.extensions_mut().insert(terminated);
         }
         // No body, no secret.
         let secrecy = BodySecrecy::default();

@@ -101,7 +101,8 @@ impl DevServer {
         });
         let serving =
             ActiveListeners::start(vec![listener], &api, CONNECTIONS, ProxySources::default(), timeouts);
-        let ticket = BootTicket::new(vec![url.clone()], Some(tls.pin.into()), issued.credential)?;
+        let ticket = BootTicket::new(vec![url.clone()], Some(tls.pin.into()), issued.credential)?
+            .with_answer_key(store.answer_key().await.map_err(store::Error::from)?);
         Ok(Self {
             url: format!("{url}#{}", tls.pin),
             token: created.admin_token.to_text(),

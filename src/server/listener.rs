@@ -21,7 +21,7 @@ use super::connection::{ConnectionConfig, PeerConnection, Protocol, serve};
 use super::connection_table::{ConnectionPlace, ConnectionSlot, ConnectionTable};
 use super::data_dir;
 use super::data_dir::DataDirError;
-use crate::api::{OverTls, Peer};
+use crate::api::{OverTls, Peer, TlsTerminated};
 use crate::domain::source::SourceNetwork;
 
 /// How long accepting pauses when the system has no descriptor or memory left. Trying again at once would only spin.
@@ -55,6 +55,8 @@ pub(crate) enum Listener {
     Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
     /// TCP on loopback.
     Plain(TcpListener),
+    /// TCP from load balancers that terminate TLS.
+    Terminated(TcpListener, TlsTerminated),
     Unix(UnixListener),
 }
 
@@ -71,6 +73,11 @@ impl Listener {
         Ok(Self::Plain(bind(address)?))
     }
 
+    /// Listens without TLS for load balancers that terminate it.
+    pub(crate) fn terminated(address: SocketAddr, terminated: TlsTerminated) -> Result<Self, ListenError> {
+        Ok(Self::Terminated(bind(address)?, terminated))
+    }
+
     /// Listens on a Unix socket.
     pub(crate) fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
         // A server that was killed leaves its socket behind. The folder's lock is held, so that no other server uses it.
@@ -85,7 +92,9 @@ impl Listener {
     /// The address of a TCP listener; if port 0 was requested, with the port that the system chose.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tls(listener, _) | Self::Plain(listener) => listener.local_addr().ok(),
+            Self::Tls(listener, _) | Self::Plain(listener) | Self::Terminated(listener, _) => {
+                listener.local_addr().ok()
+            }
             Self::Unix(_) => None,
         }
     }
@@ -98,6 +107,10 @@ impl Listener {
             }
             Self::Plain(listener) => {
                 listener.accept().await.map(|(stream, address)| Accepted::Plain(stream, address))
+            }
+            Self::Terminated(listener, terminated) => {
+                let (stream, address) = listener.accept().await?;
+                Ok(Accepted::Terminated(stream, *terminated, address))
             }
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
@@ -121,6 +134,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
 enum Accepted {
     Tls(TcpStream, Arc<ServerConfig>, SocketAddr),
     Plain(TcpStream, SocketAddr),
+    Terminated(TcpStream, TlsTerminated, SocketAddr),
     Unix(UnixStream),
 }
 
@@ -203,7 +217,9 @@ async fn admit(
     config: &ConnectionConfig,
 ) -> Option<AdmittedConnection> {
     let peer = match &mut accepted {
-        Accepted::Tls(stream, _, address) | Accepted::Plain(stream, address) => {
+        Accepted::Tls(stream, _, address)
+        | Accepted::Plain(stream, address)
+        | Accepted::Terminated(stream, _, address) => {
             match config.proxies.client_address(stream, address.ip(), config.timeouts.handshake).await {
                 Ok(client) => Peer::Network(client),
                 // A load balancer that is configured wrongly serves nobody, so its operator has to see this.
@@ -261,14 +277,24 @@ async fn serve_accepted(
                 Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             };
-            serve(stream, protocol, PeerConnection { peer, over_tls: Some(OverTls), place }, config).await;
+            let peer = PeerConnection { peer, over_tls: Some(OverTls), terminated: None, place };
+            serve(stream, protocol, peer, config).await;
         }
         Accepted::Plain(stream, _) => {
             let _ = stream.set_nodelay(true);
-            serve(stream, Protocol::Http1, PeerConnection { peer, over_tls: None, place }, config).await;
+            let peer = PeerConnection { peer, over_tls: None, terminated: None, place };
+            serve(stream, Protocol::Http1, peer, config).await;
+        }
+        Accepted::Terminated(stream, terminated, _) => {
+            let _ = stream.set_nodelay(true);
+            // The browser speaks TLS to the load balancer, so that its cookies may be for TLS only.
+            let over_tls = Some(OverTls);
+            let peer = PeerConnection { peer, over_tls, terminated: Some(terminated), place };
+            serve(stream, Protocol::Http1, peer, config).await;
         }
         Accepted::Unix(stream) => {
-            serve(stream, Protocol::Http1, PeerConnection { peer, over_tls: None, place }, config).await;
+            let peer = PeerConnection { peer, over_tls: None, terminated: None, place };
+            serve(stream, Protocol::Http1, peer, config).await;
         }
     }
 }

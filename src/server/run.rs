@@ -220,6 +220,9 @@ fn bind(
     for address in &config.plain {
         listeners.push(Listener::plain(*address)?);
     }
+    for terminated in &config.terminated {
+        listeners.push(Listener::terminated(terminated.address, terminated.terminated)?);
+    }
     if let Some(path) = &config.socket {
         listeners.push(Listener::unix(path, config.socket_mode)?);
     }
@@ -267,6 +270,7 @@ fn create_api(config: &ServeConfig, store: &Store, pins: PinPair) -> Api {
         pins: Some(pins),
         limits: config.limits.clone(),
     });
+    api.advertise_terminated(config.terminated_urls());
     // Before a router is built, which reads this once.
     if config.role == ServerRole::Release {
         api.serve_boots_only();

@@ -21,6 +21,7 @@ mod org;
 mod page;
 pub(crate) mod paths;
 mod problem;
+mod sealed;
 mod secret;
 mod status;
 #[cfg(feature = "server")]
@@ -68,6 +69,9 @@ pub use org::{
 };
 pub use page::PageView;
 pub use problem::{Code, FieldFault, Problem};
+#[cfg(feature = "server")]
+pub(crate) use sealed::render_challenge;
+pub(crate) use sealed::{PROOF_SCHEME, SEALED_MEDIA_TYPE, parse_challenge};
 pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
 pub use status::{HealthView, IdentityView, StateCheckView, StatusView, UnusableSecretsView};
 #[cfg(feature = "server")]

@@ -42,7 +42,7 @@ impl Code {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidRequest => 400,
-            Self::Unauthorized | Self::Expired | Self::Revoked => 401,
+            Self::Unauthorized | Self::Expired | Self::Revoked | Self::StaleProof => 401,
             Self::TicketSpent
             | Self::TriesSpent
             | Self::SourceNotAllowed
@@ -55,6 +55,7 @@ impl Code {
             Self::NameTaken
             | Self::Conflict
             | Self::VersionUsed
+            | Self::UsedProof
             | Self::OverBudget
             | Self::OverQuota
             | Self::StaleGeneration

@@ -28,7 +28,7 @@ use super::harness::{PASSPHRASE, Site};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
 /// The format that this version writes.
-const NEWEST_FORMAT: u16 = 5;
+const NEWEST_FORMAT: u16 = 6;
 const SECRETS: usize = 60;
 /// Holds a long value, which has a record of its own.
 const LONG: usize = 5000;

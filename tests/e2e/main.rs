@@ -15,6 +15,7 @@
 //! - [`tamper`]: rows that somebody changes beside a running server release no wrong value.
 //! - [`agent`]: the agent against a real store: outage policies, references, layers, exit codes.
 //! - [`golden`]: stores and backups of earlier versions still work.
+//! - [`sealed`]: a proxy that terminates TLS ([`tls_proxy`]) learns and changes nothing.
 //! - [`schema`]: a property-based client finds no deviation from the OpenAPI document.
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
@@ -33,5 +34,7 @@ mod residue;
 mod rolled_back;
 mod rotation;
 mod schema;
+mod sealed;
 mod tamper;
 mod tickets;
+mod tls_proxy;

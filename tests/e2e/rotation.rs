@@ -16,7 +16,11 @@ fn with_one_pin(ticket: &str) -> String {
     let ticket = BootTicket::parse(ticket).unwrap();
     let credential = Credential::parse(&ticket.credential().to_text()).unwrap();
     let pin = ticket.pins().unwrap().current().into();
-    BootTicket::new(ticket.urls().to_vec(), Some(pin), credential).unwrap().to_text().to_string()
+    let mut one = BootTicket::new(ticket.urls().to_vec(), Some(pin), credential).unwrap();
+    if let Some(key) = ticket.location().answer_key() {
+        one = one.with_answer_key(key);
+    }
+    one.to_text().to_string()
 }
 
 fn pins_of(ticket: &str) -> Vec<Pin> {

@@ -24,7 +24,7 @@ impl Tree {
             }
             path.pop_if(|last| last == "mod" || last == "lib");
             let source = std::fs::read_to_string(&file).unwrap();
-            sources.insert(path, source.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned());
+            sources.insert(path, source.split("\nmod tests {").next().unwrap().to_owned());
         }
         Self { sources }
     }

@@ -51,6 +51,10 @@ const HOME: &str = "/console/";
 pub(crate) const AUDIT_VERIFY: &str = "/console/audit/verify";
 /// The export of the audit log.
 pub(crate) const AUDIT_EXPORT: &str = "/console/audit/export";
+/// The form that unlocks the store.
+pub(crate) const UNLOCK: &str = "/console/status/unlock";
+/// The form that adds a key slot.
+pub(crate) const ADD_KEYSLOT: &str = "/console/status/keyslots";
 
 /// The routes of this folder.
 pub(crate) fn routes() -> Router<Api> {
@@ -97,10 +101,10 @@ pub(crate) fn routes() -> Router<Api> {
         .route(AUDIT_VERIFY, post(audit::verify))
         .merge(settings::routes())
         .route("/console/status", get(status::show_status))
-        .route("/console/status/unlock", post(status::unlock))
+        .route(UNLOCK, post(status::unlock))
         .route("/console/status/lock", post(status::lock))
         .route("/console/status/re-encrypt", post(status::re_encrypt))
-        .route("/console/status/keyslots", post(status::add_keyslot))
+        .route(ADD_KEYSLOT, post(status::add_keyslot))
         .route("/console/status/keyslots/{id}/remove", post(status::remove_keyslot))
         .route("/console/status/orgs", post(status::create_org))
         // Inside the layer, unlike the router's own fallback: an unknown address gets a page, not a problem in JSON.

@@ -203,7 +203,12 @@ fn skeleton() -> OpenApi {
         ("member", "dsm_", "A member's token."),
         ("operator", "dso_", "An operator's token."),
         ("enrolment", "dse_", "The code of an enrolment."),
-        ("ticket", "dsc_", "A boot ticket's credential."),
+        (
+            "ticket",
+            "dsc_",
+            "A boot ticket's credential. Where TLS is not end to end, `Authorization: Dropsafe-Proof` in its place; the response is \
+             then `application/vnd.dropsafe.sealed`.",
+        ),
         ("boot", "dsb_", "The credential that a boot received to end itself."),
     ];
     let components = document.components.get_or_insert_default();

@@ -61,6 +61,15 @@ impl Client {
         })
     }
 
+    /// Checks that what answers is the store itself, and not a proxy that an authority vouches for.
+    pub(super) fn require_store_itself(&self) -> Result<(), CallRefusal> {
+        let endpoint = &self.target.endpoint;
+        if endpoint.pins().is_some() || endpoint.is_local() {
+            return Ok(());
+        }
+        Err(CallRefusal::NeedsPin { address: self.target.address.clone() })
+    }
+
     /// The address without its pin, for messages.
     pub(crate) fn address(&self) -> &str {
         &self.target.address

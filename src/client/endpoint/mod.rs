@@ -131,6 +131,14 @@ impl Endpoint {
         self
     }
 
+    /// Whether it is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        match &self.kind {
+            EndpointKind::Tls { host, .. } => host.is_loopback(),
+            EndpointKind::Loopback { .. } | EndpointKind::Unix { .. } => true,
+        }
+    }
+
     /// The pins of the server's keys.
     pub(crate) fn pins(&self) -> Option<&PinPair> {
         match &self.kind {

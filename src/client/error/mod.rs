@@ -53,6 +53,11 @@ fn after_status(problem: Option<&Problem>) -> String {
     problem.map(|problem| format!(": {}", summarize(problem))).unwrap_or_default()
 }
 
+fn after_code(code: Option<Code>) -> String {
+    // This program's own words, because somebody in between may have chosen the code.
+    code.map(|code| format!(": {}", code.title())).unwrap_or_default()
+}
+
 /// A problem in one line: its title, detail and field errors, without repetitions.
 fn summarize(problem: &Problem) -> String {
     let title = match problem.code {

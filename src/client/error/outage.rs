@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::after_status;
-use super::faults::{CallStage, TlsFault};
+use super::faults::{CallStage, ResponseFault, TlsFault};
 use super::refusal::CallRefusal;
-use crate::wire::Problem;
+use super::{after_code, after_status, summarize};
+use crate::crypto::sealed_release::answer::AnswerError;
+use crate::wire::{Code, Problem};
 
 /// A failure that may pass.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -52,6 +53,35 @@ pub enum CallOutage {
         /// How far the call was.
         during: CallStage,
     },
+    /// A server answered a sealed call in its own words. Whoever terminates TLS can do that.
+    #[error("{address} answered {status} without the store's signature{}", after_code(*code))]
+    Unsigned {
+        /// The store's address, without its pin.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it says is wrong.
+        code: Option<Code>,
+    },
+    /// A sealed answer that is not the store's answer to this call.
+    #[error("{address} sent an answer that {why}")]
+    ForeignAnswer {
+        /// The store's address, without its pin.
+        address: String,
+        /// What is wrong with it.
+        why: AnswerError,
+    },
+    /// A response to a sealed call that cannot be read.
+    #[error("{address} sent a response that {why}")]
+    Unreadable {
+        /// The store's address, without its pin.
+        address: String,
+        /// What is wrong with it.
+        why: ResponseFault,
+    },
+    /// The store has answered each try of a boot, and no answer has arrived.
+    #[error("{}", summarize(.0))]
+    NoTryLeft(Box<Problem>),
     /// A time limit passed.
     #[error("call to {address} timed out while {during}")]
     Late {
@@ -98,6 +128,14 @@ impl CallOutage {
                 Some("set this machine's clock, or add the server's pin to the address: a pin needs no clock")
             }
             Self::Stranger(refused) => refused.hint(),
+            Self::Unsigned { .. } => Some(
+                "check what answers at this address: only the store's own answers count, because this machine has no pin for it",
+            ),
+            Self::ForeignAnswer { .. } => Some(
+                "check that the ticket is of this store; otherwise something in between changes its answers",
+            ),
+            Self::Unreadable { .. } => Some("check what answers at this address"),
+            Self::NoTryLeft(problem) => problem.hint.as_deref(),
             Self::Status { problem, .. } => problem.as_ref().and_then(|problem| problem.hint.as_deref()),
         }
     }

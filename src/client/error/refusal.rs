@@ -70,6 +70,18 @@ pub enum CallRefusal {
         /// What is wrong with it.
         why: ResponseFault,
     },
+    /// A passphrase or a key file for a server that only an authority vouches for.
+    #[error("{address} has no pin, and what unlocks a store is sent only to the server itself")]
+    NeedsPin {
+        /// The store's address.
+        address: String,
+    },
+    /// Without a pin, a machine proves itself, and knows the store's answers by a key that tickets of older versions lack.
+    #[error("{address} cannot be used: the ticket has neither a pin for it nor the store's answer key")]
+    NoAnswerKey {
+        /// The store's address.
+        address: String,
+    },
     /// A part of the request has characters that HTTP does not allow.
     #[error("the request cannot be sent: {0} has characters that HTTP does not allow")]
     Request(&'static str),
@@ -127,6 +139,10 @@ impl CallRefusal {
             }
             // Not printed: a redirect's target is text of an unknown server.
             Self::Redirect { .. } => Some("if the redirect leads to your store, use that address instead"),
+            Self::NeedsPin { .. } => Some(
+                "add the server's pin to the address (https://HOST:PORT#sha256/…), or run the command on the server",
+            ),
+            Self::NoAnswerKey { .. } => Some("create a new ticket with `dropsafe ticket new`"),
             Self::NoDescriptor(Errno::EMFILE) => Some(MORE_DESCRIPTORS),
             Self::NoDescriptor(_) => {
                 Some("close files on this machine, or raise fs.file-max (proc_sys_fs(5))")

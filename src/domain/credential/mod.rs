@@ -164,6 +164,11 @@ impl Credential {
         self.hash().ct_eq(hash).into()
     }
 
+    /// The secret part, from which keys are derived.
+    pub(crate) fn expose_secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
     /// The id as that of a token: for the kinds `operator` and `member`.
     pub fn token_id(&self) -> TokenId {
         TokenId::from_bytes(self.id)

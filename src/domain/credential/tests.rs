@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::location::{AnswerKey, LocationError};
 use crate::domain::pin::PinPair;
 use crate::domain::ticket::{TicketError, TicketPartsError};
 
@@ -17,6 +18,8 @@ fn credential(kind: CredentialKind) -> Credential {
 fn pins(count: u8) -> Option<PinPair> {
     (count > 0).then_some(PinPair::new(Pin([3; 32]), Pin([2 + count; 32])))
 }
+
+const ANSWER_KEY: AnswerKey = AnswerKey([5; 32]);
 
 fn ticket(urls: &[&str], pin_count: u8) -> BootTicket {
     let urls = urls.iter().map(|url| (*url).to_owned()).collect();
@@ -88,6 +91,13 @@ fn tickets_read_back() {
         assert_eq!(read.credential().id, [7; 16]);
         assert_eq!(read.credential().hash(), credential(CredentialKind::Ticket).hash());
         assert_eq!(*read.to_text(), *text);
+        assert_eq!(read.location().answer_key(), None);
+        let with_key = read.with_answer_key(ANSWER_KEY);
+        let read = BootTicket::parse(&with_key.to_text()).unwrap();
+        assert_eq!(read.location(), with_key.location());
+        assert_eq!(read.location().answer_key(), Some(ANSWER_KEY));
+        assert_eq!((read.urls(), read.pins()), (with_key.urls(), pins(count)));
+        assert_eq!(read.credential().hash(), credential(CredentialKind::Ticket).hash());
     }
 }
 
@@ -95,10 +105,10 @@ fn tickets_read_back() {
 fn a_ticket_is_made_of_what_it_can_carry() {
     let make = |urls: Vec<String>, kind| BootTicket::new(urls, None, credential(kind)).map(|_| ());
     let kind = CredentialKind::Ticket;
-    assert_eq!(make(vec![], kind), Err(TicketPartsError::UrlCount));
-    assert_eq!(make(vec!["a".to_owned(); 9], kind), Err(TicketPartsError::UrlCount));
+    assert_eq!(make(vec![], kind), Err(LocationError::UrlCount.into()));
+    assert_eq!(make(vec!["a".to_owned(); 9], kind), Err(LocationError::UrlCount.into()));
     for url in ["", "a b", "a\n", "ä", &"a".repeat(513)] {
-        assert_eq!(make(vec![url.to_owned()], kind), Err(TicketPartsError::Url));
+        assert_eq!(make(vec![url.to_owned()], kind), Err(LocationError::Url.into()));
     }
     assert_eq!(make(vec!["a".to_owned()], CredentialKind::Member), Err(TicketPartsError::Kind));
     assert_eq!(make(vec!["a".repeat(512); 8], kind), Ok(()));
@@ -117,18 +127,28 @@ fn each_fault_of_a_ticket_has_its_own_error() {
     let mut later = Zeroizing::new(body_of(&text));
     let content = later.len() - CHECKSUM;
     later.truncate(content);
-    later[0] = 3;
+    later[0] = 4;
     assert_eq!(error(&encode("dst_", later)), TicketError::Version);
 }
 
-/// The bytes of both forms, which tickets on machines have: version, id, secret, pins, addresses.
+/// The bytes of all forms, which tickets on machines have: version, id, secret, pins, answer key, addresses.
 #[test]
-fn tickets_of_both_forms_are_read_as_they_were_written() {
+fn tickets_of_all_forms_are_read_as_they_were_written() {
     const ONE: &str = "dst_aedqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljibambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqcaa2nb2hi4dthixs643un5zgkltfpbqw24dmmu5domzxgmzs6lvo";
     const TWO: &str = "dst_aidqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljicambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibabaangq5duobztulzpon2g64tffzsxqylnobwgkorxgm3thmhnd3dq";
     for (text, count) in [(ONE, 1), (TWO, 2)] {
         assert_eq!(*ticket(&["https://store.example:7373"], count).to_text(), text);
         assert_eq!(BootTicket::parse(text).unwrap().pins(), pins(count));
+    }
+    const WITH_KEY: [&str; 3] = [
+        "dst_amdqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljiaaucqkbifaucqkbifaucqkbifaucqkbifaucqkbifaucqkbifaucqcaa2nb2hi4dthixs643un5zgkltfpbqw24dmmu5domzxgpnhokk6",
+        "dst_amdqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljibambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqkbifaucqkbifaucqkbifaucqkbifaucqkbifaucqkbifaucqkbibaangq5duobztulzpon2g64tffzsxqylnobwgkorxgm3tg52ntuxa",
+        "dst_amdqobyha4dqobyha4dqobyha4d2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljnfuws2ljicambqgaydambqgaydambqgaydambqgaydambqgaydambqgaydambqibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibafaucqkbifaucqkbifaucqkbifaucqkbifaucqkbifaucqkbifauaqagtior2ha4z2f4xxg5dpojss4zlymfwxa3dfhi3tgnzt4nugooi",
+    ];
+    for (text, count) in WITH_KEY.into_iter().zip(0..) {
+        let written = ticket(&["https://store.example:7373"], count).with_answer_key(ANSWER_KEY);
+        assert_eq!(*written.to_text(), text);
+        assert_eq!(BootTicket::parse(text).unwrap().location(), written.location());
     }
 }
 
@@ -145,7 +165,7 @@ fn a_ticket_with_two_pins_has_one_form() {
     assert_eq!(content(2, &[3, 4]), Ok(pins(2)));
     // The form of the other number of pins, two equal pins, three pins, and none in the form of two.
     for (version, listed) in
-        [(1, &[3, 4][..]), (2, &[3]), (2, &[3, 3]), (1, &[3, 3]), (2, &[3, 4, 5]), (2, &[])]
+        [(1, &[3, 4][..]), (2, &[3]), (2, &[3, 3]), (1, &[3, 3]), (2, &[3, 4, 5]), (2, &[]), (3, &[3])]
     {
         assert_eq!(content(version, listed), Err(TicketError::Mistyped), "{version} {listed:?}");
     }
@@ -154,7 +174,8 @@ fn a_ticket_with_two_pins_has_one_form() {
 #[test]
 fn every_truncation_of_a_ticket_is_told_as_one() {
     for urls in [&["https://store.example:7373"][..], &["u"], &["https://a:1", "https://bb:2"]] {
-        for text in [1, 2].map(|count| ticket(urls, count).to_text()) {
+        let with_key = ticket(urls, 0).with_answer_key(ANSWER_KEY);
+        for text in [ticket(urls, 1).to_text(), ticket(urls, 2).to_text(), with_key.to_text()] {
             for len in 4..text.len() {
                 let error = BootTicket::parse(&text[..len]).unwrap_err();
                 assert_eq!(error, TicketError::Truncated, "{len} of {}", text.len());
@@ -217,17 +238,22 @@ proptest! {
         secret in any::<[u8; 32]>(),
         pins in any::<Option<[[u8; 32]; 2]>>(),
         two in any::<bool>(),
+        key in any::<Option<[u8; 32]>>(),
         urls in prop::collection::vec("[!-~]{1,40}", 1..4),
         at in any::<prop::sample::Index>(),
         with in different(PRINTABLE, '\0'),
     ) {
         let credential = Credential::new(CredentialKind::Ticket, id, Zeroizing::new(secret));
         let pins = pins.map(|[current, next]| PinPair::new(Pin(current), Pin(if two { next } else { current })));
-        let ticket = BootTicket::new(urls.clone(), pins, credential).unwrap();
+        let mut ticket = BootTicket::new(urls.clone(), pins, credential).unwrap();
+        if let Some(key) = key {
+            ticket = ticket.with_answer_key(AnswerKey(key));
+        }
         let text = ticket.to_text();
         let read = BootTicket::parse(&text).unwrap();
         prop_assert_eq!(read.urls(), urls);
         prop_assert_eq!(read.pins(), pins);
+        prop_assert_eq!(read.location(), ticket.location());
         prop_assert_eq!(read.to_text(), text.clone());
         prop_assert_eq!(read.credential().hash(), ticket.credential().hash());
 

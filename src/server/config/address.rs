@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-use crate::domain::ticket::MAX_URL;
+use crate::domain::location::MAX_URL;
 use crate::settings::parse::ExpectedForm;
 
 /// The port of an address without one.
@@ -95,7 +95,7 @@ pub(crate) fn derive_urls(listen: &[SocketAddr], host: Option<&str>) -> Vec<Stri
             urls.push(url);
         }
     }
-    urls.truncate(crate::domain::ticket::MAX_URLS);
+    urls.truncate(crate::domain::location::MAX_URLS);
     urls
 }
 

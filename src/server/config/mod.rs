@@ -4,6 +4,8 @@
 mod address;
 mod flags;
 mod keys;
+pub(crate) mod listeners;
+mod node_reader;
 mod presets;
 mod role;
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub(crate) use address::{AdvertisedUrl, derive_urls};
 use address::{parse_listen, parse_loopback};
 pub use flags::ServeFlags;
+use listeners::TerminatedListener;
 pub(crate) use role::ServerRole;
 
 use super::connection::ConnectionTimeouts;
@@ -57,6 +60,8 @@ pub struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     /// Addresses without TLS, on loopback only.
     pub(crate) plain: Vec<SocketAddr>,
+    /// Addresses for load balancers that terminate TLS.
+    pub(crate) terminated: Vec<TerminatedListener>,
     /// The Unix socket; `None` turns it off.
     pub(crate) socket: Option<PathBuf>,
     /// 0600, or 0660 for a group.
@@ -104,11 +109,9 @@ impl ServeConfig {
     ) -> Result<Self, SettingErrors> {
         let mut errors = SettingErrors::default();
         let path = data.join(data_dir::CONFIG).display().to_string();
-        let yaml = YamlFile::parse(&path, file, &mut errors);
-        let known: Vec<&str> = keys::ALL.iter().map(|key| key.field).chain([presets::FIELD]).collect();
-        // A misspelled setting must not be ignored: it may be the one that restricts access.
-        yaml.refuse_unknown(&known, &mut errors);
+        let yaml = parse_file(&path, file, &mut errors);
         let presets = presets::read(&yaml, &mut errors);
+        let terminated = listeners::read(&yaml, &mut errors);
         let sources: [&dyn SettingSource; 3] = [flags, environment, &yaml];
         let mut reader = SettingReader::new(&sources, &mut errors);
         // Paths in the file are relative to its folder, so that the folder can be moved.
@@ -126,6 +129,7 @@ impl ServeConfig {
             listen: value(reader.list(&keys::LISTEN, parse_listen))
                 .unwrap_or_else(|| parse_listen(DEFAULT_LISTEN).into_iter().collect()),
             plain: value(reader.list(&keys::PLAIN, parse_loopback)).unwrap_or_default(),
+            terminated,
             socket: match value(reader.one(&keys::SOCKET, text)).as_deref() {
                 Some("off") => None,
                 path => Some(data.join(path.unwrap_or(data_dir::SOCKET))),
@@ -174,7 +178,9 @@ impl ServeConfig {
         if let (ServerRole::Deposit, Some(file)) = (self.role, passphrase_file.or(key_file)) {
             errors.push(file.origin, "a server with the role deposit is never unlocked; remove this");
         }
-        if self.listen.is_empty() && self.plain.is_empty() && self.socket.is_none() {
+        let has_address =
+            [self.listen.is_empty(), self.plain.is_empty(), self.terminated.is_empty()].contains(&false);
+        if !has_address && self.socket.is_none() {
             errors.push(SettingOrigin::File(path.into()), "no address and no socket to listen on");
         }
     }
@@ -185,10 +191,29 @@ impl ServeConfig {
         (self.cert == folder.join("cert.pem") && self.key == folder.join("key.pem")).then_some(folder)
     }
 
-    /// The addresses that new tickets carry.
+    /// The addresses that new tickets carry with the server's own pins.
     pub(crate) fn ticket_urls(&self, host: Option<&str>) -> Vec<String> {
-        if self.advertise.is_empty() { derive_urls(&self.listen, host) } else { self.advertise.clone() }
+        match self.advertise.is_empty() {
+            // Machines behind a load balancer cannot reach what is derived here.
+            true if !self.terminated_urls().is_empty() => Vec::new(),
+            true => derive_urls(&self.listen, host),
+            false => self.advertise.clone(),
+        }
     }
+
+    /// The addresses of load balancers, which new tickets carry without a pin.
+    pub(crate) fn terminated_urls(&self) -> Vec<String> {
+        self.terminated.iter().flat_map(|listener| listener.advertise.iter().cloned()).collect()
+    }
+}
+
+fn parse_file(path: &str, file: &str, errors: &mut SettingErrors) -> YamlFile {
+    let yaml = YamlFile::parse(path, file, errors);
+    let known: Vec<&str> =
+        keys::ALL.iter().map(|key| key.field).chain([presets::FIELD, listeners::FIELD]).collect();
+    // A misspelled setting must not be ignored: it may be the one that restricts access.
+    yaml.refuse_unknown(&known, errors);
+    yaml
 }
 
 fn read_limits(reader: &mut SettingReader<'_>) -> LimitSettings {
@@ -281,6 +306,18 @@ mod tests {
         let rates = (limits.boots_per_minute, limits.writes_per_minute, limits.exports_per_minute);
         assert_eq!(rates, (7, 8, default));
         assert_eq!(read("limits: {exports_per_minute: 0}\n").unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_load_balancer_that_terminates_tls_takes_the_place_of_derived_addresses() {
+        let file = "listeners: [{address: 0.0.0.0:7380, tls: terminated, advertise: [vault.example:443]}]\n";
+        let config = read(file).unwrap();
+        assert_eq!(config.ticket_urls(None), [""; 0]);
+        assert_eq!(config.terminated_urls(), ["https://vault.example:443"]);
+        let config =
+            read(&format!("{file}advertise: direct.example:7373\nlisten: []\nsocket: off\n")).unwrap();
+        assert_eq!(config.ticket_urls(None), ["https://direct.example:7373"]);
+        assert_eq!(config.terminated.len(), 1);
     }
 
     #[test]

@@ -14,12 +14,12 @@
 //!         usual: ACME_TOKEN    # the variable that most programs read
 //! ```
 
-use std::fmt::Display;
 use std::str::FromStr;
 
+use super::node_reader::{NodeReader, entry};
 use crate::domain::catalog::{Preset, PresetField, Presets};
 use crate::domain::value::Kind;
-use crate::settings::{SettingErrors, YamlEntry, YamlFile, YamlNode, YamlValue, nearest, parse};
+use crate::settings::{SettingErrors, YamlFile, YamlNode, parse};
 
 /// The field of server.yaml.
 pub(crate) const FIELD: &str = "presets";
@@ -31,9 +31,9 @@ const FIELD_KEYS: &[&str] = &["key", "label", "optional", "type", "prefixes", "u
 pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Presets {
     let mut presets = Presets::builtin();
     let Some(node) = file.node(FIELD) else { return presets };
-    let mut reader = PresetReader { file, faults };
+    let mut reader = NodeReader { file, faults, field: FIELD };
     for item in reader.list(node) {
-        if let Some(preset) = reader.preset(item)
+        if let Some(preset) = read_preset(&mut reader, item)
             && let Err(error) = presets.add(preset)
         {
             reader.fault(item, error);
@@ -42,128 +42,45 @@ pub(crate) fn read(file: &YamlFile, faults: &mut SettingErrors) -> Presets {
     presets
 }
 
-struct PresetReader<'a> {
-    file: &'a YamlFile,
-    faults: &'a mut SettingErrors,
-}
-
-impl<'a> PresetReader<'a> {
-    fn preset(&mut self, node: &'a YamlNode) -> Option<Preset> {
-        let entries = self.mapping(node, PRESET_KEYS)?;
-        let id = self.required(node, entries, "id");
-        let title = self.required(node, entries, "title");
-        let category = self.required(node, entries, "category");
-        let fields = match entry(entries, "fields") {
-            Some(fields) => self.list(fields).iter().map(|field| self.field(field)).collect::<Vec<_>>(),
-            None => {
-                self.fault(node, "`fields` is missing");
-                return None;
-            }
-        };
-        let fields: Option<Vec<PresetField>> = fields.into_iter().collect();
-        match Preset::new(id?, title?, category?, fields?) {
-            Ok(preset) => Some(preset),
-            Err(error) => {
-                self.fault(node, error);
-                None
-            }
-        }
-    }
-
-    fn field(&mut self, node: &'a YamlNode) -> Option<PresetField> {
-        let entries = self.mapping(node, FIELD_KEYS)?;
-        // All parts are read before the first missing one ends this, so that every fault is reported.
-        let before = self.faults.len();
-        let (key, label) = (self.required(node, entries, "key"), self.required(node, entries, "label"));
-        let optional = self.optional(entries, "optional", parse::boolean).unwrap_or(false);
-        let kind = self.optional(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
-        let usual = self.optional(entries, "usual", str::parse);
-        let prefixes = match entry(entries, "prefixes") {
-            None => Vec::new(),
-            Some(node) => {
-                let texts = self.list(node).iter().filter_map(|item| self.text(item));
-                texts.map(Box::from).collect()
-            }
-        };
-        let field = PresetField { key: key?, label: label?, optional, kind, prefixes, usual };
-        (self.faults.len() == before).then_some(field)
-    }
-
-    fn list(&mut self, node: &'a YamlNode) -> &'a [YamlNode] {
-        match &node.content {
-            YamlValue::List(items) => items,
-            YamlValue::Null => &[],
-            YamlValue::Text(_) | YamlValue::Map(_) => {
-                self.fault(node, "expected a list");
-                &[]
-            }
-        }
-    }
-
-    fn mapping(&mut self, node: &'a YamlNode, known: &[&str]) -> Option<&'a [YamlEntry]> {
-        let YamlValue::Map(entries) = &node.content else {
-            self.fault(node, format_args!("expected a mapping of {}", known.join(", ")));
-            return None;
-        };
-        for entry in entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            match nearest(&entry.key, known.iter().copied()) {
-                Some(name) => {
-                    self.fault(&entry.value, format_args!("unknown key; did you mean `{name}`?"));
-                }
-                None => self.fault(&entry.value, "unknown key"),
-            }
-        }
-        Some(entries)
-    }
-
-    fn required<T: FromStr<Err: Display>>(
-        &mut self,
-        node: &'a YamlNode,
-        entries: &'a [YamlEntry],
-        key: &str,
-    ) -> Option<T> {
-        if entry(entries, key).is_none() {
-            self.fault(node, format_args!("`{key}` is missing"));
+fn read_preset<'a>(reader: &mut NodeReader<'a>, node: &'a YamlNode) -> Option<Preset> {
+    let entries = reader.mapping(node, PRESET_KEYS)?;
+    let id = reader.required(node, entries, "id");
+    let title = reader.required(node, entries, "title");
+    let category = reader.required(node, entries, "category");
+    let fields = match entry(entries, "fields") {
+        Some(fields) => reader.list(fields).iter().map(|field| read_field(reader, field)).collect::<Vec<_>>(),
+        None => {
+            reader.fault(node, "`fields` is missing");
             return None;
         }
-        self.optional(entries, key, str::parse)
-    }
-
-    fn optional<T, E: Display>(
-        &mut self,
-        entries: &'a [YamlEntry],
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let node = entry(entries, key)?;
-        let text = self.text(node)?;
-        match parse(text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                // The domain's errors state the rule and never the text.
-                self.fault(node, error);
-                None
-            }
+    };
+    let fields: Option<Vec<PresetField>> = fields.into_iter().collect();
+    match Preset::new(id?, title?, category?, fields?) {
+        Ok(preset) => Some(preset),
+        Err(error) => {
+            reader.fault(node, error);
+            None
         }
-    }
-
-    fn text(&mut self, node: &'a YamlNode) -> Option<&'a str> {
-        match &node.content {
-            YamlValue::Text(text) => Some(text.as_str()),
-            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
-                self.fault(node, "expected a single value");
-                None
-            }
-        }
-    }
-
-    fn fault(&mut self, node: &YamlNode, message: impl Display) {
-        self.faults.push(self.file.origin(node, FIELD), message);
     }
 }
 
-fn entry<'a>(entries: &'a [YamlEntry], key: &str) -> Option<&'a YamlNode> {
-    entries.iter().find(|entry| &*entry.key == key).map(|entry| &entry.value)
+fn read_field<'a>(reader: &mut NodeReader<'a>, node: &'a YamlNode) -> Option<PresetField> {
+    let entries = reader.mapping(node, FIELD_KEYS)?;
+    // All parts are read before the first missing one ends this, so that every fault is reported.
+    let before = reader.faults.len();
+    let (key, label) = (reader.required(node, entries, "key"), reader.required(node, entries, "label"));
+    let optional = reader.optional(entries, "optional", parse::boolean).unwrap_or(false);
+    let kind = reader.optional(entries, "type", Kind::from_str).unwrap_or(Kind::Encrypted);
+    let usual = reader.optional(entries, "usual", str::parse);
+    let prefixes = match entry(entries, "prefixes") {
+        None => Vec::new(),
+        Some(node) => {
+            let texts = reader.list(node).iter().filter_map(|item| reader.text(item));
+            texts.map(Box::from).collect()
+        }
+    };
+    let field = PresetField { key: key?, label: label?, optional, kind, prefixes, usual };
+    (reader.faults.len() == before).then_some(field)
 }
 
 #[cfg(test)]

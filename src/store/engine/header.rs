@@ -12,7 +12,7 @@ pub(crate) const RESTORE_MARKER: &[u8] = b"\0restore";
 
 const MAGIC: &[u8; 16] = b"dropsafe store\n\0";
 /// The format that this program writes, and the newest that it reads. It goes up by one with a new format of a record.
-pub(crate) const FORMAT: u16 = 5;
+pub(crate) const FORMAT: u16 = 6;
 /// The oldest format that this program reads. No release wrote format 1.
 pub(crate) const OLDEST_FORMAT: u16 = 2;
 /// The first format whose audit log records the rows that are written.

@@ -20,6 +20,7 @@ use crate::store::engine::keys::Key;
 use crate::store::engine::records::Snapshot;
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::caller::Caller;
+use crate::store::rules::error::NEW_PROOF;
 use crate::store::rules::membership_keys::MembershipKeys;
 use crate::store::rules::store::Store;
 use crate::store::tables::boots::BootRecord;
@@ -28,13 +29,15 @@ use crate::store::tables::tickets::{self, TicketRecord};
 use crate::store::tables::tokens::{self, TokenRecord};
 
 /// The keys of the records that a credential depends on, and a read of the credential and, after it, of these records.
-type MembershipRead = (Arc<MembershipKeys>, Snapshot);
+pub(crate) type MembershipRead = (Arc<MembershipKeys>, Snapshot);
 
 /// A credential, and what was read together with it.
-struct CredentialRead<T> {
+pub(crate) struct CredentialRead<T> {
     /// A failure or `None` must look the same as a wrong secret part.
-    record: Result<Option<T>, Failure>,
-    membership: Option<MembershipRead>,
+    pub(crate) record: Result<Option<T>, Failure>,
+    pub(crate) membership: Option<MembershipRead>,
+    /// Whether there is a record at the further key that was to be read with them.
+    pub(crate) is_extra_present: bool,
 }
 
 /// Why a credential was not accepted. All but `Unknown` and `Failure` require the secret part.
@@ -49,6 +52,9 @@ pub enum AuthError {
     /// It was revoked, or its member was removed.
     #[error("the credential was revoked")]
     Revoked,
+    /// The statement of the proof was executed before.
+    #[error("this request was executed before")]
+    UsedProof,
     /// The address is outside the ticket's networks.
     #[error("the credential may not be used from this address")]
     SourceNotAllowed,
@@ -70,6 +76,7 @@ impl Coded for AuthError {
             Self::Unknown => Code::Unauthorized,
             Self::Expired => Code::Expired,
             Self::Revoked => Code::Revoked,
+            Self::UsedProof => Code::UsedProof,
             Self::SourceNotAllowed => Code::SourceNotAllowed,
             Self::Failure(failure) => failure.code(),
         }
@@ -79,6 +86,7 @@ impl Coded for AuthError {
         let hint = match self {
             Self::Unknown => "check that you copied the whole credential, and that it is for this store",
             Self::Expired | Self::Revoked => "ask an admin for a new one",
+            Self::UsedProof => NEW_PROOF,
             Self::SourceNotAllowed => "ask an admin for a ticket that this network may use",
             Self::Failure(failure) => return failure.hint(),
         };
@@ -113,14 +121,24 @@ impl Store {
                 (anonymous_event(AuditAction::Authenticate), Err(AuthError::Unknown))
             }
         };
+        self.record_denied_authentication(about, &result, source);
+        result
+    }
+
+    /// Records that a credential or a proof was not accepted.
+    pub(crate) fn record_denied_authentication(
+        &self,
+        about: AuditEvent,
+        result: &Result<Caller, AuthError>,
+        source: Option<IpAddr>,
+    ) {
         // A failure of the store is no denial, and could not be recorded either.
-        if let Err(error) = &result
+        if let Err(error) = result
             && !matches!(error, AuthError::Failure(_))
         {
             let event = about.denied(error.code()).with_request(source, None);
             self.record_denial_in_background(event);
         }
-        result
     }
 
     async fn authenticate_token(
@@ -128,8 +146,8 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let CredentialRead { record, membership } =
-            self.read_credential(credential, tokens::token(credential.token_id())).await;
+        let CredentialRead { record, membership, .. } =
+            self.read_credential(&credential.id, tokens::token(credential.token_id()), None).await;
         let token = match verify_secret(credential, record, |token: &TokenRecord| &token.hash) {
             Ok(token) => token,
             // The event names no token, because the caller has proved nothing about it.
@@ -168,8 +186,8 @@ impl Store {
         credential: &Credential,
         source: Option<IpAddr>,
     ) -> (AuditEvent, Result<Caller, AuthError>) {
-        let CredentialRead { record, membership } =
-            self.read_credential(credential, tickets::ticket(credential.ticket_id())).await;
+        let CredentialRead { record, membership, .. } =
+            self.read_credential(&credential.id, tickets::ticket(credential.ticket_id()), None).await;
         let ticket = match verify_secret(credential, record, |ticket: &TicketRecord| &ticket.hash) {
             Ok(ticket) => ticket,
             Err(error) => return (anonymous_event(AuditAction::Authenticate), Err(error)),
@@ -179,7 +197,7 @@ impl Store {
         (about, self.check_ticket(ticket, source, membership).await)
     }
 
-    async fn check_ticket(
+    pub(crate) async fn check_ticket(
         &self,
         ticket: TicketRecord,
         source: Option<IpAddr>,
@@ -205,7 +223,7 @@ impl Store {
         Ok(caller.with_credential(ticket.id, Some(ticket.author)).with_ticket(ticket))
     }
 
-    async fn authenticate_boot(
+    pub(crate) async fn authenticate_boot(
         &self,
         credential: &Credential,
         source: Option<IpAddr>,
@@ -223,17 +241,29 @@ impl Store {
         (about, Ok(caller.with_credential(id, author)))
     }
 
-    /// Reads a credential and, if their keys are cached, the records that it depends on.
-    async fn read_credential<T: Record>(&self, credential: &Credential, key: Key<T>) -> CredentialRead<T> {
-        let known = self.inner.memberships.get(&credential.id);
+    /// Reads a credential and, if their keys are cached, the records that it depends on. `extra` is a further key, which is read
+    /// in the same round.
+    pub(crate) async fn read_credential<T: Record>(
+        &self,
+        id: &[u8; 16],
+        key: Key<T>,
+        extra: Option<Vec<u8>>,
+    ) -> CredentialRead<T> {
+        let known = self.inner.memberships.get(id);
         let mut keys = vec![key.to_vec()];
         keys.extend(known.iter().flat_map(|known| known.to_vecs()));
+        // Last, because the others are found by their position.
+        let (extra_at, has_extra) = (keys.len(), extra.is_some());
+        keys.extend(extra);
         match self.records().snapshot(keys).await {
             Ok(snapshot) => CredentialRead {
                 record: snapshot.read(self.records(), 0, &key),
+                is_extra_present: has_extra && snapshot.written_at(extra_at).is_some(),
                 membership: known.map(|known| (known, snapshot)),
             },
-            Err(failure) => CredentialRead { record: Err(failure), membership: None },
+            Err(failure) => {
+                CredentialRead { record: Err(failure), membership: None, is_extra_present: false }
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use crate::store::rules::state_check;
 use crate::store::rules::store::{Inner, Store};
 use crate::store::tables::answers::{self, AnswerRecord};
 use crate::store::tables::boots::{self, AttemptRecord};
+use crate::store::tables::executed::{self, ExecutedRecord};
 use crate::store::tables::holders::{self, RunningRecord};
 use crate::store::tables::secrets::{self, SecretRecord};
 use crate::store::tables::sessions::{self, SessionMark, SessionRecord};
@@ -92,6 +93,7 @@ impl Store {
             self.clear_dismissals().await?;
             self.delete_expired(&answers::answers(), AnswerRecord::is_over).await?;
             self.delete_expired(&boots::attempts(), AttemptRecord::is_over).await?;
+            self.delete_expired(&executed::executed(), ExecutedRecord::is_over).await?;
             self.delete_expired(&holders::all_running(), RunningRecord::is_over).await?;
             self.prune_boots().await?;
             self.delete_expired(&sessions::sessions(), SessionRecord::is_over).await?;

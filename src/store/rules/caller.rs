@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::crypto::sealed_release::statement::StatementHash;
 use crate::domain::audit::{
     Actor, ActorKind, AuditAction, AuditEvent, AuditText, DetailKey, Outcome, Target,
 };
@@ -34,6 +35,8 @@ pub struct Caller {
     manages: Arc<BTreeSet<MemberId>>,
     source: Option<IpAddr>,
     request: Option<AuditText>,
+    /// What a caller with a proof states. It is executed once.
+    statement: Option<StatementHash>,
 }
 
 /// The credential that authenticated a caller, as every audit entry names it.
@@ -57,13 +60,24 @@ impl Caller {
         source: Option<IpAddr>,
     ) -> Self {
         let (ticket, credential, request, manages) = (None, None, None, Arc::default());
-        Self { principal, org, policy, ticket, credential, manages, source, request }
+        Self { principal, org, policy, ticket, credential, manages, source, request, statement: None }
     }
 
     /// Adds the record of the ticket that the caller is.
     pub(crate) fn with_ticket(mut self, ticket: TicketRecord) -> Self {
         self.ticket = Some(Arc::new(ticket));
         self
+    }
+
+    /// Adds what the caller's proof states.
+    pub(crate) fn with_statement(mut self, statement: StatementHash) -> Self {
+        self.statement = Some(statement);
+        self
+    }
+
+    /// What the caller's proof states. `None` for a bearer credential.
+    pub(crate) fn statement(&self) -> Option<StatementHash> {
+        self.statement
     }
 
     /// Adds the id of the credential that was presented, and who created it. A member's credential without an author is

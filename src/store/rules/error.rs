@@ -130,6 +130,9 @@ pub enum Error {
         /// The secret's name.
         name: SecretName,
     },
+    /// The caller's proof was used for an earlier request.
+    #[error("this request was executed before")]
+    UsedProof,
     /// The current state does not allow it.
     #[error("{why}")]
     Conflict {
@@ -164,6 +167,7 @@ impl Coded for Error {
             Self::LastAdmin => Code::LastAdmin,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::Unusable { .. } => Code::SecretUnusable,
+            Self::UsedProof => Code::UsedProof,
             Self::Conflict { .. } => Code::Conflict,
             Self::Failure(failure) => failure.code(),
         }
@@ -196,6 +200,7 @@ impl Coded for Error {
             Self::LastAdmin => "make another member an admin first",
             Self::Unusable { .. } => "deposit it again or delete it",
             Self::IdempotencyMismatch => "use a new idempotency key for a new request",
+            Self::UsedProof => NEW_PROOF,
             Self::Failure(failure) => return failure.hint(),
             // Their messages already say all that is known.
             Self::NotFound { .. } | Self::Invalid { .. } | Self::Taken { .. } | Self::Conflict { .. } => {
@@ -214,6 +219,9 @@ impl Coded for Error {
         }
     }
 }
+
+/// What to do about a proof that was used, or is too old.
+pub(crate) const NEW_PROOF: &str = "prove the request anew, with another one-time key";
 
 /// A locked store stays locked until a person unlocks it, so that frequent retries are useless.
 pub(crate) const RETRY_LOCKED: Duration = Duration::from_secs(5);

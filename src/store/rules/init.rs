@@ -246,6 +246,7 @@ impl Store {
         baseline::upgrade(&records, header, &ScopeStamps::default(), &*clock).await?;
         let store = Self::start(records, identity, clock, deposits_only);
         store.refuse_known_faults().await?;
+        store.ensure_answer_key().await;
         // Before anybody can use them.
         let ended = match store.inner.identity.is_restoring {
             true => store.end_restored_credentials().await?,

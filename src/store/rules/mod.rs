@@ -29,6 +29,7 @@ pub(crate) mod page;
 pub(crate) mod quotas;
 pub(crate) mod reencrypt;
 pub(crate) mod revocation;
+pub(crate) mod sealed_release;
 pub(crate) mod secrets;
 pub(crate) mod sessions;
 pub(crate) mod state_check;

@@ -6,6 +6,8 @@ use std::sync::{self, Arc, OnceLock, RwLock};
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
+use crate::crypto::sealed_release::responder::AnswerSigner;
+use crate::crypto::sealed_release::statement::StatementHash;
 use crate::domain::catalog::Presets;
 use crate::domain::id::{OrgId, StoreId};
 use crate::domain::time::Timestamp;
@@ -33,6 +35,9 @@ const COUNTED: usize = 10_000;
 
 /// Credentials for which the keys of the records that they depend on are cached. Each takes about 200 bytes.
 const MEMBERSHIPS: usize = 10_000;
+
+/// Statements that this process remembers to have answered. Each takes about 100 bytes.
+const ANSWERED: usize = 10_000;
 
 /// Unlocks that may run or wait at once. More are guesses.
 const UNLOCKS_WAITING: usize = 8;
@@ -72,6 +77,10 @@ pub(crate) struct Inner {
     pub(crate) counted: Cache<(OrgId, StoredCount), ()>,
     /// The keys of the records that a credential depends on, by its id.
     pub(crate) memberships: Cache<[u8; 16], Arc<MembershipKeys>>,
+    /// Signs sealed answers. Set once it was read.
+    pub(crate) answer_signer: OnceLock<Arc<AnswerSigner>>,
+    /// The statements that this process has answered lately.
+    pub(crate) answered: Cache<StatementHash, ()>,
     /// When the tickets or tokens of an organization at its quota were last recounted.
     pub(crate) recounted_at: Cache<(OrgId, CountOf), Timestamp>,
     /// Whether every running boot is known to be indexed.
@@ -143,6 +152,8 @@ impl Store {
             own_checkpoint: sync::Mutex::default(),
             counted: Cache::new(COUNTED),
             memberships: Cache::new(MEMBERSHIPS),
+            answer_signer: OnceLock::new(),
+            answered: Cache::new(ANSWERED),
             recounted_at: Cache::new(COUNTED),
             indexed: AtomicBool::new(false),
             presets: OnceLock::new(),

@@ -106,9 +106,8 @@ impl Store {
         let repeatable = self.repeatable(caller, idempotency, request)?;
         let new_credential = NewCredential::new(self, CredentialKind::Ticket);
         let credential = new_credential.credential();
-        let event = caller.event(AuditAction::TicketCreate).about(target::ticket(credential.ticket_id()));
-        let event = event.member(member, &name);
         let (id, launched) = (credential.ticket_id(), caller.kind() == Some(MemberKind::Launcher));
+        let event = caller.event(AuditAction::TicketCreate).about(target::ticket(id)).member(member, &name);
         let policy = caller.policy().clone();
         self.recount_if_full::<TicketRecord>(org, author, &policy).await?;
         let reads = vec![self.records().member(org, member).to_vec()];
@@ -137,6 +136,7 @@ impl Store {
                     lifetime: new.lifetime.map(|lifetime| lifetime.as_secs()),
                     counted: false,
                     inactive_at: None,
+                    proof_key: new_credential.proof_key(),
                 };
                 tx.count_active(org, &mut ticket, author, &policy)?;
                 tx.put(&tickets::ticket(ticket.id), &ticket)?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::crypto::sealed_release::responder::public_key;
+use crate::crypto::sealed_release::statement::signing_seed;
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::{MemberId, OrgId, TokenId};
@@ -89,6 +91,11 @@ impl NewCredential {
 
     pub(crate) fn hash(&self) -> [u8; 32] {
         self.credential().hash()
+    }
+
+    /// The key that verifies what the credential signs, if its kind signs anything.
+    pub(crate) fn proof_key(&self) -> Option<[u8; 32]> {
+        signing_seed(&self.credential()).map(|seed| public_key(&seed))
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod boots;
 pub(crate) mod catalog;
 mod convert;
 pub(crate) mod enrolments;
+pub(crate) mod executed;
 pub(crate) mod holders;
 pub(crate) mod launchers;
 pub(crate) mod members;
@@ -23,7 +24,7 @@ use crate::store::engine::audit::{check, tables as log, verified};
 use crate::store::engine::table::Table;
 
 /// All tables.
-const ALL: [&Table; 45] = [
+const ALL: [&Table; 46] = [
     &answers::ANSWERS,
     &boots::ATTEMPTS,
     &boots::BOOTS,
@@ -33,6 +34,7 @@ const ALL: [&Table; 45] = [
     &catalog::PLUGIN_LIST,
     &check::CHECK,
     &enrolments::ENROLMENTS,
+    &executed::EXECUTED,
     &holders::INDEXING,
     &holders::RUNNING,
     &launchers::LAUNCHER_TICKETS,

@@ -8,6 +8,7 @@ use crate::crypto::deposit::DepositKey;
 use crate::crypto::generation::Generation;
 use crate::crypto::passphrase::Argon2Params;
 use crate::crypto::ring::SealedRing;
+use crate::crypto::sealed_release::responder::AnswerSeed;
 use crate::crypto::slot::{KeySlot, SlotKind};
 use crate::crypto::slots::KeySlots;
 use crate::domain::epoch::RestoreEpoch;
@@ -83,6 +84,10 @@ pub(crate) struct KeysRecord {
     /// The generations that endorse each other, oldest first. The last one is the current one. Empty in a store of an older
     /// format, until its next generation.
     pub(crate) chain: Vec<Generation>,
+    /// The key that signs sealed answers. Beside the ring and not in it, because a locked store signs its refusals too. It is the
+    /// same for as long as there is the store, because tickets and cards name it. `None` in a store of an older format, until
+    /// this program has opened it.
+    pub(crate) answer: Option<AnswerSeed>,
 }
 
 /// A slot's details for people.
@@ -99,7 +104,7 @@ stored! {
 
 stored! {
     StoredKeysV1 = KeysRecord { slots: Vec<StoredSlotV1>, about: Vec<StoredSlotNoteV1>, ring: StoredRingV1 }
-    before { chain: Vec::new() }
+    before { chain: Vec::new(), answer: None }
 }
 
 stored! {
@@ -108,6 +113,17 @@ stored! {
         about: Vec<StoredSlotNoteV1>,
         ring: StoredRingV1,
         chain: Vec<StoredGenerationV1>,
+    }
+    before { answer: None }
+}
+
+stored! {
+    StoredKeysV3 = KeysRecord {
+        slots: Vec<StoredSlotV1>,
+        about: Vec<StoredSlotNoteV1>,
+        ring: StoredRingV1,
+        chain: Vec<StoredGenerationV1>,
+        answer: Option<[u8; 32]>,
     }
 }
 
@@ -198,7 +214,18 @@ impl Convert<ByteBuf> for [u8; 64] {
     }
 }
 
-record! { KeysRecord { 1 => StoredKeysV1, } newest 2 => StoredKeysV2 }
+/// The seed of an Ed25519 key.
+impl Convert<[u8; 32]> for AnswerSeed {
+    fn to_stored(&self) -> Result<[u8; 32], Failure> {
+        Ok(*self.expose())
+    }
+
+    fn from_stored(stored: [u8; 32]) -> Result<Self, Failure> {
+        Ok(Self::from_bytes(&stored))
+    }
+}
+
+record! { KeysRecord { 1 => StoredKeysV1, 2 => StoredKeysV2, } newest 3 => StoredKeysV3 }
 
 /// A re-encryption that is under way.
 #[derive(Clone)]

@@ -53,6 +53,8 @@ pub(crate) struct TicketRecord {
     pub(crate) counted: bool,
     /// When it was found to be inactive. It is kept for a while from then on.
     pub(crate) inactive_at: Option<Timestamp>,
+    /// The Ed25519 key that its secret signs with. `None` in a record of an older format: such a ticket is a bearer credential only.
+    pub(crate) proof_key: Option<[u8; 32]>,
 }
 
 stored! {
@@ -71,7 +73,7 @@ stored! {
         plugins: Option<Vec<String>>,
         sources: Vec<String>,
     }
-    before { lifetime: None, counted: false, inactive_at: None }
+    before { lifetime: None, counted: false, inactive_at: None, proof_key: None }
 }
 
 stored! {
@@ -93,6 +95,29 @@ stored! {
         counted: bool,
         inactive_at: Option<i64>,
     }
+    before { proof_key: None }
 }
 
-record! { TicketRecord { 1 => StoredTicketV1, } newest 2 => StoredTicketV2 }
+stored! {
+    StoredTicketV3 = TicketRecord {
+        id: [u8; 16],
+        hash: [u8; 32],
+        org: [u8; 16],
+        member: [u8; 16],
+        author: [u8; 16],
+        label: Option<String>,
+        created_at: i64,
+        expires_at: Option<i64>,
+        revoked_at: Option<i64>,
+        uses: Option<u64>,
+        used: u64,
+        plugins: Option<Vec<String>>,
+        sources: Vec<String>,
+        lifetime: Option<u64>,
+        counted: bool,
+        inactive_at: Option<i64>,
+        proof_key: Option<[u8; 32]>,
+    }
+}
+
+record! { TicketRecord { 1 => StoredTicketV1, 2 => StoredTicketV2, } newest 3 => StoredTicketV3 }

@@ -125,9 +125,9 @@ async fn another_record_key_and_other_files_are_distinguished() {
     let outcome = restore(kv.clone(), &record_key(), &mut &b"hello"[..], &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::NotABackup)));
     let mut newer = file.clone();
-    newer[17] = 6;
+    newer[17] = 7;
     let outcome = restore(kv.clone(), &record_key(), &mut newer.as_slice(), &mut |_| {}).await;
-    assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 6, known: 5 })));
+    assert!(matches!(outcome, Err(RestoreError::NewerFormat { found: 7, known: 6 })));
     newer[17] = 1;
     let outcome = restore(kv, &record_key(), &mut newer.as_slice(), &mut |_| {}).await;
     assert!(matches!(outcome, Err(RestoreError::OlderFormat { found: 1, oldest: 2 })));

@@ -123,7 +123,7 @@ async fn opening_tells_what_is_wrong() {
     let write = Write::Put(header::HEADER.to_vec(), header);
     memory.commit(Vec::new(), vec![write]).await.unwrap();
     let error = Store::open(memory.clone(), record_key(), clock.clone(), entropy()).await.err().unwrap();
-    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 5 }));
+    assert!(matches!(error, OpenError::NewerFormat { found: 9, known: 6 }));
     drop(world);
     let (mut found, _) = memory.get(&[header::HEADER.to_vec()]).await.unwrap();
     let mut header = found.pop().unwrap().unwrap().value;

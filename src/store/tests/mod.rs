@@ -27,6 +27,7 @@ mod replicas;
 mod restored;
 mod rounds;
 mod scope_cache;
+mod sealed_release;
 mod secrets;
 mod sessions;
 mod taken_names;
@@ -92,6 +93,16 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Store {
+    /// A new store in memory, for the tests of what is in front of the store. Its clock is the system's.
+    pub(crate) async fn in_memory() -> Initialized {
+        let init =
+            Init { slots: vec![passphrase_slot(PASSPHRASE)], org: org("default"), admin: member("admin") };
+        let (kv, clock, random) = (Arc::new(Memory::new()), Arc::new(SystemClock), Arc::new(KernelEntropy));
+        Self::init(kv, record_key(), init, clock, random).await.unwrap()
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::audit::Outcome;
 use crate::store::tables;
 
-async fn finished(store: &Store, caller: &Caller) {
+pub(super) async fn finished(store: &Store, caller: &Caller) {
     eventually(|| async { !store.reencrypt_progress(caller).await.unwrap().running }).await;
 }
 
@@ -316,7 +316,7 @@ async fn each_generation_signs_the_next_unless_it_is_compromised() {
 }
 
 /// As a program that has the record key writes it: the log names it.
-async fn put_keys(world: &World, keys: tables::store::KeysRecord) {
+pub(super) async fn put_keys(world: &World, keys: tables::store::KeysRecord) {
     let key = tables::store::keys();
     let put = world.store.journal().run(vec![key.to_vec()], move |tx| {
         tx.put(&key, &keys)?;

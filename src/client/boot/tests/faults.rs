@@ -204,8 +204,11 @@ async fn a_slow_response_that_goes_on_is_not_given_up() {
 #[test]
 fn no_deadline_has_more_silent_attempts_than_the_store_allows() {
     let secs = Duration::from_secs;
-    assert_eq!([3, 30, 60, 600].map(|deadline| silence(secs(deadline))), [2, 15, 30, 300].map(secs));
+    assert_eq!(
+        [3, 30, 60, 600].map(|deadline| exchange::silence(secs(deadline))),
+        [2, 15, 30, 300].map(secs)
+    );
     for deadline in 1..2000 {
-        assert!(silence(secs(deadline)) * 2 >= secs(deadline), "{deadline}");
+        assert!(exchange::silence(secs(deadline)) * 2 >= secs(deadline), "{deadline}");
     }
 }

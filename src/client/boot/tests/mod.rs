@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test writes the file of authorities")]
 
 mod faults;
+mod sealed;
 mod strangers;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+use self::sealed::MockStore;
 use super::*;
 use crate::client::error::CallError;
 use crate::client::tests::mock_server::{MockAction, MockServer, RecordedRequest, TestCertificate, json};
@@ -19,6 +21,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::SecretId;
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
+use crate::domain::time::Timestamp;
 use crate::wire::{Code, Problem, ReleasedView, Value};
 
 pub(crate) fn ticket(urls: &[String], pin: Option<Pin>) -> BootTicket {
@@ -188,6 +191,10 @@ impl Timer for FixedRandomness {
         self.0.sleep(time)
     }
 
+    fn wall_clock(&self) -> Timestamp {
+        self.0.wall_clock()
+    }
+
     fn random(&mut self) -> u64 {
         self.1
     }
@@ -290,9 +297,9 @@ async fn authorities_verify_a_server_without_a_pin() {
         (&expired, Some("its certificate has expired")),
         (&future, Some("by this machine's clock, its certificate is not valid yet")),
     ] {
-        let server = MockServer::new(|_, _| json(200, "", &released()));
+        let server = MockServer::new(|_, request| MockStore::new(1).answer(request, 200, &released()));
         let address = server.on_tls(identity).await;
-        let ticket = ticket(&[format!("https://localhost:{}", address.port())], None);
+        let ticket = sealed::ticket(&[format!("https://localhost:{}", address.port())]);
         let options = BootOptions { deadline: SHORT, authorities: Some(file.clone()) };
         let result = boot(&ticket, &BootRequest::default(), &options, &mut SystemTimer::start()).await;
         match (result, expected) {

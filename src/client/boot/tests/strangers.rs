@@ -4,13 +4,19 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 
-use super::{FixedRandomness, LONG, SHORT, SOON, outage, refusal, released, ticket};
+use super::sealed::MockStore;
+use super::{FixedRandomness, LONG, SHORT, SOON, outage, refusal, released, sealed, ticket};
 use crate::client::boot::*;
 use crate::client::tests::mock_server::{MockServer, TestCertificate, json};
 use crate::client::timer::SystemTimer;
 
 async fn server(identity: &TestCertificate) -> (MockServer, String) {
-    let server = MockServer::new(|_, _| json(200, "", &released()));
+    let server = MockServer::new(|_, request| match request.header("authorization") {
+        Some(proof) if proof.starts_with("Dropsafe-Proof ") => {
+            MockStore::new(1).answer(request, 200, &released())
+        }
+        _ => json(200, "", &released()),
+    });
     let address = server.on_tls(identity).await;
     (server, format!("https://localhost:{}", address.port()))
 }
@@ -49,7 +55,7 @@ async fn nor_does_one_whose_certificate_no_authority_issued() {
     let (identity, other) = (TestCertificate::named("localhost"), TestCertificate::named("localhost"));
     std::fs::write(&file, identity.pem()).unwrap();
     let ((good, good_url), (stranger, stranger_url)) = (server(&identity).await, server(&other).await);
-    let ticket = ticket(&[stranger_url, good_url], None);
+    let ticket = sealed::ticket(&[stranger_url, good_url]);
     let options = BootOptions { deadline: LONG, authorities: Some(file) };
     boot_at(&ticket, options, 0).await.unwrap();
     assert_eq!((good.requests().len(), stranger.requests().len()), (1, 0));

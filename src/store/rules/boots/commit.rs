@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::crypto::sealed_release::statement::StatementHash;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::boot::BootState;
 use crate::domain::id::BootId;
@@ -31,6 +32,8 @@ pub(crate) struct BootCommit {
     ticket: Arc<TicketRecord>,
     record: BootRecord,
     attempt: Option<Attempt>,
+    /// What the caller's proof states.
+    statement: Option<StatementHash>,
     /// `None` if it is stored already.
     receipt: Option<ReceiptRecord>,
     event: AuditEvent,
@@ -85,6 +88,7 @@ impl BootCommit {
             ticket: Arc::clone(ticket),
             record: new_record(store, boot, opened)?,
             attempt: Attempt::new(store, boot),
+            statement: caller.statement(),
             receipt: (!is_stored).then(|| ReceiptRecord::of(&opened.receipt)),
             event,
             expected,
@@ -105,6 +109,7 @@ impl BootCommit {
         reads.extend(self.author_key(store.records()).map(|key| key.to_vec()));
         reads.extend(self.stamps().map(|stamp| stamp.key.clone()));
         reads.extend(self.attempt.as_ref().map(|attempt| attempt.key.to_vec()));
+        reads.extend(self.statement.map(|statement| store.records().executed(&statement).to_vec()));
         reads
     }
 
@@ -120,6 +125,9 @@ impl BootCommit {
         // Before any write: this outcome stores nothing and spends nothing.
         if self.has_scope_changed(tx)? {
             return Ok(None);
+        }
+        if !tx.execute_once(self.statement.as_ref())? {
+            return Err(Stop::Refused(BootError::UsedProof));
         }
         // The revision of the view: the number of the commit is not known inside its transaction.
         let revision = self.revision_base + tx.revision();

@@ -59,7 +59,9 @@ impl Store {
         if let Some(status) = ending.status {
             event = event.detail(DetailKey::Status, AuditText::number(status.into()));
         }
+        let caller = caller.clone();
         let ended = self.journal().run(vec![key.to_vec()], move |tx| {
+            tx.require_first_execution(&caller)?;
             let mut record = tx.get(&key)?.ok_or_else(not_found)?;
             // The first report counts: a later one must not change what was said about a workload.
             if !record.is_endable() {

@@ -37,7 +37,9 @@ impl Store {
         receipt.revision = self.revision(now);
         let event = caller.event(action).target(ticket.map(|ticket| target::ticket(ticket.id)));
         let count = AuditText::number(receipt.count() as u64);
-        self.journal().record(vec![event.detail(DetailKey::Count, count)]).await?;
+        if !self.record_once(caller, event.detail(DetailKey::Count, count)).await? {
+            return Err(BootError::UsedProof);
+        }
         let (org, member) = caller.own_names()?;
         Ok(Explained {
             org,

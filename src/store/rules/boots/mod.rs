@@ -36,7 +36,7 @@ use crate::domain::value::SecretValue;
 use crate::store::engine::failure::{Coded, Failure};
 use crate::store::engine::journal::Stop;
 use crate::store::rules::audit::ReleasedVersion;
-use crate::store::rules::error::{Error, RETRY_LOCKED};
+use crate::store::rules::error::{Error, NEW_PROOF, RETRY_LOCKED};
 
 /// Bytes of a text that a machine reports about itself.
 const MAX_TEXT: usize = 128;
@@ -222,6 +222,9 @@ pub enum BootError {
     /// No use is left.
     #[error("the ticket has no use left")]
     TicketSpent,
+    /// The statement of the caller's proof was executed before.
+    #[error("this request was executed before")]
+    UsedProof,
     /// The attempt key belongs to another machine or another request.
     #[error("the attempt key was used by another machine or for another request")]
     AttemptMismatch,
@@ -341,6 +344,7 @@ impl Coded for BootError {
             Self::Locked => Code::Locked,
             Self::SecretUnusable { .. } => Code::SecretUnusable,
             Self::TicketSpent => Code::TicketSpent,
+            Self::UsedProof => Code::UsedProof,
             Self::AttemptMismatch => Code::IdempotencyMismatch,
             Self::AttemptOver => Code::Conflict,
             Self::TriesSpent => Code::TriesSpent,
@@ -364,6 +368,7 @@ impl Coded for BootError {
             Self::TicketSpent | Self::Expired | Self::Revoked => "ask for a new ticket",
             // Those that are over were pruned before.
             Self::OverQuota { .. } => "end boots that are gone with `dropsafe boots --end BOOT_ID`",
+            Self::UsedProof => NEW_PROOF,
             // A new boot spends a use, which the ticket may lack.
             Self::AttemptMismatch | Self::AttemptOver | Self::TriesSpent => {
                 "start a new boot, with an Idempotency-Key of its own"

@@ -24,7 +24,9 @@ impl Store {
         self.permit(caller, Action::ReportBoot(found.ticket), audit_action, Some(target::boot(boot))).await?;
         let event = caller.event(audit_action).about(target::boot(boot));
         let event = event.detail(DetailKey::Count, AuditText::number(report.variables.into()));
+        let caller = caller.clone();
         let reported = self.journal().run(vec![key.to_vec()], move |tx| {
+            tx.require_first_execution(&caller)?;
             let mut record = tx.get(&key)?.ok_or_else(not_found)?;
             // A retry after a lost response is no second report.
             if record.confirmed_at.is_some() {

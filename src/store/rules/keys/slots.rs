@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::crypto::generation::Generation;
 use crate::crypto::passphrase_strength::require_strong;
 use crate::crypto::ring::KeyRing;
+use crate::crypto::sealed_release::responder::AnswerSeed;
 use crate::crypto::slot::{self, SlotSecret};
 use crate::crypto::slots::{AddSlotError, KeySlots, RemoveSlotError};
 use crate::domain::audit::AuditAction;
@@ -149,7 +150,8 @@ pub(crate) fn first_keys(
     let slots = made.ok_or(InitError::NoKeyslot)?;
     let chain = vec![Generation::of(ring.current())];
     let release = Release::new(ring, sealed.clone(), None, &mut records.rng());
-    Ok((KeysRecord { slots, about, ring: sealed, chain }, release))
+    let answer = Some(AnswerSeed::generate(&mut records.rng()));
+    Ok((KeysRecord { slots, about, ring: sealed, chain, answer }, release))
 }
 
 fn make_slot(

@@ -21,6 +21,7 @@ use crate::store::tables::answers::*;
 use crate::store::tables::boots::*;
 use crate::store::tables::catalog::*;
 use crate::store::tables::enrolments::*;
+use crate::store::tables::executed::*;
 use crate::store::tables::holders::*;
 use crate::store::tables::launchers::*;
 use crate::store::tables::members::*;
@@ -327,6 +328,7 @@ fn boots(comparison: &mut Comparison) {
     };
     comparison.format::<BootRecord, _>("BootRecord", 1, &[older], &encoded(2, &[boot()]));
     comparison.format::<BootRecord, _>("BootRecord", 2, &[boot(), ended], &[]);
+    comparison.only::<ExecutedRecord, _>("ExecutedRecord", &[StoredExecutedV1 { until: 1_800_000_000_000 }]);
     let shadowed = StoredShadowedV1 {
         id: [1; 16],
         name: text("stripe-key"),
@@ -421,10 +423,16 @@ fn keys(comparison: &mut Comparison) {
         endorsement,
     };
     let chained = |chain| StoredKeysV2 { slots: slots(), about: about(), ring: ring(), chain };
+    let answering =
+        |chain, answer| StoredKeysV3 { slots: slots(), about: about(), ring: ring(), chain, answer };
     let older = StoredKeysV1 { slots: slots(), about: about(), ring: ring() };
-    let keys = [chained(vec![]), chained(vec![generation(1, None), generation(2, Some(bytes(14, 64)))])];
-    comparison.format::<KeysRecord, _>("KeysRecord", 1, &[older], &encoded(2, &keys[..1]));
-    comparison.format::<KeysRecord, _>("KeysRecord", 2, &keys, &[]);
+    let chain = || vec![generation(1, None), generation(2, Some(bytes(14, 64)))];
+    let upgraded = [answering(vec![], None), answering(chain(), None)];
+    comparison.format::<KeysRecord, _>("KeysRecord", 1, &[older], &encoded(3, &upgraded[..1]));
+    let second = [chained(vec![]), chained(chain())];
+    comparison.format::<KeysRecord, _>("KeysRecord", 2, &second, &encoded(3, &upgraded));
+    let newest = [answering(vec![], None), answering(chain(), Some([15; 32]))];
+    comparison.format::<KeysRecord, _>("KeysRecord", 3, &newest, &[]);
     let (cursor, runner) = (Some(bytes(1, 33)), Some(([5; 16], 1_800_000_000_000)));
     let run = |left, damaged, kept, ended| StoredRunV2 {
         generation: 2,

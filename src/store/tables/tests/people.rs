@@ -84,7 +84,7 @@ fn tickets(comparison: &mut Comparison) {
         plugins: Some(vec![text("stripe")]),
         sources: vec![text("10.0.0.0/8"), text("2001:db8::/32")],
     };
-    let with = |lifetime, counted, inactive_at| StoredTicketV2 {
+    let second = |lifetime, counted, inactive_at| StoredTicketV2 {
         id: [1; 16],
         hash: [2; 32],
         org: [3; 16],
@@ -102,14 +102,33 @@ fn tickets(comparison: &mut Comparison) {
         counted,
         inactive_at,
     };
-    comparison.format::<TicketRecord, _>(
-        "TicketRecord",
-        1,
-        &[older],
-        &encoded(2, &[with(None, false, None)]),
-    );
-    let newest = [with(None, false, None), with(Some(3600), true, Some(1_800_000_000_003))];
-    comparison.format::<TicketRecord, _>("TicketRecord", 2, &newest, &[]);
+    let third = |lifetime, counted, inactive_at, proof_key| StoredTicketV3 {
+        id: [1; 16],
+        hash: [2; 32],
+        org: [3; 16],
+        member: [4; 16],
+        author: [5; 16],
+        label: some("ci"),
+        created_at: 1_800_000_000_000,
+        expires_at: Some(1_800_000_000_001),
+        revoked_at: Some(1_800_000_000_002),
+        uses: Some(300),
+        used: 2,
+        plugins: Some(vec![text("stripe")]),
+        sources: vec![text("10.0.0.0/8"), text("2001:db8::/32")],
+        lifetime,
+        counted,
+        inactive_at,
+        proof_key,
+    };
+    let upgraded = [third(None, false, None, None)];
+    comparison.format::<TicketRecord, _>("TicketRecord", 1, &[older], &encoded(3, &upgraded));
+    let at = Some(1_800_000_000_003);
+    let older = [second(None, false, None), second(Some(3600), true, at)];
+    let upgraded = [third(None, false, None, None), third(Some(3600), true, at, None)];
+    comparison.format::<TicketRecord, _>("TicketRecord", 2, &older, &encoded(3, &upgraded));
+    let newest = [third(None, false, None, None), third(Some(3600), true, at, Some([6; 32]))];
+    comparison.format::<TicketRecord, _>("TicketRecord", 3, &newest, &[]);
 }
 
 fn members(comparison: &mut Comparison) {
