@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt as _;
 
 use crate::api::Api;
@@ -27,7 +27,7 @@ use crate::crypto::sealed_release::answer::AnswerContent;
 use crate::crypto::sealed_release::proof::RequestProof;
 use crate::crypto::sealed_release::responder::{AnswerSigner, AnsweredRequest};
 use crate::crypto::sealed_release::statement::{RequestTarget, Statement, digest};
-use crate::store::{AuthError, Caller, Error};
+use crate::store::{AuthError, Error};
 use crate::wire::{Code, PROOF_SCHEME, SEALED_MEDIA_TYPE, paths, render_challenge};
 
 /// Returns the largest body of a request that proves itself. `None` if the request presents no proof, or its route takes none.
