@@ -15,7 +15,7 @@
 //! | `oidc` | OpenID Connect: issuers' keys, and checks of their tokens | domain, client |
 //! | `signin` | sign-in of people at OIDC providers: the server as their client | domain, client |
 //! | `api` | HTTP in front of `store`, one file per resource; `console/`: the same in a browser | domain, wire, crypto, store, oidc, signin |
-//! | `agent` | the boot agent: configuration → ticket → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
+//! | `agent` | the boot agent: configuration → ticket or token → fetch → environment plan → files and strings → execve(2) | domain, settings, process, wire, crypto, client |
 //! | `server` | assembly: configuration → kv → store → listeners → drain | domain, settings, process, crypto, kv, store, oidc, signin, api |
 //! | `cli` | one file per noun; the only module that prints | domain, settings, process, wire, crypto, client, agent, server |
 //!

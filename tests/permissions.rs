@@ -59,6 +59,16 @@ GET    /v1/tickets                                  403      200      200      2
 POST   /v1/tickets                                  403      201      201      403      201      201      401      403      403      401      401      201      401      403
 GET    /v1/tickets/{ticket}                         403      200      200      200      404      404      401      404      404      401      401      404      401      403
 DELETE /v1/tickets/{ticket}                         403      200      200      403      404      404      401      404      404      401      401      404      401      403
+GET    /v1/identities                               403      200      200      200      200      200      401      200      403      401      401      200      401      403
+POST   /v1/identities                               403      201      201      403      201      201      401      403      403      401      401      201      401      403
+GET    /v1/identities/{identity}                    403      200      200      200      404      404      401      404      404      401      401      404      401      403
+DELETE /v1/identities/{identity}                    403      200      200      403      404      404      401      404      404      401      401      404      401      403
+POST   /v1/identities/{identity}/confirm            403      403      200      403      404      404      401      404      404      401      401      404      401      403
+POST   /v1/identities/{identity}/test               403      200      200      200      404      404      401      404      404      401      401      404      401      403
+GET    /v1/issuers                                  403      200      200      200      200      200      401      403      403      401      401      200      401      403
+GET    /v1/issuers/{issuer}                         403      200      200      200      200      200      401      403      403      401      401      404      401      403
+PUT    /v1/issuers/{issuer}                         403      200      403      403      403      403      401      403      403      401      401      200      401      403
+DELETE /v1/issuers/{issuer}                         403      200      403      403      403      403      401      403      403      401      401      404      401      403
 GET    /v1/orgs                                     200      403      403      403      403      403      401      403      403      401      401      403      401      403
 POST   /v1/orgs                                     201      403      403      403      403      403      401      403      403      401      401      403      401      403
 GET    /v1/org                                      403      200      200      200      200      200      401      403      403      401      401      200      401      403
@@ -141,7 +151,8 @@ fn template(path: &str) -> String {
     let path = path.split('?').next().unwrap();
     let Some((before, rest)) = path.split_once('{') else { return path.to_owned() };
     let (parameter, after) = rest.split_once('}').unwrap();
-    let by_name = ["member", "service", "launcher", "plugin", "category", "org"].contains(&parameter);
+    let by_name =
+        ["member", "service", "launcher", "plugin", "category", "org", "issuer"].contains(&parameter);
     let parameter = if by_name { "name" } else { "id" };
     format!("{before}{{{parameter}}}{after}")
 }
@@ -215,6 +226,12 @@ async fn filled(api: &TestApi, path: &str) -> String {
         "token" => made(api, Who::Member, "/v1/tokens", json!({})).await,
         "ticket" => made(api, Who::Member, "/v1/tickets", json!({})).await,
         "account" => linked(api).await,
+        "identity" => made(api, Who::Member, "/v1/identities", identity()).await,
+        "issuer" => {
+            let body = json!({ "url": "https://issuer.example" });
+            api.ask(Who::Admin, "PUT", "/v1/issuers/tmp", body).await.expect(200);
+            "tmp".to_owned()
+        }
         "slot" => made(api, Who::Operator, "/v1/keyslots", json!({ "key_file": key_file() })).await,
         "member" => {
             made(api, Who::Admin, "/v1/members", json!({ "name": "tmp" })).await;
@@ -276,6 +293,11 @@ async fn made(api: &TestApi, who: Who, path: &str, body: Value) -> String {
     api.ask(who, "POST", path, body).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
+/// Of a job in one repository of a public issuer.
+fn identity() -> Value {
+    json!({ "template": "github", "claims": { "repository-id": "1" } })
+}
+
 fn key_file() -> String {
     use dropsafe::crypto::keyfile::UnlockKey;
     use dropsafe::crypto::random::Kernel;
@@ -288,6 +310,9 @@ async fn body(api: &TestApi, method: &str, path: &str) -> Value {
         ("PUT", "/api/secrets") => json!({ "secrets": { "NEW": "v" } }),
         ("POST", "/vault/secrets") => json!({ "orgId": "org-123", "name": "new", "value": "v" }),
         ("POST", "/v1/audit/checkpoint") => json!({}),
+        ("POST", "/v1/identities") => identity(),
+        ("POST", "/v1/identities/{identity}/test") => json!({ "token": "no token" }),
+        ("PUT", "/v1/issuers/{issuer}") => json!({ "url": "https://issuer.example" }),
         ("POST", "/v1/import") => json!({ "env": "NEW=v" }),
         ("PUT", "/v1/plugins/{plugin}") => json!({ "required": ["A"] }),
         ("PUT", "/v1/categories/{category}") => json!({ "title": "New", "colour": "blue" }),

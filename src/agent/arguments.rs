@@ -69,7 +69,7 @@ pub(crate) enum AgentCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check configuration, ticket, connection and clock, and report every fault with its remedy; spends no use
+    /// Check configuration, ticket or card, connection and clock, and report every fault with its remedy; spends no use
     Check {
         /// Print JSON
         #[arg(long)]
@@ -124,6 +124,18 @@ pub(crate) struct SettingArgs {
     /// Delete the ticket file once the secrets have arrived [env: DROPSAFE_DELETE_TICKET_FILE]
     #[arg(long, global = true)]
     delete_ticket_file: bool,
+    /// The store card of a machine that proves itself by tokens of an issuer; not a secret [env: DROPSAFE_CARD]
+    #[arg(long, global = true, value_name = "CARD")]
+    card: Option<OsString>,
+    /// A file that holds the store card [env: DROPSAFE_CARD_FILE]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    card_file: Option<OsString>,
+    /// Where the tokens come from: file:PATH, env:NAME, github, gcp, azure or command:PROGRAM ARG… [env: DROPSAFE_TOKEN_FROM]
+    #[arg(long, global = true, value_name = "SOURCE")]
+    token_from: Option<OsString>,
+    /// The audience of the tokens [env: DROPSAFE_TOKEN_AUDIENCE] [default: dropsafe: and the store's id]
+    #[arg(long, global = true, value_name = "AUDIENCE")]
+    token_audience: Option<OsString>,
     /// How long to try to reach the store, in all [env: DROPSAFE_DEADLINE] [default: 30s]
     #[arg(long, global = true, value_name = "TIME")]
     deadline: Option<OsString>,
@@ -169,7 +181,7 @@ pub(crate) struct SettingArgs {
     /// The machine's name in the store's records [env: DROPSAFE_MACHINE] [default: derived from /etc/machine-id]
     #[arg(long, global = true, value_name = "NAME")]
     machine: Option<OsString>,
-    /// A PEM file of certificate authorities, for a ticket without a pin [env: DROPSAFE_CA] [default: the system's]
+    /// A PEM file of certificate authorities, for a ticket or card without a pin [env: DROPSAFE_CA] [default: the system's]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     ca: Option<OsString>,
     /// A group that may read the files that `boot` writes [env: DROPSAFE_FILE_GROUP]
@@ -278,6 +290,10 @@ impl SettingArgs {
         Some(match flag {
             "config" => FlagSlot::One(&mut self.config),
             "ticket-file" => FlagSlot::One(&mut self.ticket_file),
+            "card" => FlagSlot::One(&mut self.card),
+            "card-file" => FlagSlot::One(&mut self.card_file),
+            "token-from" => FlagSlot::One(&mut self.token_from),
+            "token-audience" => FlagSlot::One(&mut self.token_audience),
             "deadline" => FlagSlot::One(&mut self.deadline),
             "on-outage" => FlagSlot::One(&mut self.on_outage),
             "cache-dir" => FlagSlot::One(&mut self.cache_dir),
@@ -312,6 +328,10 @@ impl SettingSource for SettingArgs {
         let items = match *key {
             keys::TICKET_FILE => one(&self.ticket_file),
             keys::DELETE_TICKET_FILE => self.delete_ticket_file.then(|| SettingTexts::One("true".into())),
+            keys::CARD => one(&self.card),
+            keys::CARD_FILE => one(&self.card_file),
+            keys::TOKEN_FROM => one(&self.token_from),
+            keys::TOKEN_AUDIENCE => one(&self.token_audience),
             keys::DEADLINE => one(&self.deadline),
             keys::ON_OUTAGE => one(&self.on_outage),
             keys::CACHE_DIR => one(&self.cache_dir),

@@ -5,16 +5,13 @@
 //! `dropsafe-agent ended` in a file. A note has no ticket and no value. A report takes at most 2 s, and its failure changes nothing.
 
 use std::io;
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::io::PipeReader;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use zeroize::Zeroizing;
-
-use super::runtime;
+use super::supervisor_pipe::{PipeEnds, SupervisorPipe};
+use super::{runtime, supervisor_pipe};
 use crate::client;
 use crate::client::EndTarget;
 use crate::domain::credential::{Credential, CredentialKind};
@@ -29,14 +26,11 @@ const LIMIT: Duration = Duration::from_secs(2);
 const FAILED: &str = "failed";
 
 /// In the process that becomes the workload of a supervisor: where its note goes.
-static TO_SUPERVISOR: OnceLock<PipeWriter> = OnceLock::new();
+static TO_SUPERVISOR: SupervisorPipe = SupervisorPipe::new();
 
 /// The pipe through which the supervisor gets the note. Made before the fork.
 #[derive(Debug)]
-pub(crate) struct EndPipe {
-    reader: PipeReader,
-    writer: PipeWriter,
-}
+pub(crate) struct EndPipe(PipeEnds);
 
 /// The supervisor's side.
 #[derive(Debug)]
@@ -45,19 +39,17 @@ pub(crate) struct PendingEnd(PipeReader);
 impl EndPipe {
     /// Returns `None` if the kernel is out of descriptors. Then nothing is reported.
     pub(crate) fn new() -> Option<Self> {
-        let (reader, writer) = io::pipe().ok()?;
-        Some(Self { reader, writer })
+        PipeEnds::new().map(Self)
     }
 
     /// In the process that becomes the workload.
     pub(crate) fn become_writer(self) {
-        // Set once: only the child of the first fork calls this.
-        let _ = TO_SUPERVISOR.set(self.writer);
+        self.0.become_writer(&TO_SUPERVISOR);
     }
 
     /// In the supervisor. The caller must not close the descriptor before the report.
     pub(crate) fn become_reader(self) -> PendingEnd {
-        PendingEnd(self.reader)
+        PendingEnd(self.0.become_reader())
     }
 }
 
@@ -75,14 +67,8 @@ pub(crate) fn report_after(status: u8, end: Option<PendingEnd>) -> u8 {
 
 impl PendingEnd {
     fn report(self, status: u8) {
-        // execve(2), or the end of the process that had the write end, has closed it. Another process of the same user may have opened
-        // it again through /proc, and must not hold up the end of this one.
-        if fcntl(&self.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err() {
-            return;
-        }
-        let mut note = Zeroizing::new(Vec::with_capacity(MAX_NOTE));
-        // What there is counts, even if the pipe is still open.
-        let _ = self.0.take(MAX_NOTE as u64).read_to_end(&mut note);
+        // execve(2), or the end of the process that had the writing end, has closed it.
+        let note = supervisor_pipe::read_now(self.0, MAX_NOTE);
         // A supervisor prints nothing: its messages would mix with those of the workload.
         let _ = str::from_utf8(&note).map(|note| report(note, Some(status)));
     }
@@ -90,7 +76,7 @@ impl PendingEnd {
 
 /// Whether a supervisor reports the end of this boot.
 pub(crate) fn has_supervisor() -> bool {
-    TO_SUPERVISOR.get().is_some()
+    TO_SUPERVISOR.is_open()
 }
 
 /// Whether the end of this boot is reported. `by_ended` says whether a unit or script runs `dropsafe-agent ended`.
@@ -100,8 +86,7 @@ pub(crate) fn is_reported(by_ended: bool) -> bool {
 
 /// Passes the note to the supervisor.
 pub(crate) fn pass_to_supervisor(note: &str) -> io::Result<()> {
-    // The pipe holds more than a note, so that this does not wait for a reader.
-    TO_SUPERVISOR.get().map_or(Ok(()), |mut pipe| pipe.write_all(note.as_bytes()))
+    TO_SUPERVISOR.send(note.as_bytes())
 }
 
 /// Tells the supervisor, which has the note, that the workload is not started. The supervisor is the only one that reports it: two
@@ -135,6 +120,8 @@ pub(crate) fn report(note: &str, status: Option<u8>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     #[test]

@@ -11,20 +11,20 @@ use std::time::Duration;
 use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
+use super::boot_identity::BootIdentity;
 use super::config::{AgentSettings, OnOutage};
 use super::environment_plan::{EnvironmentPlan, PlanInputs};
 use super::error::AgentError;
 use super::fetch::FetchError;
+use super::identity_source::LocatedIdentity;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
 use super::preflight::FilePlaces;
-use super::ticket_source::LocatedTicket;
 use super::{
-    account, environment, environment_plan, execve, fetch, file_mapping, machine, ticket_source, withheld,
+    account, environment, environment_plan, execve, fetch, file_mapping, identity_source, machine, withheld,
 };
 use crate::client::{BootOptions, CallError, ProbeResult, ProbeSuccess};
 use crate::domain::receipt::Receipt;
-use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::domain::value::{Delivery, SecretValue};
 use crate::process::Exit;
@@ -92,15 +92,22 @@ fn check_store(
     local: &LocalVariables,
     environment: &Environment,
 ) {
-    let located = match ticket_source::locate(settings, environment, &RealFiles) {
+    let located = match identity_source::locate(settings, environment, &RealFiles) {
         Ok(located) => located,
-        Err(error) => return report.failure("ticket", &error.into()),
+        Err(error) => return report.failure("identity", &error.into()),
     };
-    report.ok("ticket", &located.source);
-    for warning in &located.warnings {
-        report.warn("ticket", warning.clone(), None);
+    let what = located.source.noun();
+    match &located.identity {
+        BootIdentity::Ticket(_) => report.ok(what, &located.source),
+        BootIdentity::Token(token) => {
+            report.ok(what, format_args!("{}, from {}", located.identity.id(), located.source));
+            report.ok("token", format_args!("from {}", token.tokens().source()));
+        }
     }
-    if let Err(error) = located.file_to_delete(settings).check() {
+    for warning in &located.warnings {
+        report.warn(what, warning.clone(), None);
+    }
+    if let Err(error) = located.file_to_delete(settings) {
         report.failure("ticket", &error.into());
     }
     let references = match environment_plan::references(&settings.layers, &local.variables) {
@@ -113,7 +120,7 @@ fn check_store(
     };
     let request = fetch::build_request(settings, &references);
     if let Some(explanation) = probe_addresses(report, settings, &located, &request) {
-        check_plan(report, settings, local, &located.ticket, &explanation);
+        check_plan(report, settings, local, &located, &explanation);
     }
 }
 
@@ -121,13 +128,13 @@ fn check_store(
 fn probe_addresses(
     report: &mut CheckReport,
     settings: &AgentSettings,
-    located: &LocatedTicket,
+    located: &LocatedIdentity,
     request: &BootRequest,
 ) -> Option<ExplainResponse> {
     let options = fetch::options(settings);
     let options = BootOptions { deadline: options.deadline.min(PROBE_TIMEOUT), ..options };
     // All of them: one is enough for a boot today, and the others would fail on the day they are needed.
-    let probes = match fetch::probe(&located.ticket, &options) {
+    let probes = match fetch::probe(&located.identity, &options) {
         Ok(probes) => probes,
         Err(error) => {
             report.failure("store", &error.into());
@@ -151,8 +158,8 @@ fn probe_addresses(
             Err(CallError::Refused(refused)) => report.failure("store", &FetchError::Refused(refused).into()),
         }
     }
-    let explained = any.then(|| fetch::explain(&located.ticket, request, &options))?;
-    explained.map_err(|error| report.failure("ticket", &error.into())).ok()
+    let explained = any.then(|| fetch::explain(&located.identity, request, &options))?;
+    explained.map_err(|error| report.failure(located.source.noun(), &error.into())).ok()
 }
 
 fn check_skew(report: &mut CheckReport, ours: Timestamp, theirs: Timestamp) {
@@ -169,17 +176,18 @@ fn check_plan(
     report: &mut CheckReport,
     settings: &AgentSettings,
     local: &LocalVariables,
-    ticket: &BootTicket,
+    located: &LocatedIdentity,
     explanation: &ExplainResponse,
 ) {
-    report.ok("ticket", format_args!("boots for {} of {}", explanation.member, explanation.organization));
+    let what = located.source.noun();
+    report.ok(what, format_args!("boots for {} of {}", explanation.member, explanation.organization));
     if explanation.locked {
         let remedy = "unlock it with `dropsafe unlock`";
         report.warn("store", "locked: a boot would wait until the deadline".to_owned(), Some(remedy));
     }
     if explanation.uses_left == Some(0) {
         let remedy = "create another with `dropsafe ticket new`";
-        report.fault("ticket", "no uses are left", Some(remedy), Exit::Denied);
+        report.fault(what, "no uses are left", Some(remedy), Exit::Denied);
     }
     let (plan, errors) = environment_plan::build(PlanInputs::new(settings, local, &explanation.receipt));
     for (message, remedy) in withheld::messages(&explanation.receipt) {
@@ -188,7 +196,7 @@ fn check_plan(
     for error in errors.iter() {
         report.fault("names", error, Some(error.hint()), Exit::Configuration);
     }
-    check_files(report, settings, ticket, explanation);
+    check_files(report, settings, &located.identity, explanation);
     if errors.is_empty() {
         check_environment(report, settings, local, &plan, &explanation.receipt);
         let (all, released) = (plan.variables.len(), explanation.receipt.count());
@@ -200,14 +208,14 @@ fn check_plan(
 fn check_files(
     report: &mut CheckReport,
     settings: &AgentSettings,
-    ticket: &BootTicket,
+    identity: &BootIdentity,
     explanation: &ExplainResponse,
 ) {
     let mut receipt = explanation.receipt.clone();
     file_mapping::apply(&settings.files, &mut receipt);
     // A configuration with `files:` is one of `boot`; `exec` has no use for it.
     let places = match settings.files.is_empty() && !settings.allow_disk {
-        true => Ok(FilePlaces::for_exec(settings, ticket)),
+        true => Ok(FilePlaces::for_exec(settings, identity)),
         false => FilePlaces::for_boot(settings, None),
     };
     let files = receipt.entries.iter().filter(|entry| entry.delivery == Delivery::File).count();

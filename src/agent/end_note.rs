@@ -17,7 +17,7 @@ use super::local_variables::LocalVariables;
 use super::secret_files::{SecretFileError, failed, require_safe};
 use super::{boot_end, config};
 use crate::domain::credential::Credential;
-use crate::domain::ticket::BootTicket;
+use crate::domain::location::StoreLocation;
 use crate::process::Exit;
 use crate::settings::Environment;
 
@@ -47,12 +47,12 @@ impl EndOf {
 pub(crate) fn deliver(
     of: EndOf,
     pending: Option<&mut PendingReport>,
-    ticket: &BootTicket,
+    store: &StoreLocation,
     settings: &AgentSettings,
 ) {
     let Some(pending) = pending.filter(|_| boot_end::is_reported(settings.report_end)) else { return };
     let Some(credential) = pending.end() else { return };
-    let note = format_note(of, ticket, credential, settings);
+    let note = format_note(of, store, credential, settings);
     let kept = match boot_end::has_supervisor() {
         true => boot_end::pass_to_supervisor(&note)
             .map(|()| pending.leave_to_supervisor())
@@ -67,7 +67,7 @@ pub(crate) fn deliver(
 /// Formats the note, which [`boot_end::report`] reads.
 fn format_note(
     of: EndOf,
-    ticket: &BootTicket,
+    store: &StoreLocation,
     credential: &Credential,
     settings: &AgentSettings,
 ) -> Zeroizing<String> {
@@ -81,11 +81,11 @@ fn format_note(
     line(&credential.to_text());
     line(&authorities);
     // Public, and needed wherever an address has no pin.
-    if let Some(key) = ticket.location().answer_key() {
+    if let Some(key) = store.answer_key() {
         line(&key.to_string());
     }
-    for url in ticket.urls() {
-        match ticket.pins() {
+    for url in store.urls() {
+        match store.pins() {
             Some(pins) if url.starts_with("https:") && !url.contains('#') => line(&format!("{url}#{pins}")),
             _ => line(url),
         }

@@ -13,11 +13,12 @@ use super::environment::EnvironmentError;
 use super::executable::ExecutableError;
 use super::execve::ExecveError;
 use super::fetch::FetchError;
+use super::identity_source::IdentityError;
 use super::plan_error::PlanErrors;
 use super::received::ReceivedError;
 use super::secret_files::SecretFileError;
 use super::supervise::SuperviseError;
-use super::ticket_source::{TicketFileError, TicketSourceError};
+use super::ticket_file::TicketFileError;
 use crate::process::Exit;
 use crate::settings::SettingErrors;
 
@@ -31,7 +32,7 @@ pub(crate) enum AgentError {
     #[error(transparent)]
     Executable(#[from] ExecutableError),
     #[error(transparent)]
-    Ticket(#[from] TicketSourceError),
+    Identity(#[from] IdentityError),
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -64,7 +65,7 @@ impl AgentError {
             Self::Supervise(_) | Self::Mask(_) => None,
             Self::Configuration(_) => Some("`dropsafe-agent check` shows everything that is wrong"),
             Self::Executable(error) => Some(error.hint()),
-            Self::Ticket(error) => error.hint(),
+            Self::Identity(error) => error.hint(),
             Self::Account(error) => error.hint(),
             Self::TicketFile(error) => Some(error.hint()),
             Self::Fetch(error) => error.hint(),
@@ -81,7 +82,7 @@ impl AgentError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_)
-            | Self::Ticket(_)
+            | Self::Identity(_)
             | Self::Account(_)
             | Self::TicketFile(_)
             | Self::Plan(_)

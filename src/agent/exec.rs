@@ -24,12 +24,12 @@ use super::mask::MaskWriter;
 use super::preflight::FilePlaces;
 use super::secret_files::SecretFileError;
 use super::supervise::syscalls::InheritedSignals;
+use super::ticket_file::TicketFile;
 use super::verified_release::VerifiedRelease;
 use super::{
-    account, boot_end, end_note, environment, environment_plan, executable, execve, fetch, machine, memfd,
-    preflight, secret_files, ticket_source, withheld,
+    account, boot_end, end_note, environment, environment_plan, executable, execve, fetch, identity_source,
+    machine, memfd, preflight, secret_files, withheld,
 };
-use crate::domain::id::TicketId;
 use crate::domain::value::{Delivery, Kind, SecretValue};
 use crate::settings::Environment;
 use crate::wire::{BootRequest, ReportBootRequest};
@@ -52,22 +52,20 @@ pub(crate) fn run(
     let find = |path: Option<&OsStr>| find_executable(name, path, account.as_ref());
     find_executable_early(&settings, &local, find)?;
 
-    let located = ticket_source::locate(&settings, environment, &RealFiles)?;
+    let located = identity_source::locate(&settings, environment, &RealFiles)?;
     located.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let ticket_file = located.file_to_delete(&settings);
-    ticket_file.check()?;
+    let ticket_file = located.file_to_delete(&settings)?;
     let references = environment_plan::references(&settings.layers, &local.variables)?;
-    let places = FilePlaces::for_exec(&settings, &located.ticket);
+    let places = FilePlaces::for_exec(&settings, &located.identity);
     let request =
         BootRequest { refuse_files: places.refuse_all(), ..fetch::build_request(&settings, &references) };
-    let time = preflight::run(&settings, &local, &places, &located.ticket, &request)?;
+    let time = preflight::run(&settings, &local, &places, &located.identity, &request)?;
     // A use of the ticket is spent here. Everything above has been checked before, because it cannot be returned.
-    let (release, mut pending) = fetch::release(&located.ticket, &request, &settings, time, machine::now)
+    let (release, mut pending) = fetch::release(&located.identity, &request, &settings, time, machine::now)
         .map_err(|error| places.explain_refusal(error))?;
-    end_note::deliver(EndOf::Workload, pending.as_mut(), &located.ticket, &settings);
+    end_note::deliver(EndOf::Workload, pending.as_mut(), located.identity.location(), &settings);
     let plan = plan(&settings, &local, &release)?;
-    let ticket_id = located.ticket.credential().ticket_id();
-    let files = deliver_files(&settings, &places, ticket_id, &release, account.as_ref())?;
+    let files = deliver_files(&settings, &places, &located.identity.id(), &release, account.as_ref())?;
     let path = |entry: usize| files.get(&entry).map(AsRef::as_ref);
     let strings = environment::assemble(&plan, &local.values, &release.values, path)?;
     // Once more, in the workload's own PATH, which the store may have set.
@@ -83,7 +81,7 @@ pub(crate) fn run(
     drop((release, local));
     // Last, since a boot that fails can be tried again with the file. While the process is still root, since the workload's user may
     // have no right to it.
-    let deleted = ticket_file.delete()?;
+    ticket_file.as_ref().map_or(Ok(()), TicketFile::remove)?;
     let started = account.as_ref().map_or(Ok(()), Account::switch).map_err(AgentError::from).and_then(|()| {
         core_limit.restore();
         Ok(execve::replace_process(&program, command, &strings, inherited)?)
@@ -91,7 +89,9 @@ pub(crate) fn run(
     if started.is_err() {
         // It was reported as started.
         boot_end::pass_failure_to_supervisor();
-        ticket_file.restore(&located.ticket, deleted);
+        if let (Some(file), Some(ticket)) = (&ticket_file, located.identity.ticket()) {
+            file.keep(ticket);
+        }
     }
     started
 }
@@ -124,14 +124,14 @@ fn find_executable(
 fn deliver_files(
     settings: &AgentSettings,
     places: &FilePlaces,
-    ticket: TicketId,
+    identity: &str,
     release: &VerifiedRelease,
     account: Option<&Account>,
 ) -> Result<BTreeMap<usize, PathBuf>, SecretFileError> {
     if places.memfd {
         return memfd::create_all(release, account);
     }
-    secret_files::write_all(&settings.files_dir, ticket, release, account)
+    secret_files::write_all(&settings.files_dir, identity, release, account)
 }
 
 /// Reports the boot, not after the workload has started, since nothing of the agent is left then.

@@ -13,7 +13,7 @@ use super::error::AgentError;
 use super::local_variables::{Layer, LocalVariables};
 use super::machine::RealFiles;
 use super::plan_error::{PlanErrors, display_name};
-use super::{environment_plan, fetch, ticket_source, withheld};
+use super::{environment_plan, fetch, identity_source, withheld};
 use crate::domain::receipt::ReceiptEntry;
 use crate::domain::resolve::Skipped;
 use crate::process::Exit;
@@ -30,12 +30,17 @@ pub(crate) fn run(
     environment: &Environment,
     json: bool,
 ) -> Result<Exit, AgentError> {
-    let located = ticket_source::locate(&settings, environment, &RealFiles)?;
+    let located = identity_source::locate(&settings, environment, &RealFiles)?;
     let references = environment_plan::references(&settings.layers, &local.variables)?;
     let request = fetch::build_request(&settings, &references);
-    let explanation = fetch::explain(&located.ticket, &request, &fetch::options(&settings))?;
+    let explanation = fetch::explain(&located.identity, &request, &fetch::options(&settings))?;
     let (plan, errors) = environment_plan::build(PlanInputs::new(&settings, &local, &explanation.receipt));
-    let report = ExplainReport { explanation: &explanation, plan: &plan, errors: &errors };
+    let report = ExplainReport {
+        noun: located.identity.noun(),
+        explanation: &explanation,
+        plan: &plan,
+        errors: &errors,
+    };
     let text = if json { format!("{:#}\n", report.json()) } else { report.text() };
     // A reader that closed the pipe has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -43,6 +48,8 @@ pub(crate) fn run(
 }
 
 struct ExplainReport<'a> {
+    /// What expires.
+    noun: &'static str,
     explanation: &'a ExplainResponse,
     plan: &'a EnvironmentPlan,
     errors: &'a PlanErrors,
@@ -133,7 +140,7 @@ impl<'a> ExplainReport<'a> {
             self.explanation;
         let mut text =
             format!("A boot for {member} of {organization}, at the store's revision {}", receipt.revision);
-        let expires = expires_at.as_ref().map(|at| format!("the ticket expires at {at}"));
+        let expires = expires_at.as_ref().map(|at| format!("the {} expires at {at}", self.noun));
         let uses = uses_left.map(|uses| format!("uses left: {uses}"));
         for part in expires.into_iter().chain(uses) {
             // Writing to a string cannot fail.

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use tokio::runtime::Runtime;
 use tracing::{info, warn};
 
+use super::boot_identity::BootIdentity;
 use super::config::{AgentSettings, OnOutage};
 use super::machine::RealFiles;
 use super::release_cache::{CacheError, ReleaseCache};
@@ -26,7 +27,6 @@ use crate::client::{
 use crate::crypto::random::Kernel;
 use crate::domain::credential::Credential;
 use crate::domain::name::{EnvName, PluginName, SecretName};
-use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::process::Exit;
 use crate::wire::{BootRequest, BootResponse, ExplainResponse, ReportBootRequest, SecretNameText};
@@ -183,19 +183,19 @@ pub(crate) fn build_request(
 
 /// Fetches a release within `deadline`, or falls back as the configuration says. `now` is this machine's time.
 pub(crate) fn release(
-    ticket: &BootTicket,
+    identity: &BootIdentity,
     request: &BootRequest,
     settings: &AgentSettings,
     deadline: Duration,
     now: impl Fn() -> Timestamp,
 ) -> Result<(VerifiedRelease, Option<PendingReport>), FetchError> {
     // Not opened unless it is needed: deriving its key costs hashing, and most machines have no cache.
-    let cache = || ReleaseCache::new(&settings.cache_dir, ticket, request);
+    let cache = || identity.ticket().map(|ticket| ReleaseCache::new(&settings.cache_dir, ticket, request));
     let seen = SeenRevisions::read(&settings.cache_dir);
     let runtime = runtime::start()?;
     let options = BootOptions { deadline, ..options(settings) };
     let mut timer = SystemTimer::start();
-    match runtime::run(&runtime, client::boot(ticket, request, &options, &mut timer))? {
+    match runtime::run(&runtime, client::boot(identity.proof(), request, &options, &mut timer))? {
         Ok((response, session)) => {
             let end = response.end_credential.as_ref().and_then(|text| Credential::parse(text.expose()).ok());
             let pending = PendingReport { runtime, session: Some(session), end, supervised: false };
@@ -204,8 +204,10 @@ pub(crate) fn release(
             let (store, revision) = (response.store, response.receipt.revision);
             // A release of a store that has gone back replaces neither a newer one nor what this machine remembers.
             if !store.is_some_and(|store| seen.warn_if_rolled_back(store, revision)) {
-                if settings.on_outage == OnOutage::Cache {
-                    save_to_cache(&cache(), &response, now());
+                if settings.on_outage == OnOutage::Cache
+                    && let Some(cache) = cache()
+                {
+                    save_to_cache(&cache, &response, now());
                 }
                 // After the cache, which creates the folder.
                 if let Some(store) = store {
@@ -218,7 +220,7 @@ pub(crate) fn release(
         Err(BootCallError::Refused(refused)) => {
             // A revoked ticket must not live on in the cache, even where the configuration has turned the cache off since.
             if refused.is_denial()
-                && let Err(error) = cache().destroy()
+                && let Some(Err(error)) = cache().map(|cache| cache.destroy())
             {
                 warn!("cannot destroy the cache after a denial: {error}");
             }
@@ -230,27 +232,28 @@ pub(crate) fn release(
 
 /// Asks what a boot would release. Spends nothing and caches nothing.
 pub(crate) fn explain(
-    ticket: &BootTicket,
+    identity: &BootIdentity,
     request: &BootRequest,
     options: &BootOptions,
 ) -> Result<ExplainResponse, FetchError> {
     let mut timer = SystemTimer::start();
-    let answer = runtime::run(&runtime::start()?, client::explain(ticket, request, options, &mut timer))?;
+    let answer =
+        runtime::run(&runtime::start()?, client::explain(identity.proof(), request, options, &mut timer))?;
     answer.map_err(|error| match error {
         BootCallError::Refused(refused) => FetchError::Refused(refused),
         outage @ BootCallError::Outage { .. } => FetchError::Outage(outage),
     })
 }
 
-/// Connects to each of the ticket's addresses once, without sending the ticket.
-pub(crate) fn probe(ticket: &BootTicket, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
+/// Connects to each of the store's addresses once, without sending a credential.
+pub(crate) fn probe(identity: &BootIdentity, options: &BootOptions) -> Result<Vec<ProbeResult>, FetchError> {
     let mut timer = SystemTimer::start();
-    Ok(runtime::run(&runtime::start()?, client::probe(ticket, options, &mut timer))?)
+    Ok(runtime::run(&runtime::start()?, client::probe(identity.location(), options, &mut timer))?)
 }
 
 fn fall_back(
     outage: BootCallError,
-    cache: impl Fn() -> ReleaseCache,
+    cache: impl Fn() -> Option<ReleaseCache>,
     settings: &AgentSettings,
     now: Timestamp,
 ) -> Result<VerifiedRelease, FetchError> {
@@ -260,12 +263,14 @@ fn fall_back(
             warn!("{outage}; starting without the store's secrets, as configured");
             Ok(VerifiedRelease::empty())
         }
-        OnOutage::Cache => match cache().load(now, settings.cache_max_age) {
-            Ok(cached) => {
+        OnOutage::Cache => match cache().map(|cache| cache.load(now, settings.cache_max_age)) {
+            // Only a ticket has a cache, which `identity_source` has checked.
+            None => Err(FetchError::Outage(outage)),
+            Some(Ok(cached)) => {
                 warn!("{outage}; starting with the release of {}, as configured", cached.at);
                 Ok(VerifiedRelease::verify(cached.response, ReleaseSource::Cache(cached.at))?)
             }
-            Err(cache) => Err(FetchError::NoCache { outage, cache }),
+            Some(Err(cache)) => Err(FetchError::NoCache { outage, cache }),
         },
     }
 }

@@ -14,9 +14,9 @@ use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs};
-use nix::unistd::{Gid, UnlinkatFlags, fchownat, geteuid, unlinkat};
+use nix::unistd::{AccessFlags, Gid, UnlinkatFlags, faccessat, fchownat, geteuid, unlinkat};
 use zeroize::Zeroizing;
 
 use crate::crypto::random::{self, Kernel};
@@ -39,6 +39,13 @@ pub(crate) struct FileAccess {
 impl FileAccess {
     /// This process's user alone.
     pub(crate) const OWNER: Self = Self { mode: 0o600, uid: None, gid: None };
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
 /// An open folder.
@@ -102,6 +109,38 @@ impl Folder {
 
     pub(crate) fn set_group(&self, gid: u32) -> io::Result<()> {
         Ok(fchownat(&self.0, ".", None, Some(Gid::from_raw(gid)), AtFlags::empty())?)
+    }
+
+    /// Checks that this process may create and delete files in it.
+    pub(crate) fn require_writable(&self) -> io::Result<()> {
+        Ok(faccessat(&self.0, ".", AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)?)
+    }
+
+    /// The regular file of this name, and who may read it. Follows no symbolic link.
+    ///
+    /// # Errors
+    /// `ELOOP` for a symbolic link, `EINVAL` for anything else that is not a regular file.
+    pub(crate) fn regular_file(&self, name: &OsStr) -> io::Result<(FileId, FileAccess)> {
+        let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => {}
+            SFlag::S_IFLNK => return Err(Errno::ELOOP.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+        let access =
+            FileAccess { mode: stat.st_mode & 0o7777, uid: Some(stat.st_uid), gid: Some(stat.st_gid) };
+        Ok((FileId { device: stat.st_dev, inode: stat.st_ino }, access))
+    }
+
+    /// Deletes a file, if the name still stands for this one.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there any more.
+    pub(crate) fn remove(&self, name: &OsStr, id: FileId) -> io::Result<()> {
+        match self.regular_file(name)? {
+            (found, _) if found == id => Ok(unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir)?),
+            _ => Err(Errno::ENOENT.into()),
+        }
     }
 
     /// Reads a regular file, without following a symbolic link.

@@ -193,12 +193,13 @@ impl LocalVariables {
 
     /// Drops what was inherited, except references: they were put into this unit's environment for the workloads of `boot`.
     pub(crate) fn drop_inherited(&mut self) {
+        self.retain(|local| local.layer != Layer::Environment || local.content != LocalContent::Literal);
+    }
+
+    /// Keeps the variables that `keep` says.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&LocalVariable) -> bool) {
         // Both lists have to lose the same places, and `retain` shows a closure one list only.
-        let keep: Vec<bool> = self
-            .variables
-            .iter()
-            .map(|local| local.layer != Layer::Environment || local.content != LocalContent::Literal)
-            .collect();
+        let keep: Vec<bool> = self.variables.iter().map(keep).collect();
         let mut flags = keep.iter();
         self.variables.retain(|_| flags.next().is_none_or(|keep| *keep));
         let mut flags = keep.iter();

@@ -4,17 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::unistd::close;
 
 use super::account::Account;
 use super::secret_files::SecretFileError;
@@ -25,17 +26,28 @@ use crate::domain::value::{Delivery, SecretValue};
 const FOLDER: &str = "/proc/self/fd";
 /// The lowest number: above those that shells, job servers and socket activation use.
 const FIRST: i32 = 100;
-/// Leaves at least 156 numbers from `FIRST` on for files.
-const MIN_DESCRIPTORS: u64 = 256;
+/// Descriptors from `FIRST` on that have to be free: a limit of 256, which some systems have, is enough.
+const MIN_FREE: u64 = 128;
 /// Shown in /proc/PID/fd.
 const NAME: &str = "dropsafe";
 /// `MFD_NOEXEC_SEAL` of linux/memfd.h, since Linux 6.3. The sysctl vm.memfd_noexec=2 demands it.
 const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
 
-/// Whether files can be delivered in this way: the workload finds them through `/proc`.
+/// Whether files can be delivered in this way: the workload finds them through `/proc`. Asked before a use of the ticket is spent.
 pub(crate) fn is_possible() -> bool {
-    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft >= MIN_DESCRIPTORS);
-    descriptors && Path::new(FOLDER).exists()
+    let (Ok((limit, _)), Ok(entries)) = (getrlimit(Resource::RLIMIT_NOFILE), fs::read_dir(FOLDER)) else {
+        return false;
+    };
+    let open = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // A sandbox may refuse the system call.
+    let tried = || create(&[], None).is_ok_and(|number| close(number).is_ok());
+    free_numbers(limit, open) >= MIN_FREE && tried()
+}
+
+/// How many descriptors from `FIRST` on can be opened below `limit`.
+fn free_numbers(limit: u64, open: impl Iterator<Item = i32>) -> u64 {
+    let taken = open.filter(|number| *number >= FIRST).count() as u64;
+    limit.saturating_sub(u64::from(FIRST.unsigned_abs())).saturating_sub(taken)
 }
 
 /// Makes a memfd of each file of `release`, for `account` if the workload runs as another user. Returns the path of each entry that
@@ -86,7 +98,7 @@ pub(crate) fn inherit(pid: u32, path: &[u8]) -> io::Result<()> {
     // The workload may have put something else there, such as a pipe, which would be waited for.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&theirs)?;
     // Of what was opened: the workload can put something else there at any moment.
-    let target = std::fs::read_link(format!("{FOLDER}/{}", file.as_raw_fd()))?;
+    let target = fs::read_link(format!("{FOLDER}/{}", file.as_raw_fd()))?;
     if !target.to_string_lossy().starts_with(&format!("/memfd:{NAME}")) {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -103,13 +115,21 @@ mod tests {
         let number = create(b"value", None).unwrap();
         assert!(number >= FIRST);
         let path = Path::new(FOLDER).join(number.to_string());
-        assert_eq!(std::fs::read(&path).unwrap(), b"value");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+        assert_eq!(fs::read(&path).unwrap(), b"value");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
         // Root may open it for writing, and the seals hold for root too.
         if let Ok(mut file) = File::options().write(true).open(&path) {
             assert!(file.write_all(b"other").is_err() && file.set_len(1).is_err());
         }
-        assert_eq!(std::fs::read(&path).unwrap(), b"value");
+        assert_eq!(fs::read(&path).unwrap(), b"value");
+    }
+
+    #[test]
+    fn descriptors_that_are_taken_are_not_free() {
+        assert_eq!(free_numbers(256, [0, 1, 2, 99].into_iter()), 156);
+        assert_eq!(free_numbers(256, (0..200).chain([255])), 55);
+        assert_eq!(free_numbers(64, 0..64), 0);
+        assert!(is_possible());
     }
 
     #[test]

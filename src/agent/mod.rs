@@ -7,7 +7,7 @@
 //! | set up the machine, if the kernel starts the agent itself | [`microvm`] | never: what is missing shows in a later step |
 //! | read the configuration | [`arguments`], [`config`], [`local_variables`] | a setting has a fault; all faults are reported |
 //! | find the program | [`executable`] | it cannot be executed; no use of the ticket is spent |
-//! | find the ticket | [`ticket_source`] | there is no ticket, or it cannot be read |
+//! | find the ticket or card | [`identity_source`], [`token_source`] | there is none, it cannot be read, or a card has no source of tokens |
 //! | find local faults | [`preflight`] | a place for files cannot be used, or the plan would fail; no use of the ticket is spent |
 //! | fetch | [`fetch`], [`verified_release`], [`release_cache`], [`seen_revisions`] | the store refuses, cannot be reached, or the answer is incomplete |
 //! | plan the environment | [`environment_plan`], [`plan_error`] | a reference, a required name or a refused name fails; all of them are reported |
@@ -25,6 +25,7 @@ mod account;
 mod arguments;
 mod boot;
 mod boot_end;
+mod boot_identity;
 mod check;
 mod config;
 mod credentials;
@@ -40,6 +41,7 @@ mod explain;
 mod fetch;
 mod file_mapping;
 mod folder;
+mod identity_source;
 mod local_variables;
 mod log;
 mod machine;
@@ -55,7 +57,9 @@ mod runtime;
 mod secret_files;
 mod seen_revisions;
 mod supervise;
-mod ticket_source;
+mod supervisor_pipe;
+mod ticket_file;
+mod token_source;
 mod verified_release;
 mod withheld;
 

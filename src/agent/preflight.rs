@@ -6,17 +6,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::boot_identity::BootIdentity;
 use super::config::AgentSettings;
 use super::environment_plan::PlanInputs;
 use super::error::AgentError;
 use super::fetch::FetchError;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
-use super::secret_files::{check_folder, check_place, check_protected, ticket_folder};
+use super::secret_files::{check_folder, check_place, check_protected};
 use super::{account, environment_plan, fetch, file_mapping, memfd};
 use crate::client::CallRefusal;
 use crate::domain::receipt::{Receipt, ReceiptEntry};
-use crate::domain::ticket::BootTicket;
 use crate::domain::value::Delivery;
 use crate::wire::{BootRequest, Code};
 
@@ -37,8 +37,8 @@ struct PlaceFault {
 
 impl FilePlaces {
     /// Checks where `exec` writes files.
-    pub(crate) fn for_exec(settings: &AgentSettings, ticket: &BootTicket) -> Self {
-        let folder = ticket_folder(&settings.files_dir, ticket.credential().ticket_id());
+    pub(crate) fn for_exec(settings: &AgentSettings, identity: &BootIdentity) -> Self {
+        let folder = settings.files_dir.join(identity.id());
         let checked = check_place(&settings.files_dir, false).and_then(|()| check_protected(&folder, None));
         let memfd = checked.is_err() && memfd::is_possible();
         let error = checked.err().filter(|_| !memfd);
@@ -111,7 +111,7 @@ pub(crate) fn run(
     settings: &AgentSettings,
     local: &LocalVariables,
     places: &FilePlaces,
-    ticket: &BootTicket,
+    identity: &BootIdentity,
     request: &BootRequest,
 ) -> Result<Duration, AgentError> {
     let started = Instant::now();
@@ -121,7 +121,7 @@ pub(crate) fn run(
     let mut options = fetch::options(settings);
     // The release decides what happens in an outage or after a refusal, and needs time of its own.
     options.deadline /= 2;
-    let Ok(mut explanation) = fetch::explain(ticket, request, &options) else {
+    let Ok(mut explanation) = fetch::explain(identity, request, &options) else {
         return Ok(settings.deadline.saturating_sub(started.elapsed()));
     };
     file_mapping::apply(&settings.files, &mut explanation.receipt);

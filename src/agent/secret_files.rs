@@ -13,7 +13,6 @@ use nix::unistd::{AccessFlags, access};
 use super::account::Account;
 use super::folder::{FileAccess, Folder};
 use super::verified_release::VerifiedRelease;
-use crate::domain::id::TicketId;
 use crate::domain::value::Delivery;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,11 +45,11 @@ impl SecretFileError {
     }
 }
 
-/// Writes the files of `release` below `folder`, for `account` if the workload runs as another user. Returns the path of each entry
+/// Writes the files of `release` below `folder`, in the folder of an identity, for `account` if the workload runs as another user. Returns the path of each entry
 /// that is a file, by its index in the receipt.
 pub(crate) fn write_all(
     folder: &Path,
-    ticket: TicketId,
+    identity: &str,
     release: &VerifiedRelease,
     account: Option<&Account>,
 ) -> Result<BTreeMap<usize, PathBuf>, SecretFileError> {
@@ -60,8 +59,8 @@ pub(crate) fn write_all(
     if files.peek().is_none() {
         return Ok(paths);
     }
-    // Another ticket may have another value for the same name, so each ticket has a folder.
-    let path = ticket_folder(folder, ticket);
+    // Another identity may have another value for the same name, so each has a folder.
+    let path = folder.join(identity);
     let failed = |error: io::Error| failed(folder, &error);
     let own = open_own(folder, &path, account)?;
     let access = FileAccess {
@@ -76,19 +75,14 @@ pub(crate) fn write_all(
     Ok(paths)
 }
 
-/// The folder of the files of one ticket's boots.
-pub(crate) fn ticket_folder(folder: &Path, ticket: TicketId) -> PathBuf {
-    folder.join(ticket.to_string())
-}
-
-/// Opens the ticket's folder at `path`, in `folder`, and lets `account` pass through both.
+/// Opens the identity's folder at `path`, in `folder`, and lets `account` pass through both.
 fn open_own(folder: &Path, path: &Path, account: Option<&Account>) -> Result<Folder, SecretFileError> {
     let failed = |error: io::Error| failed(folder, &error);
     let above = Folder::create(folder, 0o700).map_err(failed)?;
     let own = above.subfolder(path.file_name().unwrap_or_default(), 0o700).map_err(failed)?;
     require_safe(&own, path, false, None)?;
     if let Some(account) = account {
-        // x without r: others may pass through, and cannot list the names of other tickets' folders.
+        // x without r: others may pass through, and cannot list the names of other identities' folders.
         let (mode, _) = above.mode_and_gid().map_err(failed)?;
         if mode & 0o011 != 0o011 {
             above.set_mode(mode | 0o011).map_err(failed)?;
@@ -170,7 +164,7 @@ mod tests {
     #[test]
     fn a_file_is_written_in_memory_for_this_user_alone() {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-        let ticket = TicketId::from_bytes([1; 16]);
+        let ticket = "tkt_x";
         for value in ["first", "second"] {
             let paths = write_all(folder.path(), ticket, &release(value), None).unwrap();
             assert_eq!(paths.keys().collect::<Vec<_>>(), [&1]);
@@ -198,7 +192,7 @@ mod tests {
 
     #[test]
     fn without_files_no_folder_is_needed() {
-        let ticket = TicketId::from_bytes([1; 16]);
+        let ticket = "tkt_x";
         let plain = VerifiedRelease::verify(response(&[("plain", "x")]), ReleaseSource::Store).unwrap();
         assert_eq!(write_all(Path::new("/proc/nowhere"), ticket, &plain, None), Ok(BTreeMap::new()));
         let error = write_all(Path::new("/proc/nowhere"), ticket, &release("x"), None).unwrap_err();

@@ -14,14 +14,11 @@ use super::limits::RequestRate;
 use super::problem::ApiError;
 use super::request_marks::{ConnectionProof, Peer, ProvenCaller, RequestId};
 use super::{Api, tls_terminated};
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Credential, CredentialKind};
 use crate::domain::id::IdentityId;
 use crate::domain::role::Principal;
 use crate::store::{AuthError, Caller};
-use crate::wire::Code;
-
-/// The header with the identity that a token proves.
-const IDENTITY_HEADER: &str = "dropsafe-identity";
+use crate::wire::{Code, IDENTITY_HEADER};
 
 /// Extracts the caller of an authenticated request. A handler takes it before every other parameter, so that path, query
 /// and body of a stranger are not read. The store decides what the caller may do.
@@ -90,6 +87,8 @@ async fn authenticate_by_token(
     identity: &HeaderValue,
 ) -> Result<Result<Caller, AuthError>, ApiError> {
     let source = Peer::from_extensions(&parts.extensions).address();
+    // Whoever terminates TLS could use it too.
+    tls_terminated::check_credential(&parts.extensions, CredentialKind::Ticket)?;
     let refused = |error| charge_failure(api, source, error);
     let identity = identity.to_str().ok().and_then(|text| text.parse().ok());
     let malformed =

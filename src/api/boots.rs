@@ -17,6 +17,7 @@ use super::problem::ApiError;
 use super::query::{FromQuery, NoParams, QueryParams, QueryReader};
 use crate::domain::boot::BootEnd;
 use crate::domain::id::{BootId, TicketId};
+use crate::domain::identity::IdentityKind;
 use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::BootFilter;
@@ -158,7 +159,8 @@ pub(crate) fn boot_view(boot: store::BootDetails) -> BootView {
         member: boot.member,
         state: boot.status,
         end: boot.end.map(|BootEnd { at, source, status }| BootEndView { at, source, status }),
-        ticket: boot.ticket,
+        identity: boot.identity,
+        ticket: Some(boot.identity.into()).filter(|_| matches!(boot.kind, None | Some(IdentityKind::Ticket))),
         ticket_label: boot.ticket_label.map(|label| label.to_string()),
         launcher: boot.author.clone().filter(|_| boot.launched),
         created_by: boot.author,

@@ -25,7 +25,7 @@ use crate::domain::jwt::{CheckOutcome, ClaimRule, TokenCheck};
 use crate::domain::location::StoreLocation;
 use crate::domain::name::MemberName;
 use crate::store;
-use crate::store::MachineIdentity;
+use crate::store::{Caller, MachineIdentity, PageAsk};
 use crate::wire::{
     AcceptedTokensView, ClaimRuleView, Code, CreateIdentityRequest, ForEachServiceBody, MachineIdentityView,
     PageView, TestTokenRequest, TestTokenResponse, TokenCheckView, paths,
@@ -63,9 +63,7 @@ async fn list_identities(
     Authenticated(caller): Authenticated,
     QueryParams(Paged { filter, page }): QueryParams<Paged<OwnerQuery>>,
 ) -> Result<Json<PageView<MachineIdentityView>>, ApiError> {
-    let found = api.store().list_identities(&caller, filter.member.as_ref(), page).await?;
-    let location = api.location().await?;
-    Ok(Json(page_view(found, |identity| identity_view(&api, &location, identity))))
+    Ok(Json(list(&api, &caller, filter.member.as_ref(), page).await?))
 }
 
 /// Create an identity whose proof is a token
@@ -86,8 +84,7 @@ async fn create_identity(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<CreateIdentityRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let created = api.store().create_identity(&caller, parse_request(body)?, key.as_deref()).await?;
-    let view = identity_view(&api, &api.location().await?, created);
+    let view = create(&api, &caller, body, key.as_deref()).await?;
     let location = paths::fill(paths::IDENTITY, view.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)))
 }
@@ -164,6 +161,29 @@ async fn test_identity(
     Ok(Json(TestTokenResponse { accepted, checks }))
 }
 
+/// Creates an identity, for the API and for the console.
+pub(crate) async fn create(
+    api: &Api,
+    caller: &Caller,
+    body: CreateIdentityRequest,
+    key: Option<&str>,
+) -> Result<MachineIdentityView, ApiError> {
+    let created = api.store().create_identity(caller, parse_request(body)?, key).await?;
+    Ok(identity_view(api, &api.location().await?, created))
+}
+
+/// A page of identities, for the API and for the console.
+pub(crate) async fn list(
+    api: &Api,
+    caller: &Caller,
+    member: Option<&MemberName>,
+    page: PageAsk,
+) -> Result<PageView<MachineIdentityView>, ApiError> {
+    let found = api.store().list_identities(caller, member, page).await?;
+    let location = api.location().await?;
+    Ok(page_view(found, |identity| identity_view(api, &location, identity)))
+}
+
 fn parse_request(body: CreateIdentityRequest) -> Result<store::NewIdentity, ApiError> {
     let mut errors = FieldErrors::default();
     let CreateIdentityRequest { template, issuer, audience, claims, for_each, single_use, grant } = body;
@@ -234,15 +254,21 @@ fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
 
 /// `None` for a check that was not made.
 fn check_view(check: &TokenCheck) -> Option<TokenCheckView> {
-    let expected = match &check.outcome {
-        CheckOutcome::Passed => None,
-        CheckOutcome::Refused(refusal) => Some(refusal.to_string()),
+    let (expected, hint) = match &check.outcome {
+        CheckOutcome::Passed => (None, None),
+        CheckOutcome::Refused(refusal) => (Some(refusal.to_string()), refusal.hint().map(str::to_owned)),
         CheckOutcome::Skipped => return None,
     };
-    Some(TokenCheckView { check: check.name.to_string(), passed: expected.is_none(), expected, found: None })
+    Some(TokenCheckView {
+        check: check.name.to_string(),
+        passed: expected.is_none(),
+        expected,
+        found: None,
+        hint,
+    })
 }
 
 fn comparison_view(compared: store::ClaimComparison) -> TokenCheckView {
     let store::ClaimComparison { what, passed, expected, found } = compared;
-    TokenCheckView { check: what, passed, expected: Some(expected), found }
+    TokenCheckView { check: what, passed, expected: Some(expected), found, hint: None }
 }

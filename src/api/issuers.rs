@@ -16,6 +16,7 @@ use super::query::{NoParams, QueryParams};
 use crate::domain::jwt::{IssuerSpec, JwtAlgorithm};
 use crate::domain::name::IssuerName;
 use crate::store;
+use crate::store::Caller;
 use crate::wire::{Code, IssuerView, PageView, PutIssuerRequest, paths};
 
 /// Bytes of the body: the certificates and the keys, each up to 64 KiB, and their escapes in JSON.
@@ -75,12 +76,23 @@ async fn put_issuer(
     QueryParams(NoParams): QueryParams<NoParams>,
     JsonBody(body): JsonBody<PutIssuerRequest, ISSUER_BODY>,
 ) -> Result<Json<IssuerView>, ApiError> {
+    Ok(Json(put(&api, &caller, &name, body).await?))
+}
+
+/// Adds or changes an issuer, for the API and for the console.
+pub(crate) async fn put(
+    api: &Api,
+    caller: &Caller,
+    name: &IssuerName,
+    body: PutIssuerRequest,
+) -> Result<IssuerView, ApiError> {
     let spec = parse_spec(body)?;
-    // Before it is stored: a set of keys that cannot be read would refuse every token.
-    api.issuers()
-        .check_documents(&spec)
-        .map_err(|fault| ApiError::new(Code::Unprocessable, fault.to_string()))?;
-    Ok(Json(issuer_view(api.store().put_issuer(&caller, &name, spec).await?)))
+    // Before it is stored: a document that cannot be used would be noticed by machines only.
+    api.issuers().check_documents(&spec).map_err(|fault| {
+        let error = ApiError::new(Code::Unprocessable, fault.to_string());
+        fault.hint().into_iter().fold(error, ApiError::hint)
+    })?;
+    Ok(issuer_view(api.store().put_issuer(caller, name, spec).await?))
 }
 
 /// Remove an issuer of tokens
@@ -114,7 +126,7 @@ fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
     Ok(IssuerSpec { url, algorithms, authorities, keys })
 }
 
-fn issuer_view(issuer: store::Issuer) -> IssuerView {
+pub(crate) fn issuer_view(issuer: store::Issuer) -> IssuerView {
     let store::Issuer { name, spec, updated_at } = issuer;
     IssuerView {
         name,

@@ -182,6 +182,12 @@ impl Api {
         &self.0.config.store
     }
 
+    /// Keeps the keys of issuers new, for as long as the API is in use.
+    pub fn start_refreshing_issuers(&self) {
+        // Not through the store, which the task would keep open.
+        self.issuers().start_refreshing(|| store::Clock::now(&store::SystemClock));
+    }
+
     fn issuers(&self) -> &IssuerKeys {
         &self.0.config.issuers
     }

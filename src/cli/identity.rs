@@ -58,7 +58,7 @@ pub(crate) struct IdentityIdArgs {
 /// Create an identity and print its store card
 ///
 /// The card tells the machine where the store is and which identity it has. It is
-/// not a secret. Give it to the agent as DROPSAFE_IDENTITY.
+/// not a secret. Give it to the agent as DROPSAFE_CARD, with DROPSAFE_TOKEN_FROM.
 ///
 ///   dropsafe identity add kubernetes namespace=prod service-account=api \
 ///       --issuer cluster-1 --for prod-api
@@ -229,6 +229,9 @@ fn print_test(context: &mut CliContext, tested: &TestTokenResponse) -> Result<()
         [check.check.clone(), outcome.to_owned(), expected.unwrap_or_default(), found.unwrap_or_default()]
     });
     TextTable::new(["CHECK", "RESULT", "EXPECTED", "FOUND"]).rows(&mut context.output, rows)?;
+    for hint in tested.checks.iter().filter_map(|check| check.hint.as_ref()) {
+        context.output.note(format!("hint: {hint}"));
+    }
     context.output.line(if tested.accepted { "accepted" } else { "not accepted" })
 }
 

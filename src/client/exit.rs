@@ -34,6 +34,8 @@ impl CallRefusal {
             | Self::Roots(_)
             | Self::Request(_)
             | Self::NeedsPin { .. }
+            | Self::TokenNeedsPin { .. }
+            | Self::Token { .. }
             | Self::NoAnswerKey { .. } => Exit::Configuration,
             Self::Sink(_) => Exit::CannotCreate,
             // No store has answered, only a proxy or another kind of server: the store may still be starting.

@@ -55,7 +55,7 @@ impl Client {
 
     /// Lists the issuers: `GET /v1/issuers`.
     pub(crate) fn issuers() -> Pages<IssuerView> {
-        Pages::new(paths::ISSUERS, &[])
+        Pages::new(paths::ISSUERS, &[]).unpaged()
     }
 
     /// Returns one issuer: `GET /v1/issuers/{name}`.

@@ -1,4 +1,4 @@
-//! The client of a store: a boot with a ticket for the agent, and every operation of the API for the command line.
+//! The client of a store: a boot with a ticket or a token for the agent, and every operation of the API for the command line.
 //!
 //! It sends a credential only to the configured server: over TLS 1.3, after it has checked the server's key or certificate,
 //! or within this machine. A machine without a pin for the server sends none at all: it proves itself. It follows no redirect. Its
@@ -13,6 +13,7 @@
 //! | `error`, `exit` | outages and refusals, and the exit code of each |
 //! | `timer`, `retry` | waiting, and retries until a deadline |
 //! | `boot`, `probe` | the agent's calls, with a bearer credential or sealed |
+//! | `token_service` | tokens for a machine from its cloud or from GitHub |
 //! | `api_client`, `list` | calls with a token over one connection, and lists page by page |
 //! | `secrets`, `catalog`, `admin`, `launchers`, `sign_in` | the API's operations |
 //! | `deposit`, `unlock` | seal a value or a passphrase before it is sent |
@@ -54,6 +55,8 @@ mod stream;
 mod tests;
 mod timer;
 mod tls;
+#[cfg(feature = "agent")]
+mod token_service;
 mod transport;
 #[cfg(feature = "server")]
 mod unlock;
@@ -63,9 +66,12 @@ mod x25519_mlkem768;
 #[cfg(feature = "server")]
 pub(crate) use api_client::Client;
 #[cfg(feature = "agent")]
-pub use boot::{BootCallError, BootOptions, BootSession, boot};
+pub use boot::{
+    BootCallError, BootOptions, BootProof, BootSession, IssuerToken, TokenFuture, TokenProof, TokenProvider,
+    boot,
+};
 #[cfg(feature = "agent")]
-pub(crate) use boot::{BootProgress, EndTarget, end_boot, explain};
+pub(crate) use boot::{BootProgress, EndTarget, MAX_TOKEN, end_boot, explain};
 #[cfg(feature = "server")]
 pub(crate) use connect::ConnectTarget;
 #[cfg(feature = "server")]
@@ -77,8 +83,8 @@ pub(crate) use deposit::{
 #[cfg(feature = "server")]
 pub(crate) use endpoint::Host;
 pub(crate) use endpoint::{Endpoint, EndpointKind};
-pub(crate) use error::{CallError, MORE_DESCRIPTORS};
-pub use error::{CallOutage, CallRefusal};
+pub use error::{CallError, CallOutage, CallRefusal, TokenFault};
+pub(crate) use error::{MORE_DESCRIPTORS, ProgramEnd};
 #[cfg(feature = "server")]
 pub(crate) use list::{AuditListFilter, BootListFilter, HolderQuery, Pages, SecretListFilter};
 #[cfg(feature = "agent")]
@@ -90,5 +96,7 @@ pub(crate) use resolve::resolve;
 #[cfg(feature = "server")]
 pub(crate) use roots::{Roots, RootsError};
 pub use timer::{SystemTimer, Timer};
+#[cfg(feature = "agent")]
+pub(crate) use token_service::TokenService;
 #[cfg(feature = "server")]
 pub(crate) use transport::Connection;

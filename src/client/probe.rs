@@ -1,4 +1,4 @@
-//! Checks whether the addresses of a ticket response, without sending the credential and without retries.
+//! Checks whether the addresses of a store respond, without sending the credential and without retries.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::request::HttpRequest;
 use super::response;
 use super::timer::Timer;
 use super::transport::Connection;
-use crate::domain::ticket::BootTicket;
+use crate::domain::location::StoreLocation;
 use crate::domain::time::Timestamp;
 use crate::wire::paths;
 
 /// The result for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeResult {
-    /// The address in the ticket, without its pin.
+    /// The address, without its pin.
     pub address: String,
     pub outcome: Result<ProbeSuccess, CallError>,
 }
@@ -33,16 +33,16 @@ pub(crate) struct ProbeSuccess {
     pub clock: Option<Timestamp>,
 }
 
-/// Tries each of the ticket's addresses once, with the checks of a boot but without its credential.
+/// Tries each of the addresses once, with the checks of a boot but without a credential.
 pub(crate) async fn probe(
-    ticket: &BootTicket,
+    location: &StoreLocation,
     options: &BootOptions,
     timer: &mut impl Timer,
 ) -> Vec<ProbeResult> {
-    // One after the other, in the ticket's order. Each address has the whole deadline.
+    // One after the other, in their order. Each address has the whole deadline.
     let mut probes = Vec::new();
-    for url in ticket.urls() {
-        let target = target(url, ticket.location(), options.authorities.as_deref());
+    for url in location.urls() {
+        let target = target(url, location, options.authorities.as_deref());
         // A target knows its printable address. An address that cannot be parsed may hold a password.
         let address = target.as_ref().map_or_else(|_| redact_url(url), |target| target.address.clone());
         let outcome = match target {
@@ -100,6 +100,7 @@ mod tests {
     use crate::client::tests::mock_server::{MockServer, TestCertificate, raw};
     use crate::client::timer::SystemTimer;
     use crate::domain::credential::{Credential, CredentialKind};
+    use crate::domain::ticket::BootTicket;
 
     #[tokio::test]
     async fn every_address_is_tried_and_none_receives_the_credential() {
@@ -117,7 +118,7 @@ mod tests {
         let credential = Credential::new(CredentialKind::Ticket, [1; 16], Zeroizing::new([2; 32]));
         let ticket = BootTicket::new(urls, Some(identity.pin().into()), credential).unwrap();
 
-        let probes = probe(&ticket, &BootOptions::default(), &mut SystemTimer::start()).await;
+        let probes = probe(ticket.location(), &BootOptions::default(), &mut SystemTimer::start()).await;
         let reached = probes[0].outcome.as_ref().unwrap();
         assert_eq!(reached.clock, Some(Timestamp::from_millis(784_111_777_000)));
         assert!(matches!(probes[1].outcome, Err(CallError::Refused(CallRefusal::WrongPin { .. }))));

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::error::CallRefusal;
 use crate::crypto::memory::WipedBuffer;
-use crate::domain::credential::Credential;
 
 pub(crate) struct HttpRequest {
     pub(crate) method: Method,
@@ -55,16 +54,20 @@ pub(crate) fn build(
     Ok(request)
 }
 
-/// The `Authorization` header of a credential (RFC 6750, section 2.1), marked so that no `Debug` output shows it.
-pub(crate) fn bearer(credential: &Credential) -> Result<(HeaderName, HeaderValue), CallRefusal> {
-    let text = credential.to_text();
+/// The `Authorization` header of a credential or a token (RFC 6750, section 2.1).
+pub(crate) fn bearer(text: &str) -> Result<(HeaderName, HeaderValue), CallRefusal> {
+    Ok((header::AUTHORIZATION, sensitive("Bearer ", text)?))
+}
+
+/// The value of a header that holds a credential, marked so that no `Debug` output shows it.
+pub(crate) fn sensitive(scheme: &str, text: &str) -> Result<HeaderValue, CallRefusal> {
     // Exact capacity: a vector that grows leaves a copy of the credential in freed memory.
-    let mut header = Zeroizing::new(Vec::with_capacity("Bearer ".len() + text.len()));
-    header.extend_from_slice(b"Bearer ");
-    header.extend_from_slice(text.as_bytes());
-    let mut header = HeaderValue::from_bytes(&header).map_err(|_| CallRefusal::Request("the credential"))?;
-    header.set_sensitive(true);
-    Ok((header::AUTHORIZATION, header))
+    let mut value = Zeroizing::new(Vec::with_capacity(scheme.len() + text.len()));
+    value.extend_from_slice(scheme.as_bytes());
+    value.extend_from_slice(text.as_bytes());
+    let mut value = HeaderValue::from_bytes(&value).map_err(|_| CallRefusal::Request("the credential"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A fresh `Idempotency-Key`: the store executes requests with the same key once.

@@ -1,6 +1,7 @@
 //! Verifies tokens, with the keys of every issuer that this process has met.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
@@ -20,6 +21,9 @@ use crate::domain::time::Timestamp;
 /// Issuers whose keys are kept, of all organizations together: some 16 MiB with the usual few keys each. Issuers that were used
 /// once make room for others first.
 const MAX_ISSUERS: usize = 4096;
+
+/// How often to look for keys that are to be fetched again.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The keys of issuers, and the checks of their tokens. A clone shares the keys.
 #[derive(Clone)]
@@ -119,8 +123,21 @@ impl IssuerKeys {
         CachedIssuer::new(issuer, Arc::clone(&self.0.fetcher)).map(drop)
     }
 
-    /// Starts to fetch the keys of issuers in use that are no longer new, as tasks of the runtime that calls it. Meant to be called
-    /// every minute or so.
+    /// Keeps the keys of issuers in use new, as a task of the runtime that calls it, until the last clone of this is dropped.
+    pub(crate) fn start_refreshing(&self, now: impl Fn() -> Timestamp + Send + 'static) {
+        // A weak reference, so that the task keeps nothing alive.
+        let issuers = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(REFRESH_INTERVAL);
+            loop {
+                tick.tick().await;
+                let Some(issuers) = issuers.upgrade() else { return };
+                Self(issuers).refresh_due(now());
+            }
+        });
+    }
+
+    /// Starts to fetch the keys of issuers in use that are no longer new, as tasks of the runtime that calls it.
     pub(crate) fn refresh_due(&self, now: Timestamp) {
         for (_, issuer) in self.0.issuers.iter() {
             issuer.refresh_if_due(now);

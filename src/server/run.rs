@@ -282,6 +282,7 @@ fn create_api(config: &ServeConfig, store: &Store, pins: PinPair, providers: Pro
         limits: config.limits.clone(),
         issuers: IssuerKeys::new(EgressPolicy { allowed: config.issuer_networks.clone() }),
     });
+    api.start_refreshing_issuers();
     api.advertise_terminated(config.terminated_urls());
     // Before a router is built, which reads this once.
     if config.role == ServerRole::Release {

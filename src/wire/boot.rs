@@ -9,7 +9,7 @@ use super::unparsed::{DigestText, EnvNameText, PluginNameText, SecretNameText};
 use super::value::{Value as ValueText, ValueBase64};
 use crate::domain::boot::{BootStatus, EndSource};
 use crate::domain::digest::Digest;
-use crate::domain::id::{BootId, SecretId, StoreId, TicketId, VersionId};
+use crate::domain::id::{BootId, IdentityId, SecretId, StoreId, TicketId, VersionId};
 use crate::domain::name::{EnvName, MemberName, OrgName, SecretName};
 use crate::domain::receipt::Receipt;
 use crate::domain::secret::ScopeKind;
@@ -218,13 +218,16 @@ pub struct BootView {
     pub state: BootStatus,
     /// Its end, if it is over.
     pub end: Option<BootEndView>,
-    /// The ticket's id.
-    pub ticket: TicketId,
-    /// The ticket's label.
+    /// The identity that the machine proved: `idn_…`
+    pub identity: IdentityId,
+    /// The ticket, which has the same id: `tkt_…` Absent if the machine proved something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketId>,
+    /// The label of the identity.
     pub ticket_label: Option<String>,
-    /// The member who made the ticket.
+    /// The member who made the identity.
     pub created_by: Option<MemberName>,
-    /// The launcher that made the ticket, if it was one.
+    /// The launcher that made the identity, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launcher: Option<MemberName>,
     /// RFC 3339.

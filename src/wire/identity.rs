@@ -158,6 +158,9 @@ pub struct TokenCheckView {
     pub expected: Option<String>,
     /// What the token says, for claims.
     pub found: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// `PUT /v1/issuers/{name}`.

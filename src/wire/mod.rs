@@ -80,7 +80,7 @@ pub use page::PageView;
 pub use problem::{Code, FieldFault, Problem};
 #[cfg(feature = "server")]
 pub(crate) use sealed::render_challenge;
-pub(crate) use sealed::{PROOF_SCHEME, SEALED_MEDIA_TYPE, parse_challenge};
+pub(crate) use sealed::{IDENTITY_HEADER, PROOF_SCHEME, SEALED_MEDIA_TYPE, TOKEN_HEADER, parse_challenge};
 pub use secret::{CreateSecretRequest, DeleteSecretResponse, ReplaceSecretRequest, SealedBody, SecretView};
 #[cfg(feature = "server")]
 pub use sign_in::{

@@ -4,6 +4,10 @@ use data_encoding::BASE64URL_NOPAD;
 
 /// The scheme of a proof in `Authorization`.
 pub(crate) const PROOF_SCHEME: &str = "Dropsafe-Proof";
+/// The header with the identity that a token proves.
+pub(crate) const IDENTITY_HEADER: &str = "dropsafe-identity";
+/// The header with a token that is bound to the key of a proof.
+pub(crate) const TOKEN_HEADER: &str = "dropsafe-token";
 /// The media type of a sealed answer.
 pub(crate) const SEALED_MEDIA_TYPE: &str = "application/vnd.dropsafe.sealed";
 

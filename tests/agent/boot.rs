@@ -257,6 +257,52 @@ fn the_ticket_file_is_deleted_when_the_boot_succeeds_and_not_before() {
 }
 
 #[test]
+fn a_supervisor_deletes_the_ticket_file_once_the_workload_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path().join("ticket");
+    let store = Store::releasing(vec![]);
+    let boot = |flags: &[&str], workload: &[&str]| {
+        std::fs::write(&path, &store.ticket).unwrap();
+        let mut command = agent(["exec", "--init", "--delete-ticket-file", "--ticket-file"]);
+        run(command.arg(&path).args(flags).arg("--").args(workload))
+    };
+    let waits = format!("while test -e {}; do sleep 0.01; done; echo gone", path.display());
+    for flags in [&[][..], &["--mask"]] {
+        let ran = boot(flags, &["sh", "-c", &waits]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "gone\n"), "{}", ran.err);
+    }
+    // One that ends before anybody looks.
+    let ran = boot(&[], &["true"]);
+    assert_eq!((ran.code, path.exists()), (Some(0), false), "{}", ran.err);
+
+    let script = folder.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let user = ["--user", "12345:54321"];
+    let flags = if nix::unistd::getuid().is_root() { &user[..] } else { &[] };
+    let ran = boot(flags, &[script.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(127), "{}", ran.err);
+    assert!(!ran.err.contains("put a ticket there"), "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), store.ticket);
+}
+
+#[test]
+fn a_ticket_file_that_is_a_link_is_not_deleted_and_no_use_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path().join("ticket"), folder.path().join("target"));
+    let store = Store::releasing(vec![]);
+    std::fs::write(&target, &store.ticket).unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    let mut command = agent(["exec", "--delete-ticket-file", "--ticket-file"]);
+    let ran = run(command.arg(&path).args(["--", "true"]));
+    assert_eq!(ran.code, Some(78), "{}", ran.err);
+    assert!(ran.err.contains("name the file itself"), "{}", ran.err);
+    assert!(store.requests().is_empty() && target.exists() && path.exists());
+}
+
+#[test]
 fn the_store_receives_a_report() {
     let store = Store::releasing(vec![private("A", "1")]);
     let ran = run(agent(["exec", "--", "sleep", "0.2"]).env("DROPSAFE_TICKET", &store.ticket));

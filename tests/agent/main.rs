@@ -5,6 +5,7 @@
 //! - [`outages`]: the deadline, the three policies and the cache.
 //! - [`explain_and_check`]: `explain` and `check`.
 //! - [`privilege`]: what a workload's user leaves behind does not become root's doing.
+//! - [`tokens`]: machines that have a store card and tokens of an issuer.
 //! - [`secrecy`]: no value in any message, at any level.
 
 #![expect(clippy::disallowed_methods, reason = "a test plays the machine around the agent")]
@@ -16,6 +17,7 @@ mod privilege;
 mod refusals;
 mod secrecy;
 mod store;
+mod tokens;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;

@@ -19,6 +19,7 @@ pub type Answer = (u16, String);
 
 pub struct Store {
     pub ticket: String,
+    pub url: String,
     requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
@@ -27,6 +28,14 @@ pub struct Store {
 pub struct RecordedRequest {
     pub path: String,
     pub body: serde_json::Value,
+    headers: Vec<(String, String)>,
+}
+
+impl RecordedRequest {
+    /// The value of a header, whose name is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Store {
@@ -42,7 +51,7 @@ impl Store {
                 let _ = serve(stream, &recorded, &answer);
             }
         });
-        Self { ticket: ticket(&url), requests }
+        Self { ticket: ticket(&url), url, requests }
     }
 
     /// Releases `secrets` on every boot, and explains them.
@@ -89,17 +98,16 @@ fn serve(
             return Ok(());
         }
         let path = line.split(' ').nth(1).unwrap_or("").to_owned();
-        let mut length = 0;
+        let (mut length, mut headers) = (0, Vec::new());
         loop {
             let mut header = String::new();
             reader.read_line(&mut header)?;
-            let header = header.trim_end().to_ascii_lowercase();
-            if header.is_empty() {
-                break;
+            let Some((name, value)) = header.trim_end().split_once(": ") else { break };
+            let (name, value) = (name.to_ascii_lowercase(), value.to_owned());
+            if name == "content-length" {
+                length = value.parse().unwrap();
             }
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
+            headers.push((name, value));
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
@@ -108,6 +116,7 @@ fn serve(
             requests.push(RecordedRequest {
                 path: path.clone(),
                 body: serde_json::from_slice(&body).unwrap_or_default(),
+                headers,
             });
             requests.len() - 1
         };

@@ -10,9 +10,11 @@
 //! - `errors`: invalid requests, and that nothing of them is repeated or logged
 //! - `transport`: TLS, HTTP/2, slow and broken peers, draining; over real sockets
 //! - `floods`: strangers, hosts and tenants that take what they can, beside boots of others
+//! - `identities`: machines that prove themselves with a token of an issuer
 //! - `plain`: deposits without a type, and the names of references
 //! - `dev_client`: a server in this process and clients of it; no test
 //! - `sealed_unlock`: passphrases that clients seal to the key of the server process
+//! - `test_issuer`: an issuer of tokens; no test
 //! - `server`: a store made, served, unlocked and stopped; a second server on the same data
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
@@ -23,6 +25,7 @@ mod compat;
 mod dev_client;
 mod errors;
 mod floods;
+mod identities;
 mod plain;
 mod routes;
 mod sealed_unlock;
@@ -30,6 +33,9 @@ mod server;
 mod sign_in;
 #[allow(dead_code, reason = "shared with the permission matrix")]
 mod test_api;
+#[path = "../../src/oidc/tests/test_issuer.rs"]
+#[allow(dead_code, reason = "shared with the tests of tokens")]
+mod test_issuer;
 #[allow(dead_code, reason = "shared with the unit tests")]
 mod test_provider;
 mod transport;

@@ -178,9 +178,10 @@ fn cloud_init_accepts_user_data() {
         return skip("cloud-init schema (Debian package cloud-init, unpacked)");
     };
     let accepted = |path: &Path| run(Command::new(&program).args(["schema", "--config-file"]).arg(path));
-    let mut files = files_in(&["init/cloud-init", "examples/cloud-init"]);
+    let mut files =
+        files_in(&["init/cloud-init", "examples/cloud-init", "examples/gcp-vm", "examples/azure-vm"]);
     files.retain(|path| path.extension().is_some_and(|kind| kind == "yaml"));
-    assert!(files.len() >= 3, "{files:?}");
+    assert!(files.len() >= 5, "{files:?}");
     for path in files {
         let ended = accepted(&path);
         assert!(ended.success, "{}: {}", path.display(), ended.said);

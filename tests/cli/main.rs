@@ -4,6 +4,7 @@
 //! - [`secrets`]: deposits, names, lists, edits, deletions and imports.
 //! - [`catalog`]: plugins, categories, presets, statistics; ten thousand secrets.
 //! - [`people`]: members, tokens, tickets and organizations.
+//! - [`identities`]: machines that prove themselves with tokens.
 //! - [`login`]: the saved login, the environment, and the deposit key that is remembered.
 //! - [`safekeeping`]: key slots, re-encryption, backups and the audit log.
 //! - [`checkpoints`]: checkpoints of the audit log, and what they prove.
@@ -18,6 +19,7 @@ mod catalog;
 mod checkpoints;
 mod dev;
 mod documents;
+mod identities;
 mod login;
 mod people;
 mod restores;
@@ -26,6 +28,9 @@ mod secrets;
 mod sign_in;
 mod site;
 mod terminal;
+#[path = "../../src/oidc/tests/test_issuer.rs"]
+#[allow(dead_code, reason = "shared with the tests of tokens")]
+mod test_issuer;
 #[allow(dead_code, reason = "shared with the API's tests")]
 #[path = "../api/test_provider.rs"]
 mod test_provider;

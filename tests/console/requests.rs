@@ -110,6 +110,7 @@ const PAGES: &[&str] = &[
     "/console/plugins",
     "/console/boots",
     "/console/tickets",
+    "/console/identities",
     "/console/members",
     "/console/audit",
     "/console/settings",
@@ -348,6 +349,9 @@ async fn typed_markup_is_displayed_as_text_on_every_page() {
         ("/console/members", "name"),
         ("/console/tickets", "sources"),
         ("/console/tickets", "plugins"),
+        ("/console/identities", "template"),
+        ("/console/identities", "claims"),
+        ("/console/issuers", "url"),
         ("/console/tokens", "member"),
         ("/console/import", "plugin"),
     ] {
@@ -840,4 +844,59 @@ async fn a_key_slot_with_a_weak_passphrase_needs_the_checkbox() {
     assert!(refused.text.contains("five or more random words") && !refused.text.contains("P@ssw0rd1"));
     let accepted = [("passphrase", "P@ssw0rd1"), ("allow_weak", "on")];
     assert_eq!(operator.post("/console/status/keyslots", &accepted).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn an_identity_is_created_confirmed_and_revoked() {
+    let api = TestApi::new().await;
+    let (admin, member) =
+        (TestBrowser::new(&api, Who::Admin).await, TestBrowser::new(&api, Who::Member).await);
+    let issuer = [("name", "cluster"), ("url", "https://cluster.example"), ("algorithms", "RS256 ES256")];
+    let refused = member.post("/console/issuers", &issuer).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(admin.post("/console/issuers", &issuer).await.status, StatusCode::SEE_OTHER);
+    let bad = admin.post("/console/issuers", &[("name", "cluster"), ("url", "http://cluster.example")]).await;
+    assert!(bad.status.is_client_error() && bad.text.contains("starts with https://"), "{}", bad.text);
+
+    let key = |page: &str| between(page, "name=\"idempotency_key\" value=\"", "\"").to_owned();
+    let page = member.get("/console/identities").await.text;
+    assert!(page.contains("cluster") && !page.contains("Save issuer"), "{page}");
+    let key = key(&page);
+    let fields = [
+        ("idempotency_key", key.as_str()),
+        ("template", "kubernetes"),
+        ("issuer", "cluster"),
+        ("claims", "namespace=prod\r\nservice-account=api\r\n"),
+        ("label", "pods"),
+    ];
+    let made = member.post("/console/identities", &fields).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let card = between(&made.text, "readonly rows=\"4\">", "<").to_owned();
+    assert!(card.starts_with("dsi_"), "{card}");
+    // The same form again: the same identity.
+    assert!(member.post("/console/identities", &fields).await.text.contains(&card));
+    let page = member.get("/console/identities").await.text;
+    assert_eq!(page.matches("/kubernetes.io/namespace = prod").count(), 1, "{page}");
+    assert!(page.contains(&card), "a card is no secret, and is shown again");
+    let id = format!("idn_{}", between(&page, "<code class=\"env\">idn_", "<"));
+
+    // A change of the issuer waits for the person.
+    let changed = [("name", "cluster"), ("url", "https://other.example")];
+    admin.post("/console/issuers", &changed).await;
+    let page = member.get("/console/identities").await.text;
+    assert!(page.contains("suspended") && page.contains("An administrator changed its issuer."), "{page}");
+    let confirm = format!("/console/identities/{id}/confirm");
+    assert!(!admin.get("/console/identities").await.text.contains(&confirm));
+    assert_eq!(admin.post(&confirm, &[]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(member.post(&confirm, &[]).await.status, StatusCode::SEE_OTHER);
+    assert!(!member.get("/console/identities").await.text.contains("suspended"));
+
+    let revoke = format!("/console/identities/{id}/revoke");
+    assert_eq!(member.post(&revoke, &[]).await.status, StatusCode::SEE_OTHER);
+    assert!(member.get("/console/identities").await.text.contains("revoked"));
+    assert_eq!(
+        admin.post("/console/issuers/remove", &[("name", "cluster")]).await.status,
+        StatusCode::SEE_OTHER
+    );
+    assert!(!admin.get("/console/identities").await.text.contains("other.example"));
 }

@@ -85,6 +85,15 @@ pub fn create_sample_store() -> Site {
     site.cli(&["member", "add", "prod-api", "--service", "--manager", "admin"]).ok();
     site.cli(&["set", "db-url", "--for", "prod-api", "--file", "/etc/hostname"]).ok();
     site.cli(&["ticket", "new", "--for", "prod-api", "--lifetime", "90m", "--label", "prod"]).ok();
+    let url = "https://oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF";
+    site.cli(&["issuer", "set", "production-cluster", "--url", url]).ok();
+    let pods = ["identity", "add", "kubernetes", "namespace=prod", "service-account=api"];
+    site.cli(
+        &[&pods[..], &["--issuer", "production-cluster", "--for", "prod-api", "--label", "pods"]].concat(),
+    )
+    .ok();
+    site.cli(&["identity", "add", "github", "repository-id=74", "environment=production", "--ttl", "30d"])
+        .ok();
     for name in ["devboxes", "notebooks-of-the-data-science-department"] {
         let code = site.cli(&["launcher", "add", name]).ok().out;
         site.cli_as("", &["enroll", "--print"], code.as_bytes()).ok();

@@ -103,6 +103,7 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
         ("boots", "/console/boots".to_owned()),
         ("boots-of", "/console/boots?secret=database-url".to_owned()),
         ("tickets", "/console/tickets".to_owned()),
+        ("identities", "/console/identities".to_owned()),
         ("launchers", "/console/launchers".to_owned()),
         ("members", "/console/members".to_owned()),
         ("audit", "/console/audit".to_owned()),
@@ -120,6 +121,9 @@ async fn every_page_is_accessible_in_both_themes_narrow_and_wide() {
     browser.goto("/console/tickets").await;
     browser.press("Create a ticket").await;
     gallery.capture("ticket-form").await;
+    browser.goto("/console/identities").await;
+    browser.press("Create an identity").await;
+    gallery.capture("identity-form").await;
     browser.goto("/console/secrets").await;
     browser.press("Add a secret").await;
     browser.wait_for("dialog[open] #name").await;

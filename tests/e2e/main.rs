@@ -16,6 +16,8 @@
 //! - [`agent`]: the agent against a real store: outage policies, references, layers, exit codes.
 //! - [`golden`]: stores and backups of earlier versions still work.
 //! - [`sealed`]: a proxy that terminates TLS ([`tls_proxy`]) learns and changes nothing.
+//! - [`tokens`]: machines without a ticket boot with tokens of an issuer.
+//! - [`token_examples`]: the examples of such machines.
 //! - [`schema`]: a property-based client finds no deviation from the OpenAPI document.
 
 #![allow(clippy::disallowed_methods, reason = "tests look at files and start processes")]
@@ -38,3 +40,5 @@ mod sealed;
 mod tamper;
 mod tickets;
 mod tls_proxy;
+mod token_examples;
+mod tokens;

@@ -22,9 +22,10 @@ use super::error::AgentError;
 use super::local_variables::LocalVariables;
 use super::machine::RealFiles;
 use super::preflight::FilePlaces;
+use super::ticket_file::TicketFile;
 use super::verified_release::ReleaseSource;
 use super::{
-    end_note, environment, environment_plan, exec, fetch, file_mapping, machine, preflight, ticket_source,
+    end_note, environment, environment_plan, exec, fetch, file_mapping, identity_source, machine, preflight,
 };
 use crate::process::{Exit, SdNotify};
 use crate::settings::Environment;
@@ -60,19 +61,19 @@ fn boot(
     exec::prepare_process(settings);
     // This unit's PATH, HOME and INVOCATION_ID are for no other unit.
     local.drop_inherited();
-    let located = ticket_source::locate(settings, environment, &RealFiles)?;
+    let located = identity_source::locate(settings, environment, &RealFiles)?;
     for warning in &located.warnings {
         warn!("{warning}");
     }
-    let ticket_file = located.file_to_delete(settings);
-    ticket_file.check()?;
+    let ticket_file = located.file_to_delete(settings)?;
     let references = environment_plan::references(&settings.layers, &local.variables)?;
     let request = fetch::build_request(settings, &references);
 
     let places = FilePlaces::for_boot(settings, docker_env)?;
     notify.status("asking the store");
-    let time = preflight::run(settings, local, &places, &located.ticket, &request)?;
-    let (mut release, mut pending) = fetch::release(&located.ticket, &request, settings, time, machine::now)?;
+    let time = preflight::run(settings, local, &places, &located.identity, &request)?;
+    let (mut release, mut pending) =
+        fetch::release(&located.identity, &request, settings, time, machine::now)?;
     // Taken before the mapping changes the receipt: the store knows the digest of what it released, and not what this machine turns
     // into files.
     let digest = release.receipt.digest().to_string();
@@ -85,10 +86,10 @@ fn boot(
     let output =
         BootOutput { settings, release: &release, paths: &paths, strings: &strings, digest: &digest };
     output.publish(docker_env, &RealFiles)?;
-    end_note::deliver(EndOf::Machine, pending.as_mut(), &located.ticket, settings);
+    end_note::deliver(EndOf::Machine, pending.as_mut(), located.identity.location(), settings);
 
     // After the files are there: a boot that failed before can be tried again with the same ticket file.
-    ticket_file.delete()?;
+    ticket_file.as_ref().map_or(Ok(()), TicketFile::delete)?;
     let variables = u32::try_from(strings.len()).unwrap_or(u32::MAX);
     if let Some(pending) = pending {
         pending.send(&ReportBootRequest { digest: digest.into(), variables });

@@ -13,6 +13,10 @@ macro_rules! keys {
 keys! {
     TICKET_FILE = "--ticket-file", "DROPSAFE_TICKET_FILE", "ticket_file";
     DELETE_TICKET_FILE = "--delete-ticket-file", "DROPSAFE_DELETE_TICKET_FILE", "delete_ticket_file";
+    CARD = "--card", "DROPSAFE_CARD", "card";
+    CARD_FILE = "--card-file", "DROPSAFE_CARD_FILE", "card_file";
+    TOKEN_FROM = "--token-from", "DROPSAFE_TOKEN_FROM", "token_from";
+    TOKEN_AUDIENCE = "--token-audience", "DROPSAFE_TOKEN_AUDIENCE", "token_audience";
     DEADLINE = "--deadline", "DROPSAFE_DEADLINE", "deadline";
     ON_OUTAGE = "--on-outage", "DROPSAFE_ON_OUTAGE", "on_outage";
     CACHE_DIR = "--cache-dir", "DROPSAFE_CACHE_DIR", "cache.dir";
@@ -50,7 +54,7 @@ pub(crate) const FOREIGN_VARIABLES: [&str; 6] =
 
 /// Whether a variable belongs to the agent, so that no workload receives it.
 pub(crate) fn is_agent_variable(name: &[u8]) -> bool {
-    // dropsafe.ticket= and dropsafe.end= are words of the kernel's command line. Linux keeps unknown words with a dot to itself
+    // dropsafe.ticket=, dropsafe.card= and dropsafe.end= are words of the kernel's command line. Linux keeps unknown words with a dot to itself
     // (Documentation/admin-guide/kernel-parameters.rst); an initramfs that exports its command line does not.
     name.starts_with(b"DROPSAFE_") || name.starts_with(b"dropsafe.")
 }

@@ -20,6 +20,8 @@ use super::local_variables::{Layer, LocalSources, LocalVariables};
 use super::log::LogSettings;
 use super::machine::{FileReadError, Files};
 use super::requested_name::RequestedName;
+use super::token_source::TokenSource;
+use crate::domain::card::StoreCard;
 use crate::domain::name::{EnvName, PluginName};
 use crate::settings::{
     Environment, Setting, SettingErrors, SettingOrigin, SettingReader, SettingSource, YamlFile, nearest,
@@ -53,6 +55,13 @@ pub(crate) struct AgentSettings {
     pub(crate) ticket_file: Option<Setting<PathBuf>>,
     /// Whether to delete the ticket file before the workload starts.
     pub(crate) delete_ticket_file: bool,
+    /// The store card of a machine that has no ticket.
+    pub(crate) card: Option<Setting<StoreCard>>,
+    pub(crate) card_file: Option<Setting<PathBuf>>,
+    /// Where the tokens come from that prove the card's identity.
+    pub(crate) token_from: Option<Setting<TokenSource>>,
+    /// For whom they are. Default: the card's store.
+    pub(crate) token_audience: Option<String>,
     /// The time for all attempts to reach the store together.
     pub(crate) deadline: Duration,
     pub(crate) on_outage: OnOutage,
@@ -138,7 +147,11 @@ pub(crate) fn read(
     }
     let local =
         LocalSources { file: &file, defaults: defaults_file.as_ref(), environment, literal: &literal };
-    let local = LocalVariables::collect(&local, files, &mut faults);
+    let mut local = LocalVariables::collect(&local, files, &mut faults);
+    if let Some(Setting { value: TokenSource::Variable(name), .. }) = &settings.token_from {
+        // It boots this identity, and the workload has no use for that.
+        local.retain(|variable| variable.layer != Layer::Environment || variable.name != name.as_str());
+    }
     faults.or((settings, local))
 }
 
@@ -148,6 +161,10 @@ fn scalar_settings(reader: &mut SettingReader<'_>, environment: &Environment) ->
     AgentSettings {
         ticket_file: reader.one(&keys::TICKET_FILE, parse::path),
         delete_ticket_file: or(reader.one(&keys::DELETE_TICKET_FILE, parse::boolean), false),
+        card: reader.one(&keys::CARD, |text| text.trim().parse::<StoreCard>()),
+        card_file: reader.one(&keys::CARD_FILE, parse::path),
+        token_from: reader.one(&keys::TOKEN_FROM, TokenSource::parse),
+        token_audience: reader.one(&keys::TOKEN_AUDIENCE, values::audience).map(|set| set.value),
         deadline: or(reader.one(&keys::DEADLINE, values::positive_duration), DEFAULT_DEADLINE),
         on_outage: or(reader.one(&keys::ON_OUTAGE, values::on_outage), OnOutage::Fail),
         cache_dir: or(reader.one(&keys::CACHE_DIR, parse::path), DEFAULT_CACHE_DIR.into()),

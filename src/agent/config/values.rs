@@ -53,6 +53,15 @@ pub(crate) fn group_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// An audience as an issuer is asked for it. A `#` would begin the thumbprint of a key.
+pub(crate) fn audience(text: &str) -> Result<String, &'static str> {
+    if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        Ok(text.to_owned())
+    } else {
+        Err("use 1 to 256 visible ASCII characters without #")
+    }
+}
+
 pub(crate) fn log(reader: &mut SettingReader<'_>) -> LogSettings {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [

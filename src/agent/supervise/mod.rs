@@ -16,7 +16,7 @@ pub(crate) mod syscalls;
 pub(crate) mod terminal;
 
 use std::ffi::{OsString, c_int};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
@@ -32,6 +32,7 @@ use super::arguments::{AgentCommand, SupervisorArgs};
 use super::boot_end;
 use super::boot_end::EndPipe;
 use super::mask::{MaskPipes, MaskWriter};
+use super::ticket_file::TicketFilePipe;
 use crate::crypto::memory;
 
 /// The supervisor's name in /proc/PID/comm, by which `enter` recognizes it whatever the file is called.
@@ -91,6 +92,17 @@ pub(crate) fn start(
     Ok(ForkSide::Workload(inherited, None))
 }
 
+/// What both processes have after the fork, of which each keeps its part.
+struct ForkParts {
+    signals: OwnedFd,
+    terminal: Option<ControllingTerminal>,
+    pipes: Option<MaskPipes>,
+    end: Option<EndPipe>,
+    ticket_file: Option<TicketFilePipe>,
+    /// Whether others of this process's user could look into it.
+    is_dumpable: bool,
+}
+
 fn fork_workload(
     options: &SupervisorArgs,
     variables: &mut InheritedVariables,
@@ -106,48 +118,65 @@ fn fork_workload(
     if getpid() != Pid::from_raw(1) {
         prctl::set_child_subreaper(true)?;
     }
-    let terminal = ControllingTerminal::open();
-    let pipes = options.mask.then(MaskPipes::new).transpose()?;
-    let (end, is_dumpable) = (EndPipe::new(), hide_environment()?);
+    let parts = ForkParts {
+        signals,
+        terminal: ControllingTerminal::open(),
+        pipes: options.mask.then(MaskPipes::new).transpose()?,
+        end: EndPipe::new(),
+        ticket_file: TicketFilePipe::new(),
+        is_dumpable: hide_environment()?,
+    };
     let own = getpid();
     match syscalls::fork()? {
         ForkResult::Child => {
-            identify_workload(variables, own, terminal.as_ref());
+            identify_workload(variables, own, parts.terminal.as_ref());
             // During the fetch, a signal ends this process as it ends any program.
             syscalls::signal_mask(Some(SignalSet::NONE))?;
-            end.into_iter().for_each(EndPipe::become_writer);
-            Ok(ForkSide::Workload(inherited, pipes.map(MaskPipes::into_writer)))
+            parts.end.into_iter().for_each(EndPipe::become_writer);
+            parts.ticket_file.into_iter().for_each(TicketFilePipe::become_writer);
+            Ok(ForkSide::Workload(inherited, parts.pipes.map(MaskPipes::into_writer)))
         }
-        ForkResult::Parent { child: workload } => {
-            give_process_group(workload, terminal.as_ref());
+        ForkResult::Parent { child } => {
             wipe(variables);
-            // A core dump of the supervisor would hold no value, but docs/agent.md says that the agent never writes one.
-            let _ = memory::forbid_core_dumps();
-            // Before the next fork: the filter must not inherit the write end, or the end of the note would never be seen.
-            let end = end.map(EndPipe::become_reader);
-            let own = pipes.iter().flat_map(MaskPipes::descriptors).chain([signals.as_raw_fd()]);
-            let own = own.chain(terminal.iter().map(AsRawFd::as_raw_fd));
-            release::descriptors_except(&own.chain(end.iter().map(AsRawFd::as_raw_fd)).collect::<Vec<_>>());
-            // Forked by the supervisor and not by the workload, whose children it would be among.
-            let filter = match pipes.map(fork_filter).transpose() {
-                Ok(Some(None)) => return Ok(ForkSide::Ended(0)),
-                Ok(filter) => filter.flatten(),
-                Err(errno) => {
-                    // Otherwise the workload would go on without a supervisor.
-                    let _ = syscalls::send_signal(workload, libc::SIGKILL);
-                    return Err(errno.into());
-                }
-            };
-            let _ = prctl::set_name(NAME);
-            // Docker's default capabilities include no right to look into other processes (CAP_SYS_PTRACE), and cron jobs write to
-            // /proc/1/fd/1. A workload of the same user may look too: all it can gain is the credential that ends this boot.
-            let _ = prctl::set_dumpable(is_dumpable);
-            syscalls::release_memory();
-            let (group, grace) = (options.group, options.grace);
-            let supervisor =
-                Supervisor { signals, workload, filter, group, grace, terminal, terminations: 0 };
-            Ok(ForkSide::Ended(boot_end::report_after(supervisor.run(), end)))
+            parts.supervise(child, options)
         }
+    }
+}
+
+impl ForkParts {
+    /// In the process that stays.
+    fn supervise(self, workload: Pid, options: &SupervisorArgs) -> Result<ForkSide, SuperviseError> {
+        let Self { signals, terminal, pipes, end, ticket_file, is_dumpable } = self;
+        give_process_group(workload, terminal.as_ref());
+        // A core dump of the supervisor would hold no value, but docs/agent.md says that the agent never writes one.
+        let _ = memory::forbid_core_dumps();
+        // Before the next fork: the filter must not inherit the writing ends, or nobody would see that they are closed.
+        let end = end.map(EndPipe::become_reader);
+        let ticket_file = ticket_file.map(TicketFilePipe::become_reader);
+        let own = pipes.iter().flat_map(MaskPipes::descriptors).chain([signals.as_raw_fd()]);
+        let own = own.chain(terminal.iter().map(AsRawFd::as_raw_fd));
+        let own = own.chain(end.iter().map(AsRawFd::as_raw_fd));
+        let own = own.chain(ticket_file.iter().map(AsRawFd::as_raw_fd));
+        release::descriptors_except(&own.collect::<Vec<_>>());
+        // Forked by the supervisor and not by the workload, whose children it would be among.
+        let filter = match pipes.map(fork_filter).transpose() {
+            Ok(Some(None)) => return Ok(ForkSide::Ended(0)),
+            Ok(filter) => filter.flatten(),
+            Err(errno) => {
+                // Otherwise the workload would go on without a supervisor.
+                let _ = syscalls::send_signal(workload, libc::SIGKILL);
+                return Err(errno.into());
+            }
+        };
+        let _ = prctl::set_name(NAME);
+        // Docker's default capabilities include no right to look into other processes (CAP_SYS_PTRACE), and cron jobs write to
+        // /proc/1/fd/1. A workload of the same user may look too: all it can gain is the credential that ends this boot.
+        let _ = prctl::set_dumpable(is_dumpable);
+        syscalls::release_memory();
+        let (group, grace) = (options.group, options.grace);
+        let supervisor =
+            Supervisor { signals, workload, ticket_file, filter, group, grace, terminal, terminations: 0 };
+        Ok(ForkSide::Ended(boot_end::report_after(supervisor.run(), end)))
     }
 }
 

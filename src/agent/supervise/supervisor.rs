@@ -15,6 +15,7 @@ use super::syscalls::ChildEvent;
 use super::terminal::ControllingTerminal;
 use super::{descendants, syscalls};
 use crate::agent::mask::MaskWriter;
+use crate::agent::ticket_file::PendingDeletion;
 
 /// How often to look for processes whose end sends no SIGCHLD here, since they are not our children.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -35,6 +36,8 @@ pub(crate) struct Supervisor {
     pub(crate) signals: OwnedFd,
     /// The leader of a process group of its own.
     pub(crate) workload: Pid,
+    /// Until the workload runs: its ticket file, which may have to be deleted then.
+    pub(crate) ticket_file: Option<PendingDeletion>,
     pub(crate) filter: Option<OutputFilter>,
     /// Whether to send signals to the workload's whole process group.
     pub(crate) group: bool,
@@ -75,6 +78,7 @@ impl Supervisor {
     /// counts.
     pub(crate) fn run(mut self) -> u8 {
         let status = loop {
+            self.watch_start();
             for number in self.read_signals() {
                 self.forward(number);
             }
@@ -88,6 +92,20 @@ impl Supervisor {
         }
         self.clean_up();
         status
+    }
+
+    /// Until the workload runs: waits for that or for a signal.
+    fn watch_start(&mut self) {
+        let Some(pending) = &self.ticket_file else { return };
+        // That the other end is closed is always told.
+        let mut ready = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(pending.as_fd(), PollFlags::empty()),
+        ];
+        let polled = poll(&mut ready, PollTimeout::NONE);
+        if polled.is_ok() && ready[1].any() == Some(true) {
+            self.ticket_file.take().into_iter().for_each(PendingDeletion::workload_runs);
+        }
     }
 
     /// Waits for signals.

@@ -259,7 +259,7 @@ impl BootRow {
             member: boot.member.to_string(),
             machine: machine.unwrap_or_else(|| "an unnamed machine".to_owned()),
             source: boot.source.map(|source| source.to_string()).unwrap_or_default(),
-            ticket: boot.ticket.to_string(),
+            ticket: TicketId::from(boot.identity).to_string(),
             agent: boot.agent.clone().unwrap_or_default(),
             released: boot.receipt.entries.len(),
             skipped: boot.receipt.skipped.len(),

@@ -15,6 +15,7 @@ mod display;
 mod enroll;
 mod error_page;
 mod form_options;
+mod identities;
 mod import;
 mod launchers;
 mod layout;
@@ -89,6 +90,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/console/boots/{id}/end", post(boots::end))
         .route("/console/tickets", get(tickets::show_tickets).post(tickets::create))
         .route("/console/tickets/{id}/revoke", post(tickets::revoke))
+        .merge(identities::routes())
         .merge(launchers::routes())
         .route("/console/members", get(members::show_members).post(members::add))
         .route("/console/members/{name}/enrolment", post(members::enroll))

@@ -132,9 +132,16 @@ pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
 
 /// Creates a ticket from the form and returns its text.
 async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<String, ApiError> {
+    let key = form.text("idempotency_key");
+    let body = parse_grant(form)?;
+    Ok(tickets::issue_ticket(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
+}
+
+/// Reads for whom a ticket or another identity acts, and its limits.
+pub(crate) fn parse_grant(form: &MultipartForm) -> Result<wire::CreateTicketRequest, ApiError> {
     let (plugins, sources) = (form.text_or_empty("plugins"), form.text_or_empty("sources"));
     let plugins: Vec<_> = split_words(&plugins).map(Into::into).collect();
-    let body = wire::CreateTicketRequest {
+    Ok(wire::CreateTicketRequest {
         member: form.text("member").map(Into::into),
         ttl_seconds: parse_duration(form, "ttl", "unit")?,
         uses: parse_number(form, "uses")?,
@@ -143,9 +150,7 @@ async fn issue_ticket(session: &BrowserSession, form: &MultipartForm) -> Result<
         plugins: (!plugins.is_empty()).then_some(plugins),
         sources: split_words(&sources).map(Into::into).collect(),
         label: form.text("label").map(Into::into),
-    };
-    let key = form.text("idempotency_key");
-    Ok(tickets::issue_ticket(&session.api, &session.caller, body, key.as_deref()).await?.ticket)
+    })
 }
 
 /// Revokes a ticket.

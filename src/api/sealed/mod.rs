@@ -5,6 +5,8 @@
 //! agents can rely on them, but only as many of each source as it may have failed attempts. What somebody between agent and store
 //! can cause without the agent's key is never signed.
 
+mod bound_token;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -26,7 +28,7 @@ use crate::crypto::sealed_release::Challenge;
 use crate::crypto::sealed_release::answer::AnswerContent;
 use crate::crypto::sealed_release::proof::RequestProof;
 use crate::crypto::sealed_release::responder::{AnswerSigner, AnsweredRequest};
-use crate::crypto::sealed_release::statement::{RequestTarget, Statement, digest};
+use crate::crypto::sealed_release::statement::{ProofSubject, RequestTarget, Statement, digest};
 use crate::store::{AuthError, Error};
 use crate::wire::{Code, PROOF_SCHEME, SEALED_MEDIA_TYPE, paths, render_challenge};
 
@@ -127,7 +129,12 @@ async fn prove(
     let (mut parts, body) = request.into_parts();
     let presented = PresentedProof::read(api, &parts).await?;
     let source = Peer::from_extensions(&parts.extensions).address();
-    let proven = api.store().authenticate_proof(&presented.proof, &presented.statement, source).await;
+    let proven = match presented.proof.parts.subject {
+        ProofSubject::Token { .. } => bound_token::authenticate(api, &parts, &presented, source).await?,
+        ProofSubject::Identity(_) | ProofSubject::Boot { .. } => {
+            api.store().authenticate_proof(&presented.proof, &presented.statement, source).await
+        }
+    };
     let caller = match proven {
         Ok(caller) => caller,
         Err(error) => return Err(refuse(api, &parts, presented, error)),
@@ -165,10 +172,11 @@ fn replace_headers(headers: &mut HeaderMap, length: usize) {
 fn refuse(api: &Api, parts: &Parts, presented: PresentedProof, error: AuthError) -> ProofRefusal {
     let is_from_statement = match &error {
         AuthError::Unknown | AuthError::Expired | AuthError::Revoked => true,
+        // The statement has the digest of the token.
+        AuthError::TokenRefused => true,
         // Whoever passes a request on chooses where it comes from, and can pass it on twice.
         AuthError::SourceNotAllowed | AuthError::UsedProof | AuthError::Failure(_) => false,
-        // A token is no proof.
-        AuthError::TokenRefused | AuthError::IssuerUnavailable => false,
+        AuthError::IssuerUnavailable => false,
     };
     let is_denial = error.is_denial();
     let error = ApiError::from(error);

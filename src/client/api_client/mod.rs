@@ -53,7 +53,10 @@ impl Client {
         token: &Credential,
         authorities: Option<&Path>,
     ) -> Result<Self, CallError> {
-        Ok(Self { authorization: Some(request::bearer(token)?), ..Self::anonymous(endpoint, authorities)? })
+        Ok(Self {
+            authorization: Some(request::bearer(&token.to_text())?),
+            ..Self::anonymous(endpoint, authorities)?
+        })
     }
 
     /// Creates a client without a token, for somebody who signs in.

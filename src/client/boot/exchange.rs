@@ -10,7 +10,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::BootCallError;
-use super::call::{CallForm, MachineCall};
+use super::call::{AttemptAuth, MachineAuth, MachineCall};
 use crate::client::connect::ConnectTarget;
 use crate::client::error::{CallError, CallOutage, CallRefusal};
 use crate::client::retry::{RetryAttempt, RetryError};
@@ -30,12 +30,15 @@ const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(3);
 /// (`limits.boot_wait`).
 const SILENCE: Duration = Duration::from_secs(12);
 
+/// The time limit for a token. Metadata services of clouds answer within a second, or again after a pause.
+const TOKEN: Duration = Duration::from_secs(10);
+
 /// A successful response, and the connection that it came on.
 pub(crate) struct Answer {
     pub(crate) address: String,
     pub(crate) response: HttpResponse,
     pub(crate) connection: Connection,
-    pub(crate) form: CallForm,
+    pub(crate) auth: AttemptAuth,
     /// What the store gave this machine in place of its clock.
     pub(crate) challenge: Option<Challenge>,
 }
@@ -43,7 +46,7 @@ pub(crate) struct Answer {
 /// The one path of all calls: the agent has to be small, so that this knows nothing of what the body is.
 pub(crate) async fn retry_call<P: Timer>(
     mut targets: Vec<ConnectTarget>,
-    call: &MachineCall,
+    (auth, call): (&MachineAuth<'_>, &MachineCall),
     within: Duration,
     timer: &mut P,
 ) -> Result<Answer, BootCallError> {
@@ -54,12 +57,12 @@ pub(crate) async fn retry_call<P: Timer>(
     let outcome = retry::until(timer, deadline, targets.len(), async |timer: &mut P, this: RetryAttempt| {
         let target = &targets[this.address];
         let limits = AttemptLimits::new(this, targets.len(), within);
-        let attempted = attempt(target, call, limits, &*timer, challenge).await;
+        let attempted = attempt((target, auth), call, limits, &*timer, challenge).await;
         let attempted = match attempted {
             // At once: the challenge is valid for a minute, and the addresses are servers of one store.
             Ok(Attempted::Stale(fresh)) => {
                 challenge = Some(fresh);
-                attempt(target, call, limits, &*timer, challenge).await
+                attempt((target, auth), call, limits, &*timer, challenge).await
             }
             attempted => attempted,
         };
@@ -100,7 +103,17 @@ impl AttemptLimits {
         }
     }
 
-    /// The time for the exchange, after `used` for connecting.
+    /// The time for a token, which leaves half of the rest to the store.
+    fn token(&self) -> Duration {
+        TOKEN.min(self.remaining / 2)
+    }
+
+    /// The time for connecting, after `used` for a token.
+    fn connect(&self, used: Duration) -> Duration {
+        self.connect.min(self.remaining.saturating_sub(used))
+    }
+
+    /// The time for the exchange, after `used` for everything before it.
     fn exchange(&self, used: Duration) -> Duration {
         let left = self.remaining.saturating_sub(used);
         if self.is_halved { left / 2 } else { left }
@@ -115,38 +128,34 @@ enum Attempted {
 }
 
 async fn attempt(
-    target: &ConnectTarget,
+    (target, auth): (&ConnectTarget, &MachineAuth<'_>),
     call: &MachineCall,
     limits: AttemptLimits,
     timer: &impl Timer,
     challenge: Option<Challenge>,
 ) -> Result<Attempted, CallError> {
     let started = timer.now();
-    let form = call.auth.form(target)?;
-    let mut connection = Connection::open(target, limits.connect).await?;
-    let limit = limits.exchange(timer.now().saturating_sub(started));
-    let response = match form {
-        CallForm::Bearer => {
-            connection.exchange_unless_silent(&call.bearer_request(), limit, limits.silence).await?
-        }
-        CallForm::Sealed => {
-            let time = ProofTime { millis: wall_millis(timer), challenge };
-            let (request, pending) = call.sealed_request(time)?;
-            let response = connection.exchange_unless_silent(&request, limit, limits.silence).await;
+    let used = || timer.now().saturating_sub(started);
+    // Before the connection, which a server closes that waits too long for a request.
+    let auth = auth.prepare(auth.form(target)?, limits.token()).await?;
+    let mut connection = Connection::open(target, limits.connect(used())).await?;
+    let limit = limits.exchange(used());
+    let time = ProofTime { millis: wall_millis(timer), challenge };
+    let (request, pending) = call.authenticate(&auth, time)?;
+    let response = connection.exchange_unless_silent(&request, limit, limits.silence).await;
+    let response = match pending {
+        None => response::require_success(&target.address, response?)?,
+        Some(pending) => {
             let response = response.map_err(as_outage)?;
             if let Some(fresh) = find_challenge(&response) {
                 return Ok(Attempted::Stale(fresh));
             }
-            open(target, pending, &response)?
+            let response = open(target, pending, &response)?;
+            response::require_success(&target.address, response).map_err(pass_over_lost_tries)?
         }
     };
-    let response = response::require_success(&target.address, response);
-    let response = match form {
-        CallForm::Bearer => response?,
-        CallForm::Sealed => response.map_err(pass_over_lost_tries)?,
-    };
     let address = target.address.clone();
-    Ok(Attempted::Answered(Box::new(Answer { address, response, connection, form, challenge })))
+    Ok(Attempted::Answered(Box::new(Answer { address, response, connection, auth, challenge })))
 }
 
 /// Milliseconds since 1970.

@@ -1,19 +1,23 @@
-//! The calls of a boot: one ticket, one deadline, one exchange, and a report without waiting for its response.
+//! The calls of a boot: one ticket or identity, one deadline, one exchange, and a report without waiting for its response.
 //!
 //! The release is passed on unchanged. The agent checks that it is complete.
 //!
-//! [`call`] decides in which form a call is authenticated, and [`exchange`] makes the attempts.
+//! [`proof`] says with what a machine boots, [`call`] decides in which form a call is authenticated, and [`exchange`] makes the
+//! attempts.
 
 mod call;
 mod exchange;
+mod proof;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
-use self::call::{CallForm, MachineAuth, MachineCall};
+use self::call::{AttemptAuth, MachineAuth, MachineCall};
 use self::exchange::{Answer, retry_call, wall_millis};
+pub(crate) use self::proof::MAX_TOKEN;
+pub use self::proof::{BootProof, IssuerToken, TokenFuture, TokenProof, TokenProvider};
 use super::connect::ConnectTarget;
 use super::endpoint::Endpoint;
 use super::error::{CallOutage, CallRefusal};
@@ -26,7 +30,6 @@ use crate::crypto::sealed_release::prover::ProofTime;
 use crate::domain::credential::Credential;
 use crate::domain::id::BootId;
 use crate::domain::location::{AnswerKey, StoreLocation};
-use crate::domain::ticket::BootTicket;
 use crate::wire::{BootRequest, BootResponse, EndBootRequest, ExplainResponse, ReportBootRequest, paths};
 
 /// The largest release that is read: far above what fits an environment (6 MiB), with room for files.
@@ -84,44 +87,55 @@ impl BootCallError {
 /// The connection of a boot, which its report reuses.
 pub struct BootSession {
     connection: Connection,
-    auth: MachineAuth,
+    auth: AttemptAuth,
     answer_key: Option<AnswerKey>,
-    form: CallForm,
     challenge: Option<Challenge>,
     boot: BootId,
 }
 
-/// Requests the release for `ticket`.
+/// Requests the release for a ticket or an identity.
 ///
-/// After an outage it retries at each of the ticket's addresses in turn, until the deadline. All attempts have the same
+/// After an outage it retries at each of the store's addresses in turn, until the deadline. All attempts have the same
 /// idempotency key, so that a lost response, or one that was not waited for, does not cost a second use of the ticket.
-pub async fn boot(
-    ticket: &BootTicket,
+pub async fn boot<'a>(
+    proof: impl Into<BootProof<'a>>,
     request: &BootRequest,
     options: &BootOptions,
     timer: &mut impl Timer,
 ) -> Result<(BootResponse, BootSession), BootCallError> {
-    // Built once, since the idempotency key inside must be the same for every attempt.
-    let call = call_with(ticket, paths::BOOT, request, MAX_RELEASE)?;
-    let targets = targets(ticket.location(), &call.auth, options.authorities.as_deref())?;
-    let Answer { address, response, connection, form, challenge } =
-        retry_call(targets, &call, options.deadline, timer).await?;
+    let proof = proof.into();
+    let Answer { address, response, connection, auth, challenge } =
+        call_store(proof, (paths::BOOT, MAX_RELEASE), request, options, timer).await?;
     let response: BootResponse = response::parse(&address, &response)?;
-    let (auth, boot, answer_key) = (call.into_auth(), response.boot, ticket.location().answer_key());
-    Ok((response, BootSession { connection, auth, answer_key, form, challenge, boot }))
+    let (boot, answer_key) = (response.boot, proof.location().answer_key());
+    Ok((response, BootSession { connection, auth, answer_key, challenge, boot }))
 }
 
 /// Requests what a boot would receive, without values and without using up the ticket.
-pub(crate) async fn explain(
-    ticket: &BootTicket,
+pub(crate) async fn explain<'a>(
+    proof: impl Into<BootProof<'a>>,
     request: &BootRequest,
     options: &BootOptions,
     timer: &mut impl Timer,
 ) -> Result<ExplainResponse, BootCallError> {
-    let call = call_with(ticket, paths::EXPLAIN, request, MAX_EXPLANATION)?;
-    let targets = targets(ticket.location(), &call.auth, options.authorities.as_deref())?;
-    let Answer { address, response, .. } = retry_call(targets, &call, options.deadline, timer).await?;
-    Ok(response::parse(&address, &response)?)
+    let answer = call_store(proof.into(), (paths::EXPLAIN, MAX_EXPLANATION), request, options, timer).await?;
+    Ok(response::parse(&answer.address, &answer.response)?)
+}
+
+async fn call_store(
+    proof: BootProof<'_>,
+    (path, limit): (&str, usize),
+    request: &BootRequest,
+    options: &BootOptions,
+    timer: &mut impl Timer,
+) -> Result<Answer, BootCallError> {
+    // Built once, since the idempotency key inside must be the same for every attempt.
+    let call = MachineCall::new(path.to_owned(), request, limit)?.with_attempt_key()?;
+    let auth = MachineAuth::new(proof)?;
+    let location = proof.location();
+    let authorities = options.authorities.as_deref();
+    let targets = usable(&auth, location.urls().iter().map(|url| target(url, location, authorities)))?;
+    retry_call(targets, (&auth, &call), options.deadline, timer).await
 }
 
 impl BootSession {
@@ -133,25 +147,22 @@ impl BootSession {
 
     /// Tells the store in the same way how the boot goes on.
     pub(crate) async fn send_progress_nowait(self, progress: BootProgress<'_>) {
-        let Self { connection, auth, answer_key, form, challenge, boot } = self;
-        let call = match progress {
+        let Self { connection, auth, answer_key, challenge, boot } = self;
+        // In the form of the boot, over whose connection it goes.
+        let (auth, call) = match progress {
             BootProgress::Started(report) => {
                 // A limit of 0, since nobody reads the response.
-                MachineCall::new(auth, paths::fill(paths::BOOT_REPORT, boot), report, 0)
+                (Some(auth), MachineCall::new(paths::fill(paths::BOOT_REPORT, boot), report, 0))
             }
             BootProgress::Failed(end) => {
-                end_call(end, answer_key, &EndBootRequest { status: None, failed: true })
+                let own = MachineAuth::of_credential(end, answer_key).ok();
+                let failed = EndBootRequest { status: None, failed: true };
+                (own.and_then(|own| own.into_attempt(auth.form())), end_call(end, &failed))
             }
         };
-        // In the form of the boot, over whose connection it goes.
-        let request = call.and_then(|call| match form {
-            CallForm::Bearer => Ok(call.bearer_request()),
-            CallForm::Sealed => {
-                let time = ProofTime { millis: wall_millis(&SystemTimer::start()), challenge };
-                call.sealed_request(time).map(|(request, _)| request)
-            }
-        });
-        if let Ok(request) = request {
+        let time = ProofTime { millis: wall_millis(&SystemTimer::start()), challenge };
+        let request = auth.zip(call.ok()).map(|(auth, call)| call.authenticate(&auth, time));
+        if let Some(Ok((request, _))) = request {
             connection.send_nowait(&request, REPORT).await;
         }
     }
@@ -182,35 +193,23 @@ pub(crate) async fn end_boot(
     report: &EndBootRequest,
     limit: Duration,
 ) -> Result<(), BootCallError> {
-    let call = end_call(credential, target.answer_key, report)?;
+    let (auth, call) =
+        (MachineAuth::of_credential(credential, target.answer_key)?, end_call(credential, report)?);
     let connect =
         |address: &&str| ConnectTarget::new(Endpoint::parse(address)?, || Roots::load(target.authorities));
-    let targets = usable(&call.auth, target.addresses.iter().map(connect))?;
-    retry_call(targets, &call, limit, &mut SystemTimer::start()).await.map(drop)
+    let targets = usable(&auth, target.addresses.iter().map(connect))?;
+    retry_call(targets, (&auth, &call), limit, &mut SystemTimer::start()).await.map(drop)
 }
 
 /// The call that reports the end of the boot of `credential`.
-fn end_call(
-    credential: &Credential,
-    answer_key: Option<AnswerKey>,
-    report: &EndBootRequest,
-) -> Result<MachineCall, CallRefusal> {
+fn end_call(credential: &Credential, report: &EndBootRequest) -> Result<MachineCall, CallRefusal> {
     let path = paths::fill(paths::BOOT_END, BootId::from_bytes(credential.id));
-    MachineCall::new(MachineAuth::new(credential, answer_key)?, path, report, MAX_END_RESPONSE)
+    MachineCall::new(path, report, MAX_END_RESPONSE)
 }
 
-/// The addresses of a store that this machine can use, and may use with what it is authenticated by.
-fn targets(
-    location: &StoreLocation,
-    auth: &MachineAuth,
-    authorities: Option<&Path>,
-) -> Result<Vec<ConnectTarget>, CallRefusal> {
-    usable(auth, location.urls().iter().map(|url| target(url, location, authorities)))
-}
-
-/// The targets that can be used. The error is that of the first, if none can.
+/// The targets that this machine can use, and may use with what it is authenticated by. The error is that of the first, if none can.
 fn usable(
-    auth: &MachineAuth,
+    auth: &MachineAuth<'_>,
     all: impl Iterator<Item = Result<ConnectTarget, CallRefusal>>,
 ) -> Result<Vec<ConnectTarget>, CallRefusal> {
     let (mut targets, mut fault) = (Vec::new(), None);
@@ -238,16 +237,6 @@ pub(crate) fn target(
         endpoint = endpoint.with_default_pins(pins);
     }
     ConnectTarget::new(endpoint, || Roots::load(authorities))
-}
-
-fn call_with(
-    ticket: &BootTicket,
-    path: &str,
-    body: &BootRequest,
-    limit: usize,
-) -> Result<MachineCall, CallRefusal> {
-    let auth = MachineAuth::new(ticket.credential(), ticket.location().answer_key())?;
-    MachineCall::new(auth, path.to_owned(), body, limit)?.with_attempt_key()
 }
 
 fn seconds(time: &Duration) -> String {

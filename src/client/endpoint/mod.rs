@@ -121,6 +121,25 @@ impl Endpoint {
         Ok(Self { kind })
     }
 
+    /// Parses `HOST[:PORT]` of a cloud's metadata service, which answers in plain HTTP: what is sent there does not leave the
+    /// machine's own host.
+    #[cfg(feature = "agent")]
+    pub(crate) fn parse_metadata(text: &str) -> Result<Self, EndpointError> {
+        let (host, port) = parse_authority(text)?;
+        let is_linked = match &host {
+            // Link-local, and Google's address on networks without IPv4.
+            Host::Address(IpAddr::V4(address)) => address.is_link_local() || address.is_loopback(),
+            Host::Address(IpAddr::V6(address)) => {
+                *address == Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254) || address.is_loopback()
+            }
+            Host::Name(name) => name.as_ref() == "metadata.google.internal" || host.is_loopback(),
+        };
+        match is_linked {
+            true => Ok(Self { kind: EndpointKind::Loopback { host, port: port.unwrap_or(80) } }),
+            false => Err(EndpointError::PlainRemote),
+        }
+    }
+
     /// Adds `pins` if the endpoint uses TLS and has none yet.
     #[must_use]
     pub(crate) fn with_default_pins(mut self, pins: PinPair) -> Self {

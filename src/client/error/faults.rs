@@ -1,6 +1,10 @@
 //! What failed inside one call: its stage, the TLS handshake, the certificate, the response.
 
-use std::fmt;
+use std::{fmt, io};
+
+use thiserror::Error;
+
+use super::CallError;
 
 /// How far a call was. Before `Waiting`, the store has surely not seen the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,5 +121,97 @@ impl fmt::Display for ResponseFault {
             Self::Unbounded => "has no known length",
             Self::Unreadable => "is not what a store sends",
         })
+    }
+}
+
+/// Why a source has no token for a machine. Never quotes what the source said.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenFault {
+    /// It may be written soon.
+    #[error("there is no such file")]
+    NoFile,
+    /// The file is there and cannot be read.
+    #[error("the file cannot be read: {0}")]
+    File(io::ErrorKind),
+    /// There is nothing, or nothing yet.
+    #[error("it is empty")]
+    Empty,
+    /// No issuer's token is that long.
+    #[error("it gives more than the 16 KiB of the longest token")]
+    TooLarge,
+    /// It is something else.
+    #[error("what it gives is not a token of an issuer (three parts with dots between them)")]
+    NotAToken,
+    /// A service cannot be called.
+    #[error("{0}")]
+    Call(Box<CallError>),
+    /// A service answers with an error.
+    #[error("it answered {status}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// Whether the service says so when it is busy or being updated.
+        passes: bool,
+    },
+    /// A service answers in another form than it has documented.
+    #[error("something else answers at its address")]
+    Unreadable,
+    /// A program cannot be started.
+    #[error("the program cannot be started: {0}")]
+    Start(io::ErrorKind),
+    /// A program has failed.
+    #[error("the program ended with {0}")]
+    Ended(ProgramEnd),
+    /// A program takes too long.
+    #[error("the program did not end in time and was killed")]
+    Late,
+}
+
+/// How a program ended that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramEnd {
+    /// It exited.
+    Status(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for ProgramEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+impl TokenFault {
+    /// Whether another try may find a token.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            // Written by another process of the machine, or answered by a service.
+            Self::NoFile | Self::Empty | Self::Unreadable | Self::Ended(_) | Self::Late => true,
+            Self::Call(error) => matches!(**error, CallError::Outage(_)),
+            Self::Status { passes, .. } => *passes,
+            Self::File(_) | Self::TooLarge | Self::NotAToken | Self::Start(_) => false,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Call(error) => error.hint(),
+            Self::NoFile | Self::Empty => Some("check token_from, and what writes the token"),
+            Self::Status { .. } => {
+                Some("check that the platform gives this machine or job an identity, and the audience")
+            }
+            Self::Unreadable => Some("check that this machine runs on the platform that token_from names"),
+            Self::File(_)
+            | Self::TooLarge
+            | Self::NotAToken
+            | Self::Start(_)
+            | Self::Ended(_)
+            | Self::Late => Some("check token_from"),
+        }
     }
 }

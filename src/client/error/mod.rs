@@ -6,7 +6,8 @@ mod faults;
 mod outage;
 mod refusal;
 
-pub(crate) use faults::{CallStage, CertificateFault, ResponseFault, TlsFault};
+pub use faults::TokenFault;
+pub(crate) use faults::{CallStage, CertificateFault, ProgramEnd, ResponseFault, TlsFault};
 pub use outage::CallOutage;
 pub use refusal::CallRefusal;
 pub(crate) use refusal::MORE_DESCRIPTORS;
@@ -16,7 +17,7 @@ use crate::wire::{Code, Problem};
 
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// It may pass: retry until the deadline.
     #[error(transparent)]
     Outage(#[from] CallOutage),

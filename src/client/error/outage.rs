@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::faults::{CallStage, ResponseFault, TlsFault};
+use super::faults::{CallStage, ResponseFault, TlsFault, TokenFault};
 use super::refusal::CallRefusal;
 use super::{after_code, after_status, summarize};
 use crate::crypto::sealed_release::answer::AnswerError;
@@ -79,6 +79,14 @@ pub enum CallOutage {
         /// What is wrong with it.
         why: ResponseFault,
     },
+    /// The source of a machine's tokens has none now.
+    #[error("{from} has no token: {why}")]
+    Token {
+        /// The source, as `token_from` names it.
+        from: String,
+        /// Why.
+        why: TokenFault,
+    },
     /// The store has answered each try of a boot, and no answer has arrived.
     #[error("{}", summarize(.0))]
     NoTryLeft(Box<Problem>),
@@ -135,6 +143,7 @@ impl CallOutage {
                 "check that the ticket is of this store; otherwise something in between changes its answers",
             ),
             Self::Unreadable { .. } => Some("check what answers at this address"),
+            Self::Token { why, .. } => why.hint(),
             Self::NoTryLeft(problem) => problem.hint.as_deref(),
             Self::Status { problem, .. } => problem.as_ref().and_then(|problem| problem.hint.as_deref()),
         }

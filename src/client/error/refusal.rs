@@ -5,7 +5,7 @@ use std::io;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use super::faults::{CertificateFault, ResponseFault};
+use super::faults::{CertificateFault, ResponseFault, TokenFault};
 use super::summarize;
 use crate::client::endpoint::EndpointError;
 use crate::client::roots::RootsError;
@@ -82,6 +82,20 @@ pub enum CallRefusal {
         /// The store's address.
         address: String,
     },
+    /// Whoever terminates TLS in between would see a token and could use it.
+    #[error("{address} has no pin, and a token that is not bound to a key is not sent there")]
+    TokenNeedsPin {
+        /// The store's address.
+        address: String,
+    },
+    /// The source of a machine's tokens will have none.
+    #[error("{from} has no token: {why}")]
+    Token {
+        /// The source, as `token_from` names it.
+        from: String,
+        /// Why.
+        why: TokenFault,
+    },
     /// A part of the request has characters that HTTP does not allow.
     #[error("the request cannot be sent: {0} has characters that HTTP does not allow")]
     Request(&'static str),
@@ -143,6 +157,11 @@ impl CallRefusal {
                 "add the server's pin to the address (https://HOST:PORT#sha256/…), or run the command on the server",
             ),
             Self::NoAnswerKey { .. } => Some("create a new ticket with `dropsafe ticket new`"),
+            Self::TokenNeedsPin { .. } => Some(
+                "use a card with the store's pin, on a path where nobody terminates TLS, or token_from github or gcp, whose tokens \
+                 are bound to a key",
+            ),
+            Self::Token { why, .. } => why.hint(),
             Self::NoDescriptor(Errno::EMFILE) => Some(MORE_DESCRIPTORS),
             Self::NoDescriptor(_) => {
                 Some("close files on this machine, or raise fs.file-max (proc_sys_fs(5))")

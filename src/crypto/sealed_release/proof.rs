@@ -2,12 +2,12 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::statement::{ProofSubject, StatementParts};
+use super::statement::{MAX_SUBJECT, ProofSubject, StatementParts};
 use super::{CHALLENGE, ONE_TIME_KEY, SIGNATURE};
 
 const VERSION: u8 = 1;
 /// Version, subject, milliseconds, challenge, digest, one-time key, signature, at most.
-const MAX_LEN: usize = 1 + 33 + 8 + 1 + CHALLENGE + 32 + ONE_TIME_KEY + SIGNATURE;
+const MAX_LEN: usize = 1 + MAX_SUBJECT + 8 + 1 + CHALLENGE + 32 + ONE_TIME_KEY + SIGNATURE;
 
 /// What an agent sends in place of a bearer secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +85,17 @@ mod tests {
     use crate::domain::id::{BootId, IdentityId, OrgId};
 
     fn subjects() -> impl Strategy<Value = ProofSubject> {
-        any::<(bool, [u8; 16], [u8; 16])>().prop_map(|(is_boot, id, org)| match is_boot {
-            false => ProofSubject::Identity(IdentityId::from_bytes(id)),
-            true => ProofSubject::Boot { boot: BootId::from_bytes(id), org: OrgId::from_bytes(org) },
+        any::<(Option<bool>, [u8; 16], [u8; 16], [[u8; 32]; 2])>().prop_map(|(kind, id, org, digests)| {
+            match kind {
+                None => ProofSubject::Identity(IdentityId::from_bytes(id)),
+                Some(false) => {
+                    ProofSubject::Boot { boot: BootId::from_bytes(id), org: OrgId::from_bytes(org) }
+                }
+                Some(true) => {
+                    let [key, token_digest] = digests;
+                    ProofSubject::Token { identity: IdentityId::from_bytes(id), key, token_digest }
+                }
+            }
         })
     }
 
@@ -124,7 +132,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..1500), kind in 0..4_u8) {
+        fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..1500), kind in 0..5_u8) {
             // With a plausible beginning, so that the later parts are reached.
             let start = [[VERSION, kind].as_slice(), &bytes].concat();
             for bytes in [bytes, start] {
@@ -142,8 +150,8 @@ mod tests {
 
     #[test]
     fn the_longest_proof_has_the_longest_text() {
-        let subject =
-            ProofSubject::Boot { boot: BootId::from_bytes([1; 16]), org: OrgId::from_bytes([2; 16]) };
+        let identity = IdentityId::from_bytes([1; 16]);
+        let subject = ProofSubject::Token { identity, key: [2; 32], token_digest: [9; 32] };
         let parts = StatementParts {
             subject,
             millis: u64::MAX,

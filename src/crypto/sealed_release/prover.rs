@@ -1,6 +1,6 @@
 //! The agent's side: proves a request, and reads the answer to it.
 
-use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::answer::{AnswerContent, AnswerError, SealedAnswer, signed_list};
 use super::one_time_key::{OneTimeKey, OneTimeKeyError};
@@ -13,6 +13,7 @@ use crate::crypto::SecretBytes;
 use crate::crypto::memory::{Key32, wipe_stack_after};
 use crate::crypto::random::Random;
 use crate::domain::credential::Credential;
+use crate::domain::id::IdentityId;
 use crate::domain::location::AnswerKey;
 
 /// What a machine proves its requests with: who it is, the seed of its key, and the key of the store that it talks to.
@@ -27,6 +28,17 @@ impl Prover {
     pub(crate) fn of_credential(credential: &Credential, answer_key: AnswerKey) -> Option<Self> {
         let (subject, seed) = (ProofSubject::of(credential)?, signing_seed(credential)?);
         Some(Self { subject, seed, answer_key })
+    }
+
+    /// What proves an identity by a token that is bound to the key of `seed`.
+    pub(crate) fn of_token(identity: IdentityId, token: &str, seed: Key32, answer_key: AnswerKey) -> Self {
+        let (key, token_digest) = (Self::public_key(&seed), digest(token.as_bytes()));
+        Self { subject: ProofSubject::Token { identity, key, token_digest }, seed, answer_key }
+    }
+
+    /// The public key of a seed.
+    pub(crate) fn public_key(seed: &Key32) -> [u8; 32] {
+        with_pair(seed, |pair| copy(pair.public_key().as_ref()))
     }
 }
 
@@ -101,13 +113,18 @@ impl OpenedAnswer {
 }
 
 /// An Ed25519 signature (RFC 8032).
-#[expect(clippy::expect_used, reason = "every 32 bytes are a seed (RFC 8032, section 5.1.5)")]
 fn sign(seed: &Key32, message: &[u8]) -> [u8; SIGNATURE] {
+    with_pair(seed, |pair| copy(pair.sign(message).as_ref()))
+}
+
+#[expect(clippy::expect_used, reason = "every 32 bytes are a seed (RFC 8032, section 5.1.5)")]
+fn with_pair<T>(seed: &Key32, act: impl FnOnce(&Ed25519KeyPair) -> T) -> T {
     // ring wipes no key: what it leaves on the stack is wiped here.
-    wipe_stack_after(|| {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("a seed of 32 bytes");
-        let mut signature = [0; SIGNATURE];
-        signature.copy_from_slice(pair.sign(message).as_ref());
-        signature
-    })
+    wipe_stack_after(|| act(&Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("a seed of 32 bytes")))
+}
+
+fn copy<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut copied = [0; N];
+    copied.copy_from_slice(bytes);
+    copied
 }

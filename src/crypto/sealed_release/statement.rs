@@ -15,6 +15,10 @@ pub(crate) type StatementHash = [u8; 32];
 
 const IDENTITY: u8 = 1;
 const BOOT: u8 = 2;
+const TOKEN: u8 = 3;
+
+/// Bytes of the longest subject.
+pub(super) const MAX_SUBJECT: usize = 1 + 16 + 32 + 32;
 
 /// Who proves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub(crate) enum ProofSubject {
     Identity(IdentityId),
     /// What can end one boot.
     Boot { boot: BootId, org: OrgId },
+    /// An identity whose proof is a token that is bound to a key.
+    Token { identity: IdentityId, key: [u8; 32], token_digest: [u8; 32] },
 }
 
 impl ProofSubject {
@@ -41,6 +47,9 @@ impl ProofSubject {
         match self {
             Self::Identity(id) => [[IDENTITY].as_slice(), id.as_bytes()].concat(),
             Self::Boot { boot, org } => [[BOOT].as_slice(), boot.as_bytes(), org.as_bytes()].concat(),
+            Self::Token { identity, key, token_digest } => {
+                [[TOKEN].as_slice(), identity.as_bytes(), key, token_digest].concat()
+            }
         }
     }
 
@@ -53,6 +62,12 @@ impl ProofSubject {
             BOOT => {
                 let (org, rest) = rest.split_first_chunk::<16>()?;
                 Some((Self::Boot { boot: BootId::from_bytes(*id), org: OrgId::from_bytes(*org) }, rest))
+            }
+            TOKEN => {
+                let (key, rest) = rest.split_first_chunk()?;
+                let (token_digest, rest) = rest.split_first_chunk()?;
+                let identity = IdentityId::from_bytes(*id);
+                Some((Self::Token { identity, key: *key, token_digest: *token_digest }, rest))
             }
             _ => None,
         }

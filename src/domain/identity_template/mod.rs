@@ -83,7 +83,7 @@ pub(crate) enum ValueForm {
 
 /// Why an identity cannot be made from a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TemplateError {
+pub enum TemplateError {
     /// Never named: it may be a value in the wrong place.
     #[error("the template {template} has no such flag; it has {flags}")]
     UnknownFlag {

@@ -31,7 +31,7 @@ pub(crate) struct ClaimRule {
 
 /// Why there is no such rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ClaimRuleError {
+pub enum ClaimRuleError {
     /// It is not a JSON Pointer to a claim.
     #[error(
         "a claim is named by a JSON Pointer of 2 to {MAX_POINTER} bytes, such as /sub or /kubernetes.io/namespace"

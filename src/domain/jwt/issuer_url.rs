@@ -19,7 +19,7 @@ pub(crate) struct IssuerUrl(String);
 
 /// Why a text is not an issuer's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum IssuerUrlError {
+pub enum IssuerUrlError {
     /// It is empty or too long.
     #[error("an issuer's URL has 1 to {MAX_URL} bytes")]
     Length,

@@ -19,7 +19,9 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use audience::{AudienceMatch, audience_matches};
+#[cfg(test)]
+pub(crate) use audience::AudienceMatch;
+pub(crate) use audience::audience_matches;
 pub(crate) use claim_rule::{ClaimCheck, ClaimRule, ClaimRuleError, claim_text};
 pub(crate) use explanation::{CheckOutcome, TokenCheck, TokenCheckName, TokenExplanation};
 pub(crate) use issuer_fault::IssuerFault;

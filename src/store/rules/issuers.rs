@@ -13,7 +13,7 @@ use crate::store::rules::store::Store;
 use crate::store::tables::issuers::IssuerRecord;
 
 /// Issuers of an organization at most: a list of identities reads all of them.
-const MAX_ISSUERS: usize = 100;
+const MAX_ISSUERS: usize = 20;
 /// Bytes of the certificates, or of the keys, of one issuer at most.
 const MAX_DOCUMENT: usize = 64 << 10;
 
@@ -71,7 +71,7 @@ impl Store {
         // Not in the transaction: two admins who add the last one at once may exceed the limit by one.
         let (all, _) = self.records().scan_all(&prefix).await?;
         if all.len() >= MAX_ISSUERS && all.iter().all(|found| found.key != key.bytes()) {
-            return Err(Error::Conflict { why: "an organization has at most 100 issuers: remove one first" });
+            return Err(Error::Conflict { why: "an organization has at most 20 issuers: remove one first" });
         }
         let event = caller.event(audit_action).about(target::issuer(name));
         let name = name.clone();

@@ -22,13 +22,14 @@ use crate::domain::audit::{AuditAction, AuditEvent};
 use crate::domain::id::{BootId, OrgId, TicketId};
 use crate::domain::location::AnswerKey;
 use crate::domain::time::Timestamp;
-use crate::store::engine::failure::Failure;
+use crate::store::engine::failure::{Coded as _, Failure};
 use crate::store::engine::journal::{Halt, Stop, Tx};
 use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::auth::{AuthError, anonymous_event};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
+use crate::store::rules::token_auth::ClaimedIdentity;
 use crate::store::tables::executed::ExecutedRecord;
 use crate::store::tables::store::KeysRecord;
 use crate::store::tables::tickets;
@@ -122,6 +123,10 @@ impl Store {
         let (about, result) = match proof.parts.subject {
             ProofSubject::Identity(id) => self.authenticate_identity(id.into(), &signed, source).await,
             ProofSubject::Boot { boot, org } => self.authenticate_end(boot, org, &signed, source).await,
+            // Its token is verified outside of the store, between `claim_by_proof` and `authenticate_by_token`.
+            ProofSubject::Token { .. } => {
+                (anonymous_event(AuditAction::Authenticate), Err(AuthError::Unknown))
+            }
         };
         let result = result.and_then(|caller| match self.inner.answered.get(&signed.hash) {
             // A replay that needs no look at the byte store.
@@ -130,6 +135,35 @@ impl Store {
         });
         self.record_denied_authentication(about, &result, source);
         result
+    }
+
+    /// Finds the identity that a machine claims to have, by a statement that is signed with the key of its token. The token is still
+    /// to be verified, and whether it names the key.
+    pub(crate) async fn claim_by_proof(
+        &self,
+        proof: &RequestProof,
+        statement: &Statement,
+        source: Option<IpAddr>,
+    ) -> Result<ClaimedIdentity, AuthError> {
+        let hash = statement.hash();
+        let signed = match proof.parts.subject {
+            ProofSubject::Token { identity, key, .. } if is_signed(statement, &key, &proof.signature) => {
+                // Before the token, whose verification may have to wait for its issuer.
+                match self.inner.answered.get(&hash) {
+                    Some(()) => Err(AuthError::UsedProof),
+                    None => Ok((identity, key)),
+                }
+            }
+            _ => Err(AuthError::Unknown),
+        };
+        match signed {
+            Ok((identity, key)) => Ok(self.claimed_identity(identity, source).await?.with_key(&key, hash)),
+            Err(error) => {
+                let event = anonymous_event(AuditAction::Authenticate).with_request(source, None);
+                self.record_denial_in_background(event.denied(error.code()));
+                Err(error)
+            }
+        }
     }
 
     async fn authenticate_identity(

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::crypto::sealed_release::statement::StatementHash;
+use crate::crypto::sealed_release::thumbprint;
 use crate::domain::audit::{AuditAction, AuditEvent, AuditText, DetailKey};
 use crate::domain::id::{IdentityId, MemberId};
 use crate::domain::jwt::{
-    ClaimCheck, ClaimRule, IssuerSpec, TokenClaims, TokenRefusal, VerifiedToken, claim_text,
+    ClaimCheck, ClaimRule, IssuerSpec, TokenClaims, TokenRefusal, VerifiedToken, audience_matches, claim_text,
 };
 use crate::domain::role::MemberKind;
 use crate::store::engine::failure::Coded;
@@ -26,12 +28,21 @@ pub(crate) struct ClaimedIdentity {
     rule: TokenRule,
     issuer: IssuerSpec,
     audience: String,
+    /// `None` if the machine presents the token alone.
+    proven: Option<ProvenKey>,
+}
+
+/// The key that has signed a machine's proof.
+struct ProvenKey {
+    thumbprint: String,
+    statement: StatementHash,
 }
 
 /// Why a verified token does not match the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenMismatch {
     Claim,
+    Key,
     Service,
     Suspended,
 }
@@ -41,6 +52,7 @@ impl TokenMismatch {
     fn reason(self) -> &'static str {
         match self {
             Self::Claim => "claim_differs",
+            Self::Key => "key_differs",
             Self::Service => "service_unknown",
             Self::Suspended => "issuer_changed",
         }
@@ -72,6 +84,20 @@ impl ClaimedIdentity {
     /// Whose keys verify the token.
     pub(crate) fn issuer(&self) -> &IssuerSpec {
         &self.issuer
+    }
+
+    /// Requires a token that is bound to the key with which the machine has signed its statement.
+    pub(crate) fn with_key(mut self, key: &[u8; 32], statement: StatementHash) -> Self {
+        self.proven = Some(ProvenKey { thumbprint: thumbprint(key), statement });
+        self
+    }
+
+    /// Whether the token is for this way of presenting it. Whoever has seen a bound token pass must not use it without its key.
+    fn is_bound_as_required(&self, token: &VerifiedToken) -> bool {
+        let found = audience_matches(&self.audience, &token.claims);
+        // That there is one has been verified.
+        let found = found.and_then(|found| found.thumbprint);
+        found.as_deref() == self.proven.as_ref().map(|key| key.thumbprint.as_str())
     }
 
     /// The audience that the token must have.
@@ -120,7 +146,7 @@ impl Store {
             Err(_) => return Ok(None),
         };
         let audience = rule.audience.clone().unwrap_or_else(|| self.token_audience());
-        Ok(Some(ClaimedIdentity { record, rule, issuer, audience }))
+        Ok(Some(ClaimedIdentity { record, rule, issuer, audience, proven: None }))
     }
 
     /// Authenticates a machine by its token, which was verified with the keys of the identity's issuer.
@@ -210,6 +236,9 @@ impl Store {
             let about = about.clone().detail(DetailKey::Check, AuditText::word(mismatch.reason()));
             (about, Err(AuthError::TokenRefused))
         };
+        if !claimed.is_bound_as_required(&token) {
+            return refuse(TokenMismatch::Key);
+        }
         let matches = |rule: &ClaimRule| matches!(rule.check(&token.claims), ClaimCheck::Matched);
         if !claimed.rule.claims.iter().all(matches) {
             return refuse(TokenMismatch::Claim);
@@ -233,7 +262,13 @@ impl Store {
                 Err(AuthError::TokenRefused),
             );
         }
-        (about, Ok(caller.with_token(token)))
+        let caller = caller.with_token(token);
+        // Each commit requires that the statement is not executed.
+        let caller = match claimed.proven {
+            Some(key) => caller.with_statement(key.statement),
+            None => caller,
+        };
+        (about, Ok(caller))
     }
 
     /// The member that the token acts for: the identity's, or the service that a claim names. `None` if the claim names none of its

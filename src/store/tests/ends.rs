@@ -102,7 +102,7 @@ async fn only_those_whose_boot_it_is_end_it() {
     world.store.end_boot(&bob, released.boot, Ending::default()).await.unwrap();
     let shown = world.store.boot_record(&bob, released.boot).await.unwrap();
     assert_eq!(shown.end.unwrap().source, EndSource::Platform);
-    assert_eq!((shown.ticket, shown.author), (ticket.ticket().unwrap(), Some(member("bob"))));
+    assert_eq!((shown.identity, shown.author), (ticket.ticket().unwrap().into(), Some(member("bob"))));
     assert_eq!(holders(&world, &world.admin, "one").await.counts.current, 0);
 }
 

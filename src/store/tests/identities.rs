@@ -59,9 +59,12 @@ async fn with_issuer() -> World {
     world
 }
 
-async fn service(world: &World, name: &str) {
+/// A service that the admin manages, who logs in again: a caller knows what it managed when it was authenticated.
+async fn service(world: &mut World, name: &str) {
     let new = NewMember::service(member(name), [member("admin")].into());
     world.store.create_member(&world.admin, new, None).await.unwrap();
+    let token = world.store.create_token(&world.admin, NewToken::default(), None).await.unwrap();
+    world.admin = world.store.authenticate(&token.credential, None).await.unwrap();
 }
 
 async fn create(world: &World, caller: &Caller, new: NewIdentity) -> MachineIdentity {
@@ -97,8 +100,8 @@ async fn reasons(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn a_machine_boots_with_a_token_and_no_secret() {
-    let world = with_issuer().await;
-    service(&world, "prod-api").await;
+    let mut world = with_issuer().await;
+    service(&mut world, "prod-api").await;
     world.shared("one", "1").await;
     let created = create(&world, &world.admin, kubernetes(Some("prod-api"))).await;
     assert_eq!(created.kind, IdentityKind::Jwt);
@@ -134,8 +137,8 @@ async fn a_machine_boots_with_a_token_and_no_secret() {
 
 #[tokio::test]
 async fn other_tokens_are_refused_and_only_the_audit_log_says_why() {
-    let world = with_issuer().await;
-    service(&world, "prod-api").await;
+    let mut world = with_issuer().await;
+    service(&mut world, "prod-api").await;
     let created = create(&world, &world.admin, kubernetes(Some("prod-api"))).await;
     let ticket = world.store.create_ticket(&world.admin, NewTicket::default(), None).await.unwrap().ticket;
     let codes = [
@@ -157,9 +160,9 @@ async fn other_tokens_are_refused_and_only_the_audit_log_says_why() {
 
 #[tokio::test]
 async fn a_claim_names_the_service_among_those_that_the_identity_was_given() {
-    let world = with_issuer().await;
+    let mut world = with_issuer().await;
     for name in ["prod", "dev", "other"] {
-        service(&world, name).await;
+        service(&mut world, name).await;
         let owner = Some(member(name));
         let own = NewSecret { owner, ..new_secret(&format!("of-{name}"), ScopeKind::Private, "1") };
         world.store.create_secret(&world.admin, own, None).await.unwrap();
@@ -212,9 +215,9 @@ async fn nobody_gets_an_identity_that_acts_for_another_person() {
 /// Otherwise an admin who points the issuer at a server of their own would boot as every person who relies on it.
 #[tokio::test]
 async fn a_changed_issuer_suspends_the_identities_of_persons_until_they_confirm() {
-    let world = with_issuer().await;
+    let mut world = with_issuer().await;
     let bob = world.member("bob", Role::Member).await;
-    service(&world, "prod-api").await;
+    service(&mut world, "prod-api").await;
     let of_bob = create(&world, &bob, kubernetes(None)).await;
     let of_service = create(&world, &world.admin, kubernetes(Some("prod-api"))).await;
     assert!(present(&world, id(&of_bob), Ok(token("prod", "api", 1))).await.is_ok());
@@ -243,8 +246,8 @@ async fn a_changed_issuer_suspends_the_identities_of_persons_until_they_confirm(
 
 #[tokio::test]
 async fn a_single_use_token_boots_once_with_all_of_its_tries() {
-    let world = with_issuer().await;
-    service(&world, "prod-api").await;
+    let mut world = with_issuer().await;
+    service(&mut world, "prod-api").await;
     world.shared("one", "1").await;
     let new = NewIdentity { single_use: true, ..kubernetes(Some("prod-api")) };
     let created = create(&world, &world.admin, new).await;
@@ -264,8 +267,8 @@ async fn a_single_use_token_boots_once_with_all_of_its_tries() {
 
 #[tokio::test]
 async fn limits_and_revocation_are_those_of_tickets() {
-    let world = with_issuer().await;
-    service(&world, "prod-api").await;
+    let mut world = with_issuer().await;
+    service(&mut world, "prod-api").await;
     world.shared("one", "1").await;
     let limits = NewTicket {
         member: Some(member("prod-api")),
@@ -309,8 +312,6 @@ async fn what_a_template_requires_is_demanded() {
     };
     for (new, field) in [
         (NewIdentity { template: "nowhere".to_owned(), ..kubernetes(None) }, "template"),
-        (NewIdentity { claims: claims(&[("namespace", "prod")]), ..kubernetes(None) }, "claims"),
-        (NewIdentity { claims: claims(&[("nothing", "x")]), ..kubernetes(None) }, "claims"),
         (NewIdentity { issuer: None, ..kubernetes(None) }, "issuer"),
         (NewIdentity { audience: Some("a#b".to_owned()), ..kubernetes(None) }, "audience"),
     ] {
@@ -320,6 +321,11 @@ async fn what_a_template_requires_is_demanded() {
             "{field}: {refused:?}"
         );
     }
+    for pairs in [&[("namespace", "prod")][..], &[("nothing", "x")]] {
+        let new = NewIdentity { claims: claims(pairs), ..kubernetes(None) };
+        let refused = world.store.create_identity(&world.admin, new, None).await.unwrap_err();
+        assert!(matches!(refused, Error::Template(_)), "{refused:?}");
+    }
     let new = NewIdentity { issuer: Some("unknown".parse().unwrap()), ..kubernetes(None) };
     let refused = world.store.create_identity(&world.admin, new, None).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);
@@ -327,8 +333,8 @@ async fn what_a_template_requires_is_demanded() {
 
 #[tokio::test]
 async fn used_tokens_are_forgotten_when_they_have_expired() {
-    let world = with_issuer().await;
-    service(&world, "prod-api").await;
+    let mut world = with_issuer().await;
+    service(&mut world, "prod-api").await;
     let new = NewIdentity { single_use: true, ..kubernetes(Some("prod-api")) };
     let created = create(&world, &world.admin, new).await;
     let machine = present(&world, id(&created), Ok(token("prod", "api", 1))).await.unwrap();

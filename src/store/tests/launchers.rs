@@ -121,7 +121,7 @@ async fn a_person_sees_each_boot_with_the_launcher_and_the_ticket_that_made_it()
         boots.iter().map(|boot| (boot.author.clone().unwrap().to_string(), boot.launched)).collect();
     assert_eq!(seen, BTreeSet::from([("bob".to_owned(), false), ("devboxes".to_owned(), true)]));
     let launched = boots.iter().find(|boot| boot.launched).unwrap();
-    assert_eq!(launched.ticket, ticket.ticket_id());
+    assert_eq!(launched.identity, ticket.ticket_id().into());
 }
 
 #[tokio::test]

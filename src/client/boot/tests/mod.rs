@@ -4,6 +4,7 @@
 mod faults;
 mod sealed;
 mod strangers;
+mod tokens;
 
 use std::io;
 use std::time::Instant;
@@ -21,6 +22,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::SecretId;
 use crate::domain::pin::Pin;
 use crate::domain::receipt::Receipt;
+use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::{Code, Problem, ReleasedView, Value};
 

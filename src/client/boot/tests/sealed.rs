@@ -18,6 +18,8 @@ use crate::crypto::sealed_release::responder::{
 };
 use crate::crypto::sealed_release::statement::{RequestTarget, Statement, signing_seed};
 use crate::domain::credential::CredentialKind;
+use crate::domain::location::AnswerKey;
+use crate::domain::ticket::BootTicket;
 use crate::domain::time::Timestamp;
 use crate::wire::{Code, Problem, render_challenge};
 
@@ -29,7 +31,16 @@ impl MockStore {
         Self(AnswerSigner::new(&AnswerSeed::from_bytes(&[seed; 32])))
     }
 
-    fn proof(request: &RecordedRequest) -> RequestProof {
+    pub(super) fn public(&self) -> AnswerKey {
+        self.0.public()
+    }
+
+    /// Whether the holder of `key` has signed the request.
+    pub(super) fn is_signed(&self, request: &RecordedRequest, proof: &RequestProof, key: &[u8; 32]) -> bool {
+        is_signed(&self.statement(request, proof), key, &proof.signature)
+    }
+
+    pub(super) fn proof(request: &RecordedRequest) -> RequestProof {
         let text = request.header("authorization").unwrap().strip_prefix("Dropsafe-Proof ").unwrap();
         RequestProof::parse(text).unwrap()
     }

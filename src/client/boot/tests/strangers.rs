@@ -9,6 +9,7 @@ use super::{FixedRandomness, LONG, SHORT, SOON, outage, refusal, released, seale
 use crate::client::boot::*;
 use crate::client::tests::mock_server::{MockServer, TestCertificate, json};
 use crate::client::timer::SystemTimer;
+use crate::domain::ticket::BootTicket;
 
 async fn server(identity: &TestCertificate) -> (MockServer, String) {
     let server = MockServer::new(|_, request| match request.header("authorization") {

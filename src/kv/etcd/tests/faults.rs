@@ -102,7 +102,16 @@ async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() {
         member.signal(Signal::SIGCONT);
     }
     eventually_writes(&store).await;
-    assert_eq!(store.health().await.trouble, None);
+    // Members that were stopped elect a leader more than once on a busy machine.
+    let mut trouble = store.health().await.trouble;
+    for _ in 0..20 {
+        if trouble.is_none() {
+            break;
+        }
+        eventually_writes(&store).await;
+        trouble = store.health().await.trouble;
+    }
+    assert_eq!(trouble, None);
     // The commit without an answer either happened or did not.
     assert!([b"1", b"2"].contains(&&find(&store, "a").await.unwrap().value[..].try_into().unwrap()));
 }

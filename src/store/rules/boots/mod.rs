@@ -26,7 +26,8 @@ use std::time::Duration;
 use crate::domain::boot::{BootEnd, BootStatus};
 use crate::domain::code::Code;
 use crate::domain::credential::Credential;
-use crate::domain::id::{BootId, SecretId, TicketId, VersionId};
+use crate::domain::id::{BootId, IdentityId, SecretId, TicketId, VersionId};
+use crate::domain::identity::IdentityKind;
 use crate::domain::name::{EnvName, Label, MemberName, OrgName, SecretName};
 use crate::domain::receipt::Receipt;
 use crate::domain::resolve::ResolveRequest;
@@ -134,9 +135,11 @@ pub struct BootDetails {
     pub status: BootStatus,
     /// Its end, if it is over.
     pub end: Option<BootEnd>,
-    /// The ticket.
-    pub ticket: TicketId,
-    /// The ticket's note for people.
+    /// The ticket or other identity.
+    pub identity: IdentityId,
+    /// How the machine proved it. Absent after the identity was deleted.
+    pub kind: Option<IdentityKind>,
+    /// Its note for people.
     pub ticket_label: Option<Label>,
     /// The author of the ticket.
     pub author: Option<MemberName>,

@@ -1,5 +1,7 @@
 //! Which responses are signed: those that follow from what the agent has proven, and no others.
 
+mod bound_tokens;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
