@@ -31,6 +31,7 @@ mod input;
 mod issuer;
 mod keyslot;
 mod launcher;
+mod linked_accounts;
 mod list;
 mod lock;
 mod login;

@@ -11,14 +11,12 @@ use super::error::{CliError, CommandResult};
 use super::login::{LoginOutput, log_in};
 use super::loopback::LoopbackListener;
 use super::output::escape_control;
-use super::table::{TextTable, cell};
-use super::{browser, connect};
+use super::{browser, connect, linked_accounts};
 use crate::client::{Client, Endpoint};
 use crate::process::Exit;
 use crate::wire::{
     BeginBrowserSignInRequest, BeginDeviceSignInRequest, BeginDeviceSignInResponse, CreateSignInTokenRequest,
-    LinkAccountRequest, LinkedAccountView, OrgNameText, ProveSignInRequest, ProveSignInResponse,
-    SignInProviderView,
+    LinkAccountRequest, OrgNameText, ProveSignInRequest, ProveSignInResponse, SignInProviderView,
 };
 
 /// How long a sign-in in a browser may take. The store allows no more.
@@ -92,35 +90,19 @@ impl OidcArgs {
     async fn manage(self, context: &mut CliContext, json: bool) -> CommandResult {
         let mut client = connect::open_client(context)?;
         if self.list {
-            return list(context, &mut client, json).await;
+            return linked_accounts::list(context, &mut client, json).await;
         }
         let provider = self.choose_provider(&mut client).await?;
         let account = if self.link {
             let proven = self.prove(context, &mut client, &provider, true).await?;
             client.link_account(&LinkAccountRequest { proof: take_proof(proven)? }).await?
         } else {
-            self.unlink(&mut client, &provider).await?
+            linked_accounts::unlink(&mut client, &provider).await?
         };
         let done = if self.link { "linked" } else { "unlinked" };
-        let line = || format!("{done} {} at {}", display_name(&account), account.provider);
+        let line = || format!("{done} {} at {}", linked_accounts::display_name(&account), account.provider);
         context.output.json_or_line(json, &account, line)?;
         Ok(Exit::Success)
-    }
-
-    async fn unlink(
-        &self,
-        client: &mut Client,
-        provider: &SignInProviderView,
-    ) -> Result<LinkedAccountView, CliError> {
-        let accounts = client.linked_accounts().await?;
-        let mut linked = accounts.into_iter().filter(|account| account.provider == provider.name);
-        match (linked.next(), linked.next()) {
-            (Some(account), None) => Ok(client.unlink_account(account.id).await?),
-            (Some(_), Some(_)) => Err(CliError::failed("several of your accounts are at this provider")
-                .hint("unlink them in the console, which shows which one is which")),
-            (None, _) => Err(CliError::failed("none of your linked accounts is at this provider")
-                .hint("dropsafe login --oidc --list shows them")),
-        }
     }
 
     async fn choose_provider(&self, client: &mut Client) -> Result<SignInProviderView, CliError> {
@@ -163,6 +145,7 @@ impl OidcArgs {
         provider: &SignInProviderView,
         link: bool,
     ) -> Result<ProveSignInResponse, CliError> {
+        // Over SSH there is none, and a redirect to this machine would reach nobody.
         let has_browser = browser::is_available(&context.environment);
         if self.device || (!has_browser && !self.no_browser && provider.device) {
             return prove_on_device(context, client, provider, link).await;
@@ -177,6 +160,7 @@ impl OidcArgs {
         provider: &SignInProviderView,
         link: bool,
     ) -> Result<ProveSignInResponse, CliError> {
+        // First: the provider sends the browser to its port.
         let listener = LoopbackListener::bind().await?;
         let name = provider.name.as_str().into();
         let request = BeginBrowserSignInRequest { provider: name, port: listener.port(), link };
@@ -233,26 +217,6 @@ async fn prove_on_device(
     }
 }
 
-async fn list(context: &mut CliContext, client: &mut Client, json: bool) -> CommandResult {
-    let (providers, accounts) =
-        (client.sign_in_providers().await?.providers, client.linked_accounts().await?);
-    if json {
-        let document = serde_json::json!({ "providers": providers, "accounts": accounts });
-        context.output.json(&document)?;
-        return Ok(Exit::Success);
-    }
-    let rows = providers.iter().map(|provider| {
-        let linked = accounts.iter().filter(|account| account.provider == provider.name);
-        let linked: Vec<String> = linked.map(display_name).collect();
-        let linked = Some(linked.join(", ")).filter(|names| !names.is_empty());
-        let device = if provider.device { "yes" } else { "no" };
-        [provider.name.to_string(), title(provider), device.to_owned(), cell(linked.as_ref())]
-    });
-    TextTable::new(["PROVIDER", "TITLE", "DEVICE CODES", "LINKED ACCOUNT"])
-        .rows(&mut context.output, rows)?;
-    Ok(Exit::Success)
-}
-
 /// The store to sign in to: the given address, or that of the saved login.
 fn store_endpoint(context: &CliContext, url: Option<&str>) -> Result<Endpoint, CliError> {
     match (url, connect::load_login(context)?) {
@@ -267,12 +231,8 @@ fn take_proof(proven: ProveSignInResponse) -> Result<String, CliError> {
     proven.proof.ok_or_else(|| CliError::new(Exit::Internal, "the store's response has no proof"))
 }
 
-fn title(provider: &SignInProviderView) -> String {
+pub(crate) fn title(provider: &SignInProviderView) -> String {
     escape_control(&provider.title).into_owned()
-}
-
-fn display_name(account: &LinkedAccountView) -> String {
-    escape_control(account.name.as_deref().unwrap_or(&account.subject)).into_owned()
 }
 
 fn no_providers() -> CliError {

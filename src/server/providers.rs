@@ -12,6 +12,7 @@ use crate::signin::{ClientSecrets, ClientSettings, Provider, Providers};
 pub fn load(config: &ServeConfig, host: Option<&str>) -> Result<Providers, RunError> {
     let mut list = Vec::with_capacity(config.sign_in.providers.len());
     for settings in &config.sign_in.providers {
+        // Both files are read at the start, so that one that is missing is not found by the first person who signs in.
         let console = read_secret(&settings.client)?;
         let command_line = settings.command_line.as_ref().map(read_secret).transpose()?.flatten();
         list.push(Provider::new(settings.clone(), ClientSecrets { console, command_line })?);

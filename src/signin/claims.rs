@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Provider;
-use super::error::{ProviderError, TokenFault};
+use super::error::{IdTokenFault, ProviderError};
 use crate::domain::name::{Label, MemberName};
 use crate::domain::provider::{OrgGrant, ProvenAccount};
 
@@ -25,7 +25,8 @@ impl Provider {
 
     /// Reads an account from verified claims.
     pub(super) fn read_account(&self, claims: &Value, subject: &str) -> Result<ProvenAccount, ProviderError> {
-        let subject = subject.parse().map_err(|_| TokenFault::Subject)?;
+        // The only claim that decides who it is.
+        let subject = subject.parse().map_err(|_| IdTokenFault::Subject)?;
         let groups = self.settings.groups_claim.find(claims);
         if groups.is_none() && !self.settings.groups.is_empty() && self.leaves_groups_out(claims) {
             return Err(ProviderError::TooManyGroups);
@@ -36,6 +37,7 @@ impl Provider {
             Some(path) => path.find(claims).and_then(Value::as_str),
             None => names.clone().next(),
         };
+        // Where the operator names a claim, people see that one first too.
         let shown = own.and(name).into_iter().chain(names).find_map(shown_name);
         Ok(ProvenAccount {
             provider: self.settings.name.clone(),
@@ -64,6 +66,7 @@ impl Provider {
         };
         let mut grants: Vec<OrgGrant> = Vec::new();
         for rule in &self.settings.groups {
+            // The operator puts the rules in order, so that nobody's role depends on the order of a token.
             if grants.iter().all(|grant| grant.org != rule.org) && is_in(&rule.group) {
                 grants.push(OrgGrant { org: rule.org.clone(), role: rule.role });
             }
@@ -74,6 +77,7 @@ impl Provider {
 
 /// What a provider calls a person, as far as a label can hold it.
 fn shown_name(text: &str) -> Option<Label> {
+    // It reaches terminals and the log.
     let plain: String = text.chars().filter(|c| !c.is_control()).collect();
     let cut = plain.trim();
     cut[..cut.floor_char_boundary(100)].trim().parse().ok()

@@ -43,6 +43,7 @@ impl Provider {
     ) -> Result<BegunCode, ProviderError> {
         let _place = self.enter()?;
         let document = self.document().await?;
+        // 256 bits each, as text: RFC 7636 wants 43 characters of a verifier.
         let draw = || {
             let mut bytes = Zeroizing::new([0; 32]);
             random(bytes.as_mut_slice());
@@ -88,6 +89,7 @@ impl Provider {
         if error.is_some() {
             return Err(ProviderError::Denied);
         }
+        // Neither a code nor an error: no provider answers like that.
         let code = code.ok_or(ProviderError::BadAnswer)?;
         let redirect = RedirectUrl::new(redirect.clone()).map_err(|_| ProviderError::ClientRefused)?;
         let client = self.client(&document, flow.client()).set_redirect_uri(redirect);

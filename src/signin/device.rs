@@ -67,6 +67,7 @@ impl Provider {
         if !is_code(&user_code) || !is_address(&verification_uri) {
             return Err(ProviderError::BadAnswer);
         }
+        // RFC 8628 leaves it to the provider, and one could say zero, or a day.
         let interval = clamp(answer.interval().as_secs());
         let code = answer.device_code().secret().clone();
         Ok(BegunDevice {

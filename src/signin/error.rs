@@ -42,7 +42,7 @@ pub(crate) enum ProviderError {
     NoDeviceFlow,
     /// The ID token does not prove the person.
     #[error("the provider's token could not be verified")]
-    Token(TokenFault),
+    Token(IdTokenFault),
     /// The provider leaves the groups out, because there are too many.
     #[error("the provider leaves your groups out, because there are too many")]
     TooManyGroups,
@@ -50,7 +50,7 @@ pub(crate) enum ProviderError {
 
 /// What is wrong with an ID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenFault {
+pub(crate) enum IdTokenFault {
     Missing,
     Issuer,
     Audience,
@@ -102,7 +102,7 @@ impl ProviderError {
     }
 }
 
-impl TokenFault {
+impl IdTokenFault {
     fn reason(self) -> &'static str {
         match self {
             Self::Missing => "token_missing",
@@ -119,13 +119,13 @@ impl TokenFault {
     }
 }
 
-impl From<TokenFault> for ProviderError {
-    fn from(fault: TokenFault) -> Self {
+impl From<IdTokenFault> for ProviderError {
+    fn from(fault: IdTokenFault) -> Self {
         Self::Token(fault)
     }
 }
 
-impl From<&ClaimsVerificationError> for TokenFault {
+impl From<&ClaimsVerificationError> for IdTokenFault {
     fn from(error: &ClaimsVerificationError) -> Self {
         match error {
             ClaimsVerificationError::Expired(_) => Self::Time,

@@ -68,6 +68,7 @@ impl ProviderHttp {
             body: (!body.is_empty()).then(|| Bytes::from(body)),
             limit: MAX_ANSWER,
         };
+        // One connection for each exchange: sign-ins are rare, and a pool would keep a connection that the provider has closed.
         let mut connection = Connection::open(&target, CONNECT).await?;
         let mut answer = connection.exchange(&call, EXCHANGE).await?;
         let mut response = OidcResponse::new(std::mem::take(&mut *answer.body));

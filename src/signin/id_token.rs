@@ -9,7 +9,7 @@ use openidconnect::{
 };
 use serde_json::Value;
 
-use super::error::{ProviderError, TokenFault};
+use super::error::{IdTokenFault, ProviderError};
 use super::metadata::{OidcClient, OidcTokens, OtherClaims};
 use super::{ClientKind, Provider};
 use crate::domain::provider::ProvenAccount;
@@ -58,7 +58,7 @@ impl Provider {
         let client = self.client(&self.document().await?, kind);
         let (claims, subject) = match verified_claims(&client, tokens, nonce, now) {
             // The provider may have begun to sign with a new key since its document was read.
-            Err(TokenFault::Key) => {
+            Err(IdTokenFault::Key) => {
                 let refreshed = self.client(&self.refreshed_document().await?, kind);
                 verified_claims(&refreshed, tokens, nonce, now)?
             }
@@ -102,8 +102,8 @@ fn verified_claims(
     tokens: &OidcTokens,
     nonce: ExpectedNonce<'_>,
     now: Timestamp,
-) -> Result<(Value, SubjectIdentifier), TokenFault> {
-    let token = tokens.id_token().ok_or(TokenFault::Missing)?;
+) -> Result<(Value, SubjectIdentifier), IdTokenFault> {
+    let token = tokens.id_token().ok_or(IdTokenFault::Missing)?;
     let clock = system_time(now);
     // Other audiences are refused by default: each of them could present the token here.
     let verifier = client
@@ -114,21 +114,22 @@ fn verified_claims(
             true => Ok(()),
             false => Err(String::new()),
         });
-    let claims = token.claims(&verifier, nonce).map_err(|error| TokenFault::from(&error))?;
+    let claims = token.claims(&verifier, nonce).map_err(|error| IdTokenFault::from(&error))?;
     // The party that the token was issued to, where the provider says so.
     if claims.authorized_party().is_some_and(|party| party.as_str() != client.client_id().as_str()) {
-        return Err(TokenFault::Audience);
+        return Err(IdTokenFault::Audience);
     }
     if let Some(expected) = claims.access_token_hash() {
-        let algorithm = token.signing_alg().map_err(|_| TokenFault::AccessToken)?;
-        let key = token.signing_key(&verifier).map_err(|_| TokenFault::AccessToken)?;
+        let algorithm = token.signing_alg().map_err(|_| IdTokenFault::AccessToken)?;
+        let key = token.signing_key(&verifier).map_err(|_| IdTokenFault::AccessToken)?;
         let found = AccessTokenHash::from_token(tokens.access_token(), algorithm, key);
-        if found.map_err(|_| TokenFault::AccessToken)? != *expected {
-            return Err(TokenFault::AccessToken);
+        if found.map_err(|_| IdTokenFault::AccessToken)? != *expected {
+            return Err(IdTokenFault::AccessToken);
         }
     }
+    // From here on as JSON, since the operator's paths can lead to any claim.
     let subject = claims.subject().clone();
-    let claims = serde_json::to_value(claims).map_err(|_| TokenFault::Invalid)?;
+    let claims = serde_json::to_value(claims).map_err(|_| IdTokenFault::Invalid)?;
     Ok((claims, subject))
 }
 

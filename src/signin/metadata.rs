@@ -193,7 +193,7 @@ impl Provider {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::TokenFault;
+    use super::super::error::IdTokenFault;
     use super::super::tests::{ready, sign_in};
     use super::*;
 
@@ -214,7 +214,7 @@ mod tests {
         sign_in(&there, &here).await.unwrap();
         there.rotate(true);
         // A stranger's token with an unknown key must not make this server ask each time.
-        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(TokenFault::Key)));
+        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(IdTokenFault::Key)));
         assert_eq!(there.asked("/jwks"), 1);
         age(&here, REFRESH_INTERVAL).await;
         assert!(sign_in(&there, &here).await.is_ok());

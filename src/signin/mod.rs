@@ -176,6 +176,7 @@ impl Provider {
 
     /// The library's client for one of this provider's clients.
     fn client(&self, document: &ProviderDocument, kind: ClientKind) -> OidcClient {
+        // Never the secret of one client with the id of the other.
         let (settings, secret) = match (kind, &self.settings.command_line) {
             (ClientKind::CommandLine, Some(own)) => (own, &self.secrets.command_line),
             (ClientKind::Console, _) | (ClientKind::CommandLine, None) => {

@@ -75,6 +75,7 @@ impl FromStr for ClaimPath {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
+        // A pointer to the whole document, or to the claim without a name, is a slip.
         match text {
             "" | "/" => Err("expected the name of a claim, or a JSON Pointer such as /realm_access/roles"),
             _ if text.len() > 200 => Err("must be at most 200 bytes long"),

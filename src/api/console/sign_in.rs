@@ -165,6 +165,7 @@ async fn go_on(
         cookies::set_sign_in(&mut response, &sealed, browser.over_tls);
         return Ok(response);
     }
+    // Before the store takes the proof.
     let (next, shown) = (proof.next.clone(), proof.account.shown.clone());
     let request = flow::store_request(api, origin, proof, None);
     let refuse = |error| flow::refuse_by_store(api, origin, error);

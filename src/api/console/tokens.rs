@@ -1,18 +1,26 @@
 //! Creating and revoking tokens, on the page of the members. Only the response that creates a token contains its text.
 
+use axum::Router;
+use axum::routing::post;
+
 use super::credential_form::parse_duration;
 use super::members::{IssuedCredential, IssuedToken, render_members};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
+use crate::api::Api;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
 use crate::api::tokens;
 use crate::domain::id::TokenId;
 use crate::wire;
 
+pub(crate) fn routes() -> Router<Api> {
+    Router::new().route("/console/tokens", post(create)).route("/console/tokens/{id}/revoke", post(revoke))
+}
+
 /// Creates a token and displays it.
-pub(crate) async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
+async fn create(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let result = issue_token(&session, &form).await;
     render_members(&session, result.map(|token| Some(IssuedCredential::Token(token)))).await
 }
@@ -34,10 +42,7 @@ async fn issue_token(session: &BrowserSession, form: &MultipartForm) -> Result<I
 }
 
 /// Revokes a token.
-pub(crate) async fn revoke(
-    PathParam(id): PathParam<TokenId>,
-    CsrfForm { session, .. }: CsrfForm,
-) -> PageResult {
+async fn revoke(PathParam(id): PathParam<TokenId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
     match session.store().revoke_token(&session.caller, id).await {
         Ok(_) => {
             // If this session started with the token, it has ended too, and the redirect leads to the login page.

@@ -230,6 +230,7 @@ pub(crate) fn refuse_proof(api: &Api, origin: &SignInOrigin) -> ApiError {
 
 /// What the store needs of a proof. The provider's rules apply as they are configured now.
 pub(crate) fn store_proof(api: &Api, proof: SealedProof) -> SignInProof {
+    // A provider that was removed from the configuration since decides no roles any more.
     let SealedProof { id, method, account, expires_at, .. } = proof;
     let provider = api.providers().find(account.provider.as_str());
     let governed = provider.map(Provider::governed).unwrap_or_default();

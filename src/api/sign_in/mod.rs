@@ -1,6 +1,7 @@
-//! `/v1/sign-in`: sign-in of people with OIDC providers, and the accounts that they linked. This server talks to the provider; a client
+//! `/v1/sign-in`: sign-in of people with OIDC providers; `accounts`: those that they linked. This server talks to the provider; a client
 //! brings what its browser received, and gets a token of this store.
 
+mod accounts;
 pub(crate) mod flow;
 pub(crate) mod origin;
 
@@ -15,23 +16,19 @@ use zeroize::Zeroizing;
 use self::flow::{AnswerPlace, SignInProgress, SignInStart};
 use self::origin::SignInOrigin;
 use super::Api;
-use super::auth::Authenticated;
 use super::body::{JsonBody, STRANGER_BODY};
-use super::extract::PathParam;
-use super::openapi::{AUTHENTICATED, UnauthenticatedErrors, WITH_BODY, WRITE, error_responses};
+use super::openapi::{UnauthenticatedErrors, WITH_BODY, WRITE, error_responses};
 use super::problem::{ApiError, FieldErrors, parse_name};
 use super::query::{NoParams, QueryParams};
 use super::tokens::token_view;
-use crate::domain::id::LinkedAccountId;
 use crate::domain::name::{Label, ProviderName};
 use crate::domain::provider::SignInMethod;
 use crate::signin::{ClientKind, CodeAnswer, Provider, SealedProof, SignInPurpose};
-use crate::store::{LinkedAccount, RoleChange, SignInToken, SignedIn, TokenIssued};
+use crate::store::{RoleChange, SignInToken, SignedIn, TokenIssued};
 use crate::wire::{
     BeginBrowserSignInRequest, BeginBrowserSignInResponse, BeginDeviceSignInRequest,
-    BeginDeviceSignInResponse, Code, CreateSignInTokenRequest, CreateSignInTokenResponse, LinkAccountRequest,
-    LinkedAccountView, PageView, ProveSignInRequest, ProveSignInResponse, SignInProviderView,
-    SignInProvidersView, paths,
+    BeginDeviceSignInResponse, Code, CreateSignInTokenRequest, CreateSignInTokenResponse, ProveSignInRequest,
+    ProveSignInResponse, SignInProviderView, SignInProvidersView, paths,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -41,8 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(begin_device_sign_in))
         .routes(routes!(prove_sign_in))
         .routes(routes!(create_sign_in_token))
-        .routes(routes!(list_linked_accounts, link_account))
-        .routes(routes!(unlink_account))
+        .merge(accounts::routes())
 }
 
 /// Codes of a sign-in without a credential.
@@ -62,9 +58,6 @@ error_responses! {
     BeginSignInErrors = [STRANGER, WITH_BODY, &[Code::NotFound, Code::Conflict, Code::NameInvalid]];
     ProveSignInErrors = [STRANGER, WITH_BODY];
     CreateSignInTokenErrors = [STRANGER, WITH_BODY, WRITE, &[Code::NameInvalid, Code::OverQuota]];
-    ListLinkedAccountsErrors = [AUTHENTICATED];
-    LinkAccountErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::Unprocessable, Code::NotFound]];
-    UnlinkAccountErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
 }
 
 /// List the providers that people sign in with
@@ -234,70 +227,4 @@ fn token_response(signed_in: SignedIn<TokenIssued>) -> CreateSignInTokenResponse
         },
         view: token_view(token),
     }
-}
-
-/// List your linked accounts
-///
-/// Those at providers that sign in as you. There are at most ten, on one page.
-#[utoipa::path(get, path = paths::ACCOUNTS, tag = "sign-in", operation_id = "list_linked_accounts",
-    responses((status = 200, body = PageView<LinkedAccountView>, description = "The accounts."), ListLinkedAccountsErrors),
-    security(("member" = [])))]
-async fn list_linked_accounts(
-    State(api): State<Api>,
-    Authenticated(caller): Authenticated,
-    QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<PageView<LinkedAccountView>>, ApiError> {
-    let accounts = api.store().linked_accounts(&caller).await?;
-    Ok(Json(PageView { items: accounts.into_iter().map(account_view).collect(), next: None }))
-}
-
-/// Link an account to yourself
-///
-/// From then on, whoever signs in with it is you. Only you link accounts, with a proof that was begun for it. Repeating it
-/// changes nothing.
-#[utoipa::path(post, path = paths::ACCOUNTS, tag = "sign-in", operation_id = "link_account", request_body = LinkAccountRequest,
-    responses((status = 201, body = LinkedAccountView, description = "The linked account."), LinkAccountErrors),
-    security(("member" = [])))]
-async fn link_account(
-    State(api): State<Api>,
-    Authenticated(caller): Authenticated,
-    QueryParams(NoParams): QueryParams<NoParams>,
-    JsonBody(body): JsonBody<LinkAccountRequest, STRANGER_BODY>,
-) -> Result<impl IntoResponse, ApiError> {
-    // Before the proof: who cannot link accounts learns nothing about it.
-    api.store().permit_linking(&caller).await?;
-    let sealed = Zeroizing::new(body.proof);
-    let is_for_link = |proof: &SealedProof| proof.purpose == SignInPurpose::Link(None);
-    let proof = flow::open_proof(&api, &sealed).filter(is_for_link).ok_or_else(|| {
-        let mut errors = FieldErrors::default();
-        errors.add_as(
-            Code::Unprocessable,
-            "proof",
-            "is not a proof of this store that was begun to link an account",
-        );
-        errors.into_result().err().unwrap_or_else(ApiError::internal)
-    })?;
-    let account = api.store().link_account(&caller, flow::store_proof(&api, proof)).await?;
-    Ok((StatusCode::CREATED, Json(account_view(account))))
-}
-
-/// Unlink one of your accounts
-///
-/// Sessions of the console that it started end. Tokens stay, and are revoked apart.
-#[utoipa::path(delete, path = paths::ACCOUNT, tag = "sign-in", operation_id = "unlink_account",
-    params(("id" = LinkedAccountId, Path)),
-    responses((status = 200, body = LinkedAccountView, description = "The account that was linked."), UnlinkAccountErrors),
-    security(("member" = [])))]
-async fn unlink_account(
-    State(api): State<Api>,
-    Authenticated(caller): Authenticated,
-    PathParam(id): PathParam<LinkedAccountId>,
-    QueryParams(NoParams): QueryParams<NoParams>,
-) -> Result<Json<LinkedAccountView>, ApiError> {
-    Ok(Json(account_view(api.store().unlink_account(&caller, id).await?)))
-}
-
-fn account_view(account: LinkedAccount) -> LinkedAccountView {
-    let LinkedAccount { id, provider, issuer, subject, shown, created_at, used_at } = account;
-    LinkedAccountView { id, provider, issuer, subject, name: shown, created_at, used_at }
 }

@@ -188,6 +188,7 @@ impl ServeConfig {
         if !has_address && self.socket.is_none() {
             errors.push(SettingOrigin::File(path.into()), "no address and no socket to listen on");
         }
+        // A provider sends browsers to one address, and refuses every other one.
         let no_url = self.sign_in.url.is_none() && self.ticket_urls(Some("localhost")).is_empty();
         if no_url && !self.sign_in.providers.is_empty() {
             errors.push(

@@ -102,6 +102,7 @@ fn read_provider<'a>(
     let entries = reader.mapping(node, PROVIDER_KEYS)?;
     // All parts are read before the first missing one ends this, so that every fault is reported.
     let before = reader.faults.len();
+    // In the order of the documentation.
     let name: Option<ProviderName> = reader.required(node, entries, "name");
     let title: Option<Label> = match entry(entries, "title") {
         Some(_) => reader.optional(entries, "title", str::parse),

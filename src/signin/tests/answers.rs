@@ -87,7 +87,7 @@ async fn what_a_token_endpoint_says_is_sorted_and_never_repeated() {
         (answer(200, "canary"), ProviderError::BadAnswer),
         (
             answer(200, r#"{"access_token": "canary", "token_type": "Bearer"}"#),
-            ProviderError::Token(TokenFault::Missing),
+            ProviderError::Token(IdTokenFault::Missing),
         ),
         (answer(200, &format!("{{\"x\": \"{}\"}}", "x".repeat(600 * 1024))), ProviderError::Unavailable),
         (Instead::Nothing, ProviderError::Unavailable),

@@ -48,7 +48,7 @@ async fn a_code_can_be_denied_or_expire() {
     let begun = here.begin_device().await.unwrap();
     there.enter(&begun.user_code, Entered::Approved);
     there.edit_tokens(|_, claims| claims["aud"] = json!("canary-other-client"));
-    assert_eq!(poll(&here, &begun).await, Err(ProviderError::Token(TokenFault::Audience)));
+    assert_eq!(poll(&here, &begun).await, Err(ProviderError::Token(IdTokenFault::Audience)));
     let code = begin(&here).await.unwrap();
     assert!(matches!(here.poll_device(&code.flow, now()).await, Err(ProviderError::WrongState)));
 }

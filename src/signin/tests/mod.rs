@@ -11,7 +11,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::code::BegunCode;
-use super::error::TokenFault;
+use super::error::IdTokenFault;
 use super::*;
 use crate::domain::provider::{OrgGrant, ProvenAccount};
 use crate::domain::role::Role;

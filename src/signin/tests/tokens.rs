@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Signs in with a token that was changed before it was signed.
-async fn with_edit(edit: impl Fn(&mut Value, &mut Value) + Send + Sync + 'static) -> Option<TokenFault> {
+async fn with_edit(edit: impl Fn(&mut Value, &mut Value) + Send + Sync + 'static) -> Option<IdTokenFault> {
     let (there, here) = ready().await;
     there.edit_tokens(edit);
     match sign_in(&there, &here).await {
@@ -19,40 +19,40 @@ async fn with_edit(edit: impl Fn(&mut Value, &mut Value) + Send + Sync + 'static
 async fn a_token_of_another_issuer_audience_time_or_sign_in_is_refused() {
     assert_eq!(with_edit(|_, _| {}).await, None);
     let set = |name: &'static str, value: Value| with_edit(move |_, claims| claims[name] = value.clone());
-    assert_eq!(set("iss", json!("https://evil.example")).await, Some(TokenFault::Issuer));
-    assert_eq!(set("aud", json!("canary-other-client")).await, Some(TokenFault::Audience));
+    assert_eq!(set("iss", json!("https://evil.example")).await, Some(IdTokenFault::Issuer));
+    assert_eq!(set("aud", json!("canary-other-client")).await, Some(IdTokenFault::Audience));
     // One of several audiences could present the token here.
-    assert_eq!(set("aud", json!([CLIENT, "canary-other-client"])).await, Some(TokenFault::Audience));
-    assert_eq!(set("azp", json!("canary-other-client")).await, Some(TokenFault::Audience));
+    assert_eq!(set("aud", json!([CLIENT, "canary-other-client"])).await, Some(IdTokenFault::Audience));
+    assert_eq!(set("azp", json!("canary-other-client")).await, Some(IdTokenFault::Audience));
     assert_eq!(set("azp", json!(CLIENT)).await, None);
-    assert_eq!(set("nonce", json!("canary")).await, Some(TokenFault::Nonce));
+    assert_eq!(set("nonce", json!("canary")).await, Some(IdTokenFault::Nonce));
     let without = with_edit(|_, claims| drop(claims.as_object_mut().unwrap().remove("nonce"))).await;
-    assert_eq!(without, Some(TokenFault::Nonce));
-    assert_eq!(set("at_hash", json!("canary")).await, Some(TokenFault::AccessToken));
+    assert_eq!(without, Some(IdTokenFault::Nonce));
+    assert_eq!(set("at_hash", json!("canary")).await, Some(IdTokenFault::AccessToken));
 
     // The clocks may differ a little.
     let seconds = |name: &'static str, offset: i64| {
         with_edit(move |_, claims| claims[name] = json!(i64::try_from(now_seconds()).unwrap() + offset))
     };
     assert_eq!(seconds("exp", -60).await, None);
-    assert_eq!(seconds("exp", -180).await, Some(TokenFault::Time));
+    assert_eq!(seconds("exp", -180).await, Some(IdTokenFault::Time));
     assert_eq!(seconds("iat", 60).await, None);
-    assert_eq!(seconds("iat", 600).await, Some(TokenFault::Time));
+    assert_eq!(seconds("iat", 600).await, Some(IdTokenFault::Time));
 }
 
 #[tokio::test]
 async fn only_a_signature_of_the_provider_counts() {
     let with_header =
         |member: &'static str, value: Value| with_edit(move |header, _| header[member] = value.clone());
-    assert_eq!(with_header("alg", json!("none")).await, Some(TokenFault::Signature));
+    assert_eq!(with_header("alg", json!("none")).await, Some(IdTokenFault::Signature));
     // With the client's secret as the key, as the specification would allow.
-    assert_eq!(with_header("alg", json!("HS256")).await, Some(TokenFault::Signature));
-    assert_eq!(with_header("kid", json!("canary")).await, Some(TokenFault::Key));
+    assert_eq!(with_header("alg", json!("HS256")).await, Some(IdTokenFault::Signature));
+    assert_eq!(with_header("kid", json!("canary")).await, Some(IdTokenFault::Key));
     // It names the right key, and is signed with another one.
     let (there, here) = ready().await;
     there.rotate(false);
     there.edit_tokens(|header, _| header["kid"] = json!("key-0"));
-    assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(TokenFault::Signature)));
+    assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(IdTokenFault::Signature)));
 }
 
 #[tokio::test]
@@ -60,7 +60,11 @@ async fn a_subject_is_needed_and_bounded() {
     for subject in [json!(""), json!("s".repeat(256)), json!("a\u{7f}")] {
         let (there, here) = ready().await;
         there.person(json!({ "sub": subject, "groups": ["staff"], "name": "x" }));
-        assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(TokenFault::Subject)), "{subject}");
+        assert_eq!(
+            sign_in(&there, &here).await,
+            Err(ProviderError::Token(IdTokenFault::Subject)),
+            "{subject}"
+        );
     }
     let (there, here) = ready().await;
     there.edit_tokens(|_, claims| drop(claims.as_object_mut().unwrap().remove("sub")));
@@ -77,7 +81,7 @@ async fn groups_that_are_not_in_the_token_are_asked_for() {
     assert_eq!(proven.shown.unwrap().as_str(), "Ada", "the signed claims come first");
     // Of another person: it is not believed.
     there.user_info(json!({ "sub": "s-eve", "groups": ["chiefs"] }));
-    assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(TokenFault::Subject)));
+    assert_eq!(sign_in(&there, &here).await, Err(ProviderError::Token(IdTokenFault::Subject)));
     // Nobody's groups: the account opens only what it is linked to.
     there.user_info(json!({ "sub": "s-ada" }));
     assert_eq!(sign_in(&there, &here).await.unwrap().grants, []);

@@ -69,6 +69,7 @@ impl Store {
             if let Some(fault) = tx.use_proof(&proof)? {
                 return Err(fault.into());
             }
+            // It may have been removed, or become a service, since the token was checked.
             let member = tx.get_member(org, own)?;
             if member.kind != MemberKind::Person {
                 return Err(Error::Forbidden(Denied::PersonsSignIn).into());

@@ -137,6 +137,7 @@ impl PreparedSignIn {
             CandidateEntry::Linked { .. } => (self.enter(tx)?, false),
             CandidateEntry::New => (self.create(tx)?, true),
         };
+        // In the commit that lets the member in: no session starts with a role that the groups have taken away.
         let change = tx.follow_role(org, &mut member, self.candidate.role).map_err(refuse_by_rule)?;
         if let RoleChange::Changed { .. } = change {
             tx.put(&tx.records().member(org, member.id), &member)?;

@@ -100,6 +100,7 @@ impl Candidates {
             _ if is_governed && granted.is_none() => Err(SignInRefusal::NoGroup),
             (_, Some(account)) => Ok(account),
         };
+        // Both are kept: a refusal is recorded in the organization that it concerns.
         match refused {
             Ok(account) => {
                 let entry = CandidateEntry::Linked { account, member: member.id };
