@@ -8,10 +8,9 @@ use super::members::{IssuedCredential, IssuedToken, render_members};
 use super::multipart::MultipartForm;
 use super::redirect;
 use super::session::{BrowserSession, CsrfForm, PageResult};
-use crate::api::Api;
 use crate::api::extract::PathParam;
 use crate::api::problem::ApiError;
-use crate::api::tokens;
+use crate::api::{Api, tokens};
 use crate::domain::id::TokenId;
 use crate::wire;
 
