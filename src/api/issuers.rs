@@ -97,7 +97,7 @@ pub(crate) async fn put(
 
 /// Remove an issuer of tokens
 ///
-/// For admins. Identities that rely on it do not boot any more.
+/// For admins. Machines with identities that rely on it can no longer boot.
 #[utoipa::path(delete, path = paths::ISSUER, tag = "organization", operation_id = "remove_issuer", params(("name" = IssuerName, Path)),
     responses((status = 200, body = IssuerView, description = "The removed issuer."), RemoveIssuerErrors), security(("member" = [])))]
 async fn remove_issuer(
@@ -112,7 +112,7 @@ async fn remove_issuer(
 fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
     let mut errors = FieldErrors::default();
     let PutIssuerRequest { url, algorithms, authorities, keys } = body;
-    let url = errors.check("url", url.parse());
+    let url = errors.check_as(Code::Unprocessable, "url", url.parse());
     if algorithms.len() > MAX_ALGORITHMS {
         errors.add("algorithms", format!("has more than {MAX_ALGORITHMS} items"));
     }

@@ -37,7 +37,7 @@ pub(crate) enum IdentityCommand {
     /// Show an identity and its store card
     Show(IdentityIdArgs),
     Test(IdentityTestArgs),
-    /// Confirm a change of the issuer that an identity of yours relies on
+    /// Accept the issuer's new settings for an identity that acts for you
     Confirm(IdentityIdArgs),
     /// Revoke an identity: boots with it are denied from now on
     Remove(IdentityIdArgs),
@@ -68,7 +68,7 @@ pub(crate) struct IdentityAddArgs {
     /// Template, such as kubernetes or github; see dropsafe identity templates
     #[arg(value_name = "TEMPLATE")]
     pub(crate) template: String,
-    /// What a claim of the token must be
+    /// Required value of a claim
     #[arg(value_name = "CLAIM=VALUE", value_parser = parse_claim)]
     pub(crate) claims: Vec<(String, String)>,
     /// Issuer of your organization (default: the public issuer of the template)
@@ -80,10 +80,10 @@ pub(crate) struct IdentityAddArgs {
     /// Claim that names the service to act for, as service=CLAIM
     #[arg(long, value_name = "service=CLAIM", value_parser = parse_for_each, requires = "services", conflicts_with = "member")]
     pub(crate) for_each: Option<String>,
-    /// Service that this claim may name; may be repeated
+    /// Service that the claim may name; may be repeated
     #[arg(long = "service", value_name = "NAME", requires = "for_each")]
     pub(crate) services: Vec<String>,
-    /// Let each token boot once
+    /// Accept each token for one boot
     #[arg(long)]
     pub(crate) single_use: bool,
     /// Time until it expires, such as 30d, or none
@@ -240,20 +240,25 @@ fn print_templates(context: &mut CliContext, json: bool) -> Result<(), CliError>
         let documents: Vec<_> = templates().iter().map(template_document).collect();
         return context.output.json(&documents);
     }
-    let mut table = TextTable::new(["TEMPLATE", "CLAIM", "NEEDED", "MEANING"]);
+    let mut table = TextTable::new(["TEMPLATE", "CLAIM", "REQUIRED", "MEANING"]);
     for template in templates() {
         let rows = template.flags.iter().map(|flag| {
-            let needed = if is_tenant(template, flag.name) { "yes" } else { "" };
-            [template.name, flag.name, needed, flag.help].map(str::to_owned)
+            let required = requirement(template, flag.name);
+            [template.name, flag.name, required, flag.help].map(str::to_owned)
         });
         table.rows(&mut context.output, rows)?;
     }
     Ok(())
 }
 
-/// Whether the claim is one of those that tell a tenant of the platform from others.
-fn is_tenant(template: &IdentityTemplate, claim: &str) -> bool {
-    template.tenant.iter().any(|set| set.contains(&claim))
+/// Whether the claim has to be given: it tells a tenant of the platform from others.
+fn requirement(template: &IdentityTemplate, claim: &str) -> &'static str {
+    match template.tenant.iter().find(|set| set.contains(&claim)) {
+        None => "",
+        Some(_) if template.tenant.len() == 1 => "yes",
+        Some(set) if set.len() == 1 => "one of these",
+        Some(_) => "one of these (both)",
+    }
 }
 
 fn template_document(template: &IdentityTemplate) -> serde_json::Value {

@@ -33,7 +33,7 @@ pub struct CreateIdentityRequest {
     /// The service that it acts for, if a claim names it.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEachServiceBody>,
-    /// Whether each token boots once; default: no.
+    /// Whether each token is accepted for one boot only; default: no.
     #[serde(default)]
     pub single_use: bool,
     /// The member that it acts for, and its limits: as those of a ticket.
@@ -66,7 +66,7 @@ pub struct MachineIdentityView {
     pub ticket: Option<TicketId>,
     /// The store card `dsi_…`, which the machine needs; absent for a ticket. It is not a secret.
     pub card: Option<String>,
-    /// The member it acts for; of several services the first.
+    /// The member it acts for; with `for_each`, the first of its services.
     pub member: MemberName,
     /// Who made it.
     pub author: MemberName,
@@ -88,7 +88,7 @@ pub struct MachineIdentityView {
     pub sources: Vec<String>,
     /// Seconds after which a boot with it counts as ended.
     pub lifetime_seconds: Option<u64>,
-    /// Whether it would be accepted now, the source and the proof apart.
+    /// Whether it would be accepted now, apart from the source network and the proof.
     pub usable: bool,
     /// The tokens that it accepts; absent for a ticket.
     pub tokens: Option<AcceptedTokensView>,
@@ -108,7 +108,7 @@ pub struct AcceptedTokensView {
     pub claims: Vec<ClaimRuleView>,
     /// The claim that names the service.
     pub for_each: Option<ForEachServiceBody>,
-    /// Whether each token boots once.
+    /// Whether each token is accepted for one boot only.
     pub single_use: bool,
     /// Whether its person has to confirm a change of the issuer before it boots again.
     pub suspended: bool,
@@ -122,7 +122,7 @@ pub struct ClaimRuleView {
     pub pointer: String,
     /// Its value.
     pub value: String,
-    /// Whether the claim may continue after the value.
+    /// Whether the claim only needs to start with the value.
     pub prefix: bool,
 }
 
@@ -140,7 +140,7 @@ pub struct TestTokenRequest {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TestTokenResponse {
-    /// Whether a machine with this token would be accepted, its network apart.
+    /// Whether a machine with this token would be accepted, apart from its source network.
     pub accepted: bool,
     /// The checks.
     pub checks: Vec<TokenCheckView>,
@@ -175,7 +175,7 @@ pub struct PutIssuerRequest {
     #[cfg_attr(feature = "server", schema(max_items = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<String>,
-    /// Certificates in PEM of the authorities of its server; default: those of the store's system.
+    /// CA certificates (PEM) for its server; default: those of the store's system.
     #[cfg_attr(feature = "server", schema(max_length = 65536))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorities: Option<String>,
@@ -195,7 +195,7 @@ pub struct IssuerView {
     pub url: String,
     /// The signature algorithms that are accepted.
     pub algorithms: Vec<String>,
-    /// Certificates in PEM of the authorities of its server.
+    /// CA certificates (PEM) for its server.
     pub authorities: Option<String>,
     /// Its keys, if they are not fetched.
     pub keys: Option<String>,

@@ -55,11 +55,12 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// The pattern and the greatest length of each name. Its own schema has a description only.
-const PATTERNS: [(&str, &str, Option<usize>); 13] = [
+const PATTERNS: [(&str, &str, Option<usize>); 14] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("MemberName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
+    ("IssuerName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("PluginName", "^[A-Za-z0-9@/._:-]+$", Some(100)),
     ("Category", "^[a-z0-9_-]+$", Some(50)),
     ("PresetId", "^[a-z0-9_-]+$", Some(50)),
