@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use data_encoding::HEXLOWER;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -92,7 +93,12 @@ pub(crate) async fn put(
         let error = ApiError::new(Code::Unprocessable, fault.to_string());
         fault.hint().into_iter().fold(error, ApiError::hint)
     })?;
-    Ok(issuer_view(api.store().put_issuer(caller, name, spec).await?))
+    let before = api.store().issuer(caller, name).await.ok();
+    let after = api.store().put_issuer(caller, name, spec).await?;
+    if let Some(before) = before.filter(|before| before.spec != after.spec) {
+        api.issuers().forget(&before.spec);
+    }
+    Ok(issuer_view(after))
 }
 
 /// Remove an issuer of tokens
@@ -106,7 +112,14 @@ async fn remove_issuer(
     PathParam(name): PathParam<IssuerName>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<IssuerView>, ApiError> {
-    Ok(Json(issuer_view(api.store().remove_issuer(&caller, &name).await?)))
+    Ok(Json(remove(&api, &caller, &name).await?))
+}
+
+/// Removes an issuer, for the API and for the console.
+pub(crate) async fn remove(api: &Api, caller: &Caller, name: &IssuerName) -> Result<IssuerView, ApiError> {
+    let removed = api.store().remove_issuer(caller, name).await?;
+    api.issuers().forget(&removed.spec);
+    Ok(issuer_view(removed))
 }
 
 fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
@@ -130,6 +143,7 @@ pub(crate) fn issuer_view(issuer: store::Issuer) -> IssuerView {
     let store::Issuer { name, spec, updated_at } = issuer;
     IssuerView {
         name,
+        digest: HEXLOWER.encode(&spec.digest()),
         url: spec.url.to_string(),
         algorithms: spec.algorithms.iter().map(ToString::to_string).collect(),
         authorities: spec.authorities,

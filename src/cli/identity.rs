@@ -37,8 +37,7 @@ pub(crate) enum IdentityCommand {
     /// Show an identity and its store card
     Show(IdentityIdArgs),
     Test(IdentityTestArgs),
-    /// Accept the issuer's new settings for an identity that acts for you
-    Confirm(IdentityIdArgs),
+    Confirm(IdentityConfirmArgs),
     /// Revoke an identity: boots with it are denied from now on
     Remove(IdentityIdArgs),
     /// List the templates and the claims that each of them takes
@@ -99,6 +98,24 @@ pub(crate) struct IdentityAddArgs {
     pub(crate) json: bool,
 }
 
+/// Accept the issuer's new settings for an identity that acts for you
+///
+/// Shows the issuer's URL and the digest of its settings, and asks. Look at the
+/// settings with dropsafe issuer show.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct IdentityConfirmArgs {
+    /// Id of the identity (idn_…)
+    #[arg(value_name = "IDENTITY_ID")]
+    pub(crate) id: String,
+    /// Digest of the settings that you have looked at (default: asks)
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) digest: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Compare a token with an identity, claim by claim
 ///
 /// The token comes from a file or from standard input. It is sent to the store,
@@ -147,11 +164,7 @@ impl IdentityCommand {
                 }
             }
             Self::Test(args) => return args.run(context).await,
-            Self::Confirm(IdentityIdArgs { id, json }) => {
-                let identity = connect::open_client(context)?.confirm_identity(&id).await?;
-                let line = || format!("confirmed the issuer of {id}");
-                context.output.json_or_line(json, &identity, line)?;
-            }
+            Self::Confirm(args) => args.run(context).await?,
             Self::Remove(IdentityIdArgs { id, json }) => {
                 connect::open_client(context)?.revoke_identity(&id).await?;
                 let document = serde_json::json!({ "id": id, "revoked": true });
@@ -199,6 +212,33 @@ impl IdentityAddArgs {
             single_use: self.single_use,
             grant: Some(self.grant.request(self.ttl, self.uses)?),
         })
+    }
+}
+
+impl IdentityConfirmArgs {
+    async fn run(self, context: &mut CliContext) -> Result<(), CliError> {
+        let Self { id, digest, json } = self;
+        let mut client = connect::open_client(context)?;
+        let digest = match digest {
+            Some(digest) => digest,
+            None => {
+                let tokens = client.identity(&id).await?.tokens;
+                let seen = tokens.and_then(|tokens| Some((tokens.issuer_url?, tokens.issuer_digest?)));
+                let (url, digest) = seen.ok_or_else(|| CliError::failed("it has no issuer to confirm"))?;
+                if !context.is_interactive() {
+                    let why =
+                        "nobody has looked at the issuer: see dropsafe identity show, and give its --digest";
+                    return Err(CliError::usage(why));
+                }
+                let question = format!(
+                    "Trust the issuer {url} with the settings {digest}? Whoever runs it can boot with your secrets."
+                );
+                context.confirm(false, &question, "nothing is confirmed")?;
+                digest
+            }
+        };
+        let identity = client.confirm_identity(&id, &digest).await?;
+        context.output.json_or_line(json, &identity, || format!("confirmed the issuer of {id}"))
     }
 }
 
@@ -329,6 +369,8 @@ fn token_fields(tokens: &AcceptedTokensView) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("Template", tokens.template.clone()),
         ("Issuer", tokens.issuer.as_ref().map_or_else(|| "public".to_owned(), ToString::to_string)),
+        ("Issuer URL", cell(tokens.issuer_url.as_ref())),
+        ("Settings", cell(tokens.issuer_digest.as_ref())),
         ("Audience", tokens.audience.clone()),
     ];
     fields.extend(tokens.claims.iter().map(|rule| {

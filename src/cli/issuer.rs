@@ -151,6 +151,7 @@ fn fields(issuer: &IssuerView) -> Vec<(&'static str, String)> {
     vec![
         ("Name", issuer.name.to_string()),
         ("URL", issuer.url.clone()),
+        ("Settings", issuer.digest.clone()),
         ("Algorithms", issuer.algorithms.join(", ")),
         ("Authorities", given(&issuer.authorities, "those of the store's system")),
         ("Keys", given(&issuer.keys, "fetched from the issuer")),

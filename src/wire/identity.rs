@@ -66,7 +66,7 @@ pub struct MachineIdentityView {
     pub ticket: Option<TicketId>,
     /// The store card `dsi_…`, which the machine needs; absent for a ticket. It is not a secret.
     pub card: Option<String>,
-    /// The member it acts for; with `for_each`, the first of its services.
+    /// The member it acts for; with `for_each`, the member who made it.
     pub member: MemberName,
     /// Who made it.
     pub author: MemberName,
@@ -102,6 +102,12 @@ pub struct AcceptedTokensView {
     pub template: String,
     /// An issuer of the organization; absent: the public issuer of the template.
     pub issuer: Option<IssuerName>,
+    /// The issuer's URL as it is now; absent if the issuer was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_url: Option<String>,
+    /// The digest of the issuer's settings as they are now, by which a person confirms a change of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_digest: Option<String>,
     /// The audience.
     pub audience: String,
     /// What their claims must be.
@@ -124,6 +130,16 @@ pub struct ClaimRuleView {
     pub value: String,
     /// Whether the claim only needs to start with the value.
     pub prefix: bool,
+}
+
+/// `POST /v1/identities/{id}/confirm`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmIssuerRequest {
+    /// The digest of the issuer's settings that the person has looked at.
+    #[cfg_attr(feature = "server", schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$"))]
+    pub digest: String,
 }
 
 /// `POST /v1/identities/{id}/test`.
@@ -191,6 +207,9 @@ pub struct PutIssuerRequest {
 pub struct IssuerView {
     /// Its name in the organization.
     pub name: IssuerName,
+    /// The digest of its settings: SHA-256 in hexadecimal. A person confirms a change by it.
+    #[cfg_attr(feature = "server", schema(min_length = 64, max_length = 64))]
+    pub digest: String,
     /// Its URL.
     pub url: String,
     /// The signature algorithms that are accepted.

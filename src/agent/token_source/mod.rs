@@ -227,6 +227,7 @@ fn read_file(path: &Path) -> Result<IssuerToken, TokenFault> {
         FileReadError::Denied => TokenFault::File(io::ErrorKind::PermissionDenied),
         FileReadError::TooLarge => TokenFault::TooLarge,
         FileReadError::NotText => TokenFault::NotAToken,
+        FileReadError::Late => TokenFault::Empty,
         FileReadError::Io(errno) => TokenFault::File(io::Error::from(errno).kind()),
     })?;
     IssuerToken::parse(&text.text)

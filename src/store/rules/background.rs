@@ -144,7 +144,11 @@ impl Store {
     }
 
     /// Changes a record, if it exists.
-    pub(crate) async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
+    pub(crate) async fn update<T>(
+        &self,
+        key: Key<T>,
+        change: impl Fn(&mut T, Timestamp) + Send + 'static,
+    ) -> Result<(), Failure>
     where
         T: Record + 'static,
     {

@@ -31,6 +31,8 @@ pub(crate) struct AcceptedTokens {
     pub(crate) template: String,
     /// An issuer of the organization. `None`: the public issuer of the template.
     pub(crate) issuer: Option<IssuerName>,
+    /// That issuer's settings as they are now. `None` if it was removed.
+    pub(crate) spec: Option<IssuerSpec>,
     /// The audience, which defaults to that of the store.
     pub(crate) audience: String,
     /// What their claims must be.
@@ -98,6 +100,7 @@ impl Store {
         AcceptedTokens {
             template: rule.template.clone(),
             issuer: rule.issuer.clone(),
+            spec: issuer.cloned(),
             audience: rule.audience.clone().unwrap_or_else(|| self.token_audience()),
             claims: rule.claims.clone(),
             for_each: rule
@@ -118,6 +121,8 @@ impl TokenRule {
     /// Whether a person has not confirmed the issuer as it is now. An admin who changes an issuer could otherwise sign tokens of the
     /// machines of every person who relies on it. The managers of a service answer for the issuers that they use.
     pub(crate) fn is_suspended(&self, issuer: Option<&IssuerSpec>, acts_for_person: bool) -> bool {
-        acts_for_person && issuer.is_some_and(|issuer| issuer.digest() != self.issuer_digest)
+        acts_for_person
+            && self.services.is_none()
+            && issuer.is_some_and(|issuer| issuer.digest() != self.issuer_digest)
     }
 }
