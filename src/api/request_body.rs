@@ -4,9 +4,9 @@
 use serde::de::DeserializeOwned;
 
 use crate::wire::{
-    AcceptLauncherRequest, AddKeyslotRequest, BootRequest, CheckpointRequest, ConvertMemberRequest,
-    CreateEnrolmentRequest, CreateIdentityRequest, CreateMemberRequest, CreateOrgRequest,
-    CreateSecretRequest, CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest,
+    AcceptLauncherRequest, AddKeyslotRequest, BootRequest, CheckpointRequest, ConfirmIssuerRequest,
+    ConvertMemberRequest, CreateEnrolmentRequest, CreateIdentityRequest, CreateMemberRequest,
+    CreateOrgRequest, CreateSecretRequest, CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest,
     DeclareCategoryRequest, DeclarePluginRequest, EndBootRequest, ImportRequest, PutIssuerRequest,
     RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest, SetVariablesRequest, TestTokenRequest,
     UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest, UpdateQuotasRequest,
@@ -36,7 +36,7 @@ macro_rules! request_bodies {
 }
 
 request_bodies! {
-    public: AcceptLauncherRequest, BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
+    public: AcceptLauncherRequest, BootRequest, CheckpointRequest, ConfirmIssuerRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
         CreateOrgRequest, CreateTicketRequest, CreateTokenRequest, DeclareCategoryRequest, DeclarePluginRequest,
         CreateIdentityRequest, EndBootRequest, PutIssuerRequest, RedeemEnrolmentRequest, ReportBootRequest, UpdateMemberRequest, UpdateOrgRequest,
         UpdatePluginRequest, UpdateQuotasRequest, UpdateSecretRequest;
