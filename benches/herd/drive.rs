@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dropsafe::client::{self, BootOptions, SystemTimer, Timer};
 use dropsafe::domain::ticket::BootTicket;
+use dropsafe::domain::time::Timestamp;
 use dropsafe::wire::{BootRequest, ReportBootRequest};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
@@ -77,6 +78,10 @@ impl Timer for CountingTimer {
     fn sleep(&mut self, time: Duration) -> impl Future<Output = ()> + Send {
         self.waits += 1;
         self.timer.sleep(time)
+    }
+
+    fn wall_clock(&self) -> Timestamp {
+        self.timer.wall_clock()
     }
 
     fn random(&mut self) -> u64 {
@@ -153,7 +158,7 @@ impl Herd {
             ..BootRequest::default()
         };
         let options = BootOptions { deadline: self.deadline, authorities: None };
-        let ticket = &self.tickets[number % self.tickets.len()];
+        let ticket = &*self.tickets[number % self.tickets.len()];
         let result = match client::boot(ticket, &request, &options, &mut timer).await {
             Err(error) => Err(error.to_string()),
             Ok((release, _)) if release.count != self.entries => Err("a release of another size".to_owned()),
