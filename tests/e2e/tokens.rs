@@ -176,10 +176,8 @@ fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
         let path = entry.path();
         match entry.file_type().unwrap() {
             kind if kind.is_dir() => found.extend(files_with(&path, needle)),
-            kind if kind.is_file() => {
-                if holds_piece(&fs::read(&path).unwrap(), needle).is_some() {
-                    found.push(path);
-                }
+            kind if kind.is_file() && holds_piece(&fs::read(&path).unwrap(), needle).is_some() => {
+                found.push(path);
             }
             _ => {}
         }

@@ -104,7 +104,7 @@ async fn without_a_pin_a_token_that_cannot_be_bound_is_not_even_fetched() {
     let server = MockServer::new(|_, _| json(200, "", &released()));
     let url = format!("https://localhost:{}", server.on_tls(&identity).await.port());
     let tokens = FakeTokens::new(false, vec![]);
-    let result = boot_with(&card(&[url.clone()], None), &tokens, Some(file.clone()), LONG).await;
+    let result = boot_with(&card(std::slice::from_ref(&url), None), &tokens, Some(file.clone()), LONG).await;
     let refused = refusal(result.map(|(response, _)| response));
     assert_eq!(refused, CallRefusal::TokenNeedsPin { address: url.clone() });
     assert_eq!((tokens.asked().len(), server.requests().len()), (0, 0));
