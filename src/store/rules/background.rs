@@ -144,14 +144,11 @@ impl Store {
     }
 
     /// Changes a record, if it exists.
-    pub(crate) async fn update<T>(
+    pub(crate) async fn update<T: Record + 'static>(
         &self,
         key: Key<T>,
         change: impl Fn(&mut T, Timestamp) + Send + 'static,
-    ) -> Result<(), Failure>
-    where
-        T: Record + 'static,
-    {
+    ) -> Result<(), Failure> {
         let updated = self.journal().run(vec![key.to_vec()], move |tx| {
             if let Some(mut record) = tx.get(&key)? {
                 change(&mut record, tx.now());

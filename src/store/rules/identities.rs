@@ -171,16 +171,17 @@ impl Store {
             return Ok(Represented { member, name, services: BTreeSet::new() });
         };
         if names.is_empty() || names.len() > MAX_SERVICES || new.limits.member.is_some() {
-            let why = "name 1 to 100 services, and no member, if a claim names the service";
-            return Err(Error::Invalid { field: "services", why });
+            return Err(Error::Invalid {
+                field: "services",
+                why: "name 1 to 100, and no member, if a claim names it",
+            });
         }
         let mut services = BTreeSet::new();
         for name in names {
             let (id, name) = permit_for(Some(name)).await?;
             // A person is never chosen by a claim: whoever can influence a token's claims would choose the person.
             if self.member_record(caller.own_org()?, &name).await?.kind != MemberKind::Service {
-                let why = "a claim can only name services";
-                return Err(Error::Invalid { field: "services", why });
+                return Err(Error::Invalid { field: "services", why: "a claim can only name services" });
             }
             services.insert(id);
         }
