@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::id::{IdentityId, MemberId, OrgId, TicketId};
 use crate::domain::identity_template::{IdentityTemplate, TemplateAudience};
-use crate::domain::jwt::{ClaimRule, IssuerSpec};
+use crate::domain::jwt::ClaimRule;
 use crate::domain::name::{IssuerName, MemberName};
 use crate::domain::role::{Action, MemberKind};
 use crate::store::engine::journal::Stop;
@@ -234,29 +234,6 @@ impl Store {
         let spec = self.issuer_spec(org, &rule).await?.ok_or(missing)?;
         Ok(TokenRule { issuer_digest: spec.digest(), ..rule })
     }
-
-    /// The issuer that an identity relies on, as it is now. `None` if it was removed.
-    pub(crate) async fn issuer_of(&self, identity: &TicketRecord) -> Result<Option<IssuerSpec>, Error> {
-        match &identity.token {
-            Some(rule) => self.issuer_spec(identity.org, rule).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn issuer_spec(&self, org: OrgId, rule: &TokenRule) -> Result<Option<IssuerSpec>, Error> {
-        let Some(name) = &rule.issuer else {
-            return Ok(IdentityTemplate::find(&rule.template).and_then(public_issuer));
-        };
-        let found = self.records().get(&self.records().issuer(org, name)).await?;
-        Ok(found.map(|record| record.spec))
-    }
-}
-
-/// The issuer of a platform that has one for everybody.
-fn public_issuer(template: &IdentityTemplate) -> Option<IssuerSpec> {
-    let url = template.issuer(None).ok()?;
-    let algorithms = template.algorithms.iter().copied().collect();
-    Some(IssuerSpec { url, algorithms, authorities: None, keys: None })
 }
 
 impl NewIdentity {

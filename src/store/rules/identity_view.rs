@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::id::{MemberId, OrgId};
 use crate::domain::identity::IdentityKind;
-use crate::domain::jwt::{ClaimRule, IssuerSpec};
+use crate::domain::jwt::{ClaimCheck, ClaimRule, IssuerSpec};
 use crate::domain::name::{IssuerName, MemberName};
 use crate::domain::role::MemberKind;
 use crate::store::rules::error::Error;
@@ -43,6 +43,27 @@ pub(crate) struct AcceptedTokens {
     pub(crate) single_use: bool,
     /// Whether it waits for the person that it acts for to confirm a change of the issuer.
     pub(crate) suspended: bool,
+}
+
+/// What an identity demands of a claim, and what a token says.
+pub(crate) struct ClaimComparison {
+    /// The pointer of the claim.
+    pub(crate) what: String,
+    pub(crate) passed: bool,
+    pub(crate) expected: String,
+    pub(crate) found: Option<String>,
+}
+
+impl ClaimComparison {
+    pub(crate) fn of(rule: &ClaimRule, check: ClaimCheck) -> Self {
+        let (passed, found) = match check {
+            ClaimCheck::Matched => (true, None),
+            ClaimCheck::Absent => (false, None),
+            ClaimCheck::Different { found } => (false, Some(found)),
+        };
+        let more = if rule.prefix { "…" } else { "" };
+        Self { what: rule.pointer.clone(), passed, expected: format!("{}{more}", rule.value), found }
+    }
 }
 
 impl Store {
