@@ -31,7 +31,7 @@ const MAX_TOKEN: usize = 16 << 10;
 #[derive(Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum IdentityCommand {
-    Add(IdentityAddArgs),
+    Add(Box<IdentityAddArgs>),
     /// List the identities, tickets among them
     List(JsonArgs),
     /// Show an identity and its store card
