@@ -298,6 +298,13 @@ fn identity() -> Value {
     json!({ "template": "github", "claims": { "repository-id": "1" } })
 }
 
+/// The digest of that issuer's settings.
+async fn public_issuer(api: &TestApi) -> Value {
+    let all = api.ask(Who::Member, "GET", "/v1/identities", Value::Null).await.expect(200);
+    let jwt = all["items"].as_array().unwrap().iter().find(|identity| identity["kind"] == "jwt");
+    jwt.unwrap()["tokens"]["issuer_digest"].clone()
+}
+
 fn key_file() -> String {
     use dropsafe::crypto::keyfile::UnlockKey;
     use dropsafe::crypto::random::Kernel;
@@ -311,6 +318,7 @@ async fn body(api: &TestApi, method: &str, path: &str) -> Value {
         ("POST", "/vault/secrets") => json!({ "orgId": "org-123", "name": "new", "value": "v" }),
         ("POST", "/v1/audit/checkpoint") => json!({}),
         ("POST", "/v1/identities") => identity(),
+        ("POST", "/v1/identities/{identity}/confirm") => json!({ "digest": public_issuer(api).await }),
         ("POST", "/v1/identities/{identity}/test") => json!({ "token": "no token" }),
         ("PUT", "/v1/issuers/{issuer}") => json!({ "url": "https://issuer.example" }),
         ("POST", "/v1/import") => json!({ "env": "NEW=v" }),

@@ -158,7 +158,7 @@ impl Herd {
             ..BootRequest::default()
         };
         let options = BootOptions { deadline: self.deadline, authorities: None };
-        let ticket = &self.tickets[number % self.tickets.len()];
+        let ticket = &*self.tickets[number % self.tickets.len()];
         let result = match client::boot(ticket, &request, &options, &mut timer).await {
             Err(error) => Err(error.to_string()),
             Ok((release, _)) if release.count != self.entries => Err("a release of another size".to_owned()),

@@ -5,12 +5,15 @@
 use std::fs::File;
 use std::io;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use data_encoding::HEXLOWER;
 use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -46,8 +49,38 @@ pub(crate) enum FileReadError {
     TooLarge,
     #[error("it is not UTF-8 text")]
     NotText,
+    /// A pipe or device.
+    #[error("nothing was written to it within {} s", PATIENCE.as_secs())]
+    Late,
     #[error("it cannot be read: {}", .0.desc())]
     Io(Errno),
+}
+
+/// How long to wait for what others write to a pipe.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads a pipe or device, and gives up when its time is over.
+struct PatientReader<'a> {
+    file: &'a File,
+    end: Instant,
+}
+
+impl<'a> PatientReader<'a> {
+    fn new(file: &'a File, patience: Duration) -> Self {
+        Self { file, end: Instant::now() + patience }
+    }
+}
+
+impl Read for PatientReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        // A pipe that nobody has opened for writing yet is not at its end: there is nothing to poll for.
+        match poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], left)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => self.file.read(buffer),
+        }
+    }
 }
 
 /// The files of this machine.
@@ -55,7 +88,9 @@ pub(crate) struct RealFiles;
 
 impl Files for RealFiles {
     fn bytes(&self, path: &Path, limit: usize) -> Result<(Zeroizing<Vec<u8>>, bool), FileReadError> {
-        let mut file = File::open(path).map_err(|error| FileReadError::of(&error))?;
+        // Opening a pipe would wait for a writer.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = file.map_err(|error| FileReadError::of(&error))?;
         let metadata = file.metadata().map_err(|error| FileReadError::of(&error))?;
         // Files in /proc and /sys say that they are empty, or one page long. A vector that grows would leave a copy behind, so room
         // is reserved in full, and a little more for the read that finds the end.
@@ -63,7 +98,12 @@ impl Files for RealFiles {
         let mut bytes = Zeroizing::new(Vec::with_capacity(expected.saturating_add(64)));
         // One byte more than allowed, which tells a file that is too large from one that just fits.
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        (&mut file).take(most).read_to_end(&mut bytes).map_err(|error| FileReadError::of(&error))?;
+        let read = match metadata.is_file() {
+            true => (&file).take(most).read_to_end(&mut bytes),
+            // A shell's <(…) is a pipe, for example.
+            false => PatientReader::new(&file, PATIENCE).take(most).read_to_end(&mut bytes),
+        };
+        read.map_err(|error| FileReadError::of(&error))?;
         if bytes.len() > limit {
             return Err(FileReadError::TooLarge);
         }
@@ -76,6 +116,7 @@ impl FileReadError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::TimedOut => Self::Late,
             // By the number: std has no name for EMFILE, for one.
             _ => Self::Io(Errno::from_raw(error.raw_os_error().unwrap_or_default())),
         }
@@ -176,6 +217,23 @@ mod tests {
         assert_eq!(RealFiles.text(&folder.path().join("g"), 1).err(), Some(FileReadError::Missing));
         std::fs::write(&path, b"\xff").unwrap();
         assert_eq!(RealFiles.text(&path, 10).err(), Some(FileReadError::NotText));
+    }
+
+    #[test]
+    fn a_pipe_is_waited_for_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        let mut text = String::new();
+        let nobody = PatientReader::new(&file, Duration::from_millis(20)).read_to_string(&mut text);
+        assert_eq!(nobody.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::write(path, "late").unwrap()
+        });
+        assert_eq!(&*RealFiles.text(&path, 10).unwrap().text, "late");
+        writer.join().unwrap();
     }
 
     #[test]

@@ -186,6 +186,7 @@ fn parse(message: &[u8]) -> Option<(FileId, PathBuf)> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make the files")]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;

@@ -69,12 +69,18 @@ async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {
     let source = Peer::from_extensions(&parts.extensions).address();
     // The look-up comes before the limit: it costs little, and a valid credential must not suffer from the failures of
     // others behind the same address.
-    let authenticated = match parts.headers.get(IDENTITY_HEADER) {
-        Some(identity) => authenticate_by_token(parts, api, identity).await?,
-        None => api.store().authenticate(&present_credential(parts, api)?, source).await,
+    let mut identities = parts.headers.get_all(IDENTITY_HEADER).iter();
+    let authenticated = match (identities.next(), identities.next()) {
+        (Some(_), Some(_)) => {
+            let twice = ApiError::new(Code::Unauthorized, "Dropsafe-Identity: expected one header");
+            return Err(charge_failure(api, source, twice));
+        }
+        (Some(identity), None) => authenticate_by_token(parts, api, identity).await?,
+        (None, _) => api.store().authenticate(&present_credential(parts, api)?, source).await,
     };
     authenticated.map_err(|error| {
-        let is_denial = error.is_denial();
+        // A token that cannot be judged is a failure too: otherwise strangers could send any number while an issuer is down.
+        let is_denial = error.is_denial() || matches!(error, AuthError::IssuerUnavailable);
         let error = ApiError::from(error);
         if is_denial { charge_failure(api, source, error) } else { error }
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use data_encoding::HEXLOWER;
 use http::{StatusCode, header};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,8 +28,8 @@ use crate::domain::name::MemberName;
 use crate::store;
 use crate::store::{Caller, MachineIdentity, PageAsk};
 use crate::wire::{
-    AcceptedTokensView, ClaimRuleView, Code, CreateIdentityRequest, ForEachServiceBody, MachineIdentityView,
-    PageView, TestTokenRequest, TestTokenResponse, TokenCheckView, paths,
+    AcceptedTokensView, ClaimRuleView, Code, ConfirmIssuerRequest, CreateIdentityRequest, ForEachServiceBody,
+    MachineIdentityView, PageView, TestTokenRequest, TestTokenResponse, TokenCheckView, paths,
 };
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -49,6 +50,7 @@ error_responses! {
     ]];
     ReadIdentityErrors = [AUTHENTICATED, &[Code::NotFound]];
     ChangeIdentityErrors = [AUTHENTICATED, WRITE, &[Code::NotFound]];
+    ConfirmIdentityErrors = [AUTHENTICATED, WITH_BODY, WRITE, &[Code::NotFound, Code::Unprocessable, Code::Conflict]];
     TestIdentityErrors = [AUTHENTICATED, WITH_BODY, &[Code::NotFound, Code::Unprocessable]];
 }
 
@@ -119,17 +121,19 @@ async fn revoke_identity(
 
 /// Confirm the issuer of an identity
 ///
-/// After an admin has changed the issuer, the person that the identity acts for confirms it as it is now. Until then the identity does
-/// not boot.
-#[utoipa::path(post, path = paths::IDENTITY_CONFIRM, tag = "organization", operation_id = "confirm_identity", params(("id" = IdentityId, Path)),
-    responses((status = 200, body = MachineIdentityView, description = "The identity."), ChangeIdentityErrors), security(("member" = [])))]
+/// After an admin has changed the issuer, the person that the identity acts for confirms the settings that they have looked at, by
+/// their digest. Until then the identity does not boot. Settings that have changed since are a conflict.
+#[utoipa::path(post, path = paths::IDENTITY_CONFIRM, tag = "organization", operation_id = "confirm_identity", request_body = ConfirmIssuerRequest,
+    params(("id" = IdentityId, Path)),
+    responses((status = 200, body = MachineIdentityView, description = "The identity."), ConfirmIdentityErrors), security(("member" = [])))]
 async fn confirm_identity(
     State(api): State<Api>,
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<IdentityId>,
     QueryParams(NoParams): QueryParams<NoParams>,
+    JsonBody(body): JsonBody<ConfirmIssuerRequest>,
 ) -> Result<Json<MachineIdentityView>, ApiError> {
-    let confirmed = api.store().confirm_identity(&caller, id).await?;
+    let confirmed = api.store().confirm_identity(&caller, id, parse_digest(&body.digest)?).await?;
     Ok(Json(identity_view(&api, &api.location().await?, confirmed)))
 }
 
@@ -182,6 +186,12 @@ pub(crate) async fn list(
     let found = api.store().list_identities(caller, member, page).await?;
     let location = api.location().await?;
     Ok(page_view(found, |identity| identity_view(api, &location, identity)))
+}
+
+/// Reads the digest of an issuer's settings.
+pub(crate) fn parse_digest(text: &str) -> Result<[u8; 32], ApiError> {
+    let digest = HEXLOWER.decode(text.as_bytes()).ok().and_then(|digest| digest.try_into().ok());
+    digest.ok_or_else(|| ApiError::new(Code::Unprocessable, "digest: expected 64 hexadecimal digits"))
 }
 
 fn parse_request(body: CreateIdentityRequest) -> Result<store::NewIdentity, ApiError> {
@@ -241,6 +251,8 @@ fn tokens_view(tokens: store::AcceptedTokens) -> AcceptedTokensView {
     AcceptedTokensView {
         template: tokens.template,
         issuer: tokens.issuer,
+        issuer_url: tokens.spec.as_ref().map(|spec| spec.url.to_string()),
+        issuer_digest: tokens.spec.as_ref().map(|spec| HEXLOWER.encode(&spec.digest())),
         audience: tokens.audience,
         claims: tokens.claims.into_iter().map(rule_view).collect(),
         for_each: tokens.for_each.map(|(claim, services)| ForEachServiceBody {

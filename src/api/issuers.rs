@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use data_encoding::HEXLOWER;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -92,12 +93,17 @@ pub(crate) async fn put(
         let error = ApiError::new(Code::Unprocessable, fault.to_string());
         fault.hint().into_iter().fold(error, ApiError::hint)
     })?;
-    Ok(issuer_view(api.store().put_issuer(caller, name, spec).await?))
+    let before = api.store().issuer(caller, name).await.ok();
+    let after = api.store().put_issuer(caller, name, spec).await?;
+    if let Some(before) = before.filter(|before| before.spec != after.spec) {
+        api.issuers().forget(&before.spec);
+    }
+    Ok(issuer_view(after))
 }
 
 /// Remove an issuer of tokens
 ///
-/// For admins. Identities that rely on it do not boot any more.
+/// For admins. Machines with identities that rely on it can no longer boot.
 #[utoipa::path(delete, path = paths::ISSUER, tag = "organization", operation_id = "remove_issuer", params(("name" = IssuerName, Path)),
     responses((status = 200, body = IssuerView, description = "The removed issuer."), RemoveIssuerErrors), security(("member" = [])))]
 async fn remove_issuer(
@@ -106,13 +112,20 @@ async fn remove_issuer(
     PathParam(name): PathParam<IssuerName>,
     QueryParams(NoParams): QueryParams<NoParams>,
 ) -> Result<Json<IssuerView>, ApiError> {
-    Ok(Json(issuer_view(api.store().remove_issuer(&caller, &name).await?)))
+    Ok(Json(remove(&api, &caller, &name).await?))
+}
+
+/// Removes an issuer, for the API and for the console.
+pub(crate) async fn remove(api: &Api, caller: &Caller, name: &IssuerName) -> Result<IssuerView, ApiError> {
+    let removed = api.store().remove_issuer(caller, name).await?;
+    api.issuers().forget(&removed.spec);
+    Ok(issuer_view(removed))
 }
 
 fn parse_spec(body: PutIssuerRequest) -> Result<IssuerSpec, ApiError> {
     let mut errors = FieldErrors::default();
     let PutIssuerRequest { url, algorithms, authorities, keys } = body;
-    let url = errors.check("url", url.parse());
+    let url = errors.check_as(Code::Unprocessable, "url", url.parse());
     if algorithms.len() > MAX_ALGORITHMS {
         errors.add("algorithms", format!("has more than {MAX_ALGORITHMS} items"));
     }
@@ -130,6 +143,7 @@ pub(crate) fn issuer_view(issuer: store::Issuer) -> IssuerView {
     let store::Issuer { name, spec, updated_at } = issuer;
     IssuerView {
         name,
+        digest: HEXLOWER.encode(&spec.digest()),
         url: spec.url.to_string(),
         algorithms: spec.algorithms.iter().map(ToString::to_string).collect(),
         authorities: spec.authorities,

@@ -5,13 +5,13 @@ use serde::de::DeserializeOwned;
 
 use crate::wire::{
     AcceptLauncherRequest, AddKeyslotRequest, BeginBrowserSignInRequest, BeginDeviceSignInRequest,
-    BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateIdentityRequest,
-    CreateMemberRequest, CreateOrgRequest, CreateSecretRequest, CreateSignInTokenRequest,
-    CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest, DeclareCategoryRequest,
-    DeclarePluginRequest, EndBootRequest, ImportRequest, LinkAccountRequest, ProveSignInRequest,
-    PutIssuerRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest, SetVariablesRequest,
-    TestTokenRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest, UpdatePluginRequest,
-    UpdateQuotasRequest, UpdateSecretRequest,
+    BootRequest, CheckpointRequest, ConfirmIssuerRequest, ConvertMemberRequest, CreateEnrolmentRequest,
+    CreateIdentityRequest, CreateMemberRequest, CreateOrgRequest, CreateSecretRequest,
+    CreateSignInTokenRequest, CreateTicketRequest, CreateTokenRequest, CreateVaultSecretRequest,
+    DeclareCategoryRequest, DeclarePluginRequest, EndBootRequest, ImportRequest, LinkAccountRequest,
+    ProveSignInRequest, PutIssuerRequest, RedeemEnrolmentRequest, ReplaceSecretRequest, ReportBootRequest,
+    SetVariablesRequest, TestTokenRequest, UnlockRequest, UpdateMemberRequest, UpdateOrgRequest,
+    UpdatePluginRequest, UpdateQuotasRequest, UpdateSecretRequest,
 };
 
 /// The body of a request.
@@ -37,7 +37,7 @@ macro_rules! request_bodies {
 }
 
 request_bodies! {
-    public: AcceptLauncherRequest, BeginBrowserSignInRequest, BeginDeviceSignInRequest, BootRequest, CheckpointRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
+    public: AcceptLauncherRequest, BeginBrowserSignInRequest, BeginDeviceSignInRequest, BootRequest, CheckpointRequest, ConfirmIssuerRequest, ConvertMemberRequest, CreateEnrolmentRequest, CreateMemberRequest,
         CreateOrgRequest, CreateTicketRequest, CreateTokenRequest, DeclareCategoryRequest, DeclarePluginRequest,
         CreateIdentityRequest, EndBootRequest, PutIssuerRequest, RedeemEnrolmentRequest, ReportBootRequest, UpdateMemberRequest, UpdateOrgRequest,
         UpdatePluginRequest, UpdateQuotasRequest, UpdateSecretRequest;

@@ -23,6 +23,11 @@ impl CliContext {
         }
     }
 
+    /// Whether there is somebody to ask.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.terminal.is_interactive()
+    }
+
     /// Asks before something is destroyed, unless `yes` was given. Fails with `aborted` if the answer is no.
     pub(crate) fn confirm(&self, yes: bool, question: &str, aborted: &str) -> Result<(), CliError> {
         // A script has nobody to ask. It named what to destroy, so it goes ahead, as `rm` does without a terminal.

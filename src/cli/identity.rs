@@ -31,14 +31,13 @@ const MAX_TOKEN: usize = 16 << 10;
 #[derive(Debug, Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum IdentityCommand {
-    Add(IdentityAddArgs),
+    Add(Box<IdentityAddArgs>),
     /// List the identities, tickets among them
     List(JsonArgs),
     /// Show an identity and its store card
     Show(IdentityIdArgs),
     Test(IdentityTestArgs),
-    /// Confirm a change of the issuer that an identity of yours relies on
-    Confirm(IdentityIdArgs),
+    Confirm(IdentityConfirmArgs),
     /// Revoke an identity: boots with it are denied from now on
     Remove(IdentityIdArgs),
     /// List the templates and the claims that each of them takes
@@ -68,7 +67,7 @@ pub(crate) struct IdentityAddArgs {
     /// Template, such as kubernetes or github; see dropsafe identity templates
     #[arg(value_name = "TEMPLATE")]
     pub(crate) template: String,
-    /// What a claim of the token must be
+    /// Required value of a claim
     #[arg(value_name = "CLAIM=VALUE", value_parser = parse_claim)]
     pub(crate) claims: Vec<(String, String)>,
     /// Issuer of your organization (default: the public issuer of the template)
@@ -80,10 +79,10 @@ pub(crate) struct IdentityAddArgs {
     /// Claim that names the service to act for, as service=CLAIM
     #[arg(long, value_name = "service=CLAIM", value_parser = parse_for_each, requires = "services", conflicts_with = "member")]
     pub(crate) for_each: Option<String>,
-    /// Service that this claim may name; may be repeated
+    /// Service that the claim may name; may be repeated
     #[arg(long = "service", value_name = "NAME", requires = "for_each")]
     pub(crate) services: Vec<String>,
-    /// Let each token boot once
+    /// Accept each token for one boot
     #[arg(long)]
     pub(crate) single_use: bool,
     /// Time until it expires, such as 30d, or none
@@ -94,6 +93,24 @@ pub(crate) struct IdentityAddArgs {
     pub(crate) uses: TicketLimit<u64>,
     #[command(flatten)]
     pub(crate) grant: GrantArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Accept the issuer's new settings for an identity that acts for you
+///
+/// Shows the issuer's URL and the digest of its settings, and asks. Look at the
+/// settings with dropsafe issuer show.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct IdentityConfirmArgs {
+    /// Id of the identity (idn_…)
+    #[arg(value_name = "IDENTITY_ID")]
+    pub(crate) id: String,
+    /// Digest of the settings that you have looked at (default: asks)
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) digest: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -147,11 +164,7 @@ impl IdentityCommand {
                 }
             }
             Self::Test(args) => return args.run(context).await,
-            Self::Confirm(IdentityIdArgs { id, json }) => {
-                let identity = connect::open_client(context)?.confirm_identity(&id).await?;
-                let line = || format!("confirmed the issuer of {id}");
-                context.output.json_or_line(json, &identity, line)?;
-            }
+            Self::Confirm(args) => args.run(context).await?,
             Self::Remove(IdentityIdArgs { id, json }) => {
                 connect::open_client(context)?.revoke_identity(&id).await?;
                 let document = serde_json::json!({ "id": id, "revoked": true });
@@ -202,6 +215,33 @@ impl IdentityAddArgs {
     }
 }
 
+impl IdentityConfirmArgs {
+    async fn run(self, context: &mut CliContext) -> Result<(), CliError> {
+        let Self { id, digest, json } = self;
+        let mut client = connect::open_client(context)?;
+        let digest = match digest {
+            Some(digest) => digest,
+            None => {
+                let tokens = client.identity(&id).await?.tokens;
+                let seen = tokens.and_then(|tokens| Some((tokens.issuer_url?, tokens.issuer_digest?)));
+                let (url, digest) = seen.ok_or_else(|| CliError::failed("it has no issuer to confirm"))?;
+                if !context.is_interactive() {
+                    let why =
+                        "nobody has looked at the issuer: see dropsafe identity show, and give its --digest";
+                    return Err(CliError::usage(why));
+                }
+                let question = format!(
+                    "Trust the issuer {url} with the settings {digest}? Whoever runs it can boot with your secrets."
+                );
+                context.confirm(false, &question, "nothing is confirmed")?;
+                digest
+            }
+        };
+        let identity = client.confirm_identity(&id, &digest).await?;
+        context.output.json_or_line(json, &identity, || format!("confirmed the issuer of {id}"))
+    }
+}
+
 impl IdentityTestArgs {
     async fn run(self, context: &mut CliContext) -> CommandResult {
         let token = match &self.token_file {
@@ -240,20 +280,25 @@ fn print_templates(context: &mut CliContext, json: bool) -> Result<(), CliError>
         let documents: Vec<_> = templates().iter().map(template_document).collect();
         return context.output.json(&documents);
     }
-    let mut table = TextTable::new(["TEMPLATE", "CLAIM", "NEEDED", "MEANING"]);
+    let mut table = TextTable::new(["TEMPLATE", "CLAIM", "REQUIRED", "MEANING"]);
     for template in templates() {
         let rows = template.flags.iter().map(|flag| {
-            let needed = if is_tenant(template, flag.name) { "yes" } else { "" };
-            [template.name, flag.name, needed, flag.help].map(str::to_owned)
+            let required = requirement(template, flag.name);
+            [template.name, flag.name, required, flag.help].map(str::to_owned)
         });
         table.rows(&mut context.output, rows)?;
     }
     Ok(())
 }
 
-/// Whether the claim is one of those that tell a tenant of the platform from others.
-fn is_tenant(template: &IdentityTemplate, claim: &str) -> bool {
-    template.tenant.iter().any(|set| set.contains(&claim))
+/// Whether the claim has to be given: it tells a tenant of the platform from others.
+fn requirement(template: &IdentityTemplate, claim: &str) -> &'static str {
+    match template.tenant.iter().find(|set| set.contains(&claim)) {
+        None => "",
+        Some(_) if template.tenant.len() == 1 => "yes",
+        Some(set) if set.len() == 1 => "one of these",
+        Some(_) => "one of these (both)",
+    }
 }
 
 fn template_document(template: &IdentityTemplate) -> serde_json::Value {
@@ -324,6 +369,8 @@ fn token_fields(tokens: &AcceptedTokensView) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("Template", tokens.template.clone()),
         ("Issuer", tokens.issuer.as_ref().map_or_else(|| "public".to_owned(), ToString::to_string)),
+        ("Issuer URL", cell(tokens.issuer_url.as_ref())),
+        ("Settings", cell(tokens.issuer_digest.as_ref())),
         ("Audience", tokens.audience.clone()),
     ];
     fields.extend(tokens.claims.iter().map(|rule| {

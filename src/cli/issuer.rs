@@ -29,7 +29,7 @@ pub(crate) enum IssuerCommand {
     /// Show an issuer
     Show(IssuerNameArgs),
     Set(IssuerSetArgs),
-    /// Remove an issuer: identities that rely on it do not boot any more (administrator)
+    /// Remove an issuer: machines with identities that rely on it can no longer boot (administrator)
     Remove(IssuerRemoveArgs),
 }
 
@@ -45,26 +45,27 @@ pub(crate) struct IssuerNameArgs {
 
 /// Add or change an issuer (administrator)
 ///
-/// After a change of its URL, authorities or keys, identities that act for people
-/// do not boot until these people confirm it with dropsafe identity confirm.
+/// After a change of its URL, CA certificates or keys, identities that act for
+/// people are suspended until these people confirm it with dropsafe identity confirm.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct IssuerSetArgs {
     /// Name of the issuer: a-z, 0-9 and . _ - @
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-    /// Its URL, exactly as its tokens name it (the claim iss)
+    /// URL of the issuer, exactly as in the iss claim of its tokens
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     /// Signature algorithm to accept, such as RS256; may be repeated (default:
     /// RS256 and ES256)
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) algorithm: Vec<String>,
-    /// File with the certificates (PEM) of the authorities of its server
-    /// (default: those of the store's system)
+    /// File with the CA certificates (PEM) for the issuer's server (default: those
+    /// of the store's system)
     #[arg(long = "ca", value_name = "FILE")]
     pub(crate) authorities: Option<PathBuf>,
-    /// File with its keys (a JSON Web Key Set), if the store cannot reach it
+    /// File with the issuer's public keys (a JSON Web Key Set), if the store cannot
+    /// reach it
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
     /// Print JSON
@@ -104,8 +105,9 @@ impl IssuerCommand {
             }
             Self::Set(args) => args.run(context).await?,
             Self::Remove(IssuerRemoveArgs { name, yes, json }) => {
-                let question =
-                    format!("Remove the issuer {name}? Identities that rely on it do not boot any more.");
+                let question = format!(
+                    "Remove the issuer {name}? Machines with identities that rely on it can no longer boot."
+                );
                 context.confirm(yes, &question, "nothing is removed")?;
                 connect::open_client(context)?.remove_issuer(&name).await?;
                 let document = serde_json::json!({ "name": name, "removed": true });
@@ -149,6 +151,7 @@ fn fields(issuer: &IssuerView) -> Vec<(&'static str, String)> {
     vec![
         ("Name", issuer.name.to_string()),
         ("URL", issuer.url.clone()),
+        ("Settings", issuer.digest.clone()),
         ("Algorithms", issuer.algorithms.join(", ")),
         ("Authorities", given(&issuer.authorities, "those of the store's system")),
         ("Keys", given(&issuer.keys, "fetched from the issuer")),

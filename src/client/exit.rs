@@ -35,6 +35,7 @@ impl CallRefusal {
             | Self::Request(_)
             | Self::NeedsPin { .. }
             | Self::TokenNeedsPin { .. }
+            | Self::TokenNotBound
             | Self::Token { .. }
             | Self::NoAnswerKey { .. } => Exit::Configuration,
             Self::Sink(_) => Exit::CannotCreate,

@@ -7,8 +7,8 @@ use super::error::CallError;
 use super::list::Pages;
 use crate::domain::value::SecretValue;
 use crate::wire::{
-    CreateIdentityRequest, IssuerView, MachineIdentityView, PutIssuerRequest, TestTokenRequest,
-    TestTokenResponse, Value, paths,
+    ConfirmIssuerRequest, CreateIdentityRequest, IssuerView, MachineIdentityView, PutIssuerRequest,
+    TestTokenRequest, TestTokenResponse, Value, paths,
 };
 
 impl Client {
@@ -35,10 +35,14 @@ impl Client {
         self.remove(paths::fill(paths::IDENTITY, id)).await
     }
 
-    /// Confirms the issuer of an identity as it is now: `POST /v1/identities/{id}/confirm`.
-    pub(crate) async fn confirm_identity(&mut self, id: &str) -> Result<MachineIdentityView, CallError> {
+    /// Confirms the settings of an identity's issuer that have this digest: `POST /v1/identities/{id}/confirm`.
+    pub(crate) async fn confirm_identity(
+        &mut self,
+        id: &str,
+        digest: &str,
+    ) -> Result<MachineIdentityView, CallError> {
         let path = paths::fill(paths::IDENTITY_CONFIRM, id);
-        self.write(Method::POST, path, &serde_json::json!({}), None).await
+        self.write(Method::POST, path, &ConfirmIssuerRequest { digest: digest.to_owned() }, None).await
     }
 
     /// Compares a token with an identity: `POST /v1/identities/{id}/test`.

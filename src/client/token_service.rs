@@ -87,6 +87,8 @@ impl TokenService {
     /// The service of GitHub Actions, of which a job has the URL and a token of its own:
     /// <https://docs.github.com/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect>.
     pub(crate) fn github(url: &str, request_token: &str) -> Result<Self, CallRefusal> {
+        // A fragment is never sent (RFC 9110, section 4.2.5), and the audience must not become a part of one.
+        let url = url.split('#').next().unwrap_or(url);
         let start = url.find("://").map_or(0, |at| at + 3);
         let end = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
         let (origin, path) = url.split_at(end);
@@ -168,6 +170,7 @@ mod tests {
                 "/a/token?api-version=2.0&audience=",
             ),
             ("http://127.0.0.1:1/a", "http://127.0.0.1:1", "/a?audience="),
+            ("http://127.0.0.1:1/a?x=y#z", "http://127.0.0.1:1", "/a?x=y&audience="),
             ("http://127.0.0.1:1?x=y", "http://127.0.0.1:1", "/?x=y&audience="),
             ("http://127.0.0.1:1", "http://127.0.0.1:1", "/?audience="),
         ] {

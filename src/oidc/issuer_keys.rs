@@ -137,6 +137,11 @@ impl IssuerKeys {
         });
     }
 
+    /// Forgets the keys of an issuer that was changed or removed, so that nobody is asked for them any more.
+    pub(crate) fn forget(&self, issuer: &IssuerSpec) {
+        self.0.issuers.remove(&issuer.digest());
+    }
+
     /// Starts to fetch the keys of issuers in use that are no longer new, as tasks of the runtime that calls it.
     pub(crate) fn refresh_due(&self, now: Timestamp) {
         for (_, issuer) in self.0.issuers.iter() {

@@ -24,7 +24,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// The least time after a fetch that failed, while boots wait for one.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Keys that nobody used for this long are no longer refreshed.
-const IDLE_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+const IDLE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// One issuer.
 pub(super) struct CachedIssuer {
@@ -127,7 +127,8 @@ impl CachedIssuer {
     pub(super) fn refresh_if_due(self: &Arc<Self>, now: Timestamp) {
         let KeySource::Server(tls) = &self.source else { return };
         let mut state = self.state();
-        let in_use = state.used.is_some_and(|used| now.since(used) <= IDLE_AFTER);
+        // An issuer that never answered is asked only while a machine waits for it.
+        let in_use = state.keys.is_some() && state.used.is_some_and(|used| now.since(used) <= IDLE_AFTER);
         if in_use && state.is_refresh_due(now) {
             self.start(&mut state, tls, now);
         }

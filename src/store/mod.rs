@@ -36,7 +36,7 @@ pub use self::rules::catalog::{
 pub use self::rules::enrolments::{ENROLMENT_TTL, Enrolment, EnrolmentError, EnrolmentIssued, Redemption};
 pub use self::rules::error::Error;
 pub(crate) use self::rules::identities::NewIdentity;
-pub(crate) use self::rules::identity_view::{AcceptedTokens, MachineIdentity};
+pub(crate) use self::rules::identity_view::{AcceptedTokens, ClaimComparison, MachineIdentity};
 pub use self::rules::init::{Init, InitError, Initialized, OpenError};
 pub(crate) use self::rules::issuers::Issuer;
 pub use self::rules::keys::{DepositInfo, Keyslot, NewKeyslot, Status, UnlockError, UnlockSecret, Unlocked};
@@ -64,7 +64,6 @@ pub use self::rules::sign_in::{
 pub use self::rules::state_check::StateCheck;
 pub use self::rules::store::Store;
 pub use self::rules::tickets::{NewTicket, Ticket, TicketIssued};
-pub(crate) use self::rules::token_auth::ClaimComparison;
 pub use self::rules::tokens::{NewToken, Token, TokenIssued};
 pub use crate::crypto::value::{SealedValue, WrappedKey};
 pub use crate::domain::epoch::RestoreEpoch;

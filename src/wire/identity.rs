@@ -33,7 +33,7 @@ pub struct CreateIdentityRequest {
     /// The service that it acts for, if a claim names it.
     #[serde(default, deserialize_with = "super::object::optional", skip_serializing_if = "Option::is_none")]
     pub for_each: Option<ForEachServiceBody>,
-    /// Whether each token boots once; default: no.
+    /// Whether each token is accepted for one boot only; default: no.
     #[serde(default)]
     pub single_use: bool,
     /// The member that it acts for, and its limits: as those of a ticket.
@@ -66,7 +66,7 @@ pub struct MachineIdentityView {
     pub ticket: Option<TicketId>,
     /// The store card `dsi_…`, which the machine needs; absent for a ticket. It is not a secret.
     pub card: Option<String>,
-    /// The member it acts for; of several services the first.
+    /// The member it acts for; with `for_each`, the member who made it.
     pub member: MemberName,
     /// Who made it.
     pub author: MemberName,
@@ -88,7 +88,7 @@ pub struct MachineIdentityView {
     pub sources: Vec<String>,
     /// Seconds after which a boot with it counts as ended.
     pub lifetime_seconds: Option<u64>,
-    /// Whether it would be accepted now, the source and the proof apart.
+    /// Whether it would be accepted now, apart from the source network and the proof.
     pub usable: bool,
     /// The tokens that it accepts; absent for a ticket.
     pub tokens: Option<AcceptedTokensView>,
@@ -102,13 +102,19 @@ pub struct AcceptedTokensView {
     pub template: String,
     /// An issuer of the organization; absent: the public issuer of the template.
     pub issuer: Option<IssuerName>,
+    /// The issuer's URL as it is now; absent if the issuer was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_url: Option<String>,
+    /// The digest of the issuer's settings as they are now, by which a person confirms a change of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_digest: Option<String>,
     /// The audience.
     pub audience: String,
     /// What their claims must be.
     pub claims: Vec<ClaimRuleView>,
     /// The claim that names the service.
     pub for_each: Option<ForEachServiceBody>,
-    /// Whether each token boots once.
+    /// Whether each token is accepted for one boot only.
     pub single_use: bool,
     /// Whether its person has to confirm a change of the issuer before it boots again.
     pub suspended: bool,
@@ -122,8 +128,18 @@ pub struct ClaimRuleView {
     pub pointer: String,
     /// Its value.
     pub value: String,
-    /// Whether the claim may continue after the value.
+    /// Whether the claim only needs to start with the value.
     pub prefix: bool,
+}
+
+/// `POST /v1/identities/{id}/confirm`.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmIssuerRequest {
+    /// The digest of the issuer's settings that the person has looked at.
+    #[cfg_attr(feature = "server", schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$"))]
+    pub digest: String,
 }
 
 /// `POST /v1/identities/{id}/test`.
@@ -140,7 +156,7 @@ pub struct TestTokenRequest {
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TestTokenResponse {
-    /// Whether a machine with this token would be accepted, its network apart.
+    /// Whether a machine with this token would be accepted, apart from its source network.
     pub accepted: bool,
     /// The checks.
     pub checks: Vec<TokenCheckView>,
@@ -175,7 +191,7 @@ pub struct PutIssuerRequest {
     #[cfg_attr(feature = "server", schema(max_items = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<String>,
-    /// Certificates in PEM of the authorities of its server; default: those of the store's system.
+    /// CA certificates (PEM) for its server; default: those of the store's system.
     #[cfg_attr(feature = "server", schema(max_length = 65536))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorities: Option<String>,
@@ -191,11 +207,14 @@ pub struct PutIssuerRequest {
 pub struct IssuerView {
     /// Its name in the organization.
     pub name: IssuerName,
+    /// The digest of its settings: SHA-256 in hexadecimal. A person confirms a change by it.
+    #[cfg_attr(feature = "server", schema(min_length = 64, max_length = 64))]
+    pub digest: String,
     /// Its URL.
     pub url: String,
     /// The signature algorithms that are accepted.
     pub algorithms: Vec<String>,
-    /// Certificates in PEM of the authorities of its server.
+    /// CA certificates (PEM) for its server.
     pub authorities: Option<String>,
     /// Its keys, if they are not fetched.
     pub keys: Option<String>,

@@ -61,8 +61,8 @@ pub use compat::{
 };
 #[cfg(feature = "server")]
 pub use identity::{
-    AcceptedTokensView, ClaimRuleView, CreateIdentityRequest, ForEachServiceBody, IssuerView,
-    MachineIdentityView, PutIssuerRequest, TestTokenRequest, TestTokenResponse, TokenCheckView,
+    AcceptedTokensView, ClaimRuleView, ConfirmIssuerRequest, CreateIdentityRequest, ForEachServiceBody,
+    IssuerView, MachineIdentityView, PutIssuerRequest, TestTokenRequest, TestTokenResponse, TokenCheckView,
 };
 pub use import::{ImportItemRequest, ImportLineView, ImportRequest, ImportResponse};
 pub use keys::{

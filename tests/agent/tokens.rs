@@ -129,11 +129,34 @@ fn azure_is_asked_as_it_documents_and_again_while_it_is_updated() {
     assert_eq!(request.header("metadata"), Some("true"));
 }
 
+/// A token for the audience in the path of a request.
+fn token_for(path: &str) -> String {
+    let audience = path.split("audience=").nth(1).unwrap().replace("%3A", ":").replace("%23", "#");
+    let claims = data_encoding::BASE64URL_NOPAD.encode(format!(r#"{{"aud":"{audience}"}}"#).as_bytes());
+    format!("e30.{claims}.c2ln")
+}
+
+/// As behind a proxy of the platform's service that cuts the audience.
+#[test]
+fn a_token_that_is_not_bound_is_not_sent() {
+    let store = releasing();
+    let github = metadata(|path, _| {
+        let cut = path.split("%23").next().unwrap();
+        (200, format!(r#"{{"count":1,"value":"{}"}}"#, token_for(cut)))
+    });
+    let mut command = at(&store, "github", &BOOT);
+    command.env("ACTIONS_ID_TOKEN_REQUEST_URL", &github.url);
+    let ran = run(command.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-canary"));
+    assert_eq!(ran.code, Some(78), "{}", ran.err);
+    assert!(ran.err.contains("is for another audience"), "{}", ran.err);
+    assert_eq!((github.requests().len(), store.requests().len()), (1, 0));
+}
+
 #[test]
 fn google_and_github_bind_each_token_to_a_key() {
     let store = releasing();
     let google = metadata(|_, _| (200, FIRST.to_owned()));
-    let github = metadata(|_, _| (200, format!(r#"{{"count":1,"value":"{FIRST}"}}"#)));
+    let github = metadata(|path, _| (200, format!(r#"{{"count":1,"value":"{}"}}"#, token_for(path))));
     let url = format!("{}/token?api-version=2.0", github.url);
     for source in ["gcp", "github"] {
         let mut command = at(&store, source, &BOOT);
@@ -162,8 +185,8 @@ fn google_and_github_bind_each_token_to_a_key() {
     assert!(thumbprints.len() > 1 && thumbprints[0] != thumbprints[1], "{thumbprints:?}");
     for request in store.requests() {
         assert_eq!(
-            (request.header("dropsafe-token"), request.header("dropsafe-identity")),
-            (Some(FIRST), None)
+            (request.header("dropsafe-token").map(|token| &token[..4]), request.header("dropsafe-identity")),
+            (Some("e30."), None)
         );
         assert!(request.header("authorization").unwrap().starts_with("Dropsafe-Proof "));
     }

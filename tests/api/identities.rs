@@ -165,7 +165,7 @@ async fn what_is_wrong_with_an_issuer_or_an_identity_is_said() {
         (json!({ "url": ISSUER, "algorithms": ["HS256"] }), "algorithms"),
         (json!({ "url": ISSUER, "algorithms": ["none"] }), "algorithms"),
         (json!({ "url": ISSUER, "keys": format!("{{\"{CANARY}\":") }), "not valid JSON"),
-        (json!({ "url": ISSUER, "authorities": CANARY }), "authorities"),
+        (json!({ "url": ISSUER, "authorities": CANARY }), "CA certificates"),
     ] {
         let answer = cluster.api.ask(Who::Admin, "PUT", "/v1/issuers/bad", body.clone()).await;
         assert!([400, 422].contains(&answer.status.as_u16()), "{body}: {}", answer.text);

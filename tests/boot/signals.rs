@@ -123,10 +123,11 @@ fn a_signal_of_a_fault_has_its_default_action_if_somebody_sends_it_during_the_fe
 #[cfg(target_arch = "x86_64")]
 pub fn overwrite_next_instruction(pid: nix::unistd::Pid, instruction: &[u8]) {
     use std::os::unix::fs::FileExt as _;
-    // proc_pid_syscall(5): the last field is the program counter.
-    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-    let counter = call.trim().rsplit("0x").next().unwrap();
-    let counter = u64::from_str_radix(counter, 16).unwrap_or_else(|_| panic!("it runs: {call}"));
+    // proc_pid_syscall(5): the last field is the program counter. It may still run.
+    let counter = within(std::time::Duration::from_secs(10), || {
+        let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+        u64::from_str_radix(call.trim().rsplit("0x").next().unwrap(), 16).ok()
+    });
     let memory = std::fs::File::options().write(true).open(format!("/proc/{pid}/mem")).unwrap();
     memory.write_all_at(instruction, counter).unwrap();
 }

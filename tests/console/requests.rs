@@ -887,8 +887,14 @@ async fn an_identity_is_created_confirmed_and_revoked() {
     assert!(page.contains("suspended") && page.contains("An administrator changed its issuer."), "{page}");
     let confirm = format!("/console/identities/{id}/confirm");
     assert!(!admin.get("/console/identities").await.text.contains(&confirm));
-    assert_eq!(admin.post(&confirm, &[]).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(member.post(&confirm, &[]).await.status, StatusCode::SEE_OTHER);
+    let sent = [("digest", between(&page, "name=\"digest\" value=\"", "\""))];
+    assert_eq!(admin.post(&confirm, &sent).await.status, StatusCode::FORBIDDEN);
+    assert!(member.post(&confirm, &[]).await.status.is_client_error());
+    let digest = between(&page, "name=\"digest\" value=\"", "\"").to_owned();
+    admin.post("/console/issuers", &[("name", "cluster"), ("url", "https://third.example")]).await;
+    assert_eq!(member.post(&confirm, &[("digest", &digest)]).await.status, StatusCode::CONFLICT);
+    admin.post("/console/issuers", &changed).await;
+    assert_eq!(member.post(&confirm, &[("digest", &digest)]).await.status, StatusCode::SEE_OTHER);
     assert!(!member.get("/console/identities").await.text.contains("suspended"));
 
     let revoke = format!("/console/identities/{id}/revoke");

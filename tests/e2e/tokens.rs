@@ -176,10 +176,8 @@ fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
         let path = entry.path();
         match entry.file_type().unwrap() {
             kind if kind.is_dir() => found.extend(files_with(&path, needle)),
-            kind if kind.is_file() => {
-                if holds_piece(&fs::read(&path).unwrap(), needle).is_some() {
-                    found.push(path);
-                }
+            kind if kind.is_file() && holds_piece(&fs::read(&path).unwrap(), needle).is_some() => {
+                found.push(path);
             }
             _ => {}
         }
@@ -258,6 +256,40 @@ fn the_issuer_rotates_its_keys() {
     tokens.write_token(&card, "prod");
     run(&mut tokens.agent(&card, &source, &["exec", "--", "true"])).ok();
     assert_eq!(tokens.boots().len(), 2);
+}
+
+/// A machine whose service manager starts the workloads, and reports their end at shutdown.
+#[test]
+fn the_end_of_a_machine_is_reported_without_its_token() {
+    let tokens = TokenSite::proxied();
+    let proxy = tokens.proxy.as_ref().unwrap();
+    let key = tokens.issuer.key("RS256");
+    let mut claims = tokens.claims("");
+    claims["google"] = json!({ "compute_engine": { "project_number": "7" } });
+    let google = metadata(move |audience| {
+        claims["aud"] = audience.into();
+        key.sign(&claims)
+    });
+    let direct = tokens.add("gcp", &["project-number=7"]);
+    for card in [direct_only(&direct, &tokens), behind_proxy(&direct, proxy)] {
+        let files = tempfile::tempdir_in("/dev/shm").unwrap();
+        let at = |line: &str| {
+            let mut command = tokens.agent(&card, "gcp", &[line]);
+            command.env("DROPSAFE_FILES_DIR", files.path()).env("DROPSAFE_REPORT_END", "yes");
+            run(command.env("GCE_METADATA_HOST", format!("127.0.0.1:{google}"))).ok()
+        };
+        at("boot");
+        assert!(fs::read_to_string(files.path().join("env")).unwrap().contains(CANARY));
+        let note = fs::read_to_string(files.path().join("end")).unwrap();
+        // Three parts with dots between them, and a long one in front.
+        assert!(!note.contains("eyJ"), "{note}");
+        assert_eq!(tokens.settled_boots()[0]["state"], "running");
+        at("ended");
+        let boots = tokens.boots();
+        assert_eq!((&boots[0]["state"], &boots[0]["end"]["source"]), (&"ended".into(), &"agent".into()));
+    }
+    assert_eq!(tokens.boots().len(), 2);
+    assert!(proxy.requests().iter().any(|request| request.path().ends_with("/end")));
 }
 
 /// The card as behind the proxy: the store's own address, with its pin, is a way around it.

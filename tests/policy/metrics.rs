@@ -14,8 +14,9 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 /// Checkpoints of the audit log took 750, the rotation of the TLS key and the memory of revisions 500, the verification of the keys and the
 /// epochs of restores 650, what the owner of the byte store and an attacker on the network found 100, sealed release 1,850, issuers' tokens
 /// with the templates of eight platforms and identities 4,400, the agent's sources of tokens and tokens bound to a key 700, the page of
-/// identities in the console 400, the deletion of the ticket file by the supervisor 120, sign-in of people with an OIDC provider 4,150.
-const MAX_CODE_LINES: usize = 70_100;
+/// identities in the console 400, what an attacker found in them 350, the deletion of the ticket file by the supervisor 120, sign-in of people
+/// with an OIDC provider 4,150.
+const MAX_CODE_LINES: usize = 70_350;
 const MAX_FILE_LINES: usize = 430;
 const MAX_MEDIAN_LINES: usize = 140;
 const MAX_P90_LINES: usize = 280;

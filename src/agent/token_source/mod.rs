@@ -102,7 +102,7 @@ pub(crate) enum TokenSourceError {
     #[error("the variable {name}: {why}")]
     Variable { name: String, why: TokenFault },
     #[error("the address in {name} cannot be used: {why}")]
-    Address { name: &'static str, why: CallRefusal },
+    Address { name: &'static str, why: Box<CallRefusal> },
     /// Azure issues tokens for registered applications only.
     #[error("token_audience is not set")]
     NoAudience,
@@ -152,7 +152,7 @@ impl TokenReader {
         let source = source.ok_or(TokenSourceError::Unset)?;
         let service = |service: Result<TokenService, CallRefusal>, name| match service {
             Ok(service) => Ok(TokenOrigin::Service(Box::new(service))),
-            Err(why) => Err(TokenSourceError::Address { name, why }),
+            Err(why) => Err(TokenSourceError::Address { name, why: Box::new(why) }),
         };
         let other = |name| environment.variable(name).and_then(OsStr::to_str);
         let origin = match source {
@@ -227,6 +227,7 @@ fn read_file(path: &Path) -> Result<IssuerToken, TokenFault> {
         FileReadError::Denied => TokenFault::File(io::ErrorKind::PermissionDenied),
         FileReadError::TooLarge => TokenFault::TooLarge,
         FileReadError::NotText => TokenFault::NotAToken,
+        FileReadError::Late => TokenFault::Empty,
         FileReadError::Io(errno) => TokenFault::File(io::Error::from(errno).kind()),
     })?;
     IssuerToken::parse(&text.text)

@@ -76,6 +76,8 @@ struct IdentityRow {
     author: String,
     template: String,
     issuer: String,
+    issuer_url: String,
+    issuer_digest: String,
     audience: String,
     /// What its tokens must say.
     claims: Vec<String>,
@@ -128,6 +130,8 @@ impl IdentityRow {
             author: view.author.to_string(),
             template: tokens.template,
             issuer: tokens.issuer.map_or_else(|| "public".to_owned(), |name| name.to_string()),
+            issuer_url: tokens.issuer_url.unwrap_or_default(),
+            issuer_digest: tokens.issuer_digest.unwrap_or_default(),
             audience: tokens.audience,
             claims,
             uses: match view.uses {
@@ -268,10 +272,15 @@ async fn revoke(PathParam(id): PathParam<IdentityId>, CsrfForm { session, .. }: 
 }
 
 /// Confirms the issuer of an identity as it is now.
-async fn confirm(PathParam(id): PathParam<IdentityId>, CsrfForm { session, .. }: CsrfForm) -> PageResult {
-    let confirmed = session.store().confirm_identity(&session.caller, id).await;
-    let message = confirmed.map(|_| "The issuer is confirmed. The identity boots again.".to_owned());
-    respond(&session, message.map_err(ApiError::from)).await
+async fn confirm(PathParam(id): PathParam<IdentityId>, CsrfForm { session, form }: CsrfForm) -> PageResult {
+    let confirmed = async {
+        // What the page displayed, which may have changed since.
+        let digest = identities::parse_digest(&form.text_or_empty("digest"))?;
+        session.store().confirm_identity(&session.caller, id, digest).await?;
+        Ok("The issuer is confirmed. The identity boots again.".to_owned())
+    };
+    let confirmed = confirmed.await;
+    respond(&session, confirmed).await
 }
 
 /// Adds or changes an issuer.
@@ -296,7 +305,7 @@ async fn put_issuer_from(session: &BrowserSession, form: &MultipartForm) -> Resu
 async fn remove_issuer(CsrfForm { session, form }: CsrfForm) -> PageResult {
     let removed = async {
         let name = parse_name("name", &form.text_or_empty("name"))?;
-        session.store().remove_issuer(&session.caller, &name).await?;
+        issuers::remove(&session.api, &session.caller, &name).await?;
         Ok(format!("The issuer {name} is removed."))
     };
     let removed = removed.await;

@@ -60,6 +60,7 @@ const PATTERNS: [(&str, &str, Option<usize>); 14] = [
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("MemberName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
+    ("IssuerName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
     ("PluginName", "^[A-Za-z0-9@/._:-]+$", Some(100)),
     ("Category", "^[a-z0-9_-]+$", Some(50)),
     ("ProviderName", "^[a-z0-9][a-z0-9-]*$", Some(32)),

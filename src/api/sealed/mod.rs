@@ -63,7 +63,7 @@ enum ProofRefusal {
     /// The time of the statement is not the store's.
     Stale(Challenge),
     /// The store knows the request as the agent made it.
-    Signed(ApiError, PendingResponse),
+    Signed(ApiError, Box<PendingResponse>),
 }
 
 impl From<ApiError> for ProofRefusal {
@@ -186,7 +186,7 @@ fn refuse(api: &Api, parts: &Parts, presented: PresentedProof, error: AuthError)
         return error.into();
     }
     match presented.into_pending() {
-        Ok(pending) => ProofRefusal::Signed(error, pending),
+        Ok(pending) => ProofRefusal::Signed(error, Box::new(pending)),
         Err(error) => error.into(),
     }
 }

@@ -140,6 +140,10 @@ async fn bind_token(proof: &TokenProof<'_>, limit: Duration) -> Result<AttemptAu
     let seed = Key32::random(&mut Kernel);
     let audience = format!("{}#{}", proof.audience, thumbprint(&Prover::public_key(&seed)));
     let token = proof.tokens.fetch(&audience, limit).await?;
+    // A proxy of the platform's service may lose what follows the #, and whoever sees such a token could use it.
+    if !token.is_for(&audience) {
+        return Err(CallRefusal::TokenNotBound.into());
+    }
     let header = request::sensitive("", token.expose())?;
     let prover = Prover::of_token(proof.card.identity(), token.expose(), seed, answer_key);
     Ok(AttemptAuth::Sealed(Arc::new(prover), vec![(HeaderName::from_static(TOKEN_HEADER), header)]))

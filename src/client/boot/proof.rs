@@ -4,6 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::client::error::{CallError, TokenFault};
@@ -68,6 +70,27 @@ impl IssuerToken {
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether the token says that it is for `audience` and for nobody else.
+    pub(crate) fn is_for(&self, audience: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Claims {
+            aud: Audience,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Audience {
+            One(String),
+            List(Vec<String>),
+        }
+        let payload = self.0.split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
+        let payload = Zeroizing::new(payload.unwrap_or_default());
+        match serde_json::from_slice(&payload) {
+            Ok(Claims { aud: Audience::One(one) }) => one == audience,
+            Ok(Claims { aud: Audience::List(list) }) => list == [audience],
+            Err(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for IssuerToken {
@@ -94,6 +117,25 @@ impl<'a> From<&'a BootTicket> for BootProof<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_lost_its_binding_is_noticed() {
+        let token = |claims: &str| {
+            let claims = BASE64URL_NOPAD.encode(claims.as_bytes());
+            IssuerToken::parse(&format!("e30.{claims}.c2ln")).unwrap()
+        };
+        for (claims, expected) in [
+            (r#"{"aud":"a#b","sub":"x"}"#, true),
+            (r#"{"aud":["a#b"]}"#, true),
+            (r#"{"aud":"a"}"#, false),
+            (r#"{"aud":["a#b","a"]}"#, false),
+            (r#"{"aud":"a#b","aud":"a"}"#, false),
+            (r#"{"sub":"a#b"}"#, false),
+            ("no JSON", false),
+        ] {
+            assert_eq!(token(claims).is_for("a#b"), expected, "{claims}");
+        }
+    }
 
     #[test]
     fn only_what_looks_like_a_token_is_sent_and_none_is_shown() {

@@ -82,6 +82,11 @@ pub enum CallRefusal {
         /// The store's address.
         address: String,
     },
+    /// The platform's service, or a proxy of it, did not use the whole audience that it was asked for.
+    #[error(
+        "the token is for another audience than the one that binds it to a key, and is not sent without a pin"
+    )]
+    TokenNotBound,
     /// Whoever terminates TLS in between would see a token and could use it.
     #[error("{address} has no pin, and a token that is not bound to a key is not sent there")]
     TokenNeedsPin {
@@ -157,6 +162,7 @@ impl CallRefusal {
                 "add the server's pin to the address (https://HOST:PORT#sha256/…), or run the command on the server",
             ),
             Self::NoAnswerKey { .. } => Some("create a new ticket with `dropsafe ticket new`"),
+            Self::TokenNotBound => Some("check what answers in place of the platform's service, and its URL"),
             Self::TokenNeedsPin { .. } => Some(
                 "use a card with the store's pin, on a path where nobody terminates TLS, or token_from github or gcp, whose tokens \
                  are bound to a key",

@@ -85,7 +85,7 @@ pub(crate) enum ValueForm {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// Never named: it may be a value in the wrong place.
-    #[error("the template {template} has no such flag; it has {flags}")]
+    #[error("the template {template} has no such claim; its claims are {flags}")]
     UnknownFlag {
         template: &'static str,
         /// All flags of the template.
@@ -116,7 +116,7 @@ impl TemplateError {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoTenant { .. } => {
-                Some("other people get tokens of the same issuer: name the claim that only your tokens have")
+                Some("without this claim, other people's tokens of the same issuer would match")
             }
             Self::Flag { why, .. } | Self::Claim(why) => why.hint(),
             Self::Issuer(why) => why.hint(),

@@ -111,7 +111,7 @@ fn messages_name_flags_and_never_what_was_given() {
         assert!(!format!("{error:?}").contains(canary));
     }
     let error = rules("spiffe", &[("id", "spiffe://a/b"), (canary, "1")]).unwrap_err();
-    assert_eq!(error.to_string(), "the template spiffe has no such flag; it has id, id-prefix");
+    assert_eq!(error.to_string(), "the template spiffe has no such claim; its claims are id, id-prefix");
     let aws = IdentityTemplate::find("aws").unwrap();
     assert!(
         aws.issuer(None).unwrap_err().to_string().contains("requires the issuer's URL, such as https://")

@@ -5,7 +5,7 @@ use thiserror::Error;
 /// Why the keys of an issuer cannot be fetched or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum IssuerFault {
-    #[error("the issuer's name has no address")]
+    #[error("the issuer's host name does not resolve")]
     NameNotFound,
     /// Every address of its name is private or reserved.
     #[error("the issuer has only private or reserved addresses")]
@@ -15,38 +15,38 @@ pub(crate) enum IssuerFault {
     #[error("the issuer did not answer in time")]
     TimedOut,
     /// No handshake, for any reason but the certificate.
-    #[error("the issuer's server and this store have no TLS in common")]
+    #[error("the TLS handshake with the issuer failed")]
     Tls,
     #[error("the certificate of the issuer's server is not trusted")]
     Untrusted,
     /// The exchange broke off or is not HTTP.
-    #[error("the issuer's answer broke off")]
+    #[error("the connection to the issuer closed before the response was complete")]
     Broken,
     #[error("the issuer answered with status {0}")]
     Status(u16),
     #[error("the issuer answered with a redirect")]
     Redirect,
-    #[error("the issuer's answer is not JSON by its content type")]
+    #[error("the issuer's response has a content type other than JSON")]
     ContentType,
     #[error("the issuer's document is too large")]
     TooLarge,
     #[error("the issuer's document is not valid JSON of the expected form")]
     Document,
-    /// The metadata names another issuer than the URL that they were fetched from.
-    #[error("the issuer's metadata name another issuer")]
+    /// The metadata names another issuer than the URL that it was fetched from.
+    #[error("the issuer's metadata names a different issuer")]
     OtherIssuer,
-    #[error("the issuer's metadata have no https URL of its keys")]
+    #[error("the issuer's metadata has no https jwks_uri")]
     KeysUrl,
-    #[error("the issuer has more keys than can be read")]
+    #[error("the issuer has too many keys")]
     TooManyKeys,
     #[error("the issuer has no key that can verify a token")]
     NoKey,
     /// A document of public keys holds a private or symmetric one.
     #[error("the document of the issuer's keys contains a secret key")]
     SecretKey,
-    #[error("the issuer's certificate authorities are not valid PEM certificates")]
+    #[error("the issuer's CA certificates are not valid PEM certificates")]
     Authorities,
-    #[error("this system has no bundle of certificate authorities")]
+    #[error("the store's server has no system CA certificates")]
     NoSystemAuthorities,
 }
 
@@ -106,21 +106,22 @@ impl IssuerFault {
     pub(crate) fn hint(self) -> Option<&'static str> {
         match self {
             Self::AddressRefused => Some(
-                "the operator can list the issuer's network in server.yaml, or give its keys as a JWKS file",
+                "the operator can add the issuer's network to issuers.allow_networks in server.yaml, or an administrator can \
+                 set its keys with dropsafe issuer set --keys FILE",
             ),
             Self::NameNotFound | Self::Unreachable | Self::TimedOut => {
-                Some("a store that cannot reach the issuer takes its keys from a JWKS file")
+                Some("if the store cannot reach the issuer, set its keys: dropsafe issuer set --keys FILE")
             }
-            Self::Untrusted => Some("give the certificate authority of the issuer's server"),
-            Self::OtherIssuer => Some("use the URL that the issuer's metadata and tokens have, exactly"),
+            Self::Untrusted => Some("set the CA of the issuer's server: --ca FILE"),
+            Self::OtherIssuer => Some("use exactly the URL that the issuer's metadata and tokens have"),
             Self::Redirect => {
-                Some("redirects are not followed: use the URL that they lead to, if its metadata name it")
+                Some("redirects are not followed: use the URL that they lead to, if its metadata names it")
             }
-            Self::SecretKey => Some("give the public keys only, and replace the secret one"),
+            Self::SecretKey => Some("remove the private key from the file, and rotate it at the issuer"),
             Self::Authorities => Some("give BEGIN CERTIFICATE blocks"),
-            Self::NoSystemAuthorities => Some(
-                "install the package ca-certificates, or give the certificate authority of the issuer's server",
-            ),
+            Self::NoSystemAuthorities => {
+                Some("install the package ca-certificates, or set the CA of the issuer's server: --ca FILE")
+            }
             Self::Tls
             | Self::Broken
             | Self::Status(_)

@@ -33,26 +33,26 @@ pub(crate) enum TokenRefusal {
     Encoding,
     #[error("the token's header is not a JSON object")]
     HeaderJson,
-    #[error("the token's claims are not a JSON object")]
+    #[error("the token's payload is not a JSON object")]
     ClaimsJson,
-    #[error("a member occurs twice in the token")]
+    #[error("the token's JSON has a duplicate key")]
     DuplicateMember,
     #[error("the token's JSON is nested too deeply")]
     TooDeep,
 
     // Header.
-    #[error("a member of the token's header has the wrong type")]
+    #[error("a header parameter of the token is missing or has the wrong type")]
     HeaderMember,
-    #[error("the token's header has critical members")]
+    #[error("the token has a crit header, which is not supported")]
     CriticalHeader,
-    #[error("the token's claims are not encoded (b64)")]
+    #[error("the token's payload is unencoded (b64: false)")]
     UnencodedClaims,
     /// `jwk`, `jku`, `x5c` or `x5u`.
-    #[error("the token brings its own key, or the address of one")]
+    #[error("the token's header contains or links to a key (jwk, jku, x5c, x5u)")]
     EmbeddedKey,
-    #[error("the token contains another token")]
+    #[error("nested tokens (cty) are not supported")]
     Nested,
-    #[error("this type of token does not say who presents it")]
+    #[error("the token's typ is not that of a token that says who presents it")]
     TokenType,
     #[error("the token is not signed")]
     Unsigned,
@@ -66,7 +66,7 @@ pub(crate) enum TokenRefusal {
     MissingClaim(RegisteredClaim),
     #[error("the token's claim {0} has the wrong type")]
     ClaimType(RegisteredClaim),
-    #[error("the token is of another issuer")]
+    #[error("the token was issued by a different issuer (iss)")]
     WrongIssuer,
     #[error("the token is for another audience")]
     WrongAudience,
@@ -82,22 +82,22 @@ pub(crate) enum TokenRefusal {
     // Key and signature.
     #[error("the issuer has no key with the token's key id")]
     UnknownKey,
-    #[error("the issuer has several keys that fit the token")]
+    #[error("the issuer has more than one key that matches the token")]
     AmbiguousKey,
     /// An RSA key signs no ES256, for example.
-    #[error("the token's key is of another type than its algorithm")]
+    #[error("the issuer's key is of a different type than the token's algorithm requires")]
     KeyType,
-    #[error("the token's key is for another algorithm")]
+    #[error("the issuer's key is for another algorithm (alg)")]
     KeyAlgorithm,
     /// The issuer published it for encryption, for example.
-    #[error("the token's key is not for signatures")]
+    #[error("the issuer's key is not for signatures (use)")]
     KeyUse,
     /// An RSA key below 2048 bits, or with an exponent that anybody can invert.
-    #[error("the token's key is too weak")]
+    #[error("the issuer's key is too weak")]
     WeakKey,
-    #[error("the token's key is of a type or size that is not supported")]
+    #[error("the issuer's key is of a type or size that is not supported")]
     UnsupportedKey,
-    #[error("the token's signature is wrong")]
+    #[error("the token's signature is invalid")]
     BadSignature,
 
     /// The store could not judge the token.
@@ -156,14 +156,20 @@ impl TokenRefusal {
         match self {
             Self::LifetimeTooLong => Some("request a token that expires within a day"),
             Self::AlgorithmNotAllowed => {
-                Some("add the algorithm to the issuer, if the issuer's documents name it")
+                Some("add it with dropsafe issuer set --algorithm, if the issuer's documentation lists it")
             }
             Self::MissingClaim(RegisteredClaim::Iss) => {
-                Some("set the issuer's own URL in it; SPIRE calls the setting jwt_issuer")
+                Some("configure the issuer to set iss to its URL (in SPIRE: jwt_issuer)")
             }
             Self::NotYetValid | Self::IssuedInFuture => {
                 Some("compare the clocks of the issuer and the store")
             }
+            Self::WrongIssuer => Some("compare the claim iss with the issuer's URL: dropsafe issuer show"),
+            Self::WrongAudience => {
+                Some("request the token for the audience that dropsafe identity show prints")
+            }
+            Self::Expired => Some("request a new token"),
+            Self::UnknownKey => Some("if the issuer was given a keys file, update it"),
             Self::Issuer(fault) => fault.hint(),
             Self::TooLarge
             | Self::Parts
@@ -183,10 +189,6 @@ impl TokenRefusal {
             | Self::SymmetricAlgorithm
             | Self::MissingClaim(_)
             | Self::ClaimType(_)
-            | Self::WrongIssuer
-            | Self::WrongAudience
-            | Self::Expired
-            | Self::UnknownKey
             | Self::AmbiguousKey
             | Self::KeyType
             | Self::KeyAlgorithm

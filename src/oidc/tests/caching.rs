@@ -180,11 +180,27 @@ async fn keys_in_use_are_refreshed_without_a_boot() {
     settle(&issuer, 4).await;
     keys.refresh_due(at(601));
     settle(&issuer, 4).await;
-    // For a week after the last boot.
-    keys.refresh_due(at(7 * 24 * HOUR));
+    // For a day after the last boot.
+    keys.refresh_due(at(24 * HOUR));
     settle(&issuer, 6).await;
-    keys.refresh_due(at(7 * 24 * HOUR + 601));
+    keys.refresh_due(at(24 * HOUR + 601));
     settle(&issuer, 6).await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_was_changed_or_never_answered_is_left_alone() {
+    let (forgotten, broken) = (TestIssuer::start(), TestIssuer::start());
+    broken.answer(METADATA, TestAnswer::Close);
+    let keys = keys();
+    assert_eq!(outcome(&keys, &forgotten, at(0)).await, Ok(()));
+    assert!(outcome(&keys, &broken, at(0)).await.is_err());
+    keys.forget(&spec(&forgotten));
+    keys.refresh_due(at(HOUR));
+    settle(&forgotten, 2).await;
+    settle(&broken, 1).await;
+    // A machine that waits for it is what it is asked for.
+    assert!(outcome(&keys, &broken, at(HOUR)).await.is_err());
+    settle(&broken, 2).await;
 }
 
 #[tokio::test]

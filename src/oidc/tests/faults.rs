@@ -238,7 +238,8 @@ async fn both_versions_of_tls_are_spoken_and_nothing_else() {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            stream.read(&mut [0; 512]).ok();
+            let started = stream.read(&mut [0; 512]).is_ok_and(|count| count > 0);
+            assert!(started, "the client speaks first");
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").ok();
         }
     });

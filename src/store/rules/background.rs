@@ -146,10 +146,11 @@ impl Store {
     }
 
     /// Changes a record, if it exists.
-    pub(crate) async fn update<T>(&self, key: Key<T>, change: fn(&mut T, Timestamp)) -> Result<(), Failure>
-    where
-        T: Record + 'static,
-    {
+    pub(crate) async fn update<T: Record + 'static>(
+        &self,
+        key: Key<T>,
+        change: impl Fn(&mut T, Timestamp) + Send + 'static,
+    ) -> Result<(), Failure> {
         let updated = self.journal().run(vec![key.to_vec()], move |tx| {
             if let Some(mut record) = tx.get(&key)? {
                 change(&mut record, tx.now());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::audit::{AuditAction, DetailKey};
 use crate::domain::id::{IdentityId, MemberId, OrgId, TicketId};
 use crate::domain::identity_template::{IdentityTemplate, TemplateAudience};
-use crate::domain::jwt::{ClaimRule, IssuerSpec};
+use crate::domain::jwt::ClaimRule;
 use crate::domain::name::{IssuerName, MemberName};
 use crate::domain::role::{Action, MemberKind};
 use crate::store::engine::journal::Stop;
@@ -45,7 +45,7 @@ pub(crate) struct NewIdentity {
 
 /// Whom an identity acts for.
 struct Represented {
-    /// The member; of several services the first.
+    /// The member; of an identity whose claim names a service the author, so that it does not end with one of its services.
     member: MemberId,
     name: MemberName,
     services: BTreeSet<MemberId>,
@@ -121,11 +121,15 @@ impl Store {
         self.show_identity(revoked).await
     }
 
-    /// Confirms the issuer of an identity as it is now: the person that the identity acts for.
+    /// Confirms the settings of the issuer of an identity that have this digest: the person that the identity acts for.
+    ///
+    /// # Errors
+    /// `Conflict` if they have changed since: the person has not seen what the issuer is now.
     pub(crate) async fn confirm_identity(
         &self,
         caller: &Caller,
         id: IdentityId,
+        digest: [u8; 32],
     ) -> Result<MachineIdentity, Error> {
         let found = self.visible_identity(caller, id.into(), AuditAction::IdentityList).await?;
         let audit_action = AuditAction::IdentityConfirm;
@@ -133,7 +137,12 @@ impl Store {
         // Only the member: whoever changed the issuer must not confirm the change for others.
         self.permit(caller, Action::CreateTicket(caller.subject(found.member)), audit_action, about).await?;
         let spec = self.issuer_of(&found).await?.ok_or(Error::NotFound { what: "issuer" })?;
-        let (digest, key) = (spec.digest(), tickets::ticket(found.id));
+        if spec.digest() != digest {
+            return Err(Error::Conflict {
+                why: "the issuer has other settings than these: look at them again",
+            });
+        }
+        let key = tickets::ticket(found.id);
         let event = caller.event(audit_action).about(target::identity(id));
         let confirmed = self.journal().run(vec![key.to_vec()], move |tx| {
             let mut record = tx.get(&key)?.ok_or(Error::NotFound { what: "identity" })?;
@@ -162,22 +171,25 @@ impl Store {
             return Ok(Represented { member, name, services: BTreeSet::new() });
         };
         if names.is_empty() || names.len() > MAX_SERVICES || new.limits.member.is_some() {
-            let why = "name 1 to 100 services, and no member, if a claim names the service";
-            return Err(Error::Invalid { field: "services", why });
+            return Err(Error::Invalid {
+                field: "services",
+                why: "name 1 to 100, and no member, if a claim names it",
+            });
         }
-        let mut services = BTreeMap::new();
+        let mut services = BTreeSet::new();
         for name in names {
             let (id, name) = permit_for(Some(name)).await?;
             // A person is never chosen by a claim: whoever can influence a token's claims would choose the person.
             if self.member_record(caller.own_org()?, &name).await?.kind != MemberKind::Service {
-                let why = "a claim can only name services";
-                return Err(Error::Invalid { field: "services", why });
+                return Err(Error::Invalid { field: "services", why: "a claim can only name services" });
             }
-            services.insert(id, name);
+            services.insert(id);
         }
-        let (member, name) = services.first_key_value().ok_or(Error::NotFound { what: "member" })?;
-        let (member, name) = (*member, name.clone());
-        Ok(Represented { member, name, services: services.into_keys().collect() })
+        let (org, own) = caller.own_member()?;
+        let author = caller.author_of_creations().unwrap_or(own);
+        let author = self.members_by_id(org, BTreeSet::from([author])).await?.into_values().next();
+        let author = author.ok_or(Error::NotFound { what: "member" })?;
+        Ok(Represented { member: author.id, name: author.name, services })
     }
 
     /// The stored form of what the tokens must say.
@@ -222,29 +234,6 @@ impl Store {
         let spec = self.issuer_spec(org, &rule).await?.ok_or(missing)?;
         Ok(TokenRule { issuer_digest: spec.digest(), ..rule })
     }
-
-    /// The issuer that an identity relies on, as it is now. `None` if it was removed.
-    pub(crate) async fn issuer_of(&self, identity: &TicketRecord) -> Result<Option<IssuerSpec>, Error> {
-        match &identity.token {
-            Some(rule) => self.issuer_spec(identity.org, rule).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn issuer_spec(&self, org: OrgId, rule: &TokenRule) -> Result<Option<IssuerSpec>, Error> {
-        let Some(name) = &rule.issuer else {
-            return Ok(IdentityTemplate::find(&rule.template).and_then(public_issuer));
-        };
-        let found = self.records().get(&self.records().issuer(org, name)).await?;
-        Ok(found.map(|record| record.spec))
-    }
-}
-
-/// The issuer of a platform that has one for everybody.
-fn public_issuer(template: &IdentityTemplate) -> Option<IssuerSpec> {
-    let url = template.issuer(None).ok()?;
-    let algorithms = template.algorithms.iter().copied().collect();
-    Some(IssuerSpec { url, algorithms, authorities: None, keys: None })
 }
 
 impl NewIdentity {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::id::{MemberId, OrgId};
 use crate::domain::identity::IdentityKind;
-use crate::domain::jwt::{ClaimRule, IssuerSpec};
+use crate::domain::jwt::{ClaimCheck, ClaimRule, IssuerSpec};
 use crate::domain::name::{IssuerName, MemberName};
 use crate::domain::role::MemberKind;
 use crate::store::rules::error::Error;
@@ -31,6 +31,8 @@ pub(crate) struct AcceptedTokens {
     pub(crate) template: String,
     /// An issuer of the organization. `None`: the public issuer of the template.
     pub(crate) issuer: Option<IssuerName>,
+    /// That issuer's settings as they are now. `None` if it was removed.
+    pub(crate) spec: Option<IssuerSpec>,
     /// The audience, which defaults to that of the store.
     pub(crate) audience: String,
     /// What their claims must be.
@@ -41,6 +43,27 @@ pub(crate) struct AcceptedTokens {
     pub(crate) single_use: bool,
     /// Whether it waits for the person that it acts for to confirm a change of the issuer.
     pub(crate) suspended: bool,
+}
+
+/// What an identity demands of a claim, and what a token says.
+pub(crate) struct ClaimComparison {
+    /// The pointer of the claim.
+    pub(crate) what: String,
+    pub(crate) passed: bool,
+    pub(crate) expected: String,
+    pub(crate) found: Option<String>,
+}
+
+impl ClaimComparison {
+    pub(crate) fn of(rule: &ClaimRule, check: ClaimCheck) -> Self {
+        let (passed, found) = match check {
+            ClaimCheck::Matched => (true, None),
+            ClaimCheck::Absent => (false, None),
+            ClaimCheck::Different { found } => (false, Some(found)),
+        };
+        let more = if rule.prefix { "…" } else { "" };
+        Self { what: rule.pointer.clone(), passed, expected: format!("{}{more}", rule.value), found }
+    }
 }
 
 impl Store {
@@ -98,6 +121,7 @@ impl Store {
         AcceptedTokens {
             template: rule.template.clone(),
             issuer: rule.issuer.clone(),
+            spec: issuer.cloned(),
             audience: rule.audience.clone().unwrap_or_else(|| self.token_audience()),
             claims: rule.claims.clone(),
             for_each: rule
@@ -118,6 +142,8 @@ impl TokenRule {
     /// Whether a person has not confirmed the issuer as it is now. An admin who changes an issuer could otherwise sign tokens of the
     /// machines of every person who relies on it. The managers of a service answer for the issuers that they use.
     pub(crate) fn is_suspended(&self, issuer: Option<&IssuerSpec>, acts_for_person: bool) -> bool {
-        acts_for_person && issuer.is_some_and(|issuer| issuer.digest() != self.issuer_digest)
+        acts_for_person
+            && self.services.is_none()
+            && issuer.is_some_and(|issuer| issuer.digest() != self.issuer_digest)
     }
 }

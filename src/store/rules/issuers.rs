@@ -1,6 +1,8 @@
 //! The issuers of tokens that an organization trusts. An admin manages them; whoever may create an identity may use them.
 
 use crate::domain::audit::AuditAction;
+use crate::domain::id::OrgId;
+use crate::domain::identity_template::IdentityTemplate;
 use crate::domain::jwt::IssuerSpec;
 use crate::domain::name::IssuerName;
 use crate::domain::role::Action;
@@ -11,6 +13,7 @@ use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
 use crate::store::rules::store::Store;
 use crate::store::tables::issuers::IssuerRecord;
+use crate::store::tables::tickets::{TicketRecord, TokenRule};
 
 /// Issuers of an organization at most: a list of identities reads all of them.
 const MAX_ISSUERS: usize = 20;
@@ -99,6 +102,33 @@ impl Store {
         });
         Ok(removed.await?.into())
     }
+
+    /// The issuer that an identity relies on, as it is now. `None` if it was removed.
+    pub(crate) async fn issuer_of(&self, identity: &TicketRecord) -> Result<Option<IssuerSpec>, Error> {
+        match &identity.token {
+            Some(rule) => self.issuer_spec(identity.org, rule).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn issuer_spec(
+        &self,
+        org: OrgId,
+        rule: &TokenRule,
+    ) -> Result<Option<IssuerSpec>, Error> {
+        let Some(name) = &rule.issuer else {
+            return Ok(IdentityTemplate::find(&rule.template).and_then(public_issuer));
+        };
+        let found = self.records().get(&self.records().issuer(org, name)).await?;
+        Ok(found.map(|record| record.spec))
+    }
+}
+
+/// The issuer of a platform that has one for everybody.
+fn public_issuer(template: &IdentityTemplate) -> Option<IssuerSpec> {
+    let url = template.issuer(None).ok()?;
+    let algorithms = template.algorithms.iter().copied().collect();
+    Some(IssuerSpec { url, algorithms, authorities: None, keys: None })
 }
 
 impl From<IssuerRecord> for Issuer {

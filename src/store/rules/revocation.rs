@@ -102,11 +102,28 @@ impl Store {
         let revoke = |token: &mut TokenRecord, now| _ = token.revoked_at.get_or_insert(now);
         let tokens = self.update_listed(&index, key, includes, revoke).await?;
         let includes = |ticket: &TicketRecord| {
-            let included = scope.includes(ticket.member, Some(ticket.author), ticket.created_at);
+            let includes = |of| scope.includes(of, Some(ticket.author), ticket.created_at);
+            let included = includes(ticket.member) || ticket.services().iter().copied().any(includes);
             included && ticket.revoked_at.is_none()
         };
         let (index, key) = (self.records().tickets(org), |id| tickets::ticket(TicketId::from_bytes(id)));
-        let revoke = |ticket: &mut TicketRecord, now| _ = ticket.revoked_at.get_or_insert(now);
+        let revoke = move |ticket: &mut TicketRecord, now| {
+            // An identity whose claim names a service goes on without this one, until none is left.
+            let (author, created_at) = (ticket.author, ticket.created_at);
+            ticket.retain_services(|of| !scope.includes(of, Some(author), created_at));
+            let is_over = match &ticket.token {
+                Some(rule)
+                    if rule.services.is_some()
+                        && !scope.includes(ticket.member, Some(author), created_at) =>
+                {
+                    ticket.services().is_empty()
+                }
+                _ => true,
+            };
+            if is_over {
+                ticket.revoked_at.get_or_insert(now);
+            }
+        };
         Ok(tokens + self.update_listed(&index, key, includes, revoke).await?)
     }
 
@@ -116,7 +133,7 @@ impl Store {
         index: &Prefix<I>,
         key: fn([u8; 16]) -> Key<T>,
         includes: impl Fn(&T) -> bool,
-        change: fn(&mut T, Timestamp),
+        change: impl Fn(&mut T, Timestamp) + Clone + Send + 'static,
     ) -> Result<u64, Failure> {
         // All of the organization, because the indexes have no order by member or author. Removals are rare.
         let (found, _) = self.records().scan_all(index).await?;
@@ -125,7 +142,7 @@ impl Store {
         for keys in keys.chunks(CHUNK) {
             for (key, found) in keys.iter().zip(self.records().get_all(keys).await?) {
                 if found.is_some_and(|found| includes(&found)) {
-                    self.update(key.clone(), change).await?;
+                    self.update(key.clone(), change.clone()).await?;
                     count += 1;
                 }
             }

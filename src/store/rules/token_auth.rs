@@ -19,6 +19,7 @@ use crate::store::rules::audit::{EventBuilder, target};
 use crate::store::rules::auth::{AuthError, anonymous_event};
 use crate::store::rules::caller::Caller;
 use crate::store::rules::error::Error;
+use crate::store::rules::identity_view::ClaimComparison;
 use crate::store::rules::store::Store;
 use crate::store::tables::tickets::{self, TicketRecord, TokenRule};
 
@@ -56,27 +57,6 @@ impl TokenMismatch {
             Self::Service => "service_unknown",
             Self::Suspended => "issuer_changed",
         }
-    }
-}
-
-/// What an identity demands of a claim, and what a token says.
-pub(crate) struct ClaimComparison {
-    /// The pointer of the claim.
-    pub(crate) what: String,
-    pub(crate) passed: bool,
-    pub(crate) expected: String,
-    pub(crate) found: Option<String>,
-}
-
-impl ClaimComparison {
-    fn of(rule: &ClaimRule, check: ClaimCheck) -> Self {
-        let (passed, found) = match check {
-            ClaimCheck::Matched => (true, None),
-            ClaimCheck::Absent => (false, None),
-            ClaimCheck::Different { found } => (false, Some(found)),
-        };
-        let more = if rule.prefix { "…" } else { "" };
-        Self { what: rule.pointer.clone(), passed, expected: format!("{}{more}", rule.value), found }
     }
 }
 

@@ -88,6 +88,19 @@ pub(crate) struct ServiceClaim {
 }
 
 impl TicketRecord {
+    /// The services that a claim may name. Empty without such a claim.
+    pub(crate) fn services(&self) -> BTreeSet<MemberId> {
+        let claim = self.token.as_ref().and_then(|rule| rule.services.as_ref());
+        claim.map(|claim| claim.services.clone()).unwrap_or_default()
+    }
+
+    /// Keeps the services that pass `keep`.
+    pub(crate) fn retain_services(&mut self, keep: impl Fn(MemberId) -> bool) {
+        if let Some(claim) = self.token.as_mut().and_then(|rule| rule.services.as_mut()) {
+            claim.services.retain(|service| keep(*service));
+        }
+    }
+
     pub(crate) fn kind(&self) -> IdentityKind {
         if self.token.is_some() { IdentityKind::Jwt } else { IdentityKind::Ticket }
     }

@@ -196,6 +196,35 @@ async fn a_claim_names_the_service_among_those_that_the_identity_was_given() {
 }
 
 #[tokio::test]
+async fn an_identity_for_several_services_goes_on_without_one_of_them() {
+    let mut world = with_issuer().await;
+    for name in ["prod", "dev"] {
+        service(&mut world, name).await;
+    }
+    let claims = BTreeMap::from([("service-account".to_owned(), "api".to_owned())]);
+    let for_each = Some(("namespace".to_owned(), [member("prod"), member("dev")].into()));
+    let created = create(&world, &world.admin, NewIdentity { claims, for_each, ..kubernetes(None) }).await;
+    let services = async || {
+        let shown = world.store.identity(&world.admin, id(&created)).await.unwrap();
+        let tokens = shown.tokens.unwrap();
+        assert!(!tokens.suspended);
+        tokens.for_each.unwrap().1.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(services().await, ["dev", "prod"]);
+    for (removed, left) in [("dev", &["prod"][..]), ("prod", &[])] {
+        world.store.remove_member(&world.admin, &member(removed)).await.unwrap();
+        world.store.clear_removed_members().await.unwrap();
+        assert_eq!(services().await, left);
+        let refused = present(&world, id(&created), Ok(token(removed, "api", 1))).await;
+        assert!(refused.is_err());
+        let other = present(&world, id(&created), Ok(token("prod", "api", 1))).await;
+        assert_eq!(other.is_ok(), left == ["prod"]);
+    }
+    let shown = world.store.identity(&world.admin, id(&created)).await.unwrap();
+    assert!(shown.grant.revoked_at.is_some() && shown.grant.member == member("admin"));
+}
+
+#[tokio::test]
 async fn nobody_gets_an_identity_that_acts_for_another_person() {
     let world = with_issuer().await;
     let bob = world.member("bob", Role::Member).await;
@@ -230,9 +259,14 @@ async fn a_changed_issuer_suspends_the_identities_of_persons_until_they_confirm(
     assert!(present(&world, id(&of_service), Ok(token("prod", "api", 1))).await.is_ok());
     assert!(world.store.identity(&bob, id(&of_bob)).await.unwrap().tokens.unwrap().suspended);
 
-    let by_admin = world.store.confirm_identity(&world.admin, id(&of_bob)).await;
+    let now = spec("https://evil.example").digest();
+    let by_admin = world.store.confirm_identity(&world.admin, id(&of_bob), now).await;
     assert_eq!(by_admin.unwrap_err().code(), Code::Forbidden);
-    let confirmed = world.store.confirm_identity(&bob, id(&of_bob)).await.unwrap();
+    // Not what it was before, nor what an admin puts there while the person looks at it.
+    let earlier = spec("https://cluster.example").digest();
+    let stale = world.store.confirm_identity(&bob, id(&of_bob), earlier).await;
+    assert_eq!(stale.unwrap_err().code(), Code::Conflict);
+    let confirmed = world.store.confirm_identity(&bob, id(&of_bob), now).await.unwrap();
     assert!(!confirmed.tokens.unwrap().suspended);
     assert!(present(&world, id(&of_bob), Ok(token("prod", "api", 1))).await.is_ok());
     // The same again is no change.

@@ -214,7 +214,7 @@ async fn what_somebody_in_between_can_cause_is_not_signed() {
     assert_eq!(code(request).await, Code::SourceNotAllowed);
     // Nothing can be sealed to it.
     let (mut request, _) = served.boot(&credential).await;
-    change_proof(&mut request, |proof| proof.parts.one_time_key = Box::new([0xff; ONE_TIME_KEY]));
+    change_proof(&mut request, |proof| *proof.parts.one_time_key = [0xff; ONE_TIME_KEY]);
     assert_eq!(code(request).await, Code::InvalidRequest);
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use data_encoding::BASE64URL_NOPAD;
+
 use super::sealed::MockStore;
 use super::{LONG, SHORT, outage, refusal, released};
 use crate::client::boot::*;
@@ -18,7 +20,7 @@ use crate::domain::pin::PinPair;
 const AUDIENCE: &str = "dropsafe:x";
 const IDENTITY: IdentityId = IdentityId::from_bytes([2; 16]);
 
-/// Gives the tokens `e30.e30.1`, `e30.e30.2` and so on, after `faults`.
+/// Gives tokens that end with 1, 2 and so on, after `faults`.
 struct FakeTokens {
     is_bindable: bool,
     faults: Mutex<Vec<CallError>>,
@@ -44,10 +46,17 @@ impl TokenProvider for FakeTokens {
     fn fetch<'a>(&'a self, audience: &'a str, _: Duration) -> TokenFuture<'a> {
         let mut asked = self.audiences.lock().unwrap();
         asked.push(audience.to_owned());
-        let token = IssuerToken::parse(&format!("e30.e30.{}", asked.len())).unwrap();
+        let bound = audience.contains('#');
+        let claims = if bound { for_audience(audience) } else { "e30".to_owned() };
+        let token = IssuerToken::parse(&format!("e30.{claims}.{}", asked.len())).unwrap();
         let fault = self.faults.lock().unwrap().pop();
         Box::pin(async { fault.map_or(Ok(token), Err) })
     }
+}
+
+/// The claims of a token for `audience`, as a token has them.
+fn for_audience(audience: &str) -> String {
+    BASE64URL_NOPAD.encode(format!(r#"{{"aud":"{audience}"}}"#).as_bytes())
 }
 
 fn card(urls: &[String], pins: Option<PinPair>) -> StoreCard {
@@ -104,7 +113,7 @@ async fn without_a_pin_a_token_that_cannot_be_bound_is_not_even_fetched() {
     let server = MockServer::new(|_, _| json(200, "", &released()));
     let url = format!("https://localhost:{}", server.on_tls(&identity).await.port());
     let tokens = FakeTokens::new(false, vec![]);
-    let result = boot_with(&card(&[url.clone()], None), &tokens, Some(file.clone()), LONG).await;
+    let result = boot_with(&card(std::slice::from_ref(&url), None), &tokens, Some(file.clone()), LONG).await;
     let refused = refusal(result.map(|(response, _)| response));
     assert_eq!(refused, CallRefusal::TokenNeedsPin { address: url.clone() });
     assert_eq!((tokens.asked().len(), server.requests().len()), (0, 0));
@@ -132,8 +141,9 @@ async fn a_token_is_bound_to_the_key_that_proves_the_request() {
     for request in &requests {
         let proof = MockStore::proof(request);
         let ProofSubject::Token { identity, key, token_digest } = proof.parts.subject else { panic!() };
-        assert_eq!((identity, token_digest), (IDENTITY, digest(b"e30.e30.1")));
-        assert_eq!(request.header("dropsafe-token"), Some("e30.e30.1"));
+        let token = format!("e30.{}.1", for_audience(&tokens.asked()[0]));
+        assert_eq!((identity, token_digest), (IDENTITY, digest(token.as_bytes())));
+        assert_eq!(request.header("dropsafe-token"), Some(token.as_str()));
         assert_eq!(request.header("dropsafe-identity"), None);
         assert!(MockStore::new(1).is_signed(request, &proof, &key));
         assert_eq!(tokens.asked(), [format!("{AUDIENCE}#{}", thumbprint(&key))]);
