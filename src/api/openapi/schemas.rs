@@ -55,7 +55,7 @@ impl PartialSchema for Timestamp {
 impl ToSchema for Timestamp {}
 
 /// The pattern and the greatest length of each name. Its own schema has a description only.
-const PATTERNS: [(&str, &str, Option<usize>); 14] = [
+const PATTERNS: [(&str, &str, Option<usize>); 15] = [
     ("SecretName", "^[0-9_.:/-]*[A-Za-z][A-Za-z0-9_.:/-]*$", Some(200)),
     ("EnvName", "^[A-Za-z_][A-Za-z0-9_]*$", Some(201)),
     ("OrgName", "^[a-z0-9][a-z0-9._@-]*$", Some(64)),
