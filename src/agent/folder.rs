@@ -122,7 +122,7 @@ impl Folder {
     /// `ELOOP` for a symbolic link, `EINVAL` for anything else that is not a regular file.
     pub(crate) fn regular_file(&self, name: &OsStr) -> io::Result<(FileId, FileAccess)> {
         let stat = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+        match file_type(&stat) {
             SFlag::S_IFREG => {}
             SFlag::S_IFLNK => return Err(Errno::ELOOP.into()),
             _ => return Err(Errno::EINVAL.into()),
@@ -167,8 +167,7 @@ impl Folder {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = File::from(openat(&self.0, name, flags, Mode::empty())?);
         let stat = fstat(&file)?;
-        let is_file = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG;
-        if !is_file || !accepts(&stat) {
+        if file_type(&stat) != SFlag::S_IFREG || !accepts(&stat) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // A vector that grows leaves copies behind that are not wiped. Files in /proc say that they are empty.
@@ -265,7 +264,7 @@ fn resolve(path: &Path, create: Option<Mode>) -> Result<OwnedFd, Errno> {
             (next, _) => next?,
         };
         let stat = fstat(&next)?;
-        match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+        match file_type(&stat) {
             SFlag::S_IFDIR => folder = next,
             // /var/run is a link of the distribution. A link that another user made, or can replace, leads to a folder of that user's
             // choice, where this process may have rights that the user does not have.
@@ -296,6 +295,10 @@ fn names(path: &Path) -> Vec<OsString> {
 
 fn is_protected(folder: &FileStat) -> bool {
     is_own(folder) && !is_shared(folder)
+}
+
+fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
 /// Whether it belongs to root or to this process's user.

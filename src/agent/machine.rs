@@ -75,7 +75,7 @@ impl Read for PatientReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        // A pipe that nobody has opened for writing yet is not at its end: there is nothing to poll for.
+        // Before a writer opens the pipe, read(2) would return end of file; poll(2) waits.
         match poll(&mut [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)], left)? {
             0 => Err(io::ErrorKind::TimedOut.into()),
             _ => self.file.read(buffer),

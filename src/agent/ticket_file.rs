@@ -1,6 +1,6 @@
-//! The file that the ticket came from, if the configuration says to delete it: once the workload runs, so that a boot that fails can be
-//! tried again. Under a supervisor, that one deletes it. Otherwise the agent does so as the last step before execve(2), and writes it again
-//! if the kernel refuses.
+//! Deletes the file that the ticket came from, if the configuration says so. It is kept until the workload runs, so that a failed boot can be
+//! retried. With a supervisor, the supervisor deletes it. Otherwise the agent does so as the last step before execve(2), and restores it if
+//! the kernel refuses.
 //!
 //! The folder is opened once, before a use of the ticket is spent. Only a regular file in it is deleted, so that nobody who can change
 //! names there can choose what this process deletes elsewhere, or where it writes a ticket.
@@ -24,7 +24,7 @@ const MAX_MESSAGE: usize = 8 << 10;
 /// Follows the path if the workload was not started. No path has this byte.
 const NOT_STARTED: u8 = 0;
 
-/// In the process that becomes the workload of a supervisor: where that one learns of the file.
+/// In the process that becomes the workload: how it tells the supervisor about the file.
 static TO_SUPERVISOR: SupervisorPipe = SupervisorPipe::new();
 
 /// A ticket file that is to be deleted, in its open folder.

@@ -79,7 +79,7 @@ async fn authenticate(parts: &Parts, api: &Api) -> Result<Caller, ApiError> {
         (None, _) => api.store().authenticate(&present_credential(parts, api)?, source).await,
     };
     authenticated.map_err(|error| {
-        // A token that cannot be judged is a failure too: otherwise strangers could send any number while an issuer is down.
+        // A token that cannot be verified counts as a failure too: otherwise anyone could send any number while an issuer is down.
         let is_denial = error.is_denial() || matches!(error, AuthError::IssuerUnavailable);
         let error = ApiError::from(error);
         if is_denial { charge_failure(api, source, error) } else { error }

@@ -226,8 +226,7 @@ impl IdentityConfirmArgs {
                 let seen = tokens.and_then(|tokens| Some((tokens.issuer_url?, tokens.issuer_digest?)));
                 let (url, digest) = seen.ok_or_else(|| CliError::failed("it has no issuer to confirm"))?;
                 if !context.is_interactive() {
-                    let why =
-                        "nobody has looked at the issuer: see dropsafe identity show, and give its --digest";
+                    let why = "review the issuer first: run dropsafe identity show, and pass its digest with --digest";
                     return Err(CliError::usage(why));
                 }
                 let question = format!(
@@ -373,10 +372,7 @@ fn token_fields(tokens: &AcceptedTokensView) -> Vec<(&'static str, String)> {
         ("Settings", cell(tokens.issuer_digest.as_ref())),
         ("Audience", tokens.audience.clone()),
     ];
-    fields.extend(tokens.claims.iter().map(|rule| {
-        let more = if rule.prefix { "…" } else { "" };
-        ("Claim", format!("{} = {}{more}", rule.pointer, rule.value))
-    }));
+    fields.extend(tokens.claims.iter().map(|rule| ("Claim", rule.to_string())));
     fields.extend(tokens.for_each.iter().map(|each| ("Service", each.claim.clone())));
     fields.push(("Single use", if tokens.single_use { "yes" } else { "no" }.to_owned()));
     fields

@@ -1,6 +1,7 @@
 //! Identities of machines, and the issuers of their tokens.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,13 @@ pub struct ClaimRuleView {
     pub value: String,
     /// Whether the claim only needs to start with the value.
     pub prefix: bool,
+}
+
+/// For people: `/repository_id = 74`, and `…` after a prefix.
+impl fmt::Display for ClaimRuleView {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} = {}{}", self.pointer, self.value, if self.prefix { "…" } else { "" })
+    }
 }
 
 /// `POST /v1/identities/{id}/confirm`.

@@ -97,7 +97,7 @@ impl Supervisor {
     /// Until the workload runs: waits for that or for a signal.
     fn watch_start(&mut self) {
         let Some(pending) = &self.ticket_file else { return };
-        // That the other end is closed is always told.
+        // poll(2) always reports that the other end is closed.
         let mut ready = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(pending.as_fd(), PollFlags::empty()),

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Router;
 use axum::routing::{get, post};
-use http::StatusCode;
 
 use super::credential_form::new_idempotency_key;
 use super::display::{DisplayTime, split_words};
 use super::form_options::{plugin_names, ticket_members};
 use super::layout::{ErrorNotice, Layout, render};
+use super::members::split_issued;
 use super::multipart::MultipartForm;
 use super::session::{BrowserSession, CsrfForm, PageResult};
 use super::{redirect, tickets};
@@ -21,7 +21,7 @@ use crate::api::problem::{ApiError, parse_name};
 use crate::api::query::FormQueryParams;
 use crate::api::{Api, identities, issuers};
 use crate::domain::id::{IdentityId, TicketId};
-use crate::domain::identity_template::templates;
+use crate::domain::identity_template::{IdentityTemplate, templates};
 use crate::domain::name::IssuerName;
 use crate::domain::role::{Action, Subject};
 use crate::store::PageAsk;
@@ -104,11 +104,7 @@ impl IdentityRow {
     fn new(view: wire::MachineIdentityView, session: &BrowserSession, may_revoke: bool) -> Option<Self> {
         let tokens = view.tokens?;
         let is_own = session.caller.member().is_some_and(|(_, name)| *name == view.member);
-        let mut claims: Vec<String> = tokens
-            .claims
-            .iter()
-            .map(|rule| format!("{} = {}{}", rule.pointer, rule.value, if rule.prefix { "…" } else { "" }))
-            .collect();
+        let mut claims: Vec<String> = tokens.claims.iter().map(ToString::to_string).collect();
         let acts_for = match &tokens.for_each {
             Some(each) => {
                 claims.push(format!("{} = the service", each.claim));
@@ -120,7 +116,9 @@ impl IdentityRow {
             (Some(_), ..) => "revoked",
             (None, true, _) => "suspended",
             (None, false, true) => "active",
-            (None, false, false) => "over",
+            // As on the Tickets page.
+            (None, false, false) if view.uses.is_some() && view.used >= view.uses => "used up",
+            (None, false, false) => "expired",
         };
         Some(Self {
             id: view.id.to_string(),
@@ -175,13 +173,7 @@ async fn render_identities(
 ) -> PageResult {
     let found = identities::list(&session.api, &session.caller, None, ask).await?;
     let may_create = session.may(Action::CreateTicket(Subject::Own));
-    let (status, created, error) = match result {
-        Ok(created) => (created.as_ref().map_or(StatusCode::OK, |_| StatusCode::CREATED), created, None),
-        Err(error) => {
-            let error = ErrorNotice::from(error);
-            (error.status, None, Some(error))
-        }
-    };
+    let (status, created, error) = split_issued(result);
     let issuers = session.store().issuers(&session.caller).await?;
     let page = IdentitiesPage {
         layout: Layout::new(session, "Identities", "/console/tickets").with_cli([
@@ -209,12 +201,10 @@ async fn render_identities(
 }
 
 fn template_choices() -> Vec<TemplateChoice> {
-    let required =
-        |sets: &[&[&str]]| sets.iter().map(|set| set.join(" and ")).collect::<Vec<_>>().join(", or ");
-    let choice = |template: &'static crate::domain::identity_template::IdentityTemplate| TemplateChoice {
+    let choice = |template: &IdentityTemplate| TemplateChoice {
         name: template.name,
         about: template.about,
-        required: required(template.tenant),
+        required: template.required_claims(),
     };
     templates().iter().map(choice).collect()
 }

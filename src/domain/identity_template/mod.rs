@@ -197,11 +197,16 @@ impl IdentityTemplate {
         if by_claim || self.tenant.iter().any(|set| set.iter().all(has)) {
             return Ok(());
         }
+        Err(TemplateError::NoTenant { template: self.name, flags: self.required_claims() })
+    }
+
+    /// The sets of claims to choose from, for people.
+    pub(crate) fn required_claims(&self) -> String {
         let mut sets: Vec<String> = self.tenant.iter().map(|set| set.join(" and ")).collect();
         if self.tenant_by_claim {
             sets.push("a claim".to_owned());
         }
-        Err(TemplateError::NoTenant { template: self.name, flags: sets.join(", or ") })
+        sets.join(", or ")
     }
 
     fn unknown_flag(&self) -> TemplateError {

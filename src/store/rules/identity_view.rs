@@ -83,13 +83,9 @@ impl Store {
         org: OrgId,
         records: Vec<TicketRecord>,
     ) -> Result<Vec<MachineIdentity>, Error> {
-        let services = |record: &TicketRecord| {
-            let services = record.token.iter().filter_map(|rule| rule.services.as_ref());
-            services.flat_map(|claim| claim.services.clone()).collect::<Vec<_>>()
-        };
-        let ids = records.iter().flat_map(|record| {
-            [record.member, record.author].into_iter().chain(services(record)).collect::<Vec<_>>()
-        });
+        let ids = records
+            .iter()
+            .flat_map(|record| [record.member, record.author].into_iter().chain(record.services()));
         // One read for all names.
         let members = self.members_by_id(org, ids.collect()).await?;
         let mut shown = Vec::with_capacity(records.len());
